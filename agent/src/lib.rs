@@ -1,0 +1,1 @@
+//! The agent of a node: captures goroutine blocking with eBPF, probes the clock, ships batches.

@@ -1,0 +1,1 @@
+//! The aggregator of a region: ingest, clock models, alignment, ClickHouse.

@@ -1,0 +1,3 @@
+//! The aggregator of a region: ingest, clock models, alignment, ClickHouse.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! What a person types against a running fleet: sql, timeline, skew, doctor.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Pure clock estimation: samples in, offset, rate and error bounds out.

@@ -1,0 +1,1 @@
+//! Pure reader of Go binaries: build info, probe sites, struct offsets, symbols.

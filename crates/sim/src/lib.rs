@@ -1,0 +1,1 @@
+//! Simulated clocks, paths and faults, for tests, benches and the demo.

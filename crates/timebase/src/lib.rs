@@ -1,0 +1,1 @@
+//! Words of time: instants on named scales, offsets, frequency errors, error bounds.

@@ -1,0 +1,1 @@
+//! Pure alignment: event columns and a clock in, aligned rows and verdicts on order out.

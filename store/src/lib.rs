@@ -1,0 +1,1 @@
+//! The ClickHouse store: embedded engine, schema, Native blocks, queries.

@@ -1,0 +1,3 @@
+//! Everything a developer types: demo, test, ci.
+
+fn main() {}
