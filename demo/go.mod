@@ -1,0 +1,3 @@
+module github.com/syncline/syncline/demo
+
+go 1.21
