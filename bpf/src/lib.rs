@@ -1,1 +1,62 @@
 //! Kernel side: the BPF object (C with CO-RE), embedded, and its records mirrored in Rust.
+//!
+//! The programs live in `c/`: four probes on the Go runtime (`goroutine.h`) and one on `execve` (`process.h`), compiled
+//! into one object by the build script. [`OBJECT`] holds its bytes; [`layout`] mirrors each record and map value, with
+//! sizes and offsets asserted at compile time on both sides; [`record`] turns the ring's bytes into checked values.
+//! This crate loads nothing itself and contains no unsafe code.
+
+pub mod layout;
+pub mod map_value;
+pub mod record;
+
+pub use map_value::{BinaryLayout, CaptureSettings, ParkKey, ShortWaitKey, ShortWaitSum, encode_tai_offset_ns};
+pub use record::{DecodeError, Record, WaitRecord, decode};
+
+/// Alignment that an ELF reader wants of the bytes it parses.
+#[repr(C, align(32))]
+struct Aligned<B: ?Sized>(B);
+
+static ALIGNED: &Aligned<[u8]> = &Aligned(*include_bytes!(concat!(env!("OUT_DIR"), "/syncline.bpf.o")));
+
+/// The compiled BPF object (ELF with BTF), aligned for parsing.
+pub static OBJECT: &[u8] = &ALIGNED.0;
+
+/// Most return addresses one record can carry.
+pub const MAX_STACK: usize = 127;
+
+/// Buckets of a short wait's histogram: bucket i counts waits of [2^i, 2^(i+1)) ns; the last also counts longer ones.
+pub const HISTOGRAM_BUCKETS: usize = 32;
+
+/// Names of the object's programs and the functions of the Go runtime they are meant for.
+pub mod program {
+    /// `runtime.gopark`: a goroutine parks.
+    pub const PARK: &str = "go_park";
+    /// `runtime.ready`: a goroutine is made ready.
+    pub const READY: &str = "go_ready";
+    /// `runtime.netpollready`: goroutines are made ready by the network poller.
+    pub const NETPOLLREADY: &str = "go_netpollready";
+    /// `runtime.execute`: a goroutine runs again.
+    pub const EXECUTE: &str = "go_execute";
+    /// The raw tracepoint `sched_process_exec`.
+    pub const PROCESS_EXEC: &str = "process_exec";
+}
+
+/// Names of the object's maps.
+pub mod map {
+    /// Ring buffer of records.
+    pub const EVENTS: &str = "events";
+    /// Array of one [`CaptureSettings`](crate::CaptureSettings).
+    pub const CONFIG: &str = "config";
+    /// Array of one TAI offset, see [`encode_tai_offset_ns`](crate::encode_tai_offset_ns).
+    pub const CLOCK_CONFIG: &str = "clock_config";
+    /// Array of [`BinaryLayout`](crate::BinaryLayout) by attach cookie.
+    pub const BINARIES: &str = "binaries";
+    /// Hash of watched process ids (`u32` to `u32`).
+    pub const WATCHED: &str = "watched";
+    /// Hash of goroutines parked now, by [`ParkKey`](crate::ParkKey).
+    pub const PARKS: &str = "parks";
+    /// Per-CPU hash of [`ShortWaitSum`](crate::ShortWaitSum) by [`ShortWaitKey`](crate::ShortWaitKey).
+    pub const SHORT_WAITS: &str = "short_waits";
+    /// Per-CPU array of `u64` by [`Counter`](crate::layout::Counter).
+    pub const COUNTERS: &str = "counters";
+}

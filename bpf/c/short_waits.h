@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
+/* Waits below the threshold: count, sum and histogram per process and wait reason. */
+#ifndef SYNCLINE_SHORT_WAITS_H
+#define SYNCLINE_SHORT_WAITS_H
+
+#include "maps.h"
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 16384);
+	__type(key, struct short_wait_key);
+	__type(value, struct short_wait);
+} short_waits SEC(".maps");
+
+/* Position of the highest set bit; 0 for 0. */
+static __always_inline __u32 log2_floor(__u64 v)
+{
+	__u32 log = 0;
+
+	if (v >> 32) { v >>= 32; log += 32; }
+	if (v >> 16) { v >>= 16; log += 16; }
+	if (v >> 8) { v >>= 8; log += 8; }
+	if (v >> 4) { v >>= 4; log += 4; }
+	if (v >> 2) { v >>= 2; log += 2; }
+	if (v >> 1) { log += 1; }
+	return log;
+}
+
+static __always_inline struct short_wait *short_wait_of(struct short_wait_key *key)
+{
+	struct short_wait *found = bpf_map_lookup_elem(&short_waits, key);
+	struct short_wait fresh = {};
+
+	if (found)
+		return found;
+	/* Two CPUs may get here at once; NOEXIST lets the first one win, and both then find its entry. */
+	bpf_map_update_elem(&short_waits, key, &fresh, BPF_NOEXIST);
+	return bpf_map_lookup_elem(&short_waits, key);
+}
+
+static __always_inline void aggregate(__u32 tgid, __u8 reason, __u64 wait_ns)
+{
+	struct short_wait_key key = { .tgid = tgid, .reason = reason };
+	struct short_wait *sum = short_wait_of(&key);
+	__u32 bucket = log2_floor(wait_ns);
+
+	if (!sum) {
+		count(COUNT_AGGREGATE_FULL);
+		return;
+	}
+	if (bucket >= HISTOGRAM_BUCKETS)
+		bucket = HISTOGRAM_BUCKETS - 1;
+	__sync_fetch_and_add(&sum->count, 1);
+	__sync_fetch_and_add(&sum->total_ns, wait_ns);
+	__sync_fetch_and_add(&sum->histogram[bucket], 1);
+	count(COUNT_AGGREGATED);
+}
+
+#endif

@@ -1,0 +1,7 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
+/* The one BPF object: the samplers share the ring, the configuration and the counters. */
+#include "goroutine.h"
+#include "process.h"
+
+/* bpf_probe_read_user and others are only for programs whose licence is compatible with the kernel's. */
+char _license[] SEC("license") = "GPL";

@@ -1,0 +1,194 @@
+//! Keys and values of the maps, to and from their bytes. Byte arrays need no promise about padding or alignment, so user
+//! space can hand them to the kernel without unsafe code.
+
+use std::mem::{offset_of, size_of};
+
+use crate::HISTOGRAM_BUCKETS;
+use crate::layout::{Binary, Clock, Config, Key, Short, ShortKey};
+use crate::record::{read_u32, read_u64};
+
+/// Offsets inside the Go runtime's structs for one binary, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BinaryLayout {
+    /// `runtime.g.goid`.
+    pub g_goid: u32,
+    /// `runtime.g.m`.
+    pub g_m: u32,
+    /// `runtime.g.sched.pc`.
+    pub g_sched_pc: u32,
+    /// `runtime.g.sched.bp`.
+    pub g_sched_bp: u32,
+    /// `runtime.m.curg`.
+    pub m_curg: u32,
+    /// `runtime.pollDesc.rg`.
+    pub polldesc_rg: u32,
+    /// `runtime.pollDesc.wg`.
+    pub polldesc_wg: u32,
+}
+
+impl BinaryLayout {
+    /// An encoded slot that holds no binary: probes with its index do nothing.
+    pub const EMPTY: [u8; size_of::<Binary>()] = [0; size_of::<Binary>()];
+
+    /// The map's value for a slot in use.
+    #[must_use]
+    pub fn encode(&self) -> [u8; size_of::<Binary>()] {
+        let mut bytes = Self::EMPTY;
+        put(&mut bytes, offset_of!(Binary, g_goid), self.g_goid.to_ne_bytes());
+        put(&mut bytes, offset_of!(Binary, g_m), self.g_m.to_ne_bytes());
+        put(&mut bytes, offset_of!(Binary, g_sched_pc), self.g_sched_pc.to_ne_bytes());
+        put(&mut bytes, offset_of!(Binary, g_sched_bp), self.g_sched_bp.to_ne_bytes());
+        put(&mut bytes, offset_of!(Binary, m_curg), self.m_curg.to_ne_bytes());
+        put(&mut bytes, offset_of!(Binary, polldesc_rg), self.polldesc_rg.to_ne_bytes());
+        put(&mut bytes, offset_of!(Binary, polldesc_wg), self.polldesc_wg.to_ne_bytes());
+        put(&mut bytes, offset_of!(Binary, valid), 1_u32.to_ne_bytes());
+        bytes
+    }
+}
+
+/// What the probes do with a wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CaptureSettings {
+    /// Waits at least this long become a record, ns.
+    pub threshold_ns: u64,
+    /// Deepest stack walked, at most [`MAX_STACK`](crate::MAX_STACK).
+    pub max_stack: u32,
+    /// Only processes in the map of watched ones.
+    pub only_watched: bool,
+}
+
+impl CaptureSettings {
+    /// The map's value.
+    #[must_use]
+    pub fn encode(&self) -> [u8; size_of::<Config>()] {
+        let mut bytes = [0; size_of::<Config>()];
+        put(&mut bytes, offset_of!(Config, threshold_ns), self.threshold_ns.to_ne_bytes());
+        put(&mut bytes, offset_of!(Config, max_stack), self.max_stack.to_ne_bytes());
+        put(&mut bytes, offset_of!(Config, only_watched), u32::from(self.only_watched).to_ne_bytes());
+        bytes
+    }
+}
+
+/// The map's value for TAI - REALTIME in ns.
+#[must_use]
+pub fn encode_tai_offset_ns(tai_offset_ns: i64) -> [u8; size_of::<Clock>()] {
+    tai_offset_ns.to_ne_bytes()
+}
+
+/// Key of a goroutine that is parked now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ParkKey {
+    /// Process id.
+    pub tgid: u32,
+    /// Address of its `runtime.g`.
+    pub g: u64,
+}
+
+impl ParkKey {
+    /// The key of the map's bytes.
+    #[must_use]
+    pub fn decode(bytes: &[u8; size_of::<Key>()]) -> Self {
+        Self {
+            tgid: read_u32(bytes, offset_of!(Key, tgid)).unwrap_or_default(),
+            g: read_u64(bytes, offset_of!(Key, g)).unwrap_or_default(),
+        }
+    }
+}
+
+/// Key of a sum of short waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ShortWaitKey {
+    /// Process id.
+    pub tgid: u32,
+    /// Wait reason, by the numbers of the process's Go version.
+    pub reason: u8,
+}
+
+impl ShortWaitKey {
+    /// The key of the map's bytes.
+    #[must_use]
+    pub fn decode(bytes: &[u8; size_of::<ShortKey>()]) -> Self {
+        let reason = read_u32(bytes, offset_of!(ShortKey, reason)).unwrap_or_default();
+        Self {
+            tgid: read_u32(bytes, offset_of!(ShortKey, tgid)).unwrap_or_default(),
+            reason: u8::try_from(reason).unwrap_or(u8::MAX),
+        }
+    }
+}
+
+/// Sum of waits below the threshold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ShortWaitSum {
+    /// Number of waits.
+    pub count: u64,
+    /// Their total length, ns.
+    pub total_ns: u64,
+    /// Waits by length, see [`HISTOGRAM_BUCKETS`].
+    pub histogram: [u64; HISTOGRAM_BUCKETS],
+}
+
+impl ShortWaitSum {
+    /// The sum of one CPU, from the map's bytes.
+    #[must_use]
+    pub fn decode(bytes: &[u8; size_of::<Short>()]) -> Self {
+        let histogram_at = |i| read_u64(bytes, offset_of!(Short, histogram) + 8 * i).unwrap_or_default();
+        Self {
+            count: read_u64(bytes, offset_of!(Short, count)).unwrap_or_default(),
+            total_ns: read_u64(bytes, offset_of!(Short, total_ns)).unwrap_or_default(),
+            histogram: std::array::from_fn(histogram_at),
+        }
+    }
+
+    /// Both sums together (wrapping, as the kernel's counters do).
+    #[must_use]
+    pub fn plus(&self, other: &Self) -> Self {
+        self.each(other, u64::wrapping_add)
+    }
+
+    /// What was added since `earlier`, a former reading of the same sum.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        self.each(earlier, u64::wrapping_sub)
+    }
+
+    fn each(&self, other: &Self, op: fn(u64, u64) -> u64) -> Self {
+        Self {
+            count: op(self.count, other.count),
+            total_ns: op(self.total_ns, other.total_ns),
+            histogram: std::array::from_fn(|i| op(self.histogram[i], other.histogram[i])),
+        }
+    }
+}
+
+fn put<const N: usize>(bytes: &mut [u8], offset: usize, value: [u8; N]) {
+    if let Some(place) = bytes.get_mut(offset..).and_then(<[u8]>::first_chunk_mut::<N>) {
+        *place = value;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_layout_lands_at_the_offsets_of_the_c_struct() {
+        let layout =
+            BinaryLayout { g_goid: 1, g_m: 2, g_sched_pc: 3, g_sched_bp: 4, m_curg: 5, polldesc_rg: 6, polldesc_wg: 7 };
+        let words: Vec<u32> = (0..8).map(|i| read_u32(&layout.encode(), 4 * i).unwrap()).collect();
+        assert_eq!(words, [1, 2, 3, 4, 5, 6, 7, 1]);
+    }
+
+    #[test]
+    fn settings_land_at_the_offsets_of_the_c_struct() {
+        let bytes = CaptureSettings { threshold_ns: 1_000_000, max_stack: 64, only_watched: true }.encode();
+        assert_eq!(read_u64(&bytes, 0), Ok(1_000_000));
+        assert_eq!((read_u32(&bytes, 8), read_u32(&bytes, 12)), (Ok(64), Ok(1)));
+    }
+
+    #[test]
+    fn a_difference_and_the_former_reading_give_the_sum_again() {
+        let former = ShortWaitSum { count: 3, total_ns: 40, histogram: [1; HISTOGRAM_BUCKETS] };
+        let now = ShortWaitSum { count: 5, total_ns: 90, histogram: [4; HISTOGRAM_BUCKETS] };
+        assert_eq!(former.plus(&now.since(&former)), now);
+    }
+}
