@@ -1,1 +1,15 @@
-//! The wire: protobuf messages, and the only place where they become checked types and back.
+//! The wire: protobuf messages and gRPC services, and the only place where raw messages become checked types
+//! ([`syncline_event::Batch`]) and back.
+
+mod codec;
+mod columns;
+mod decode;
+mod encode;
+
+pub use codec::{WireError, decode, encode};
+
+/// Generated messages and services. Raw: nothing in here has been checked.
+#[allow(missing_docs, unreachable_pub, clippy::all, unused_qualifications, reason = "generated")]
+pub mod v1 {
+    tonic::include_proto!("syncline.v1");
+}

@@ -1,1 +1,18 @@
-//! Words of the product: checked columns of a batch, wait reasons, stacks, loss causes.
+//! Words of the product: what an agent says in one batch, checked.
+//!
+//! A [`Batch`] is a struct of arrays: columns, not rows, because that is how it travels and how ClickHouse takes it.
+//! Whatever a `Batch` holds has passed [`Batch::check`]: columns of equal length, indices inside their dictionaries,
+//! texts and stacks within [`limits`]. It knows no protobuf and does no I/O.
+
+mod batch;
+mod check;
+pub mod limits;
+mod loss;
+mod stack;
+mod wait;
+
+pub use batch::{Batch, BatchId, Origin, Process, ShortWaits, Symbol};
+pub use check::BatchError;
+pub use loss::{Loss, LossCause};
+pub use stack::{Stack, StackId};
+pub use wait::{Kind, WaitFlags, Waits};

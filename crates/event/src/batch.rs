@@ -1,0 +1,131 @@
+//! The batch: everything that an agent says at once.
+
+use std::fmt;
+
+use syncline_timebase::{BootId, Instant, Knot, Mono, NodeName, Offset, Probe, Reference, Wall};
+
+use crate::{Loss, Stack, Waits};
+
+/// Which node speaks, and since when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// The node.
+    pub node: NodeName,
+    /// Its region.
+    pub region: String,
+    /// The boot that MONO and RAW count from.
+    pub boot: BootId,
+    /// First sequence number of this run of the agent.
+    pub run_first_seq: u64,
+    /// Version of the agent.
+    pub agent_version: String,
+    /// Kernel release of the node.
+    pub kernel: String,
+}
+
+/// Identity of a batch, and so the token that makes its insertion exactly once.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct BatchId {
+    /// The node.
+    pub node: NodeName,
+    /// The boot.
+    pub boot: BootId,
+    /// Sequence number of the batch itself in the boot; its events' numbers are [`Batch::first_seq`] and on.
+    pub number: u64,
+}
+
+impl fmt::Display for BatchId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}/{}", self.node, self.boot, self.number)
+    }
+}
+
+/// An observed process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Process {
+    /// Process id in the agent's PID namespace.
+    pub pid: u32,
+    /// Name of the service it belongs to.
+    pub service: String,
+    /// Path of its executable.
+    pub executable: String,
+    /// Go version of its binary, as `go1.27.3`.
+    pub go_version: String,
+    /// Build it runs.
+    pub build_id: u64,
+}
+
+/// What one address of one build stands for: one row per frame, inlined ones included.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Symbol {
+    /// The build.
+    pub build_id: u64,
+    /// Address as in [`Stack::pcs`].
+    pub pc: u64,
+    /// 0 for the innermost frame at this address, 1 for the function it was inlined into, ...
+    pub depth: u8,
+    /// Function, as Go names it.
+    pub function: String,
+    /// Source file.
+    pub file: String,
+    /// Line in it; 0 where unknown.
+    pub line: u32,
+}
+
+/// Waits below the threshold, aggregated in the kernel since the last batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShortWaits {
+    /// Index into [`Batch::processes`].
+    pub process: u32,
+    /// Index into [`Batch::reasons`].
+    pub reason: u32,
+    /// How many.
+    pub count: u64,
+    /// Their durations together, ns.
+    pub total_ns: u64,
+    /// Bucket i counts waits of [2^i, 2^(i+1)) ns.
+    pub histogram: Vec<u64>,
+}
+
+/// Everything that an agent says at once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Batch {
+    /// Who speaks.
+    pub origin: Origin,
+    /// Number of this batch in the boot, growing by at least one from batch to batch and across agent restarts.
+    pub number: u64,
+    /// Sequence number of the first wait; the others follow without gaps.
+    pub first_seq: u64,
+    /// MONO when the batch was sealed.
+    pub sealed_at: Instant<Mono>,
+    /// The agent's own coarse idea of REF - MONO, used to choose the storage bucket and for nothing else: it is fixed
+    /// in the batch, so a retry under a better clock model cannot move a row.
+    pub coarse_reference: Offset<Mono, Reference>,
+    /// WALL - MONO when the batch was sealed.
+    pub wall_offset: Offset<Mono, Wall>,
+    /// Wait reasons by Go's own names.
+    pub reasons: Vec<String>,
+    /// Processes that the batch speaks of.
+    pub processes: Vec<Process>,
+    /// Finished waits.
+    pub waits: Waits,
+    /// Short waits.
+    pub short_waits: Vec<ShortWaits>,
+    /// Stacks that the aggregator may not have seen yet.
+    pub stacks: Vec<Stack>,
+    /// Symbols that the aggregator may not have seen yet.
+    pub symbols: Vec<Symbol>,
+    /// What was lost since the last batch.
+    pub losses: Vec<Loss>,
+    /// Clock readings since the last batch, in order of MONO.
+    pub knots: Vec<Knot>,
+    /// Finished probes since the last batch, in order of their return.
+    pub probes: Vec<Probe>,
+}
+
+impl Batch {
+    /// Identity of the batch.
+    pub fn id(&self) -> BatchId {
+        BatchId { node: self.origin.node.clone(), boot: self.origin.boot, number: self.number }
+    }
+}

@@ -1,0 +1,173 @@
+//! Checks of a batch that came from outside.
+
+use thiserror::Error;
+
+use crate::{Batch, Stack, StackId, limits};
+
+/// A batch contradicts itself or is beyond a limit; nothing of it is taken.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum BatchError {
+    /// Two columns of unlike length.
+    #[error("column {column} has {found} rows where start has {expected}")]
+    UnevenColumns {
+        /// The column.
+        column: &'static str,
+        /// Its length.
+        found: usize,
+        /// Length of the first column.
+        expected: usize,
+    },
+    /// An index points outside its dictionary.
+    #[error("{column}[{row}] = {index} is outside a dictionary of {len}")]
+    IndexOutside {
+        /// Column of the index.
+        column: &'static str,
+        /// Its row.
+        row: usize,
+        /// The index.
+        index: u32,
+        /// Entries of the dictionary.
+        len: usize,
+    },
+    /// More of something than a batch may hold.
+    #[error("{found} {what}, at most {limit} are allowed")]
+    TooMany {
+        /// Of what.
+        what: &'static str,
+        /// How many there are.
+        found: usize,
+        /// How many are allowed.
+        limit: usize,
+    },
+    /// A duration or run delay that cannot be.
+    #[error("wait {row}: run delay {run_delay_ns} ns is longer than the whole wait of {duration_ns} ns")]
+    RunDelayTooLong {
+        /// Row of the wait.
+        row: usize,
+        /// Its run delay.
+        run_delay_ns: u64,
+        /// Its duration.
+        duration_ns: u64,
+    },
+    /// A time stamp outside what a clock can show.
+    #[error("{what} {row}: {ns} ns is no time that a clock shows")]
+    ImpossibleTime {
+        /// Of what.
+        what: &'static str,
+        /// Its row.
+        row: usize,
+        /// The value.
+        ns: i128,
+    },
+    /// A stack's id is not that of its frames.
+    #[error("stack {id:#x} is not the identity of its frames")]
+    WrongStackId {
+        /// The id claimed.
+        id: u64,
+    },
+    /// Sequence numbers would pass the end of their range.
+    #[error("sequence number {first_seq} + {count} overflows")]
+    SequenceOverflow {
+        /// Of the first wait.
+        first_seq: u64,
+        /// Waits.
+        count: usize,
+    },
+}
+
+impl Batch {
+    /// Refuses a batch that contradicts itself or is beyond [`limits`].
+    ///
+    /// # Errors
+    /// The first contradiction found.
+    pub fn check(&self) -> Result<(), BatchError> {
+        self.check_sizes()?;
+        self.check_columns()?;
+        self.check_times()?;
+        self.check_short_waits()?;
+        self.stacks.iter().try_for_each(check_stack)
+    }
+
+    fn check_sizes(&self) -> Result<(), BatchError> {
+        at_most("waits", self.waits.len(), limits::WAITS)?;
+        at_most("reasons", self.reasons.len(), limits::DICTIONARY)?;
+        at_most("processes", self.processes.len(), limits::DICTIONARY)?;
+        at_most("stacks", self.stacks.len(), limits::DICTIONARY)?;
+        at_most("short waits", self.short_waits.len(), limits::DICTIONARY)?;
+        at_most("symbols", self.symbols.len(), limits::SYMBOLS)?;
+        at_most("knots", self.knots.len(), limits::CLOCK_SAMPLES)?;
+        at_most("probes", self.probes.len(), limits::CLOCK_SAMPLES)?;
+        at_most("bytes of region name", self.origin.region.len(), limits::TEXT_BYTES)?;
+        at_most("bytes of agent version", self.origin.agent_version.len(), limits::TEXT_BYTES)?;
+        at_most("bytes of kernel release", self.origin.kernel.len(), limits::TEXT_BYTES)?;
+        let texts = self.reasons.iter();
+        let texts = texts.chain(self.processes.iter().flat_map(|p| [&p.service, &p.executable, &p.go_version]));
+        let mut texts = texts.chain(self.symbols.iter().flat_map(|s| [&s.function, &s.file]));
+        texts.try_for_each(|text| at_most("bytes of a text", text.len(), limits::TEXT_BYTES))
+    }
+
+    fn check_columns(&self) -> Result<(), BatchError> {
+        let expected = self.waits.len();
+        for (column, found) in self.waits.lengths() {
+            if found != expected {
+                return Err(BatchError::UnevenColumns { column, found, expected });
+            }
+        }
+        indices_inside("reason", &self.waits.reason, self.reasons.len())?;
+        indices_inside("process", &self.waits.process, self.processes.len())?;
+        if self.first_seq.checked_add(expected as u64).is_none() {
+            return Err(BatchError::SequenceOverflow { first_seq: self.first_seq, count: expected });
+        }
+        Ok(())
+    }
+
+    fn check_times(&self) -> Result<(), BatchError> {
+        for row in 0..self.waits.len() {
+            let (start, duration_ns) = (self.waits.start[row].ns(), self.waits.duration_ns[row]);
+            let run_delay_ns = self.waits.run_delay_ns[row];
+            if run_delay_ns > duration_ns {
+                return Err(BatchError::RunDelayTooLong { row, run_delay_ns, duration_ns });
+            }
+            let end = i128::from(start) + i128::from(duration_ns);
+            if start < 0 || end > i128::from(i64::MAX) {
+                return Err(BatchError::ImpossibleTime { what: "wait", row, ns: end });
+            }
+        }
+        for (row, probe) in self.probes.iter().enumerate() {
+            if probe.sent.ns() < 0 || probe.returned < probe.sent {
+                return Err(BatchError::ImpossibleTime { what: "probe", row, ns: i128::from(probe.returned.ns()) });
+            }
+        }
+        Ok(())
+    }
+
+    fn check_short_waits(&self) -> Result<(), BatchError> {
+        let reasons: Vec<u32> = self.short_waits.iter().map(|s| s.reason).collect();
+        let processes: Vec<u32> = self.short_waits.iter().map(|s| s.process).collect();
+        indices_inside("short wait reason", &reasons, self.reasons.len())?;
+        indices_inside("short wait process", &processes, self.processes.len())?;
+        self.short_waits
+            .iter()
+            .try_for_each(|s| at_most("histogram buckets", s.histogram.len(), limits::HISTOGRAM_BUCKETS))
+    }
+}
+
+fn check_stack(stack: &Stack) -> Result<(), BatchError> {
+    at_most("frames of a stack", stack.pcs.len(), limits::STACK_DEPTH)?;
+    if stack.id == StackId::NONE || stack.id != Stack::id_of(stack.build_id, &stack.pcs) {
+        return Err(BatchError::WrongStackId { id: stack.id.0 });
+    }
+    Ok(())
+}
+
+fn at_most(what: &'static str, found: usize, limit: usize) -> Result<(), BatchError> {
+    if found > limit { Err(BatchError::TooMany { what, found, limit }) } else { Ok(()) }
+}
+
+fn indices_inside(column: &'static str, indices: &[u32], len: usize) -> Result<(), BatchError> {
+    match indices.iter().position(|index| *index as usize >= len) {
+        Some(row) => Err(BatchError::IndexOutside { column, row, index: indices[row], len }),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,20 @@
+//! What one batch may hold. A peer that sends more is refused, so that a broken or lying node costs bounded memory.
+
+/// Finished waits in one batch.
+pub const WAITS: usize = 65_536;
+/// Processes, stacks or wait reasons in one batch's dictionaries.
+pub const DICTIONARY: usize = 65_536;
+/// Frames of one stack: the kernel's own limit (`PERF_MAX_STACK_DEPTH`).
+pub const STACK_DEPTH: usize = 127;
+/// Symbols in one batch.
+pub const SYMBOLS: usize = 262_144;
+/// Knots or probes in one batch: ten minutes at 10 Hz, and some.
+pub const CLOCK_SAMPLES: usize = 8_192;
+/// Bytes of one text (service, path, function).
+pub const TEXT_BYTES: usize = 4_096;
+/// Buckets of a short-wait histogram: bucket i counts waits of [2^i, 2^(i+1)) ns.
+pub const HISTOGRAM_BUCKETS: usize = 40;
+/// Bytes of a batch on the wire, compressed.
+pub const WIRE_BYTES: usize = 16 << 20;
+/// Bytes of a batch after decompression.
+pub const DECODED_BYTES: usize = 64 << 20;

@@ -1,0 +1,112 @@
+//! Columns of finished waits.
+
+use syncline_timebase::{Instant, Mono, Offset, Wall};
+
+use crate::StackId;
+
+/// What kind of waiting an event is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Kind {
+    /// A goroutine parked (`runtime.gopark`) until it ran again.
+    Goroutine,
+}
+
+/// What else is known of a wait.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct WaitFlags(u16);
+
+impl WaitFlags {
+    /// The moment it became runnable was seen; without it `run_delay_ns` is 0 because it is unknown.
+    pub const READY_SEEN: Self = Self(1);
+    /// The network poller made it runnable.
+    pub const BY_NETPOLL: Self = Self(2);
+    /// The stack was deeper than the configured depth, and is cut.
+    pub const STACK_CUT: Self = Self(4);
+
+    /// From the wire; unknown bits are kept.
+    pub const fn from_bits(bits: u16) -> Self {
+        Self(bits)
+    }
+
+    /// For the wire and the store.
+    pub const fn bits(self) -> u16 {
+        self.0
+    }
+
+    /// Whether all of `other`'s flags are set.
+    pub const fn has(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// Both sets of flags.
+    #[must_use]
+    pub const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+/// Finished waits, one per index, in the order of their sequence numbers. All columns have the same length.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Waits {
+    /// What kind of waiting.
+    pub kind: Vec<Kind>,
+    /// Index into [`crate::Batch::reasons`].
+    pub reason: Vec<u32>,
+    /// Index into [`crate::Batch::processes`].
+    pub process: Vec<u32>,
+    /// Thread on which the goroutine parked.
+    pub tid: Vec<u32>,
+    /// The goroutine.
+    pub goid: Vec<u64>,
+    /// When it parked.
+    pub start: Vec<Instant<Mono>>,
+    /// Kernel wall time minus MONO as it parked.
+    pub wall_offset: Vec<Offset<Mono, Wall>>,
+    /// From park to running again, ns of MONO.
+    pub duration_ns: Vec<u64>,
+    /// From ready to running again, ns of MONO; part of the duration.
+    pub run_delay_ns: Vec<u64>,
+    /// Its stack, or [`StackId::NONE`].
+    pub stack: Vec<StackId>,
+    /// The goroutine that made it runnable; 0 where it was the runtime itself (network, timers) or not seen.
+    pub waker_goid: Vec<u64>,
+    /// More.
+    pub flags: Vec<WaitFlags>,
+}
+
+impl Waits {
+    /// Number of waits.
+    pub fn len(&self) -> usize {
+        self.start.len()
+    }
+
+    /// No waits.
+    pub fn is_empty(&self) -> bool {
+        self.start.is_empty()
+    }
+
+    /// When wait `index` ended.
+    pub fn end(&self, index: usize) -> Instant<Mono> {
+        let duration = i64::try_from(self.duration_ns[index]).unwrap_or(i64::MAX);
+        self.start[index] + syncline_timebase::Span::from_ns(duration)
+    }
+
+    /// Lengths of all columns, by name, for the check that they agree.
+    pub(crate) fn lengths(&self) -> [(&'static str, usize); 12] {
+        [
+            ("kind", self.kind.len()),
+            ("reason", self.reason.len()),
+            ("process", self.process.len()),
+            ("tid", self.tid.len()),
+            ("goid", self.goid.len()),
+            ("start", self.start.len()),
+            ("wall_offset", self.wall_offset.len()),
+            ("duration_ns", self.duration_ns.len()),
+            ("run_delay_ns", self.run_delay_ns.len()),
+            ("stack", self.stack.len()),
+            ("waker_goid", self.waker_goid.len()),
+            ("flags", self.flags.len()),
+        ]
+    }
+}

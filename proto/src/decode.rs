@@ -1,0 +1,189 @@
+//! Messages to checked types. What [`syncline_event::Batch::check`] can see is left to it; here is what only the wire
+//! can get wrong: missing messages, columns of unlike length, numbers outside their type.
+
+use syncline_event::{
+    Batch, Kind, Loss, LossCause, Origin, Process, ShortWaits, Stack, StackId, Symbol, WaitFlags, Waits,
+};
+use syncline_timebase::{BootId, Instant, Knot, Offset, Probe, Span};
+
+use crate::codec::WireError;
+use crate::columns::running_sums;
+use crate::v1;
+
+impl TryFrom<v1::Batch> for Batch {
+    type Error = WireError;
+    fn try_from(message: v1::Batch) -> Result<Self, WireError> {
+        Ok(Self {
+            origin: message.origin.ok_or_else(|| field("origin", "missing"))?.try_into()?,
+            number: message.number,
+            first_seq: message.first_seq,
+            sealed_at: Instant::from_ns(message.sealed_mono_ns),
+            coarse_reference: Offset::from_ns(message.coarse_reference_offset_ns),
+            wall_offset: Offset::from_ns(message.wall_offset_ns),
+            reasons: message.reasons,
+            processes: message.processes.into_iter().map(Into::into).collect(),
+            waits: message.waits.unwrap_or_default().try_into()?,
+            short_waits: message.short_waits.into_iter().map(Into::into).collect(),
+            stacks: message.stacks.into_iter().map(Into::into).collect(),
+            symbols: message.symbols.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
+            losses: message.losses.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
+            knots: knots(&message.knots.unwrap_or_default())?,
+            probes: probes(&message.probes.unwrap_or_default())?,
+        })
+    }
+}
+
+impl TryFrom<v1::Origin> for Origin {
+    type Error = WireError;
+    fn try_from(message: v1::Origin) -> Result<Self, WireError> {
+        if message.region.is_empty() {
+            return Err(field("origin.region", "empty"));
+        }
+        Ok(Self {
+            node: message.node.parse().map_err(|e| field("origin.node", e))?,
+            region: message.region,
+            boot: BootId(message.boot),
+            run_first_seq: message.run_first_seq,
+            agent_version: message.agent_version,
+            kernel: message.kernel,
+        })
+    }
+}
+
+impl From<v1::Process> for Process {
+    fn from(message: v1::Process) -> Self {
+        Self {
+            pid: message.pid,
+            service: message.service,
+            executable: message.executable,
+            go_version: message.go_version,
+            build_id: message.build_id,
+        }
+    }
+}
+
+impl TryFrom<v1::Waits> for Waits {
+    type Error = WireError;
+    fn try_from(message: v1::Waits) -> Result<Self, WireError> {
+        Ok(Self {
+            kind: message.kind.iter().map(|number| kind(*number)).collect::<Result<_, _>>()?,
+            reason: message.reason,
+            process: message.process,
+            tid: message.tid,
+            goid: running_sums(&message.goid_delta).map(i64::cast_unsigned).collect(),
+            start: running_sums(&message.start_mono_delta_ns).map(Instant::from_ns).collect(),
+            wall_offset: running_sums(&message.wall_offset_delta_ns).map(Offset::from_ns).collect(),
+            duration_ns: message.duration_ns,
+            run_delay_ns: message.run_delay_ns,
+            stack: stack_ids(&message.stack, &message.stack_ids)?,
+            waker_goid: message.waker_goid,
+            flags: message.flags.iter().map(|bits| wait_flags(*bits)).collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+fn kind(number: i32) -> Result<Kind, WireError> {
+    match v1::Kind::try_from(number) {
+        Ok(v1::Kind::Goroutine) => Ok(Kind::Goroutine),
+        _ => Err(field("waits.kind", format!("{number} is unknown to this version"))),
+    }
+}
+
+fn wait_flags(bits: u32) -> Result<WaitFlags, WireError> {
+    u16::try_from(bits).map(WaitFlags::from_bits).map_err(|_| field("waits.flags", format!("{bits:#x} is too wide")))
+}
+
+fn stack_ids(indices: &[u32], ids: &[u64]) -> Result<Vec<StackId>, WireError> {
+    let id = |index: &u32| match *index {
+        0 => Ok(StackId::NONE),
+        index => ids.get(index as usize - 1).copied().map(StackId).ok_or_else(|| {
+            field("waits.stack", format!("index {index} is outside a dictionary of {}", ids.len()))
+        }),
+    };
+    indices.iter().map(id).collect()
+}
+
+impl From<v1::ShortWaits> for ShortWaits {
+    fn from(message: v1::ShortWaits) -> Self {
+        Self {
+            process: message.process,
+            reason: message.reason,
+            count: message.count,
+            total_ns: message.total_ns,
+            histogram: message.histogram,
+        }
+    }
+}
+
+impl From<v1::Stack> for Stack {
+    fn from(message: v1::Stack) -> Self {
+        let pcs = running_sums(&message.pc_delta).map(i64::cast_unsigned).collect();
+        Self { id: StackId(message.id), build_id: message.build_id, pcs }
+    }
+}
+
+impl TryFrom<v1::Symbol> for Symbol {
+    type Error = WireError;
+    fn try_from(message: v1::Symbol) -> Result<Self, WireError> {
+        Ok(Self {
+            build_id: message.build_id,
+            pc: message.pc,
+            depth: u8::try_from(message.depth).map_err(|_| field("symbols.depth", "above 255"))?,
+            function: message.function,
+            file: message.file,
+            line: message.line,
+        })
+    }
+}
+
+impl TryFrom<v1::Loss> for Loss {
+    type Error = WireError;
+    fn try_from(message: v1::Loss) -> Result<Self, WireError> {
+        let place = usize::try_from(message.cause).ok().and_then(|number| number.checked_sub(1));
+        let cause = place.and_then(|place| LossCause::ALL.get(place)).copied();
+        let cause = cause.ok_or_else(|| field("losses.cause", format!("{} is unknown", message.cause)))?;
+        Ok(Self { cause, count: message.count })
+    }
+}
+
+fn knots(message: &v1::Knots) -> Result<Vec<Knot>, WireError> {
+    let len = message.mono_delta_ns.len();
+    same_length("knots.raw_minus_mono_delta_ns", message.raw_minus_mono_delta_ns.len(), len)?;
+    same_length("knots.wall_minus_mono_delta_ns", message.wall_minus_mono_delta_ns.len(), len)?;
+    same_length("knots.bracket_ns", message.bracket_ns.len(), len)?;
+    let raw = running_sums(&message.raw_minus_mono_delta_ns);
+    let wall = running_sums(&message.wall_minus_mono_delta_ns);
+    let columns = running_sums(&message.mono_delta_ns).zip(raw).zip(wall).zip(&message.bracket_ns);
+    let knot = |(((mono, raw), wall), bracket): (((i64, i64), i64), &u64)| Knot {
+        mono: Instant::from_ns(mono),
+        raw: Instant::from_ns(mono.wrapping_add(raw)),
+        wall: Instant::from_ns(mono.wrapping_add(wall)),
+        bracket: Span::from_ns(i64::try_from(*bracket).unwrap_or(i64::MAX)),
+    };
+    Ok(columns.map(knot).collect())
+}
+
+fn probes(message: &v1::Probes) -> Result<Vec<Probe>, WireError> {
+    let len = message.sent_mono_delta_ns.len();
+    same_length("probes.received_reference_delta_ns", message.received_reference_delta_ns.len(), len)?;
+    same_length("probes.turnaround_ns", message.turnaround_ns.len(), len)?;
+    same_length("probes.elapsed_mono_ns", message.elapsed_mono_ns.len(), len)?;
+    let sent = running_sums(&message.sent_mono_delta_ns);
+    let received = running_sums(&message.received_reference_delta_ns);
+    let columns = sent.zip(received).zip(&message.turnaround_ns).zip(&message.elapsed_mono_ns);
+    let probe = |(((sent, received), turnaround), elapsed): (((i64, i64), &i64), &u64)| Probe {
+        sent: Instant::from_ns(sent),
+        received: Instant::from_ns(received),
+        replied: Instant::from_ns(received.wrapping_add(*turnaround)),
+        returned: Instant::from_ns(sent) + Span::from_ns(i64::try_from(*elapsed).unwrap_or(i64::MAX)),
+    };
+    Ok(columns.map(probe).collect())
+}
+
+fn same_length(name: &'static str, found: usize, expected: usize) -> Result<(), WireError> {
+    if found == expected { Ok(()) } else { Err(field(name, format!("{found} rows where {expected} are expected"))) }
+}
+
+fn field(field: &'static str, why: impl ToString) -> WireError {
+    WireError::Field { field, why: why.to_string() }
+}

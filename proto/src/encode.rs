@@ -1,0 +1,159 @@
+//! Checked types to messages.
+
+use std::collections::HashMap;
+
+use syncline_event::{Batch, Kind, Loss, LossCause, Origin, Process, ShortWaits, Stack, StackId, Symbol, Waits};
+use syncline_timebase::{Knot, Probe};
+
+use crate::columns::deltas;
+use crate::v1;
+
+impl From<&Batch> for v1::Batch {
+    fn from(batch: &Batch) -> Self {
+        Self {
+            origin: Some((&batch.origin).into()),
+            number: batch.number,
+            first_seq: batch.first_seq,
+            sealed_mono_ns: batch.sealed_at.ns(),
+            coarse_reference_offset_ns: batch.coarse_reference.ns(),
+            wall_offset_ns: batch.wall_offset.ns(),
+            reasons: batch.reasons.clone(),
+            processes: batch.processes.iter().map(Into::into).collect(),
+            waits: Some((&batch.waits).into()),
+            short_waits: batch.short_waits.iter().map(Into::into).collect(),
+            stacks: batch.stacks.iter().map(Into::into).collect(),
+            symbols: batch.symbols.iter().map(Into::into).collect(),
+            losses: batch.losses.iter().map(Into::into).collect(),
+            knots: Some(knots(&batch.knots)),
+            probes: Some(probes(&batch.probes)),
+        }
+    }
+}
+
+impl From<&Origin> for v1::Origin {
+    fn from(origin: &Origin) -> Self {
+        Self {
+            node: origin.node.to_string(),
+            region: origin.region.clone(),
+            boot: origin.boot.0,
+            run_first_seq: origin.run_first_seq,
+            agent_version: origin.agent_version.clone(),
+            kernel: origin.kernel.clone(),
+        }
+    }
+}
+
+impl From<&Process> for v1::Process {
+    fn from(process: &Process) -> Self {
+        Self {
+            pid: process.pid,
+            service: process.service.clone(),
+            executable: process.executable.clone(),
+            go_version: process.go_version.clone(),
+            build_id: process.build_id,
+        }
+    }
+}
+
+impl From<&Waits> for v1::Waits {
+    fn from(waits: &Waits) -> Self {
+        let (stack, stack_ids) = dictionary(&waits.stack);
+        Self {
+            kind: waits.kind.iter().map(|kind| kind_number(*kind)).collect(),
+            reason: waits.reason.clone(),
+            process: waits.process.clone(),
+            tid: waits.tid.clone(),
+            goid_delta: deltas(waits.goid.iter().map(|goid| goid.cast_signed())),
+            start_mono_delta_ns: deltas(waits.start.iter().map(|start| start.ns())),
+            wall_offset_delta_ns: deltas(waits.wall_offset.iter().map(|offset| offset.ns())),
+            duration_ns: waits.duration_ns.clone(),
+            run_delay_ns: waits.run_delay_ns.clone(),
+            stack,
+            stack_ids,
+            waker_goid: waits.waker_goid.clone(),
+            flags: waits.flags.iter().map(|flags| u32::from(flags.bits())).collect(),
+        }
+    }
+}
+
+/// Stack ids as 1 + index into a dictionary of the distinct ones, 0 for no stack.
+fn dictionary(ids: &[StackId]) -> (Vec<u32>, Vec<u64>) {
+    let mut distinct = Vec::new();
+    let mut index_of = HashMap::new();
+    let mut index = |id: &StackId| match *id {
+        StackId::NONE => 0,
+        id => *index_of.entry(id).or_insert_with(|| {
+            distinct.push(id.0);
+            u32::try_from(distinct.len()).unwrap_or(u32::MAX)
+        }),
+    };
+    let indices = ids.iter().map(&mut index).collect();
+    (indices, distinct)
+}
+
+fn kind_number(kind: Kind) -> i32 {
+    match kind {
+        Kind::Goroutine => v1::Kind::Goroutine.into(),
+        // Kind is non-exhaustive for other crates' sake; a kind without a number would be refused by every reader.
+        _ => v1::Kind::Unspecified.into(),
+    }
+}
+
+impl From<&ShortWaits> for v1::ShortWaits {
+    fn from(short: &ShortWaits) -> Self {
+        Self {
+            process: short.process,
+            reason: short.reason,
+            count: short.count,
+            total_ns: short.total_ns,
+            histogram: short.histogram.clone(),
+        }
+    }
+}
+
+impl From<&Stack> for v1::Stack {
+    fn from(stack: &Stack) -> Self {
+        let pc_delta = deltas(stack.pcs.iter().map(|pc| pc.cast_signed()));
+        Self { id: stack.id.0, build_id: stack.build_id, pc_delta }
+    }
+}
+
+impl From<&Symbol> for v1::Symbol {
+    fn from(symbol: &Symbol) -> Self {
+        Self {
+            build_id: symbol.build_id,
+            pc: symbol.pc,
+            depth: u32::from(symbol.depth),
+            function: symbol.function.clone(),
+            file: symbol.file.clone(),
+            line: symbol.line,
+        }
+    }
+}
+
+impl From<&Loss> for v1::Loss {
+    fn from(loss: &Loss) -> Self {
+        // The wire numbers are the places in LossCause::ALL, from 1.
+        let place = LossCause::ALL.iter().position(|cause| *cause == loss.cause);
+        let cause = place.and_then(|place| i32::try_from(place + 1).ok()).unwrap_or_default();
+        Self { cause, count: loss.count }
+    }
+}
+
+fn knots(knots: &[Knot]) -> v1::Knots {
+    v1::Knots {
+        mono_delta_ns: deltas(knots.iter().map(|k| k.mono.ns())),
+        raw_minus_mono_delta_ns: deltas(knots.iter().map(|k| k.raw.ns().wrapping_sub(k.mono.ns()))),
+        wall_minus_mono_delta_ns: deltas(knots.iter().map(|k| k.wall.ns().wrapping_sub(k.mono.ns()))),
+        bracket_ns: knots.iter().map(|k| k.bracket.ns().unsigned_abs()).collect(),
+    }
+}
+
+fn probes(probes: &[Probe]) -> v1::Probes {
+    v1::Probes {
+        sent_mono_delta_ns: deltas(probes.iter().map(|p| p.sent.ns())),
+        received_reference_delta_ns: deltas(probes.iter().map(|p| p.received.ns())),
+        turnaround_ns: probes.iter().map(|p| p.replied.ns().wrapping_sub(p.received.ns())).collect(),
+        elapsed_mono_ns: probes.iter().map(|p| (p.returned - p.sent).ns().unsigned_abs()).collect(),
+    }
+}
