@@ -1,3 +1,58 @@
-//! Everything a developer types: demo, test, ci.
+//! Everything a developer types: fetch, test, ci, demo.
+//!
+//! This program must build on a machine that has Rust alone, since it installs the rest.
 
-fn main() {}
+mod ci;
+mod demo;
+mod fetch;
+mod place;
+mod process;
+mod steps;
+mod test;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Developer commands of Syncline.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Install or fetch what the build, the tests and the demo need and this machine lacks
+    Fetch {
+        /// What to make sure of
+        #[arg(value_enum, default_value_t = fetch::Part::All)]
+        part: fetch::Part,
+    },
+    /// Run every test: unit, property, integration, the real eBPF path, the embedded engine, the demo's check
+    Test(test::Options),
+    /// Run what a change must pass: format, lints, dependencies, and all tests with nothing skipped
+    Ci,
+    /// Run three regions with skewed clocks on this machine, find the skews and the planted cause
+    Demo(demo::Options),
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Fetch { part } => fetch::run(part),
+        Command::Test(options) => test::run(&options),
+        Command::Ci => ci::run(),
+        Command::Demo(options) => demo::run(&options),
+    }
+}

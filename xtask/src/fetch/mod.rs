@@ -1,0 +1,39 @@
+//! Makes sure that what the build, the tests and the demo need is here: by the ordinary package clients, pinned,
+//! checked, and cached outside the tree.
+
+mod clang;
+mod go;
+pub(crate) mod libchdb;
+
+use anyhow::Result;
+use clap::ValueEnum;
+
+pub(crate) use go::NEWEST as NEWEST_GO;
+
+/// What can be made sure of.
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum Part {
+    /// The embedded ClickHouse engine
+    Libchdb,
+    /// The Go toolchains that the test programs and the demo are built with
+    Go,
+    /// The compiler and headers of the eBPF programs
+    Clang,
+    /// All of them
+    All,
+}
+
+/// # Errors
+/// One line on what is missing and how to mend it.
+pub(crate) fn run(part: Part) -> Result<()> {
+    match part {
+        Part::Libchdb => libchdb::ensure().map(drop),
+        Part::Go => go::ensure(),
+        Part::Clang => clang::ensure(),
+        Part::All => {
+            clang::ensure()?;
+            go::ensure()?;
+            libchdb::ensure().map(drop)
+        }
+    }
+}

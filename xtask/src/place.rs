@@ -1,0 +1,40 @@
+//! Where things are: the workspace, its target directory, and the cache outside the tree.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+/// The directory of the workspace's Cargo.toml.
+pub(crate) fn workspace() -> PathBuf {
+    let manifest_dir = Path::new(env!("CARGO_MANIFEST_DIR"));
+    manifest_dir.parent().unwrap_or(manifest_dir).to_path_buf()
+}
+
+/// Where cargo puts what it builds.
+pub(crate) fn target() -> PathBuf {
+    match env::var_os("CARGO_TARGET_DIR") {
+        Some(dir) => workspace().join(dir),
+        None => workspace().join("target"),
+    }
+}
+
+/// Where fetched files stay between runs and between checkouts: `$SYNCLINE_CACHE`, `$XDG_CACHE_HOME/syncline` or
+/// `~/.cache/syncline`.
+///
+/// # Errors
+/// When none of the three variables is set.
+pub(crate) fn cache() -> Result<PathBuf> {
+    if let Some(dir) = non_empty("SYNCLINE_CACHE") {
+        return Ok(dir);
+    }
+    if let Some(dir) = non_empty("XDG_CACHE_HOME") {
+        return Ok(dir.join("syncline"));
+    }
+    let home = non_empty("HOME").context("no place for fetched files: set SYNCLINE_CACHE to a directory")?;
+    Ok(home.join(".cache").join("syncline"))
+}
+
+fn non_empty(variable: &str) -> Option<PathBuf> {
+    env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from)
+}
