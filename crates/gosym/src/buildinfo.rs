@@ -1,0 +1,142 @@
+//! The build info that the Go linker leaves in every program, stripped or not: toolchain version and module list.
+//!
+//! Format (debug/buildinfo of the standard library): 16 bytes of which 14 are the magic, then the pointer size and flags;
+//! from 1.18 on the version and the module text follow at byte 32, each with its length as a varint in front.
+
+use crate::bytes::uvarint;
+use crate::elf::{BUILDINFO_SECTION, Image};
+use crate::error::Error;
+
+const MAGIC: &[u8; 14] = b"\xff Go buildinf:";
+const HEADER_SIZE: usize = 32;
+const ALIGNMENT: usize = 16;
+const FLAG_INLINE_TEXT: u8 = 2;
+/// cmd/go puts 16 marker bytes before and after the module text.
+const MODULE_TEXT_FRAME: usize = 16;
+
+/// The version of the Go toolchain that built a program.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GoVersion {
+    /// 1 in `go1.27.3`.
+    pub major: u16,
+    /// 27 in `go1.27.3`.
+    pub minor: u16,
+    /// 3 in `go1.27.3`; 0 when absent, as in `go1.27rc1`.
+    pub patch: u16,
+    /// The version as it stands in the binary, experiments included: `go1.27.3 X:rangefunc`.
+    pub text: String,
+}
+
+impl std::fmt::Display for GoVersion {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(&self.text)
+    }
+}
+
+/// Version and module text of a program.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct BuildInfo<'data> {
+    pub(crate) version: GoVersion,
+    modules: &'data str,
+}
+
+impl<'data> BuildInfo<'data> {
+    /// Finds and reads the build info.
+    pub(crate) fn parse(image: &Image<'data>) -> Result<BuildInfo<'data>, Error> {
+        let blob = find(image).ok_or_else(|| Error::not_go("it has no Go build info"))?;
+        if blob.get(MAGIC.len() + 1).is_none_or(|flags| flags & FLAG_INLINE_TEXT == 0) {
+            return Err(Error::UnsupportedVersion { version: "older than go1.18".to_owned() });
+        }
+        let truncated = || Error::truncated("the Go build info ends too early");
+        let (version, rest) = blob.get(HEADER_SIZE..).and_then(prefixed_text).ok_or_else(truncated)?;
+        let (modules, _) = prefixed_text(rest).ok_or_else(truncated)?;
+        Ok(BuildInfo { version: parse_version(&String::from_utf8_lossy(version))?, modules: unframe(modules) })
+    }
+
+    /// The import path of the main package, or the main module's path when that is all there is.
+    pub(crate) fn module_path(&self) -> Option<&'data str> {
+        self.line_value("path\t").or_else(|| self.line_value("mod\t"))
+    }
+
+    fn line_value(&self, key: &str) -> Option<&'data str> {
+        let value = self.modules.lines().find_map(|line| line.strip_prefix(key))?;
+        value.split('\t').next().filter(|value| !value.is_empty())
+    }
+}
+
+/// From the magic to the end of the section or segment.
+fn find<'data>(image: &Image<'data>) -> Option<&'data [u8]> {
+    let section = image.section(BUILDINFO_SECTION).map(|(_, bytes)| bytes);
+    let segment = image.segments().iter().find(|segment| segment.writable).map(|segment| segment.bytes);
+    section.and_then(find_magic).or_else(|| segment.and_then(find_magic))
+}
+
+fn find_magic(bytes: &[u8]) -> Option<&[u8]> {
+    (0..bytes.len()).step_by(ALIGNMENT).filter_map(|start| bytes.get(start..)).find(|rest| rest.starts_with(MAGIC))
+}
+
+fn prefixed_text(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (length, rest) = uvarint(bytes, 10)?;
+    rest.split_at_checked(usize::try_from(length).ok()?)
+}
+
+/// The module text without its frame; empty when the program was built without modules.
+fn unframe(text: &[u8]) -> &str {
+    let inner = text.len().checked_sub(MODULE_TEXT_FRAME).and_then(|end| text.get(MODULE_TEXT_FRAME..end));
+    inner.and_then(|inner| std::str::from_utf8(inner).ok()).unwrap_or_default()
+}
+
+/// Reads `go1.27.3`, with anything a vendor or an experiment has added behind it. Development snapshots are refused: their
+/// structures are those of no release.
+fn parse_version(text: &str) -> Result<GoVersion, Error> {
+    if text == "unknown" {
+        return Err(Error::garbled("the build info hides the Go version, as garble does"));
+    }
+    let unsupported = || Error::UnsupportedVersion { version: text.chars().take(100).collect() };
+    let (major, rest) = text.strip_prefix("go").and_then(number).ok_or_else(unsupported)?;
+    let (minor, rest) = rest.strip_prefix('.').and_then(number).ok_or_else(unsupported)?;
+    let patch = rest.strip_prefix('.').and_then(number).map_or(0, |(patch, _)| patch);
+    Ok(GoVersion { major, minor, patch, text: text.to_owned() })
+}
+
+fn number(text: &str) -> Option<(u16, &str)> {
+    let end = text.find(|character: char| !character.is_ascii_digit()).unwrap_or(text.len());
+    let (digits, rest) = text.split_at_checked(end)?;
+    Some((digits.parse().ok()?, rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn numbers(text: &str) -> Option<(u16, u16, u16)> {
+        parse_version(text).ok().map(|version| (version.major, version.minor, version.patch))
+    }
+
+    #[test]
+    fn versions_in_use_are_read() {
+        assert_eq!(numbers("go1.27.3"), Some((1, 27, 3)));
+        assert_eq!(numbers("go1.21"), Some((1, 21, 0)));
+        assert_eq!(numbers("go1.27rc1"), Some((1, 27, 0)));
+        assert_eq!(numbers("go1.24.11 X:boringcrypto"), Some((1, 24, 11)));
+        assert_eq!(numbers("go1.22.5-vendor"), Some((1, 22, 5)));
+        assert_eq!(numbers("go1.22.5 (Red Hat 1.22.5-1.el9)"), Some((1, 22, 5)));
+    }
+
+    #[test]
+    fn odd_versions_are_refused_by_name() {
+        for text in ["", "go", "go1", "1.27.3", "go1.x", "go1.99999999", "devel go1.28-1234abcd Mon"] {
+            let error = parse_version(text).unwrap_err();
+            assert_eq!(error, Error::UnsupportedVersion { version: text.to_owned() });
+        }
+        assert!(matches!(parse_version("unknown"), Err(Error::Garbled { .. })));
+    }
+
+    #[test]
+    fn main_package_goes_before_main_module() {
+        let info = |modules| BuildInfo { version: parse_version("go1.27.3").unwrap(), modules };
+        assert_eq!(info("path\ta.example/b/cmd\nmod\ta.example/b\t(devel)\t\n").module_path(), Some("a.example/b/cmd"));
+        assert_eq!(info("mod\ta.example/b\tv1.0.0\th1:x\n").module_path(), Some("a.example/b"));
+        assert_eq!(info("").module_path(), None);
+    }
+}

@@ -1,0 +1,252 @@
+//! The ELF file as the kernel loads it: segments, the relocations the loader would apply, notes, and named sections.
+
+use object::LittleEndian;
+use object::elf::{self, FileHeader64, ProgramHeader64};
+use object::read::elf::{Dyn, FileHeader, ProgramHeader, SectionHeader};
+
+use crate::bytes::u64_at;
+use crate::error::Error;
+
+/// More load segments than any linker makes; keeps address lookups short on hostile input.
+const MAX_SEGMENTS: usize = 64;
+
+const RELA_SIZE: usize = 24;
+
+/// A parsed ELF file.
+#[derive(Debug, Clone)]
+pub(crate) struct Image<'data> {
+    /// The whole file.
+    pub(crate) data: &'data [u8],
+    /// `e_machine`.
+    pub(crate) machine: u16,
+    segments: Vec<Segment<'data>>,
+    sections: Vec<Section>,
+    relocations: &'data [u8],
+    notes: Vec<Note<'data>>,
+}
+
+/// A `PT_LOAD` segment.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Segment<'data> {
+    /// Link-time address of the first byte.
+    pub(crate) vaddr: u64,
+    /// Where the first byte lies in the file.
+    pub(crate) file_offset: u64,
+    /// The part that comes from the file.
+    pub(crate) bytes: &'data [u8],
+    /// Holds machine code.
+    pub(crate) executable: bool,
+    /// Is writable when loaded.
+    pub(crate) writable: bool,
+}
+
+/// A named section that is loaded.
+#[derive(Debug, Clone)]
+struct Section {
+    name: &'static str,
+    vaddr: u64,
+    size: u64,
+}
+
+/// An ELF note.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Note<'data> {
+    /// Owner, without its final zero bytes.
+    pub(crate) owner: &'data [u8],
+    /// Type, in the owner's numbering.
+    pub(crate) kind: u32,
+    /// Content.
+    pub(crate) content: &'data [u8],
+}
+
+/// The only sections that are looked up by name.
+const SECTIONS: [&str; 4] = [BUILDINFO_SECTION, PCLNTAB_SECTION, PCLNTAB_SECTION_PIE, MODULEDATA_SECTION];
+/// Holds the Go version and the module list.
+pub(crate) const BUILDINFO_SECTION: &str = ".go.buildinfo";
+/// Holds the function table.
+pub(crate) const PCLNTAB_SECTION: &str = ".gopclntab";
+/// Holds the function table of a position-independent program linked by Go itself, up to 1.25.
+pub(crate) const PCLNTAB_SECTION_PIE: &str = ".data.rel.ro.gopclntab";
+/// Starts with `runtime.firstmoduledata`, from 1.26 on.
+pub(crate) const MODULEDATA_SECTION: &str = ".go.module";
+
+impl<'data> Image<'data> {
+    /// Reads the headers of an ELF file.
+    pub(crate) fn parse(data: &'data [u8]) -> Result<Image<'data>, Error> {
+        let header = file_header(data)?;
+        let headers = header
+            .program_headers(LittleEndian, data)
+            .map_err(|error| Error::truncated(format!("program headers: {error}")))?;
+        let segments = load_segments(headers, data)?;
+        let mut image = Image {
+            data,
+            machine: header.e_machine(LittleEndian).0,
+            segments,
+            sections: sections(header, data)?,
+            relocations: &[],
+            notes: notes(headers, data),
+        };
+        image.relocations = image.find_relocations(headers);
+        Ok(image)
+    }
+
+    /// The load segments in file order.
+    pub(crate) fn segments(&self) -> &[Segment<'data>] {
+        &self.segments
+    }
+
+    /// The notes.
+    pub(crate) fn notes(&self) -> &[Note<'data>] {
+        &self.notes
+    }
+
+    /// The segment whose file bytes hold `vaddr`.
+    pub(crate) fn segment_at(&self, vaddr: u64) -> Option<&Segment<'data>> {
+        self.segments.iter().find(|segment| segment.offset_of(vaddr).is_some())
+    }
+
+    /// The bytes from `vaddr` to the end of its segment.
+    pub(crate) fn bytes_at(&self, vaddr: u64) -> Option<&'data [u8]> {
+        let segment = self.segment_at(vaddr)?;
+        segment.bytes.get(segment.offset_of(vaddr)?..)
+    }
+
+    /// Address and bytes of a named section.
+    pub(crate) fn section(&self, name: &str) -> Option<(u64, &'data [u8])> {
+        let section = self.sections.iter().find(|section| section.name == name)?;
+        let bytes = self.bytes_at(section.vaddr)?;
+        Some((section.vaddr, bytes.get(..usize::try_from(section.size).ok()?)?))
+    }
+
+    /// `N` 8-byte words from `vaddr` on as they are after the loader has relocated them for a load at the link-time address.
+    pub(crate) fn relocated_words<const N: usize>(&self, vaddr: u64) -> Option<[u64; N]> {
+        let bytes = self.bytes_at(vaddr)?;
+        let mut words = [0; N];
+        for (index, word) in words.iter_mut().enumerate() {
+            *word = u64_at(bytes, index * 8)?;
+        }
+        for (place, value) in self.relative_relocations() {
+            let Some(distance) = place.checked_sub(vaddr).filter(|distance| distance % 8 == 0) else { continue };
+            if let Some(word) = usize::try_from(distance / 8).ok().and_then(|index| words.get_mut(index)) {
+                *word = value;
+            }
+        }
+        Some(words)
+    }
+
+    /// The addresses of all 8-byte words, relocated or not, that hold `value`.
+    pub(crate) fn words_that_hold(&self, value: u64) -> impl Iterator<Item = u64> + '_ {
+        let relocated = self.relative_relocations().filter(move |&(_, addend)| addend == value).map(|(place, _)| place);
+        let plain = self.segments.iter().filter(|segment| segment.writable).flat_map(move |segment| {
+            segment.aligned_words().filter(move |&(_, word)| word == value).map(|(place, _)| place)
+        });
+        relocated.chain(plain)
+    }
+
+    /// (place, value) of the relocations that only add the load bias.
+    fn relative_relocations(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
+        let relative = if self.machine == elf::EM_AARCH64.0 { 1027 } else { 8 };
+        self.relocations.chunks_exact(RELA_SIZE).filter_map(move |entry| {
+            let kind = u64_at(entry, 8)? & 0xffff_ffff;
+            (kind == relative).then_some((u64_at(entry, 0)?, u64_at(entry, 16)?))
+        })
+    }
+
+    /// The table that `DT_RELA` names. Damage here shows later, as a runtime structure that is not found.
+    fn find_relocations(&self, headers: &[ProgramHeader64<LittleEndian>]) -> &'data [u8] {
+        let mut address = 0;
+        let mut size = 0;
+        let dynamic = headers.iter().find_map(|header| header.dynamic(LittleEndian, self.data).ok().flatten());
+        for entry in dynamic.unwrap_or_default() {
+            match entry.tag(LittleEndian) {
+                elf::DT_RELA => address = entry.val(LittleEndian),
+                elf::DT_RELASZ => size = entry.val(LittleEndian),
+                elf::DT_NULL => break,
+                _ => {}
+            }
+        }
+        let table = usize::try_from(size).ok().and_then(|size| self.bytes_at(address)?.get(..size));
+        table.unwrap_or_default()
+    }
+}
+
+impl<'data> Segment<'data> {
+    /// Where `vaddr` lies in the segment's file bytes.
+    pub(crate) fn offset_of(&self, vaddr: u64) -> Option<usize> {
+        let offset = usize::try_from(vaddr.checked_sub(self.vaddr)?).ok()?;
+        (offset < self.bytes.len()).then_some(offset)
+    }
+
+    /// (address, value) of the words at addresses that are multiples of 8.
+    pub(crate) fn aligned_words(self) -> impl Iterator<Item = (u64, u64)> + use<'data> {
+        let start = usize::try_from(self.vaddr.wrapping_neg() % 8).unwrap_or(0);
+        let bytes = self.bytes.get(start..).unwrap_or_default();
+        (0_u64..).zip(bytes.chunks_exact(8)).filter_map(move |(index, word)| {
+            let place = self.vaddr.checked_add(self.vaddr.wrapping_neg() % 8)?.checked_add(index * 8)?;
+            Some((place, u64_at(word, 0)?))
+        })
+    }
+}
+
+fn file_header(data: &[u8]) -> Result<&FileHeader64<LittleEndian>, Error> {
+    if !data.starts_with(&elf::ELFMAG) {
+        return Err(Error::not_elf("the first bytes are not \\x7fELF"));
+    }
+    if data.len() < size_of::<FileHeader64<LittleEndian>>() {
+        return Err(Error::truncated("the file ends inside the ELF header"));
+    }
+    let header = FileHeader64::<LittleEndian>::parse(data).map_err(|_| Error::not_elf("not a 64-bit file"))?;
+    header.endian().map_err(|_| Error::not_elf("not little-endian"))?;
+    Ok(header)
+}
+
+fn load_segments<'data>(
+    headers: &[ProgramHeader64<LittleEndian>],
+    data: &'data [u8],
+) -> Result<Vec<Segment<'data>>, Error> {
+    let loads = || headers.iter().filter(|header| header.p_type(LittleEndian) == elf::PT_LOAD);
+    if loads().count() > MAX_SEGMENTS {
+        return Err(Error::garbled(format!("more than {MAX_SEGMENTS} load segments")));
+    }
+    loads().map(|header| load_segment(header, data)).collect()
+}
+
+fn load_segment<'data>(header: &ProgramHeader64<LittleEndian>, data: &'data [u8]) -> Result<Segment<'data>, Error> {
+    let (file_offset, size) = header.file_range(LittleEndian);
+    let bytes = header.data(LittleEndian, data).map_err(|()| {
+        Error::truncated(format!("a load segment needs bytes {file_offset} to {}", file_offset.saturating_add(size)))
+    })?;
+    let flags = header.p_flags(LittleEndian).0;
+    Ok(Segment {
+        vaddr: header.p_vaddr(LittleEndian),
+        file_offset,
+        bytes,
+        executable: flags & elf::PF_X.0 != 0,
+        writable: flags & elf::PF_W.0 != 0,
+    })
+}
+
+fn sections(header: &FileHeader64<LittleEndian>, data: &[u8]) -> Result<Vec<Section>, Error> {
+    let table =
+        header.sections(LittleEndian, data).map_err(|error| Error::truncated(format!("section headers: {error}")))?;
+    let named = |name: &'static str| {
+        let (_, section) = table.section_by_name(LittleEndian, name.as_bytes())?;
+        Some(Section { name, vaddr: section.sh_addr(LittleEndian), size: section.sh_size(LittleEndian) })
+    };
+    Ok(SECTIONS.into_iter().filter_map(named).collect())
+}
+
+/// The notes up to the first damaged one of each segment.
+fn notes<'data>(headers: &[ProgramHeader64<LittleEndian>], data: &'data [u8]) -> Vec<Note<'data>> {
+    let mut notes = Vec::new();
+    for header in headers.iter().take(2 * MAX_SEGMENTS) {
+        let Ok(Some(mut entries)) = header.notes(LittleEndian, data) else { continue };
+        while let (Ok(Some(note)), true) = (entries.next(), notes.len() < MAX_NOTES) {
+            notes.push(Note { owner: note.name(), kind: note.n_type(LittleEndian).0, content: note.desc() });
+        }
+    }
+    notes
+}
+
+/// Linkers write a handful of notes.
+const MAX_NOTES: usize = 256;

@@ -1,0 +1,221 @@
+//! The function table ("pclntab") that every Go program carries for its own stack traces, stripped or not.
+//!
+//! Layout since 1.20 (magic 0xfffffff1; cmd/link/internal/ld/pcln.go and runtime/symtab.go): a header of 72 bytes, then
+//! function names, compilation units' file indices, file names, pc-value programs, and at last the functions: an array of
+//! (entry, offset of the record) sorted by entry, and the records. Entries are offsets from `runtime.text`.
+
+use crate::bytes::{i32_at, text_at, u32_at, u64_at, uvarint};
+
+pub(crate) const MAGIC: u32 = 0xffff_fff1;
+const HEADER_SIZE: u64 = 72;
+const FUNCTAB_ENTRY: usize = 8;
+/// Size of the fixed part of a function record; pcdata and funcdata offsets follow it.
+const RECORD_SIZE: usize = 44;
+
+/// Views into the function table.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pclntab<'data> {
+    /// Link-time address of the table.
+    pub(crate) vaddr: u64,
+    /// Link-time address of the function names, for comparison with moduledata.
+    pub(crate) names_vaddr: u64,
+    /// Link-time address of the array of functions, for comparison with moduledata.
+    pub(crate) functions_vaddr: u64,
+    /// Number of functions.
+    pub(crate) count: usize,
+    /// Bytes by which pc-value programs count: 1 on amd64, 4 on arm64.
+    quantum: u64,
+    names: &'data [u8],
+    units: &'data [u8],
+    files: &'data [u8],
+    programs: &'data [u8],
+    functions: &'data [u8],
+}
+
+/// A function of the table.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Function<'data> {
+    /// First byte, as an offset from the start of the text.
+    pub(crate) entry: u64,
+    /// The first byte of the next function.
+    pub(crate) end: u64,
+    record: &'data [u8],
+}
+
+impl<'data> Pclntab<'data> {
+    /// Reads a header at `vaddr`; `bytes` go from there to the end of what may belong to the table. None when this is no
+    /// function table.
+    pub(crate) fn parse(vaddr: u64, bytes: &'data [u8]) -> Option<Pclntab<'data>> {
+        let [quantum, pointer_size] = *bytes.get(6..8)? else { return None };
+        let well_known = u32_at(bytes, 0)? == MAGIC && bytes.get(4..6)? == [0, 0] && pointer_size == 8;
+        if !well_known || !matches!(quantum, 1 | 4) {
+            return None;
+        }
+        let offset = |index: usize| u64_at(bytes, index * 8);
+        let (names, units, files, programs, functions) = (offset(4)?, offset(5)?, offset(6)?, offset(7)?, offset(8)?);
+        if names < HEADER_SIZE {
+            return None;
+        }
+        let part = |start: u64, end: u64| bytes.get(usize::try_from(start).ok()?..usize::try_from(end).ok()?);
+        let table = Pclntab {
+            vaddr,
+            names_vaddr: vaddr.checked_add(names)?,
+            functions_vaddr: vaddr.checked_add(functions)?,
+            count: usize::try_from(offset(1)?).ok()?,
+            quantum: u64::from(quantum),
+            names: part(names, units)?,
+            units: part(units, files)?,
+            files: part(files, programs)?,
+            programs: part(programs, functions)?,
+            functions: bytes.get(usize::try_from(functions).ok()?..)?,
+        };
+        let array = table.count.checked_mul(FUNCTAB_ENTRY)?.checked_add(4)?;
+        (table.count > 0 && array <= table.functions.len()).then_some(table)
+    }
+
+    /// The function at position `index` of the table.
+    pub(crate) fn function(&self, index: usize) -> Option<Function<'data>> {
+        if index >= self.count {
+            return None;
+        }
+        let record = u32_at(self.functions, index * FUNCTAB_ENTRY + 4)?;
+        Some(Function {
+            entry: u64::from(self.entry(index)?),
+            end: u64::from(self.entry(index + 1)?),
+            record: self.functions.get(usize::try_from(record).ok()?..)?,
+        })
+    }
+
+    /// The function that holds the byte at `text_offset` from the start of the text.
+    pub(crate) fn function_at(&self, text_offset: u64) -> Option<Function<'data>> {
+        let (mut low, mut high) = (0, self.count);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if u64::from(self.entry(middle)?) <= text_offset { low = middle + 1 } else { high = middle }
+        }
+        self.function(low.checked_sub(1)?).filter(|function| text_offset < function.end)
+    }
+
+    /// The name at `offset` of the name table.
+    pub(crate) fn name(&self, offset: i32) -> Option<&'data [u8]> {
+        text_at(self.names, usize::try_from(offset).ok()?)
+    }
+
+    /// The path of the file with number `index` of the function's compilation unit.
+    pub(crate) fn file(&self, function: &Function<'data>, index: i32) -> Option<&'data [u8]> {
+        let index = usize::try_from(function.unit_offset()?).ok()?.checked_add(usize::try_from(index).ok()?)?;
+        let offset = u32_at(self.units, index.checked_mul(4)?)?;
+        text_at(self.files, usize::try_from(offset).ok()?)
+    }
+
+    /// Whether a function bears exactly this name; no more is read than `name` is long.
+    pub(crate) fn has_name(&self, function: &Function<'data>, name: &str) -> bool {
+        let start = function.name_offset().and_then(|offset| usize::try_from(offset).ok());
+        let rest = start.and_then(|start| self.names.get(start..)).unwrap_or_default();
+        rest.starts_with(name.as_bytes()) && rest.get(name.len()) == Some(&0)
+    }
+
+    /// Runs the pc-value program at `program` (0 = none) up to the byte `pc_offset` of a function, and gives the value
+    /// there. `steps` is what the caller is ready to spend, so that a damaged program cannot take forever.
+    pub(crate) fn value_at(&self, program: u32, pc_offset: u64, steps: &mut u32) -> Option<i32> {
+        self.run_at(program, pc_offset, steps).map(|(value, _)| value)
+    }
+
+    /// Like `value_at`, with the offset of the first byte that has another value.
+    pub(crate) fn run_at(&self, program: u32, pc_offset: u64, steps: &mut u32) -> Option<(i32, u64)> {
+        if program == 0 {
+            return None;
+        }
+        let mut rest = self.programs.get(usize::try_from(program).ok()?..)?;
+        let (mut value, mut reached) = (-1_i32, 0_u64);
+        loop {
+            *steps = steps.checked_sub(1)?;
+            let (delta, after) = uvarint(rest, 5)?;
+            if delta == 0 && reached != 0 {
+                return None;
+            }
+            value = value.wrapping_add(zigzag(delta));
+            let (distance, after) = uvarint(after, 5)?;
+            reached = reached.checked_add(distance.checked_mul(self.quantum)?)?;
+            if pc_offset < reached {
+                return Some((value, reached));
+            }
+            rest = after;
+        }
+    }
+
+    fn entry(&self, index: usize) -> Option<u32> {
+        u32_at(self.functions, index * FUNCTAB_ENTRY)
+    }
+}
+
+impl Function<'_> {
+    /// The entry that the record repeats; equal to `entry` unless the table was tampered with.
+    pub(crate) fn recorded_entry(&self) -> Option<u32> {
+        u32_at(self.record, 0)
+    }
+
+    /// Offset of the name in the name table.
+    pub(crate) fn name_offset(&self) -> Option<i32> {
+        i32_at(self.record, 4)
+    }
+
+    /// The program that gives the distance from the stack pointer to the caller's frame.
+    pub(crate) fn stack_delta_program(&self) -> Option<u32> {
+        u32_at(self.record, 16)
+    }
+
+    /// The program that gives the file number.
+    pub(crate) fn file_program(&self) -> Option<u32> {
+        u32_at(self.record, 20)
+    }
+
+    /// The program that gives the line.
+    pub(crate) fn line_program(&self) -> Option<u32> {
+        u32_at(self.record, 24)
+    }
+
+    /// The program of per-pc table `index`.
+    pub(crate) fn pcdata_program(&self, index: u8) -> Option<u32> {
+        let index = u32::from(index);
+        if index >= self.pcdata_count()? {
+            return None;
+        }
+        u32_at(self.record, RECORD_SIZE + usize::try_from(index).ok()? * 4)
+    }
+
+    /// Offset of function data `index` from `moduledata.gofunc`.
+    pub(crate) fn funcdata_offset(&self, index: u8) -> Option<u32> {
+        if index >= *self.record.get(RECORD_SIZE - 1)? {
+            return None;
+        }
+        let start = usize::try_from(self.pcdata_count()?).ok()?.checked_mul(4)?.checked_add(RECORD_SIZE)?;
+        u32_at(self.record, start.checked_add(usize::from(index) * 4)?).filter(|&offset| offset != u32::MAX)
+    }
+
+    fn pcdata_count(&self) -> Option<u32> {
+        u32_at(self.record, 28)
+    }
+
+    fn unit_offset(&self) -> Option<u32> {
+        u32_at(self.record, 32)
+    }
+}
+
+/// Undoes the zigzag coding of a signed difference.
+fn zigzag(coded: u64) -> i32 {
+    let coded = (coded & 0xffff_ffff) as u32;
+    ((coded >> 1) ^ (coded & 1).wrapping_neg()).cast_signed()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zigzag_alternates_around_zero() {
+        let decoded: Vec<i32> = (0..5).map(zigzag).collect();
+        assert_eq!(decoded, [0, -1, 1, -2, 2]);
+        assert_eq!(zigzag(0xffff_ffff), i32::MIN);
+    }
+}
