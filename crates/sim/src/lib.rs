@@ -1,1 +1,16 @@
-//! Simulated clocks, paths and faults, for tests, benches and the demo.
+//! Simulated clocks and paths, for tests, benches and the demo.
+//!
+//! [`SimulatedNode`] is a node's three clocks and its path to the reference, seeded and reproducible, with the truth
+//! beside every reading. [`InjectedClock`] puts a known error on the stamps of a real machine.
+
+mod injected;
+mod node;
+mod oscillator;
+mod path;
+mod random;
+
+pub use injected::{InjectedClock, InjectedClockError};
+pub use node::{NodeSettings, SimulatedNode, WallStep};
+pub use oscillator::{Oscillator, OscillatorSettings};
+pub use path::{Path, PathSettings};
+pub use random::Random;
