@@ -1,1 +1,26 @@
 //! The ClickHouse store: embedded engine, schema, Native blocks, queries.
+//!
+//! One code path serves both deployments. A [`Store`] speaks HTTP to a ClickHouse: either a server named by its URL, or the
+//! [`EmbeddedEngine`], a child process that opens ClickHouse's own HTTP handler on a loopback port.
+//!
+//! - [`open`] finds or starts what a [`Location`] names; [`Store::migrate`] brings the schema up to date.
+//! - [`rows`] has one struct of columns per table; each becomes a [`Block`], and [`Store::insert`] writes it exactly once per
+//!   token.
+//! - [`Store::query_text`] and [`Store::query_to`] answer SQL in any ClickHouse format.
+//!
+//! The tables and views are in `migrations/`, documented column by column.
+
+mod engine;
+mod error;
+mod native;
+mod open;
+pub mod rows;
+mod schema;
+mod store;
+
+pub use engine::{EmbeddedConfig, EmbeddedEngine, default_max_memory_bytes, libchdb_path, run_engine_if_child};
+pub use error::StoreError;
+pub use native::{Arrays, Block, BlockBuilder, Column, LowCardinality, MAX_BLOCK_ROWS};
+pub use open::{Location, OpenOptions, OpenStore, open};
+pub use schema::MigrationReport;
+pub use store::{DEFAULT_DATABASE, Store};

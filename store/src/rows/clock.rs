@@ -1,0 +1,119 @@
+//! Clock measurements and models.
+
+use super::{BoundClass, ClockScale, ClockStatus, ProbeKind, enum8, rows};
+use crate::{Column, LowCardinality};
+
+rows! {
+    /// Finished four-stamp exchanges between a node and its region's aggregator.
+    ClockProbeRows => "clock_probes" {
+        /// Region of the node.
+        region: LowCardinality => Column::LowCardinality,
+        /// Name of the node.
+        node: LowCardinality => Column::LowCardinality,
+        /// First 8 bytes of the node's boot id.
+        boot: Vec<u64> => Column::U64,
+        /// Sent by the node: mono, ns.
+        t1: Vec<i64> => Column::I64,
+        /// Received by the aggregator: REF, ns since 1970.
+        t2: Vec<i64> => Column::I64,
+        /// Answered by the aggregator: REF, ns since 1970.
+        t3: Vec<i64> => Column::I64,
+        /// Answer received by the node: mono, ns.
+        t4: Vec<i64> => Column::I64,
+        /// Round trip without the aggregator's share: (t4 - t1) - (t3 - t2).
+        rtt_ns: Vec<u64> => Column::U64,
+        /// Path of the exchange.
+        kind: Vec<ProbeKind> => enum8,
+        /// 1 when the estimator took it, 0 when it rejected it.
+        used: Vec<u8> => Column::U8,
+    }
+}
+
+rows! {
+    /// Revisions of the piecewise linear clock models of the nodes. Goes to `clock_segments_log`, from which ClickHouse fills
+    /// `clock_segments` (newest revision of each) and `clock_now` (newest of each node).
+    ClockSegmentRows => "clock_segments_log" {
+        /// Region of the node.
+        region: LowCardinality => Column::LowCardinality,
+        /// Name of the node.
+        node: LowCardinality => Column::LowCardinality,
+        /// First 8 bytes of the node's boot id.
+        boot: Vec<u64> => Column::U64,
+        /// Disruption generation within the boot.
+        epoch: Vec<u32> => Column::U32,
+        /// Start of the segment: mono, ns.
+        mono_from: Vec<u64> => Column::U64,
+        /// End of the segment: mono, ns.
+        mono_to: Vec<u64> => Column::U64,
+        /// REF - mono at `mono_from`, ns.
+        ref_off: Vec<i64> => Column::I64,
+        /// REF - mono at `mono_to`, ns; in between it is linear.
+        ref_off_to: Vec<i64> => Column::I64,
+        /// Frequency error: d(REF - raw) / d raw in 10^-9. Positive when the node's oscillator is slow.
+        rate_ppb: Vec<i64> => Column::I64,
+        /// Half width of the bound at `mono_from`.
+        err_from_ns: Vec<u64> => Column::U64,
+        /// Half width of the bound at `mono_to`.
+        err_to_ns: Vec<u64> => Column::U64,
+        /// What the bounds assume.
+        bound_class: Vec<BoundClass> => enum8,
+        /// wall - mono at `mono_to`, ns.
+        wall_off: Vec<i64> => Column::I64,
+        /// Status at `mono_to`.
+        status: Vec<ClockStatus> => enum8,
+        /// Revision of the model; the highest wins.
+        rev: Vec<u32> => Column::U32,
+    }
+}
+
+rows! {
+    /// Piecewise linear maps from a region's REF to the root region's. The root itself needs no row.
+    RegionClockRows => "region_clock" {
+        /// The region mapped.
+        region: LowCardinality => Column::LowCardinality,
+        /// The region whose REF is the fleet's clock.
+        root: LowCardinality => Column::LowCardinality,
+        /// Start of the segment: REF of `region`, ns since 1970.
+        ref_from: Vec<i64> => Column::I64,
+        /// End of the segment: REF of `region`, ns since 1970.
+        ref_to: Vec<i64> => Column::I64,
+        /// REF of root - REF of region at `ref_from`, ns.
+        off: Vec<i64> => Column::I64,
+        /// The same at `ref_to`, ns; in between it is linear.
+        off_to: Vec<i64> => Column::I64,
+        /// d(REF of root - REF of region) / d REF of region in 10^-9, to extrapolate past `ref_to`.
+        rate_ppb: Vec<i64> => Column::I64,
+        /// Half width of the bound at `ref_from`.
+        err_ns: Vec<u64> => Column::U64,
+        /// Half width of the bound at `ref_to`.
+        err_to_ns: Vec<u64> => Column::U64,
+        /// How fast the bound grows past `ref_to`, in 10^-9: what the oscillator may still do.
+        err_rate_ppb: Vec<u64> => Column::U64,
+        /// What the bounds assume.
+        bound_class: Vec<BoundClass> => enum8,
+        /// Status at `ref_to`.
+        status: Vec<ClockStatus> => enum8,
+        /// Revision; of two segments with the same `ref_from` the highest wins.
+        rev: Vec<u32> => Column::U32,
+    }
+}
+
+rows! {
+    /// Steps of a node's clock, as the agent saw them.
+    ClockStepRows => "clock_steps" {
+        /// Region of the node.
+        region: LowCardinality => Column::LowCardinality,
+        /// Name of the node.
+        node: LowCardinality => Column::LowCardinality,
+        /// First 8 bytes of the node's boot id.
+        boot: Vec<u64> => Column::U64,
+        /// When: the node's mono, ns.
+        mono_ns: Vec<u64> => Column::U64,
+        /// When: REF, ns since 1970.
+        at: Vec<i64> => Column::DateTime64,
+        /// By how much; positive = forward.
+        size_ns: Vec<i64> => Column::I64,
+        /// Which clock.
+        scale: Vec<ClockScale> => enum8,
+    }
+}

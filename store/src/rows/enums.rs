@@ -1,0 +1,86 @@
+//! The enumerations of the schema. The numbers are those of the `Enum8` columns and never change.
+
+macro_rules! wire_enum {
+    ($(#[$meta:meta])* $name:ident { $($(#[$variant_meta:meta])* $variant:ident = $number:literal),+ $(,)? }) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[repr(i8)]
+        pub enum $name {
+            $($(#[$variant_meta])* $variant = $number,)+
+        }
+
+        impl From<$name> for i8 {
+            fn from(value: $name) -> i8 {
+                value as i8
+            }
+        }
+    };
+}
+
+wire_enum! {
+    /// What kind of waiting an event is.
+    EventKind {
+        /// A goroutine parked by the Go scheduler.
+        Goroutine = 1,
+        /// A thread in a blocking system call.
+        Syscall = 2,
+        /// A thread off the CPU for any other reason.
+        OffCpu = 3,
+        /// A thread in foreign code called from Go.
+        Cgo = 4,
+    }
+}
+
+wire_enum! {
+    /// What an error bound assumes.
+    BoundClass {
+        /// There is no estimate.
+        Unknown = 0,
+        /// Only the stated oscillator tolerance and the path's floor.
+        Hard = 1,
+        /// Also that paths are symmetric.
+        Tight = 2,
+        /// Also that asymmetry stays within a configured share of the delay.
+        Budgeted = 3,
+    }
+}
+
+wire_enum! {
+    /// How far a clock estimate can be trusted.
+    ClockStatus {
+        /// There is no estimate yet.
+        Unknown = 0,
+        /// Probes arrive and agree.
+        Synchronized = 1,
+        /// No recent probe; the bound grows.
+        FreeRunning = 2,
+        /// The clock was disturbed; nothing before counts.
+        Disrupted = 3,
+    }
+}
+
+wire_enum! {
+    /// By which path a probe's stamps were exchanged.
+    ProbeKind {
+        /// Datagrams.
+        Udp = 1,
+        /// Messages of a gRPC stream.
+        Grpc = 2,
+        /// IEEE 1588.
+        Ptp = 3,
+        /// Stamped by the network card.
+        Hardware = 4,
+    }
+}
+
+wire_enum! {
+    /// A clock of a node.
+    ClockScale {
+        /// CLOCK_MONOTONIC.
+        Mono = 1,
+        /// CLOCK_MONOTONIC_RAW.
+        Raw = 2,
+        /// CLOCK_REALTIME.
+        Wall = 3,
+    }
+}

@@ -1,0 +1,113 @@
+//! Waits: single events, aggregates of the short ones, and what was lost.
+
+use super::{BoundClass, ClockStatus, EventKind, enum8, rows};
+use crate::{Arrays, Column, LowCardinality};
+
+/// Bit of `events.flags`: the moment the goroutine became ready was seen, so `run_delay_ns` is a measurement.
+pub const FLAG_READY_SEEN: u16 = 1;
+/// Bit of `events.flags`: the network poller woke it, not another goroutine.
+pub const FLAG_WOKEN_BY_NETPOLL: u16 = 1 << 1;
+
+rows! {
+    /// One row per finished wait at or above the capture threshold.
+    EventRows => "events" {
+        /// Start of the batch's minute, in seconds since 1970; stamped once by the agent, so a retry never moves a row.
+        bucket: Vec<u32> => Column::DateTime,
+        /// Region of the node.
+        region: LowCardinality => Column::LowCardinality,
+        /// Service the process belongs to.
+        service: LowCardinality => Column::LowCardinality,
+        /// Name of the node.
+        node: LowCardinality => Column::LowCardinality,
+        /// First 8 bytes of the node's boot id.
+        boot: Vec<u64> => Column::U64,
+        /// Number of the event; (node, boot, seq) is its identity.
+        seq: Vec<u64> => Column::U64,
+        /// Process id in the host's namespace.
+        pid: Vec<u32> => Column::U32,
+        /// Thread it parked on.
+        tid: Vec<u32> => Column::U32,
+        /// Goroutine id; 0 when there is none.
+        goid: Vec<u64> => Column::U64,
+        /// What waited.
+        kind: Vec<EventKind> => enum8,
+        /// Go's own text of the wait reason, such as `chan receive`.
+        reason: LowCardinality => Column::LowCardinality,
+        /// Park, on the node's mono.
+        mono_ns: Vec<u64> => Column::U64,
+        /// wall - mono at park, as the kernel had it.
+        wall_off: Vec<i64> => Column::I64,
+        /// Park to running again.
+        dur_ns: Vec<u64> => Column::U64,
+        /// Ready to running; a part of `dur_ns`. 0 unless [`FLAG_READY_SEEN`].
+        run_delay_ns: Vec<u64> => Column::U64,
+        /// [`FLAG_READY_SEEN`], [`FLAG_WOKEN_BY_NETPOLL`].
+        flags: Vec<u16> => Column::U16,
+        /// Key into `stacks`; 0 when no stack was taken.
+        stack_id: Vec<u64> => Column::U64,
+        /// Goroutine that made it ready; 0 when not known.
+        waker_goid: Vec<u64> => Column::U64,
+        /// REF - mono at park.
+        al_off: Vec<i64> => Column::I64,
+        /// REF - mono when it ran again.
+        al_end_off: Vec<i64> => Column::I64,
+        /// Half width of the bound at park; [`UNBOUNDED_NS`](super::UNBOUNDED_NS) without an estimate.
+        err_ns: Vec<u64> => Column::U64,
+        /// Half width of the bound when it ran again.
+        err_end_ns: Vec<u64> => Column::U64,
+        /// What the bounds assume.
+        bound_class: Vec<BoundClass> => enum8,
+        /// Status of the node's clock estimate.
+        clock_status: Vec<ClockStatus> => enum8,
+        /// Disruption generation within the boot.
+        epoch: Vec<u32> => Column::U32,
+        /// Revision of the clock model that aligned the row.
+        model_rev: Vec<u32> => Column::U32,
+    }
+}
+
+rows! {
+    /// Waits below the threshold, counted in the kernel, per process and reason.
+    ShortWaitRows => "short_waits" {
+        /// Start of the batch's minute, in seconds since 1970.
+        bucket: Vec<u32> => Column::DateTime,
+        /// Region of the node.
+        region: LowCardinality => Column::LowCardinality,
+        /// Service the process belongs to.
+        service: LowCardinality => Column::LowCardinality,
+        /// Name of the node.
+        node: LowCardinality => Column::LowCardinality,
+        /// First 8 bytes of the node's boot id.
+        boot: Vec<u64> => Column::U64,
+        /// Process id in the host's namespace.
+        pid: Vec<u32> => Column::U32,
+        /// Go's own text of the wait reason.
+        reason: LowCardinality => Column::LowCardinality,
+        /// Waits since the previous row.
+        count: Vec<u64> => Column::U64,
+        /// Sum of their durations.
+        total_ns: Vec<u64> => Column::U64,
+        /// Element k (from 0) counts the waits of [2^k, 2^(k+1)) ns.
+        hist: Arrays => Column::ArrayU64,
+    }
+}
+
+rows! {
+    /// Events that were not stored, counted by cause.
+    LossRows => "losses" {
+        /// Start of the batch's minute, in seconds since 1970.
+        bucket: Vec<u32> => Column::DateTime,
+        /// Region of the node.
+        region: LowCardinality => Column::LowCardinality,
+        /// Name of the node.
+        node: LowCardinality => Column::LowCardinality,
+        /// First 8 bytes of the node's boot id.
+        boot: Vec<u64> => Column::U64,
+        /// First event number of the agent's run.
+        run_seq: Vec<u64> => Column::U64,
+        /// Why, in a short fixed text.
+        cause: LowCardinality => Column::LowCardinality,
+        /// Events lost since the previous row of the same run and cause.
+        count: Vec<u64> => Column::U64,
+    }
+}

@@ -1,0 +1,63 @@
+//! The rows of each table, as one vector per column.
+//!
+//! Units and meanings are those of the columns in `migrations/`. Every struct turns into a [`Block`](crate::Block) with `into_block`, which
+//! refuses columns of unequal length.
+//!
+//! Scales: `mono` is a node's CLOCK_MONOTONIC, `raw` its CLOCK_MONOTONIC_RAW, `wall` its CLOCK_REALTIME, `REF` the reference
+//! clock of the node's region. The fleet's one clock is the REF of the root region.
+
+mod clock;
+mod enums;
+mod events;
+mod nodes;
+mod stacks;
+
+pub use clock::{ClockProbeRows, ClockSegmentRows, ClockStepRows, RegionClockRows};
+pub use enums::{BoundClass, ClockScale, ClockStatus, EventKind, ProbeKind};
+pub use events::{EventRows, FLAG_READY_SEEN, FLAG_WOKEN_BY_NETPOLL, LossRows, ShortWaitRows};
+pub use nodes::NodeRows;
+pub use stacks::{StackRows, SymbolRows};
+
+/// The value of an error bound (`err_ns` and its relatives) that says: nothing is known.
+pub const UNBOUNDED_NS: u64 = u64::MAX;
+
+use crate::Column;
+
+fn enum8<E: Into<i8>>(values: Vec<E>) -> Column {
+    Column::Enum8(values.into_iter().map(Into::into).collect())
+}
+
+/// Declares the columns of a table once: the struct, its row count and its block.
+macro_rules! rows {
+    ($(#[$meta:meta])* $rows:ident => $table:literal { $($(#[$field_meta:meta])* $field:ident: $type:ty => $column:expr),+ $(,)? }) => {
+        $(#[$meta])*
+        #[derive(Clone, Debug, Default)]
+        pub struct $rows {
+            $($(#[$field_meta])* pub $field: $type,)+
+        }
+
+        impl $rows {
+            /// The table these rows go to.
+            pub const TABLE: &str = $table;
+
+            /// Checks that all columns have as many rows and encodes them.
+            ///
+            /// # Errors
+            /// [`StoreError::Block`](crate::StoreError::Block) when lengths differ or there are too many rows for one block.
+            pub fn into_block(self) -> Result<$crate::Block, $crate::StoreError> {
+                $crate::BlockBuilder::new($table)
+                    $(.column(stringify!($field), ($column)(self.$field)))+
+                    .build()
+            }
+        }
+
+        impl TryFrom<$rows> for $crate::Block {
+            type Error = $crate::StoreError;
+
+            fn try_from(rows: $rows) -> Result<Self, Self::Error> {
+                rows.into_block()
+            }
+        }
+    };
+}
+use rows;

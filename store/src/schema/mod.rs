@@ -1,0 +1,167 @@
+//! The schema's versions: numbered files that only ever go forward.
+//!
+//! `schema_migrations` has one row per applied file, with a checksum of its text, so that a database written by a newer or a
+//! different program is refused instead of misread. Every statement is written to be repeatable (`IF NOT EXISTS`, `CREATE OR
+//! REPLACE VIEW`), since ClickHouse has no transactions: a migration that was interrupted, or that another process runs at the
+//! same time, is simply run again.
+
+mod split;
+
+use clickhouse::Client;
+
+use crate::StoreError;
+use split::statements;
+
+struct Migration {
+    version: u32,
+    name: &'static str,
+    sql: &'static str,
+}
+
+macro_rules! migration {
+    ($version:literal, $name:literal) => {
+        Migration { version: $version, name: $name, sql: include_str!(concat!("../../migrations/", $name, ".sql")) }
+    };
+}
+
+/// In order of their versions, without gaps, never changed once released.
+const MIGRATIONS: &[Migration] = &[migration!(1, "0001_first_thread")];
+
+/// What [`Store::migrate`](crate::Store::migrate) found and did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MigrationReport {
+    /// The version found; 0 for a database without our schema.
+    pub from: u32,
+    /// The version now.
+    pub to: u32,
+    /// The names of the files applied, in order.
+    pub applied: Vec<&'static str>,
+}
+
+pub(crate) async fn migrate(server: &Client, client: &Client, database: &str) -> Result<MigrationReport, StoreError> {
+    run(server, &format!("CREATE DATABASE IF NOT EXISTS `{database}`")).await?;
+    let schema = Schema { client, database };
+    if !schema.has_migrations_table().await? {
+        schema.refuse_foreign_tables().await?;
+        run(client, MIGRATIONS_TABLE).await?;
+    }
+    let from = schema.checked_version().await?;
+    let mut report = MigrationReport { from, to: from, applied: Vec::new() };
+    for migration in MIGRATIONS.iter().filter(|migration| migration.version > from) {
+        schema.apply(migration).await?;
+        report.to = migration.version;
+        report.applied.push(migration.name);
+    }
+    Ok(report)
+}
+
+const MIGRATIONS_TABLE: &str = "
+CREATE TABLE IF NOT EXISTS schema_migrations (
+    version  UInt32 COMMENT 'number of the migration file',
+    name     String COMMENT 'name of the migration file',
+    checksum UInt64 COMMENT 'FNV-1a of its text',
+    applied  DateTime64(3, 'UTC') DEFAULT now64(3, 'UTC') COMMENT 'when, by the server''s clock'
+) ENGINE = MergeTree ORDER BY version
+COMMENT 'Versions of the Syncline schema that were applied to this database'";
+
+struct Schema<'a> {
+    client: &'a Client,
+    database: &'a str,
+}
+
+impl Schema<'_> {
+    async fn has_migrations_table(&self) -> Result<bool, StoreError> {
+        let sql = "SELECT name FROM system.tables WHERE database = currentDatabase() AND name = 'schema_migrations'";
+        Ok(!fetch(self.client, sql).await?.trim().is_empty())
+    }
+
+    async fn refuse_foreign_tables(&self) -> Result<(), StoreError> {
+        let sql = "SELECT name FROM system.tables WHERE database = currentDatabase() ORDER BY name LIMIT 1";
+        match fetch(self.client, sql).await?.trim() {
+            "" => Ok(()),
+            table => {
+                Err(self.foreign(format!("it holds tables that are not Syncline's (`{table}`): name another database")))
+            }
+        }
+    }
+
+    /// The newest version applied, after checking that all of them are ours.
+    async fn checked_version(&self) -> Result<u32, StoreError> {
+        let sql = "SELECT DISTINCT version, checksum FROM schema_migrations ORDER BY version";
+        let applied = fetch(self.client, sql).await?;
+        let mut newest = 0;
+        for row in applied.lines() {
+            let (version, checksum) =
+                parse_row(row).ok_or_else(|| self.foreign(format!("schema_migrations holds `{row}`")))?;
+            newest = newest.max(version);
+            self.check(version, checksum)?;
+        }
+        Ok(newest)
+    }
+
+    fn check(&self, version: u32, checksum: u64) -> Result<(), StoreError> {
+        let known = MIGRATIONS.last().map_or(0, |migration| migration.version);
+        match MIGRATIONS.iter().find(|migration| migration.version == version) {
+            Some(migration) if self::checksum(migration.sql) == checksum => Ok(()),
+            Some(migration) => Err(self.foreign(format!(
+                "its migration {} is not the one this program has: it was written by another build; name another database",
+                migration.name
+            ))),
+            None => Err(StoreError::SchemaNewer { database: self.database.to_owned(), found: version, known }),
+        }
+    }
+
+    async fn apply(&self, migration: &Migration) -> Result<(), StoreError> {
+        for statement in statements(migration.sql) {
+            run(self.client, &statement).await?;
+        }
+        let (version, name, checksum) = (migration.version, migration.name, checksum(migration.sql));
+        let record = format!(
+            "INSERT INTO schema_migrations (version, name, checksum) SETTINGS async_insert = 0 VALUES ({version}, '{name}', {checksum})"
+        );
+        run(self.client, &record).await
+    }
+
+    fn foreign(&self, reason: String) -> StoreError {
+        StoreError::SchemaForeign { database: self.database.to_owned(), reason }
+    }
+}
+
+async fn run(client: &Client, sql: &str) -> Result<(), StoreError> {
+    Ok(client.query_raw(sql).execute().await?)
+}
+
+async fn fetch(client: &Client, sql: &str) -> Result<String, StoreError> {
+    let bytes = client.query_raw(sql).fetch_bytes("TSV")?.collect().await?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+fn parse_row(row: &str) -> Option<(u32, u64)> {
+    let (version, checksum) = row.split_once('\t')?;
+    Some((version.parse().ok()?, checksum.parse().ok()?))
+}
+
+/// FNV-1a: it tells changed files, it does not defend against forged ones.
+fn checksum(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_count_up_from_one_and_match_their_files() {
+        for (index, migration) in MIGRATIONS.iter().enumerate() {
+            assert_eq!(migration.version as usize, index + 1);
+            assert!(migration.name.starts_with(&format!("{:04}_", migration.version)));
+            assert!(!statements(migration.sql).is_empty());
+        }
+    }
+
+    #[test]
+    fn the_checksum_is_fnv_1a() {
+        assert_eq!(checksum(""), 0xcbf2_9ce4_8422_2325);
+        assert_eq!(checksum("a"), 0xaf63_dc4c_8601_ec8c);
+    }
+}
