@@ -1,0 +1,3 @@
+module example.com/gosym/fixture
+
+go 1.21

@@ -1,0 +1,45 @@
+package main
+
+import (
+	"debug/dwarf"
+	"debug/elf"
+	"fmt"
+	"os"
+)
+
+// reportLayout prints "struct TAB field TAB offset" of runtime structures from this program's own debug information.
+func reportLayout() {
+	file, err := elf.Open(os.Args[0])
+	if err != nil {
+		panic(err)
+	}
+	data, err := file.DWARF()
+	if err != nil {
+		panic(err)
+	}
+	wanted := map[string]bool{
+		"runtime.g": true, "runtime.gobuf": true, "runtime.stack": true, "runtime.m": true,
+		"runtime.pollDesc": true, "runtime.moduledata": true,
+	}
+	reader := data.Reader()
+	for {
+		entry, err := reader.Next()
+		if err != nil {
+			panic(err)
+		}
+		if entry == nil {
+			return
+		}
+		name, _ := entry.Val(dwarf.AttrName).(string)
+		if entry.Tag != dwarf.TagStructType || !wanted[name] {
+			continue
+		}
+		kind, err := data.Type(entry.Offset)
+		if err != nil {
+			panic(err)
+		}
+		for _, field := range kind.(*dwarf.StructType).Field {
+			fmt.Printf("%s\t%s\t%d\n", name, field.Name, field.ByteOffset)
+		}
+	}
+}

@@ -1,0 +1,332 @@
+//! Real Go programs of several versions and link modes, compared with what Go's own tools and runtime say about them.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
+
+mod support;
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+use std::process::Command;
+
+use support::{PLAIN, VERSIONS, Variant, fixture, fixture_bytes, functions, go, go_is_here, output_of, variants};
+use syncline_gosym::{Frame, GoBinary, ProbeSite, Symbolizer};
+
+/// Runs a test on every version and variant.
+fn for_each_build(test: impl Fn(&str, Variant, &GoBinary<'_>)) {
+    if !go_is_here() {
+        return;
+    }
+    for version in VERSIONS {
+        for variant in variants(version) {
+            let bytes = fixture_bytes(version, variant);
+            let binary = GoBinary::parse(&bytes).unwrap_or_else(|error| panic!("{version} {variant:?}: {error}"));
+            test(version, variant, &binary);
+        }
+    }
+}
+
+#[test]
+fn build_info_is_read() {
+    for_each_build(|version, _, binary| {
+        assert_eq!(binary.version().text, format!("go{version}"));
+        assert_eq!(
+            format!("{}.{}.{}", binary.version().major, binary.version().minor, binary.version().patch),
+            version
+        );
+        assert_eq!(binary.module_path(), Some("example.com/gosym/fixture"));
+        assert_eq!(binary.wait_reason(2), Some("IO wait"));
+        assert_eq!(binary.layout().minor, binary.version().minor);
+    });
+}
+
+#[test]
+fn each_build_has_an_id_of_its_own() {
+    let ids = std::cell::RefCell::new(BTreeMap::new());
+    for_each_build(|version, variant, binary| {
+        let build = format!("{version} {variant:?}");
+        assert_eq!(binary.build_id(), GoBinary::parse(&fixture_bytes(version, variant)).unwrap().build_id());
+        assert_eq!(ids.borrow_mut().insert(binary.build_id(), build.clone()), None, "{build}");
+    });
+}
+
+/// Every 61st byte of the Go code: all functions, all places within instructions.
+fn sample_addresses(functions: &[(String, u64, u64)]) -> Vec<u64> {
+    let go_functions = || functions.iter().filter(|(name, _, size)| name.contains('.') && *size > 0);
+    let mut addresses: Vec<u64> =
+        go_functions().flat_map(|&(_, address, size)| (address..address + size).step_by(61)).collect();
+    addresses.sort_unstable();
+    addresses.dedup();
+    assert!(addresses.len() > 5000, "{}", addresses.len());
+    addresses
+}
+
+#[test]
+fn functions_files_and_lines_equal_addr2line() {
+    for_each_build(|version, variant, binary| {
+        let twin = fixture(version, variant.twin());
+        let symbolizer = binary.symbolizer();
+        let addresses = sample_addresses(&functions(version, &twin));
+        let input: String = addresses.iter().map(|address| format!("{address:#x}\n")).collect();
+        let output = output_of(go(version).args(["tool", "addr2line"]).arg(&twin), &input);
+        let lines: Vec<&str> = output.lines().collect();
+        let mut known = 0;
+        for (address, lines) in addresses.iter().zip(lines.chunks_exact(2)) {
+            // C functions: addr2line takes them for the last Go function before them.
+            let Some(function) = symbolizer.function_at(*address) else { continue };
+            let frames = symbolizer.frames(*address);
+            // addr2line names the physical function, with the position of the innermost inlined call.
+            let position = format!("{}:{}", frames[0].file, frames[0].line);
+            assert_eq!(
+                (function.name.as_str(), position.as_str()),
+                (lines[0], lines[1]),
+                "{version} {variant:?} {address:#x}"
+            );
+            known += 1;
+        }
+        assert_eq!(lines.len(), 2 * addresses.len());
+        assert!(known > 5000, "{version} {variant:?}: only {known} addresses");
+        println!("{version} {variant:?}: {known} addresses agree with go tool addr2line");
+    });
+}
+
+/// (pc, function, file, line) of one frame as the fixture prints it.
+type Reported<'a> = (u64, &'a str, &'a str, u32);
+
+fn reported_stacks(output: &str) -> Vec<Vec<Reported<'_>>> {
+    output.split_terminator("\n\n").map(|stack| stack.lines().map(reported_frame).collect()).collect()
+}
+
+fn reported_frame(line: &str) -> Reported<'_> {
+    let parts: Vec<&str> = line.split('\t').collect();
+    (u64::from_str_radix(parts[0], 16).unwrap(), parts[1], parts[2], parts[3].parse().unwrap())
+}
+
+fn address_of(functions: &[(String, u64, u64)], name: &str) -> u64 {
+    functions.iter().find(|(candidate, _, _)| candidate == name).unwrap().1
+}
+
+/// runtime.Callers gives one address for each call, the inlined ones too: the first of a physical frame yields them all.
+#[test]
+fn inlined_chains_equal_the_programs_own_stacks() {
+    for_each_build(|version, variant, binary| {
+        let symbolizer = binary.symbolizer();
+        let output = output_of(Command::new(fixture(version, variant)).arg("callers"), "");
+        let (entry, stacks) = output.split_once('\n').unwrap();
+        let link_entry = address_of(&functions(version, &fixture(version, variant.twin())), "main.main");
+        let bias = u64::from_str_radix(entry, 16).unwrap().wrapping_sub(link_entry);
+        let mut inlined = 0;
+        let stacks = reported_stacks(stacks);
+        assert!(stacks.len() > 10);
+        for mut rest in stacks.iter().map(Vec::as_slice) {
+            while let Some(&(pc, ..)) = rest.first() {
+                let frames = symbolizer.frames(pc.wrapping_sub(bias) - 1);
+                assert!(is_well_formed(&frames), "{version} {variant:?} {frames:?}");
+                let frames: Vec<&Frame> = frames.iter().filter(|frame| frame.file != "<autogenerated>").collect();
+                assert!(!frames.is_empty());
+                let (reported, after) = rest.split_at(frames.len());
+                for (frame, &(_, function, file, line)) in frames.iter().zip(reported) {
+                    assert_eq!(
+                        (frame.function.as_str(), frame.file.as_str(), frame.line),
+                        (function, file, line),
+                        "{version} {variant:?}"
+                    );
+                }
+                inlined += frames.len() - 1;
+                rest = after;
+            }
+        }
+        assert!(inlined >= 10, "{version} {variant:?}: only {inlined} inlined calls");
+    });
+}
+
+/// Inlined calls, then one physical function.
+fn is_well_formed(frames: &[Frame]) -> bool {
+    frames.split_last().is_some_and(|(last, inlined)| !last.inlined && inlined.iter().all(|frame| frame.inlined))
+}
+
+/// Go 1.23 and later expand any address; that covers inlined calls in all of the standard library.
+#[test]
+fn inlined_chains_equal_callers_frames_everywhere() {
+    for_each_build(|version, variant, binary| {
+        if binary.version().minor < 23 {
+            return;
+        }
+        let symbolizer = binary.symbolizer();
+        let listed = functions(version, &fixture(version, variant.twin()));
+        let link_entry = address_of(&listed, "main.main");
+        let addresses: Vec<u64> =
+            sample_addresses(&listed).into_iter().filter(|&address| is_within_function(&symbolizer, address)).collect();
+        let input: String =
+            addresses.iter().map(|address| format!("{}\n", address.wrapping_sub(link_entry).cast_signed())).collect();
+        let output = output_of(Command::new(fixture(version, variant)).arg("expand"), &input);
+        let stacks = reported_stacks(&output);
+        assert_eq!(stacks.len(), addresses.len());
+        let (mut inlined, mut nameless) = (0, 0);
+        for (&address, stack) in addresses.iter().zip(&stacks) {
+            // The runtime cannot print the name at the very start of the name table.
+            if stack.iter().any(|(_, function, ..)| function.is_empty()) {
+                nameless += 1;
+                continue;
+            }
+            let frames = symbolizer.frames(address);
+            assert!(is_well_formed(&frames), "{version} {variant:?} {frames:?}");
+            inlined += frames.len() - 1;
+            let ours: Vec<_> = without_wrappers(frames.iter().map(|f| (f.function.as_str(), f.file.as_str(), f.line)));
+            let theirs: Vec<_> =
+                without_wrappers(stack.iter().map(|&(_, function, file, line)| (function, file, line)));
+            assert_eq!(ours, theirs, "{version} {variant:?} {address:#x}");
+        }
+        assert!(inlined > 1000, "{version} {variant:?}: only {inlined} inlined calls");
+        assert!(nameless < 50, "{version} {variant:?}: {nameless} functions without a name");
+        println!(
+            "{version} {variant:?}: {} addresses, {inlined} inlined calls agree with runtime.CallersFrames",
+            stacks.len()
+        );
+    });
+}
+
+fn is_within_function(symbolizer: &Symbolizer<'_>, address: u64) -> bool {
+    let here = symbolizer.function_at(address);
+    here.is_some() && here == symbolizer.function_at(address + 1)
+}
+
+/// The runtime leaves wrappers out that called an inlined function: generated ones and those that the linker names so.
+fn without_wrappers<'a>(frames: impl Iterator<Item = (&'a str, &'a str, u32)>) -> Vec<(&'a str, &'a str, u32)> {
+    const WRAPPERS: [&str; 2] = ["reflect.callMethod", "runtime.deferreturn"];
+    frames.filter(|(function, file, _)| *file != "<autogenerated>" && !WRAPPERS.contains(function)).collect()
+}
+
+#[test]
+fn probe_sites_are_the_pushes_that_objdump_shows() {
+    for_each_build(|version, variant, binary| {
+        let twin = fixture(version, variant.twin());
+        let listed = functions(version, &twin);
+        let sites = binary.probe_sites().unwrap();
+        for (name, site) in [
+            ("runtime.gopark", sites.gopark),
+            ("runtime.ready", sites.ready),
+            ("runtime.execute", sites.execute),
+            ("runtime.netpollready", sites.netpollready),
+        ] {
+            let (_, address, size) = listed.iter().find(|(candidate, _, _)| candidate == name).unwrap();
+            assert_eq!(site.function_vaddr, *address, "{version} {variant:?} {name}");
+            assert!((*address..address + size).contains(&site.vaddr), "{version} {variant:?} {name}");
+            assert_eq!(bytes_in_file(version, variant, site), site.expected);
+            let frameless = version == "1.21.13" && name == "runtime.netpollready";
+            let push = push_in_objdump(version, &twin, name);
+            assert_eq!(site.vaddr, if frameless { *address } else { push.unwrap() }, "{version} {variant:?} {name}");
+            assert_eq!(site.expected[0] == 0x55, !frameless, "{version} {variant:?} {name}");
+        }
+    });
+}
+
+fn bytes_in_file(version: &str, variant: Variant, site: ProbeSite) -> [u8; 16] {
+    let start = usize::try_from(site.file_offset).unwrap();
+    fixture_bytes(version, variant)[start..start + 16].try_into().unwrap()
+}
+
+/// The address of the first `PUSHQ BP` of a function.
+fn push_in_objdump(version: &str, path: &Path, name: &str) -> Option<u64> {
+    let pattern = format!("^{}$", name.replace('.', "\\."));
+    let listing = output_of(go(version).args(["tool", "objdump", "-s", &pattern]).arg(path), "");
+    let push = listing.lines().find(|line| line.contains("PUSHQ BP"))?;
+    let address = push.split_whitespace().nth(1)?;
+    u64::from_str_radix(address.strip_prefix("0x")?, 16).ok()
+}
+
+#[test]
+fn layouts_equal_the_debug_information() {
+    if !go_is_here() {
+        return;
+    }
+    for version in VERSIONS {
+        let output = output_of(Command::new(fixture(version, PLAIN)).arg("layout"), "");
+        let mut offsets = HashMap::new();
+        for line in output.lines() {
+            let parts: Vec<&str> = line.split('\t').collect();
+            offsets.insert((parts[0], parts[1]), parts[2].parse::<u16>().unwrap());
+        }
+        let of = |structure, field| offsets[&(structure, field)];
+        let bytes = fixture_bytes(version, PLAIN);
+        let layout = GoBinary::parse(&bytes).unwrap().layout();
+        let (stack, sched) = (of("runtime.g", "stack"), of("runtime.g", "sched"));
+        for (name, ours, theirs) in [
+            ("stack.lo", layout.g_stack_lo, stack + of("runtime.stack", "lo")),
+            ("stack.hi", layout.g_stack_hi, stack + of("runtime.stack", "hi")),
+            ("g.m", layout.g_m, of("runtime.g", "m")),
+            ("sched.sp", layout.g_sched_sp, sched + of("runtime.gobuf", "sp")),
+            ("sched.pc", layout.g_sched_pc, sched + of("runtime.gobuf", "pc")),
+            ("sched.bp", layout.g_sched_bp, sched + of("runtime.gobuf", "bp")),
+            ("atomicstatus", layout.g_atomicstatus, of("runtime.g", "atomicstatus")),
+            ("goid", layout.g_goid, of("runtime.g", "goid")),
+            ("waitreason", layout.g_waitreason, of("runtime.g", "waitreason")),
+            ("m.g0", layout.m_g0, of("runtime.m", "g0")),
+            ("procid", layout.m_procid, of("runtime.m", "procid")),
+            ("curg", layout.m_curg, of("runtime.m", "curg")),
+            ("fd", layout.polldesc_fd, of("runtime.pollDesc", "fd")),
+            ("rg", layout.polldesc_rg, of("runtime.pollDesc", "rg")),
+            ("wg", layout.polldesc_wg, of("runtime.pollDesc", "wg")),
+            ("gofunc", layout.moduledata_gofunc, of("runtime.moduledata", "gofunc")),
+        ] {
+            assert_eq!(ours, theirs, "{version} {name}");
+        }
+    }
+}
+
+#[test]
+fn wait_reasons_equal_the_runtimes_source() {
+    if !go_is_here() {
+        return;
+    }
+    for version in VERSIONS {
+        let root = output_of(go(version).args(["env", "GOROOT"]), "");
+        let source = std::fs::read_to_string(Path::new(root.trim()).join("src/runtime/runtime2.go")).unwrap();
+        let bytes = fixture_bytes(version, PLAIN);
+        let binary = GoBinary::parse(&bytes).unwrap();
+        let theirs = wait_reasons_in(&source);
+        assert!(theirs.len() > 30, "{version}: {theirs:?}");
+        let ours: Vec<_> = (0..=u8::MAX).map_while(|number| binary.wait_reason(number)).collect();
+        assert_eq!(ours, theirs, "{version}");
+    }
+}
+
+/// The texts in the order of the constants.
+fn wait_reasons_in(source: &str) -> Vec<&str> {
+    let constants = source.split_once("waitReasonZero ").unwrap().1.split_once("\n)").unwrap().0;
+    let names = constants.lines().skip(1).filter_map(|line| line.split_whitespace().next());
+    let texts = source.split_once("waitReasonStrings = [...]string{").unwrap().1.split_once("\n}").unwrap().0;
+    let texts: HashMap<&str, &str> = texts
+        .lines()
+        .filter_map(|line| line.trim().split_once(':'))
+        .map(|(name, text)| (name, text.trim().trim_end_matches(',').trim_matches('"')))
+        .collect();
+    let names = names.filter(|name| name.starts_with("waitReason"));
+    std::iter::once("waitReasonZero").chain(names).map(|name| texts[name]).collect()
+}
+
+#[test]
+fn addresses_of_a_process_become_link_time_addresses() {
+    for_each_build(|version, variant, binary| {
+        let text = binary.text_segment();
+        let site = binary.probe_sites().unwrap().gopark;
+        // As the kernel maps it: whole pages, at any address.
+        let map_offset = text.file_offset & !0xfff;
+        let map_start = 0x7f12_3456_7000;
+        let address = map_start + (site.file_offset - map_offset);
+        assert_eq!(text.link_vaddr(address, map_start, map_offset), Some(site.vaddr), "{version} {variant:?}");
+        assert_eq!(map_start - binary.load_bias_base() + site.vaddr, address, "{version} {variant:?}");
+        assert_eq!(text.link_vaddr(map_start - 1, map_start, map_offset), None);
+        assert_eq!(text.link_vaddr(map_start + text.size + 0x2000, map_start, map_offset), None);
+    });
+}
+
+#[test]
+fn addresses_outside_of_the_code_have_no_frames() {
+    for_each_build(|_, _, binary| {
+        let symbolizer = binary.symbolizer();
+        for address in [0, 1, binary.text_segment().vaddr.wrapping_sub(1), u64::MAX, u64::MAX / 2] {
+            assert_eq!(symbolizer.frames(address), []);
+            assert_eq!(symbolizer.function_at(address), None);
+        }
+    });
+}
