@@ -8,7 +8,7 @@ pub(crate) mod libchdb;
 use anyhow::Result;
 use clap::ValueEnum;
 
-pub(crate) use go::NEWEST as NEWEST_GO;
+pub(crate) use go::{NEWEST as NEWEST_GO, VERSIONS as GO_VERSIONS};
 
 /// What can be made sure of.
 #[derive(Clone, Copy, ValueEnum)]

@@ -1,0 +1,241 @@
+//! Starts and stops the fleet: aggregators, services and the links between them, agents.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use syncline_sim::InjectedClock;
+use tokio::process::Command;
+
+use super::build::Programs;
+use super::child::Process;
+use super::knots::Knot;
+use super::plan::{Link, REGIONS, ROOT, Region, Skew};
+use crate::fetch;
+
+/// Where the demo keeps its files; begun anew by each demo.
+pub(crate) struct Directories {
+    pub(crate) store: PathBuf,
+    pub(crate) state: PathBuf,
+    pub(crate) journals: PathBuf,
+    pub(crate) logs: PathBuf,
+}
+
+impl Directories {
+    /// # Errors
+    /// When the old ones cannot be removed or the new ones not created.
+    pub(crate) fn create(under: &Path) -> Result<Self> {
+        let make = |name: &str| {
+            let dir = under.join(name);
+            match std::fs::remove_dir_all(&dir) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(error).with_context(|| format!("cannot remove {}", dir.display()));
+                }
+                _ => {}
+            }
+            std::fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
+            Ok(dir)
+        };
+        Ok(Self { store: make("store")?, state: make("state")?, journals: make("journals")?, logs: make("logs")? })
+    }
+
+    pub(crate) fn journal(&self, region: &Region) -> PathBuf {
+        self.journals.join(format!("{}.jsonl", region.name))
+    }
+}
+
+/// The aggregators, in the order of the regions; the root's is the first and has the store.
+pub(crate) struct Aggregators {
+    root: Process,
+    others: Vec<Process>,
+    links: Vec<Process>,
+}
+
+impl Aggregators {
+    /// With a `probe_link`, the aggregators probe each other through a link with such delays.
+    pub(crate) async fn start(
+        programs: &Programs,
+        dirs: &Directories,
+        libchdb: &Path,
+        probe_link: Option<Link>,
+    ) -> Result<Self> {
+        let mut command = aggregator(programs, dirs, ROOT);
+        command.arg("--store-dir").arg(&dirs.store).env(fetch::libchdb::OVERRIDE, libchdb);
+        let root = Process::start("aggregator-us", command, &dirs.logs).await?;
+        let store = root.said("store")?.to_owned();
+        let mut others = Vec::new();
+        let mut links = Vec::new();
+        for region in REGIONS.iter().filter(|region| region.name != ROOT) {
+            let mut address = root.said("listen")?.to_owned();
+            if let Some(link) = probe_link {
+                let name = format!("wan-probes-{}", region.name);
+                let process = start_link(programs, dirs, &name, link, &address).await?;
+                process.said("listen")?.clone_into(&mut address);
+                links.push(process);
+            }
+            let mut command = aggregator(programs, dirs, region.name);
+            command.args(["--clickhouse-url", &store, "--root", &format!("http://{address}")]);
+            others.push(Process::start(&format!("aggregator-{}", region.name), command, &dirs.logs).await?);
+        }
+        Ok(Self { root, others, links })
+    }
+
+    /// REF - RAW of the root, in nanoseconds.
+    pub(crate) fn root_anchor_ns(&self) -> Result<i64> {
+        let text = self.root.said("anchor_ns")?;
+        text.parse().with_context(|| format!("the root aggregator's anchor_ns={text} is not a number"))
+    }
+
+    fn address(&self, region: &Region) -> Result<&str> {
+        self.of(region).context("a region without aggregator")?.said("listen")
+    }
+
+    fn of(&self, region: &Region) -> Option<&Process> {
+        if region.name == ROOT {
+            return Some(&self.root);
+        }
+        let rank = REGIONS.iter().filter(|other| other.name != ROOT).position(|other| other.name == region.name)?;
+        self.others.get(rank)
+    }
+
+    pub(crate) fn check_alive(&mut self) -> Result<()> {
+        self.root.check_alive()?;
+        self.others.iter_mut().chain(&mut self.links).try_for_each(Process::check_alive)
+    }
+
+    /// Stops the root last: it has the store.
+    pub(crate) async fn stop(self) -> Result<()> {
+        for process in self.others {
+            process.stop().await?;
+        }
+        for process in self.links {
+            process.kill().await?;
+        }
+        self.root.stop().await
+    }
+}
+
+fn aggregator(programs: &Programs, dirs: &Directories, region: &str) -> Command {
+    let mut command = Command::new(&programs.aggregator);
+    command.args(["--region", region, "--listen", "127.0.0.1:0", "--state-dir"]).arg(dirs.state.join(region));
+    command
+}
+
+/// The services, in the order of the regions, and the links between them.
+pub(crate) struct Services {
+    services: Vec<Process>,
+    links: Vec<Process>,
+}
+
+impl Services {
+    /// Starts the end of the chain first, so that each finds the next one answering.
+    pub(crate) async fn start(programs: &Programs, dirs: &Directories) -> Result<Self> {
+        let mut services = Vec::new();
+        let mut links = Vec::new();
+        let mut next: Option<String> = None;
+        for (region, program) in REGIONS.iter().zip(&programs.services).rev() {
+            if let (Some(link), Some(address)) = (region.link, &next) {
+                let process = start_link(programs, dirs, &format!("wan-{}", region.name), link, address).await?;
+                next = Some(process.said("listen")?.to_owned());
+                links.push(process);
+            }
+            let command = service(region, program, dirs, next.as_deref());
+            let process = Process::start(&format!("service-{}", region.name), command, &dirs.logs).await?;
+            next = Some(process.said("listen")?.to_owned());
+            services.push(process);
+        }
+        services.reverse();
+        Ok(Self { services, links })
+    }
+
+    /// The process ids, in the order of the regions.
+    pub(crate) fn pids(&self) -> Result<Vec<u32>> {
+        self.services.iter().map(Process::pid).collect()
+    }
+
+    pub(crate) fn check_alive(&mut self) -> Result<()> {
+        self.services.iter_mut().chain(&mut self.links).try_for_each(Process::check_alive)
+    }
+
+    /// Stops the callers before the called, so that every request is answered and journalled on both sides.
+    pub(crate) async fn stop(self) -> Result<()> {
+        for process in self.services {
+            process.stop().await?;
+        }
+        for process in self.links {
+            process.kill().await?;
+        }
+        Ok(())
+    }
+}
+
+async fn start_link(programs: &Programs, dirs: &Directories, name: &str, link: Link, to: &str) -> Result<Process> {
+    let duration = |time: std::time::Duration| format!("{}us", time.as_micros());
+    let mut command = Command::new(&programs.wan);
+    command.args(["-to", to, "-delay", &duration(link.delay), "-delay-back", &duration(link.delay_back)]);
+    command.args(["-jitter", &duration(link.jitter)]);
+    Process::start(name, command, &dirs.logs).await
+}
+
+fn service(region: &Region, program: &Path, dirs: &Directories, next: Option<&str>) -> Command {
+    let mut command = Command::new(program);
+    command.args(["-region", region.name, "-workers", &region.workers.to_string(), "-log"]).arg(dirs.journal(region));
+    if let Some(next) = next {
+        command.args(["-next", next]);
+    }
+    if region.contended {
+        command.arg("-contend");
+    }
+    command
+}
+
+/// The agents, in the order of the regions.
+pub(crate) struct Agents(Vec<Process>);
+
+impl Agents {
+    pub(crate) async fn start(
+        programs: &Programs,
+        dirs: &Directories,
+        aggregators: &Aggregators,
+        pids: &[u32],
+        clocks: &[InjectedClock],
+    ) -> Result<Self> {
+        let mut agents = Vec::new();
+        for ((region, pid), clock) in REGIONS.iter().zip(pids).zip(clocks) {
+            let mut command = Command::new(&programs.agent);
+            command.args(["--node", region.node, "--region", region.name, "--service", SERVICE]);
+            command.args(["--aggregator", &format!("http://{}", aggregators.address(region)?)]);
+            command.args(["--pid", &pid.to_string(), "--threshold", "1ms"]);
+            command.args(["--inject-clock", &clock.to_string()]);
+            agents.push(Process::start(&format!("agent-{}", region.name), command, &dirs.logs).await?);
+        }
+        Ok(Self(agents))
+    }
+
+    pub(crate) fn check_alive(&mut self) -> Result<()> {
+        self.0.iter_mut().try_for_each(Process::check_alive)
+    }
+
+    /// Each agent sends what it has before it ends.
+    pub(crate) async fn stop(self) -> Result<()> {
+        for process in self.0 {
+            process.stop().await?;
+        }
+        Ok(())
+    }
+}
+
+/// The name under which all three services are stored.
+pub(crate) const SERVICE: &str = "prices";
+
+/// The clock of a node whose error begins at `start` and whose wall clock steps at `step_at_ns`.
+pub(crate) fn injected(skew: Skew, start: Knot, step_at_ns: i64) -> InjectedClock {
+    InjectedClock {
+        origin_shift_ns: skew.origin_shift_ns,
+        t0_ns: start.mono,
+        raw0_ns: start.raw,
+        offset_ns: skew.offset_ns,
+        drift_ppb: skew.drift_ppb,
+        step_ns: skew.step_ns,
+        step_at_ns,
+    }
+}
