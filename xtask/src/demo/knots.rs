@@ -82,9 +82,9 @@ impl Knots {
         self.interpolate(mono, |knot| knot.mono, |knot| knot.raw)
     }
 
-    /// CLOCK_REALTIME at a CLOCK_MONOTONIC_RAW.
-    pub(crate) fn wall_at_raw(&self, raw: i64) -> Option<i64> {
-        self.interpolate(raw, |knot| knot.raw, |knot| knot.wall)
+    /// CLOCK_REALTIME at a CLOCK_MONOTONIC.
+    pub(crate) fn wall_at(&self, mono: i64) -> Option<i64> {
+        self.interpolate(mono, |knot| knot.mono, |knot| knot.wall)
     }
 
     /// CLOCK_MONOTONIC at a CLOCK_MONOTONIC_RAW.
@@ -118,8 +118,8 @@ mod tests {
         assert_eq!(knots.raw_at(100), Some(1_200));
         assert_eq!(knots.raw_at(-10), Some(980));
         assert_eq!(knots.raw_at(300), Some(1_400));
+        assert_eq!(knots.wall_at(150), Some(5_150));
         assert_eq!(knots.mono_at_raw(1_250), Some(150));
-        assert_eq!(knots.wall_at_raw(1_250), Some(5_150));
         assert_eq!(Knots(vec![]).raw_at(1), None);
         assert_eq!(Knots(vec![Knot { mono: 1, raw: 1, wall: 1 }]).raw_at(1), None);
     }

@@ -27,6 +27,7 @@ use self::check::Findings;
 use self::fleet::{Agents, Aggregators, Directories, Services, injected};
 use self::knots::Sampler;
 use self::plan::REGIONS;
+use self::report::{Report, Window};
 use self::store::Store;
 use self::truth::Truth;
 use crate::{fetch, place};
@@ -132,6 +133,14 @@ struct Ran {
     observed: std::ops::Range<i64>,
 }
 
+impl Ran {
+    /// All that can be in the store, on the fleet's clock.
+    fn window(&self) -> Result<Window> {
+        let fleet = |mono_ns| self.truth.fleet_ns(mono_ns).context("the machine's clocks were not sampled");
+        Ok(Window { from_ns: fleet(self.observed.start)? - MARGIN_NS, to_ns: fleet(self.observed.end)? + MARGIN_NS })
+    }
+}
+
 impl Demo {
     fn prepare(begun: Instant) -> Result<Self> {
         fetch::run(fetch::Part::Clang)?;
@@ -157,9 +166,10 @@ impl Demo {
         };
         self.say("reading the store");
         let store = Store { cli: &self.programs.cli, dir: &self.dirs.store, libchdb: &self.libchdb };
-        let rows = ran.truth.judge(report::rows(&store).await?)?;
+        let report = Report { store, truth: &ran.truth, window: ran.window()? };
+        let rows = ran.truth.judge(report.rows().await?)?;
         let findings = Findings::of(&rows, &self.messages(&ran)?);
-        report::show(&store, &self.dirs, &ran.truth, &rows, &findings).await?;
+        report.show(&rows, &findings).await?;
         Ok(findings)
     }
 
@@ -211,6 +221,8 @@ impl Demo {
 
 /// What the agents take to start, about: the step shall come in the middle of what they see.
 const START_UP: Duration = Duration::from_secs(2);
+/// Waits that were seen while the agents started and stopped are in the store too.
+const MARGIN_NS: i64 = 60_000_000_000;
 const PROGRESS: Duration = Duration::from_secs(5);
 
 fn nanos(duration: Duration) -> i64 {

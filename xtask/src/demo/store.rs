@@ -23,8 +23,8 @@ impl Store<'_> {
     /// When the query fails or its rows are not of this shape.
     pub(crate) async fn rows<T: DeserializeOwned>(&self, query: &str) -> Result<Vec<T>> {
         // Without this setting older ClickHouses write 64-bit numbers as strings.
-        let query = format!("{query} SETTINGS output_format_json_quote_64bit_integers = 0 FORMAT JSONEachRow");
-        let text = self.text(&["sql", &query]).await?;
+        let query = format!("{query} SETTINGS output_format_json_quote_64bit_integers = 0");
+        let text = self.text(&["sql", "--format", "jsonl", &query]).await?;
         let parse = |line: &str| serde_json::from_str(line).with_context(|| format!("unexpected row: {line}"));
         text.lines().filter(|line| !line.is_empty()).map(parse).collect()
     }

@@ -90,15 +90,20 @@ impl Truth {
     fn judge_moment(&self, region: usize, mono_ns: i64, published_ns: i64, bound_ns: Option<i64>) -> Result<Judged> {
         let clock = self.clocks.get(region).context("a region without a clock")?;
         let true_mono_ns = clock.true_mono(mono_ns);
-        let raw = self.knots.raw_at(true_mono_ns).context("the machine's clocks were not sampled")?;
-        Ok(Judged { published_ns, bound_ns, true_ns: raw.saturating_add(self.root_anchor_ns), true_mono_ns })
+        let true_ns = self.fleet_ns(true_mono_ns).context("the machine's clocks were not sampled")?;
+        Ok(Judged { published_ns, bound_ns, true_ns, true_mono_ns })
     }
 
-    /// WALL - REF of a node at a moment of the fleet's clock, as it was injected.
-    pub(crate) fn skew_ns(&self, region: usize, ref_ns: i64) -> Option<i64> {
-        let raw = ref_ns.checked_sub(self.root_anchor_ns)?;
-        let (mono, wall) = (self.knots.mono_at_raw(raw)?, self.knots.wall_at_raw(raw)?);
-        self.clocks.get(region)?.wall(mono, wall).checked_sub(ref_ns)
+    /// WALL - the fleet's clock for a node, at a moment of the fleet's clock, as it was injected.
+    pub(crate) fn skew_ns(&self, region: usize, fleet_ns: i64) -> Option<i64> {
+        let raw = fleet_ns.checked_sub(self.root_anchor_ns)?;
+        let mono = self.knots.mono_at_raw(raw)?;
+        self.clocks.get(region)?.wall(mono, self.knots.wall_at(mono)?).checked_sub(fleet_ns)
+    }
+
+    /// The fleet's clock at a moment of this machine's MONO.
+    pub(crate) fn fleet_ns(&self, mono_ns: i64) -> Option<i64> {
+        self.knots.raw_at(mono_ns)?.checked_add(self.root_anchor_ns)
     }
 }
 
