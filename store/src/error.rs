@@ -219,7 +219,8 @@ fn split_exception(answer: &str) -> Option<(u32, &str)> {
 }
 
 const MAX_MESSAGE_LINES: usize = 4;
-const MAX_MESSAGE_CHARS: usize = 1000;
+const HEAD_CHARS: usize = 400;
+const TAIL_CHARS: usize = 200;
 
 /// Takes off the server's version and stack trace, empty lines, and all but the first lines.
 fn clean(message: &str) -> String {
@@ -230,7 +231,18 @@ fn clean(message: &str) -> String {
     };
     let lines: Vec<&str> =
         message.lines().map(str::trim).filter(|line| !line.is_empty()).take(MAX_MESSAGE_LINES).collect();
-    lines.join("\n").chars().take(MAX_MESSAGE_CHARS).collect()
+    shorten(&lines.join("\n"))
+}
+
+/// ClickHouse quotes the whole query in the middle of a message; the cause is at the beginning, hints are at the end.
+fn shorten(message: &str) -> String {
+    let length = message.chars().count();
+    if length <= HEAD_CHARS + TAIL_CHARS {
+        return message.to_owned();
+    }
+    let head = message.chars().take(HEAD_CHARS);
+    let tail = message.chars().skip(length - TAIL_CHARS);
+    head.chain(" ... ".chars()).chain(tail).collect()
 }
 
 #[cfg(test)]
@@ -254,6 +266,14 @@ mod tests {
         assert!(StoreError::from_answer("503 Service Unavailable").is_retryable());
         assert!(!StoreError::from_answer("Code: 62. DB::Exception: Syntax error. (SYNTAX_ERROR)").is_retryable());
         assert!(!StoreError::from_answer("404 Not Found").is_retryable());
+    }
+
+    #[test]
+    fn a_long_message_keeps_its_beginning_and_its_end() {
+        let text = format!("Unknown identifier in scope {}. (UNKNOWN_IDENTIFIER)", "x".repeat(5000));
+        let short = clean(&text);
+        assert!(short.starts_with("Unknown identifier") && short.ends_with("(UNKNOWN_IDENTIFIER)"), "{short}");
+        assert_eq!(short.len(), HEAD_CHARS + TAIL_CHARS + " ... ".len());
     }
 
     #[test]
