@@ -4,7 +4,7 @@
 use syncline_event::{
     Batch, Kind, Loss, LossCause, Origin, Process, ShortWaits, Stack, StackId, Symbol, WaitFlags, Waits,
 };
-use syncline_timebase::{BootId, Instant, Knot, Offset, Probe, Span};
+use syncline_timebase::{BootId, Instant, Knot, NodeNameError, Offset, Probe, Span};
 
 use crate::codec::WireError;
 use crate::columns::running_sums;
@@ -40,7 +40,7 @@ impl TryFrom<v1::Origin> for Origin {
             return Err(field("origin.region", "empty"));
         }
         Ok(Self {
-            node: message.node.parse().map_err(|e| field("origin.node", e))?,
+            node: message.node.parse().map_err(|e: NodeNameError| field("origin.node", e.to_string()))?,
             region: message.region,
             boot: BootId(message.boot),
             run_first_seq: message.run_first_seq,
@@ -96,9 +96,11 @@ fn wait_flags(bits: u32) -> Result<WaitFlags, WireError> {
 fn stack_ids(indices: &[u32], ids: &[u64]) -> Result<Vec<StackId>, WireError> {
     let id = |index: &u32| match *index {
         0 => Ok(StackId::NONE),
-        index => ids.get(index as usize - 1).copied().map(StackId).ok_or_else(|| {
-            field("waits.stack", format!("index {index} is outside a dictionary of {}", ids.len()))
-        }),
+        index => ids
+            .get(index as usize - 1)
+            .copied()
+            .map(StackId)
+            .ok_or_else(|| field("waits.stack", format!("index {index} is outside a dictionary of {}", ids.len()))),
     };
     indices.iter().map(id).collect()
 }
@@ -184,6 +186,6 @@ fn same_length(name: &'static str, found: usize, expected: usize) -> Result<(), 
     if found == expected { Ok(()) } else { Err(field(name, format!("{found} rows where {expected} are expected"))) }
 }
 
-fn field(field: &'static str, why: impl ToString) -> WireError {
-    WireError::Field { field, why: why.to_string() }
+fn field(field: &'static str, why: impl Into<String>) -> WireError {
+    WireError::Field { field, why: why.into() }
 }

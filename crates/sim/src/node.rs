@@ -20,7 +20,8 @@ pub struct NodeSettings {
     pub oscillator: OscillatorSettings,
     /// Its path to the reference.
     pub path: PathSettings,
-    /// How fast NTP steers MONO and WALL against RAW, from which true time on: (ns, ppb), in order.
+    /// How fast NTP steers MONO and WALL against RAW, from when on (time lived through,
+    /// without pauses): (ns, ppb), in order.
     pub steering: Vec<(i64, f64)>,
     /// Steps of the wall clock, in order.
     pub wall_steps: Vec<WallStep>,
@@ -79,12 +80,14 @@ impl SimulatedNode {
 
     /// `CLOCK_MONOTONIC_RAW` at `true_ns`.
     pub fn raw(&mut self, true_ns: i64) -> Instant<Raw> {
-        Instant::from_ns(UPTIME_AT_ZERO_NS + self.guest_ns(true_ns))
+        let alive = self.alive_ns(true_ns);
+        Instant::from_ns(UPTIME_AT_ZERO_NS + self.counted_ns(alive))
     }
 
     /// `CLOCK_MONOTONIC` at `true_ns`.
     pub fn mono(&mut self, true_ns: i64) -> Instant<Mono> {
-        Instant::from_ns(UPTIME_AT_ZERO_NS + self.guest_ns(true_ns) + self.steered_ns(true_ns))
+        let alive = self.alive_ns(true_ns);
+        Instant::from_ns(UPTIME_AT_ZERO_NS + self.counted_ns(alive) + self.steered_ns(alive))
     }
 
     /// `CLOCK_REALTIME` at `true_ns`.
@@ -126,18 +129,22 @@ impl SimulatedNode {
         (Some(probe), returned)
     }
 
-    /// What the frozen and drifting guest has counted.
-    fn guest_ns(&mut self, true_ns: i64) -> i64 {
+    /// True time less the pauses: what the guest has lived through.
+    fn alive_ns(&self, true_ns: i64) -> i64 {
         let frozen = |(from, length): &(i64, i64)| (true_ns - from).clamp(0, *length);
-        let alive = true_ns - self.settings.pauses.iter().map(frozen).sum::<i64>();
-        alive + self.oscillator.gained_ns(alive).round() as i64
+        true_ns - self.settings.pauses.iter().map(frozen).sum::<i64>()
     }
 
-    /// What NTP's steering has added.
-    fn steered_ns(&self, true_ns: i64) -> i64 {
+    /// What the oscillator counts in that time.
+    fn counted_ns(&mut self, alive_ns: i64) -> i64 {
+        alive_ns + self.oscillator.gained_ns(alive_ns).round() as i64
+    }
+
+    /// What NTP's steering has added to it.
+    fn steered_ns(&self, alive_ns: i64) -> i64 {
         let starts = self.settings.steering.iter();
         let ends = starts.clone().skip(1).map(|(from, _)| *from).chain([i64::MAX]);
-        let gained = |((from, ppb), end): (&(i64, f64), i64)| (true_ns.min(end) - from).max(0) as f64 * ppb * 1e-9;
+        let gained = |((from, ppb), end): (&(i64, f64), i64)| (alive_ns.min(end) - from).max(0) as f64 * ppb * 1e-9;
         starts.zip(ends).map(gained).sum::<f64>().round() as i64
     }
 }

@@ -1,1 +1,8 @@
-//! Pure alignment: event columns and a clock in, aligned rows and verdicts on order out.
+//! Alignment: event columns and a node's clock in, positions on the reference time line out; and what may be said of
+//! the order of two events.
+
+mod align;
+mod order;
+
+pub use align::{Aligned, Moments, align};
+pub use order::Order;

@@ -1,0 +1,40 @@
+//! What is assumed of oscillators and paths.
+
+use syncline_timebase::{FrequencyError, Span};
+
+/// Assumptions behind every hard bound; a bound is as true as they are.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Tolerance {
+    /// Largest frequency error of a node's oscillator against the reference's.
+    pub absolute: FrequencyError,
+    /// Largest change of that error within [`Tolerance::wander_window`], and in proportion over longer times.
+    pub wander: FrequencyError,
+    /// See [`Tolerance::wander`].
+    pub wander_window: Span,
+    /// Least delay of a packet in each direction.
+    pub path_floor: Span,
+    /// An estimate without a probe for so long counts as free-running.
+    pub free_running_after: Span,
+}
+
+impl Default for Tolerance {
+    /// 500 ppm, which is what the kernel's discipline can correct at most; 1 ppm in 256 s, which held in simulation
+    /// under thermal ramps where 0.2 ppm did not; no path floor.
+    fn default() -> Self {
+        Self {
+            absolute: FrequencyError::from_ppm(500.0),
+            wander: FrequencyError::from_ppm(1.0),
+            wander_window: Span::from_s(256),
+            path_floor: Span::ZERO,
+            free_running_after: Span::from_s(16),
+        }
+    }
+}
+
+impl Tolerance {
+    /// How far apart the frequencies at two instants within `elapsed` may be, ppb.
+    pub(crate) fn wander_over_ppb(&self, elapsed: Span) -> f64 {
+        let windows = elapsed.ns() as f64 / self.wander_window.ns().max(1) as f64;
+        self.wander.ppb() * windows.max(1.0)
+    }
+}
