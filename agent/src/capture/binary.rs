@@ -1,0 +1,126 @@
+//! One Go executable: its version, probe sites and symbols, read from a mapping of the file.
+#![allow(unsafe_code)] // mmap, and a parsed view kept beside the mapping that it borrows
+
+use std::path::{Path, PathBuf};
+
+use memmap2::Mmap;
+use syncline_bpf::BinaryLayout;
+use syncline_gosym::{Frame, GoBinary, ProbeSites, TextSegment};
+
+use super::error::Refusal;
+use super::executable::{Executable, FileId};
+
+/// An executable built by Go that is, or was, observed.
+#[derive(Debug)]
+pub struct Binary {
+    // Declared before the mapping: fields are dropped in order, so the view never outlives the bytes it borrows.
+    go: GoBinary<'static>,
+    _map: Mmap,
+    executable: Executable,
+    build_id: u64,
+}
+
+impl Binary {
+    /// Reads an open executable. Cheap refusal of what is not Go: only headers are touched.
+    pub(super) fn read(executable: Executable) -> Result<Self, Refusal> {
+        let map = map(&executable)?;
+        // SAFETY: the mapping's address does not change when the `Mmap` moves, and it stays mapped until `_map` is dropped,
+        // which happens after `go` (field order). `go` never leaves this struct but by a borrow of it, and what its methods
+        // return is owned or truly static. Needed because a struct cannot name a borrow of its own field. The bytes do not
+        // change either while a process runs the file: the kernel refuses to write to it (ETXTBSY).
+        let bytes: &'static [u8] = unsafe { std::slice::from_raw_parts(map.as_ptr(), map.len()) };
+        let go = GoBinary::parse(bytes).map_err(|cause| Refusal::Binary { exe: executable.path.clone(), cause })?;
+        let build_id = go.build_id();
+        Ok(Self { go, _map: map, executable, build_id })
+    }
+
+    /// A number that is the same for all copies of one build.
+    #[must_use]
+    pub fn build_id(&self) -> u64 {
+        self.build_id
+    }
+
+    /// The Go version that built it, e.g. `go1.24.11`.
+    #[must_use]
+    pub fn go_version(&self) -> &str {
+        &self.go.version().text
+    }
+
+    /// Import path of the main package; None for a program built without modules.
+    #[must_use]
+    pub fn module_path(&self) -> Option<&str> {
+        self.go.module_path()
+    }
+
+    /// Where the executable was when it was first seen.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.executable.path
+    }
+
+    /// Go's text for a wait reason's number; None for a number that this version does not have.
+    #[must_use]
+    pub fn wait_reason(&self, number: u8) -> Option<&'static str> {
+        self.go.wait_reason(number)
+    }
+
+    /// The calls at a link-time address, innermost first (inlined ones, then the function). Every address of a captured
+    /// stack is a return address: it belongs to the instruction before. Empty when no Go function lies there, or when the
+    /// file was overwritten after its last process ended.
+    #[must_use]
+    pub fn symbolize(&self, vaddr: u64, is_return_address: bool) -> Vec<Frame> {
+        // A file cut short under a mapping would end us with SIGBUS; while a process runs it, that cannot happen.
+        if !self.executable.is_unchanged() {
+            return Vec::new();
+        }
+        self.go.symbolizer().frames(vaddr.saturating_sub(u64::from(is_return_address)))
+    }
+
+    pub(super) fn file_id(&self) -> FileId {
+        self.executable.id
+    }
+
+    pub(super) fn text_segment(&self) -> TextSegment {
+        self.go.text_segment()
+    }
+
+    pub(super) fn kernel_layout(&self) -> BinaryLayout {
+        let layout = self.go.layout();
+        BinaryLayout {
+            g_goid: layout.g_goid.into(),
+            g_m: layout.g_m.into(),
+            g_sched_pc: layout.g_sched_pc.into(),
+            g_sched_bp: layout.g_sched_bp.into(),
+            m_curg: layout.m_curg.into(),
+            polldesc_rg: layout.polldesc_rg.into(),
+            polldesc_wg: layout.polldesc_wg.into(),
+        }
+    }
+
+    /// Where to probe.
+    pub(super) fn probe_sites(&self) -> Result<ProbeSites, Refusal> {
+        self.go.probe_sites().map_err(|cause| Refusal::Binary { exe: self.path().to_owned(), cause })
+    }
+
+    /// A path that leads to exactly this file as long as this value lives.
+    pub(super) fn attach_path(&self) -> PathBuf {
+        self.executable.own_path()
+    }
+
+    /// Compares the file with what was analysed. Called right before a probe is placed: one that lands inside another
+    /// instruction would destroy the program.
+    pub(super) fn verify(&self, function: &'static str, offset: u64, expected: &[u8]) -> Result<(), Refusal> {
+        let exe = || self.path().to_owned();
+        match self.executable.has_bytes_at(offset, expected) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Refusal::Changed { exe: exe(), function }),
+            Err(cause) => Err(Refusal::Unreadable { exe: exe(), cause }),
+        }
+    }
+}
+
+fn map(executable: &Executable) -> Result<Mmap, Refusal> {
+    // SAFETY: a mapping must not be changed under our reference. A running executable cannot be written to, and later reads
+    // check first that the file is unchanged. Needed because binaries of 100 MB are common and only some pages are used.
+    unsafe { Mmap::map(&executable.file) }.map_err(|cause| Refusal::Unreadable { exe: executable.path.clone(), cause })
+}

@@ -1,0 +1,125 @@
+//! What was seen and what was lost, and why.
+
+use aya::maps::{MapData, PerCpuArray};
+use syncline_bpf::layout::Counter;
+
+/// Cumulative numbers since capturing began. At rest two sums hold:
+///
+/// - `parks = finished + map_full + map_error + park_replaced + still parked + abandoned`
+/// - `finished = emitted + aggregated + ring_full + aggregate_full + goid_mismatch + execute_fault + scratch_busy`
+///
+/// and `emitted = delivered + unknown_process + undecodable` once the ring is empty.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counters {
+    /// Goroutines that began to wait.
+    pub parks: u64,
+    /// Parked goroutines seen being made ready.
+    pub readies: u64,
+    /// Parked goroutines seen running again.
+    pub finished: u64,
+    /// Records put into the ring.
+    pub emitted: u64,
+    /// Waits added to the sums of short waits.
+    pub aggregated: u64,
+    /// Lost: no room in the ring.
+    pub ring_full: u64,
+    /// Lost: no room for another parked goroutine.
+    pub map_full: u64,
+    /// Lost: the map of parked goroutines refused for another cause.
+    pub map_error: u64,
+    /// Lost: parked again although its run was never seen.
+    pub park_replaced: u64,
+    /// Lost: g unreadable at park (not counted as parked).
+    pub park_fault: u64,
+    /// Lost: no room for another sum of short waits.
+    pub aggregate_full: u64,
+    /// Lost: the g was given to another goroutine meanwhile.
+    pub goid_mismatch: u64,
+    /// Lost: g unreadable when it ran again.
+    pub execute_fault: u64,
+    /// Lost: no free slot to build the record in.
+    pub scratch_busy: u64,
+    /// Kept with a shorter stack: a frame was unreadable.
+    pub stack_unreadable: u64,
+    /// Kept with a shorter stack: deeper than configured.
+    pub stack_truncated: u64,
+    /// Kept without a waker: its g was unreadable.
+    pub waker_fault: u64,
+    /// Kept without a ready stamp: the poller's descriptor was unreadable.
+    pub netpoll_fault: u64,
+    /// Exec notices lost; the next scan finds those processes.
+    pub exec_ring_full: u64,
+    /// Waits handed to the sink.
+    pub delivered: u64,
+    /// Lost: the process was gone before it could be looked at.
+    pub unknown_process: u64,
+    /// Lost: a record that is not what the kernel side writes.
+    pub undecodable: u64,
+    /// Waits that never finished because their process ended.
+    pub abandoned: u64,
+}
+
+impl Counters {
+    /// Waits that finished or could have, and are in neither a record nor a sum: all causes together.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        [
+            self.ring_full,
+            self.map_full,
+            self.map_error,
+            self.park_replaced,
+            self.park_fault,
+            self.aggregate_full,
+            self.goid_mismatch,
+            self.execute_fault,
+            self.scratch_busy,
+            self.unknown_process,
+            self.undecodable,
+        ]
+        .iter()
+        .sum()
+    }
+}
+
+/// The numbers that user space counts itself.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct OwnCounters {
+    pub(super) delivered: u64,
+    pub(super) unknown_process: u64,
+    pub(super) undecodable: u64,
+    pub(super) abandoned: u64,
+}
+
+pub(super) fn read(kernel: &PerCpuArray<MapData, u64>, own: OwnCounters) -> Counters {
+    let at = |counter| sum(kernel, counter);
+    Counters {
+        parks: at(Counter::Parks),
+        readies: at(Counter::Readies),
+        finished: at(Counter::Finished),
+        emitted: at(Counter::Emitted),
+        aggregated: at(Counter::Aggregated),
+        ring_full: at(Counter::RingFull),
+        map_full: at(Counter::MapFull),
+        map_error: at(Counter::MapError),
+        park_replaced: at(Counter::ParkReplaced),
+        park_fault: at(Counter::ParkFault),
+        aggregate_full: at(Counter::AggregateFull),
+        goid_mismatch: at(Counter::GoidMismatch),
+        execute_fault: at(Counter::ExecuteFault),
+        scratch_busy: at(Counter::ScratchBusy),
+        stack_unreadable: at(Counter::StackUnreadable),
+        stack_truncated: at(Counter::StackTruncated),
+        waker_fault: at(Counter::WakerFault),
+        netpoll_fault: at(Counter::NetpollFault),
+        exec_ring_full: at(Counter::ExecRingFull),
+        delivered: own.delivered,
+        unknown_process: own.unknown_process,
+        undecodable: own.undecodable,
+        abandoned: own.abandoned,
+    }
+}
+
+/// Over all CPUs. A read of an array's existing element fails only if the map is not what we made; then nothing is known.
+fn sum(kernel: &PerCpuArray<MapData, u64>, counter: Counter) -> u64 {
+    kernel.get(&(counter as u32), 0).map_or(0, |per_cpu| per_cpu.iter().sum())
+}

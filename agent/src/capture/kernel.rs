@@ -1,0 +1,113 @@
+//! The loaded BPF object: its maps, opened once, and its programs.
+
+use aya::maps::{Array, HashMap, MapData, MapError, PerCpuArray, PerCpuHashMap, RingBuf};
+use aya::programs::raw_trace_point::RawTracePointLink;
+use aya::programs::uprobe::{UProbeAttachLocation, UProbeAttachPoint, UProbeLink, UProbeScope};
+use aya::programs::{ProgramError, RawTracePoint, UProbe};
+use aya::{Ebpf, EbpfLoader};
+use syncline_bpf::layout::{Binary, Clock, Config, Key, Park, Short, ShortKey};
+use syncline_bpf::{map, program};
+
+use super::error::KernelError;
+
+/// Maps of the object, each with its key and value as plain bytes.
+pub(super) struct Maps {
+    pub(super) events: RingBuf<MapData>,
+    pub(super) config: Array<MapData, [u8; size_of::<Config>()]>,
+    pub(super) clock: Array<MapData, [u8; size_of::<Clock>()]>,
+    pub(super) binaries: Array<MapData, [u8; size_of::<Binary>()]>,
+    pub(super) watched: HashMap<MapData, u32, u32>,
+    pub(super) parks: HashMap<MapData, [u8; size_of::<Key>()], [u8; size_of::<Park>()]>,
+    pub(super) short_waits: PerCpuHashMap<MapData, [u8; size_of::<ShortKey>()], [u8; size_of::<Short>()]>,
+    pub(super) counters: PerCpuArray<MapData, u64>,
+}
+
+/// The programs, loaded and verified, and not yet attached to anything.
+pub(super) struct Programs {
+    ebpf: Ebpf,
+}
+
+/// Loads the object into the kernel.
+pub(super) fn load(ring_bytes: u32) -> Result<(Maps, Programs), KernelError> {
+    let mut ebpf = EbpfLoader::new()
+        .map_max_entries(map::EVENTS, ring_bytes)
+        .load(syncline_bpf::OBJECT)
+        .map_err(|e| KernelError::new("load the BPF object", e))?;
+    for name in [program::PARK, program::READY, program::NETPOLLREADY, program::EXECUTE] {
+        uprobe(&mut ebpf, name).and_then(UProbe::load).map_err(|e| KernelError::new(format!("load {name}"), e))?;
+    }
+    raw_tracepoint(&mut ebpf)
+        .and_then(RawTracePoint::load)
+        .map_err(|e| KernelError::new(format!("load {}", program::PROCESS_EXEC), e))?;
+    let maps = open_maps(&mut ebpf).map_err(|e| KernelError::new("open the maps of the BPF object", e))?;
+    Ok((maps, Programs { ebpf }))
+}
+
+impl Programs {
+    /// Attaches one program to an instruction of an executable, for all processes that run it.
+    pub(super) fn attach(
+        &mut self,
+        name: &str,
+        path: &std::path::Path,
+        file_offset: u64,
+        cookie: u32,
+    ) -> Result<UProbeLink, KernelError> {
+        let point = UProbeAttachPoint {
+            location: UProbeAttachLocation::AbsoluteOffset(file_offset),
+            cookie: Some(cookie.into()),
+        };
+        let attached = uprobe(&mut self.ebpf, name).and_then(|program| {
+            let id = program.attach(point, path, UProbeScope::AllProcesses)?;
+            program.take_link(id)
+        });
+        attached.map_err(|e| KernelError::new(format!("attach {name}"), e))
+    }
+
+    /// Has each `execve` of the machine announced in the ring.
+    pub(super) fn attach_exec_notice(&mut self) -> Result<RawTracePointLink, KernelError> {
+        let attached = raw_tracepoint(&mut self.ebpf).and_then(|program| {
+            let id = program.attach("sched_process_exec")?;
+            program.take_link(id)
+        });
+        attached.map_err(|e| KernelError::new("attach to sched_process_exec", e))
+    }
+}
+
+fn uprobe<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut UProbe, ProgramError> {
+    ebpf.program_mut(name).ok_or_else(|| ProgramError::InvalidName { name: name.to_owned() })?.try_into()
+}
+
+fn raw_tracepoint(ebpf: &mut Ebpf) -> Result<&mut RawTracePoint, ProgramError> {
+    let name = program::PROCESS_EXEC;
+    ebpf.program_mut(name).ok_or_else(|| ProgramError::InvalidName { name: name.to_owned() })?.try_into()
+}
+
+fn open_maps(ebpf: &mut Ebpf) -> Result<Maps, MapError> {
+    let mut take = |name: &str| ebpf.take_map(name).ok_or_else(|| MapError::InvalidName { name: name.to_owned() });
+    Ok(Maps {
+        events: take(map::EVENTS)?.try_into()?,
+        config: take(map::CONFIG)?.try_into()?,
+        clock: take(map::CLOCK_CONFIG)?.try_into()?,
+        binaries: take(map::BINARIES)?.try_into()?,
+        watched: take(map::WATCHED)?.try_into()?,
+        parks: take(map::PARKS)?.try_into()?,
+        short_waits: take(map::SHORT_WAITS)?.try_into()?,
+        counters: take(map::COUNTERS)?.try_into()?,
+    })
+}
+
+/// Keys of a hash map that probes change meanwhile. The kernel restarts an iteration whose last key has gone, so the number
+/// of steps is bounded; None when it was exceeded.
+pub(super) fn stable_keys<K: aya::Pod>(
+    keys: impl Iterator<Item = Result<K, MapError>>,
+    max_steps: usize,
+) -> Option<Vec<K>> {
+    let mut collected = Vec::new();
+    for (step, key) in keys.enumerate() {
+        if step >= max_steps {
+            return None;
+        }
+        collected.push(key.ok()?);
+    }
+    Some(collected)
+}

@@ -1,0 +1,228 @@
+//! Which binaries carry our probes. A binary has a slot: an index into the kernel's array of struct offsets, given to its
+//! probes as attach cookie. Probes sit on the inode, so one set serves all processes that run it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use aya::programs::uprobe::UProbeLink;
+use syncline_bpf::{BinaryLayout, program};
+use syncline_gosym::{ProbeSite, ProbeSites};
+
+use super::binary::Binary;
+use super::error::{KernelError, Refusal};
+use super::executable::{Executable, FileId, Inode};
+use super::kernel::{Maps, Programs};
+
+/// Entries of the kernel's array.
+const SLOTS: u32 = 1024;
+/// How long a binary that no process runs any more keeps its probes: a tool that is started again and again should not pay
+/// for attaching each time, and records in the ring still refer to its slot.
+const KEEP_UNUSED: Duration = Duration::from_secs(30);
+/// Files remembered as unfit, so that they are not parsed again for each process.
+const MAX_REMEMBERED: usize = 16_384;
+
+/// All binaries with probes.
+pub(super) struct ProbedBinaries {
+    slots: HashMap<u32, Slot>,
+    by_inode: HashMap<Inode, u32>,
+    unfit: HashMap<FileId, Arc<Refusal>>,
+    detaching: HashMap<u32, JoinHandle<()>>,
+}
+
+struct Slot {
+    binary: Arc<Binary>,
+    links: Links,
+    processes: u32,
+    /// Kept although no process runs it.
+    pinned: bool,
+    unused_since: Option<Instant>,
+}
+
+/// The probes of a binary, in the order of detaching: parking first, so that nothing parks any more that nobody would see
+/// running again.
+#[expect(dead_code, reason = "held to be dropped: that detaches")]
+struct Links([UProbeLink; 4]);
+
+/// Why a file cannot be observed; shared, because it is remembered.
+pub(super) enum Unfit {
+    /// Found out just now.
+    New(Arc<Refusal>),
+    /// Known since an earlier process.
+    Known(Arc<Refusal>),
+}
+
+impl Unfit {
+    pub(super) fn ended() -> Self {
+        Self::New(Arc::new(Refusal::Ended))
+    }
+
+    pub(super) fn refusal(&self) -> &Refusal {
+        match self {
+            Self::New(refusal) | Self::Known(refusal) => refusal,
+        }
+    }
+
+    pub(super) fn into_refusal(self) -> Arc<Refusal> {
+        match self {
+            Self::New(refusal) | Self::Known(refusal) => refusal,
+        }
+    }
+}
+
+impl ProbedBinaries {
+    pub(super) fn new() -> Self {
+        Self { slots: HashMap::new(), by_inode: HashMap::new(), unfit: HashMap::new(), detaching: HashMap::new() }
+    }
+
+    pub(super) fn binary(&self, slot: u32) -> Option<&Arc<Binary>> {
+        self.slots.get(&slot).map(|slot| &slot.binary)
+    }
+
+    /// Attaches to a file unless that was done before. `open` is called only when the file is not known yet.
+    pub(super) fn probe(
+        &mut self,
+        file: FileId,
+        open: impl FnOnce() -> std::io::Result<Executable>,
+        maps: &mut Maps,
+        programs: &mut Programs,
+    ) -> Result<u32, Unfit> {
+        if let Some(slot) = self.current(file, maps) {
+            return Ok(slot);
+        }
+        if let Some(refusal) = self.unfit.get(&file) {
+            return Err(Unfit::Known(Arc::clone(refusal)));
+        }
+        self.probe_new(file, open, maps, programs).map_err(|refusal| self.remember(file, refusal))
+    }
+
+    /// Keeps the probes also while no process runs the binary.
+    pub(super) fn pin(&mut self, slot: u32) {
+        if let Some(slot) = self.slots.get_mut(&slot) {
+            slot.pinned = true;
+        }
+    }
+
+    /// One more process runs the binary.
+    pub(super) fn process_began(&mut self, slot: u32) {
+        if let Some(slot) = self.slots.get_mut(&slot) {
+            slot.processes = slot.processes.saturating_add(1);
+            slot.unused_since = None;
+        }
+    }
+
+    /// One process less runs the binary.
+    pub(super) fn process_ended(&mut self, slot: u32) {
+        if let Some(slot) = self.slots.get_mut(&slot) {
+            slot.processes = slot.processes.saturating_sub(1);
+            if slot.processes == 0 {
+                slot.unused_since = Some(Instant::now());
+            }
+        }
+    }
+
+    /// Detaches from binaries that no process has run for a while.
+    pub(super) fn retire_unused(&mut self, maps: &mut Maps) {
+        let is_due =
+            |slot: &Slot| !slot.pinned && slot.unused_since.is_some_and(|since| since.elapsed() >= KEEP_UNUSED);
+        let due: Vec<u32> = self.slots.iter().filter(|(_, slot)| is_due(slot)).map(|(&index, _)| index).collect();
+        for index in due {
+            self.retire(index, maps);
+        }
+        self.detaching.retain(|_, thread| !thread.is_finished());
+    }
+
+    /// Detaches from everything and waits until that is done.
+    pub(super) fn detach_all(&mut self) {
+        let links = self.slots.drain().map(|(_, slot)| slot.links);
+        let threads: Vec<_> = links.map(detach_in_background).collect();
+        for thread in threads.into_iter().chain(self.detaching.drain().map(|(_, thread)| thread)) {
+            // A panic of that thread has dropped, and so detached, its links too.
+            let _ = thread.join();
+        }
+    }
+
+    /// The slot of a file whose content is still the one that was probed.
+    fn current(&mut self, file: FileId, maps: &mut Maps) -> Option<u32> {
+        let index = *self.by_inode.get(&file.inode)?;
+        let slot = self.slots.get(&index)?;
+        // A file that processes run cannot have been overwritten, only touched.
+        if slot.binary.file_id() == file || slot.processes > 0 {
+            return Some(index);
+        }
+        self.retire(index, maps);
+        None
+    }
+
+    fn probe_new(
+        &mut self,
+        file: FileId,
+        open: impl FnOnce() -> std::io::Result<Executable>,
+        maps: &mut Maps,
+        programs: &mut Programs,
+    ) -> Result<u32, Refusal> {
+        let executable = open().map_err(|_| Refusal::Ended)?;
+        if executable.id.inode != file.inode {
+            return Err(Refusal::Ended);
+        }
+        let binary = Binary::read(executable)?;
+        let sites = binary.probe_sites()?;
+        let index = self.free_slot()?;
+        set_layout(maps, index, binary.kernel_layout().encode())?;
+        let links = attach(&binary, &sites, index, programs)?;
+        let slot =
+            Slot { binary: Arc::new(binary), links, processes: 0, pinned: false, unused_since: Some(Instant::now()) };
+        self.slots.insert(index, slot);
+        self.by_inode.insert(file.inode, index);
+        Ok(index)
+    }
+
+    fn remember(&mut self, file: FileId, refusal: Refusal) -> Unfit {
+        let refusal = Arc::new(refusal);
+        if !refusal.is_transient() {
+            if self.unfit.len() >= MAX_REMEMBERED {
+                self.unfit.clear();
+            }
+            self.unfit.insert(file, Arc::clone(&refusal));
+        }
+        Unfit::New(refusal)
+    }
+
+    fn free_slot(&self) -> Result<u32, Refusal> {
+        let is_free = |index: &u32| !self.slots.contains_key(index) && !self.detaching.contains_key(index);
+        (0..SLOTS).find(is_free).ok_or(Refusal::TooManyBinaries { limit: SLOTS })
+    }
+
+    fn retire(&mut self, index: u32, maps: &mut Maps) {
+        let Some(slot) = self.slots.remove(&index) else { return };
+        self.by_inode.retain(|_, slot| *slot != index);
+        // From here on probes that are still there do nothing.
+        if let Err(error) = set_layout(maps, index, BinaryLayout::EMPTY) {
+            tracing::warn!("{error}");
+        }
+        // The kernel needs some 100 ms per probe to detach (it waits for all CPUs), which is too long for the reader of the ring.
+        self.detaching.insert(index, detach_in_background(slot.links));
+    }
+}
+
+fn detach_in_background(links: Links) -> JoinHandle<()> {
+    std::thread::spawn(move || drop(links))
+}
+
+fn set_layout(maps: &mut Maps, index: u32, value: [u8; 32]) -> Result<(), KernelError> {
+    maps.binaries.set(index, value, 0).map_err(|e| KernelError::new("set the struct offsets of a binary", e))
+}
+
+/// Attaches in the reverse order of detaching: parking last.
+fn attach(binary: &Binary, sites: &ProbeSites, cookie: u32, programs: &mut Programs) -> Result<Links, Refusal> {
+    let mut one = |name, function, site: &ProbeSite| {
+        binary.verify(function, site.file_offset, &site.expected)?;
+        programs.attach(name, &binary.attach_path(), site.file_offset, cookie).map_err(Refusal::from)
+    };
+    let execute = one(program::EXECUTE, "runtime.execute", &sites.execute)?;
+    let ready = one(program::READY, "runtime.ready", &sites.ready)?;
+    let netpollready = one(program::NETPOLLREADY, "runtime.netpollready", &sites.netpollready)?;
+    let park = one(program::PARK, "runtime.gopark", &sites.gopark)?;
+    Ok(Links([park, ready, netpollready, execute]))
+}

@@ -1,0 +1,44 @@
+//! What a scan of the processes found.
+
+use std::path::PathBuf;
+
+/// What changed since the last report.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RescanReport {
+    /// Processes that are observed from now on.
+    pub attached: Vec<Attached>,
+    /// Go processes that cannot be observed, and why. Programs that are not Go are not listed.
+    pub skipped: Vec<Skipped>,
+    /// Pids of processes that ended, or now run another program.
+    pub ended: Vec<u32>,
+}
+
+/// A process that is observed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attached {
+    /// Its pid.
+    pub pid: u32,
+    /// Its executable.
+    pub exe: PathBuf,
+    /// The Go version that built it.
+    pub go_version: String,
+}
+
+/// A process that cannot be observed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Skipped {
+    /// Its pid.
+    pub pid: u32,
+    /// Its executable.
+    pub exe: PathBuf,
+    /// The cause, in one line.
+    pub why: String,
+}
+
+impl RescanReport {
+    /// Whether nothing changed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.attached.is_empty() && self.skipped.is_empty() && self.ended.is_empty()
+    }
+}

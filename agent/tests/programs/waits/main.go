@@ -1,0 +1,53 @@
+// Waits is observed by the tests of the capture. It says what it does: one JSON object per line on standard output; it
+// begins when it reads a line, and ends, with status 0, when its standard input is closed.
+//
+//	waits scenarios       one goroutine after the other waits in a known way, and is reported with its own stack trace
+//	waits pingpong        two goroutines hand a value to and fro as fast as they can, until standard input is closed
+//	waits crowd N ROUNDS  N goroutines wait at once and are released together, ROUNDS times
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"os"
+	"strconv"
+)
+
+func main() {
+	input := bufio.NewReader(os.Stdin)
+	report(map[string]any{"event": "started", "pid": os.Getpid()})
+	awaitLine(input)
+	switch os.Args[1] {
+	case "scenarios":
+		runScenarios()
+	case "pingpong":
+		runPingPong(input)
+	case "crowd":
+		runCrowd(number(2), number(3))
+	}
+	report(map[string]any{"event": "done"})
+	awaitLine(input)
+}
+
+// awaitLine returns at the next line or at the end of the input.
+func awaitLine(input *bufio.Reader) {
+	_, _ = input.ReadString('\n')
+}
+
+func report(what any) {
+	line, err := json.Marshal(what)
+	if err != nil {
+		panic(err)
+	}
+	if _, err := os.Stdout.Write(append(line, '\n')); err != nil {
+		panic(err)
+	}
+}
+
+func number(arg int) int {
+	n, err := strconv.Atoi(os.Args[arg])
+	if err != nil {
+		panic(err)
+	}
+	return n
+}

@@ -1,0 +1,128 @@
+//! Builds and runs the Go programs under `tests/programs`.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// Longest that a program may take for anything.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How a program is built.
+#[derive(Debug, Clone, Copy)]
+pub struct Build {
+    pub toolchain: &'static str,
+    /// Short name of the flags, for the file's name.
+    pub variant: &'static str,
+    pub flags: &'static [&'static str],
+}
+
+pub const PLAIN: &[&str] = &[];
+pub const STRIPPED: &[&str] = &["-ldflags=-s -w"];
+pub const PIE_STRIPPED: &[&str] = &["-buildmode=pie", "-ldflags=-s -w"];
+
+/// Any toolchain will do.
+pub const ANY: Build = Build { toolchain: "go1.24.11", variant: "plain", flags: PLAIN };
+
+impl Build {
+    /// Builds `tests/programs/NAME` (the go command caches).
+    pub fn program(&self, name: &str) -> PathBuf {
+        let output = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}-{}", self.toolchain, self.variant));
+        let built = Command::new("go")
+            .args(["build", "-o"])
+            .arg(&output)
+            .args(self.flags)
+            .arg(".")
+            .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs").join(name))
+            .envs([("GOTOOLCHAIN", self.toolchain), ("CGO_ENABLED", "0"), ("GOFLAGS", "-buildvcs=false")])
+            .output()
+            .expect("the go command is needed to build the observed programs");
+        assert!(built.status.success(), "{self:?}: {}", String::from_utf8_lossy(&built.stderr));
+        output
+    }
+}
+
+/// A running program that talks JSON lines. Killed when dropped without [`finish`](Self::finish).
+pub struct GoProgram {
+    child: Child,
+    stdin: Option<ChildStdin>,
+    lines: Receiver<String>,
+}
+
+impl GoProgram {
+    /// Starts it and waits until it says that it has started.
+    pub fn start(path: &Path, args: &[&str]) -> Self {
+        let mut child = Command::new(path)
+            .args(args)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        let (sender, lines) = channel();
+        std::thread::spawn(move || {
+            for line in stdout.lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    break;
+                }
+            }
+        });
+        let stdin = child.stdin.take();
+        let mut program = Self { child, stdin, lines };
+        assert_eq!(program.next_event()["event"], "started");
+        program
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Lets it go on to its next step.
+    pub fn go(&mut self) {
+        self.stdin.as_mut().unwrap().write_all(b"go\n").unwrap();
+    }
+
+    pub fn next_event(&mut self) -> Value {
+        let line = self.lines.recv_timeout(PATIENCE).expect("the program ended or said nothing for a minute");
+        serde_json::from_str(&line).unwrap()
+    }
+
+    /// Events up to the one that says `done`.
+    pub fn events_until_done(&mut self) -> Vec<Value> {
+        let mut events = Vec::new();
+        loop {
+            let event = self.next_event();
+            if event["event"] == "done" {
+                return events;
+            }
+            events.push(event);
+        }
+    }
+
+    /// Closes its input, on which it ends.
+    pub fn finish(mut self) -> ExitStatus {
+        drop(self.stdin.take());
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "the program hangs");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+}
+
+impl Drop for GoProgram {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

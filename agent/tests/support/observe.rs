@@ -1,0 +1,35 @@
+//! Reading a capture until something is there.
+
+use std::time::{Duration, Instant};
+
+use syncline_agent::capture::{Capture, RawWait};
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Reads until `enough` says so.
+pub fn waits_until(capture: &mut Capture, mut enough: impl FnMut(&[RawWait]) -> bool) -> Vec<RawWait> {
+    let deadline = Instant::now() + PATIENCE;
+    let mut waits = Vec::new();
+    while !enough(&waits) {
+        assert!(Instant::now() < deadline, "not seen in time; {} waits so far, {:?}", waits.len(), capture.counters());
+        capture.poll(Duration::from_millis(20), &mut |wait| waits.push(wait)).unwrap();
+    }
+    waits
+}
+
+/// Reads what is in the ring now.
+pub fn drain(capture: &mut Capture) -> Vec<RawWait> {
+    let mut waits = Vec::new();
+    while capture.poll(Duration::ZERO, &mut |wait| waits.push(wait)).unwrap() > 0 {}
+    waits
+}
+
+/// Rescans until `enough` is satisfied with the capture.
+pub fn rescan_until(capture: &mut Capture, mut enough: impl FnMut(&Capture) -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !enough(capture) {
+        assert!(Instant::now() < deadline, "not found in time");
+        capture.poll(Duration::from_millis(20), &mut |_| {}).unwrap();
+        capture.rescan();
+    }
+}
