@@ -28,6 +28,7 @@ impl TryFrom<v1::Batch> for Batch {
             symbols: message.symbols.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
             losses: message.losses.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
             knots: knots(&message.knots.unwrap_or_default())?,
+            reference_run: message.probes.as_ref().map_or(0, |probes| probes.reference_run),
             probes: probes(&message.probes.unwrap_or_default())?,
         })
     }

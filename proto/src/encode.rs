@@ -25,7 +25,7 @@ impl From<&Batch> for v1::Batch {
             symbols: batch.symbols.iter().map(Into::into).collect(),
             losses: batch.losses.iter().map(Into::into).collect(),
             knots: Some(knots(&batch.knots)),
-            probes: Some(probes(&batch.probes)),
+            probes: Some(probes(&batch.probes, batch.reference_run)),
         }
     }
 }
@@ -149,11 +149,12 @@ fn knots(knots: &[Knot]) -> v1::Knots {
     }
 }
 
-fn probes(probes: &[Probe]) -> v1::Probes {
+fn probes(probes: &[Probe], reference_run: u64) -> v1::Probes {
     v1::Probes {
         sent_mono_delta_ns: deltas(probes.iter().map(|p| p.sent.ns())),
         received_reference_delta_ns: deltas(probes.iter().map(|p| p.received.ns())),
         turnaround_ns: probes.iter().map(|p| p.replied.ns().wrapping_sub(p.received.ns())).collect(),
         elapsed_mono_ns: probes.iter().map(|p| (p.returned - p.sent).ns().unsigned_abs()).collect(),
+        reference_run,
     }
 }

@@ -119,8 +119,11 @@ pub struct Batch {
     pub losses: Vec<Loss>,
     /// Clock readings since the last batch, in order of MONO.
     pub knots: Vec<Knot>,
-    /// Finished probes since the last batch, in order of their return.
+    /// Finished probes since the last batch, in order of their return, all against one run of the reference.
     pub probes: Vec<Probe>,
+    /// The run of the reference that the probes were made against, as the reference itself names it; 0 without probes.
+    /// Probes against two runs are never put into one batch, and never into one clock model.
+    pub reference_run: u64,
 }
 
 impl Batch {

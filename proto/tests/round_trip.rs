@@ -1,0 +1,182 @@
+//! Batches survive the wire, and nothing else does.
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use syncline_event::{
+    Batch, BatchError, Kind, Loss, LossCause, Origin, Process, ShortWaits, Stack, StackId, Symbol, WaitFlags, Waits,
+    limits,
+};
+use syncline_proto::{WireError, decode, encode};
+use syncline_timebase::{BootId, Instant, Knot, Offset, Probe, Span};
+
+prop_compose! {
+    fn wait()(
+        reason in 0u32..3, process in 0u32..2, tid: u32, goid: u64, start in 0i64..1 << 60, wall: i64,
+        duration in 0u64..1 << 60, delay_share in 0.0..=1.0f64, stack in 0usize..4, waker: u64, flags in 0u16..8,
+    ) -> (u32, u32, u32, u64, i64, i64, u64, u64, usize, u64, u16) {
+        (reason, process, tid, goid, start, wall, duration, (duration as f64 * delay_share) as u64 / 2, stack, waker, flags)
+    }
+}
+
+fn stacks() -> Vec<Stack> {
+    vec![
+        Stack::new(1, vec![0x40_1000, 0x40_2000]),
+        Stack::new(1, vec![]),
+        Stack::new(u64::MAX, vec![u64::MAX, 0, 1 << 63]),
+    ]
+}
+
+fn batch_with(waits: Waits) -> Batch {
+    let process = |pid| Process {
+        pid,
+        service: "checkout".into(),
+        executable: "/srv/checkout".into(),
+        go_version: "go1.27.3".into(),
+        build_id: 0x1234,
+    };
+    Batch {
+        origin: Origin {
+            node: "eu-1".parse().unwrap(),
+            region: "eu".into(),
+            boot: BootId(0xb3b2_1dd5_01f9_4a5c),
+            run_first_seq: 77,
+            agent_version: "0.1.0".into(),
+            kernel: "6.18.0".into(),
+        },
+        number: 9,
+        first_seq: 80,
+        sealed_at: Instant::from_ns(5_000_000_000),
+        coarse_reference: Offset::from_ns(1_790_000_000_000_000_000),
+        wall_offset: Offset::from_ns(-3),
+        reasons: ["chan receive", "sync.Mutex.Lock", "IO wait"].map(String::from).to_vec(),
+        processes: vec![process(1), process(2)],
+        waits,
+        short_waits: vec![ShortWaits { process: 1, reason: 2, count: 5, total_ns: 900, histogram: vec![0, 2, 3] }],
+        stacks: stacks(),
+        symbols: vec![Symbol {
+            build_id: 1,
+            pc: 0x40_1000,
+            depth: 1,
+            function: "main.work".into(),
+            file: "/srv/main.go".into(),
+            line: 42,
+        }],
+        losses: LossCause::ALL.map(|cause| Loss { cause, count: 3 }).to_vec(),
+        knots: vec![Knot {
+            mono: Instant::from_ns(4),
+            raw: Instant::from_ns(-5),
+            wall: Instant::from_ns(1_790_000_000_000_000_000),
+            bracket: Span::from_ns(90),
+        }],
+        probes: vec![Probe {
+            sent: Instant::from_ns(10),
+            received: Instant::from_ns(1_000),
+            replied: Instant::from_ns(990),
+            returned: Instant::from_ns(25),
+        }],
+        reference_run: 0xfeed,
+    }
+}
+
+prop_compose! {
+    fn batch()(rows in vec(wait(), 0..200)) -> Batch {
+        let ids: Vec<StackId> = [StackId::NONE].into_iter().chain(stacks().into_iter().map(|stack| stack.id)).collect();
+        let mut waits = Waits::default();
+        for (reason, process, tid, goid, start, wall, duration, delay, stack, waker, flags) in rows {
+            waits.kind.push(Kind::Goroutine);
+            waits.reason.push(reason);
+            waits.process.push(process);
+            waits.tid.push(tid);
+            waits.goid.push(goid);
+            waits.start.push(Instant::from_ns(start));
+            waits.wall_offset.push(Offset::from_ns(wall));
+            waits.duration_ns.push(duration);
+            waits.run_delay_ns.push(delay);
+            waits.stack.push(ids[stack]);
+            waits.waker_goid.push(waker);
+            waits.flags.push(WaitFlags::from_bits(flags));
+        }
+        batch_with(waits)
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_batch_survives_the_wire(batch in batch()) {
+        prop_assert_eq!(decode(&encode(&batch).unwrap()).unwrap(), batch);
+    }
+
+    #[test]
+    fn a_damaged_batch_is_refused_or_sound(batch in batch(), at: prop::sample::Index, bit in 0u8..8, cut: prop::sample::Index) {
+        let mut bytes = encode(&batch).unwrap();
+        let truncated = decode(&bytes[..cut.index(bytes.len())]);
+        prop_assert!(truncated.is_err());
+        let place = at.index(bytes.len());
+        bytes[place] ^= 1 << bit;
+        if let Ok(read) = decode(&bytes) {
+            prop_assert_eq!(read.check(), Ok(()));
+        }
+    }
+
+    #[test]
+    fn noise_is_refused(bytes: Vec<u8>) {
+        prop_assert!(decode(&bytes).is_err());
+    }
+}
+
+#[test]
+fn a_bomb_is_refused_before_it_fills_memory() {
+    let bomb = zstd::bulk::compress(&vec![0; limits::DECODED_BYTES + 1], 1).unwrap();
+    assert!(bomb.len() < limits::WIRE_BYTES);
+    assert!(matches!(decode(&bomb), Err(WireError::TooLongDecoded { .. })));
+    assert!(matches!(decode(&vec![0; limits::WIRE_BYTES + 1]), Err(WireError::TooLong { .. })));
+}
+
+/// What a peer may get wrong, and the words with which it is refused.
+#[test]
+fn contradictions_are_refused_by_name() {
+    type Spoil = fn(&mut Batch);
+    let cases: [(&str, Spoil); 8] = [
+        ("tid has 1 rows", |batch| batch.waits.tid.push(1)),
+        ("outside a dictionary of 3", |batch| batch.short_waits[0].reason = 3),
+        ("not the identity", |batch| batch.stacks[0].pcs.push(1)),
+        ("longer than the whole wait", |batch| {
+            batch.waits = one_wait();
+            batch.waits.run_delay_ns[0] = 8;
+        }),
+        ("no time that a clock shows", |batch| {
+            batch.waits = one_wait();
+            batch.waits.start[0] = Instant::from_ns(-1);
+        }),
+        ("overflows", |batch| {
+            batch.waits = one_wait();
+            batch.first_seq = u64::MAX;
+        }),
+        ("probe 0", |batch| batch.probes[0].sent = Instant::from_ns(-7)),
+        ("bytes of a text", |batch| batch.reasons[0] = "x".repeat(limits::TEXT_BYTES + 1)),
+    ];
+    for (words, spoil) in cases {
+        let mut batch = batch_with(Waits::default());
+        spoil(&mut batch);
+        let error = decode(&encode(&batch).unwrap()).unwrap_err().to_string();
+        assert!(error.contains(words), "{error:?} does not say {words:?}");
+    }
+    assert_eq!(batch_with(one_wait()).check(), Ok::<(), BatchError>(()));
+}
+
+fn one_wait() -> Waits {
+    Waits {
+        kind: vec![Kind::Goroutine],
+        reason: vec![0],
+        process: vec![0],
+        tid: vec![1],
+        goid: vec![1],
+        start: vec![Instant::from_ns(1)],
+        wall_offset: vec![Offset::from_ns(0)],
+        duration_ns: vec![7],
+        run_delay_ns: vec![7],
+        stack: vec![StackId::NONE],
+        waker_goid: vec![0],
+        flags: vec![WaitFlags::READY_SEEN],
+    }
+}
