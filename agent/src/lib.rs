@@ -1,1 +1,24 @@
 //! The agent of a node: captures goroutine blocking with eBPF, probes the clock, ships batches.
+//!
+//! The way of an event through this room, one module a station:
+//!
+//! ```text
+//! capture (kernel) -> intake (stamps through the node's clocks) -> batch (seals behind a probe) -> queue (unacknowledged,
+//! bounded) -> uplink (gRPC), with clock (knots) and probe (four stamps) joining at batch
+//! ```
+
+pub mod backoff;
+pub mod batch;
+pub mod capture;
+pub mod cli;
+pub mod clock;
+pub mod endpoint;
+pub mod identity;
+pub mod intake;
+pub mod probe;
+pub mod queue;
+pub mod recording;
+pub mod replay;
+pub mod run;
+pub mod service;
+pub mod uplink;

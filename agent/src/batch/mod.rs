@@ -1,0 +1,236 @@
+//! From waits, knots and probes to batches. Pure: it reads no clock and does no I/O.
+//!
+//! When a batch is sealed and what it holds:
+//!
+//! - It is sealed right after a probe finishes, and holds the waits that ended before that probe was sent; younger ones wait
+//!   for the next. So whoever aligns them has probes on both sides and interpolates.
+//! - If no probe finishes for [`LONGEST_WAIT`], it is sealed with everything that is there.
+//! - So it is when [`ENOUGH_WAITS`] are there.
+//! - Two probes shortly after one another (the burst at the start) make one batch.
+//!
+//! Nothing is lost silently: every wait taken is in a batch, or counted with a cause in one.
+
+mod dictionary;
+mod index;
+mod losses;
+mod seal;
+mod short;
+mod wait;
+
+use std::sync::Arc;
+
+use syncline_event::{Batch, LossCause, Origin, Process, limits};
+use syncline_timebase::{Instant, Knot, Mono, Offset, Probe, Reference, Wall};
+
+pub use losses::Losses;
+pub use seal::{ENOUGH_WAITS, LONGEST_WAIT, SHORTEST_GAP};
+pub use short::ShortSum;
+pub use wait::{FinishedWait, Symbolizer};
+
+use dictionary::Dictionary;
+use index::Indices;
+use seal::{Holding, SealRule};
+use short::ShortSums;
+use wait::{PendingWait, columns};
+
+/// Collects what the agent sees and seals it into batches.
+pub struct Batcher {
+    origin: Origin,
+    next_number: u64,
+    next_seq: u64,
+    rule: SealRule,
+    waits: Vec<PendingWait>,
+    short: ShortSums,
+    dictionary: Dictionary,
+    losses: Losses,
+    knots: Vec<Knot>,
+    probes: Vec<Probe>,
+    newest_knot: Knot,
+    newest_probe: Option<Probe>,
+    reference_run: u64,
+    totals: Totals,
+}
+
+/// What a run has seen so far.
+#[derive(Clone, Debug, Default)]
+pub struct Totals {
+    /// Finished waits taken.
+    pub waits: u64,
+    /// Waits below the threshold, in sums.
+    pub short_waits: u64,
+    /// Everything lost, by cause, kernel side included.
+    pub losses: Losses,
+    /// Batches sealed.
+    pub batches: u64,
+}
+
+impl Batcher {
+    /// A run that starts at `first_knot`. Numbers and sequence numbers start at [`Origin::run_first_seq`].
+    pub fn new(origin: Origin, first_knot: Knot) -> Self {
+        Self {
+            next_number: origin.run_first_seq,
+            next_seq: origin.run_first_seq,
+            origin,
+            rule: SealRule::new(first_knot.mono),
+            waits: Vec::new(),
+            short: ShortSums::default(),
+            dictionary: Dictionary::default(),
+            losses: Losses::default(),
+            knots: vec![first_knot],
+            probes: Vec::new(),
+            newest_knot: first_knot,
+            newest_probe: None,
+            reference_run: 0,
+            totals: Totals::default(),
+        }
+    }
+
+    /// Takes a finished wait. One whose stamps contradict each other is counted as garbled.
+    pub fn push_wait(&mut self, wait: FinishedWait) {
+        self.totals.waits += 1;
+        if !wait.is_sound() {
+            return self.lose(LossCause::RecordGarbled, 1);
+        }
+        let stack = self.dictionary.note(&wait);
+        self.waits.push(PendingWait::new(wait, stack, self.wall_offset()));
+    }
+
+    /// Takes a sum of short waits, of this process and reason, since the last such sum.
+    pub fn push_short(&mut self, process: Arc<Process>, reason: &'static str, sum: &ShortSum) {
+        self.totals.short_waits = self.totals.short_waits.saturating_add(sum.count);
+        if let Err(no_room) = self.short.add(process, reason, sum) {
+            self.lose(LossCause::ShortWaitMapFull, no_room.count);
+        }
+    }
+
+    /// Takes a knot. One older than the newest is left out: knots come from two threads, and the newer one serves.
+    pub fn push_knot(&mut self, knot: Knot) {
+        if knot.mono > self.newest_knot.mono && self.knots.len() < limits::CLOCK_SAMPLES {
+            self.knots.push(knot);
+            self.newest_knot = knot;
+        }
+    }
+
+    /// Takes a finished probe, against this run of the reference, and the knot that was read right after it. Probes against
+    /// another run that are not yet in a batch are left out: two runs are never in one batch.
+    pub fn push_probe(&mut self, probe: Probe, reference_run: u64, knot: Knot) {
+        self.push_knot(knot);
+        if reference_run != self.reference_run {
+            self.reference_run = reference_run;
+            self.probes.clear();
+        }
+        if self.probes.len() < limits::CLOCK_SAMPLES {
+            self.probes.push(probe);
+            self.newest_probe = Some(probe);
+            self.rule.probe_finished(probe.sent);
+        }
+    }
+
+    /// Counts waits lost before they came here.
+    pub fn lose(&mut self, cause: LossCause, count: u64) {
+        self.losses.add(cause, count);
+        self.totals.losses.add(cause, count);
+    }
+
+    /// A new connection, perhaps to another aggregator: stacks and symbols are told again where they are used again.
+    pub fn tell_dictionaries_again(&mut self) {
+        self.dictionary.tell_again();
+    }
+
+    /// A sealed batch had to go because the queue is full: its waits are lost, but what it said of losses, stacks and
+    /// symbols goes into the next one.
+    pub fn dropped(&mut self, batch: Batch) {
+        let short: u64 = batch.short_waits.iter().map(|short| short.count).fold(0, u64::saturating_add);
+        self.lose(LossCause::QueueFull, (batch.waits.len() as u64).saturating_add(short));
+        for loss in &batch.losses {
+            // They are in the totals already.
+            self.losses.add(loss.cause, loss.count);
+        }
+        self.dictionary.tell_these_again(batch.stacks, batch.symbols);
+    }
+
+    /// The aggregator refused a batch for good. What it said of losses goes into the next one; its stacks and symbols are
+    /// told again only where they are used again, since they may be what was refused.
+    pub fn refused(&mut self, batch: &Batch) {
+        for loss in &batch.losses {
+            self.losses.add(loss.cause, loss.count);
+        }
+        self.dictionary.forget(&batch.symbols);
+    }
+
+    /// The next batch if it is time for one.
+    pub fn seal_if_due(&mut self, now: Instant<Mono>) -> Option<Batch> {
+        let holding = self.rule.due(now, self.waits.len())?;
+        Some(self.seal(now, holding))
+    }
+
+    /// The next batch with everything that is there: for the end of a run. None if there is nothing to say.
+    pub fn seal_rest(&mut self, now: Instant<Mono>) -> Option<Batch> {
+        let nothing =
+            self.waits.is_empty() && self.short.is_empty() && self.losses.is_empty() && self.probes.is_empty();
+        (!nothing).then(|| self.seal(now, Holding::Everything))
+    }
+
+    /// What this run has seen so far.
+    pub fn totals(&self) -> &Totals {
+        &self.totals
+    }
+
+    fn seal(&mut self, now: Instant<Mono>, holding: Holding) -> Batch {
+        self.rule.sealed(now);
+        let waits = self.take_waits(holding);
+        let mut processes = Indices::default();
+        let mut reasons = Indices::default();
+        let columns = columns(&waits, &mut processes, &mut reasons);
+        let short_waits = self.short.take(&mut processes, &mut reasons);
+        let (stacks, symbols) = self.dictionary.take();
+        let batch = Batch {
+            origin: self.origin.clone(),
+            number: self.next_number,
+            first_seq: self.next_seq,
+            sealed_at: now,
+            coarse_reference: self.coarse_reference(),
+            wall_offset: self.wall_offset(),
+            reasons: reasons.into_values().into_iter().map(str::to_owned).collect(),
+            processes: processes.into_values().into_iter().map(Arc::unwrap_or_clone).collect(),
+            waits: columns,
+            short_waits,
+            stacks,
+            symbols,
+            losses: self.losses.take(),
+            knots: std::mem::take(&mut self.knots),
+            reference_run: if self.probes.is_empty() { 0 } else { self.reference_run },
+            probes: std::mem::take(&mut self.probes),
+        };
+        self.next_number = self.next_number.saturating_add(1);
+        self.next_seq = self.next_seq.saturating_add(batch.waits.len() as u64);
+        self.totals.batches += 1;
+        batch
+    }
+
+    fn take_waits(&mut self, holding: Holding) -> Vec<PendingWait> {
+        let taken = match holding {
+            Holding::Everything => std::mem::take(&mut self.waits),
+            Holding::EndedBefore(sent) => {
+                let (taken, younger) = std::mem::take(&mut self.waits).into_iter().partition(|wait| wait.end() < sent);
+                self.waits = younger;
+                taken
+            }
+        };
+        debug_assert!(taken.len() <= limits::WAITS);
+        taken
+    }
+
+    fn coarse_reference(&self) -> Offset<Mono, Reference> {
+        let by_wall = Offset::from_ns(self.wall_offset().ns());
+        self.newest_probe.map_or(by_wall, |probe| {
+            let middle = |from: i64, to: i64| from.saturating_add(to.saturating_sub(from) / 2);
+            let node = Instant::<Mono>::from_ns(middle(probe.sent.ns(), probe.returned.ns()));
+            node.offset_to(Instant::from_ns(middle(probe.received.ns(), probe.replied.ns())))
+        })
+    }
+
+    fn wall_offset(&self) -> Offset<Mono, Wall> {
+        self.newest_knot.mono.offset_to(self.newest_knot.wall)
+    }
+}

@@ -1,0 +1,143 @@
+//! A finished wait as it enters, and as it waits for its batch.
+
+use std::fmt;
+use std::sync::Arc;
+
+use syncline_event::{Kind, Process, StackId, Symbol, WaitFlags, Waits};
+use syncline_timebase::{Instant, Mono, Offset, Wall};
+
+use super::index::Indices;
+
+/// Names what lies at the addresses of a build.
+pub trait Symbolizer: Send + Sync {
+    /// The frames at return address `pc`, innermost first; empty where unknown.
+    fn symbols(&self, pc: u64) -> Vec<Symbol>;
+}
+
+/// A goroutine's finished wait, its stamps already on the node's clocks.
+#[derive(Clone)]
+pub struct FinishedWait {
+    /// Its process.
+    pub process: Arc<Process>,
+    /// Names the addresses of its stack.
+    pub symbolizer: Arc<dyn Symbolizer>,
+    /// Wait reason by Go's own name.
+    pub reason: &'static str,
+    /// Thread on which it parked.
+    pub tid: u32,
+    /// The goroutine.
+    pub goid: u64,
+    /// When it parked.
+    pub park: Instant<Mono>,
+    /// The kernel's wall clock as it parked, where the kernel tells it.
+    pub park_wall: Option<Instant<Wall>>,
+    /// When it was made ready, if that was seen.
+    pub ready: Option<Instant<Mono>>,
+    /// When it ran again.
+    pub run: Instant<Mono>,
+    /// The goroutine that made it ready, if one did.
+    pub waker_goid: Option<u64>,
+    /// The network poller made it ready.
+    pub by_netpoll: bool,
+    /// The stack was deeper than the configured depth.
+    pub stack_cut: bool,
+    /// Link-time return addresses, innermost first.
+    pub stack: Vec<u64>,
+}
+
+impl FinishedWait {
+    /// No later stamp before an earlier one, and all after boot.
+    pub(super) fn is_sound(&self) -> bool {
+        let ready = self.ready.unwrap_or(self.park);
+        self.park.ns() >= 0 && self.park <= ready && ready <= self.run
+    }
+}
+
+impl fmt::Debug for FinishedWait {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { process, reason, goid, park, run, .. } = self;
+        write!(f, "pid {} goroutine {goid}: {reason} from {park:?} to {run:?}", process.pid)
+    }
+}
+
+/// Tells processes apart inside one batch: a pid that was given away runs another build, or is another `Arc`.
+pub(super) type ProcessKey = (u32, u64, usize);
+
+pub(super) fn process_key(process: &Arc<Process>) -> ProcessKey {
+    (process.pid, process.build_id, Arc::as_ptr(process).addr())
+}
+
+/// A sound wait whose stack is in the dictionary.
+#[derive(Debug)]
+pub(super) struct PendingWait {
+    process: Arc<Process>,
+    reason: &'static str,
+    tid: u32,
+    goid: u64,
+    start: Instant<Mono>,
+    wall_offset: Offset<Mono, Wall>,
+    duration_ns: u64,
+    run_delay_ns: u64,
+    stack: StackId,
+    waker_goid: u64,
+    flags: WaitFlags,
+    end: Instant<Mono>,
+}
+
+impl PendingWait {
+    /// `nearest` is WALL - MONO by the newest knot, for kernels that tell no wall time.
+    pub(super) fn new(wait: FinishedWait, stack: StackId, nearest: Offset<Mono, Wall>) -> Self {
+        Self {
+            flags: flags(&wait),
+            reason: wait.reason,
+            tid: wait.tid,
+            goid: wait.goid,
+            start: wait.park,
+            wall_offset: wait.park_wall.map_or(nearest, |wall| wait.park.offset_to(wall)),
+            duration_ns: (wait.run - wait.park).ns().unsigned_abs(),
+            run_delay_ns: wait.ready.map_or(0, |ready| (wait.run - ready).ns().unsigned_abs()),
+            stack,
+            waker_goid: wait.waker_goid.unwrap_or_default(),
+            end: wait.run,
+            process: wait.process,
+        }
+    }
+
+    pub(super) fn end(&self) -> Instant<Mono> {
+        self.end
+    }
+}
+
+fn flags(wait: &FinishedWait) -> WaitFlags {
+    let set = [
+        (wait.ready.is_some(), WaitFlags::READY_SEEN),
+        (wait.by_netpoll, WaitFlags::BY_NETPOLL),
+        (wait.stack_cut, WaitFlags::STACK_CUT),
+    ];
+    set.iter().filter(|(is_set, _)| *is_set).fold(WaitFlags::default(), |flags, (_, flag)| flags.with(*flag))
+}
+
+/// The waits as columns, their processes and reasons as indices.
+pub(super) fn columns(
+    waits: &[PendingWait],
+    processes: &mut Indices<ProcessKey, Arc<Process>>,
+    reasons: &mut Indices<&'static str, &'static str>,
+) -> Waits {
+    Waits {
+        kind: vec![Kind::Goroutine; waits.len()],
+        reason: waits.iter().map(|wait| reasons.index(wait.reason, || wait.reason)).collect(),
+        process: waits
+            .iter()
+            .map(|wait| processes.index(process_key(&wait.process), || Arc::clone(&wait.process)))
+            .collect(),
+        tid: waits.iter().map(|wait| wait.tid).collect(),
+        goid: waits.iter().map(|wait| wait.goid).collect(),
+        start: waits.iter().map(|wait| wait.start).collect(),
+        wall_offset: waits.iter().map(|wait| wait.wall_offset).collect(),
+        duration_ns: waits.iter().map(|wait| wait.duration_ns).collect(),
+        run_delay_ns: waits.iter().map(|wait| wait.run_delay_ns).collect(),
+        stack: waits.iter().map(|wait| wait.stack).collect(),
+        waker_goid: waits.iter().map(|wait| wait.waker_goid).collect(),
+        flags: waits.iter().map(|wait| wait.flags).collect(),
+    }
+}

@@ -1,0 +1,267 @@
+//! The command line.
+
+pub mod units;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use syncline_timebase::NodeName;
+
+use crate::capture::{CaptureConfig, Target};
+use crate::clock::Clocks;
+use crate::endpoint::Aggregator;
+use crate::identity::{self, IdentityError};
+use crate::probe::Schedule;
+use crate::replay::ReplayConfig;
+use crate::run::RunConfig;
+
+const ABOUT: &str = "Watches where the goroutines of this node's Go programs wait, and how far its clock is off.
+
+It attaches eBPF probes to the Go runtime inside running programs (Go 1.21 to 1.27, amd64, stripped or not; nothing has \
+to be rebuilt or restarted), records every wait of at least --threshold with its stack and with who woke it, measures the \
+node's clock against the region's aggregator, and ships both to that aggregator.
+
+Without a command it runs: `syncline-agent --region eu` is `syncline-agent run --region eu`.";
+
+const EXAMPLES: &str = "Examples:
+  syncline-agent --region eu                            every Go program of this node, aggregator on this machine
+  syncline-agent --region eu --pid 4242 --threshold 250us
+  syncline-agent --region eu --exe /opt/shop/checkout --aggregator http://10.0.0.5:7700
+  syncline-agent --region eu --record run.syncrec       keep a copy of all that is sent ...
+  syncline-agent replay run.syncrec                     ... and send it again, elsewhere or later
+  syncline-agent run --help                             every option of a run
+
+It says `ready` on standard output once it observes and the aggregator answers; everything else goes to standard error.
+It needs root, or CAP_BPF and CAP_PERFMON, and CAP_SYS_PTRACE to see other users' programs. SYNCLINE_LOG=debug says more.
+SIGTERM ends it: probes off, the rest sent, a summary, exit code 0. Exit codes: 1 it cannot run or go on, 2 usage.";
+
+/// Where an aggregator listens unless told otherwise.
+const DEFAULT_AGGREGATOR: &str = "http://127.0.0.1:7700";
+
+/// `syncline-agent`.
+#[derive(Debug, Parser)]
+#[command(name = "syncline-agent", version, about = ABOUT, after_help = EXAMPLES)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Observe this node's Go programs and its clock (the default)
+    #[command(after_help = EXAMPLES)]
+    Run(Box<RunArgs>),
+    /// Send a recording made with `run --record`
+    Replay(ReplayArgs),
+}
+
+/// Options of `run`.
+#[derive(Args, Debug)]
+pub struct RunArgs {
+    /// Name of this node, unique in the fleet [default: the host's name]
+    #[arg(long, env = "SYNCLINE_NODE", value_name = "NAME")]
+    node: Option<NodeName>,
+    /// Region of this node: the one that its aggregator serves
+    #[arg(long, env = "SYNCLINE_REGION", value_name = "NAME", value_parser = region)]
+    region: String,
+    /// The region's aggregator
+    #[arg(long, env = "SYNCLINE_AGGREGATOR", value_name = "URL", default_value = DEFAULT_AGGREGATOR)]
+    aggregator: Aggregator,
+    /// What to observe.
+    #[command(flatten)]
+    target: TargetArgs,
+    /// Shortest wait that becomes an event; shorter ones are summed up by process and reason
+    #[arg(long, value_name = "DURATION", default_value = "1ms", value_parser = units::duration)]
+    threshold: Duration,
+    /// Service that the observed programs belong to [default: SYNCLINE_SERVICE or OTEL_SERVICE_NAME in the program's
+    /// environment, else its executable's name]
+    #[arg(long, value_name = "NAME")]
+    service: Option<String>,
+    /// How often the clock is measured: each probe is a small packet both ways
+    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = probe_interval)]
+    probe_interval: Duration,
+    /// Size of the ring between kernel and agent, a power of two: more rides out longer bursts
+    #[arg(long, value_name = "SIZE", default_value = "4MiB", value_parser = ring_bytes)]
+    ring_bytes: u32,
+    /// Deepest stack taken, frames
+    #[arg(long, value_name = "FRAMES", default_value_t = 64, value_parser = clap::value_parser!(u8).range(1..=127))]
+    stack_depth: u8,
+    /// Most memory for batches that the aggregator has not acknowledged; beyond it the oldest go, and are counted
+    #[arg(long, value_name = "SIZE", default_value = "32MiB", value_parser = queue_bytes)]
+    queue_bytes: usize,
+    /// Also write everything that is sent to this file, for `replay`
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
+    /// Fail unless the aggregator answers within this time [default: keep trying, and keep events meanwhile]
+    #[arg(long, value_name = "DURATION", value_parser = units::duration)]
+    require_aggregator: Option<Duration>,
+    /// Move every stamp by a known error, as `offset_ns=..,drift_ppb=..,step_ns=..,step_at_ns=..,origin_shift_ns=..,
+    /// t0_ns=..,raw0_ns=..`: for demonstrations only
+    #[cfg(feature = "inject-clock")]
+    #[arg(long, value_name = "SPEC")]
+    inject_clock: Option<crate::clock::Injection>,
+}
+
+#[derive(Args, Debug)]
+#[group(multiple = false)]
+struct TargetArgs {
+    /// Observe this process only
+    #[arg(long)]
+    pid: Option<u32>,
+    /// Observe all processes that run this file, now or later
+    #[arg(long, value_name = "PATH")]
+    exe: Option<PathBuf>,
+    /// Observe every Go program, now or later (the default)
+    #[arg(long)]
+    all: bool,
+}
+
+/// Options of `replay`.
+#[derive(Args, Debug)]
+pub struct ReplayArgs {
+    /// The recording
+    file: PathBuf,
+    /// Where to send it: an aggregator of the region in which it was made
+    #[arg(long, env = "SYNCLINE_AGGREGATOR", value_name = "URL", default_value = DEFAULT_AGGREGATOR)]
+    aggregator: Aggregator,
+    /// Give up when no batch is taken for this long
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = units::duration)]
+    patience: Duration,
+}
+
+impl RunArgs {
+    /// The settings of the run.
+    ///
+    /// # Errors
+    /// If no name is given and the host's is none.
+    pub fn config(self) -> Result<RunConfig, IdentityError> {
+        let clocks = self.clocks();
+        Ok(RunConfig {
+            node: self.node.map_or_else(identity::host_name, Ok)?,
+            region: self.region,
+            aggregator: self.aggregator,
+            capture: CaptureConfig {
+                threshold: self.threshold,
+                max_stack_depth: self.stack_depth,
+                ring_bytes: self.ring_bytes,
+                target: self.target.target(),
+            },
+            service: self.service,
+            schedule: Schedule::every(self.probe_interval),
+            queue_bytes: self.queue_bytes,
+            record: self.record,
+            require_aggregator: self.require_aggregator,
+            clocks,
+        })
+    }
+
+    #[cfg(feature = "inject-clock")]
+    fn clocks(&self) -> Clocks {
+        self.inject_clock.map(Clocks::with_injection).unwrap_or_default()
+    }
+
+    #[cfg(not(feature = "inject-clock"))]
+    fn clocks(&self) -> Clocks {
+        Clocks::default()
+    }
+}
+
+impl TargetArgs {
+    fn target(self) -> Target {
+        match (self.pid, self.exe) {
+            (Some(pid), _) => Target::Pid(pid),
+            (None, Some(path)) => Target::Executable(path),
+            (None, None) => Target::AllGo,
+        }
+    }
+}
+
+impl ReplayArgs {
+    /// The settings of the replay.
+    pub fn config(self) -> ReplayConfig {
+        ReplayConfig { file: self.file, aggregator: self.aggregator, patience: self.patience }
+    }
+}
+
+/// The arguments with `run` put in front where no command is given.
+pub fn with_default_command(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = arguments.into_iter().collect();
+    let known = ["run", "replay", "help", "--help", "-h", "--version", "-V"];
+    if !arguments.get(1).is_some_and(|first| known.iter().any(|known| first == known)) {
+        arguments.insert(arguments.len().min(1), "run".into());
+    }
+    arguments
+}
+
+fn region(text: &str) -> Result<String, String> {
+    let sane: Result<NodeName, _> = text.parse();
+    sane.map(|_| text.to_owned())
+        .map_err(|_| "use 1 to 253 letters, digits, '.', '_' or '-', as in eu-west-1".to_owned())
+}
+
+fn probe_interval(text: &str) -> Result<Duration, String> {
+    let range = Duration::from_millis(10)..=Duration::from_secs(60);
+    within(units::duration(text)?, &range, "10ms to 60s")
+}
+
+fn ring_bytes(text: &str) -> Result<u32, String> {
+    let bytes = within(units::bytes(text)?, &(4_096..=1 << 30), "4KiB to 1GiB")?;
+    let bytes = u32::try_from(bytes).map_err(|e| e.to_string())?;
+    if bytes.is_power_of_two() { Ok(bytes) } else { Err(format!("{bytes} is not a power of two, as 4MiB is")) }
+}
+
+fn queue_bytes(text: &str) -> Result<usize, String> {
+    let bytes = within(units::bytes(text)?, &((1 << 20)..=(64 << 30)), "1MiB to 64GiB")?;
+    usize::try_from(bytes).map_err(|e| e.to_string())
+}
+
+fn within<T: PartialOrd>(value: T, range: &std::ops::RangeInclusive<T>, words: &str) -> Result<T, String> {
+    if range.contains(&value) { Ok(value) } else { Err(format!("must be {words}")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn parse(arguments: &str) -> Result<Cli, clap::Error> {
+        let words = format!("syncline-agent {arguments}");
+        Cli::try_parse_from(with_default_command(words.split_whitespace().map(OsString::from)))
+    }
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn without_a_command_it_runs() {
+        let Command::Run(args) = parse("--region eu --pid 7 --threshold 250us").unwrap().command else {
+            panic!("not run")
+        };
+        let config = args.config().unwrap();
+        assert_eq!(config.capture.target, Target::Pid(7));
+        assert_eq!(config.capture.threshold, Duration::from_micros(250));
+        assert_eq!(config.region, "eu");
+    }
+
+    #[test]
+    fn nonsense_is_refused_by_name() {
+        for (arguments, part) in [
+            ("--region eu --pid 1 --exe /x", "cannot be used with"),
+            ("--region eu --threshold 1", "250us"),
+            ("--region eu --ring-bytes 5000", "power of two"),
+            ("--region eu --stack-depth 200", "127"),
+            ("--region eu --aggregator localhost", "http://"),
+            ("--region a/b", "letters"),
+            ("--pid 1", "--region"),
+        ] {
+            let error = parse(arguments).unwrap_err().to_string();
+            assert!(error.contains(part), "{arguments}: {error}");
+        }
+    }
+}

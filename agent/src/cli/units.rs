@@ -1,0 +1,78 @@
+//! Durations and sizes as people type them.
+
+use std::time::Duration;
+
+const DURATION_UNITS: [(&str, u64); 5] =
+    [("ns", 1), ("us", 1_000), ("ms", 1_000_000), ("s", 1_000_000_000), ("m", 60_000_000_000)];
+const SIZE_UNITS: [(&str, u64); 4] = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("", 1)];
+
+/// Reads `250us`, `1ms`, `2s`, `1.5s`.
+///
+/// # Errors
+/// What is wrong, with an example.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let help = || format!("{text:?} is no duration: a number and one of ns, us, ms, s, m, as in 250us or 1.5s");
+    let (number, unit_ns) = split(text, &DURATION_UNITS).ok_or_else(help)?;
+    Ok(Duration::from_nanos(scaled(number, unit_ns).ok_or_else(help)?))
+}
+
+/// Reads `4096`, `256KiB`, `32MiB`, `1GiB`.
+///
+/// # Errors
+/// What is wrong, with an example.
+pub fn bytes(text: &str) -> Result<u64, String> {
+    let help = || format!("{text:?} is no size: a number, or a number and one of KiB, MiB, GiB, as in 32MiB");
+    let (number, unit) = split(text, &SIZE_UNITS).ok_or_else(help)?;
+    scaled(number, unit).ok_or_else(help)
+}
+
+fn split<'t>(text: &'t str, units: &[(&str, u64)]) -> Option<(&'t str, u64)> {
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(end);
+    let (_, scale) = units.iter().find(|(name, _)| *name == unit.trim_start())?;
+    Some((number, *scale))
+}
+
+/// `number`, with at most nine decimals, times `unit`, exactly.
+fn scaled(number: &str, unit: u64) -> Option<u64> {
+    let (whole, decimals) = number.split_once('.').unwrap_or((number, "0"));
+    if decimals.is_empty() || decimals.len() > 9 {
+        return None;
+    }
+    let parts = decimals.parse::<u64>().ok()?.checked_mul(10u64.pow(9 - u32::try_from(decimals.len()).ok()?))?;
+    let fraction = u128::from(parts) * u128::from(unit) / 1_000_000_000;
+    whole.parse::<u64>().ok()?.checked_mul(unit)?.checked_add(u64::try_from(fraction).ok()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_read_as_typed() {
+        for (text, ns) in [("1ms", 1_000_000), ("250us", 250_000), ("2s", 2_000_000_000), ("1.5s", 1_500_000_000)] {
+            assert_eq!(duration(text), Ok(Duration::from_nanos(ns)), "{text}");
+        }
+        assert_eq!(duration("0ns"), Ok(Duration::ZERO));
+        assert_eq!(duration("2 m"), Ok(Duration::from_secs(120)));
+    }
+
+    #[test]
+    fn sizes_are_read_as_typed() {
+        for (text, size) in [("4096", 4_096), ("256KiB", 262_144), ("32MiB", 32 << 20), ("0.5GiB", 1 << 29)] {
+            assert_eq!(bytes(text), Ok(size), "{text}");
+        }
+    }
+
+    #[test]
+    fn nonsense_is_refused_and_does_not_overflow() {
+        for text in
+            ["", "5", "ms", "-1ms", "1.s", "1.1.1s", "1e9s", "99999999999999999999s", "1h", "18446744073709551615s"]
+        {
+            assert!(duration(text).is_err(), "{text}");
+        }
+        for text in ["", "1MB", "x", "18446744073709551615GiB"] {
+            assert!(bytes(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! From what capture hands out to what the batcher takes: stamps through the node's clocks, processes by name.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use syncline_event::{LossCause, Process, Symbol};
+
+use crate::batch::{FinishedWait, Losses, ShortSum, Symbolizer};
+use crate::capture::{Binary, Capture, Counters, ObservedProcess, RawWait, ShortWait};
+use crate::clock::Clocks;
+use crate::service::service_name;
+
+/// Processes remembered before those that ended are forgotten.
+const MANY_PROCESSES: usize = 1_024;
+
+/// Knows the observed processes by name.
+#[derive(Debug)]
+pub struct Intake {
+    clocks: Clocks,
+    service: Option<String>,
+    known: HashMap<u32, Known>,
+}
+
+#[derive(Clone, Debug)]
+struct Known {
+    start_time: u64,
+    process: Arc<Process>,
+    binary: Arc<Binary>,
+}
+
+impl Intake {
+    /// An intake that knows no process yet; `service` names the service of all of them, whatever they say themselves.
+    pub fn new(clocks: Clocks, service: Option<String>) -> Self {
+        Self { clocks, service, known: HashMap::new() }
+    }
+
+    /// Learns a process's name while it is there to be asked.
+    pub fn greet(&mut self, capture: &Capture, pid: u32) {
+        if let Some(observed) = capture.process(pid) {
+            self.known_as(observed);
+        }
+        if self.known.len() > MANY_PROCESSES {
+            self.known.retain(|pid, _| capture.process(*pid).is_some());
+        }
+    }
+
+    /// The wait with its stamps on the node's clocks; none if nobody knows its process any more.
+    pub fn wait(&mut self, capture: &Capture, raw: RawWait) -> Option<FinishedWait> {
+        let known = self.known(capture, raw.tgid, |known| known.process.build_id == raw.build_id)?;
+        Some(FinishedWait {
+            process: known.process,
+            symbolizer: known.binary,
+            reason: raw.reason,
+            tid: raw.tid,
+            goid: raw.goid,
+            park: self.clocks.kernel_mono(raw.park_mono_ns),
+            park_wall: self.clocks.kernel_wall(raw.park_mono_ns, raw.park_wall_ns),
+            ready: raw.ready_mono_ns.map(|ns| self.clocks.kernel_mono(ns)),
+            run: self.clocks.kernel_mono(raw.run_mono_ns),
+            waker_goid: raw.waker_goid,
+            by_netpoll: raw.by_netpoll,
+            stack_cut: raw.stack_truncated,
+            stack: raw.stack,
+        })
+    }
+
+    /// The sum with its process; none if nobody knows that any more.
+    pub fn short(&mut self, capture: &Capture, short: &ShortWait) -> Option<(Arc<Process>, &'static str, ShortSum)> {
+        let known = self.known(capture, short.tgid, |_| true)?;
+        let sum = ShortSum { count: short.count, total_ns: short.total_ns, histogram: short.histogram.to_vec() };
+        Some((known.process, short.reason, sum))
+    }
+
+    fn known(&mut self, capture: &Capture, pid: u32, fits: impl Fn(&Known) -> bool) -> Option<Known> {
+        let now = capture.process(pid).map(|observed| self.known_as(observed));
+        now.or_else(|| self.known.get(&pid).cloned()).filter(fits)
+    }
+
+    fn known_as(&mut self, observed: &ObservedProcess) -> Known {
+        let is_same = |known: &&Known| {
+            known.start_time == observed.start_time && known.process.build_id == observed.binary.build_id()
+        };
+        if let Some(known) = self.known.get(&observed.pid).filter(is_same) {
+            return known.clone();
+        }
+        let known = Known {
+            start_time: observed.start_time,
+            process: Arc::new(self.describe(observed)),
+            binary: Arc::clone(&observed.binary),
+        };
+        self.known.insert(observed.pid, known.clone());
+        known
+    }
+
+    fn describe(&self, observed: &ObservedProcess) -> Process {
+        let executable = without_deleted_mark(&observed.exe);
+        let environ = || std::fs::read(format!("/proc/{}/environ", observed.pid)).unwrap_or_default();
+        Process {
+            pid: observed.pid,
+            service: self.service.clone().unwrap_or_else(|| service_name(&environ(), &executable)),
+            executable: executable.to_string_lossy().into_owned(),
+            go_version: observed.binary.go_version().to_owned(),
+            build_id: observed.binary.build_id(),
+        }
+    }
+}
+
+impl Symbolizer for Binary {
+    fn symbols(&self, pc: u64) -> Vec<Symbol> {
+        let symbol = |(depth, frame): (u8, syncline_gosym::Frame)| Symbol {
+            build_id: self.build_id(),
+            pc,
+            depth,
+            function: frame.function,
+            file: frame.file,
+            line: frame.line,
+        };
+        // Every address of a captured stack is a return address, g.sched.pc included.
+        (0..).zip(self.symbolize(pc, true)).map(symbol).collect()
+    }
+}
+
+/// What was lost so far, in the words of the stream.
+pub fn losses(counters: &Counters) -> Losses {
+    let mut losses = Losses::default();
+    for (cause, count) in [
+        (LossCause::RingBufferFull, counters.ring_full),
+        // The scratch slot is where a record is built before it goes into the ring.
+        (LossCause::RingBufferFull, counters.scratch_busy),
+        (LossCause::ParkMapFull, counters.map_full),
+        (LossCause::ParkMapFull, counters.map_error),
+        (LossCause::ShortWaitMapFull, counters.aggregate_full),
+        (LossCause::GoroutineUnreadable, counters.park_fault),
+        (LossCause::GoroutineUnreadable, counters.execute_fault),
+        (LossCause::GoroutineReused, counters.goid_mismatch),
+        (LossCause::GoroutineReused, counters.park_replaced),
+        (LossCause::RecordGarbled, counters.undecodable),
+        (LossCause::ParkAbandoned, counters.unknown_process),
+        (LossCause::ParkAbandoned, counters.abandoned),
+    ] {
+        losses.add(cause, count);
+    }
+    losses
+}
+
+/// What /proc shows of an executable whose file was replaced while it runs.
+fn without_deleted_mark(path: &Path) -> PathBuf {
+    path.to_string_lossy().strip_suffix(" (deleted)").map_or_else(|| path.to_owned(), PathBuf::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_lost_wait_has_a_cause_in_the_stream() {
+        let counters = Counters {
+            ring_full: 1,
+            map_full: 2,
+            map_error: 4,
+            park_replaced: 8,
+            park_fault: 16,
+            aggregate_full: 32,
+            goid_mismatch: 64,
+            execute_fault: 128,
+            scratch_busy: 256,
+            unknown_process: 512,
+            undecodable: 1_024,
+            abandoned: 2_048,
+            ..Counters::default()
+        };
+        assert_eq!(losses(&counters).total(), counters.lost() + counters.abandoned);
+        assert_eq!(losses(&counters).total(), 4_095);
+    }
+
+    #[test]
+    fn a_replaced_executable_keeps_its_name() {
+        assert_eq!(without_deleted_mark(Path::new("/opt/app (deleted)")), Path::new("/opt/app"));
+        assert_eq!(without_deleted_mark(Path::new("/opt/app")), Path::new("/opt/app"));
+    }
+}

@@ -1,0 +1,147 @@
+//! The capture thread.
+
+use std::collections::VecDeque;
+use std::sync::mpsc::SyncSender;
+use std::time::{Duration, Instant};
+
+use syncline_event::LossCause;
+use tokio::sync::watch;
+
+use super::batching::Input;
+use crate::batch::{FinishedWait, Losses};
+use crate::capture::{Capture, CaptureError, RawWait, RescanReport, kernel_tai_offset_seconds};
+use crate::intake::{Intake, losses};
+
+/// Longest sleep in the kernel, and so the longest delay of everything else here.
+const POLL: Duration = Duration::from_millis(100);
+/// Sums and counters are fetched, and the processes looked at, this often.
+const CHORES_EVERY: Duration = Duration::from_millis(500);
+/// Waits in one message, so that a full channel holds a bounded number.
+const WAITS_PER_MESSAGE: usize = 256;
+/// Rounds of emptying the ring at the end; the probes are still attached, so it may never be empty.
+const LAST_ROUNDS: usize = 16;
+
+pub(super) struct Capturing {
+    capture: Capture,
+    intake: Intake,
+    out: SyncSender<Input>,
+    told_losses: Losses,
+    tai_offset_s: Option<i32>,
+    next_chores: Instant,
+}
+
+/// The batcher is gone: there is nobody to capture for.
+struct NobodyListens;
+
+impl Capturing {
+    pub(super) fn new(mut capture: Capture, mut intake: Intake, out: SyncSender<Input>) -> Self {
+        let report = capture.rescan();
+        tell(&report);
+        report.attached.iter().for_each(|attached| intake.greet(&capture, attached.pid));
+        let tai_offset_s = kernel_tai_offset_seconds().ok();
+        Self { capture, intake, out, told_losses: Losses::default(), tai_offset_s, next_chores: Instant::now() }
+    }
+
+    /// Captures until told to stop, then empties the ring. The probes go when this returns, or panics.
+    pub(super) fn run(mut self, stop: &watch::Receiver<bool>) -> Result<(), CaptureError> {
+        while !*stop.borrow() {
+            if self.round(POLL)?.is_err() {
+                return Ok(());
+            }
+        }
+        for _ in 0..LAST_ROUNDS {
+            if !matches!(self.round(Duration::ZERO)?, Ok(1..)) {
+                break;
+            }
+        }
+        let _ = self.pass_on_sums();
+        Ok(())
+    }
+
+    fn round(&mut self, timeout: Duration) -> Result<Result<usize, NobodyListens>, CaptureError> {
+        let mut raw = VecDeque::new();
+        self.capture.poll(timeout, &mut |wait| raw.push_back(wait))?;
+        let count = raw.len();
+        if self.capture.rescan_wanted() || Instant::now() >= self.next_chores {
+            self.look_around();
+        }
+        let passed_on = self.pass_on(raw);
+        if passed_on.is_ok() && Instant::now() >= self.next_chores {
+            self.next_chores = Instant::now() + CHORES_EVERY;
+            self.keep_tai_offset_current()?;
+            return Ok(self.pass_on_sums().map(|()| count));
+        }
+        Ok(passed_on.map(|()| count))
+    }
+
+    fn pass_on(&mut self, mut raw: VecDeque<RawWait>) -> Result<(), NobodyListens> {
+        while !raw.is_empty() {
+            let message = raw.drain(..raw.len().min(WAITS_PER_MESSAGE)).collect();
+            let (waits, unknown) = self.known_waits(message);
+            self.send(Input::Waits(waits))?;
+            self.lose(LossCause::ParkAbandoned, unknown)?;
+        }
+        Ok(())
+    }
+
+    /// The waits of known processes, and the number of the others.
+    fn known_waits(&mut self, raw: Vec<RawWait>) -> (Vec<FinishedWait>, u64) {
+        let all = raw.len();
+        let waits: Vec<_> = raw.into_iter().filter_map(|wait| self.intake.wait(&self.capture, wait)).collect();
+        let unknown = (all - waits.len()) as u64;
+        (waits, unknown)
+    }
+
+    fn pass_on_sums(&mut self) -> Result<(), NobodyListens> {
+        for short in self.capture.take_short_waits() {
+            match self.intake.short(&self.capture, &short) {
+                Some((process, reason, sum)) => self.send(Input::Short { process, reason, sum })?,
+                None => self.lose(LossCause::ParkAbandoned, short.count)?,
+            }
+        }
+        let now = losses(&self.capture.counters());
+        let grown = now.since(&self.told_losses);
+        self.told_losses = now;
+        if grown.is_empty() { Ok(()) } else { self.send(Input::Losses(grown)) }
+    }
+
+    fn lose(&self, cause: LossCause, count: u64) -> Result<(), NobodyListens> {
+        let mut losses = Losses::default();
+        losses.add(cause, count);
+        if losses.is_empty() { Ok(()) } else { self.send(Input::Losses(losses)) }
+    }
+
+    fn send(&self, input: Input) -> Result<(), NobodyListens> {
+        self.out.send(input).map_err(|_| NobodyListens)
+    }
+
+    fn look_around(&mut self) {
+        let report = self.capture.rescan();
+        tell(&report);
+        report.attached.iter().for_each(|attached| self.intake.greet(&self.capture, attached.pid));
+    }
+
+    /// Whoever steps the wall clock may set the TAI offset with it; the kernel's wall stamps rest on it.
+    fn keep_tai_offset_current(&mut self) -> Result<(), CaptureError> {
+        let now = kernel_tai_offset_seconds().ok();
+        if let (Some(seconds), true) = (now, now != self.tai_offset_s) {
+            tracing::info!(seconds, "the kernel's TAI offset has changed");
+            self.capture.set_tai_offset(seconds)?;
+            self.tai_offset_s = now;
+        }
+        Ok(())
+    }
+}
+
+fn tell(report: &RescanReport) {
+    for attached in &report.attached {
+        let exe = attached.exe.display();
+        tracing::info!(pid = attached.pid, %exe, go = attached.go_version, "observing");
+    }
+    for skipped in &report.skipped {
+        tracing::debug!(pid = skipped.pid, exe = %skipped.exe.display(), "skipped: {}", skipped.why);
+    }
+    for pid in &report.ended {
+        tracing::info!(pid, "ended");
+    }
+}

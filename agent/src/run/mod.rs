@@ -1,0 +1,164 @@
+//! One run of the agent: starts the stations, watches over them, and ends them in order.
+//!
+//! | thread | what it does | on its way |
+//! |---|---|---|
+//! | `capture` | empties the kernel's ring | waits for room in the batcher's channel; then the ring fills, and the kernel counts |
+//! | `knots` | reads the clocks at 10 Hz | drops a knot when the channel is full |
+//! | `clock-probes` | four-stamp exchanges | drops a probe when the channel is full |
+//! | `batcher` | seals, encodes, queues | the queue drops its oldest batch when full, and counts |
+//! | main | uplink, signals | |
+
+mod batching;
+mod capturing;
+mod error;
+mod stations;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use syncline_timebase::NodeName;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::batch::Totals;
+use crate::capture::CaptureConfig;
+use crate::clock::Clocks;
+use crate::endpoint::Aggregator;
+use crate::probe::Schedule;
+use crate::queue::{Fate, Queue};
+
+pub use error::RunError;
+use stations::{ProbeState, Stations};
+
+/// How long the end may take: what is not acknowledged by then stays behind.
+const FLUSH_WITHIN: Duration = Duration::from_secs(5);
+
+/// Settings of a run.
+#[derive(Clone, Debug)]
+pub struct RunConfig {
+    /// This node's name.
+    pub node: NodeName,
+    /// Its region.
+    pub region: String,
+    /// Where batches and probes go.
+    pub aggregator: Aggregator,
+    /// What to capture.
+    pub capture: CaptureConfig,
+    /// Service of all observed processes, whatever they say themselves.
+    pub service: Option<String>,
+    /// When to probe.
+    pub schedule: Schedule,
+    /// Most bytes of unacknowledged batches.
+    pub queue_bytes: usize,
+    /// A file for every batch, as it is sent.
+    pub record: Option<PathBuf>,
+    /// Give up if the aggregator does not answer within this time of the start.
+    pub require_aggregator: Option<Duration>,
+    /// The node's clocks.
+    pub clocks: Clocks,
+}
+
+/// What a run has done.
+#[derive(Clone, Debug)]
+pub struct Summary {
+    totals: Totals,
+    fate: Fate,
+}
+
+impl std::fmt::Display for Summary {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { totals, fate } = self;
+        write!(
+            f,
+            "captured={} stored={} refused={} undelivered={} short={} batches={} lost={}",
+            totals.waits,
+            fate.stored_waits,
+            fate.refused_waits,
+            fate.waiting_waits,
+            totals.short_waits,
+            totals.batches,
+            totals.losses.total()
+        )?;
+        if totals.losses.is_empty() { Ok(()) } else { write!(f, " ({})", totals.losses) }
+    }
+}
+
+/// Captures and ships until SIGTERM or SIGINT.
+///
+/// # Errors
+/// When the agent cannot start, or cannot go on.
+pub async fn run(config: RunConfig) -> Result<Summary, RunError> {
+    let mut signals = Signals::listen()?;
+    let mut stations = Stations::start(&config)?;
+    let outcome = tokio::select! {
+        outcome = watch_over(&config, &mut stations) => outcome,
+        () = signals.received() => Ok(()),
+    };
+    let summary = finish(stations, &mut signals).await;
+    outcome.map(|()| summary)
+}
+
+/// Says `ready` when the agent is; returns when it cannot go on.
+async fn watch_over(config: &RunConfig, stations: &mut Stations) -> Result<(), RunError> {
+    until_ready(config, stations).await?;
+    println!("ready");
+    stations.capture_ended().await
+}
+
+async fn until_ready(config: &RunConfig, stations: &mut Stations) -> Result<(), RunError> {
+    let (probes, connected) = (stations.probe_state(), stations.connected());
+    let deadline = config.require_aggregator.unwrap_or(Duration::MAX);
+    tokio::select! {
+        answered = answered(config, probes, connected) => answered,
+        () = tokio::time::sleep(deadline) => {
+            Err(RunError::AggregatorSilent { aggregator: config.aggregator.to_string(), within: deadline })
+        }
+        ended = stations.capture_ended() => ended,
+    }
+}
+
+async fn answered(
+    config: &RunConfig,
+    mut probes: watch::Receiver<ProbeState>,
+    mut connected: watch::Receiver<bool>,
+) -> Result<(), RunError> {
+    let state = probes.wait_for(|state| *state != ProbeState::Unanswered).await;
+    let state = state.map_or(ProbeState::Unanswered, |state| state.clone());
+    if let ProbeState::WrongRegion(theirs) = state {
+        let (aggregator, ours) = (config.aggregator.to_string(), config.region.clone());
+        return Err(RunError::WrongRegion { aggregator, theirs, ours });
+    }
+    // The sender lives as long as the uplink; without it there is nothing to wait for.
+    let _ = connected.wait_for(|connected| *connected).await;
+    Ok(())
+}
+
+/// Ends the stations in the order of the data's way, and gives the aggregator some time for the rest.
+async fn finish(stations: Stations, signals: &mut Signals) -> Summary {
+    let queue = stations.queue();
+    let totals = stations.stop().await;
+    tokio::select! {
+        _ = tokio::time::timeout(FLUSH_WITHIN, queue.until(Queue::is_finished)) => {}
+        () = signals.received() => {}
+    }
+    Summary { totals, fate: queue.look(Queue::fate) }
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Self, RunError> {
+        let listen = |kind| signal(kind).map_err(RunError::System);
+        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+    }
+
+    async fn received(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}

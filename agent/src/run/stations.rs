@@ -1,0 +1,169 @@
+//! The threads of a run and what lies between them.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread;
+
+use syncline_event::Origin;
+use syncline_timebase::Knot;
+use tokio::sync::{oneshot, watch};
+
+use super::batching::{Batching, Input};
+use super::capturing::Capturing;
+use super::{RunConfig, RunError};
+use crate::batch::{Batcher, Totals};
+use crate::capture::{Capture, CaptureError};
+use crate::clock::{Clocks, sample_knots};
+use crate::identity;
+use crate::intake::Intake;
+use crate::probe::{self, ProbeEvent, ProberConfig};
+use crate::queue::{Queue, SharedQueue};
+use crate::recording::Recorder;
+use crate::uplink::Uplink;
+
+/// Messages between capture and batcher: with 256 waits each, 16,384 waits.
+const CHANNEL: usize = 64;
+
+/// Whether the aggregator's clock answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum ProbeState {
+    Unanswered,
+    Answered,
+    WrongRegion(String),
+}
+
+/// All that runs.
+pub(super) struct Stations {
+    stop: watch::Sender<bool>,
+    queue: Arc<SharedQueue>,
+    probe_state: watch::Receiver<ProbeState>,
+    connected: watch::Receiver<bool>,
+    capture: oneshot::Receiver<Result<(), CaptureError>>,
+    totals: oneshot::Receiver<Totals>,
+}
+
+impl Stations {
+    /// Starts everything; capture first, because it is what most often cannot.
+    pub(super) fn start(config: &RunConfig) -> Result<Self, RunError> {
+        let clocks = config.clocks;
+        let first_knot = clocks.knot();
+        let origin = origin(config, first_knot)?;
+        let capture = Capture::start(config.capture.clone())?;
+        let recorder = config.record.as_deref().map(Recorder::create).transpose()?;
+        let queue = Arc::new(SharedQueue::new(Queue::new(config.queue_bytes)));
+        let (stop, stopped) = watch::channel(false);
+        let (out, inputs) = sync_channel(CHANNEL);
+
+        let batcher = Batcher::new(origin, first_knot);
+        let batching = Batching { batcher, clocks, queue: Arc::clone(&queue), recorder, connections: 0 };
+        let totals = station("batcher", move || batching.run(&inputs))?;
+        start_knots(clocks, stopped.clone(), out.clone())?;
+        let probe_state = start_probes(config, stopped.clone(), out.clone())?;
+        let capturing = Capturing::new(capture, Intake::new(clocks, config.service.clone()), out);
+        let capture = station("capture", move || capturing.run(&stopped))?;
+        let uplink = Uplink::new(config.aggregator.clone(), Arc::clone(&queue));
+        let connected = uplink.connected();
+        tokio::spawn(uplink.run());
+        Ok(Self { stop, queue, probe_state, connected, capture, totals })
+    }
+
+    pub(super) fn queue(&self) -> Arc<SharedQueue> {
+        Arc::clone(&self.queue)
+    }
+
+    pub(super) fn probe_state(&self) -> watch::Receiver<ProbeState> {
+        self.probe_state.clone()
+    }
+
+    pub(super) fn connected(&self) -> watch::Receiver<bool> {
+        self.connected.clone()
+    }
+
+    /// Returns when the capture thread has ended by itself, which is always a failure.
+    pub(super) async fn capture_ended(&mut self) -> Result<(), RunError> {
+        match (&mut self.capture).await {
+            Ok(Err(error)) => Err(error.into()),
+            Ok(Ok(())) | Err(_) => Err(RunError::CaptureEnded),
+        }
+    }
+
+    /// Tells every thread to end, and waits for the last one: the batcher, which ends when all others have.
+    pub(super) async fn stop(self) -> Totals {
+        self.stop.send_replace(true);
+        self.totals.await.unwrap_or_default()
+    }
+}
+
+fn origin(config: &RunConfig, first_knot: Knot) -> Result<Origin, RunError> {
+    let start_ns = first_knot.mono.ns();
+    Ok(Origin {
+        node: config.node.clone(),
+        region: config.region.clone(),
+        boot: identity::boot_id()?,
+        run_first_seq: u64::try_from(start_ns).map_err(|_| RunError::BeforeBoot(start_ns))?,
+        agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+        kernel: identity::kernel_release(),
+    })
+}
+
+/// Runs `work` on a thread of its own; the receiver gets its result, or fails if it panics.
+fn station<T: Send + 'static>(
+    name: &str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<oneshot::Receiver<T>, RunError> {
+    let (done, result) = oneshot::channel();
+    let body = move || drop(done.send(work()));
+    thread::Builder::new().name(name.to_owned()).spawn(body).map_err(RunError::System)?;
+    Ok(result)
+}
+
+fn start_knots(clocks: Clocks, stop: watch::Receiver<bool>, out: SyncSender<Input>) -> Result<(), RunError> {
+    // A knot that finds the channel full is left out: the next one comes in 100 ms.
+    let sink = move |knot| drop(out.try_send(Input::Knot(knot)));
+    station("knots", move || sample_knots(clocks, &stop, sink)).map(drop)
+}
+
+fn start_probes(
+    config: &RunConfig,
+    stop: watch::Receiver<bool>,
+    out: SyncSender<Input>,
+) -> Result<watch::Receiver<ProbeState>, RunError> {
+    let prober = ProberConfig {
+        aggregator: config.aggregator.clone(),
+        region: config.region.clone(),
+        schedule: config.schedule,
+    };
+    let (state, states) = watch::channel(ProbeState::Unanswered);
+    let sink = move |event| take_probe_event(event, &out, &state);
+    let spawned: io::Result<_> = probe::spawn(prober, config.clocks, stop, sink);
+    spawned.map_err(RunError::System)?;
+    Ok(states)
+}
+
+fn take_probe_event(event: ProbeEvent, out: &SyncSender<Input>, state: &watch::Sender<ProbeState>) {
+    match event {
+        ProbeEvent::Finished { probe, run, knot } => {
+            // A probe that finds the channel full is left out: it would arrive too late to seal anything.
+            drop(out.try_send(Input::Probe { probe, run, knot }));
+            state.send_if_modified(|state| std::mem::replace(state, ProbeState::Answered) != ProbeState::Answered);
+        }
+        ProbeEvent::ReferenceChanged { now } => {
+            tracing::warn!(region = now.region, run = %format_args!("{:016x}", now.run), "the reference clock is another one now");
+        }
+        ProbeEvent::WrongRegion { theirs } => {
+            let now = ProbeState::WrongRegion(theirs);
+            state.send_if_modified(|state| {
+                let changed = *state != now;
+                if changed {
+                    tracing::error!(
+                        ?now,
+                        "the aggregator serves another region than this node's; its probes are not used"
+                    );
+                }
+                *state = now;
+                changed
+            });
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! The way to the aggregator.
+
+mod grpc;
+
+pub use grpc::{Uplink, WINDOW};
