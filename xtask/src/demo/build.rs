@@ -37,7 +37,7 @@ pub(crate) fn build(bin: &Path) -> Result<Programs> {
 
 fn cargo_build() -> Result<()> {
     let mut command = process::cargo();
-    command.args(["build", "--quiet", "-p", "syncline-agent", "-p", "syncline-aggregator", "-p", "syncline-cli"]);
+    command.args(["build", "-p", "syncline-agent", "-p", "syncline-aggregator", "-p", "syncline-cli"]);
     // The clocks of the three nodes are made wrong in the agent, before anything else sees a stamp.
     command.args(["--features", "syncline-agent/inject-clock"]);
     process::run(&mut command)

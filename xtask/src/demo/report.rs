@@ -94,7 +94,7 @@ impl Report<'_> {
 
     fn skew_line(&self, index: usize, region: &Region, skew: &Skew, steps: &[Step]) -> String {
         let injected = self.truth.skew_ns(index, skew.as_of_ns).map_or_else(|| "unknown".to_owned(), millis);
-        let bound = skew.err_ns.map_or_else(|| "unbounded".to_owned(), |ns| format!("{:.3}", ns as f64 / 1e6));
+        let bound = skew.bound_ns.map_or_else(|| "unbounded".to_owned(), |ns| format!("{:.3}", ns as f64 / 1e6));
         let step: i64 = steps.iter().filter(|step| step.node == region.node).map(|step| step.size_ns).sum();
         format!(
             "{:6} {:>12} ms {:>23} ms {:>11} ppm {:>11} ppm {:>9} ms {:>9} ms  {}",
@@ -146,7 +146,7 @@ const BEFORE_NS: i64 = 15_000_000;
 const AFTER_NS: i64 = 45_000_000;
 
 const SKEWS: &str = "SELECT node, toString(status) AS status, wall_offset_ns, drift_ppb, \
-     if(err_ns < 4000000000000000000, toInt64(err_ns), NULL) AS err_ns, toUnixTimestamp64Nano(as_of) AS as_of_ns FROM skew_now";
+     if(err_ns < 4000000000000000000, toInt64(err_ns), NULL) AS bound_ns, toUnixTimestamp64Nano(as_of) AS as_of_ns FROM skew_now";
 const STEPS: &str = "SELECT node, size_ns FROM clock_steps WHERE scale = 'wall'";
 
 #[derive(Deserialize)]
@@ -154,7 +154,7 @@ struct Skew {
     node: String,
     status: String,
     wall_offset_ns: i64,
-    err_ns: Option<i64>,
+    bound_ns: Option<i64>,
     drift_ppb: i64,
     as_of_ns: i64,
 }
