@@ -1,3 +1,164 @@
-//! The aggregator of a region: ingest, clock models, alignment, ClickHouse.
+//! The program around [`syncline_aggregator::serve::Aggregator`]: command line, store, signals, exit code.
 
-fn main() {}
+mod args;
+
+use std::io::Write;
+use std::os::fd::OwnedFd;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use args::{Args, Place};
+use clap::Parser;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use syncline_aggregator::reference::Reference;
+use syncline_aggregator::region_clock::RegionClockConfig;
+use syncline_aggregator::serve::{Aggregator, Config};
+use syncline_clock::Tolerance;
+use syncline_store::{EmbeddedConfig, EmbeddedEngine, Store};
+use syncline_timebase::FrequencyError;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+fn main() -> ExitCode {
+    // In the embedded engine's child process this does not return: nothing may come before it.
+    syncline_store::run_engine_if_child();
+    let args = Args::parse();
+    log_to_stderr();
+    match run(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // ClickHouse's own messages may have several lines; ours has one.
+            let text = format!("{error:#}").lines().map(str::trim).collect::<Vec<_>>().join("; ");
+            eprintln!("syncline-aggregator: {text}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn log_to_stderr() {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+}
+
+fn run(args: &Args) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no async runtime")?;
+    runtime.block_on(serve(args))
+}
+
+async fn serve(args: &Args) -> anyhow::Result<()> {
+    let mut signals = Signals::new().context("cannot listen for signals")?;
+    let place = args.store()?;
+    let listener = listen(&args.listen).await?;
+    let (store, engine) = tokio::select! {
+        opened = open_store(&place, &args.database) => opened?,
+        name = signals.next() => anyhow::bail!("{name} before the store was open"),
+    };
+    let reference = Reference::open(&args.state_dir(&place)?, &args.region)?;
+    let shown_url = store.shown_url().trim_end_matches('/').to_owned();
+    let mut aggregator = Aggregator::start(config(args, reference)?, listener, store)?;
+    ready(args, &aggregator, &shown_url, &reference);
+    let ended = tokio::select! {
+        name = signals.next() => { tracing::info!("{name}: stopping"); Ok(()) }
+        failed = aggregator.failed() => return failed,
+        ended = engine_ended(engine.as_ref()) => ended,
+    };
+    aggregator.stop().await?;
+    if let Some(engine) = engine {
+        engine.stop().await.context("stopping the embedded ClickHouse")?;
+    }
+    ended
+}
+
+async fn listen(address: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| {
+        format!("cannot listen on {address}; is another aggregator there? Choose another address with --listen")
+    })
+}
+
+/// The store with its schema up to date, and its engine if that is ours.
+async fn open_store(place: &Place, database: &str) -> anyhow::Result<(Store, Option<EmbeddedEngine>)> {
+    let (url, engine) = match place {
+        Place::Url(url) => (url.clone(), None),
+        Place::Embedded(dir) => {
+            let engine = EmbeddedEngine::start(EmbeddedConfig::new(dir)).await?;
+            (engine.url().to_owned(), Some(engine))
+        }
+    };
+    let opened = async {
+        let store = Store::connect(&url, database).await?;
+        let report = store.migrate().await?;
+        tracing::info!(from = report.from, to = report.to, applied = ?report.applied, "schema");
+        anyhow::Ok(store)
+    };
+    Ok((opened.await.context("cannot use the store")?, engine))
+}
+
+fn config(args: &Args, reference: Reference) -> anyhow::Result<Config> {
+    let mut config = Config::new(&args.region, reference);
+    let absolute = FrequencyError::from_ppm(args.clock_tolerance_ppm);
+    let tolerance = Tolerance { absolute, ..Tolerance::default() };
+    config.pipeline.tolerance = tolerance;
+    config.memory = (args.memory_mib as usize) << 20;
+    if let Some(url) = &args.root {
+        let root = RegionClockConfig::new(url, args.probe_interval, tolerance);
+        config.root = Some(root.with_context(|| format!("--root {url}: use http://host:port"))?);
+    }
+    Ok(config)
+}
+
+/// The one line on stdout. Who started us may have closed it, which is no reason to stop.
+fn ready(args: &Args, aggregator: &Aggregator, store: &str, reference: &Reference) {
+    let _ = writeln!(
+        std::io::stdout().lock(),
+        "ready region={} listen={} store={store} anchor_ns={} reference_run={:#018x}",
+        args.region,
+        aggregator.address(),
+        reference.anchor_ns(),
+        reference.run(),
+    );
+}
+
+/// Ends when the engine's process does, which it should not; never where there is none.
+async fn engine_ended(engine: Option<&EmbeddedEngine>) -> anyhow::Result<()> {
+    let Some(pid) = engine.and_then(EmbeddedEngine::pid) else { return std::future::pending().await };
+    watch(pid).await.with_context(|| format!("cannot watch the embedded ClickHouse (process {pid})"))?;
+    anyhow::bail!(
+        "the embedded ClickHouse (process {pid}) ended by itself; see engine.log in the store's directory, and start again"
+    )
+}
+
+/// Waits for the end of process `pid`, on a thread that nobody waits for.
+async fn watch(pid: u32) -> anyhow::Result<()> {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).context("no process id")?;
+    let process = pidfd_open(pid, PidfdFlags::empty())?;
+    let (ended, end) = tokio::sync::oneshot::channel();
+    let wait = move || ended.send(poll_until_ended(&process));
+    std::thread::Builder::new().name("engine-watch".to_owned()).spawn(wait)?;
+    Ok(end.await??)
+}
+
+fn poll_until_ended(process: &OwnedFd) -> rustix::io::Result<()> {
+    // A pidfd is readable once its process has ended.
+    rustix::io::retry_on_intr(|| poll(&mut [PollFd::new(process, PollFlags::IN)], None)).map(drop)
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    /// The name of the next one.
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! The command line.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Parser;
+use syncline_store::DEFAULT_DATABASE;
+
+/// The aggregator of a region: takes its agents' batches, puts them on one clock, stores them in ClickHouse.
+///
+/// It prints one line, "ready ...", on stdout once it serves; logs go to stderr (RUST_LOG sets what, default "info").
+/// It ends on SIGTERM or SIGINT after finishing what is under way.
+#[derive(Debug, Parser)]
+#[command(version, after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// Region that this aggregator serves: letters, digits, '.', '_', '-'
+    #[arg(long, value_name = "NAME", value_parser = region)]
+    pub(crate) region: String,
+    /// Address for agents and other aggregators
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:7700")]
+    pub(crate) listen: String,
+    /// Directory of an embedded ClickHouse [env: SYNCLINE_STORE] [default: ~/.local/share/syncline/store]
+    #[arg(long, value_name = "DIR", conflicts_with = "clickhouse_url", help_heading = "Store")]
+    store_dir: Option<PathBuf>,
+    /// A ClickHouse server instead: http://[user[:password]@]host:port [env: SYNCLINE_URL]
+    ///
+    /// Better in the environment if it has a password: command lines are public on a machine.
+    #[arg(long, value_name = "URL", help_heading = "Store")]
+    clickhouse_url: Option<String>,
+    /// Database of the tables and views
+    #[arg(long, value_name = "NAME", default_value = DEFAULT_DATABASE, help_heading = "Store")]
+    pub(crate) database: String,
+    /// Directory of this aggregator's own state [default: the store's, or ~/.local/share/syncline/aggregator/REGION]
+    ///
+    /// Holds the anchor of the region's reference clock: lose it, and the region starts a new reference.
+    #[arg(long, value_name = "DIR")]
+    state_dir: Option<PathBuf>,
+    /// Aggregator of the root region, http://host:port; without it this region is the root
+    ///
+    /// The reference of the root region is the fleet's one clock.
+    #[arg(long, value_name = "URL", help_heading = "Clock")]
+    pub(crate) root: Option<String>,
+    /// Time between probes of the root, such as 1s or 250ms
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = probe_interval, help_heading = "Clock")]
+    pub(crate) probe_interval: Duration,
+    /// What error bounds assume an oscillator's frequency to be off at most, ppm
+    #[arg(long, value_name = "PPM", default_value = "500", value_parser = tolerance_ppm, help_heading = "Clock")]
+    pub(crate) clock_tolerance_ppm: f64,
+    /// Memory for batches under way, MiB; more than that waits at the agents
+    #[arg(long, value_name = "MIB", default_value = "1024", value_parser = clap::value_parser!(u32).range(256..=1_048_576))]
+    pub(crate) memory_mib: u32,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  syncline-aggregator --region us                               the root region, on an embedded ClickHouse
+  SYNCLINE_URL=http://user:password@clickhouse:8123 \\
+    syncline-aggregator --region eu --listen 0.0.0.0:7700 --root http://us.example:7700";
+
+/// Where the store is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// An embedded engine in this directory.
+    Embedded(PathBuf),
+    /// A server.
+    Url(String),
+}
+
+impl Args {
+    /// The store: as given, else as in the environment, else in the user's data directory.
+    pub(crate) fn store(&self) -> anyhow::Result<Place> {
+        match (&self.store_dir, &self.clickhouse_url) {
+            (Some(dir), _) => Ok(Place::Embedded(dir.clone())),
+            (None, Some(url)) => Ok(Place::Url(url.clone())),
+            (None, None) => place_from(&environment),
+        }
+    }
+
+    /// Where the aggregator's own state is, with this store.
+    pub(crate) fn state_dir(&self, store: &Place) -> anyhow::Result<PathBuf> {
+        match (&self.state_dir, store) {
+            (Some(dir), _) => Ok(dir.clone()),
+            (None, Place::Embedded(store)) => Ok(store.clone()),
+            (None, Place::Url(_)) => Ok(data_home(&environment)?.join("aggregator").join(&self.region)),
+        }
+    }
+}
+
+type Environment<'a> = dyn Fn(&str) -> Option<String> + 'a;
+
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+fn place_from(environment: &Environment<'_>) -> anyhow::Result<Place> {
+    match (environment("SYNCLINE_STORE"), environment("SYNCLINE_URL")) {
+        (Some(_), Some(_)) => anyhow::bail!("SYNCLINE_STORE and SYNCLINE_URL are both set: unset one"),
+        (Some(dir), None) => Ok(Place::Embedded(dir.into())),
+        (None, Some(url)) => Ok(Place::Url(url)),
+        (None, None) => Ok(Place::Embedded(data_home(environment)?.join("store"))),
+    }
+}
+
+fn data_home(environment: &Environment<'_>) -> anyhow::Result<PathBuf> {
+    let home = environment("XDG_DATA_HOME").map(PathBuf::from);
+    let home = home.or_else(|| environment("HOME").map(|home| Path::new(&home).join(".local/share")));
+    Ok(home.context("neither XDG_DATA_HOME nor HOME is set: give --store-dir and --state-dir")?.join("syncline"))
+}
+
+/// A region's name is a directory's name too.
+fn region(text: &str) -> Result<String, String> {
+    let sane = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    let starts_well = text.starts_with(|c: char| c.is_ascii_alphanumeric());
+    if starts_well && text.len() <= 64 && text.chars().all(sane) {
+        Ok(text.to_owned())
+    } else {
+        Err("use 1 to 64 letters, digits, '.', '_' or '-', a letter or digit first".to_owned())
+    }
+}
+
+fn probe_interval(text: &str) -> Result<Duration, String> {
+    let parsed = match text.strip_suffix("ms") {
+        Some(ms) => ms.parse().ok().map(Duration::from_millis),
+        None => text.strip_suffix('s').and_then(|s| s.parse().ok()).map(Duration::from_secs),
+    };
+    let sane = Duration::from_millis(50)..=Duration::from_secs(60);
+    parsed.filter(|interval| sane.contains(interval)).ok_or_else(|| "use 50ms to 60s".to_owned())
+}
+
+fn tolerance_ppm(text: &str) -> Result<f64, String> {
+    let parsed = text.parse().ok();
+    parsed.filter(|ppm| (1.0..=1_000.0).contains(ppm)).ok_or_else(|| "use 1 to 1000".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn args(text: &str) -> Result<Args, clap::Error> {
+        Args::try_parse_from(std::iter::once("syncline-aggregator").chain(text.split_whitespace()))
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn the_store_is_found_in_the_environment_where_it_is_not_given() {
+        let place = |set: &[(&str, &str)]| {
+            place_from(&|name| set.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned()))
+        };
+        assert_eq!(place(&[("SYNCLINE_STORE", "/s"), ("HOME", "/h")]).unwrap(), Place::Embedded("/s".into()));
+        assert_eq!(place(&[("SYNCLINE_URL", "http://c:8123")]).unwrap(), Place::Url("http://c:8123".into()));
+        assert_eq!(place(&[("HOME", "/h")]).unwrap(), Place::Embedded("/h/.local/share/syncline/store".into()));
+        assert!(place(&[]).unwrap_err().to_string().contains("--store-dir"));
+        assert!(place(&[("SYNCLINE_STORE", "/s"), ("SYNCLINE_URL", "http://c")]).is_err());
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        for bad in [
+            "",
+            "--region ..",
+            "--region a/b",
+            "--region eu --probe-interval 0s",
+            "--region eu --probe-interval 1",
+            "--region eu --clock-tolerance-ppm -1",
+            "--region eu --store-dir /s --clickhouse-url http://c",
+        ] {
+            assert!(args(bad).is_err(), "{bad}");
+        }
+        let good = args("--region eu-1 --probe-interval 250ms --store-dir /s").unwrap();
+        assert_eq!(good.probe_interval, Duration::from_millis(250));
+        assert_eq!(good.state_dir(&good.store().unwrap()).unwrap(), Path::new("/s"));
+    }
+}

@@ -1,0 +1,94 @@
+//! What this aggregator did and refused, counted: nothing is dropped without a number that says so.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+macro_rules! counters {
+    ($($(#[doc = $doc:literal])+ $name:ident,)+) => {
+        /// Totals since the start.
+        #[derive(Debug, Default)]
+        pub struct Counters {
+            $($(#[doc = $doc])+ pub $name: AtomicU64,)+
+        }
+
+        impl fmt::Display for Counters {
+            /// `name=value`, those that are zero left out.
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                let mut separator = "";
+                $(
+                    let value = self.$name.load(Ordering::Relaxed);
+                    if value != 0 {
+                        write!(f, "{separator}{}={value}", stringify!($name))?;
+                        separator = " ";
+                    }
+                )+
+                if separator.is_empty() { f.write_str("nothing yet") } else { Ok(()) }
+            }
+        }
+    };
+}
+
+counters! {
+    /// Batches whose rows are all in the store.
+    batches_stored,
+    /// Batches whose number their clock had seen before: sent again after a broken stream.
+    batches_repeated,
+    /// Batches refused: not decodable, or not sound.
+    batches_undecodable,
+    /// Batches refused: of another region.
+    batches_other_region,
+    /// Batches refused: the store will never take them.
+    batches_unstorable,
+    /// Batches given up unanswered as their stream ended; the agent sends them again.
+    batches_abandoned,
+    /// Events in stored batches, repeated ones included.
+    events_stored,
+    /// Inserts that the store did not take and that were tried again.
+    insert_retries,
+    /// Clock samples that the estimator refused.
+    clock_samples_refused,
+    /// Steps of nodes' wall clocks.
+    wall_steps,
+    /// Disruptions of nodes' clocks.
+    disruptions,
+    /// Clock models forgotten because there are more nodes than places.
+    clocks_evicted,
+    /// Probes answered.
+    probes_answered,
+    /// Probes refused: too many on one stream.
+    probes_refused,
+    /// Probe streams refused: too many open.
+    probe_streams_refused,
+    /// Connections accepted.
+    connections_accepted,
+    /// Connections closed because the peer was silent.
+    connections_silent,
+    /// Accepts that failed, for want of file descriptors mostly.
+    accepts_failed,
+    /// Probes of the root region's reference that came to nothing.
+    root_probes_failed,
+}
+
+/// Adds one.
+pub(crate) fn count(counter: &AtomicU64) {
+    add(counter, 1);
+}
+
+/// Adds `amount`.
+pub(crate) fn add(counter: &AtomicU64, amount: u64) {
+    counter.fetch_add(amount, Ordering::Relaxed);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_happened_is_told() {
+        let counters = Counters::default();
+        assert_eq!(counters.to_string(), "nothing yet");
+        count(&counters.batches_stored);
+        add(&counters.events_stored, 7);
+        assert_eq!(counters.to_string(), "batches_stored=1 events_stored=7");
+    }
+}

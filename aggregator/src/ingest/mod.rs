@@ -1,0 +1,3 @@
+//! Batches from outside.
+
+pub mod grpc;

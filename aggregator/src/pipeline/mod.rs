@@ -1,0 +1,297 @@
+//! The way of a batch behind the door: checked, shown to its node's clock, aligned, turned into rows, stored.
+//!
+//! ```text
+//! bytes -> Batch -> NodeClock (once) -> Aligned -> rows, a block a table -> Sink -> ClickHouse
+//!       decode   sight                align      rows                     sink
+//! ```
+//!
+//! Exactly once: every block carries the batch's identity as its insert token, so a batch that comes again, or is
+//! tried again after a part of its tables were written, adds only what is missing. Rows of one batch depend on nothing
+//! that two attempts could disagree about except the clock model, and there the first attempt wins.
+
+mod bucket;
+mod nodes;
+mod outage;
+mod rows;
+#[cfg(test)]
+pub(crate) mod samples;
+mod seen;
+mod sighting;
+mod sink;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use syncline_clock::{NodeClock, Tolerance};
+use syncline_event::{Batch, BatchId, Symbol};
+use syncline_proto::WireError;
+use syncline_store::{Block, Store, StoreError};
+use syncline_timebase::{Mono, Offset, Reference as ReferenceScale};
+use thiserror::Error;
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::counters::{Counters, add, count};
+use crate::reference::Reference;
+use nodes::{Freshness, Node, Nodes, SharedNode};
+use seen::Seen;
+use sighting::Sighting;
+use sink::Sink;
+
+pub use sink::StoreOutcome;
+
+/// A node's row in `nodes` is written again after this long.
+const INTRODUCE_EVERY: Duration = Duration::from_secs(30);
+
+/// What the pipeline may hold and assume.
+#[derive(Clone, Copy, Debug)]
+pub struct PipelineConfig {
+    /// What bounds assume of oscillators and paths.
+    pub tolerance: Tolerance,
+    /// Clocks kept, one per node and boot.
+    pub nodes: usize,
+    /// A clock unused for so long is forgotten.
+    pub idle: Duration,
+    /// Stacks and symbols remembered as stored.
+    pub seen: usize,
+    /// Inserts at once.
+    pub inserts: usize,
+}
+
+impl Default for PipelineConfig {
+    fn default() -> Self {
+        Self {
+            tolerance: Tolerance::default(),
+            nodes: 100_000,
+            idle: Duration::from_secs(3_600),
+            seen: 1 << 20,
+            inserts: 16,
+        }
+    }
+}
+
+/// Why a batch will never be stored.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// It cannot be read, or contradicts itself.
+    #[error(transparent)]
+    Undecodable(#[from] WireError),
+    /// The message around it speaks of another batch.
+    #[error("the message says batch {outer}, the batch in it says {inner}")]
+    OtherNumber {
+        /// Number beside the batch.
+        outer: u64,
+        /// Number in the batch.
+        inner: u64,
+    },
+    /// It was sent to the wrong aggregator.
+    #[error(
+        "the batch is of region {found:?}, this is the aggregator of region {here:?}: set the agent's --region, or its --aggregator"
+    )]
+    OtherRegion {
+        /// Region of the batch.
+        found: String,
+        /// Region of this aggregator.
+        here: Arc<str>,
+    },
+    /// Its rows do not fit the tables.
+    #[error("the batch cannot become rows: {0}")]
+    Rows(#[from] StoreError),
+    /// We are broken.
+    #[error("the aggregator failed on this batch (a defect, please report it): {0}")]
+    Defect(String),
+}
+
+/// Batches of one region into one store.
+#[derive(Debug)]
+pub struct Pipeline {
+    region: Arc<str>,
+    reference: Reference,
+    config: PipelineConfig,
+    nodes: Nodes,
+    stacks_seen: Seen,
+    symbols_seen: Seen,
+    sink: Sink,
+    counters: Arc<Counters>,
+}
+
+/// A batch as blocks, ready to be stored.
+#[derive(Debug)]
+pub struct Prepared {
+    id: BatchId,
+    events: u64,
+    blocks: Vec<Block>,
+    stacks: Vec<u64>,
+    symbols: Vec<u64>,
+    node: SharedNode,
+}
+
+impl Prepared {
+    /// Number of the batch.
+    pub fn number(&self) -> u64 {
+        self.id.number
+    }
+
+    /// Memory it takes until it is stored, about.
+    pub fn bytes(&self) -> usize {
+        self.blocks.iter().map(Block::byte_len).sum()
+    }
+}
+
+impl Pipeline {
+    /// A pipeline of `region` into `store`. `reference` stamps what has no better time.
+    pub fn new(
+        region: Arc<str>,
+        reference: Reference,
+        store: Store,
+        config: PipelineConfig,
+        counters: Arc<Counters>,
+    ) -> Self {
+        Self {
+            region,
+            reference,
+            config,
+            nodes: Nodes::new(config.tolerance, config.nodes),
+            stacks_seen: Seen::new(config.seen),
+            symbols_seen: Seen::new(config.seen),
+            sink: Sink::new(store, config.inserts, Arc::clone(&counters)),
+            counters,
+        }
+    }
+
+    /// What happened so far.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Nodes whose clocks are kept.
+    pub fn nodes(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Decodes and aligns a batch. Takes CPU, not time. A node's batches must be prepared in their order.
+    ///
+    /// # Errors
+    /// The batch will never be stored, and why.
+    pub fn prepare(&self, number: u64, batch_zstd: &[u8]) -> Result<Prepared, Refusal> {
+        let batch = syncline_proto::decode(batch_zstd)?;
+        if batch.number != number {
+            return Err(Refusal::OtherNumber { outer: number, inner: batch.number });
+        }
+        if batch.origin.region != *self.region {
+            return Err(Refusal::OtherRegion { found: batch.origin.region, here: Arc::clone(&self.region) });
+        }
+        self.prepare_batch(&batch)
+    }
+
+    /// Counts and logs a refusal.
+    pub fn count_refusal(&self, number: u64, refusal: &Refusal) {
+        tracing::warn!(number, why = %refusal, "batch refused");
+        count(match refusal {
+            Refusal::OtherRegion { .. } => &self.counters.batches_other_region,
+            Refusal::Rows(_) | Refusal::Defect(_) => &self.counters.batches_unstorable,
+            Refusal::Undecodable(_) | Refusal::OtherNumber { .. } => &self.counters.batches_undecodable,
+        });
+    }
+
+    /// Stores a prepared batch, trying again until it is in or trying is `of_no_use` any more.
+    pub async fn store(&self, prepared: Prepared, of_no_use: impl Future<Output = ()>) -> StoreOutcome {
+        let outcome = self.sink.store(&prepared.id, prepared.blocks, of_no_use).await;
+        if matches!(outcome, StoreOutcome::Stored) {
+            prepared.node.lock().settle(prepared.id.number);
+            self.stacks_seen.stored(&prepared.stacks);
+            self.symbols_seen.stored(&prepared.symbols);
+            count(&self.counters.batches_stored);
+            add(&self.counters.events_stored, prepared.events);
+        }
+        outcome
+    }
+
+    /// Forgets the clocks of nodes that are gone.
+    pub fn forget_idle(&self) {
+        self.count_evicted(self.nodes.forget_idle(self.config.idle, Instant::now()));
+    }
+
+    fn prepare_batch(&self, batch: &Batch) -> Result<Prepared, Refusal> {
+        let (shared, evicted) = self.nodes.of(&batch.id(), Instant::now());
+        self.count_evicted(evicted);
+        let stacks = self.stacks_seen.missing(batch.stacks.iter().map(|stack| stack.id.0));
+        let symbols = self.symbols_seen.missing(batch.symbols.iter().map(symbol_key));
+        let mut blocks = self.node_blocks(batch, &mut shared.lock())?;
+        blocks.extend(self.dictionary_blocks(batch, &stacks, &symbols)?);
+        blocks.retain(|block| !block.is_empty());
+        Ok(Prepared {
+            id: batch.id(),
+            events: batch.waits.len() as u64,
+            blocks,
+            stacks: stacks.into_iter().map(|(_, key)| key).collect(),
+            symbols: symbols.into_iter().map(|(_, key)| key).collect(),
+            node: shared,
+        })
+    }
+
+    /// Rows that depend on the node's clock, and the counts.
+    fn node_blocks(&self, batch: &Batch, node: &mut Node) -> Result<Vec<Block>, StoreError> {
+        let (sighting, freshness) = node.sight(batch);
+        self.count_sighting(&sighting, freshness);
+        let aligned = syncline_timeline::align(&batch.waits, &node.clock);
+        let clock = &node.clock;
+        let mut blocks = vec![
+            rows::events(batch, &aligned).into_block()?,
+            rows::short_waits(batch).into_block()?,
+            rows::losses(batch).into_block()?,
+            rows::probes(batch, &sighting).into_block()?,
+            rows::steps(batch, &sighting, |at| reference_offset(clock, at, batch)).into_block()?,
+        ];
+        if let Some(segment) = &sighting.segment {
+            blocks.push(rows::segment(batch, segment).into_block()?);
+        }
+        if node.is_to_be_introduced(Instant::now(), INTRODUCE_EVERY) {
+            blocks.push(rows::node(batch, self.reference.now()).into_block()?);
+        }
+        Ok(blocks)
+    }
+
+    fn dictionary_blocks(
+        &self,
+        batch: &Batch,
+        stacks: &[(usize, u64)],
+        symbols: &[(usize, u64)],
+    ) -> Result<[Block; 2], StoreError> {
+        let stacks = stacks.iter().map(|(place, _)| &batch.stacks[*place]);
+        let symbols = symbols.iter().map(|(place, _)| &batch.symbols[*place]);
+        Ok([rows::stacks(stacks, self.reference.now()).into_block()?, rows::symbols(symbols).into_block()?])
+    }
+
+    fn count_sighting(&self, sighting: &Sighting, freshness: Freshness) {
+        if freshness == Freshness::Repeated {
+            return count(&self.counters.batches_repeated);
+        }
+        add(&self.counters.clock_samples_refused, sighting.refused);
+        add(&self.counters.wall_steps, sighting.wall_steps.len() as u64);
+        add(&self.counters.disruptions, sighting.disruptions as u64);
+    }
+
+    fn count_evicted(&self, evicted: usize) {
+        add(&self.counters.clocks_evicted, evicted as u64);
+    }
+}
+
+/// REF - MONO by the model, or by the batch's own coarse idea where the model has none.
+fn reference_offset(
+    clock: &NodeClock,
+    at: syncline_timebase::Instant<Mono>,
+    batch: &Batch,
+) -> Offset<Mono, ReferenceScale> {
+    let estimate = clock.estimate(at);
+    if estimate.hard.is_bounded() { estimate.offset } else { batch.coarse_reference }
+}
+
+/// A symbol's place in the store.
+fn symbol_key(symbol: &Symbol) -> u64 {
+    let mut key = [0; 17];
+    key[..8].copy_from_slice(&symbol.build_id.to_le_bytes());
+    key[8..16].copy_from_slice(&symbol.pc.to_le_bytes());
+    key[16] = symbol.depth;
+    xxh3_64(&key)
+}

@@ -1,0 +1,248 @@
+//! The clocks of the nodes, one per (node, boot), in bounded number.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use syncline_clock::{NodeClock, Tolerance};
+use syncline_event::{Batch, BatchId};
+use syncline_timebase::{BootId, Mono, NodeName};
+
+use super::sighting::Sighting;
+
+/// Batches whose sightings are remembered until they are stored. A stream has a few in flight; what is older was never
+/// answered and, if it comes again, is stored without what only the first sight of its samples could tell.
+const UNSETTLED: usize = 64;
+
+/// One boot of one node.
+#[derive(Debug)]
+pub(crate) struct Node {
+    /// Its clock model.
+    pub(crate) clock: NodeClock,
+    tolerance: Tolerance,
+    /// The run of the reference that the model speaks of; 0 before the first probe.
+    run: u64,
+    /// The newest batch observed.
+    newest: Option<u64>,
+    /// What the batches that are not in the store yet told.
+    unsettled: BTreeMap<u64, Arc<Sighting>>,
+    /// Where the last segment of the clock's model ended.
+    segment_end: Option<syncline_timebase::Instant<Mono>>,
+    /// When its row in `nodes` was last written.
+    introduced: Option<Instant>,
+}
+
+impl Node {
+    fn new(tolerance: Tolerance) -> Self {
+        Self {
+            clock: NodeClock::new(tolerance),
+            tolerance,
+            run: 0,
+            newest: None,
+            unsettled: BTreeMap::new(),
+            segment_end: None,
+            introduced: None,
+        }
+    }
+
+    /// Shows the clock the samples of `batch`, once: a batch that was observed before (its stream broke before the
+    /// answer) gives what it gave then.
+    pub(crate) fn sight(&mut self, batch: &Batch) -> (Arc<Sighting>, Freshness) {
+        if self.newest.is_some_and(|newest| batch.number <= newest) {
+            let known = self.unsettled.get(&batch.number).cloned();
+            return (known.unwrap_or_default(), Freshness::Repeated);
+        }
+        self.newest = Some(batch.number);
+        self.follow_run(batch);
+        let sighting = Arc::new(Sighting::take(&mut self.clock, &self.tolerance, &mut self.segment_end, batch));
+        self.unsettled.insert(batch.number, Arc::clone(&sighting));
+        if self.unsettled.len() > UNSETTLED {
+            self.unsettled.pop_first();
+        }
+        (sighting, Freshness::New)
+    }
+
+    /// Probes against another run of the reference begin another model.
+    fn follow_run(&mut self, batch: &Batch) {
+        if batch.probes.is_empty() || batch.reference_run == self.run {
+            return;
+        }
+        if self.run != 0 {
+            tracing::info!(node = %batch.origin.node, "the reference began a new run: the node's clock model starts anew");
+            self.clock = NodeClock::new(self.tolerance);
+            self.segment_end = None;
+        }
+        self.run = batch.reference_run;
+    }
+
+    /// Whether its row in `nodes` is due; it counts as written then.
+    pub(crate) fn is_to_be_introduced(&mut self, now: Instant, every: Duration) -> bool {
+        let due = self.introduced.is_none_or(|then| now.saturating_duration_since(then) >= every);
+        if due {
+            self.introduced = Some(now);
+        }
+        due
+    }
+
+    /// Batch `number` is in the store.
+    pub(crate) fn settle(&mut self, number: u64) {
+        self.unsettled.remove(&number);
+    }
+}
+
+/// Whether the clock saw a batch's samples now or earlier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Freshness {
+    New,
+    Repeated,
+}
+
+/// A node that several tasks may hold.
+#[derive(Clone, Debug)]
+pub(crate) struct SharedNode(Arc<Mutex<Node>>);
+
+impl SharedNode {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Node> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// All nodes heard of lately.
+#[derive(Debug)]
+pub(crate) struct Nodes {
+    tolerance: Tolerance,
+    capacity: usize,
+    places: Mutex<HashMap<(NodeName, BootId), Place>>,
+}
+
+#[derive(Debug)]
+struct Place {
+    node: SharedNode,
+    used: Instant,
+}
+
+impl Nodes {
+    /// Room for `capacity` clocks.
+    pub(crate) fn new(tolerance: Tolerance, capacity: usize) -> Self {
+        Self { tolerance, capacity: capacity.max(1), places: Mutex::default() }
+    }
+
+    /// The node of batch `id`, and how many others had to go for it.
+    pub(crate) fn of(&self, id: &BatchId, now: Instant) -> (SharedNode, usize) {
+        let mut places = self.lock();
+        let key = (id.node.clone(), id.boot);
+        if let Some(place) = places.get_mut(&key) {
+            place.used = now;
+            return (place.node.clone(), 0);
+        }
+        let evicted = if places.len() >= self.capacity { evict_oldest(&mut places) } else { 0 };
+        let node = SharedNode(Arc::new(Mutex::new(Node::new(self.tolerance))));
+        places.insert(key, Place { node: node.clone(), used: now });
+        (node, evicted)
+    }
+
+    /// Forgets what was not used for `idle`: old boots, and nodes that are gone. Their models would be stale anyway.
+    pub(crate) fn forget_idle(&self, idle: Duration, now: Instant) -> usize {
+        let mut places = self.lock();
+        let before = places.len();
+        places.retain(|_, place| now.saturating_duration_since(place.used) < idle);
+        before - places.len()
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.lock().len()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<(NodeName, BootId), Place>> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A sixteenth at once, so that the search is paid once for many newcomers.
+fn evict_oldest(places: &mut HashMap<(NodeName, BootId), Place>) -> usize {
+    let mut used: Vec<Instant> = places.values().map(|place| place.used).collect();
+    let last = (used.len() / 16).min(used.len().saturating_sub(1));
+    let (_, threshold, _) = used.select_nth_unstable(last);
+    let (threshold, before) = (*threshold, places.len());
+    places.retain(|_, place| place.used > threshold);
+    before - places.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pipeline::samples::{self, OFFSET, SECOND};
+    use syncline_timebase::Instant as At;
+
+    #[test]
+    fn a_batch_is_shown_to_the_clock_once_and_tells_the_same_until_it_is_settled() {
+        let mut node = Node::new(Tolerance::default());
+        node.sight(&samples::batch("n", 1));
+        let (first, freshness) = node.sight(&samples::batch("n", 2));
+        assert_eq!(freshness, Freshness::New);
+        assert_eq!(first.used, [true]);
+        let segment = first.segment.as_ref().unwrap();
+        assert_eq!(segment.from.ns(), 2 * SECOND - 1_000_000 + 101_000, "where the batch before ended");
+        let before = node.clock.estimate(At::from_ns(3 * SECOND));
+
+        let (again, freshness) = node.sight(&samples::batch("n", 2));
+        assert_eq!(freshness, Freshness::Repeated);
+        assert!(Arc::ptr_eq(&first, &again), "the rows that only the first sight could tell are told again");
+        assert_eq!(node.clock.estimate(At::from_ns(3 * SECOND)), before, "the clock did not see them twice");
+
+        node.settle(2);
+        let (settled, _) = node.sight(&samples::batch("n", 2));
+        assert!(settled.segment.is_none() && settled.used.is_empty());
+    }
+
+    #[test]
+    fn a_new_run_of_the_reference_begins_a_new_model() {
+        let mut node = Node::new(Tolerance::default());
+        node.sight(&samples::batch("n", 1));
+        let mut other = samples::batch("n", 2);
+        other.reference_run += 1;
+        other.probes.iter_mut().for_each(|probe| {
+            probe.received = At::from_ns(probe.received.ns() + 60 * SECOND);
+            probe.replied = At::from_ns(probe.replied.ns() + 60 * SECOND);
+        });
+        let (sighting, _) = node.sight(&other);
+        assert_eq!(sighting.disruptions, 0);
+        let estimate = node.clock.estimate(At::from_ns(3 * SECOND));
+        assert!(estimate.offset.ns().abs_diff(OFFSET + 60 * SECOND) <= estimate.hard.ns());
+        let mut silent = samples::batch("n", 3);
+        (silent.probes, silent.reference_run) = (Vec::new(), 0);
+        node.sight(&silent);
+        assert!(node.clock.estimate(At::from_ns(4 * SECOND)).hard.is_bounded(), "without probes the model goes on");
+    }
+
+    fn id(node: &str, boot: u64) -> BatchId {
+        BatchId { node: node.parse().unwrap(), boot: BootId(boot), number: 1 }
+    }
+
+    #[test]
+    fn the_least_recently_used_go_first() {
+        let nodes = Nodes::new(Tolerance::default(), 32);
+        let start = Instant::now();
+        let at = |s: u64| start + Duration::from_secs(s);
+        for boot in 0..32 {
+            nodes.of(&id("n", boot), at(boot));
+        }
+        nodes.of(&id("n", 0), at(100));
+        let (_, evicted) = nodes.of(&id("n", 99), at(101));
+        assert_eq!(evicted, 3, "two of 32 and the one at the threshold");
+        assert!(nodes.len() <= 32);
+        let kept = |boot| nodes.lock().contains_key(&("n".parse().unwrap(), BootId(boot)));
+        assert!(kept(0) && kept(4) && kept(99) && !kept(1) && !kept(2) && !kept(3));
+    }
+
+    #[test]
+    fn idle_boots_are_forgotten() {
+        let nodes = Nodes::new(Tolerance::default(), 10);
+        let start = Instant::now();
+        nodes.of(&id("n", 1), start);
+        nodes.of(&id("n", 2), start + Duration::from_secs(50));
+        assert_eq!(nodes.forget_idle(Duration::from_secs(60), start + Duration::from_secs(70)), 1);
+        assert_eq!(nodes.len(), 1);
+    }
+}

@@ -1,0 +1,321 @@
+//! Rows from a batch, a table each. Pure: the same batch under the same model gives the same rows.
+
+use syncline_event::{Batch, Kind, Stack, Symbol};
+use syncline_store::rows::{
+    ClockProbeRows, ClockScale, ClockSegmentRows, ClockStepRows, EventKind, EventRows, LossRows, NodeRows, ProbeKind,
+    ShortWaitRows, StackRows, SymbolRows, UNBOUNDED_NS,
+};
+use syncline_store::{Arrays, LowCardinality};
+use syncline_timebase::{ErrorBound, Instant, Mono, Offset, Reference, Span};
+use syncline_timeline::{Aligned, Moments};
+
+use super::bucket;
+use super::sighting::Sighting;
+use crate::segment::{Segment, bound_class, clock_status, rate_ppb};
+
+/// Revision of alignment at ingest; later, better passes count on from it.
+pub(crate) const ONLINE_REVISION: u32 = 1;
+
+/// The columns that say whose rows they are.
+struct Whose {
+    region: LowCardinality,
+    node: LowCardinality,
+    boot: Vec<u64>,
+}
+
+impl Whose {
+    fn of(batch: &Batch, rows: usize) -> Self {
+        Self {
+            region: LowCardinality::constant(&batch.origin.region, rows),
+            node: LowCardinality::constant(batch.origin.node.as_str(), rows),
+            boot: vec![batch.origin.boot.0; rows],
+        }
+    }
+}
+
+/// The waits, aligned. Without an estimate a row gets the batch's coarse offset, so that it can be found near its time,
+/// and no bound.
+pub(crate) fn events(batch: &Batch, aligned: &Aligned) -> EventRows {
+    let (waits, rows) = (&batch.waits, batch.waits.len());
+    let Whose { region, node, boot } = Whose::of(batch, rows);
+    let process = |row: usize| batch.processes.get(waits.process[row] as usize);
+    let bound = |row: usize| aligned.start.bound[row].max(aligned.end.bound[row]);
+    EventRows {
+        bucket: waits.start.iter().map(|start| bucket::of_event(batch, *start)).collect(),
+        region,
+        service: texts((0..rows).map(|row| process(row).map_or("", |process| &process.service))),
+        node,
+        boot,
+        seq: (batch.first_seq..).take(rows).collect(),
+        pid: (0..rows).map(|row| process(row).map_or(0, |process| process.pid)).collect(),
+        tid: waits.tid.clone(),
+        goid: waits.goid.clone(),
+        kind: waits.kind.iter().map(|kind| event_kind(*kind)).collect(),
+        reason: texts(waits.reason.iter().map(|reason| reason_text(batch, *reason))),
+        mono_ns: waits.start.iter().map(|start| mono_ns(*start)).collect(),
+        wall_off: waits.wall_offset.iter().map(|offset| offset.ns()).collect(),
+        dur_ns: waits.duration_ns.clone(),
+        run_delay_ns: waits.run_delay_ns.clone(),
+        flags: waits.flags.iter().map(|flags| flags.bits()).collect(),
+        stack_id: waits.stack.iter().map(|stack| stack.0).collect(),
+        waker_goid: waits.waker_goid.clone(),
+        al_off: offsets(batch, &aligned.start),
+        al_end_off: offsets(batch, &aligned.end),
+        err_ns: bounds(&aligned.start.bound),
+        err_end_ns: bounds(&aligned.end.bound),
+        bound_class: (0..rows).map(|row| bound_class(bound(row))).collect(),
+        clock_status: aligned.status.iter().map(|status| clock_status(*status)).collect(),
+        epoch: aligned.epoch.clone(),
+        model_rev: vec![ONLINE_REVISION; rows],
+    }
+}
+
+/// Short waits.
+pub(crate) fn short_waits(batch: &Batch) -> ShortWaitRows {
+    let (short, rows) = (&batch.short_waits, batch.short_waits.len());
+    let Whose { region, node, boot } = Whose::of(batch, rows);
+    let process = |index: u32| batch.processes.get(index as usize);
+    let mut hist = Arrays::default();
+    short.iter().for_each(|short| hist.push(&short.histogram));
+    ShortWaitRows {
+        bucket: vec![bucket::of_batch(batch); rows],
+        region,
+        service: texts(short.iter().map(|short| process(short.process).map_or("", |process| &process.service))),
+        node,
+        boot,
+        pid: short.iter().map(|short| process(short.process).map_or(0, |process| process.pid)).collect(),
+        reason: texts(short.iter().map(|short| reason_text(batch, short.reason))),
+        count: short.iter().map(|short| short.count).collect(),
+        total_ns: short.iter().map(|short| short.total_ns).collect(),
+        hist,
+    }
+}
+
+/// Losses.
+pub(crate) fn losses(batch: &Batch) -> LossRows {
+    let (losses, rows) = (&batch.losses, batch.losses.len());
+    let Whose { region, node, boot } = Whose::of(batch, rows);
+    LossRows {
+        bucket: vec![bucket::of_batch(batch); rows],
+        region,
+        node,
+        boot,
+        run_seq: vec![batch.origin.run_first_seq; rows],
+        cause: texts(losses.iter().map(|loss| loss.cause.name())),
+        count: losses.iter().map(|loss| loss.count).collect(),
+    }
+}
+
+/// Stacks, those given.
+pub(crate) fn stacks<'a>(stacks: impl Iterator<Item = &'a Stack>, now: Instant<Reference>) -> StackRows {
+    let mut rows = StackRows::default();
+    let seconds = u32::try_from(now.ns() / 1_000_000_000).unwrap_or(u32::MAX);
+    for stack in stacks {
+        rows.stack_id.push(stack.id.0);
+        rows.build_id.push(stack.build_id);
+        rows.pcs.push(&stack.pcs);
+        rows.last_seen.push(seconds);
+    }
+    rows
+}
+
+/// Symbols, those given.
+pub(crate) fn symbols<'a>(symbols: impl Iterator<Item = &'a Symbol>) -> SymbolRows {
+    let mut rows = SymbolRows::default();
+    for symbol in symbols {
+        rows.build_id.push(symbol.build_id);
+        rows.pc.push(symbol.pc);
+        rows.depth.push(symbol.depth);
+        rows.func.push(symbol.function.clone());
+        rows.file.push(&symbol.file);
+        rows.line.push(symbol.line);
+    }
+    rows
+}
+
+/// The node itself. The host's own name is not in the batch.
+pub(crate) fn node(batch: &Batch, now: Instant<Reference>) -> NodeRows {
+    let Whose { region, node, boot } = Whose::of(batch, 1);
+    NodeRows {
+        region,
+        node,
+        boot,
+        hostname: vec![String::new()],
+        kernel: vec![batch.origin.kernel.clone()],
+        agent_version: vec![batch.origin.agent_version.clone()],
+        first_seen: vec![now.ns()],
+        last_seen: vec![now.ns()],
+    }
+}
+
+/// Probes.
+pub(crate) fn probes(batch: &Batch, sighting: &Sighting) -> ClockProbeRows {
+    let (probes, rows) = (&batch.probes, batch.probes.len());
+    let Whose { region, node, boot } = Whose::of(batch, rows);
+    ClockProbeRows {
+        region,
+        node,
+        boot,
+        t1: probes.iter().map(|probe| probe.sent.ns()).collect(),
+        t2: probes.iter().map(|probe| probe.received.ns()).collect(),
+        t3: probes.iter().map(|probe| probe.replied.ns()).collect(),
+        t4: probes.iter().map(|probe| probe.returned.ns()).collect(),
+        rtt_ns: probes.iter().map(|probe| u64::try_from(probe.round_trip().ns()).unwrap_or(0)).collect(),
+        kind: vec![ProbeKind::Grpc; rows],
+        used: (0..rows).map(|row| u8::from(sighting.used.get(row).copied().unwrap_or(false))).collect(),
+    }
+}
+
+/// The piece of the node's clock model that the batch brought.
+pub(crate) fn segment(batch: &Batch, segment: &Segment) -> ClockSegmentRows {
+    let Whose { region, node, boot } = Whose::of(batch, 1);
+    let (first, last) = (&segment.at_from, &segment.at_to);
+    let wall = batch.knots.last().map_or(batch.wall_offset, |knot| knot.mono.offset_to(knot.wall));
+    ClockSegmentRows {
+        region,
+        node,
+        boot,
+        epoch: vec![last.epoch],
+        mono_from: vec![mono_ns(segment.from)],
+        mono_to: vec![mono_ns(segment.to)],
+        ref_off: vec![first.offset.ns()],
+        ref_off_to: vec![last.offset.ns()],
+        rate_ppb: vec![rate_ppb(last)],
+        err_from_ns: bounds(&[first.hard]),
+        err_to_ns: bounds(&[last.hard]),
+        bound_class: vec![bound_class(last.hard)],
+        wall_off: vec![wall.ns()],
+        status: vec![clock_status(last.status)],
+        rev: vec![ONLINE_REVISION],
+    }
+}
+
+/// Steps of the node's wall clock. `reference` leads from the node's MONO to REF, as well as it is known.
+pub(crate) fn steps(
+    batch: &Batch,
+    sighting: &Sighting,
+    reference: impl Fn(Instant<Mono>) -> Offset<Mono, Reference>,
+) -> ClockStepRows {
+    let (steps, rows) = (&sighting.wall_steps, sighting.wall_steps.len());
+    let Whose { region, node, boot } = Whose::of(batch, rows);
+    ClockStepRows {
+        region,
+        node,
+        boot,
+        mono_ns: steps.iter().map(|step| mono_ns(step.at)).collect(),
+        at: steps.iter().map(|step| (step.at + reference(step.at)).ns()).collect(),
+        size_ns: steps.iter().map(|step| Span::ns(step.size)).collect(),
+        scale: vec![ClockScale::Wall; rows],
+    }
+}
+
+fn texts<'a>(values: impl Iterator<Item = &'a str>) -> LowCardinality {
+    let mut column = LowCardinality::default();
+    values.for_each(|value| column.push(value));
+    column
+}
+
+fn reason_text(batch: &Batch, index: u32) -> &str {
+    batch.reasons.get(index as usize).map_or("", String::as_str)
+}
+
+fn event_kind(kind: Kind) -> EventKind {
+    match kind {
+        Kind::Goroutine => EventKind::Goroutine,
+        // Kind is non-exhaustive for other crates' sake. A new kind gets its arm here when it gets its number.
+        _ => EventKind::OffCpu,
+    }
+}
+
+/// MONO counts from boot; a checked batch has no negative one.
+fn mono_ns(instant: Instant<Mono>) -> u64 {
+    u64::try_from(instant.ns()).unwrap_or(0)
+}
+
+fn offsets(batch: &Batch, moments: &Moments) -> Vec<i64> {
+    let known = |(offset, bound): (&Offset<Mono, Reference>, &ErrorBound)| {
+        if bound.is_bounded() { offset.ns() } else { batch.coarse_reference.ns() }
+    };
+    moments.offset.iter().zip(&moments.bound).map(known).collect()
+}
+
+fn bounds(bounds: &[ErrorBound]) -> Vec<u64> {
+    bounds.iter().map(|bound| if bound.is_bounded() { bound.ns() } else { UNBOUNDED_NS }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pipeline::samples::{self, OFFSET, SECOND};
+    use syncline_clock::{NodeClock, Tolerance};
+    use syncline_store::rows::{BoundClass, ClockStatus};
+    use syncline_timeline::align;
+
+    fn text(column: &LowCardinality) -> String {
+        format!("{column:?}")
+    }
+
+    fn seen(batch: &Batch) -> (NodeClock, Sighting) {
+        let mut clock = NodeClock::new(Tolerance::default());
+        let sighting = Sighting::take(&mut clock, &Tolerance::default(), &mut None, batch);
+        (clock, sighting)
+    }
+
+    #[test]
+    fn a_wait_keeps_its_raw_stamps_and_gets_its_place_with_a_bound() {
+        let batch = samples::batch("n", 5);
+        let (clock, _) = seen(&batch);
+        let rows = events(&batch, &align(&batch.waits, &clock));
+        assert_eq!((rows.mono_ns[0], rows.wall_off[0], rows.dur_ns[0]), (5_500_000_000, OFFSET + 5, 2_000_000));
+        assert_eq!((rows.seq[0], rows.pid[0], rows.tid[0], rows.goid[0]), (1_005, 42, 43, 18));
+        assert!(text(&rows.reason).contains("chan receive") && text(&rows.service).contains("orders"));
+        assert!(rows.al_off[0].abs_diff(OFFSET) <= rows.err_ns[0] && rows.err_ns[0] < 1_000_000, "{rows:?}");
+        assert_eq!((rows.bound_class[0], rows.clock_status[0]), (BoundClass::Hard, ClockStatus::Synchronized));
+        assert_eq!(rows.into_block().unwrap().rows(), 1);
+    }
+
+    #[test]
+    fn without_an_estimate_a_row_is_placed_coarsely_and_claims_nothing() {
+        let batch = samples::batch("n", 5);
+        let rows = events(&batch, &align(&batch.waits, &NodeClock::new(Tolerance::default())));
+        assert_eq!((rows.al_off[0], rows.al_end_off[0]), (OFFSET + 777, OFFSET + 777));
+        assert_eq!((rows.err_ns[0], rows.bound_class[0]), (UNBOUNDED_NS, BoundClass::Unknown));
+        assert_eq!(rows.clock_status[0], ClockStatus::Unknown);
+    }
+
+    #[test]
+    fn the_bucket_does_not_depend_on_the_model() {
+        let batch = samples::batch("n", 5);
+        let (clock, _) = seen(&batch);
+        let with = events(&batch, &align(&batch.waits, &clock));
+        let without = events(&batch, &align(&batch.waits, &NodeClock::new(Tolerance::default())));
+        assert_ne!(with.al_off, without.al_off);
+        assert_eq!(with.bucket, without.bucket);
+        assert_eq!(with.bucket, [1_790_000_005 / 60 * 60]);
+    }
+
+    #[test]
+    fn every_table_gets_columns_of_one_length() {
+        let batch = samples::batch("n", 5);
+        let (clock, sighting) = seen(&batch);
+        let steps = Sighting {
+            wall_steps: vec![syncline_clock::WallStep { at: Instant::from_ns(5 * SECOND), size: Span::from_ms(-30) }],
+            ..sighting.clone()
+        };
+        let now = Instant::from_ns(OFFSET);
+        let blocks = [
+            events(&batch, &align(&batch.waits, &clock)).into_block(),
+            short_waits(&batch).into_block(),
+            losses(&batch).into_block(),
+            stacks(batch.stacks.iter(), now).into_block(),
+            symbols(batch.symbols.iter()).into_block(),
+            node(&batch, now).into_block(),
+            probes(&batch, &sighting).into_block(),
+            segment(&batch, sighting.segment.as_ref().unwrap()).into_block(),
+            super::steps(&batch, &steps, |_| Offset::from_ns(OFFSET)).into_block(),
+        ];
+        for block in blocks {
+            assert_eq!(block.unwrap().rows(), 1);
+        }
+    }
+}

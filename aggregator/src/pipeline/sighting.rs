@@ -1,0 +1,58 @@
+//! What the first sight of a batch's clock samples told.
+
+use syncline_clock::{NodeClock, Tolerance, WallStep};
+use syncline_event::Batch;
+use syncline_timebase::{Instant, Mono};
+
+use crate::segment::Segment;
+
+/// Kept until the batch is in the store, because a second sight of the same samples tells nothing.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Sighting {
+    /// For each probe of the batch, whether the model used it.
+    pub(crate) used: Vec<bool>,
+    /// Steps of the node's wall clock.
+    pub(crate) wall_steps: Vec<WallStep>,
+    /// Disruptions of its oscillator.
+    pub(crate) disruptions: usize,
+    /// Samples refused.
+    pub(crate) refused: u64,
+    /// The piece of the model up to the newest probe of the batch.
+    pub(crate) segment: Option<Segment>,
+}
+
+impl Sighting {
+    /// Shows `clock` the samples of `batch`. `segment_end` is where the last segment ended, and moves on.
+    pub(crate) fn take(
+        clock: &mut NodeClock,
+        tolerance: &Tolerance,
+        segment_end: &mut Option<Instant<Mono>>,
+        batch: &Batch,
+    ) -> Self {
+        let observed = clock.observe(&batch.knots, &batch.probes);
+        for disruption in &observed.disruptions {
+            tracing::info!(node = %batch.origin.node, boot = %batch.origin.boot, ?disruption, "clock disrupted");
+        }
+        Self {
+            segment: observed.used.contains(&true).then(|| segment(clock, tolerance, segment_end, batch)).flatten(),
+            used: observed.used,
+            wall_steps: observed.wall_steps,
+            disruptions: observed.disruptions.len(),
+            refused: observed.refused.values().sum(),
+        }
+    }
+}
+
+/// From the end of the last one; over a disruption it would not be linear, so there it starts anew at the probe.
+fn segment(
+    clock: &NodeClock,
+    tolerance: &Tolerance,
+    segment_end: &mut Option<Instant<Mono>>,
+    batch: &Batch,
+) -> Option<Segment> {
+    let to = clock.last_probe()?;
+    let sent = batch.probes.iter().rev().find(|probe| probe.returned == to)?.sent;
+    let continued = segment_end.replace(to).filter(|end| clock.estimate(*end).epoch == clock.estimate(to).epoch);
+    let knots = batch.knots.iter().map(|knot| knot.mono);
+    Some(Segment::of(clock, tolerance, continued.unwrap_or(sent), to, knots))
+}

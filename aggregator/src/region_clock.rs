@@ -1,0 +1,333 @@
+//! The way from this region's reference to the fleet's: REF of the root region.
+//!
+//! An aggregator that is not the root's probes the root's aggregator just as its own agents probe it, and feeds the
+//! same estimator; its own REF takes the place of the node's clocks. REF *is* an oscillator on an anchor, so MONO, RAW
+//! and WALL of this "node" are all REF, and a knot says so exactly.
+//!
+//! After each probe the newest piece of the model becomes a row of `region_clock`: from the probe before to this one,
+//! linear in between, with its rate and the growth of its bound for what comes after. If the root cannot be reached no
+//! rows come, and the last one is carried on with a growing bound.
+//!
+//! It runs on a thread of its own with a runtime of its own, so that ingest does not delay the stamps.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use syncline_clock::{NodeClock, Tolerance};
+use syncline_proto::v1::clock_client::ClockClient;
+use syncline_proto::v1::{ProbeReply, ProbeRequest};
+use syncline_store::rows::{RegionClockRows, UNBOUNDED_NS};
+use syncline_store::{Block, LowCardinality, Store};
+use syncline_timebase::{ErrorBound, Instant, Knot, Mono, Probe, Reference as ReferenceScale, Span};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Streaming;
+use tonic::transport::{Channel, Endpoint};
+
+use crate::counters::{Counters, count};
+use crate::reference::Reference;
+use crate::segment::{Segment, bound_class, clock_status, growth_ppb, rate_ppb};
+use crate::stopping::Stopping;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// A reply that takes longer is of no use.
+const REPLY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Pause before the root is tried again.
+const RECONNECT_PAUSE: Duration = Duration::from_secs(1);
+/// Rows that wait for the store; beyond that they are left out, and the row before carries on.
+const ROWS_WAITING: usize = 16;
+
+/// What the region clock needs.
+#[derive(Clone, Debug)]
+pub struct RegionClockConfig {
+    /// The root's aggregator, `http://host:port`.
+    pub root: Endpoint,
+    /// Time between probes.
+    pub interval: Duration,
+    /// What bounds assume.
+    pub tolerance: Tolerance,
+}
+
+impl RegionClockConfig {
+    /// To the root at `url`.
+    ///
+    /// # Errors
+    /// It is no URL of an aggregator.
+    pub fn new(url: &str, interval: Duration, tolerance: Tolerance) -> Result<Self, tonic::transport::Error> {
+        let root = Endpoint::from_shared(url.to_owned())?
+            .connect_timeout(CONNECT_TIMEOUT)
+            .tcp_nodelay(true)
+            .http2_keep_alive_interval(Duration::from_secs(20))
+            .keep_alive_timeout(Duration::from_secs(10));
+        Ok(Self { root, interval, tolerance })
+    }
+}
+
+/// This side of the region clock.
+#[derive(Debug)]
+pub struct RegionClock {
+    region: Arc<str>,
+    reference: Reference,
+    config: RegionClockConfig,
+    counters: Arc<Counters>,
+    rows: mpsc::Sender<Row>,
+    model: Option<Model>,
+}
+
+/// A row and the token that keeps it single.
+type Row = (RegionClockRows, String);
+
+/// The model of one run of the root's reference.
+#[derive(Debug)]
+struct Model {
+    run: u64,
+    clock: NodeClock,
+    last: Option<Instant<Mono>>,
+}
+
+/// Starts the thread that probes, and the task that stores what it finds.
+///
+/// # Errors
+/// The system gives no thread.
+pub fn spawn(
+    region: Arc<str>,
+    reference: Reference,
+    config: RegionClockConfig,
+    store: Store,
+    counters: Arc<Counters>,
+    stopping: Stopping,
+) -> std::io::Result<()> {
+    let (rows, waiting) = mpsc::channel(ROWS_WAITING);
+    let clock = RegionClock { region, reference, config, counters, rows, model: None };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    std::thread::Builder::new().name("region-clock".to_owned()).spawn(move || runtime.block_on(clock.run(stopping)))?;
+    tokio::spawn(store_rows(store, waiting));
+    Ok(())
+}
+
+impl RegionClock {
+    async fn run(mut self, stopping: Stopping) {
+        tokio::select! {
+            () = self.probe_for_ever() => (),
+            () = stopping.wanted() => (),
+        }
+    }
+
+    async fn probe_for_ever(&mut self) {
+        let mut reachable = true;
+        loop {
+            let Err(status) = self.probe_stream(&mut reachable).await else { continue };
+            count(&self.counters.root_probes_failed);
+            if std::mem::replace(&mut reachable, false) {
+                let root = self.config.root.uri();
+                tracing::warn!(%root, why = %status, "cannot probe the root region's aggregator; until it answers the region's clock runs free. Is --root right?");
+            }
+            tokio::time::sleep(RECONNECT_PAUSE).await;
+        }
+    }
+
+    /// Probes on one stream until it breaks.
+    async fn probe_stream(&mut self, reachable: &mut bool) -> anyhow::Result<()> {
+        let channel = self.config.root.connect().await?;
+        let mut exchange = Exchange::open(channel).await?;
+        let mut ticks = tokio::time::interval(self.config.interval);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            let (probe, reply) = exchange.probe(&self.reference).await?;
+            if !std::mem::replace(reachable, true) {
+                tracing::info!(root = %self.config.root.uri(), "the root region's aggregator answers again");
+            }
+            self.take(probe, &reply);
+        }
+    }
+
+    fn take(&mut self, probe: Probe, reply: &ProbeReply) {
+        if *reply.region == *self.region {
+            count(&self.counters.root_probes_failed);
+            tracing::warn!(region = %self.region, "--root leads to an aggregator of this very region; give the root's URL");
+            return;
+        }
+        if self.model.as_ref().is_none_or(|model| model.run != reply.reference_run) {
+            tracing::info!(
+                root = reply.region,
+                run = format!("{:#x}", reply.reference_run),
+                "a new run of the root's reference"
+            );
+        }
+        let tolerance = self.config.tolerance;
+        let model = match self.model.take() {
+            Some(model) if model.run == reply.reference_run => model,
+            _ => Model { run: reply.reference_run, clock: NodeClock::new(tolerance), last: None },
+        };
+        let model = self.model.insert(model);
+        if let Some(segment) = model.take(&tolerance, &probe) {
+            let rows = row(&self.region, &reply.region, &model.clock, &tolerance, &segment);
+            let token = format!("{}/{:016x}/{}", self.region, reply.reference_run, segment.to.ns());
+            if self.rows.try_send((rows, token)).is_err() {
+                // The gap is carried over by the row before it, with its growing bound.
+                tracing::debug!("a region_clock row gave way: the store does not take rows");
+            }
+        }
+    }
+}
+
+impl Model {
+    /// The newest piece of the model, if the probe was used.
+    fn take(&mut self, tolerance: &Tolerance, probe: &Probe) -> Option<Segment> {
+        let knots = [knot(probe.sent), knot(probe.returned)];
+        let observed = self.clock.observe(&knots, std::slice::from_ref(probe));
+        observed.disruptions.iter().for_each(|disruption| tracing::warn!(?disruption, "region clock disrupted"));
+        if observed.used != [true] {
+            tracing::debug!(?probe, refused = ?observed.refused, "probe of the root refused");
+            return None;
+        }
+        let to = self.clock.last_probe()?;
+        let same_epoch = |last: &Instant<Mono>| self.clock.estimate(*last).epoch == self.clock.estimate(to).epoch;
+        let from = self.last.replace(to).filter(same_epoch).unwrap_or(probe.sent);
+        Some(Segment::of(&self.clock, tolerance, from, to, std::iter::empty()))
+    }
+}
+
+/// REF at which all three clocks of this "node" show REF.
+fn knot(at: Instant<Mono>) -> Knot {
+    Knot { mono: at, raw: Instant::from_ns(at.ns()), wall: Instant::from_ns(at.ns()), bracket: Span::ZERO }
+}
+
+fn row(region: &str, root: &str, clock: &NodeClock, tolerance: &Tolerance, segment: &Segment) -> RegionClockRows {
+    let (first, last) = (&segment.at_from, &segment.at_to);
+    let ns = |bound: ErrorBound| if bound.is_bounded() { bound.ns() } else { UNBOUNDED_NS };
+    RegionClockRows {
+        region: LowCardinality::constant(region, 1),
+        root: LowCardinality::constant(root, 1),
+        ref_from: vec![segment.from.ns()],
+        ref_to: vec![segment.to.ns()],
+        off: vec![first.offset.ns()],
+        off_to: vec![last.offset.ns()],
+        rate_ppb: vec![rate_ppb(last)],
+        err_ns: vec![ns(first.hard)],
+        err_to_ns: vec![ns(last.hard)],
+        err_rate_ppb: vec![growth_ppb(clock, segment.to, tolerance.wander_window)],
+        bound_class: vec![bound_class(last.hard)],
+        status: vec![clock_status(last.status)],
+        rev: vec![1],
+    }
+}
+
+/// One stream of probes, one probe at a time.
+struct Exchange {
+    requests: mpsc::Sender<ProbeRequest>,
+    replies: Streaming<ProbeReply>,
+    next_id: u64,
+}
+
+impl Exchange {
+    async fn open(channel: Channel) -> Result<Self, tonic::Status> {
+        let (requests, stream) = mpsc::channel(1);
+        let replies = ClockClient::new(channel).probe(ReceiverStream::new(stream)).await?.into_inner();
+        Ok(Self { requests, replies, next_id: 0 })
+    }
+
+    /// One exchange, stamped with this region's REF as T1 and T4.
+    async fn probe(&mut self, reference: &Reference) -> anyhow::Result<(Probe, ProbeReply)> {
+        let id = self.next_id;
+        self.next_id += 1;
+        let sent = stamp(reference.now());
+        self.requests.send(ProbeRequest { id }).await?;
+        let reply = tokio::time::timeout(REPLY_TIMEOUT, self.replies.message()).await??;
+        let returned = stamp(reference.now());
+        let reply = reply.ok_or_else(|| anyhow::anyhow!("the root ended the stream"))?;
+        anyhow::ensure!(reply.id == id, "the root answered probe {} when asked {id}", reply.id);
+        let probe = Probe {
+            sent,
+            received: Instant::from_ns(reply.received_reference_ns),
+            replied: Instant::from_ns(reply.replied_reference_ns),
+            returned,
+        };
+        Ok((probe, reply))
+    }
+}
+
+/// This region's REF in the place of a node's MONO.
+fn stamp(reference: Instant<ReferenceScale>) -> Instant<Mono> {
+    Instant::from_ns(reference.ns())
+}
+
+/// Rows into the store, in their order; each is tried until it is in or the store says it never will be.
+async fn store_rows(store: Store, mut waiting: mpsc::Receiver<Row>) {
+    while let Some((rows, token)) = waiting.recv().await {
+        match rows.into_block() {
+            Ok(block) => store_row(&store, block, &token).await,
+            Err(error) => tracing::error!(%error, "a region_clock row is malformed"),
+        }
+    }
+}
+
+async fn store_row(store: &Store, block: Block, token: &str) {
+    while let Err(error) = store.insert(block.clone(), token).await {
+        if !error.is_retryable() {
+            return tracing::error!(%error, "a region_clock row was refused");
+        }
+        tracing::debug!(%error, "a region_clock row waits");
+        tokio::time::sleep(RECONNECT_PAUSE).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: i64 = 1_790_000_000_000_000_000;
+    const SECOND: i64 = 1_000_000_000;
+
+    /// The root runs 3 ppm faster and 5 ms ahead; the path takes 20 ms there and 20.4 ms back.
+    fn probe(second: i64) -> Probe {
+        let sent = START + second * SECOND;
+        Probe {
+            sent: Instant::from_ns(sent),
+            received: root(sent + 20_000_000),
+            replied: root(sent + 20_050_000),
+            returned: Instant::from_ns(sent + 40_450_000),
+        }
+    }
+
+    fn root(here: i64) -> Instant<ReferenceScale> {
+        Instant::from_ns(here + 5_000_000 + (here - START) * 3 / 1_000_000)
+    }
+
+    fn model() -> Model {
+        Model { run: 1, clock: NodeClock::new(Tolerance::default()), last: None }
+    }
+
+    #[test]
+    fn rows_join_and_hold_the_truth_now_and_later() {
+        let (mut model, tolerance, mut before) = (model(), Tolerance::default(), None);
+        for second in 0..30 {
+            let segment = model.take(&tolerance, &probe(second)).unwrap();
+            let row = row("eu", "us", &model.clock, &tolerance, &segment);
+            if let Some(before) = before.replace(row.ref_to[0]) {
+                assert_eq!(row.ref_from[0], before);
+            }
+            for (at, off, err) in
+                [(row.ref_from[0], row.off[0], row.err_ns[0]), (row.ref_to[0], row.off_to[0], row.err_to_ns[0])]
+            {
+                let truth = root(at).ns() - at;
+                assert!(off.abs_diff(truth) <= err, "second {second}: {off} for {truth}, +/- {err}");
+                assert!(err < 21_000_000, "no wider than half the round trip: {err}");
+            }
+            let ahead = 100;
+            let carried = row.off_to[0] + row.rate_ppb[0] * ahead;
+            let bound = row.err_to_ns[0] + row.err_rate_ppb[0] * ahead.unsigned_abs();
+            let later = row.ref_to[0] + ahead * SECOND;
+            assert!(carried.abs_diff(root(later).ns() - later) <= bound, "carried on from second {second}");
+        }
+    }
+
+    #[test]
+    fn a_probe_that_cannot_be_makes_no_row() {
+        let mut model = model();
+        let mut bad = probe(0);
+        bad.replied = bad.received + Span::from_s(10);
+        assert!(model.take(&Tolerance::default(), &bad).is_none());
+    }
+}

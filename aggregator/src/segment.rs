@@ -1,0 +1,141 @@
+//! A stretch of a clock model as two points with bounds, linear in between: what the store keeps of a model.
+
+use syncline_clock::{Estimate, NodeClock, Status, Tolerance};
+use syncline_store::rows::{BoundClass, ClockStatus};
+use syncline_timebase::{ErrorBound, Instant, Mono, Span};
+
+/// A linear piece of REF - MONO.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Segment {
+    pub(crate) from: Instant<Mono>,
+    pub(crate) to: Instant<Mono>,
+    pub(crate) at_from: Estimate,
+    pub(crate) at_to: Estimate,
+}
+
+impl Segment {
+    /// The piece of `clock` from `from` to `to`; `inside` are instants (knots) at which the model may bend.
+    ///
+    /// The bounds at the ends are widened until the line is inside them plus what the model itself allows: by the
+    /// largest excess at the bends, and by what the oscillator's wander can bow between them, W dt / 2 when the rate
+    /// stays within W of its value anywhere in the piece.
+    pub(crate) fn of(
+        clock: &NodeClock,
+        tolerance: &Tolerance,
+        from: Instant<Mono>,
+        to: Instant<Mono>,
+        inside: impl Iterator<Item = Instant<Mono>>,
+    ) -> Self {
+        let mut segment = Self { from, to, at_from: clock.estimate(from), at_to: clock.estimate(to) };
+        let bends = inside.filter(|at| from < *at && *at < to);
+        let excess = bends.map(|at| segment.excess(at, &clock.estimate(at))).max().unwrap_or_default();
+        let bow = tolerance.wander.gained_over(to - from).ns().unsigned_abs() / 2;
+        let slack = ErrorBound::from_ns(excess.saturating_add(bow));
+        segment.at_from.hard = segment.at_from.hard.plus(slack);
+        segment.at_to.hard = segment.at_to.hard.plus(slack);
+        segment
+    }
+
+    /// How far the bracket of `estimate` at `at` reaches out of the line's, ns.
+    fn excess(&self, at: Instant<Mono>, estimate: &Estimate) -> u64 {
+        let offset = self.between(at, self.at_from.offset.ns(), self.at_to.offset.ns());
+        let narrower = self.at_from.hard.ns().min(self.at_to.hard.ns());
+        let off_the_line = estimate.offset.ns().abs_diff(offset);
+        estimate.hard.ns().saturating_add(off_the_line).saturating_sub(narrower)
+    }
+
+    fn between(&self, at: Instant<Mono>, first: i64, last: i64) -> i64 {
+        let (part, whole) = (i128::from((at - self.from).ns()), i128::from((self.to - self.from).ns().max(1)));
+        let moved = (i128::from(last) - i128::from(first)) * part / whole;
+        i64::try_from(i128::from(first) + moved).unwrap_or(first)
+    }
+}
+
+/// How fast the bound of `clock` grows past `at`, in 10^-9, right for the next `window`: growth never slows down, so
+/// the chord over the window lies above it.
+pub(crate) fn growth_ppb(clock: &NodeClock, at: Instant<Mono>, window: Span) -> u64 {
+    let (now, then) = (clock.estimate(at).hard.ns(), clock.estimate(at + window).hard.ns());
+    let growth = u128::from(then.saturating_sub(now)) * 1_000_000_000;
+    u64::try_from(growth.div_ceil(u128::from(window.ns().unsigned_abs().max(1)))).unwrap_or(u64::MAX)
+}
+
+/// The rate of an estimate in whole 10^-9.
+pub(crate) fn rate_ppb(estimate: &Estimate) -> i64 {
+    estimate.rate.ppb().round() as i64
+}
+
+/// What the bound of `bound` assumes.
+pub(crate) fn bound_class(bound: ErrorBound) -> BoundClass {
+    if bound.is_bounded() { BoundClass::Hard } else { BoundClass::Unknown }
+}
+
+/// The status in the store's words.
+pub(crate) fn clock_status(status: Status) -> ClockStatus {
+    match status {
+        Status::Unknown => ClockStatus::Unknown,
+        Status::Synchronized => ClockStatus::Synchronized,
+        Status::FreeRunning => ClockStatus::FreeRunning,
+        Status::Disrupted => ClockStatus::Disrupted,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use syncline_timebase::{Bracket, FrequencyError, Knot, Probe};
+
+    /// REF = MONO + 1 s + 40 ppm; RAW runs as REF does, so MONO is bent against neither.
+    fn clock() -> NodeClock {
+        let reference = |mono: i64| Instant::from_ns(mono + 1_000_000_000 + mono / 25_000);
+        let mut clock = NodeClock::new(Tolerance::default());
+        for second in 0..20i64 {
+            let knots: Vec<Knot> = (0..10).map(|i| knot(second * 1_000_000_000 + i * 100_000_000 + 1)).collect();
+            let sent = second * 1_000_000_000 + 950_000_000;
+            let probe = Probe {
+                sent: Instant::from_ns(sent),
+                received: reference(sent + 20_000),
+                replied: reference(sent + 21_000),
+                returned: Instant::from_ns(sent + 40_000),
+            };
+            clock.observe(&knots, &[probe]);
+        }
+        clock
+    }
+
+    fn knot(mono: i64) -> Knot {
+        Knot {
+            mono: Instant::from_ns(mono),
+            raw: Instant::from_ns(mono + mono / 25_000),
+            wall: Instant::from_ns(mono + 5),
+            bracket: Span::ZERO,
+        }
+    }
+
+    #[test]
+    fn the_line_holds_the_truth_in_between() {
+        let (clock, tolerance) = (clock(), Tolerance::default());
+        let (from, to) = (Instant::from_ns(5_000_000_000), Instant::from_ns(15_000_000_000));
+        let knots = (50..150).map(|i| Instant::from_ns(i * 100_000_000 + 1));
+        let segment = Segment::of(&clock, &tolerance, from, to, knots);
+        for mono in (5_000_000_000i64..15_000_000_000).step_by(77_000_000) {
+            let at = Instant::<Mono>::from_ns(mono);
+            let offset = segment.between(at, segment.at_from.offset.ns(), segment.at_to.offset.ns());
+            let bound = segment.at_from.hard.max(segment.at_to.hard);
+            let bracket = Bracket::around(Instant::<Mono>::from_ns(mono + offset), bound);
+            assert!(bracket.contains(Instant::from_ns(mono + 1_000_000_000 + mono / 25_000)), "at {mono}");
+        }
+        assert!(segment.at_from.hard.ns() < 100_000, "{:?}", segment.at_from);
+    }
+
+    #[test]
+    fn the_growth_covers_the_model_over_its_window() {
+        let (clock, window) = (clock(), Tolerance::default().wander_window);
+        let at = Instant::from_ns(20_000_000_000);
+        let growth = FrequencyError::from_ppb(growth_ppb(&clock, at, window) as f64);
+        for s in [1, 10, 100, 256] {
+            let later = clock.estimate(at + Span::from_s(s)).hard.ns();
+            let line = clock.estimate(at).hard.ns() + growth.gained_over(Span::from_s(s)).ns().unsigned_abs() + 1;
+            assert!(later <= line, "after {s} s: {later} > {line}");
+        }
+    }
+}

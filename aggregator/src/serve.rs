@@ -1,0 +1,173 @@
+//! The services on a port, from start to an orderly end.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use syncline_store::Store;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tonic::transport::Server;
+
+use crate::budget::Budget;
+use crate::clock_service::{self, ClockService};
+use crate::connections;
+use crate::counters::Counters;
+use crate::ingest::grpc::CollectorService;
+use crate::pipeline::{Pipeline, PipelineConfig};
+use crate::reference::Reference;
+use crate::region_clock::{self, RegionClockConfig};
+use crate::stopping::{Stop, Stopping, stop};
+
+/// Streams that one connection may have open. An agent uses two.
+const STREAMS_PER_CONNECTION: u32 = 16;
+/// Bytes that may be under way on one stream, and on one connection, before we have read them.
+const STREAM_WINDOW: u32 = 1 << 20;
+const CONNECTION_WINDOW: u32 = 4 << 20;
+/// An idle peer is pinged, and must answer. Shorter than [`connections::Limits::silence`].
+const PING_EVERY: Duration = Duration::from_secs(20);
+const PONG_WITHIN: Duration = Duration::from_secs(20);
+const HEADER_BYTES: u32 = 16 << 10;
+/// How long requests under way may take once we stop.
+const GRACE: Duration = Duration::from_secs(10);
+const REPORT_EVERY: Duration = Duration::from_secs(60);
+
+/// What an aggregator is made of.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The region it serves.
+    pub region: Arc<str>,
+    /// The region's reference.
+    pub reference: Reference,
+    /// The way to the root region; `None` at the root.
+    pub root: Option<RegionClockConfig>,
+    /// The pipeline's limits and assumptions.
+    pub pipeline: PipelineConfig,
+    /// Bytes that batches may take in memory, all together.
+    pub memory: usize,
+    /// What peers may hold.
+    pub connections: connections::Limits,
+    /// What probing peers may ask.
+    pub clock: clock_service::Limits,
+}
+
+impl Config {
+    /// The usual limits, at the root.
+    pub fn new(region: &str, reference: Reference) -> Self {
+        Self {
+            region: region.into(),
+            reference,
+            root: None,
+            pipeline: PipelineConfig::default(),
+            memory: 1 << 30,
+            connections: connections::Limits::default(),
+            clock: clock_service::Limits::default(),
+        }
+    }
+}
+
+/// A running aggregator. Dropping it tells it to stop, without waiting.
+#[derive(Debug)]
+pub struct Aggregator {
+    address: SocketAddr,
+    stop: Stop,
+    counters: Arc<Counters>,
+    serving: JoinHandle<Result<(), tonic::transport::Error>>,
+}
+
+impl Aggregator {
+    /// Starts to serve on `listener`, into `store`, whose schema is up to date.
+    ///
+    /// # Errors
+    /// The system gives no thread or socket.
+    pub fn start(config: Config, listener: TcpListener, store: Store) -> anyhow::Result<Self> {
+        let (stop, stopping) = stop();
+        let (address, counters) = (listener.local_addr()?, Arc::new(Counters::default()));
+        let Config { region, reference, root, .. } = config.clone();
+        if let Some(root) = root {
+            let (region, counters) = (Arc::clone(&region), Arc::clone(&counters));
+            region_clock::spawn(region, reference, root, store.clone(), counters, stopping.clone())
+                .context("cannot start the region clock's thread")?;
+        }
+        let pipeline = Pipeline::new(region, reference, store, config.pipeline, Arc::clone(&counters));
+        let pipeline = Arc::new(pipeline);
+        tokio::spawn(report(Arc::clone(&pipeline), stopping.clone()));
+        let serving = tokio::spawn(serve(config, listener, pipeline, Arc::clone(&counters), stopping));
+        Ok(Self { address, stop, counters, serving })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What it did so far.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Ends when serving ends by itself, which it does only in failure.
+    ///
+    /// # Errors
+    /// Why.
+    pub async fn failed(&mut self) -> anyhow::Result<()> {
+        (&mut self.serving).await.context("the server's task ended")?.context("serving failed")
+    }
+
+    /// Takes no more connections and batches, finishes those under way (for some seconds), and ends.
+    ///
+    /// # Errors
+    /// Serving had failed before.
+    pub async fn stop(mut self) -> anyhow::Result<()> {
+        self.stop.now();
+        match tokio::time::timeout(GRACE, &mut self.serving).await {
+            Ok(ended) => ended.context("the server's task ended")?.context("serving failed")?,
+            Err(_) => {
+                tracing::warn!("requests under way did not end within {} s; they are cut off", GRACE.as_secs());
+                self.serving.abort();
+            }
+        }
+        tracing::info!(counters = %self.counters, "stopped");
+        Ok(())
+    }
+}
+
+fn serve(
+    config: Config,
+    listener: TcpListener,
+    pipeline: Arc<Pipeline>,
+    counters: Arc<Counters>,
+    stopping: Stopping,
+) -> impl Future<Output = Result<(), tonic::transport::Error>> {
+    let incoming = connections::accept(listener, config.connections, Arc::clone(&counters));
+    let clock = ClockService::new(config.reference, config.region, config.clock, counters, stopping.clone());
+    let collector = CollectorService::new(pipeline, Budget::new(config.memory), stopping.clone());
+    Server::builder()
+        .max_concurrent_streams(STREAMS_PER_CONNECTION)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .http2_keepalive_interval(Some(PING_EVERY))
+        .http2_keepalive_timeout(Some(PONG_WITHIN))
+        .http2_max_header_list_size(HEADER_BYTES)
+        .add_service(clock.into_server())
+        .add_service(collector.into_server())
+        .serve_with_incoming_shutdown(incoming, stopping.wanted())
+}
+
+/// Tells what happened, once a minute, and forgets nodes that are gone.
+async fn report(pipeline: Arc<Pipeline>, stopping: Stopping) {
+    let ticking = async {
+        let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + REPORT_EVERY, REPORT_EVERY);
+        loop {
+            ticks.tick().await;
+            pipeline.forget_idle();
+            tracing::info!(nodes = pipeline.nodes(), counters = %pipeline.counters(), "so far");
+        }
+    };
+    tokio::select! {
+        () = ticking => (),
+        () = stopping.wanted() => (),
+    }
+}
