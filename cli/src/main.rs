@@ -1,3 +1,50 @@
-//! What a person types against a running fleet: sql, timeline, skew, doctor.
+//! `syncline`: what a person types against a running fleet.
+//!
+//! [`args`] is the command line; each command has its own module; [`source`] is the one door to the store. Pictures and
+//! judgements are pure functions, what they are made of is read at the edge.
 
-fn main() {}
+mod args;
+mod colour;
+mod doctor;
+mod failure;
+mod place;
+mod skew;
+mod source;
+mod sql;
+mod table;
+mod terminal;
+mod time;
+mod timeline;
+mod units;
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Parser;
+
+use args::{Cli, Command};
+
+fn main() -> ExitCode {
+    // An embedded store's engine is this very program, started again.
+    syncline_store::run_engine_if_child();
+    failure::finish(run(&Cli::parse()))
+}
+
+fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
+    log_to_stderr();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let runtime = runtime.context("starting the async runtime")?;
+    match &cli.command {
+        Command::Sql(args) => runtime.block_on(sql::run(&cli.store, args)),
+        Command::Timeline(args) => runtime.block_on(timeline::run(&cli.store, args)),
+        Command::Skew(args) => runtime.block_on(skew::run(&cli.store, args)),
+        Command::Doctor(args) => doctor::run(&cli.store, args),
+    }
+}
+
+/// Warnings only, unless `RUST_LOG` asks for more; never on standard output, which carries answers.
+fn log_to_stderr() {
+    let filter =
+        tracing_subscriber::EnvFilter::builder().with_default_directive(tracing::Level::WARN.into()).from_env_lossy();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time().init();
+}

@@ -1,0 +1,173 @@
+//! What the kernel offers: its version, BTF, bpf(2), uprobes, locked memory.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use super::check::{Check, Need, Status};
+use super::system_calls;
+use crate::units;
+
+/// The first kernel whose uprobes carry a cookie, by which the probes know the program's offsets.
+const OLDEST: Version = Version(5, 15);
+/// The first kernel whose programs can read the TAI clock.
+const WITH_TAI: Version = Version(6, 1);
+/// The first kernel that accounts BPF memory to the cgroup instead of RLIMIT_MEMLOCK.
+const WITHOUT_MEMLOCK: Version = Version(5, 11);
+
+/// Major and minor version of a kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Version(u32, u32);
+
+impl Version {
+    fn parse(release: &str) -> Option<Self> {
+        let mut parts = release.split(|c: char| !c.is_ascii_digit());
+        Some(Self(parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+    }
+}
+
+/// All checks of this file.
+pub(crate) fn checks() -> Vec<Check> {
+    let uname = rustix::system::uname();
+    let release = uname.release().to_string_lossy().into_owned();
+    let mut checks = vec![
+        kernel(&release),
+        machine(&uname.machine().to_string_lossy()),
+        btf(fs::metadata("/sys/kernel/btf/vmlinux").ok().map(|file| file.len())),
+        bpf(system_calls::create_bpf_array(), system_calls::create_bpf_ring_buffer()),
+        uprobes(Path::new("/sys/bus/event_source/devices/uprobe/type").exists()),
+    ];
+    if Version::parse(&release).is_none_or(|version| version < WITHOUT_MEMLOCK) {
+        checks.push(locked_memory(rustix::process::getrlimit(rustix::process::Resource::Memlock).current));
+    }
+    checks
+}
+
+fn kernel(release: &str) -> Check {
+    const NAME: &str = "kernel";
+    match Version::parse(release) {
+        Some(version) if version >= WITH_TAI => Check::ok(NAME, Need::Capture, format!("Linux {release}")),
+        Some(version) if version >= OLDEST => Check::warn(
+            NAME,
+            Need::Capture,
+            format!("Linux {release}"),
+            "before 6.1 wall time is taken from the nearest sample instead of the event itself; the timeline is as exact",
+        ),
+        _ => Check::fail(
+            NAME,
+            Need::Capture,
+            format!("Linux {release}"),
+            "5.15 or newer is needed (uprobes with a cookie)",
+        ),
+    }
+}
+
+fn machine(name: &str) -> Check {
+    const NAME: &str = "machine";
+    match name {
+        "x86_64" => Check::ok(NAME, Need::Capture, name),
+        _ => Check::fail(NAME, Need::Capture, name, "Go programs are captured on x86_64 only so far"),
+    }
+}
+
+fn btf(size: Option<u64>) -> Check {
+    const NAME: &str = "btf";
+    match size {
+        Some(size) => Check::ok(NAME, Need::Capture, format!("/sys/kernel/btf/vmlinux, {}", units::bytes(size))),
+        None => Check::fail(
+            NAME,
+            Need::Capture,
+            "/sys/kernel/btf/vmlinux is missing",
+            "run a kernel built with CONFIG_DEBUG_INFO_BTF=y, as all current distributions have it",
+        ),
+    }
+}
+
+fn bpf(array: io::Result<()>, ring_buffer: io::Result<()>) -> Check {
+    const NAME: &str = "bpf";
+    let refused = |what: &str, error: &io::Error| {
+        let hint = match error.raw_os_error() {
+            Some(libc::EPERM) => "run as root or with CAP_BPF; in a container also allow bpf(2) in its seccomp profile",
+            Some(libc::ENOSYS) => "run a kernel built with CONFIG_BPF_SYSCALL=y",
+            _ => "bpf(2) refused for another reason than permission: see the kernel's log",
+        };
+        Check::fail(NAME, Need::Capture, format!("{what} was refused: {error}"), hint)
+    };
+    match (array, ring_buffer) {
+        (Err(error), _) => refused("creating a map", &error),
+        (_, Err(error)) => refused("creating a ring buffer", &error),
+        _ => Check::ok(NAME, Need::Capture, "created a map and a ring buffer"),
+    }
+}
+
+fn uprobes(present: bool) -> Check {
+    const NAME: &str = "uprobes";
+    if present {
+        return Check::ok(NAME, Need::Capture, "/sys/bus/event_source/devices/uprobe");
+    }
+    Check::fail(
+        NAME,
+        Need::Capture,
+        "/sys/bus/event_source/devices/uprobe is missing",
+        "run a kernel built with CONFIG_UPROBE_EVENTS=y, and see that /sys is mounted",
+    )
+}
+
+fn locked_memory(limit: Option<u64>) -> Check {
+    const NAME: &str = "locked-memory";
+    const NEEDED: u64 = 64 << 20;
+    match limit {
+        Some(limit) if limit < NEEDED => Check {
+            status: Status::Warn,
+            ..Check::fail(
+                NAME,
+                Need::Capture,
+                units::bytes(limit),
+                "kernels before 5.11 count maps against it: ulimit -l unlimited, or LimitMEMLOCK=infinity in the unit",
+            )
+        },
+        Some(limit) => Check::ok(NAME, Need::Capture, units::bytes(limit)),
+        None => Check::ok(NAME, Need::Capture, "unlimited"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_read_and_compared_as_numbers() {
+        assert_eq!(Version::parse("6.18.0-rc1-amd64"), Some(Version(6, 18)));
+        assert_eq!(Version::parse("5.15-custom"), Some(Version(5, 15)));
+        assert_eq!(Version::parse("linux"), None);
+        assert!(Version(5, 9) < Version(5, 15));
+    }
+
+    #[test]
+    fn old_kernels_fail_and_middle_ones_warn() {
+        let status = |release| kernel(release).status;
+        assert_eq!(
+            [status("6.1.0"), status("5.15.1"), status("5.10.0"), status("?")],
+            [Status::Ok, Status::Warn, Status::Fail, Status::Fail]
+        );
+    }
+
+    #[test]
+    fn a_refusal_says_why_and_what_helps() {
+        let check = bpf(Err(io::Error::from_raw_os_error(libc::EPERM)), Ok(()));
+        assert_eq!(check.status, Status::Fail);
+        assert!(check.hint.unwrap().contains("CAP_BPF"));
+        assert_eq!(bpf(Ok(()), Err(io::Error::from_raw_os_error(libc::EINVAL))).status, Status::Fail);
+        assert_eq!(bpf(Ok(()), Ok(())).status, Status::Ok);
+    }
+
+    #[test]
+    fn absent_things_fail_with_a_hint() {
+        for check in [btf(None), uprobes(false), machine("riscv64")] {
+            assert_eq!(check.status, Status::Fail);
+            assert!(check.hint.is_some());
+        }
+        assert_eq!(locked_memory(Some(65_536)).status, Status::Warn);
+        assert_eq!(locked_memory(None).status, Status::Ok);
+    }
+}

@@ -1,0 +1,228 @@
+//! `syncline skew`: how far each node's clock is off, how sure that is, and how fast it drifts.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use serde::{Deserialize, Serialize};
+
+use crate::args::{Format, SkewArgs, StoreArgs};
+use crate::colour::{Colour, Palette};
+use crate::source::Source;
+use crate::table::{Align, Table};
+use crate::{terminal, units};
+
+/// What is known about the clocks of the fleet.
+#[derive(Debug, Serialize)]
+struct Skews {
+    nodes: Vec<NodeSkew>,
+    /// The regions' clocks against the fleet's, the root's; the root itself has no entry.
+    regions: Vec<RegionSkew>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct NodeSkew {
+    region: String,
+    node: String,
+    status: String,
+    /// The node's wall clock - the fleet's clock.
+    offset_ns: i64,
+    /// Half width of the interval that holds the true offset; none if nothing is known.
+    bound_ns: Option<u64>,
+    /// What the bound assumes.
+    bound_class: String,
+    /// How much too fast (+) the node's oscillator runs, in 1e-9.
+    drift_ppb: i64,
+    /// For which time this holds, in RFC 3339.
+    as_of: String,
+    /// Milliseconds since the newest probe was stored.
+    probe_age_ms: Option<i64>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct RegionSkew {
+    region: String,
+    root: String,
+    status: String,
+    /// The region's reference clock - the root's.
+    offset_ns: i64,
+    bound_ns: Option<u64>,
+    drift_ppb: i64,
+    /// Milliseconds since the newest estimate was stored.
+    age_ms: i64,
+}
+
+const NODES: &str = "SELECT region, node, toString(status) AS status, wall_offset_ns AS offset_ns, \
+    nullIf(err_ns, 18446744073709551615) AS bound_ns, toString(bound_class) AS bound_class, drift_ppb, \
+    concat(replaceOne(toString(as_of), ' ', 'T'), 'Z') AS as_of, probe_age_ms \
+    FROM skew_now ORDER BY region, node";
+
+const REGIONS: &str = "SELECT region, root, toString(status) AS status, -off_to AS offset_ns, \
+    nullIf(err_to_ns, 18446744073709551615) AS bound_ns, -rate_ppb AS drift_ppb, \
+    dateDiff('millisecond', created, now64(3, 'UTC')) AS age_ms \
+    FROM (SELECT * FROM region_clock FINAL ORDER BY ref_from DESC LIMIT 1 BY region) ORDER BY region";
+
+pub(crate) async fn run(store: &StoreArgs, args: &SkewArgs) -> anyhow::Result<ExitCode> {
+    let source = Source::open(store).await?;
+    let found = find(&source).await;
+    source.close().await?;
+    let skews = found?;
+    let mut out = io::stdout().lock();
+    match args.format {
+        Format::Text => {
+            let palette = Palette { enabled: terminal::wants_colour() };
+            let width = if terminal::is_terminal() { terminal::width() } else { usize::MAX };
+            out.write_all(skews.text(width, palette).as_bytes())?;
+        }
+        Format::Json => {
+            serde_json::to_writer_pretty(&mut out, &skews).map_err(io::Error::from)?;
+            writeln!(out)?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn find(source: &Source) -> anyhow::Result<Skews> {
+    Ok(Skews { nodes: source.rows(NODES, &[]).await?, regions: source.rows(REGIONS, &[]).await? })
+}
+
+impl Skews {
+    fn text(&self, width: usize, palette: Palette) -> String {
+        if self.nodes.is_empty() {
+            return "no node's clock is known yet: an agent's first estimates come within seconds of its start\n"
+                .to_owned();
+        }
+        let mut lines = with_heading(&self.node_table(), width, palette);
+        if !self.regions.is_empty() {
+            lines.push(String::new());
+            lines.extend(with_heading(&self.region_table(), width, palette));
+        }
+        lines.push(String::new());
+        lines.push(
+            "OFFSET: wall clock - the fleet's clock. BOUND holds for the true offset; an asymmetry of the path that never \
+             changes cannot be seen, only bounded."
+                .to_owned(),
+        );
+        lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect()
+    }
+
+    fn node_table(&self) -> Table {
+        let mut table = Table::new(&[
+            ("REGION", Align::Left),
+            ("NODE", Align::Left),
+            ("OFFSET", Align::Right),
+            ("BOUND", Align::Right),
+            ("DRIFT", Align::Right),
+            ("STATUS", Align::Left),
+            ("LAST PROBE", Align::Right),
+        ]);
+        for node in &self.nodes {
+            table.push(&[
+                node.region.clone(),
+                node.node.clone(),
+                offset(node.offset_ns, node.bound_ns, &node.status),
+                units::bound(node.bound_ns),
+                units::ppm(node.drift_ppb),
+                node.status.clone(),
+                node.probe_age_ms.map_or_else(|| "never".to_owned(), age),
+            ]);
+        }
+        table
+    }
+
+    fn region_table(&self) -> Table {
+        let mut table = Table::new(&[
+            ("REGION", Align::Left),
+            ("AGAINST", Align::Left),
+            ("OFFSET", Align::Right),
+            ("BOUND", Align::Right),
+            ("DRIFT", Align::Right),
+            ("STATUS", Align::Left),
+            ("LAST ESTIMATE", Align::Right),
+        ]);
+        for region in &self.regions {
+            table.push(&[
+                region.region.clone(),
+                region.root.clone(),
+                offset(region.offset_ns, region.bound_ns, &region.status),
+                units::bound(region.bound_ns),
+                units::ppm(region.drift_ppb),
+                region.status.clone(),
+                age(region.age_ms),
+            ]);
+        }
+        table
+    }
+}
+
+/// An offset of a clock about which nothing is known is no number.
+fn offset(ns: i64, bound_ns: Option<u64>, status: &str) -> String {
+    if bound_ns.is_none() && status == "unknown" { "-".to_owned() } else { units::offset(ns, bound_ns) }
+}
+
+fn age(ms: i64) -> String {
+    // The database's clock may be set back between the two readings.
+    let ns = u64::try_from(ms).unwrap_or(0).saturating_mul(1_000_000);
+    format!("{} ago", units::span(ns))
+}
+
+fn with_heading(table: &Table, width: usize, palette: Palette) -> Vec<String> {
+    let mut lines = table.lines(width);
+    if let Some(heading) = lines.first_mut() {
+        *heading = palette.paint(Colour::Bold, heading);
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node(name: &str, offset_ns: i64, bound_ns: Option<u64>, status: &str) -> NodeSkew {
+        NodeSkew {
+            region: "eu-west".into(),
+            node: name.into(),
+            status: status.into(),
+            offset_ns,
+            bound_ns,
+            bound_class: "hard".into(),
+            drift_ppb: -12_345,
+            as_of: "2026-11-23T14:05:00Z".into(),
+            probe_age_ms: Some(800),
+        }
+    }
+
+    #[test]
+    fn every_node_has_a_line_with_scaled_units() {
+        let skews = Skews {
+            nodes: vec![node("a", 3_000_123_456, Some(150_000), "synchronized"), node("b", 0, None, "unknown")],
+            regions: vec![RegionSkew {
+                region: "us-east".into(),
+                root: "eu-west".into(),
+                status: "free_running".into(),
+                offset_ns: -42_000,
+                bound_ns: Some(90_000),
+                drift_ppb: 5,
+                age_ms: 61_000,
+            }],
+        };
+        let text = skews.text(200, Palette { enabled: false });
+        let lines: Vec<&str> = text.lines().take(6).collect();
+        assert_eq!(
+            lines,
+            [
+                "REGION   NODE      OFFSET    BOUND        DRIFT  STATUS        LAST PROBE",
+                "eu-west  a     +3.00012 s  ±150 µs  -12.345 ppm  synchronized  800 ms ago",
+                "eu-west  b              -  unknown  -12.345 ppm  unknown       800 ms ago",
+                "",
+                "REGION   AGAINST  OFFSET     BOUND       DRIFT  STATUS        LAST ESTIMATE",
+                "us-east  eu-west  -42 µs  ±90.0 µs  +0.005 ppm  free_running     61.0 s ago",
+            ]
+        );
+    }
+
+    #[test]
+    fn an_empty_fleet_says_so() {
+        let skews = Skews { nodes: Vec::new(), regions: Vec::new() };
+        assert!(skews.text(80, Palette { enabled: false }).starts_with("no node's clock is known yet"));
+    }
+}

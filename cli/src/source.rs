@@ -1,0 +1,99 @@
+//! An open store that is asked, never written to.
+
+use std::io::Write;
+
+use clickhouse::Client;
+use serde::de::DeserializeOwned;
+use syncline_store::{OpenOptions, OpenStore, StoreError, open};
+
+use crate::args::StoreArgs;
+use crate::place;
+
+/// ClickHouse's error codes.
+const UNKNOWN_TABLE: u32 = 60;
+const UNKNOWN_DATABASE: u32 = 81;
+
+/// A store and a way to ask it that cannot change it.
+pub(crate) struct Source {
+    store: OpenStore,
+    client: Client,
+}
+
+/// A query with the values of its parameters `{name:Type}`.
+pub(crate) struct Question<'a> {
+    pub(crate) sql: &'a str,
+    /// A name of ClickHouse's formats; a FORMAT in the SQL wins.
+    pub(crate) format: &'a str,
+    pub(crate) params: &'a [(String, String)],
+    pub(crate) settings: &'a [(&'static str, String)],
+}
+
+impl Source {
+    /// Opens the store that the arguments name.
+    pub(crate) async fn open(args: &StoreArgs) -> anyhow::Result<Self> {
+        let location = place::location(args)?;
+        place::check(&location)?;
+        let options = OpenOptions { database: args.database.clone(), ..OpenOptions::default() };
+        let store = open(&location, &options).await?;
+        let client = read_only(store.client()).await?;
+        Ok(Self { store, client })
+    }
+
+    /// Writes the answer to `out` as it arrives.
+    pub(crate) async fn stream(&self, question: &Question<'_>, out: &mut impl Write) -> anyhow::Result<()> {
+        let mut answer = self.ask(question)?;
+        while let Some(bytes) = answer.next().await.map_err(StoreError::from)? {
+            out.write_all(&bytes)?;
+        }
+        Ok(out.flush()?)
+    }
+
+    /// The rows of an answer.
+    pub(crate) async fn rows<T: DeserializeOwned>(
+        &self,
+        sql: &str,
+        params: &[(String, String)],
+    ) -> anyhow::Result<Vec<T>> {
+        let settings = [("output_format_json_quote_64bit_integers", "0".to_owned())];
+        let question = Question { sql, format: "JSONEachRow", params, settings: &settings };
+        let answer = self.ask(&question)?.collect().await.map_err(|error| self.explain(error.into()))?;
+        let rows = serde_json::Deserializer::from_slice(&answer).into_iter().collect::<Result<_, _>>();
+        rows.map_err(|error| anyhow::anyhow!("the store's answer has another shape than this program knows: {error}"))
+    }
+
+    /// Our own questions only name what every store has.
+    fn explain(&self, error: StoreError) -> anyhow::Error {
+        match error {
+            StoreError::Sql { code: UNKNOWN_TABLE | UNKNOWN_DATABASE, .. } => anyhow::anyhow!(
+                "{} has no tables of Syncline in database `{}`: start an aggregator on it, or name another with --database",
+                self.store.shown_url(),
+                self.store.database()
+            ),
+            error => error.into(),
+        }
+    }
+
+    /// Ends the engine if this command started it.
+    pub(crate) async fn close(self) -> anyhow::Result<()> {
+        Ok(self.store.close().await?)
+    }
+
+    fn ask(&self, question: &Question<'_>) -> Result<clickhouse::query::BytesCursor, StoreError> {
+        let mut query = self.client.query_raw(question.sql);
+        for (name, value) in question.params {
+            query = query.param(name, value);
+        }
+        for (name, value) in question.settings {
+            query = query.with_setting(*name, value);
+        }
+        Ok(query.fetch_bytes(question.format)?)
+    }
+}
+
+/// The client under `readonly = 2`: it may read and change settings other than this one. A user who is read-only already
+/// may not even say so again.
+async fn read_only(client: &Client) -> Result<Client, StoreError> {
+    let sql = "SELECT toUInt8(getSetting('readonly') != 0)";
+    let already = client.query_raw(sql).fetch_bytes("TSV")?.collect().await?;
+    Ok(if already.starts_with(b"1") { client.clone() } else { client.clone().with_setting("readonly", "2") })
+}

@@ -1,0 +1,96 @@
+//! `syncline timeline`: who waited for what, across regions, on one clock.
+//!
+//! [`query`] reads the waits of a [`window`] from the store; [`picture`] draws them and knows neither store nor terminal.
+
+mod bars;
+mod event;
+mod lanes;
+mod picture;
+mod query;
+mod scale;
+mod window;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use chrono::Utc;
+use serde::Serialize;
+
+use crate::args::{Format, StoreArgs, TimelineArgs};
+use crate::colour::Palette;
+use crate::source::Source;
+use crate::{terminal, time};
+use event::Event;
+use picture::{Look, View, picture};
+use window::Window;
+
+pub(crate) async fn run(store: &StoreArgs, args: &TimelineArgs) -> anyhow::Result<ExitCode> {
+    let now_ns = Utc::now().timestamp_nanos_opt().unwrap_or(0);
+    // Wrong times are told before anything is started.
+    let wish = window::Wish::parse(args.from.as_deref(), args.to.as_deref(), now_ns)?;
+    let source = Source::open(store).await?;
+    let found = find(&source, wish, now_ns, args).await;
+    source.close().await?;
+    let view = found?;
+    let mut out = io::stdout().lock();
+    match args.format {
+        Format::Text => out.write_all(picture(&view, look(args)).as_bytes())?,
+        Format::Json => {
+            serde_json::to_writer_pretty(&mut out, &Document::of(&view)).map_err(io::Error::from)?;
+            writeln!(out)?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn find(source: &Source, wish: window::Wish, now_ns: i64, args: &TimelineArgs) -> anyhow::Result<View> {
+    let window = match wish {
+        window::Wish::Given(window) => window,
+        // In an empty store the last seconds are as good as any others.
+        window::Wish::NewestData => Window::ending_at(query::newest_ns(source).await?.unwrap_or(now_ns)),
+    };
+    query::view(source, window, args).await
+}
+
+fn look(args: &TimelineArgs) -> Look {
+    Look {
+        width: args.width.map_or_else(terminal::width, usize::from),
+        ascii: args.ascii,
+        palette: Palette { enabled: terminal::wants_colour() },
+        lanes: args.lanes as usize,
+        rows: args.rows as usize,
+    }
+}
+
+/// The view for programs.
+#[derive(Serialize)]
+struct Document<'a> {
+    from: String,
+    to: String,
+    /// Waits in the window; `events` holds the longest of them when there are more than `--limit`.
+    matched: u64,
+    events: Vec<Entry<'a>>,
+}
+
+#[derive(Serialize)]
+struct Entry<'a> {
+    start: String,
+    end: String,
+    /// The innermost function that is not the language's own.
+    frame: Option<&'a str>,
+    #[serde(flatten)]
+    event: &'a Event,
+}
+
+impl<'a> Document<'a> {
+    fn of(view: &'a View) -> Self {
+        let entry = |event: &'a Event| Entry {
+            start: time::rfc3339(event.start_ns),
+            end: time::rfc3339(event.end_ns),
+            frame: event.frame(),
+            event,
+        };
+        let (from, to) = (time::rfc3339(view.from_ns), time::rfc3339(view.to_ns));
+        Self { from, to, matched: view.matched, events: view.events.iter().map(entry).collect() }
+    }
+}

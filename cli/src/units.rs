@@ -1,0 +1,102 @@
+//! Nanoseconds and parts per billion as a person reads them.
+
+/// The unit of a magnitude: its name and the power of ten of its nanoseconds.
+const UNITS: [(&str, u32); 4] = [("ns", 0), ("µs", 3), ("ms", 6), ("s", 9)];
+
+/// A length of time with three significant digits: `1.23 ms`.
+pub(crate) fn span(ns: u64) -> String {
+    let (unit, power) = unit_of(ns);
+    let value = ns as f64 / 10f64.powi(power as i32);
+    let decimals = if power == 0 || value >= 99.95 {
+        0
+    } else if value >= 9.995 {
+        1
+    } else {
+        2
+    };
+    format!("{value:.decimals$} {unit}")
+}
+
+/// An offset with as many digits as its bound is worth: `+3.000123 s` when it is known to 100 µs.
+pub(crate) fn offset(ns: i64, bound_ns: Option<u64>) -> String {
+    let size = ns.unsigned_abs();
+    let (unit, power) = unit_of(size);
+    let known = bound_ns.unwrap_or(size / 100).max(1);
+    // One digit below the bound's first, so that rounding never hides what the bound allows to see.
+    let decimals = power.saturating_sub(known.ilog10().saturating_sub(1)) as usize;
+    let sign = if ns < 0 { '-' } else { '+' };
+    format!("{sign}{:.decimals$} {unit}", size as f64 / 10f64.powi(power as i32))
+}
+
+/// `±120 µs`, or `unknown` where no bound holds.
+pub(crate) fn bound(ns: Option<u64>) -> String {
+    ns.map_or_else(|| "unknown".to_owned(), |ns| format!("±{}", span(ns)))
+}
+
+/// A frequency error in parts per million: `+12.345 ppm`.
+pub(crate) fn ppm(ppb: i64) -> String {
+    format!("{:+.3} ppm", ppb as f64 / 1e3)
+}
+
+/// A size in bytes: `1.5 GiB`.
+pub(crate) fn bytes(size: u64) -> String {
+    const KIB: f64 = 1024.0;
+    let size = size as f64;
+    if size >= KIB.powi(3) {
+        format!("{:.1} GiB", size / KIB.powi(3))
+    } else if size >= KIB.powi(2) {
+        format!("{:.0} MiB", size / KIB.powi(2))
+    } else {
+        format!("{:.0} KiB", size / KIB)
+    }
+}
+
+/// The largest unit of which `ns` is at least one, counting what rounds up to one.
+fn unit_of(ns: u64) -> (&'static str, u32) {
+    let at_least_one = |power: u32| {
+        let one = 10u64.pow(power);
+        ns >= one - one / 2000
+    };
+    UNITS.into_iter().rev().find(|(_, power)| at_least_one(*power)).unwrap_or(UNITS[0])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_keep_three_digits_and_change_the_unit() {
+        let cases = [
+            (0, "0 ns"),
+            (999, "999 ns"),
+            (1_000, "1.00 µs"),
+            (1_234_567, "1.23 ms"),
+            (12_345_678, "12.3 ms"),
+            (123_456_789, "123 ms"),
+            (999_700_000, "1.00 s"),
+            (62_000_000_000, "62.0 s"),
+        ];
+        for (ns, text) in cases {
+            assert_eq!(span(ns), text);
+        }
+        assert!(span(u64::MAX).ends_with(" s"));
+    }
+
+    #[test]
+    fn offsets_have_the_digits_their_bound_is_worth() {
+        assert_eq!(offset(3_000_123_456, Some(150_000)), "+3.00012 s");
+        assert_eq!(offset(-3_000_123_456, Some(150)), "-3.00012346 s");
+        assert_eq!(offset(-42_000, Some(90_000)), "-42 µs");
+        assert_eq!(offset(0, Some(10)), "+0 ns");
+        assert_eq!(offset(1_500_000, None), "+1.500 ms");
+        assert!(offset(i64::MIN, Some(u64::MAX)).ends_with(" s"));
+    }
+
+    #[test]
+    fn bounds_and_rates() {
+        assert_eq!(bound(Some(120_000)), "±120 µs");
+        assert_eq!(bound(None), "unknown");
+        assert_eq!(ppm(-12_345), "-12.345 ppm");
+        assert_eq!(bytes(3 << 29), "1.5 GiB");
+    }
+}

@@ -1,0 +1,144 @@
+//! A store with a few waits of two regions, and a way to run the program on it.
+
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use syncline_store::{Location, OpenOptions, OpenStore, open};
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+/// The store in a directory of its own. Nobody holds it unless a case does.
+pub(crate) struct Fixture {
+    dir: TempDir,
+    runtime: Runtime,
+    /// The root's clock at the first wait: a full second about an hour ago.
+    pub(crate) base_ns: i64,
+}
+
+/// The us-east clock runs this much behind the root's, eu-west.
+const REGION_OFFSET_NS: i64 = 5_000_000;
+
+impl Fixture {
+    pub(crate) fn make() -> Self {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+        let base_ns = i64::try_from(now / 60 * 60 - 3600).unwrap() * 1_000_000_000;
+        let fixture = Self { dir: tempfile::tempdir().unwrap(), runtime: Runtime::new().unwrap(), base_ns };
+        let store = fixture.hold();
+        fixture.runtime.block_on(async {
+            store.migrate().await.unwrap();
+            for sql in rows(base_ns) {
+                store.query_text(&sql, "Null").await.unwrap();
+            }
+        });
+        fixture.release(store);
+        fixture
+    }
+
+    /// Opens the store as an aggregator would, so that the program finds it held.
+    pub(crate) fn hold(&self) -> OpenStore {
+        let location = Location::Embedded(self.dir.path().to_owned());
+        self.runtime.block_on(open(&location, &OpenOptions::default())).unwrap()
+    }
+
+    pub(crate) fn release(&self, store: OpenStore) {
+        self.runtime.block_on(store.close()).unwrap();
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_syncline"));
+        command.arg("--store").arg(self.path()).args(arguments).stdin(Stdio::null()).env_remove("SYNCLINE_URL");
+        command
+    }
+
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    /// Standard output of a run that must succeed.
+    pub(crate) fn answer(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Standard error, one line, of a run that must fail with this code.
+    pub(crate) fn refusal(&self, arguments: &[&str], code: i32) -> String {
+        let output = self.run(arguments);
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {error}");
+        assert_eq!(error.lines().count(), 1, "{arguments:?}: {error}");
+        error
+    }
+}
+
+/// A wait: region, node, service, goid, reason, begin after the base and length in ms, bound in ns, stack.
+type Wait = (&'static str, &'static str, &'static str, u64, &'static str, i64, i64, u64, u64);
+
+const UNBOUNDED: u64 = u64::MAX;
+const WAITS: [Wait; 5] = [
+    ("eu-west", "eu-1", "cart", 18, "sync.Mutex.Lock", 0, 400, 120_000, 7),
+    ("eu-west", "eu-1", "cart", 19, "chan receive", 500, 2, 120_000, 0),
+    ("us-east", "us-1", "stock", 7, "chan receive", 100, 300, 80_000, 0),
+    ("us-east", "us-2", "stock", 9, "IO wait", 200, 50, UNBOUNDED, 0),
+    // It begins well before the others and lasts into them.
+    ("us-east", "us-1", "stock", 8, "select", -20_000, 20_050, 80_000, 0),
+];
+
+fn rows(base_ns: i64) -> Vec<String> {
+    let mut statements: Vec<String> = WAITS.iter().zip(1..).map(|(wait, seq)| wait_row(base_ns, wait, seq)).collect();
+    let region_ns = base_ns - REGION_OFFSET_NS;
+    statements.extend([
+        "INSERT INTO nodes (region, node, boot) VALUES ('eu-west', 'eu-1', 1), ('us-east', 'us-1', 1), ('us-east', 'us-2', 1)"
+            .to_owned(),
+        format!(
+            "INSERT INTO region_clock (region, root, ref_from, ref_to, off, off_to, rate_ppb, err_ns, err_to_ns, err_rate_ppb, \
+             bound_class, status, rev) VALUES ('us-east', 'eu-west', {from}, {to}, {off}, {off}, 0, 30000, 30000, 0, \
+             'hard', 'synchronized', 1)",
+            from = region_ns - 60_000_000_000,
+            to = region_ns + 60_000_000_000,
+            off = REGION_OFFSET_NS
+        ),
+        segment(base_ns, "eu-west", "eu-1", 3_000_123_456, 150_000, "synchronized"),
+        segment(region_ns, "us-east", "us-1", -2_000_000, 50_000, "free_running"),
+        format!(
+            "INSERT INTO clock_probes (region, node, boot, t1, t2, t3, t4, rtt_ns, kind, used) \
+             VALUES ('eu-west', 'eu-1', 1, 1, {base_ns}, {base_ns}, 2, 1, 'grpc', 1)"
+        ),
+        "INSERT INTO stacks (stack_id, build_id, pcs, last_seen) VALUES (7, 3, [10, 20, 30], now())".to_owned(),
+        "INSERT INTO symbols (build_id, pc, depth, func, file, line) VALUES (3, 10, 0, 'runtime.gopark', 'proc.go', 1), \
+         (3, 20, 0, 'sync.(*Mutex).lockSlow', 'mutex.go', 2), (3, 30, 0, 'main.(*Cart).Add', 'cart.go', 3)"
+            .to_owned(),
+    ]);
+    statements
+}
+
+fn wait_row(base_ns: i64, wait: &Wait, seq: u64) -> String {
+    let (region, node, service, goid, reason, begin_ms, length_ms, err_ns, stack) = wait;
+    let behind_ns = if *region == "eu-west" { 0 } else { REGION_OFFSET_NS };
+    let (mono_ns, length_ns) = (100_000_000_000 + begin_ms * 1_000_000, length_ms * 1_000_000);
+    let off = base_ns - behind_ns - 100_000_000_000;
+    format!(
+        "INSERT INTO events (bucket, region, service, node, boot, seq, pid, tid, goid, kind, reason, mono_ns, wall_off, dur_ns, \
+         run_delay_ns, flags, stack_id, al_off, al_end_off, err_ns, err_end_ns, bound_class, clock_status, epoch, model_rev) \
+         VALUES ({bucket}, '{region}', '{service}', '{node}', 1, {seq}, 4711, 1, {goid}, 'goroutine', '{reason}', {mono_ns}, {off}, \
+         {length_ns}, 1000, 1, {stack}, {off}, {off}, {err_ns}, {err_ns}, 'hard', 'synchronized', 0, 1)",
+        bucket = (mono_ns + off) / 60_000_000_000 * 60,
+    )
+}
+
+/// A node's clock whose wall is `wall_ns` ahead of its region's reference.
+fn segment(ref_ns: i64, region: &str, node: &str, wall_ns: i64, err_ns: u64, status: &str) -> String {
+    let mono_ns = 100_000_000_000;
+    let off = ref_ns - mono_ns;
+    format!(
+        "INSERT INTO clock_segments_log (region, node, boot, epoch, mono_from, mono_to, ref_off, ref_off_to, rate_ppb, err_from_ns, \
+         err_to_ns, bound_class, wall_off, status, rev) VALUES ('{region}', '{node}', 1, 0, {}, {mono_ns}, {off}, {off}, 12345, \
+         {err_ns}, {err_ns}, 'hard', {}, '{status}', 1)",
+        mono_ns - 1,
+        off + wall_ns,
+    )
+}
