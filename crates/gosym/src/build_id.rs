@@ -9,19 +9,23 @@ const NOTE_GO_BUILD_ID: u32 = 4;
 /// Type of the note with owner `GNU`.
 const NOTE_GNU_BUILD_ID: u32 = 3;
 
-/// XXH3 of the first of these that the file has; each source has its own seed:
-/// 1. the Go build id, when it has the form that cmd/go gives it, `action/…/…/content` (build systems such as Bazel put the
-///    same fixed word into every program);
-/// 2. the GNU build id;
-/// 3. the whole content of the file.
+/// XXH3, with a seed of its own for each source, of
+/// 1. the Go build id, when it has the form that cmd/go gives it, `action/…/…/content`;
+/// 2. the GNU build id, when there is no Go build id at all;
+/// 3. otherwise the whole content of the file.
+///
+/// Build systems such as Bazel put the same fixed word into every program as its Go build id; from 1.24 on the linker may
+/// derive the GNU build id from it, so that is no better then.
 pub(crate) fn build_id(image: &Image<'_>) -> u64 {
-    if let Some(id) = note(image, b"Go", NOTE_GO_BUILD_ID).filter(|id| is_from_cmd_go(id)) {
+    let go = note(image, b"Go", NOTE_GO_BUILD_ID);
+    if let Some(id) = go.filter(|id| is_from_cmd_go(id)) {
         return xxh3_64_with_seed(id, 1);
     }
-    if let Some(id) = note(image, b"GNU", NOTE_GNU_BUILD_ID).filter(|id| !id.is_empty()) {
-        return xxh3_64_with_seed(id, 2);
+    let gnu = note(image, b"GNU", NOTE_GNU_BUILD_ID).filter(|id| go.is_none() && !id.is_empty());
+    match gnu {
+        Some(id) => xxh3_64_with_seed(id, 2),
+        None => xxh3_64_with_seed(image.data, 3),
     }
-    xxh3_64_with_seed(image.data, 3)
 }
 
 fn note<'data>(image: &Image<'data>, owner: &[u8], kind: u32) -> Option<&'data [u8]> {

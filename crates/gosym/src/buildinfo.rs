@@ -9,7 +9,7 @@ use crate::error::Error;
 
 const MAGIC: &[u8; 14] = b"\xff Go buildinf:";
 const HEADER_SIZE: usize = 32;
-const ALIGNMENT: usize = 16;
+const ALIGNMENT: u64 = 16;
 const FLAG_INLINE_TEXT: u8 = 2;
 /// cmd/go puts 16 marker bytes before and after the module text.
 const MODULE_TEXT_FRAME: usize = 16;
@@ -64,15 +64,18 @@ impl<'data> BuildInfo<'data> {
     }
 }
 
-/// From the magic to the end of the section or segment.
+/// From the magic to the end of the section, or of the writable segment when the file has no sections.
 fn find<'data>(image: &Image<'data>) -> Option<&'data [u8]> {
-    let section = image.section(BUILDINFO_SECTION).map(|(_, bytes)| bytes);
-    let segment = image.segments().iter().find(|segment| segment.writable).map(|segment| segment.bytes);
-    section.and_then(find_magic).or_else(|| segment.and_then(find_magic))
+    let writable = image.segments().iter().filter(|segment| segment.writable);
+    let segments = writable.map(|segment| (segment.vaddr, segment.bytes));
+    image.section(BUILDINFO_SECTION).into_iter().chain(segments).find_map(|(vaddr, bytes)| find_magic(vaddr, bytes))
 }
 
-fn find_magic(bytes: &[u8]) -> Option<&[u8]> {
-    (0..bytes.len()).step_by(ALIGNMENT).filter_map(|start| bytes.get(start..)).find(|rest| rest.starts_with(MAGIC))
+/// The magic stands at a multiple of 16 in memory.
+fn find_magic(vaddr: u64, bytes: &[u8]) -> Option<&[u8]> {
+    let start = usize::try_from(vaddr.wrapping_neg() % ALIGNMENT).ok()?;
+    let places = (start..bytes.len()).step_by(usize::try_from(ALIGNMENT).ok()?);
+    places.filter_map(|place| bytes.get(place..)).find(|rest| rest.starts_with(MAGIC))
 }
 
 fn prefixed_text(bytes: &[u8]) -> Option<(&[u8], &[u8])> {

@@ -1,7 +1,7 @@
 //! The ELF file as the kernel loads it: segments, the relocations the loader would apply, notes, and named sections.
 
 use object::LittleEndian;
-use object::elf::{self, FileHeader64, ProgramHeader64};
+use object::elf::{self, FileHeader64, ProgramHeader64, SectionHeader64};
 use object::read::elf::{Dyn, FileHeader, ProgramHeader, SectionHeader};
 
 use crate::bytes::u64_at;
@@ -226,14 +226,24 @@ fn load_segment<'data>(header: &ProgramHeader64<LittleEndian>, data: &'data [u8]
     })
 }
 
+/// The sections of `SECTIONS`. Names are compared in place, so that a damaged name table costs no more than its look-ups.
 fn sections(header: &FileHeader64<LittleEndian>, data: &[u8]) -> Result<Vec<Section>, Error> {
-    let table =
-        header.sections(LittleEndian, data).map_err(|error| Error::truncated(format!("section headers: {error}")))?;
-    let named = |name: &'static str| {
-        let (_, section) = table.section_by_name(LittleEndian, name.as_bytes())?;
-        Some(Section { name, vaddr: section.sh_addr(LittleEndian), size: section.sh_size(LittleEndian) })
-    };
-    Ok(SECTIONS.into_iter().filter_map(named).collect())
+    let damaged = |error| Error::truncated(format!("section headers: {error}"));
+    let headers = header.section_headers(LittleEndian, data).map_err(damaged)?;
+    if headers.is_empty() {
+        return Ok(Vec::new());
+    }
+    let names = header.section_strings_index(LittleEndian, data).map_err(damaged)?;
+    let names = headers.get(names.0).and_then(|section| section.data(LittleEndian, data).ok());
+    let names = names.ok_or_else(|| Error::truncated("the section names lie outside of the file"))?;
+    Ok(headers.iter().filter_map(|section| wanted_section(section, names)).collect())
+}
+
+fn wanted_section(section: &SectionHeader64<LittleEndian>, names: &[u8]) -> Option<Section> {
+    let rest = names.get(usize::try_from(section.sh_name(LittleEndian)).ok()?..)?;
+    let is_named = |name: &&str| rest.starts_with(name.as_bytes()) && rest.get(name.len()) == Some(&0);
+    let name = SECTIONS.into_iter().find(is_named)?;
+    Some(Section { name, vaddr: section.sh_addr(LittleEndian), size: section.sh_size(LittleEndian) })
 }
 
 /// The notes up to the first damaged one of each segment.

@@ -100,7 +100,8 @@ impl<'data> GoBinary<'data> {
     }
 
     /// A number that is the same for all copies of one build and different for any other: XXH3 of the Go build id if it is
-    /// one of cmd/go (not empty or fixed by the build system), else of the GNU build id, else of the file's content.
+    /// one of cmd/go (not empty or fixed by the build system); of the GNU build id if there is no Go build id; else of the
+    /// file's content.
     ///
     /// The last case reads the whole file; keep the number.
     pub fn build_id(&self) -> u64 {

@@ -5,14 +5,18 @@
 //! of the table: from 1.26 on it is the start of section `.go.module`, before that it is the one place in the writable
 //! segments (or, in a position-independent program, in the relocations) that holds this address and agrees with the table
 //! in all the rest.
+//!
+//! On amd64 the linker never splits the text, so an address is `text` plus an offset. (On arm64 it may, for programs beyond
+//! 128 MiB; `textsectmap` would have to be read then.)
 
 use crate::elf::{Image, MODULEDATA_SECTION, PCLNTAB_SECTION, PCLNTAB_SECTION_PIE, Segment};
 use crate::error::Error;
 use crate::layout::RuntimeLayout;
 use crate::pclntab::{self, Pclntab};
 
-/// Real files have one; a few more are tried before a damaged file is given up.
-const MAX_CANDIDATES: usize = 16;
+/// Real files have one of each; a few more are tried before a damaged file is given up. Each costs passes over the file.
+const MAX_TABLES: usize = 4;
+const MAX_HOLDERS: usize = 8;
 /// Functions whose record is compared with the table's array.
 const SAMPLES: usize = 256;
 /// The words of moduledata that are read; they reach up to `gofunc` in every version.
@@ -35,7 +39,7 @@ pub(crate) fn locate<'data>(
     layout: &RuntimeLayout,
 ) -> Result<(Pclntab<'data>, ModuleData), Error> {
     let mut seen = false;
-    for table in tables(image).take(MAX_CANDIDATES) {
+    for table in tables(image).take(MAX_TABLES) {
         seen = true;
         if let Some(module) = module_data(image, layout, &table) {
             check_entries(&table)?;
@@ -66,7 +70,7 @@ fn scan<'data>(segment: Segment<'data>) -> impl Iterator<Item = (u64, &'data [u8
 
 fn module_data(image: &Image<'_>, layout: &RuntimeLayout, table: &Pclntab<'_>) -> Option<ModuleData> {
     let named = image.section(MODULEDATA_SECTION).map(|(vaddr, _)| vaddr);
-    let holders = image.words_that_hold(table.vaddr).take(MAX_CANDIDATES);
+    let holders = image.words_that_hold(table.vaddr).take(MAX_HOLDERS);
     named.into_iter().chain(holders).find_map(|vaddr| read_module_data(image, layout, table, vaddr))
 }
 

@@ -92,7 +92,9 @@ impl<'data> Finder<'_, 'data> {
     fn function(&self, name: &'static str) -> Result<Function<'data>, Error> {
         (0..self.table.count)
             .filter_map(|index| self.table.function(index))
-            .find(|function| self.table.has_name(function, name) && !self.is_wrapper(function))
+            .filter(|function| self.table.has_name(function, name))
+            .take(MAX_NAMESAKES)
+            .find(|function| !self.is_wrapper(function))
             .ok_or_else(|| Error::garbled(format!("the function table has no {name}")))
     }
 
@@ -130,6 +132,8 @@ impl<'data> Finder<'_, 'data> {
     }
 }
 
+/// A function has at most one wrapper for each calling convention.
+const MAX_NAMESAKES: usize = 4;
 /// The prologue and the first run of a small runtime function are a matter of a few steps.
 const MAX_STEPS: u32 = 1 << 16;
 

@@ -9,8 +9,9 @@ use crate::pclntab::{Function, Pclntab};
 
 /// Calls expanded into one another; the compiler stops far below.
 const MAX_DEPTH: usize = 128;
-/// Steps of pc-value programs spent on one address. The longest functions need some 100,000; a damaged table stops here.
-const MAX_STEPS: u32 = 1 << 25;
+/// Steps of pc-value programs spent on one address, some 40 ms. The longest functions need a tenth of it; what a damaged
+/// table asks for beyond stays unknown.
+const MAX_STEPS: u32 = 1 << 23;
 /// What Go prints when it does not know.
 const UNKNOWN: &str = "?";
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
-use support::{PLAIN, VERSIONS, Variant, fixture_bytes, go_is_here};
+use support::{PLAIN, Variant, fixture_bytes, go_is_here, versions};
 use syncline_gosym::{Error, GoBinary};
 
 const STRIPPED_PIE: Variant = Variant { pie: true, cgo: false, stripped: true };
@@ -117,7 +117,7 @@ fn flipped_bytes_never_panic() {
     if !go_is_here() {
         return;
     }
-    for version in VERSIONS {
+    for version in &versions() {
         let original = fixture_bytes(version, STRIPPED_PIE);
         let anywhere = proptest::collection::vec((0..original.len(), any::<u8>()), 1..2000);
         let outcome = runner(60).run(&anywhere, |flips| {
@@ -136,7 +136,7 @@ fn flipped_bytes_in_headers_never_panic() {
     if !go_is_here() {
         return;
     }
-    for version in VERSIONS {
+    for version in &versions() {
         let original = fixture_bytes(version, PLAIN);
         let table = function_table(&original);
         let module = words_equal_to(&original, table.vaddr);
@@ -169,7 +169,7 @@ fn flip_in_the_function_table(area: impl Fn(&FunctionTable) -> Range<usize>, mos
     if !go_is_here() {
         return;
     }
-    for version in VERSIONS {
+    for version in &versions() {
         let original = fixture_bytes(version, PLAIN);
         let flips = proptest::collection::vec((area(&function_table(&original)), any::<u8>()), 1..most);
         let symbolized = Cell::new(0);
@@ -240,7 +240,7 @@ fn obfuscated_tables_are_told_from_damage_elsewhere() {
     if !go_is_here() {
         return;
     }
-    for version in VERSIONS {
+    for version in &versions() {
         let original = fixture_bytes(version, PLAIN);
         let table = function_table(&original);
 
@@ -271,7 +271,7 @@ fn a_changed_prologue_is_not_probed() {
     if !go_is_here() {
         return;
     }
-    for version in VERSIONS {
+    for version in &versions() {
         let original = fixture_bytes(version, PLAIN);
         let site = GoBinary::parse(&original).unwrap().probe_sites().unwrap().gopark;
         let at = usize::try_from(site.file_offset).unwrap();

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::process::Command;
 
-use support::{PLAIN, VERSIONS, Variant, fixture, fixture_bytes, functions, go, go_is_here, output_of, variants};
+use support::{PLAIN, Variant, fixture, fixture_bytes, functions, go, go_is_here, output_of, variants, versions};
 use syncline_gosym::{Frame, GoBinary, ProbeSite, Symbolizer};
 
 /// Runs a test on every version and variant.
@@ -16,7 +16,7 @@ fn for_each_build(test: impl Fn(&str, Variant, &GoBinary<'_>)) {
     if !go_is_here() {
         return;
     }
-    for version in VERSIONS {
+    for version in &versions() {
         for variant in variants(version) {
             let bytes = fixture_bytes(version, variant);
             let binary = GoBinary::parse(&bytes).unwrap_or_else(|error| panic!("{version} {variant:?}: {error}"));
@@ -46,6 +46,23 @@ fn each_build_has_an_id_of_its_own() {
         let build = format!("{version} {variant:?}");
         assert_eq!(binary.build_id(), GoBinary::parse(&fixture_bytes(version, variant)).unwrap().build_id());
         assert_eq!(ids.borrow_mut().insert(binary.build_id(), build.clone()), None, "{build}");
+    });
+}
+
+/// Without a Go build id of cmd/go, the content tells builds apart.
+#[test]
+fn builds_without_a_build_id_differ_by_content() {
+    for_each_build(|version, variant, binary| {
+        let mut bytes = fixture_bytes(version, variant);
+        let header = b"\x04\0\0\0\x53\0\0\0\x04\0\0\0Go\0\0";
+        let note = 12 + bytes.windows(header.len()).position(|window| window == header).unwrap();
+        bytes[note + 4..note + 4 + 0x53].fill(b'x');
+        let id = GoBinary::parse(&bytes).unwrap().build_id();
+        assert_ne!(id, binary.build_id());
+        let last = bytes.len() - 1;
+        bytes[last] ^= 1;
+        assert_ne!(GoBinary::parse(&bytes).unwrap().build_id(), id, "{version} {variant:?}");
+        assert_eq!(GoBinary::parse(&bytes.clone()).unwrap().build_id(), GoBinary::parse(&bytes).unwrap().build_id());
     });
 }
 
@@ -86,6 +103,23 @@ fn functions_files_and_lines_equal_addr2line() {
         assert_eq!(lines.len(), 2 * addresses.len());
         assert!(known > 5000, "{version} {variant:?}: only {known} addresses");
         println!("{version} {variant:?}: {known} addresses agree with go tool addr2line");
+    });
+}
+
+/// Some packers and `sstrip` drop the section headers, which the kernel does not need. Nor do we.
+#[test]
+fn section_headers_are_not_needed() {
+    for_each_build(|version, variant, binary| {
+        let mut bytes = fixture_bytes(version, variant);
+        bytes[40..48].fill(0); // e_shoff
+        bytes[60..64].fill(0); // e_shnum, e_shstrndx
+        let bare = GoBinary::parse(&bytes).unwrap_or_else(|error| panic!("{version} {variant:?}: {error}"));
+        assert_eq!((bare.version(), bare.build_id()), (binary.version(), binary.build_id()));
+        let sites = binary.probe_sites().unwrap();
+        assert_eq!(bare.probe_sites().unwrap(), sites);
+        for site in [sites.gopark, sites.ready, sites.execute, sites.netpollready] {
+            assert_eq!(bare.symbolizer().frames(site.vaddr), binary.symbolizer().frames(site.vaddr));
+        }
     });
 }
 
@@ -212,7 +246,7 @@ fn probe_sites_are_the_pushes_that_objdump_shows() {
             assert_eq!(site.function_vaddr, *address, "{version} {variant:?} {name}");
             assert!((*address..address + size).contains(&site.vaddr), "{version} {variant:?} {name}");
             assert_eq!(bytes_in_file(version, variant, site), site.expected);
-            let frameless = version == "1.21.13" && name == "runtime.netpollready";
+            let frameless = version.starts_with("1.21.") && name == "runtime.netpollready";
             let push = push_in_objdump(version, &twin, name);
             assert_eq!(site.vaddr, if frameless { *address } else { push.unwrap() }, "{version} {variant:?} {name}");
             assert_eq!(site.expected[0] == 0x55, !frameless, "{version} {variant:?} {name}");
@@ -239,7 +273,7 @@ fn layouts_equal_the_debug_information() {
     if !go_is_here() {
         return;
     }
-    for version in VERSIONS {
+    for version in &versions() {
         let output = output_of(Command::new(fixture(version, PLAIN)).arg("layout"), "");
         let mut offsets = HashMap::new();
         for line in output.lines() {
@@ -278,7 +312,7 @@ fn wait_reasons_equal_the_runtimes_source() {
     if !go_is_here() {
         return;
     }
-    for version in VERSIONS {
+    for version in &versions() {
         let root = output_of(go(version).args(["env", "GOROOT"]), "");
         let source = std::fs::read_to_string(Path::new(root.trim()).join("src/runtime/runtime2.go")).unwrap();
         let bytes = fixture_bytes(version, PLAIN);
