@@ -43,7 +43,7 @@ pub(crate) fn add_to(steps: &mut Steps, options: &Options) {
 fn cargo_test(options: &Options, skipped: &mut Vec<String>) -> Result<()> {
     let mut command = process::cargo();
     command.args(["test", "--workspace", "--no-fail-fast", "--", "--show-output"]);
-    command.env(fetch::libchdb::OVERRIDE, fetch::libchdb::ensure()?);
+    command.env(fetch::libchdb::OVERRIDE, fetch::libchdb::path()?);
     if options.require_bpf {
         command.env("SYNCLINE_REQUIRE_BPF", "1").env("SYNCLINE_REQUIRE_ENGINE", "1");
     }

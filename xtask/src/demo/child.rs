@@ -91,6 +91,21 @@ impl Process {
         Ok(())
     }
 
+    /// Runs the program to its end.
+    ///
+    /// # Errors
+    /// When it cannot be started or does not succeed; the error holds the end of its log.
+    pub(crate) async fn finish(name: &str, mut command: Command, logs: &Path) -> Result<()> {
+        let log = logs.join(format!("{name}.log"));
+        let file = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
+        command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file).kill_on_drop(true);
+        let status = command.status().await.with_context(|| format!("{name} cannot be started"))?;
+        if !status.success() {
+            bail!("{name} failed ({status}): {}", last_lines(&log));
+        }
+        Ok(())
+    }
+
     /// Ends a process that has nothing to finish.
     pub(crate) async fn kill(mut self) -> Result<()> {
         self.check_alive()?;

@@ -10,6 +10,7 @@ use super::build::Programs;
 use super::child::Process;
 use super::knots::Knot;
 use super::plan::{Link, REGIONS, ROOT, Region, Skew};
+use super::recording::Recording;
 use crate::fetch;
 
 /// Where the demo keeps its files; begun anew by each demo.
@@ -83,6 +84,11 @@ impl Aggregators {
     pub(crate) fn root_anchor_ns(&self) -> Result<i64> {
         let text = self.root.said("anchor_ns")?;
         text.parse().with_context(|| format!("the root aggregator's anchor_ns={text} is not a number"))
+    }
+
+    /// The URL of the store.
+    pub(crate) fn store(&self) -> Result<&str> {
+        self.root.said("store")
     }
 
     fn address(&self, region: &Region) -> Result<&str> {
@@ -198,6 +204,7 @@ impl Agents {
         aggregators: &Aggregators,
         pids: &[u32],
         clocks: &[InjectedClock],
+        recording: Option<&Recording>,
     ) -> Result<Self> {
         let mut agents = Vec::new();
         for ((region, pid), clock) in REGIONS.iter().zip(pids).zip(clocks) {
@@ -206,6 +213,9 @@ impl Agents {
             command.args(["--aggregator", &format!("http://{}", aggregators.address(region)?)]);
             command.args(["--pid", &pid.to_string(), "--threshold", "1ms"]);
             command.args(["--inject-clock", &clock.to_string()]);
+            if let Some(recording) = recording {
+                command.arg("--record").arg(recording.batches(region));
+            }
             agents.push(Process::start(&format!("agent-{}", region.name), command, &dirs.logs).await?);
         }
         Ok(Self(agents))
@@ -213,6 +223,23 @@ impl Agents {
 
     pub(crate) fn check_alive(&mut self) -> Result<()> {
         self.0.iter_mut().try_for_each(Process::check_alive)
+    }
+
+    /// Sends what agents of an earlier run recorded, to the aggregators of their regions.
+    pub(crate) async fn replay(
+        programs: &Programs,
+        dirs: &Directories,
+        aggregators: &Aggregators,
+        recording: &Recording,
+    ) -> Result<()> {
+        for region in &REGIONS {
+            let mut command = Command::new(&programs.agent);
+            command.arg("replay").arg(recording.batches(region));
+            command.args(["--node", region.node, "--region", region.name]);
+            command.args(["--aggregator", &format!("http://{}", aggregators.address(region)?)]);
+            Process::finish(&format!("replay-{}", region.name), command, &dirs.logs).await?;
+        }
+        Ok(())
     }
 
     /// Each agent sends what it has before it ends.

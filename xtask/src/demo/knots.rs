@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use rustix::time::{ClockId, clock_gettime};
+use serde::{Deserialize, Serialize};
 
 const PERIOD: Duration = Duration::from_millis(100);
 
 /// The three clocks read at one moment, in nanoseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub(crate) struct Knot {
     pub(crate) mono: i64,
     pub(crate) raw: i64,
@@ -68,6 +69,7 @@ impl Sampler {
 }
 
 /// The samples, in order of time.
+#[derive(Clone, Deserialize, Serialize)]
 pub(crate) struct Knots(Vec<Knot>);
 
 impl Knots {

@@ -23,31 +23,36 @@ const SHA512: &str = "XP97mMqnc5tZpKQywR8N7cLTsHNiTmHr30pC5mzo3jWmukjKn2IBa60c2B
 const MEMBER: &str = "package/libchdb.so";
 const FILE: &str = "libchdb.so";
 
-/// The path of a libchdb.so that is here, fetched if need be.
+/// Makes sure that there is a libchdb.so, and says where.
 ///
 /// # Errors
 /// When it cannot be fetched, or is not what was published.
-pub(crate) fn ensure() -> Result<PathBuf> {
-    if let Some(file) = env::var_os(OVERRIDE) {
-        return overridden(PathBuf::from(file));
-    }
-    let dir = place::cache()?.join(format!("libchdb-{VERSION}"));
-    let file = dir.join(FILE);
-    if file.is_file() {
+pub(crate) fn ensure() -> Result<()> {
+    let file = path()?;
+    if env::var_os(OVERRIDE).is_some() {
+        if !file.is_file() {
+            bail!("{OVERRIDE} names {}, which is not a file: correct it, or unset it to fetch libchdb", file.display());
+        }
+        println!("have libchdb by {OVERRIDE} ({})", file.display());
+    } else if file.is_file() {
         println!("have libchdb {VERSION} ({})", file.display());
-        return Ok(file);
+    } else {
+        let dir = file.parent().context("a file has a directory")?;
+        let megabytes = fetch(dir, &file)?;
+        println!("fetched libchdb {VERSION} ({megabytes} MB) into {}", dir.display());
     }
-    let megabytes = fetch(&dir, &file)?;
-    println!("fetched libchdb {VERSION} ({megabytes} MB) into {}", dir.display());
-    Ok(file)
+    Ok(())
 }
 
-fn overridden(file: PathBuf) -> Result<PathBuf> {
-    if !file.is_file() {
-        bail!("{OVERRIDE} names {}, which is not a file: correct it, or unset it to fetch libchdb", file.display());
+/// Where libchdb.so is, or will be once fetched.
+///
+/// # Errors
+/// When there is no place for fetched files.
+pub(crate) fn path() -> Result<PathBuf> {
+    match env::var_os(OVERRIDE) {
+        Some(file) => Ok(PathBuf::from(file)),
+        None => Ok(place::cache()?.join(format!("libchdb-{VERSION}")).join(FILE)),
     }
-    println!("have libchdb by {OVERRIDE} ({})", file.display());
-    Ok(file)
 }
 
 /// The file appears under its name only when it is whole and checked. Returns the size of the package in MB.

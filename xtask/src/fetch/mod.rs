@@ -27,13 +27,13 @@ pub(crate) enum Part {
 /// One line on what is missing and how to mend it.
 pub(crate) fn run(part: Part) -> Result<()> {
     match part {
-        Part::Libchdb => libchdb::ensure().map(drop),
+        Part::Libchdb => libchdb::ensure(),
         Part::Go => go::ensure(),
         Part::Clang => clang::ensure(),
         Part::All => {
             clang::ensure()?;
             go::ensure()?;
-            libchdb::ensure().map(drop)
+            libchdb::ensure()
         }
     }
 }

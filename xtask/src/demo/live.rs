@@ -1,0 +1,63 @@
+//! A live run: aggregators, services, agents; observe; stop everything in the order in which nothing is lost.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+use super::fleet::{Agents, Aggregators, Services, injected};
+use super::knots::{self, Sampler};
+use super::plan::REGIONS;
+use super::recording::Recording;
+use super::truth::Truth;
+use super::{Demo, Options, Ran};
+
+/// What the agents take to start, about: the step shall come in the middle of what they see.
+const START_UP: Duration = Duration::from_secs(2);
+const PROGRESS: Duration = Duration::from_secs(5);
+
+impl Demo {
+    pub(super) async fn run_live(&self, options: &Options) -> Result<Ran> {
+        let recording = options.record.as_deref().map(Recording::create).transpose()?;
+        let sampler = Sampler::start()?;
+        let probe_link = options.wan_probes.then_some(REGIONS[0].link).flatten();
+        let mut aggregators = Aggregators::start(&self.programs, &self.dirs, &self.libchdb, probe_link).await?;
+        self.say("three aggregators are running, the root's with the embedded ClickHouse store");
+        let mut services = Services::start(&self.programs, &self.dirs).await?;
+        self.say("three services are running, each calling the next: us -> eu -> ap");
+
+        let seconds = Duration::from_secs(options.seconds);
+        let start = knots::now();
+        let step_at_ns = start.mono + nanos(START_UP + seconds / 2);
+        let clocks: Vec<_> = REGIONS.iter().map(|region| injected(region.clock, start, step_at_ns)).collect();
+        let pids = services.pids()?;
+        let to = recording.as_ref();
+        let mut agents = Agents::start(&self.programs, &self.dirs, &aggregators, &pids, &clocks, to).await?;
+        self.say("three agents are capturing, each with a wrong clock");
+
+        let from = knots::now().mono;
+        let deadline = Instant::now() + seconds;
+        while let Some(left) = deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
+            self.say(&format!("observing, {} s to go", left.as_secs_f64().round()));
+            tokio::time::sleep(left.min(PROGRESS)).await;
+            aggregators.check_alive()?;
+            services.check_alive()?;
+            agents.check_alive()?;
+        }
+        let observed = from..knots::now().mono;
+        agents.stop().await?;
+        services.stop().await?;
+        self.say("agents and services have stopped");
+        let root_anchor_ns = aggregators.root_anchor_ns()?;
+        aggregators.stop().await?;
+        let ran = Ran { truth: Truth { clocks, knots: sampler.finish()?, root_anchor_ns }, observed };
+        if let Some(recording) = &recording {
+            recording.keep(&ran, &self.dirs, &self.store()).await?;
+            self.say(&format!("recorded into {}", recording.path().display()));
+        }
+        Ok(ran)
+    }
+}
+
+fn nanos(duration: Duration) -> i64 {
+    i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
+}
