@@ -1,0 +1,290 @@
+//! The batcher: what is sealed when, what is told once, and that every wait is accounted for.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use syncline_agent::batch::{Batcher, ENOUGH_WAITS, FinishedWait, ShortSum, Symbolizer};
+use syncline_event::{Batch, LossCause, Origin, Process, StackId, Symbol, WaitFlags};
+use syncline_timebase::{BootId, Instant, Knot, Mono, Probe, Span};
+
+const SECOND: i64 = 1_000_000_000;
+/// The run starts here, so numbers and sequence numbers do, too.
+const START_NS: i64 = 1_000 * SECOND;
+const WALL_NS: i64 = 1_700_000_000 * SECOND;
+
+struct Names;
+
+impl Symbolizer for Names {
+    fn symbols(&self, pc: u64) -> Vec<Symbol> {
+        let symbol = |depth| Symbol {
+            build_id: 7,
+            pc,
+            depth,
+            function: format!("function_{pc}_{depth}"),
+            file: "main.go".to_owned(),
+            line: 1,
+        };
+        vec![symbol(0), symbol(1)]
+    }
+}
+
+fn at(ms: i64) -> Instant<Mono> {
+    Instant::from_ns(START_NS) + Span::from_ms(ms)
+}
+
+fn knot(ms: i64) -> Knot {
+    let mono = at(ms);
+    Knot {
+        mono,
+        raw: Instant::from_ns(mono.ns()),
+        wall: Instant::from_ns(WALL_NS + mono.ns()),
+        bracket: Span::from_ns(80),
+    }
+}
+
+fn probe(sent_ms: i64) -> Probe {
+    let reference = |ms: i64| Instant::from_ns(5 * SECOND + at(ms).ns());
+    Probe {
+        sent: at(sent_ms),
+        received: reference(sent_ms),
+        replied: reference(sent_ms),
+        returned: at(sent_ms) + Span::from_ns(100_000),
+    }
+}
+
+fn process() -> Arc<Process> {
+    Arc::new(Process {
+        pid: 42,
+        service: "shop".to_owned(),
+        executable: "/opt/shop".to_owned(),
+        go_version: "go1.27.0".to_owned(),
+        build_id: 7,
+    })
+}
+
+fn wait(process: &Arc<Process>, park_ms: i64, run_ms: i64) -> FinishedWait {
+    FinishedWait {
+        process: Arc::clone(process),
+        symbolizer: Arc::new(Names),
+        reason: "chan receive",
+        tid: 43,
+        goid: 44,
+        park: at(park_ms),
+        park_wall: Some(Instant::from_ns(WALL_NS + at(park_ms).ns() + 3)),
+        ready: Some(at(run_ms) - Span::from_ns(500)),
+        run: at(run_ms),
+        waker_goid: Some(45),
+        by_netpoll: false,
+        stack_cut: false,
+        stack: vec![0x100, 0x200],
+    }
+}
+
+fn batcher() -> Batcher {
+    let origin = Origin {
+        node: "n1".parse().unwrap(),
+        region: "eu".to_owned(),
+        boot: BootId(9),
+        run_first_seq: START_NS.unsigned_abs(),
+        agent_version: "test".to_owned(),
+        kernel: "6.18".to_owned(),
+    };
+    Batcher::new(origin, knot(0))
+}
+
+fn probed(batcher: &mut Batcher, sent_ms: i64) -> Option<Batch> {
+    batcher.push_probe(probe(sent_ms), 1, knot(sent_ms + 1));
+    let batch = batcher.seal_if_due(at(sent_ms + 1));
+    if let Some(batch) = &batch {
+        batch.check().unwrap();
+    }
+    batch
+}
+
+#[test]
+fn a_batch_holds_what_ended_before_the_probe_and_the_rest_comes_with_the_next() {
+    let (mut batcher, process) = (batcher(), process());
+    batcher.push_wait(wait(&process, 100, 900));
+    batcher.push_wait(wait(&process, 100, 1_000));
+    batcher.push_wait(wait(&process, 100, 1_005));
+    assert!(batcher.seal_if_due(at(999)).is_none(), "no probe has finished");
+    let first = probed(&mut batcher, 1_000).unwrap();
+    assert_eq!(first.waits.len(), 1);
+    assert_eq!(first.waits.duration_ns, [800_000_000]);
+    let second = probed(&mut batcher, 2_000).unwrap();
+    assert_eq!(second.waits.len(), 2);
+    assert_eq!(second.number, first.number + 1);
+    assert_eq!(second.first_seq, first.first_seq + 1);
+    assert_eq!(first.first_seq, START_NS.unsigned_abs());
+}
+
+#[test]
+fn the_columns_say_what_the_wait_was() {
+    let (mut batcher, process) = (batcher(), process());
+    batcher.push_wait(wait(&process, 100, 900));
+    batcher.push_wait(FinishedWait {
+        ready: None,
+        waker_goid: None,
+        by_netpoll: true,
+        stack_cut: true,
+        park_wall: None,
+        stack: vec![],
+        ..wait(&process, 200, 950)
+    });
+    let batch = probed(&mut batcher, 1_000).unwrap();
+    let waits = &batch.waits;
+    assert_eq!(waits.run_delay_ns, [500, 0]);
+    assert_eq!(waits.waker_goid, [45, 0]);
+    assert_eq!(waits.wall_offset.iter().map(|offset| offset.ns()).collect::<Vec<_>>(), [WALL_NS + 3, WALL_NS]);
+    assert_eq!(waits.flags, [WaitFlags::READY_SEEN, WaitFlags::BY_NETPOLL.with(WaitFlags::STACK_CUT)]);
+    assert_eq!(waits.stack, [batch.stacks[0].id, StackId::NONE]);
+    assert_eq!(
+        (batch.reasons.as_slice(), batch.processes.as_slice()),
+        (&["chan receive".to_owned()][..], &[(*process).clone()][..])
+    );
+}
+
+#[test]
+fn the_probe_gives_the_coarse_reference_and_until_then_the_wall_clock() {
+    let mut batcher = batcher();
+    let early = batcher.seal_if_due(at(5_000)).unwrap();
+    assert_eq!(early.coarse_reference.ns(), WALL_NS);
+    assert_eq!(early.reference_run, 0);
+    let later = probed(&mut batcher, 6_000).unwrap();
+    assert_eq!(later.coarse_reference.ns(), 5 * SECOND - 50_000);
+    assert_eq!((later.reference_run, later.probes.len()), (1, 1));
+    assert_eq!(later.wall_offset.ns(), WALL_NS);
+}
+
+#[test]
+fn without_a_probe_everything_goes_after_five_seconds() {
+    let (mut batcher, process) = (batcher(), process());
+    batcher.push_wait(wait(&process, 100, 4_998));
+    assert!(batcher.seal_if_due(at(4_999)).is_none());
+    assert_eq!(batcher.seal_if_due(at(5_000)).unwrap().waits.len(), 1);
+}
+
+#[test]
+fn many_waits_go_at_once() {
+    let (mut batcher, process) = (batcher(), process());
+    for _ in 0..ENOUGH_WAITS {
+        assert!(batcher.seal_if_due(at(100)).is_none());
+        batcher.push_wait(wait(&process, 1, 99));
+    }
+    assert_eq!(batcher.seal_if_due(at(100)).unwrap().waits.len(), ENOUGH_WAITS);
+}
+
+#[test]
+fn knots_are_in_order_and_an_old_one_is_left_out() {
+    let mut batcher = batcher();
+    for ms in [100, 200, 150, 300] {
+        batcher.push_knot(knot(ms));
+    }
+    let batch = probed(&mut batcher, 1_000).unwrap();
+    let monos: Vec<_> = batch.knots.iter().map(|knot| knot.mono).collect();
+    assert_eq!(monos, [at(0), at(100), at(200), at(300), at(1_001)]);
+}
+
+#[test]
+fn probes_against_two_runs_are_never_in_one_batch() {
+    let mut batcher = batcher();
+    batcher.push_probe(probe(100), 1, knot(101));
+    batcher.push_probe(probe(200), 2, knot(201));
+    let batch = batcher.seal_if_due(at(600)).unwrap();
+    assert_eq!((batch.probes.as_slice(), batch.reference_run), (&[probe(200)][..], 2));
+}
+
+#[test]
+fn stacks_and_symbols_are_told_once_a_connection() {
+    let (mut batcher, process) = (batcher(), process());
+    let mut told = Vec::new();
+    for second in 1..=4 {
+        batcher.push_wait(wait(&process, second * 1_000 - 500, second * 1_000 - 400));
+        if second == 3 {
+            batcher.tell_dictionaries_again();
+            batcher.push_wait(wait(&process, second * 1_000 - 500, second * 1_000 - 400));
+        }
+        let batch = probed(&mut batcher, second * 1_000).unwrap();
+        told.push((batch.stacks.len(), batch.symbols.len()));
+    }
+    assert_eq!(told, [(1, 4), (0, 0), (1, 4), (0, 0)]);
+}
+
+#[test]
+fn a_dropped_batch_is_counted_and_what_it_told_is_told_again() {
+    let (mut batcher, process) = (batcher(), process());
+    batcher.push_wait(wait(&process, 100, 900));
+    batcher.push_short(Arc::clone(&process), "select", &ShortSum { count: 5, total_ns: 50, histogram: vec![0, 5] });
+    batcher.lose(LossCause::RingBufferFull, 3);
+    let dropped = probed(&mut batcher, 1_000).unwrap();
+    assert_eq!(dropped.short_waits[0].count, 5);
+    let (stacks, symbols) = (dropped.stacks.clone(), dropped.symbols.clone());
+    batcher.dropped(dropped);
+    let next = probed(&mut batcher, 2_000).unwrap();
+    assert_eq!((next.stacks, next.symbols), (stacks, symbols));
+    let losses: HashMap<_, _> = next.losses.iter().map(|loss| (loss.cause, loss.count)).collect();
+    assert_eq!(losses, HashMap::from([(LossCause::RingBufferFull, 3), (LossCause::QueueFull, 6)]));
+    assert_eq!(batcher.totals().losses.total(), 9, "the losses of the dropped batch are not counted twice");
+}
+
+#[test]
+fn a_refused_batch_is_told_again_only_where_it_is_used_again() {
+    let (mut batcher, process) = (batcher(), process());
+    batcher.push_wait(wait(&process, 100, 900));
+    let refused = probed(&mut batcher, 1_000).unwrap();
+    batcher.refused(&refused);
+    assert_eq!(probed(&mut batcher, 2_000).unwrap().stacks, []);
+    batcher.push_wait(wait(&process, 100, 2_900));
+    let next = probed(&mut batcher, 3_000).unwrap();
+    assert_eq!((next.stacks, next.symbols), (refused.stacks, refused.symbols));
+}
+
+#[test]
+fn a_wait_that_contradicts_itself_is_counted_and_not_sent() {
+    let (mut batcher, process) = (batcher(), process());
+    batcher.push_wait(FinishedWait { ready: None, ..wait(&process, 900, 100) });
+    batcher.push_wait(FinishedWait { ready: Some(at(2_000)), ..wait(&process, 100, 900) });
+    batcher.push_wait(FinishedWait { park: Instant::from_ns(-1), ..wait(&process, 100, 900) });
+    let batch = probed(&mut batcher, 1_000).unwrap();
+    assert!(batch.waits.is_empty());
+    assert_eq!(batch.losses[0], syncline_event::Loss { cause: LossCause::RecordGarbled, count: 3 });
+}
+
+#[test]
+fn names_too_long_for_the_wire_are_cut() {
+    struct LongNames;
+    impl Symbolizer for LongNames {
+        fn symbols(&self, pc: u64) -> Vec<Symbol> {
+            vec![Symbol { build_id: 7, pc, depth: 0, function: "é".repeat(5_000), file: String::new(), line: 0 }]
+        }
+    }
+    let (mut batcher, process) = (batcher(), process());
+    batcher.push_wait(FinishedWait { symbolizer: Arc::new(LongNames), ..wait(&process, 100, 900) });
+    assert_eq!(probed(&mut batcher, 1_000).unwrap().symbols[0].function.len(), 4_096);
+}
+
+#[test]
+fn every_wait_is_stored_or_counted_whatever_is_dropped() {
+    let (mut batcher, process) = (batcher(), process());
+    let (mut stored, mut lost, mut pushed) = (0, 0, 0);
+    let mut keep = |batch: &Batch| {
+        stored += batch.waits.len() as u64 + batch.short_waits.iter().map(|short| short.count).sum::<u64>();
+        lost += batch.losses.iter().map(|loss| loss.count).sum::<u64>();
+    };
+    for second in 1..=50 {
+        for wait_ms in [-500, -100, 20] {
+            pushed += 1;
+            let run = second * 1_000 + wait_ms;
+            batcher.push_wait(wait(&process, run - 50, run));
+        }
+        pushed += 2;
+        batcher.push_short(Arc::clone(&process), "select", &ShortSum { count: 2, total_ns: 9, histogram: vec![2] });
+        let batch = probed(&mut batcher, second * 1_000).unwrap();
+        if second % 3 == 0 { batcher.dropped(batch) } else { keep(&batch) }
+    }
+    keep(&batcher.seal_rest(at(60_000)).unwrap());
+    assert!(batcher.seal_rest(at(60_000)).is_none());
+    assert_eq!(stored + lost, pushed);
+    assert!(lost > 0);
+    assert_eq!(batcher.totals().waits + batcher.totals().short_waits, pushed);
+}

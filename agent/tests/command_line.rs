@@ -1,0 +1,98 @@
+//! Bad input to the real program: one clear line, and the right exit code.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+/// Nobody listens there: the discard port, which needs root to be bound.
+const NOBODY: &str = "http://127.0.0.1:9";
+
+fn agent(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_syncline-agent"));
+    command.args(arguments).env("SYNCLINE_LOG", "error").env_remove("SYNCLINE_REGION").output().unwrap()
+}
+
+fn fails(arguments: &[&str], code: i32, part: &str) {
+    let output = agent(arguments);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {stderr}");
+    assert!(stderr.contains(part), "{part:?} is not in: {stderr}");
+    if code == 1 {
+        assert_eq!(stderr.lines().count(), 1, "{stderr}");
+    }
+}
+
+fn can_load_bpf() -> bool {
+    syncline_agent::capture::kernel_support().is_ok()
+}
+
+#[test]
+fn usage_errors_end_with_two() {
+    fails(&["--region", "eu", "--threshold", "soon"], 2, "250us");
+    fails(&["--region", "eu", "--aggregator", "localhost:1"], 2, "http://");
+    fails(&["--pid", "1"], 2, "--region");
+    fails(&["replay"], 2, "FILE");
+    fails(&["--nonsense"], 2, "--nonsense");
+}
+
+#[test]
+fn help_teaches_and_ends_well() {
+    let output = agent(&["--help"]);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success());
+    for part in ["run", "replay", "Examples", "CAP_BPF", "ready"] {
+        assert!(text.contains(part), "{part}");
+    }
+}
+
+#[test]
+fn a_recording_that_is_none_ends_with_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("garbled");
+    std::fs::write(&path, b"not a recording").unwrap();
+    fails(&["replay", &path.to_string_lossy(), "--aggregator", NOBODY], 1, "at byte 0");
+    fails(&["replay", "/nonexistent/run.syncrec"], 1, "/nonexistent/run.syncrec");
+}
+
+#[test]
+fn a_process_that_is_none_or_not_go_ends_with_one() {
+    if !can_load_bpf() {
+        return fails(&["--region", "eu", "--aggregator", NOBODY, "--all"], 1, "the kernel refused");
+    }
+    fails(&["--region", "eu", "--aggregator", NOBODY, "--pid", "4194304"], 1, "4194304");
+    let mut sleeper = Command::new("sleep").arg("60").spawn().unwrap();
+    let pid = sleeper.id().to_string();
+    fails(&["--region", "eu", "--aggregator", NOBODY, "--pid", &pid], 1, "Go");
+    sleeper.kill().unwrap();
+    sleeper.wait().unwrap();
+}
+
+#[test]
+fn an_executable_that_is_missing_or_garbled_ends_with_one() {
+    if !can_load_bpf() {
+        return fails(&["--region", "eu", "--aggregator", NOBODY, "--all"], 1, "the kernel refused");
+    }
+    fails(&["--region", "eu", "--aggregator", NOBODY, "--exe", "/nonexistent/app"], 1, "/nonexistent/app");
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("garbled");
+    std::fs::write(&path, b"\x7fELF but then nonsense").unwrap();
+    let name = path.to_string_lossy();
+    fails(&["--region", "eu", "--aggregator", NOBODY, "--exe", &name], 1, &name);
+}
+
+#[test]
+fn a_required_aggregator_that_is_not_there_ends_with_one() {
+    if !can_load_bpf() {
+        return fails(&["--region", "eu", "--aggregator", NOBODY, "--all"], 1, "the kernel refused");
+    }
+    let arguments = ["--region", "eu", "--aggregator", NOBODY, "--require-aggregator", "300ms"];
+    fails(&arguments, 1, "did not answer within 0.3 s");
+}
+
+#[test]
+fn a_recording_that_cannot_be_written_ends_with_one() {
+    if !can_load_bpf() {
+        return fails(&["--region", "eu", "--aggregator", NOBODY, "--all"], 1, "the kernel refused");
+    }
+    assert!(!Path::new("/nonexistent").exists());
+    fails(&["--region", "eu", "--aggregator", NOBODY, "--record", "/nonexistent/x"], 1, "/nonexistent/x");
+}

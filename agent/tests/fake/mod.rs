@@ -1,0 +1,167 @@
+//! An aggregator of the test's own, on a loopback port: it takes batches as the test tells it to, and answers probes.
+#![allow(dead_code, reason = "every test file uses its part of it")]
+
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use syncline_agent::clock::Clocks;
+use syncline_agent::endpoint::Aggregator;
+use syncline_proto::v1::clock_server::{Clock, ClockServer};
+use syncline_proto::v1::collector_server::{Collector, CollectorServer};
+use syncline_proto::v1::ingest_reply::Outcome;
+use syncline_proto::v1::{IngestReply, IngestRequest, ProbeReply, ProbeRequest, Refused, Stored};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
+use tokio_stream::{Stream, StreamExt};
+use tonic::transport::Server;
+use tonic::{Request, Response, Status, Streaming};
+
+/// What to do with a batch.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Answer {
+    Store,
+    Refuse,
+    KeepSilent,
+    Cut,
+}
+
+/// A batch as it arrived.
+#[derive(Clone, Debug)]
+pub(crate) struct Arrival {
+    pub(crate) connection: usize,
+    pub(crate) number: u64,
+    pub(crate) bytes: Vec<u8>,
+}
+
+type Policy = dyn Fn(usize, u64) -> Answer + Send + Sync;
+
+#[derive(Clone)]
+pub(crate) struct Fake {
+    pub(crate) address: SocketAddr,
+    arrivals: Arc<Mutex<Vec<Arrival>>>,
+    connections: Arc<AtomicUsize>,
+    policy: Arc<Policy>,
+    pub(crate) reference: Arc<Reference>,
+}
+
+/// The fake's reference clock: the machine's MONO plus an offset.
+pub(crate) struct Reference {
+    pub(crate) offset_ns: AtomicI64,
+    pub(crate) run: AtomicU64,
+    pub(crate) region: Mutex<String>,
+}
+
+impl Fake {
+    /// Serves on a free port; `policy` gets the number of the connection (from 1) and of the batch.
+    pub(crate) async fn start(policy: impl Fn(usize, u64) -> Answer + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::serve(listener, policy)
+    }
+
+    pub(crate) fn serve(listener: TcpListener, policy: impl Fn(usize, u64) -> Answer + Send + Sync + 'static) -> Self {
+        let reference =
+            Reference { offset_ns: AtomicI64::new(0), run: AtomicU64::new(1), region: Mutex::new("eu".to_owned()) };
+        let fake = Self {
+            address: listener.local_addr().unwrap(),
+            arrivals: Arc::default(),
+            connections: Arc::default(),
+            policy: Arc::new(policy),
+            reference: Arc::new(reference),
+        };
+        let server = Server::builder()
+            .tcp_nodelay(true)
+            .add_service(CollectorServer::new(fake.clone()))
+            .add_service(ClockServer::new(fake.clone()))
+            .serve_with_incoming(TcpListenerStream::new(listener));
+        tokio::spawn(server);
+        fake
+    }
+
+    pub(crate) fn aggregator(&self) -> Aggregator {
+        self.url().parse().unwrap()
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    pub(crate) fn arrivals(&self) -> Vec<Arrival> {
+        self.arrivals.lock().unwrap().clone()
+    }
+}
+
+type Replies<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl Collector for Fake {
+    type IngestStream = Replies<IngestReply>;
+
+    async fn ingest(&self, request: Request<Streaming<IngestRequest>>) -> Result<Response<Self::IngestStream>, Status> {
+        let connection = self.connections.fetch_add(1, Ordering::SeqCst) + 1;
+        let (replies, outgoing) = mpsc::channel(64);
+        tokio::spawn(self.clone().converse(connection, request.into_inner(), replies));
+        Ok(Response::new(Box::pin(ReceiverStream::new(outgoing))))
+    }
+}
+
+impl Fake {
+    async fn converse(
+        self,
+        connection: usize,
+        mut requests: Streaming<IngestRequest>,
+        replies: mpsc::Sender<Result<IngestReply, Status>>,
+    ) {
+        while let Some(Ok(IngestRequest { number, batch_zstd })) = requests.next().await {
+            self.arrivals.lock().unwrap().push(Arrival { connection, number, bytes: batch_zstd.to_vec() });
+            let outcome = match (self.policy)(connection, number) {
+                Answer::Store => Outcome::Stored(Stored {}),
+                Answer::Refuse => Outcome::Refused(Refused { why: "the test\nwants it".to_owned() }),
+                Answer::KeepSilent => continue,
+                Answer::Cut => {
+                    let _ = replies.send(Err(Status::unavailable("cut by the test"))).await;
+                    return;
+                }
+            };
+            let _ = replies.send(Ok(IngestReply { number, outcome: Some(outcome) })).await;
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl Clock for Fake {
+    type ProbeStream = Replies<ProbeReply>;
+
+    async fn probe(&self, request: Request<Streaming<ProbeRequest>>) -> Result<Response<Self::ProbeStream>, Status> {
+        let reference = Arc::clone(&self.reference);
+        let replies = request.into_inner().map(move |request| {
+            let received_reference_ns = reference.now_ns();
+            Ok(ProbeReply {
+                id: request?.id,
+                received_reference_ns,
+                replied_reference_ns: reference.now_ns(),
+                region: reference.region.lock().unwrap().clone(),
+                reference_run: reference.run.load(Ordering::SeqCst),
+            })
+        });
+        Ok(Response::new(Box::pin(replies)))
+    }
+}
+
+impl Reference {
+    fn now_ns(&self) -> i64 {
+        Clocks::default().mono().ns() + self.offset_ns.load(Ordering::SeqCst)
+    }
+}
+
+/// Waits until `condition` holds, and fails with `what` if it does not within 20 s.
+pub(crate) async fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !condition() {
+        assert!(Instant::now() < deadline, "not within 20 s: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
