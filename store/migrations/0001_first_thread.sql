@@ -397,13 +397,14 @@ WITH
         ASOF LEFT JOIN maps AS n ON e.region = n.map_region AND e.ref_end_ns >= n.ref_from
         ANY LEFT JOIN tops AS t ON e.stack_id = t.top_stack_id
     ),
+    -- bitNot(x) is the largest number less x; a difference of two UInt64 would be an Int64.
     summed AS (
         SELECT
             * EXCEPT (err_ns, err_end_ns),
             ref_ns + region_off_ns AS aligned_ns,
             ref_end_ns + region_end_off_ns AS aligned_end_ns,
-            if(located.err_ns > unbounded - region_err_ns, unbounded, located.err_ns + region_err_ns) AS err_ns,
-            if(located.err_end_ns > unbounded - region_err_end_ns, unbounded, located.err_end_ns + region_err_end_ns) AS err_end_ns
+            if(located.err_ns > bitNot(region_err_ns), unbounded, located.err_ns + region_err_ns) AS err_ns,
+            if(located.err_end_ns > bitNot(region_err_end_ns), unbounded, located.err_end_ns + region_err_end_ns) AS err_end_ns
         FROM located
         WHERE ref_ns + region_off_ns >= t0_ns AND ref_ns + region_off_ns < t1_ns
     )
@@ -463,7 +464,8 @@ WITH
 SELECT
     region, node, boot, epoch, status,
     wall_off - ref_off_to - region_off_ns AS wall_offset_ns,
-    if(err_to_ns > unbounded - region_err_ns, unbounded, err_to_ns + region_err_ns) AS err_ns,
+    -- bitNot(x) is the largest number less x: see timeline.
+    if(err_to_ns > bitNot(region_err_ns), unbounded, err_to_ns + region_err_ns) AS err_ns,
     -rate_ppb - region_rate_ppb AS drift_ppb,
     bound_class,
     fromUnixTimestamp64Nano(ref_ns + region_off_ns, 'UTC') AS as_of,

@@ -18,6 +18,8 @@ use super::{config, library};
 use crate::StoreError;
 
 const START_DEADLINE: Duration = Duration::from_secs(60);
+/// A stranger on the port may accept and say nothing.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(2);
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 const LOCK_PATIENCE: Duration = Duration::from_millis(200);
 const STOP_GRACE: Duration = Duration::from_secs(10);
@@ -50,7 +52,7 @@ impl EmbeddedConfig {
 pub fn default_max_memory_bytes() -> u64 {
     const USUAL: u64 = 2 << 30;
     let info = rustix::system::sysinfo();
-    let total = u64::try_from(info.totalram).unwrap_or(u64::MAX).saturating_mul(u64::from(info.mem_unit));
+    let total = info.totalram.saturating_mul(u64::from(info.mem_unit));
     USUAL.min(total / 2)
 }
 
@@ -230,13 +232,8 @@ impl Starting<'_> {
 
 /// Asks with our password, so that a stranger on the same port does not count.
 async fn answers(url: &str) -> bool {
-    match crate::Store::connect(url, crate::DEFAULT_DATABASE).await {
-        Ok(_) => true,
-        Err(error) => {
-            tracing::trace!(%error, "the engine does not answer yet");
-            false
-        }
-    }
+    let connected = tokio::time::timeout(ANSWER_PATIENCE, crate::Store::connect(url, crate::DEFAULT_DATABASE));
+    matches!(connected.await, Ok(Ok(_)))
 }
 
 fn is_port_taken(reason: &str) -> bool {

@@ -1,0 +1,255 @@
+//! Blocks in, text out.
+
+use syncline_store::rows::*;
+use syncline_store::{Arrays, BlockBuilder, Column, LowCardinality, StoreError};
+
+use super::{Fixture, base_ns, run};
+
+pub(super) async fn every_column_type_survives_with_its_extremes() {
+    let fixture = Fixture::migrated().await;
+    run(
+        &fixture.store,
+        "CREATE TABLE extremes (n UInt8, u8 UInt8, u16 UInt16, u32 UInt32, u64 UInt64, u128 UInt128, i8 Int8, i16 Int16, i32 Int32,
+            i64 Int64, s String, lc LowCardinality(String), plain_to_lc LowCardinality(String), a Array(UInt64), d DateTime('UTC'),
+            d64 DateTime64(9, 'UTC'), e Enum8('low' = -128, 'zero' = 0, 'high' = 127), m Map(String, UInt64))
+         ENGINE = MergeTree ORDER BY n",
+    )
+    .await;
+    let long = "é".repeat(100);
+    let strings = vec![String::new(), "tab\tnul\0".to_owned(), long.clone()];
+    let block = BlockBuilder::new("extremes")
+        .column("n", Column::U8(vec![0, 1, 2]))
+        .column("u8", Column::U8(vec![0, 1, u8::MAX]))
+        .column("u16", Column::U16(vec![0, 1, u16::MAX]))
+        .column("u32", Column::U32(vec![0, 1, u32::MAX]))
+        .column("u64", Column::U64(vec![0, 1, u64::MAX]))
+        .column("u128", Column::U128(vec![0, 1, u128::MAX]))
+        .column("i8", Column::I8(vec![i8::MIN, -1, i8::MAX]))
+        .column("i16", Column::I16(vec![i16::MIN, -1, i16::MAX]))
+        .column("i32", Column::I32(vec![i32::MIN, -1, i32::MAX]))
+        .column("i64", Column::I64(vec![i64::MIN, -1, i64::MAX]))
+        .column("s", Column::String(strings.clone()))
+        .column("lc", Column::LowCardinality(strings.iter().collect()))
+        .column("plain_to_lc", Column::String(strings))
+        .column("a", Column::ArrayU64([&[][..], &[u64::MAX], &[1, 2, 3]].into_iter().collect()))
+        .column("d", Column::DateTime(vec![0, 1, u32::MAX]))
+        .column("d64", Column::DateTime64(vec![-1, 1, i64::MAX]))
+        .column("e", Column::Enum8(vec![-128, 0, 127]))
+        .column("m", Column::MapU64(vec![vec![], vec![("k".into(), u64::MAX)], vec![("a".into(), 1), ("b".into(), 2)]]))
+        .build()
+        .unwrap();
+    fixture.store.insert(block, "1").await.unwrap();
+    let expected = [
+        "0\t0\t0\t0\t0\t0\t-128\t-32768\t-2147483648\t-9223372036854775808\t\t\t\t[]\t1970-01-01 00:00:00\t1969-12-31 23:59:59.999999999\tlow\t{}".to_owned(),
+        "1\t1\t1\t1\t1\t1\t-1\t-1\t-1\t-1\ttab\\tnul\\0\ttab\\tnul\\0\ttab\\tnul\\0\t[18446744073709551615]\t1970-01-01 00:00:01\t1970-01-01 00:00:00.000000001\tzero\t{'k':18446744073709551615}".to_owned(),
+        format!("2\t255\t65535\t4294967295\t18446744073709551615\t340282366920938463463374607431768211455\t127\t32767\t2147483647\t9223372036854775807\t{long}\t{long}\t{long}\t[1,2,3]\t2106-02-07 06:28:15\t2262-04-11 23:47:16.854775807\thigh\t{{'a':1,'b':2}}"),
+    ];
+    assert_eq!(fixture.ask("SELECT * FROM extremes ORDER BY n").await, expected.join("\n"));
+}
+
+/// More than 256 distinct values need wide indexes.
+pub(super) async fn many_distinct_strings_survive() {
+    let fixture = Fixture::migrated().await;
+    run(&fixture.store, "CREATE TABLE t (n UInt32, lc LowCardinality(String)) ENGINE = MergeTree ORDER BY n").await;
+    let strings: LowCardinality = (0..1000).map(|n| format!("value {}", n % 700)).collect();
+    let block = BlockBuilder::new("t")
+        .column("n", Column::U32((0..1000).collect()))
+        .column("lc", Column::LowCardinality(strings))
+        .build()
+        .unwrap();
+    fixture.store.insert(block, "1").await.unwrap();
+    let sql = "SELECT count(), uniqExact(lc), countIf(lc = concat('value ', toString(n % 700))) FROM t";
+    assert_eq!(fixture.ask(sql).await, "1000\t700\t1000");
+}
+
+pub(super) async fn the_same_token_stores_once() {
+    let fixture = Fixture::migrated().await;
+    let losses = |count| LossRows {
+        bucket: vec![u32::try_from(base_ns() / 1_000_000_000).unwrap()],
+        region: LowCardinality::constant("eu", 1),
+        node: LowCardinality::constant("n1", 1),
+        boot: vec![1],
+        run_seq: vec![2],
+        cause: LowCardinality::constant("ring buffer full", 1),
+        count: vec![count],
+    };
+    for (count, token) in [(1, "n1/1/10"), (1, "n1/1/10"), (7, "n1/1/10"), (1, "n1/1/20")] {
+        fixture.store.insert(losses(count).into_block().unwrap(), token).await.unwrap();
+    }
+    assert_eq!(fixture.ask("SELECT count(), sum(count) FROM losses").await, "2\t2");
+
+    // Materialised views behind a table neither miss nor repeat anything.
+    for token in ["a", "a", "b"] {
+        fixture.store.insert(segments().into_block().unwrap(), token).await.unwrap();
+    }
+    let sql = "SELECT (SELECT count() FROM clock_segments_log), (SELECT count() FROM clock_segments FINAL), (SELECT count() FROM clock_now FINAL)";
+    assert_eq!(fixture.ask(sql).await, "2\t1\t1");
+}
+
+fn segments() -> ClockSegmentRows {
+    ClockSegmentRows {
+        region: LowCardinality::constant("eu", 1),
+        node: LowCardinality::constant("n1", 1),
+        boot: vec![1],
+        epoch: vec![0],
+        mono_from: vec![10],
+        mono_to: vec![20],
+        ref_off: vec![base_ns()],
+        ref_off_to: vec![base_ns()],
+        rate_ppb: vec![-1],
+        err_from_ns: vec![1],
+        err_to_ns: vec![UNBOUNDED_NS],
+        bound_class: vec![BoundClass::Hard],
+        wall_off: vec![3],
+        status: vec![ClockStatus::Synchronized],
+        rev: vec![1],
+    }
+}
+
+pub(super) async fn every_table_takes_its_rows() {
+    let fixture = Fixture::migrated().await;
+    let one = || LowCardinality::constant("x", 1);
+    let bucket = || vec![u32::try_from(base_ns() / 1_000_000_000).unwrap()];
+    let blocks = [
+        EventRows {
+            bucket: bucket(),
+            region: one(),
+            service: one(),
+            node: one(),
+            boot: vec![u64::MAX],
+            seq: vec![u64::MAX],
+            pid: vec![1],
+            tid: vec![2],
+            goid: vec![3],
+            kind: vec![EventKind::Cgo],
+            reason: one(),
+            mono_ns: vec![4],
+            wall_off: vec![-5],
+            dur_ns: vec![6],
+            run_delay_ns: vec![7],
+            flags: vec![FLAG_READY_SEEN | FLAG_WOKEN_BY_NETPOLL],
+            stack_id: vec![8],
+            waker_goid: vec![9],
+            al_off: vec![10],
+            al_end_off: vec![11],
+            err_ns: vec![UNBOUNDED_NS],
+            err_end_ns: vec![12],
+            bound_class: vec![BoundClass::Budgeted],
+            clock_status: vec![ClockStatus::Disrupted],
+            epoch: vec![13],
+            model_rev: vec![14],
+        }
+        .into_block(),
+        ShortWaitRows {
+            bucket: bucket(),
+            region: one(),
+            service: one(),
+            node: one(),
+            boot: vec![1],
+            pid: vec![2],
+            reason: one(),
+            count: vec![3],
+            total_ns: vec![4],
+            hist: Arrays::from_iter([&[0, 3][..]]),
+        }
+        .into_block(),
+        StackRows { stack_id: vec![1], build_id: vec![2], pcs: Arrays::from_iter([&[3][..]]), last_seen: vec![4] }
+            .into_block(),
+        SymbolRows {
+            build_id: vec![1],
+            pc: vec![2],
+            depth: vec![3],
+            func: vec!["f".into()],
+            file: one(),
+            line: vec![4],
+        }
+        .into_block(),
+        NodeRows {
+            region: one(),
+            node: one(),
+            boot: vec![1],
+            hostname: vec!["h".into()],
+            kernel: vec!["6.1".into()],
+            agent_version: vec!["0.1".into()],
+            first_seen: vec![base_ns()],
+            last_seen: vec![base_ns() + 1],
+        }
+        .into_block(),
+        ClockProbeRows {
+            region: one(),
+            node: one(),
+            boot: vec![1],
+            t1: vec![-1],
+            t2: vec![base_ns()],
+            t3: vec![base_ns() + 1],
+            t4: vec![5],
+            rtt_ns: vec![5],
+            kind: vec![ProbeKind::Grpc],
+            used: vec![1],
+        }
+        .into_block(),
+        RegionClockRows {
+            region: one(),
+            root: one(),
+            ref_from: vec![base_ns()],
+            ref_to: vec![base_ns() + 1],
+            off: vec![-1],
+            off_to: vec![1],
+            rate_ppb: vec![2],
+            err_ns: vec![3],
+            err_to_ns: vec![4],
+            err_rate_ppb: vec![5],
+            bound_class: vec![BoundClass::Tight],
+            status: vec![ClockStatus::FreeRunning],
+            rev: vec![6],
+        }
+        .into_block(),
+        ClockStepRows {
+            region: one(),
+            node: one(),
+            boot: vec![1],
+            mono_ns: vec![2],
+            at: vec![base_ns()],
+            size_ns: vec![-3],
+            scale: vec![ClockScale::Wall],
+        }
+        .into_block(),
+        segments().into_block(),
+    ];
+    for block in blocks {
+        let block = block.unwrap();
+        let table = block.table().to_owned();
+        fixture.store.insert(block, "1").await.unwrap_or_else(|error| panic!("{table}: {error}"));
+        assert_eq!(fixture.ask(&format!("SELECT count() FROM {table}")).await, "1", "{table}");
+    }
+    let event = fixture.ask("SELECT * EXCEPT (bucket) FROM events").await;
+    let expected = "x\tx\tx\t18446744073709551615\t18446744073709551615\t1\t2\t3\tcgo\tx\t4\t-5\t6\t7\t3\t8\t9\t10\t11\t18446744073709551615\t12\tbudgeted\tdisrupted\t13\t14";
+    assert_eq!(event, expected);
+}
+
+pub(super) async fn sql_errors_are_clickhouses_own() {
+    let fixture = Fixture::migrated().await;
+    let error = fixture.store.query_text("SELECT nosuch FROM events", "TSV").await.unwrap_err();
+    assert!(matches!(error, StoreError::Sql { code: 47, .. }) && !error.is_retryable(), "{error}");
+    assert!(error.to_string().contains("`nosuch`") && error.to_string().lines().count() <= 4, "{error}");
+    assert!(!error.to_string().contains("(version"), "{error}");
+
+    let late = "SELECT throwIf(number = 3000000, 'too far') FROM numbers(4000000)";
+    let error = fixture.store.query_to(late, "TSV", &mut tokio::io::sink()).await.unwrap_err();
+    assert!(error.to_string().contains("too far"), "an error after the answer began: {error}");
+
+    let block = BlockBuilder::new("events").column("nosuch", Column::U8(vec![1])).build().unwrap();
+    let error = fixture.store.insert(block, "1").await.unwrap_err();
+    assert!(matches!(error, StoreError::Sql { .. }) && !error.is_retryable(), "{error}");
+}
+
+pub(super) async fn large_answers_stream() {
+    let fixture = Fixture::migrated().await;
+    let mut out = Vec::new();
+    let sql = "SELECT number FROM numbers(500000) FORMAT RowBinary";
+    assert_eq!(fixture.store.query_to(sql, "TSV", &mut out).await.unwrap(), 4_000_000);
+    assert_eq!(out.len(), 4_000_000);
+    assert_eq!(out[out.len() - 8..], 499_999u64.to_le_bytes());
+    // A `?` is not a placeholder.
+    assert_eq!(fixture.ask("SELECT '?', 1 = 1 ? 'a' : 'b'").await, "?\ta");
+}

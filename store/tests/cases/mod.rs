@@ -1,0 +1,111 @@
+//! The cases and what they share.
+
+mod engine;
+mod insert;
+mod schema;
+mod skew;
+mod timeline;
+
+use std::future::Future;
+use std::pin::Pin;
+
+use syncline_store::{EmbeddedConfig, EmbeddedEngine, Store};
+use tempfile::TempDir;
+
+type Run = fn() -> Pin<Box<dyn Future<Output = ()> + Send>>;
+
+pub(crate) struct Case {
+    pub(crate) name: &'static str,
+    pub(crate) run: Run,
+}
+
+macro_rules! cases {
+    ($($module:ident :: $case:ident),+ $(,)?) => {
+        &[$(Case { name: concat!(stringify!($module), "::", stringify!($case)), run: || Box::pin($module::$case()) }),+]
+    };
+}
+
+pub(crate) const ALL: &[Case] = cases![
+    engine::a_reopened_directory_has_its_data,
+    engine::a_second_opener_is_told_the_holders_pid,
+    engine::open_uses_the_engine_of_a_live_holder,
+    engine::a_killed_holder_leaves_no_engine_and_its_data,
+    engine::a_killed_engine_makes_inserts_fail_retryably,
+    engine::memory_is_capped_and_strangers_may_nothing,
+    engine::a_missing_or_broken_library_is_named,
+    engine::a_port_in_use_is_an_error,
+    schema::migrating_again_changes_nothing,
+    schema::a_newer_schema_is_refused,
+    schema::a_changed_migration_is_refused,
+    schema::a_foreign_database_is_refused,
+    schema::wrong_urls_and_names_are_one_line,
+    insert::every_column_type_survives_with_its_extremes,
+    insert::many_distinct_strings_survive,
+    insert::the_same_token_stores_once,
+    insert::every_table_takes_its_rows,
+    insert::sql_errors_are_clickhouses_own,
+    insert::large_answers_stream,
+    timeline::regions_are_mapped_and_bounds_add,
+    timeline::the_window_is_on_the_fleets_clock,
+    timeline::without_a_map_nothing_is_claimed,
+    timeline::order_is_proved_only_by_disjoint_intervals,
+    timeline::stacks_are_named,
+    skew::the_newest_of_each_node_on_the_fleets_clock,
+    skew::one_region_needs_no_map,
+];
+
+/// A store in a new database of a new engine.
+pub(crate) struct Fixture {
+    pub(crate) store: Store,
+    pub(crate) engine: EmbeddedEngine,
+    _dir: TempDir,
+}
+
+impl Fixture {
+    pub(crate) async fn start() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let engine = EmbeddedEngine::start(EmbeddedConfig::new(dir.path())).await.unwrap();
+        let store = Store::connect(engine.url(), "syncline").await.unwrap();
+        Self { store, engine, _dir: dir }
+    }
+
+    pub(crate) async fn migrated() -> Self {
+        let fixture = Self::start().await;
+        fixture.store.migrate().await.unwrap();
+        fixture
+    }
+
+    pub(crate) async fn ask(&self, sql: &str) -> String {
+        ask(&self.store, sql).await
+    }
+}
+
+/// The answer as tab separated lines.
+pub(crate) async fn ask(store: &Store, sql: &str) -> String {
+    match store.query_text(sql, "TSV").await {
+        Ok(answer) => String::from_utf8(answer).unwrap().trim_end().to_owned(),
+        Err(error) => panic!("{sql}: {error}"),
+    }
+}
+
+pub(crate) async fn run(store: &Store, sql: &str) {
+    ask(store, sql).await;
+}
+
+/// A full minute about an hour ago, in ns since 1970: what is older than two weeks would be deleted.
+pub(crate) fn base_ns() -> i64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    i64::try_from(now / 60 * 60 - 3600).unwrap() * 1_000_000_000
+}
+
+pub(crate) const HOLD_ARGUMENT: &str = "--hold";
+
+/// What a process does that a test kills: holds an engine with one row and says its pid.
+pub(crate) async fn hold(dir: &str) {
+    let engine = EmbeddedEngine::start(EmbeddedConfig::new(dir)).await.unwrap();
+    let store = Store::connect(engine.url(), "syncline").await.unwrap();
+    store.migrate().await.unwrap();
+    run(&store, "INSERT INTO symbols (build_id, pc, depth, func) VALUES (1, 2, 0, 'kept')").await;
+    println!("{}", engine.pid().unwrap());
+    std::future::pending::<()>().await;
+}
