@@ -1,4 +1,5 @@
 //! The capture against what Go programs say about themselves: each wait, its reason, its times, its waker and its stack.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test may fail loudly, also in its helpers
 
 mod support;
 

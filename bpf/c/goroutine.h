@@ -20,17 +20,19 @@
 #define POLL_READ 'r'
 #define POLL_WRITE 'w'
 
-static __always_inline int is_watched(const struct capture_config *cfg, __u32 tgid)
+static __always_inline int is_watched(const struct capture_config *cfg, __u32 tgid, __u32 binary)
 {
-	return !cfg->only_watched || bpf_map_lookup_elem(&watched, &tgid);
+	const __u32 *slot = bpf_map_lookup_elem(&watched, &tgid);
+
+	return slot ? *slot == binary : !cfg->only_watched;
 }
 
-static __always_inline struct capture_config *config_for(__u32 tgid)
+static __always_inline struct capture_config *config_for(__u32 tgid, __u32 binary)
 {
 	__u32 zero = 0;
 	struct capture_config *cfg = bpf_map_lookup_elem(&config, &zero);
 
-	return cfg && is_watched(cfg, tgid) ? cfg : 0;
+	return cfg && is_watched(cfg, tgid, binary) ? cfg : 0;
 }
 
 static __always_inline struct binary_layout *binary_at(__u32 index)
@@ -69,11 +71,12 @@ SEC("uprobe")
 int go_park(struct user_regs *ctx)
 {
 	__u64 id = bpf_get_current_pid_tgid();
-	struct binary_layout *layout = binary_at(bpf_get_attach_cookie(ctx));
+	__u32 binary = bpf_get_attach_cookie(ctx);
+	struct binary_layout *layout = binary_at(binary);
 	struct park_key key = { .tgid = id >> 32, .g = GO_G(ctx) };
 	struct park park = { .tid = (__u32)id, .reason = (__u8)GO_ARG3(ctx) };
 
-	if (!layout || !config_for(key.tgid))
+	if (!layout || !config_for(key.tgid, binary))
 		return 0;
 	if (read_word(&park.goid, key.g + layout->g_goid)) {
 		count(COUNT_PARK_FAULT);
@@ -213,7 +216,7 @@ int go_execute(struct user_regs *ctx)
 	__u32 binary = bpf_get_attach_cookie(ctx);
 	struct binary_layout *layout = binary_at(binary);
 	struct park_key key = { .tgid = bpf_get_current_pid_tgid() >> 32, .g = GO_ARG1(ctx) };
-	struct capture_config *cfg = config_for(key.tgid);
+	struct capture_config *cfg = config_for(key.tgid, binary);
 	struct park *found, park;
 	__u64 goid = 0, now;
 

@@ -29,10 +29,15 @@ struct {
 	__type(value, struct binary_layout);
 } binaries SEC(".maps");
 
-/* tgid -> 1; consulted only if config.only_watched. */
+/*
+ * tgid -> slot of its binary in `binaries`. A process that is listed is observed only by the probes of that slot: one
+ * layer of a container image, mounted twice, looks like two files and gets two sets of probes, but they sit on one
+ * inode, so each process would hit both. One that is not listed is observed unless config.only_watched.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 4096);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 1 << 16);
 	__type(key, __u32);
 	__type(value, __u32);
 } watched SEC(".maps");

@@ -67,7 +67,7 @@ struct binary_layout {
 struct capture_config {
 	__u64 threshold_ns; /* waits at least this long become a record */
 	__u32 max_stack;    /* at most MAX_STACK */
-	__u32 only_watched; /* 1: only processes in `watched` */
+	__u32 only_watched; /* 1: only processes listed in `watched` */
 };
 
 struct clock_config {

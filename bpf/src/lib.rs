@@ -51,7 +51,7 @@ pub mod map {
     pub const CLOCK_CONFIG: &str = "clock_config";
     /// Array of [`BinaryLayout`](crate::BinaryLayout) by attach cookie.
     pub const BINARIES: &str = "binaries";
-    /// Hash of watched process ids (`u32` to `u32`).
+    /// Hash of watched process ids (`u32`) to the slot of their binary (`u32`).
     pub const WATCHED: &str = "watched";
     /// Hash of goroutines parked now, by [`ParkKey`](crate::ParkKey).
     pub const PARKS: &str = "parks";

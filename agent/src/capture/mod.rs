@@ -178,7 +178,7 @@ impl Capture {
             let record = syncline_bpf::decode(&item);
             drop(item);
             match record {
-                Ok(Record::Wait(wait)) => self.deliver(wait, sink),
+                Ok(Record::Wait(wait)) => self.deliver(&wait, sink),
                 Ok(Record::Exec { tgid }) => self.look_at(tgid),
                 Err(_) => self.own.undecodable += 1,
             }
@@ -285,7 +285,7 @@ impl Capture {
         let slot = self.probed.probe(file, || Executable::of_process(pid), &mut self.maps, &mut self.programs)?;
         let binary = self.probed.binary(slot).cloned().ok_or_else(Unfit::ended)?;
         let process = ObservedProcess::look(pid, slot, file, binary).map_err(|why| Unfit::New(Arc::new(why)))?;
-        self.watch(pid)?;
+        self.watch(pid, slot)?;
         self.probed.process_began(slot);
         let go_version = process.binary.go_version().to_owned();
         self.pending.attached.push(Attached { pid, exe: process.exe.clone(), go_version });
@@ -293,11 +293,9 @@ impl Capture {
         Ok(())
     }
 
-    fn watch(&mut self, pid: u32) -> Result<(), Unfit> {
-        if !self.target.needs_filter() {
-            return Ok(());
-        }
-        let inserted = self.maps.watched.insert(pid, 1, 0);
+    /// Has the process observed by the probes of this slot only.
+    fn watch(&mut self, pid: u32, slot: u32) -> Result<(), Unfit> {
+        let inserted = self.maps.watched.insert(pid, slot, 0);
         inserted.map_err(|e| Unfit::New(Arc::new(Refusal::Kernel(KernelError::new("watch a process", e)))))
     }
 
@@ -319,6 +317,8 @@ impl Capture {
     fn end(&mut self, pid: u32) {
         let Some(slot) = self.processes.end(pid) else { return };
         self.probed.process_ended(slot);
+        // Fails only if it is not there, which is what is wanted.
+        let _ = self.maps.watched.remove(&pid);
         self.to_forget.insert(pid);
         self.pending.ended.push(pid);
     }
@@ -349,13 +349,13 @@ impl Capture {
         }
     }
 
-    fn deliver(&mut self, record: WaitRecord, sink: &mut dyn FnMut(RawWait)) {
+    fn deliver(&mut self, record: &WaitRecord, sink: &mut dyn FnMut(RawWait)) {
         if self.processes.with_binary(record.tgid, record.binary).is_none() {
             self.look_at(record.tgid);
         }
         if let Some(process) = self.processes.with_binary(record.tgid, record.binary) {
             self.own.delivered += 1;
-            sink(RawWait::new(&record, &process.binary, process.load_bias));
+            sink(RawWait::new(record, &process.binary, process.load_bias));
         } else {
             self.own.unknown_process += 1;
         }

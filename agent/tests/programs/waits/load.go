@@ -29,8 +29,15 @@ func runPingPong(input *bufio.Reader) {
 	report(map[string]any{"event": "handovers", "count": handovers})
 }
 
-// runCrowd parks n goroutines and releases them all at once; when the last one is through, the next round begins.
+// runCrowd parks n goroutines and releases them all at once; when the last one is through, the next round begins. One more
+// goroutine is parked all the time, and still is when the program ends.
 func runCrowd(n, rounds int) {
+	ids := make(chan uint64, 1)
+	go func() {
+		ids <- goid()
+		<-make(chan int)
+	}()
+	awaitParked(<-ids)
 	for round := 0; round < rounds; round++ {
 		gate := make(chan struct{})
 		var waiting, through sync.WaitGroup

@@ -1,0 +1,297 @@
+//! Processes come, go and replace their programs; the observed program must never notice.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test may fail loudly, also in its helpers
+
+mod support;
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use support::go_program::{ANY, GoProgram};
+use support::observe::{rescan_until, waits_until};
+use syncline_agent::capture::{Capture, CaptureConfig, CaptureError, Target};
+
+fn start(target: Target) -> Result<Capture, CaptureError> {
+    Capture::start(CaptureConfig::new(target))
+}
+
+fn refusal(target: Target) -> String {
+    let message = start(target).map(drop).unwrap_err().to_string();
+    assert_eq!(message.lines().count(), 1, "one line: {message}");
+    message
+}
+
+#[test]
+fn what_cannot_be_observed_is_refused_with_one_clear_line() {
+    if !support::bpf_usable() {
+        return;
+    }
+    let own = refusal(Target::Pid(std::process::id()));
+    assert!(own.contains("not a Go binary") && own.contains(&std::process::id().to_string()), "{own}");
+
+    let mut ended = Command::new("true").spawn().unwrap();
+    ended.wait().unwrap();
+    let gone = refusal(Target::Pid(ended.id()));
+    assert!(gone.contains("no process with pid"), "{gone}");
+
+    let missing = refusal(Target::Executable("/no/such/program".into()));
+    assert!(missing.contains("/no/such/program") && missing.contains("No such file"), "{missing}");
+
+    let script = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(script.path(), "#!/bin/sh\n").unwrap();
+    let text = refusal(Target::Executable(script.path().into()));
+    assert!(text.contains("not an ELF file") && text.contains(script.path().to_str().unwrap()), "{text}");
+}
+
+#[test]
+fn settings_outside_of_what_the_kernel_can_do_are_refused() {
+    let config = CaptureConfig::new(Target::AllGo);
+    for wrong in [
+        CaptureConfig { ring_bytes: 5000, ..config.clone() },
+        CaptureConfig { ring_bytes: 2048, ..config.clone() },
+        CaptureConfig { max_stack_depth: 0, ..config.clone() },
+        CaptureConfig { max_stack_depth: 128, ..config.clone() },
+    ] {
+        assert!(matches!(Capture::start(wrong), Err(CaptureError::Setting { .. })));
+    }
+}
+
+#[test]
+fn an_unknown_go_version_and_a_damaged_binary_are_told_apart() {
+    if !support::bpf_usable() {
+        return;
+    }
+    let original = std::fs::read(ANY.program("waits")).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+
+    let future = replace_all(&original, b"go1.24.11", b"go1.99.11");
+    let path = directory.path().join("future");
+    std::fs::write(&path, future).unwrap();
+    let text = refusal(Target::Executable(path));
+    assert!(text.contains("go1.99.11") && text.contains("not supported"), "{text}");
+
+    let renamed = replace_all(&original, b"runtime.gopark\0", b"runtime.xxxxxx\0");
+    let path = directory.path().join("garbled");
+    std::fs::write(&path, renamed).unwrap();
+    let text = refusal(Target::Executable(path));
+    assert!(text.contains("obfuscated or damaged"), "{text}");
+}
+
+fn replace_all(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
+    assert_eq!(from.len(), to.len());
+    let mut bytes = bytes.to_vec();
+    let places: Vec<usize> = (0..bytes.len() - from.len()).filter(|&i| bytes[i..].starts_with(from)).collect();
+    assert!(!places.is_empty());
+    for place in places {
+        bytes[place..place + to.len()].copy_from_slice(to);
+    }
+    bytes
+}
+
+#[test]
+fn a_process_that_starts_later_is_found_by_its_exec_and_its_end_is_noticed() {
+    if !support::bpf_usable() {
+        return;
+    }
+    let _alone = support::alone();
+    let path = ANY.program("waits");
+    for target in [Target::AllGo, Target::Executable(path.clone())] {
+        let mut capture = start(target).unwrap();
+        capture.rescan();
+        let mut program = GoProgram::start(&path, &["scenarios"]);
+        let pid = program.pid();
+        // No rescan: the notice of its execve alone makes poll attach.
+        let _ = waits_until_attached(&mut capture, pid);
+        assert!(capture.rescan_wanted());
+        assert!(capture.rescan().attached.iter().any(|attached| attached.pid == pid));
+        program.go();
+        let reports = program.events_until_done();
+        let first = reports[0]["goid"].as_u64().unwrap();
+        waits_until(&mut capture, |waits| waits.iter().any(|wait| wait.tgid == pid && wait.goid == first));
+        assert!(program.finish().success());
+        assert!(capture.rescan().ended.contains(&pid));
+        assert!(capture.process(pid).is_some(), "remembered for records that are still under way");
+    }
+}
+
+fn waits_until_attached(capture: &mut Capture, pid: u32) -> usize {
+    let deadline = std::time::Instant::now() + Duration::from_secs(10);
+    let mut polls = 0;
+    while capture.process(pid).is_none() {
+        assert!(std::time::Instant::now() < deadline, "the exec of {pid} was not noticed");
+        capture.poll(Duration::from_millis(50), &mut |_| {}).unwrap();
+        polls += 1;
+    }
+    polls
+}
+
+#[test]
+fn a_process_that_was_there_before_is_found_with_what_it_is() {
+    if !support::bpf_usable() {
+        return;
+    }
+    let _alone = support::alone();
+    let path = ANY.program("waits");
+    let program = GoProgram::start(&path, &["pingpong"]);
+    let mut capture = start(Target::AllGo).unwrap();
+    let report = capture.rescan();
+    assert!(report.attached.iter().any(|attached| attached.pid == program.pid()), "{report:?}");
+    assert!(report.attached.iter().all(|attached| attached.pid != std::process::id()));
+    let process = capture.process(program.pid()).unwrap();
+    assert_eq!(process.exe, path.canonicalize().unwrap());
+    assert_eq!(process.cmdline[1..], ["pingpong"]);
+    assert_eq!(process.binary.module_path(), Some("example.com/waits"));
+    assert_eq!(process.load_bias, 0, "not position-independent");
+    assert!(process.start_time > 0);
+    drop(capture);
+    assert!(program.finish().success());
+}
+
+#[test]
+fn a_running_program_of_an_unknown_version_is_skipped_with_the_reason_and_reported_once() {
+    if !support::bpf_usable() {
+        return;
+    }
+    let _alone = support::alone();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("future");
+    let original = std::fs::read(ANY.program("waits")).unwrap();
+    std::fs::write(&path, replace_all(&original, b"go1.24.11", b"go1.99.11")).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let program = GoProgram::start(&path, &["pingpong"]);
+    let mut capture = start(Target::AllGo).unwrap();
+    let skipped = capture.rescan().skipped;
+    let found: Vec<_> = skipped.iter().filter(|skipped| skipped.pid == program.pid()).collect();
+    assert_eq!(found.len(), 1, "{skipped:?}");
+    assert!(found[0].why.contains("go1.99.11") && found[0].exe == path, "{found:?}");
+    assert!(capture.process(program.pid()).is_none());
+    assert!(capture.rescan().skipped.is_empty(), "only once");
+    assert!(program.finish().success());
+}
+
+#[test]
+fn of_two_processes_with_one_binary_only_the_wanted_one_is_observed() {
+    if !support::bpf_usable() {
+        return;
+    }
+    let _alone = support::alone();
+    let path = ANY.program("waits");
+    let (mut wanted, mut other) = (GoProgram::start(&path, &["scenarios"]), GoProgram::start(&path, &["scenarios"]));
+    let mut capture = start(Target::Pid(wanted.pid())).unwrap();
+    wanted.go();
+    other.go();
+    let reports = wanted.events_until_done();
+    other.events_until_done();
+    let last = reports[reports.len() - 1]["goid"].as_u64().unwrap();
+    let waits = waits_until(&mut capture, |waits| waits.iter().any(|wait| wait.goid == last));
+    assert!(waits.iter().all(|wait| wait.tgid == wanted.pid()));
+    assert!(capture.take_short_waits().iter().all(|sum| sum.tgid == wanted.pid()));
+    drop(capture);
+    assert!(wanted.finish().success() && other.finish().success());
+}
+
+#[test]
+fn a_deleted_executable_is_observed_all_the_same() {
+    if !support::bpf_usable() {
+        return;
+    }
+    let _alone = support::alone();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("waits");
+    std::fs::copy(ANY.program("waits"), &path).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let mut program = GoProgram::start(&path, &["scenarios"]);
+    std::fs::remove_file(&path).unwrap();
+    let mut capture = start(Target::Pid(program.pid())).unwrap();
+    program.go();
+    let reports = program.events_until_done();
+    let first = reports[0]["goid"].as_u64().unwrap();
+    waits_until(&mut capture, |waits| waits.iter().any(|wait| wait.goid == first));
+    assert!(program.finish().success());
+}
+
+#[test]
+fn a_process_that_execs_another_program_is_seen_anew() {
+    if !support::bpf_usable() {
+        return;
+    }
+    let _alone = support::alone();
+    let mut capture = start(Target::AllGo).unwrap();
+    // The shell keeps its pid when it becomes the Go program, at the moment we choose.
+    let mut shell = Command::new("sh")
+        .args(["-c", r#"read line; exec "$0" pingpong"#])
+        .arg(ANY.program("waits"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let pid = shell.id();
+    capture.rescan();
+    assert!(capture.process(pid).is_none(), "a shell is not Go");
+    std::io::Write::write_all(&mut shell.stdin.as_ref().unwrap(), b"go\n").unwrap();
+    rescan_until(&mut capture, |capture| capture.process(pid).is_some());
+    drop(shell.stdin.take());
+    assert!(shell.wait().unwrap().success());
+}
+
+#[test]
+fn the_program_outlives_the_capture_and_ends_well() {
+    if !support::bpf_usable() {
+        return;
+    }
+    let _alone = support::alone();
+    let mut program = GoProgram::start(&ANY.program("waits"), &["pingpong"]);
+    program.go();
+    let mut capture = start(Target::Pid(program.pid())).unwrap();
+    assert!(parks_after(&mut capture, 1000) >= 1000);
+    drop(capture);
+    assert!(program.is_running());
+    program.go();
+    assert!(program.next_event()["count"].as_u64().unwrap() > 500);
+    assert!(program.finish().success());
+}
+
+fn parks_after(capture: &mut Capture, wanted: u64) -> u64 {
+    rescan_until(capture, |capture| capture.counters().parks >= wanted);
+    capture.counters().parks
+}
+
+#[test]
+fn a_panic_while_capturing_detaches_too() {
+    if !support::bpf_usable() {
+        return;
+    }
+    let _alone = support::alone();
+    let mut program = GoProgram::start(&ANY.program("waits"), &["pingpong"]);
+    let pid = program.pid();
+    program.go();
+    let panicked = std::thread::spawn(move || {
+        let _capture = start(Target::Pid(pid)).unwrap();
+        panic!("on purpose");
+    })
+    .join();
+    assert!(panicked.is_err());
+    assert!(program.is_running());
+    program.go();
+    program.next_event();
+    assert!(program.finish().success());
+}
+
+#[test]
+fn fifty_captures_come_and_go_under_load() {
+    if !support::bpf_usable() {
+        return;
+    }
+    let _alone = support::alone();
+    let mut program = GoProgram::start(&ANY.program("waits"), &["pingpong"]);
+    program.go();
+    for _ in 0..50 {
+        let mut capture = start(Target::Pid(program.pid())).unwrap();
+        assert!(parks_after(&mut capture, 100) >= 100);
+        drop(capture);
+        assert!(program.is_running());
+    }
+    program.go();
+    assert!(program.next_event()["count"].as_u64().unwrap() > 50 * 50);
+    assert!(program.finish().success());
+}
