@@ -1,0 +1,239 @@
+//! Batches through the real program into the real engine.
+
+mod support;
+
+use std::time::Duration;
+
+use support::agent::{SimulatedAgent, Truth, Uplink};
+use support::program::{Program, ask, engine_url, store};
+use support::relay::{Mode, Relay};
+use support::{engine_is_here, eventually};
+use syncline_sim::{NodeSettings, OscillatorSettings, WallStep};
+use syncline_store::Store;
+
+fn skewed() -> NodeSettings {
+    let oscillator = OscillatorSettings { frequency_ppb: 35_000.0, ..OscillatorSettings::default() };
+    let wall_steps = vec![WallStep { at_ns: 5_500_000_000, size_ns: -750_000_000 }];
+    NodeSettings { oscillator, wall_steps, ..NodeSettings::default() }
+}
+
+fn agent(seed: u64) -> SimulatedAgent {
+    SimulatedAgent::new(&format!("n{seed}"), "us", seed, skewed())
+}
+
+async fn count(store: &Store, table: &str) -> u64 {
+    ask(store, &format!("SELECT count() FROM {table}")).await.parse().unwrap()
+}
+
+/// How many rows of `node` there are, each checked against the truth.
+async fn check_events(store: &Store, node: &str, truth: &Truth) -> usize {
+    let sql = format!(
+        "SELECT seq, mono_ns + al_off, mono_ns + dur_ns + al_end_off, err_ns, err_end_ns FROM events WHERE node = '{node}'"
+    );
+    let answer = ask(store, &sql).await;
+    for row in answer.lines() {
+        let [seq, start, end, err, err_end] =
+            row.split('\t').map(|v| v.parse::<i128>().unwrap()).collect::<Vec<_>>()[..]
+        else {
+            panic!("{row}")
+        };
+        let (true_start, true_end) = truth[&u64::try_from(seq).unwrap()];
+        assert!((start - i128::from(true_start)).abs() <= err, "seq {seq}: {start} for {true_start} +/- {err}");
+        assert!((end - i128::from(true_end)).abs() <= err_end, "seq {seq}: {end} for {true_end} +/- {err_end}");
+        assert!(err < 5_000_000, "a bound of {err} ns says nothing");
+    }
+    answer.lines().count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn waits_are_stored_on_one_clock_inside_their_bounds_when_they_are_acknowledged() {
+    if !engine_is_here() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let program = Program::embedded(dir.path());
+    let store = store(dir.path()).await;
+    let mut agents = [agent(1), agent(2)];
+    for agent in &mut agents {
+        let mut uplink = Uplink::connect(&program.url()).await;
+        for sent in 1..=10 {
+            let batch = agent.next_batch(500);
+            uplink.store(&batch).await;
+            let stored = ask(&store, &format!("SELECT count() FROM events WHERE node = '{}'", batch.origin.node)).await;
+            assert_eq!(stored, (500 * sent).to_string(), "acknowledged means visible");
+        }
+    }
+    for (agent, node) in agents.iter().zip(["n1", "n2"]) {
+        assert_eq!(check_events(&store, node, &agent.truth).await, 5_000);
+    }
+    for (table, rows) in [("short_waits", 20), ("losses", 20), ("clock_segments_log", 20), ("clock_steps", 2)] {
+        assert_eq!(count(&store, table).await, rows, "{table}");
+    }
+    assert_eq!(ask(&store, "SELECT countIf(used = 1), count() FROM clock_probes").await, "20\t20");
+    for table in ["nodes", "stacks", "symbols"] {
+        assert!(count(&store, table).await >= 1, "{table}");
+    }
+    let step = ask(&store, "SELECT DISTINCT round(size_ns / 1e6), scale FROM clock_steps").await;
+    assert_eq!(step, "-750\twall");
+    let lanes = ask(
+        &store,
+        "SELECT count(), uniqExact(node), any(stack) FROM timeline(t0 = now64(9) - 60, t1 = now64(9) + 60)",
+    )
+    .await;
+    assert_eq!(lanes, "10000\t2\tmain.take");
+    let wall = ask(&store, "SELECT node, wall_offset_ns, err_ns FROM skew_now ORDER BY node").await;
+    assert_eq!(wall.lines().count(), 2, "{wall}");
+    assert!(program.terminate().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_sent_again_is_stored_once_on_any_stream_and_after_a_restart() {
+    if !engine_is_here() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let (mut agent, program) = (agent(3), Program::embedded(dir.path()));
+    let batches: Vec<_> = (0..4).map(|_| agent.next_batch(100)).collect();
+    for _ in 0..2 {
+        let mut uplink = Uplink::connect(&program.url()).await;
+        for batch in batches.iter().chain(&batches) {
+            uplink.store(batch).await;
+        }
+    }
+    let anchor = program.says("anchor_ns").to_owned();
+    let run = program.says("reference_run").to_owned();
+    assert!(program.terminate().success());
+
+    let program = Program::embedded(dir.path());
+    assert_eq!((program.says("anchor_ns"), program.says("reference_run")), (&*anchor, &*run), "nobody was moved");
+    let mut uplink = Uplink::connect(&program.url()).await;
+    for batch in &batches {
+        uplink.store(batch).await;
+    }
+    let store = store(dir.path()).await;
+    assert_eq!(ask(&store, "SELECT count(), uniqExact(seq) FROM events").await, "400\t400");
+    for table in ["short_waits", "losses", "clock_probes", "clock_segments_log"] {
+        assert_eq!(count(&store, table).await, 4, "{table}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_batch_of_this_region_is_refused_and_the_stream_lives_on() {
+    if !engine_is_here() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let program = Program::embedded(dir.path());
+    let mut uplink = Uplink::connect(&program.url()).await;
+    let why = async |uplink: &mut Uplink, number| {
+        let (answered, refused) = uplink.answer().await;
+        assert_eq!(answered, number);
+        refused.unwrap_err()
+    };
+
+    uplink.send_bytes(1, b"no batch at all".to_vec()).await;
+    assert!(why(&mut uplink, 1).await.contains("zstd"));
+    let mut batch = agent(4).next_batch(3);
+    let truncated = syncline_proto::encode(&batch).unwrap();
+    uplink.send_bytes(1, truncated[..truncated.len() / 2].to_vec()).await;
+    why(&mut uplink, 1).await;
+    uplink.send_bytes(77, truncated.clone()).await;
+    assert!(why(&mut uplink, 77).await.contains("says batch 77"));
+    batch.waits.reason[1] = 99;
+    uplink.send(&batch).await;
+    assert!(why(&mut uplink, 1).await.contains("reason"));
+    let abroad = SimulatedAgent::new("n5", "eu", 5, NodeSettings::default()).next_batch(3);
+    uplink.send(&abroad).await;
+    let refused = why(&mut uplink, 1).await;
+    assert!(refused.contains("region \"eu\"") && refused.contains("region \"us\""), "{refused}");
+
+    uplink.store(&agent(4).next_batch(3)).await;
+    assert_eq!(count(&store(dir.path()).await, "events").await, 3);
+}
+
+/// An aggregator whose ClickHouse is behind a relay, on the engine of another one.
+async fn behind_a_relay(dir: &std::path::Path) -> (Program, Program, Relay) {
+    let engine = Program::embedded(dir);
+    let url = engine_url(dir);
+    let (user, target) = url.strip_prefix("http://").unwrap().rsplit_once('@').unwrap();
+    let relay = Relay::to(target.trim_end_matches('/').to_owned()).await;
+    let url = format!("http://{user}@{}", relay.address);
+    let state = dir.join("behind");
+    let arguments = ["--region", "us", "--listen", "127.0.0.1:0", "--clickhouse-url", &url, "--state-dir"];
+    let program = Program::start(dir, &[&arguments[..], &[state.to_str().unwrap()]].concat());
+    (engine, program, relay)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_clickhouse_nothing_is_acknowledged_and_with_it_again_nothing_is_missing() {
+    if !engine_is_here() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let (_engine, program, relay) = behind_a_relay(dir.path()).await;
+    let (mut agent, mut uplink) = (agent(6), Uplink::connect(&program.url()).await);
+    uplink.store(&agent.next_batch(50)).await;
+
+    relay.set(Mode::Cut);
+    let waiting: Vec<_> = (0..8).map(|_| agent.next_batch(50)).collect();
+    for batch in &waiting {
+        uplink.send(batch).await;
+    }
+    eventually("the outage is logged", async || program.log().contains("ClickHouse does not take rows")).await;
+    assert!(uplink.is_silent_for(Duration::from_secs(1)).await, "an acknowledgement of what is not stored");
+    let store = store(dir.path()).await;
+    assert_eq!(count(&store, "events").await, 50);
+
+    relay.set(Mode::Pass);
+    let mut answered: Vec<u64> = Vec::new();
+    while answered.len() < waiting.len() {
+        let (number, outcome) = uplink.answer().await;
+        assert_eq!(outcome, Ok(()));
+        answered.push(number);
+    }
+    answered.sort_unstable();
+    assert_eq!(answered, waiting.iter().map(|batch| batch.number).collect::<Vec<_>>());
+    assert_eq!(ask(&store, "SELECT count(), uniqExact(seq) FROM events").await, "450\t450");
+    assert_eq!(check_events(&store, "n6", &agent.truth).await, 450);
+    let warnings = program.log().matches("ClickHouse does not take rows").count();
+    assert_eq!(warnings, 1, "one line for one outage");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_insert_whose_answer_is_lost_is_not_made_twice() {
+    if !engine_is_here() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let (_engine, program, relay) = behind_a_relay(dir.path()).await;
+    let (mut agent, mut uplink) = (agent(7), Uplink::connect(&program.url()).await);
+    uplink.store(&agent.next_batch(50)).await;
+
+    relay.set(Mode::LoseAnswers);
+    let batch = agent.next_batch(50);
+    uplink.send(&batch).await;
+    let store = store(dir.path()).await;
+    eventually("the rows are in, unknown to the aggregator", async || count(&store, "events").await == 100).await;
+    eventually("it tried again", async || program.log().contains("insert failed again")).await;
+    relay.set(Mode::Pass);
+    assert_eq!(uplink.answer().await, (batch.number, Ok(())));
+    for (table, rows) in [("events", 100), ("short_waits", 2), ("losses", 2), ("clock_probes", 2)] {
+        assert_eq!(count(&store, table).await, rows, "{table}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_termination_in_an_outage_ends_in_time_and_tells_the_agents() {
+    if !engine_is_here() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let (_engine, program, relay) = behind_a_relay(dir.path()).await;
+    let (mut agent, mut uplink) = (agent(8), Uplink::connect(&program.url()).await);
+    relay.set(Mode::Cut);
+    uplink.send(&agent.next_batch(50)).await;
+    eventually("the outage is logged", async || program.log().contains("ClickHouse does not take rows")).await;
+    let ending = tokio::task::spawn_blocking(|| program.terminate());
+    assert_eq!(uplink.end().await.code(), tonic::Code::Unavailable);
+    assert!(ending.await.unwrap().success());
+}

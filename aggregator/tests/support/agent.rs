@@ -1,0 +1,194 @@
+//! A simulated agent: a node with a clock of its own, whose truth is known, and batches of waits from it.
+
+use std::collections::HashMap;
+use std::time::{Duration, SystemTime};
+
+use syncline_event::{
+    Batch, Kind, Loss, LossCause, Origin, Process, ShortWaits, Stack, StackId, Symbol, WaitFlags, Waits,
+};
+use syncline_proto::v1::collector_client::CollectorClient;
+use syncline_proto::v1::ingest_reply::Outcome;
+use syncline_proto::v1::{IngestReply, IngestRequest};
+use syncline_sim::{NodeSettings, SimulatedNode};
+use syncline_timebase::{BootId, Instant, Offset, Probe, Span};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Streaming;
+
+use super::DEADLINE;
+
+const SECOND: i64 = 1_000_000_000;
+const WAIT_NS: i64 = 2_000_000;
+
+/// Where the events of a node really are: REF at park and at running again, ns, by sequence number.
+pub(crate) type Truth = HashMap<u64, (i64, i64)>;
+
+pub(crate) struct SimulatedAgent {
+    node: SimulatedNode,
+    name: String,
+    region: String,
+    /// Simulated reference time to today, so that nothing is too old to be kept.
+    shift: Span,
+    number: u64,
+    seq: u64,
+    /// The truth of all waits so far.
+    pub(crate) truth: Truth,
+}
+
+impl SimulatedAgent {
+    pub(crate) fn new(name: &str, region: &str, seed: u64, settings: NodeSettings) -> Self {
+        let today = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos() as i64;
+        let shift = Span::from_ns(today - SimulatedNode::reference(0).ns());
+        let node = SimulatedNode::new(settings, seed);
+        Self { node, name: name.into(), region: region.into(), shift, number: 0, seq: 1_000, truth: Truth::new() }
+    }
+
+    /// The batch of the next second, with `waits` waits, the last of them before the probe at its end.
+    pub(crate) fn next_batch(&mut self, waits: usize) -> Batch {
+        self.number += 1;
+        let second = self.number as i64 * SECOND;
+        let knots = (0..10).map(|i| self.knot(second + i * SECOND / 10)).collect();
+        let (probe, sealed) = self.node.probe(second + SECOND * 95 / 100);
+        let stack = Stack::new(7, vec![0x40_1000, 0x40_2000]);
+        let sealed_at = self.node.mono(sealed);
+        let batch = Batch {
+            origin: self.origin(),
+            number: self.number,
+            first_seq: self.seq,
+            sealed_at,
+            coarse_reference: Offset::from_ns((self.reference(sealed)).ns() - sealed_at.ns() + 3_000_000),
+            wall_offset: sealed_at.offset_to(self.node.wall(sealed) + self.shift),
+            reasons: vec!["chan receive".into(), "select".into()],
+            processes: vec![Process {
+                pid: 42,
+                service: "orders".into(),
+                executable: "/srv/orders".into(),
+                go_version: "go1.27.3".into(),
+                build_id: 7,
+            }],
+            waits: self.waits(second, waits, stack.id),
+            short_waits: vec![ShortWaits { process: 0, reason: 1, count: 3, total_ns: 300, histogram: vec![0, 3] }],
+            symbols: vec![Symbol {
+                build_id: 7,
+                pc: 0x40_1000,
+                depth: 0,
+                function: "main.take".into(),
+                file: "main.go".into(),
+                line: 12,
+            }],
+            stacks: vec![stack],
+            losses: vec![Loss { cause: LossCause::RingBufferFull, count: 9 }],
+            knots,
+            reference_run: if probe.is_some() { 0xf00d } else { 0 },
+            probes: probe.map(|probe| self.today(probe)).into_iter().collect(),
+        };
+        self.seq += waits as u64;
+        batch
+    }
+
+    fn origin(&self) -> Origin {
+        Origin {
+            node: self.name.parse().unwrap(),
+            region: self.region.clone(),
+            boot: BootId(0xb007),
+            run_first_seq: 1_000,
+            agent_version: "0.1.0".into(),
+            kernel: "6.18".into(),
+        }
+    }
+
+    fn waits(&mut self, second: i64, rows: usize, stack: StackId) -> Waits {
+        let starts: Vec<i64> = (0..rows).map(|row| second + row as i64 * (SECOND * 9 / 10) / rows as i64).collect();
+        let mut waits = Waits::default();
+        for (row, start) in starts.iter().enumerate() {
+            let (from, to) = (self.node.mono(*start), self.node.mono(start + WAIT_NS));
+            let truth = (self.reference(*start).ns(), self.reference(start + WAIT_NS).ns());
+            self.truth.insert(self.seq + row as u64, truth);
+            waits.start.push(from);
+            waits.wall_offset.push(from.offset_to(self.node.wall(*start) + self.shift));
+            waits.duration_ns.push((to - from).ns().unsigned_abs());
+        }
+        waits.kind = vec![Kind::Goroutine; rows];
+        waits.reason = vec![0; rows];
+        waits.process = vec![0; rows];
+        waits.tid = vec![43; rows];
+        waits.goid = (0..rows as u64).map(|row| 18 + row % 100).collect();
+        waits.run_delay_ns = vec![10_000; rows];
+        waits.stack = vec![stack; rows];
+        waits.waker_goid = vec![1; rows];
+        waits.flags = vec![WaitFlags::READY_SEEN; rows];
+        waits
+    }
+
+    fn knot(&mut self, true_ns: i64) -> syncline_timebase::Knot {
+        let mut knot = self.node.knot(true_ns);
+        knot.wall = knot.wall + self.shift;
+        knot
+    }
+
+    fn today(&self, probe: Probe) -> Probe {
+        Probe { received: probe.received + self.shift, replied: probe.replied + self.shift, ..probe }
+    }
+
+    fn reference(&self, true_ns: i64) -> Instant<syncline_timebase::Reference> {
+        SimulatedNode::reference(true_ns) + self.shift
+    }
+}
+
+/// A stream of batches to an aggregator.
+pub(crate) struct Uplink {
+    requests: mpsc::Sender<IngestRequest>,
+    replies: Streaming<IngestReply>,
+}
+
+impl Uplink {
+    pub(crate) async fn connect(url: &str) -> Self {
+        let mut client = CollectorClient::connect(url.to_owned()).await.unwrap();
+        let (requests, stream) = mpsc::channel(64);
+        let replies = client.ingest(ReceiverStream::new(stream)).await.unwrap().into_inner();
+        Self { requests, replies }
+    }
+
+    pub(crate) async fn send(&self, batch: &Batch) {
+        self.send_bytes(batch.number, syncline_proto::encode(batch).unwrap()).await;
+    }
+
+    pub(crate) async fn send_bytes(&self, number: u64, bytes: Vec<u8>) {
+        self.requests.send(IngestRequest { number, batch_zstd: bytes.into() }).await.unwrap();
+    }
+
+    /// The next answer: the batch's number and, if it was refused, why.
+    pub(crate) async fn answer(&mut self) -> (u64, Result<(), String>) {
+        let reply = tokio::time::timeout(DEADLINE, self.replies.message()).await.expect("no answer in time");
+        outcome(reply.unwrap().expect("the stream ended"))
+    }
+
+    /// Whether there is no answer for so long.
+    pub(crate) async fn is_silent_for(&mut self, time: Duration) -> bool {
+        tokio::time::timeout(time, self.replies.message()).await.is_err()
+    }
+
+    /// Sends and waits until it is stored.
+    pub(crate) async fn store(&mut self, batch: &Batch) {
+        self.send(batch).await;
+        assert_eq!(self.answer().await, (batch.number, Ok(())));
+    }
+
+    /// What ends the stream.
+    pub(crate) async fn end(&mut self) -> tonic::Status {
+        loop {
+            match tokio::time::timeout(DEADLINE, self.replies.message()).await.expect("no end in time") {
+                Ok(Some(_)) => continue,
+                Ok(None) => return tonic::Status::ok(""),
+                Err(status) => return status,
+            }
+        }
+    }
+}
+
+fn outcome(reply: IngestReply) -> (u64, Result<(), String>) {
+    match reply.outcome.expect("an answer says what became of the batch") {
+        Outcome::Stored(_) => (reply.number, Ok(())),
+        Outcome::Refused(refused) => (reply.number, Err(refused.why)),
+    }
+}

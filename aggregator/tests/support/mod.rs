@@ -1,0 +1,33 @@
+//! The real program, a simulated agent, and a relay that fails on demand.
+
+#![allow(dead_code, reason = "each test file uses its part")]
+
+pub(crate) mod agent;
+pub(crate) mod program;
+pub(crate) mod relay;
+
+use std::time::{Duration, Instant};
+
+/// Longer than anything here takes on a busy machine.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
+
+/// Whether tests of the engine can run. Without libchdb they are skipped, or fail if `SYNCLINE_REQUIRE_ENGINE=1`.
+pub(crate) fn engine_is_here() -> bool {
+    let path = syncline_store::libchdb_path();
+    if path.is_file() {
+        return true;
+    }
+    println!("skipped: libchdb is not at {} (cargo xtask fetch libchdb)", path.display());
+    let required = std::env::var("SYNCLINE_REQUIRE_ENGINE").is_ok_and(|value| value == "1");
+    assert!(!required, "SYNCLINE_REQUIRE_ENGINE=1 and no engine");
+    false
+}
+
+/// Asks until the answer is yes.
+pub(crate) async fn eventually<F: AsyncFnMut() -> bool>(what: &str, mut holds: F) {
+    let deadline = Instant::now() + DEADLINE;
+    while !holds().await {
+        assert!(Instant::now() < deadline, "still not: {what}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}

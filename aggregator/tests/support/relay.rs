@@ -1,0 +1,69 @@
+//! A TCP relay in front of ClickHouse that fails on demand.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{ReadHalf, WriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+/// What the relay does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// Passes everything.
+    Pass,
+    /// Closes every connection.
+    Cut,
+    /// Passes requests, and closes the connection instead of passing the first byte of the answer.
+    LoseAnswers,
+}
+
+pub(crate) struct Relay {
+    pub(crate) address: SocketAddr,
+    mode: Arc<watch::Sender<Mode>>,
+}
+
+impl Relay {
+    pub(crate) async fn to(target: String) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mode = Arc::new(watch::Sender::new(Mode::Pass));
+        let modes = Arc::clone(&mode);
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                tokio::spawn(relay(client, target.clone(), modes.subscribe()));
+            }
+        });
+        Self { address, mode }
+    }
+
+    pub(crate) fn set(&self, mode: Mode) {
+        self.mode.send_replace(mode);
+    }
+}
+
+async fn relay(mut client: TcpStream, target: String, mut mode: watch::Receiver<Mode>) {
+    if *mode.borrow() == Mode::Cut {
+        return;
+    }
+    let Ok(mut server) = TcpStream::connect(target).await else { return };
+    let (from_client, to_client) = client.split();
+    let (from_server, to_server) = server.split();
+    let answers = mode.clone();
+    tokio::select! {
+        () = pump(from_client, to_server, || true) => (),
+        () = pump(from_server, to_client, || *answers.borrow() == Mode::Pass) => (),
+        _ = mode.wait_for(|mode| *mode == Mode::Cut) => (),
+    }
+}
+
+/// Passes bytes on until one side ends or `passes` says no.
+async fn pump(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, passes: impl Fn() -> bool) {
+    let mut bytes = [0; 16 << 10];
+    while let Ok(n @ 1..) = from.read(&mut bytes).await {
+        if !passes() || to.write_all(&bytes[..n]).await.is_err() {
+            return;
+        }
+    }
+}
