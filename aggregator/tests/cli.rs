@@ -1,4 +1,5 @@
 //! What a user is told when it cannot work: one line on what, where and how to mend it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! Batches through the real program into the real engine.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod support;
 
