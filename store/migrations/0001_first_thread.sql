@@ -323,7 +323,8 @@ GROUP BY stack_id;
 -- A wait that began before t0 is not shown, even if it lasts into the window: begin earlier to see it.
 -- The region's map is the segment that has the latest start at or before the event. A region that is neither the root nor
 -- mapped is shown with its own clock and unbounded. Buckets are on the region's own clock, and stamped before alignment: they
--- are searched as far around the window as regions are apart, and a minute more.
+-- are searched as far around the window as regions are apart, and half a minute more. An event whose node had never been
+-- probed and whose wall clock was off by more than that is in `events` but not found here.
 CREATE OR REPLACE VIEW timeline AS
 WITH
     toUnixTimestamp64Nano({t0:DateTime64(9, 'UTC')}) AS t0_ns,
@@ -333,8 +334,8 @@ WITH
     (SELECT toInt64(max(greatest(abs(off), abs(off_to)))) + 1000000000 FROM region_clock) AS apart_ns,
     (SELECT groupUniqArray(toString(root)) FROM region_clock) AS roots,
     (SELECT uniqExact(region) <= 1 FROM nodes) AS one_region,
-    toDateTime(intDiv(t0_ns - apart_ns, 1000000000) - 120, 'UTC') AS bucket_from,
-    toDateTime(intDiv(t1_ns + apart_ns, 1000000000) + 60, 'UTC') AS bucket_to,
+    toStartOfMinute(toDateTime(intDiv(t0_ns - apart_ns, 1000000000) - 30, 'UTC')) AS bucket_from,
+    toDateTime(intDiv(t1_ns + apart_ns, 1000000000) + 30, 'UTC') AS bucket_to,
     maps AS (
         SELECT region AS map_region, ref_from, ref_to, off, off_to, rate_ppb, greatest(err_ns, err_to_ns) AS err_in_ns, err_to_ns, err_rate_ppb, 1 AS mapped
         FROM region_clock FINAL
