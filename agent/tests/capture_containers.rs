@@ -71,7 +71,8 @@ fn a_program_in_two_containers_of_one_image_is_observed_once_in_each() {
     for one in &expected {
         assert_eq!(waits.iter().filter(|wait| key(wait) == *one).count(), 1, "{one:?}");
     }
-    assert_eq!(capture.counters().lost(), 0, "{:?}", capture.counters());
+    // Other Go programs of this machine are observed as well, and may end before they are looked at; but nothing is doubled.
+    assert_eq!(capture.counters().park_replaced, 0, "{:?}", capture.counters());
     drop(capture);
     for program in programs {
         assert!(program.finish().success());

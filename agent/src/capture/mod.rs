@@ -1,7 +1,7 @@
 //! Capturing goroutine waits with eBPF: the way from a kernel probe to a [`RawWait`].
 //!
 //! ```text
-//! /proc ──> Target ──> Binary (gosym) ──> probes on the inode     [target, executable, binary, probes, processes]
+//! /proc ──> Target ──> Binary (gosym) ──> probes on the inode     [target, executable, binary, probes, observing, processes]
 //! probes ─> ring buffer ─> WaitRecord ─> RawWait ─> the sink      [kernel, wait]
 //!        └> sums of short waits, counters                         [short_waits, counters]
 //! ```
@@ -10,10 +10,12 @@
 //! runtime, never uretprobes, and they go when [`Capture`] is dropped (also by a panic) or this process ends.
 
 mod binary;
+mod config;
 mod counters;
 mod error;
 mod executable;
 mod kernel;
+mod observing;
 mod parks;
 mod probes;
 mod process;
@@ -25,6 +27,7 @@ mod target;
 mod wait;
 
 pub use binary::Binary;
+pub use config::CaptureConfig;
 pub use counters::Counters;
 pub use error::{CaptureError, KernelError, Refusal};
 pub use process::ObservedProcess;
@@ -35,64 +38,22 @@ pub use target::Target;
 pub use wait::{RawWait, UNKNOWN_REASON};
 
 use std::collections::HashSet;
-use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use aya::programs::raw_trace_point::RawTracePointLink;
 use rustix::event::{PollFd, PollFlags, Timespec};
-use syncline_bpf::{CaptureSettings, MAX_STACK, Record, ShortWaitKey, ShortWaitSum, WaitRecord, encode_tai_offset_ns};
+use syncline_bpf::{CaptureSettings, Record, ShortWaitKey, ShortWaitSum, WaitRecord, encode_tai_offset_ns};
 
 use counters::OwnCounters;
-use executable::{Executable, FileId};
+use executable::FileId;
 use kernel::{Maps, Programs};
-use probes::{ProbedBinaries, Unfit};
+use probes::ProbedBinaries;
 use processes::Processes;
 use short_waits::ShortWaits;
 
 /// Records read in one go, so that a flood cannot keep [`Capture::poll`] from returning.
 const MAX_RECORDS_PER_POLL: usize = 16_384;
 const NS_PER_S: i64 = 1_000_000_000;
-
-/// What to capture and how.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CaptureConfig {
-    /// Waits at least this long become a [`RawWait`]; shorter ones a [`ShortWait`].
-    pub threshold: Duration,
-    /// Deepest stack taken, 1 to 127 return addresses.
-    pub max_stack_depth: u8,
-    /// Size of the ring between kernel and agent: a power of two of at least 4096 bytes.
-    pub ring_bytes: u32,
-    /// Which processes.
-    pub target: Target,
-}
-
-impl CaptureConfig {
-    /// The defaults: from 1 ms on, 64 frames, a ring of 4 MiB.
-    #[must_use]
-    pub fn new(target: Target) -> Self {
-        Self { threshold: Duration::from_millis(1), max_stack_depth: 64, ring_bytes: 4 << 20, target }
-    }
-
-    fn check(&self) -> Result<(), CaptureError> {
-        let wrong = |setting, why| Err(CaptureError::Setting { setting, why });
-        if self.max_stack_depth == 0 || usize::from(self.max_stack_depth) > MAX_STACK {
-            return wrong("max_stack_depth", format!("{} is not in 1 to {MAX_STACK}", self.max_stack_depth));
-        }
-        if !self.ring_bytes.is_power_of_two() || self.ring_bytes < 4096 {
-            return wrong("ring_bytes", format!("{} is not a power of two of at least 4096", self.ring_bytes));
-        }
-        Ok(())
-    }
-
-    fn settings(&self) -> CaptureSettings {
-        CaptureSettings {
-            threshold_ns: u64::try_from(self.threshold.as_nanos()).unwrap_or(u64::MAX),
-            max_stack: self.max_stack_depth.into(),
-            only_watched: self.target.needs_filter(),
-        }
-    }
-}
 
 /// Whether this process may load the BPF programs into this kernel: loads them, and lets them go.
 ///
@@ -225,119 +186,6 @@ impl Capture {
         set.map_err(|e| KernelError::new("set the configuration", e))?;
         let tai = kernel_tai_offset_seconds().map_err(|e| KernelError::new("read the TAI offset", e))?;
         self.set_tai_offset(tai)
-    }
-
-    fn begin(&mut self) -> Result<(), CaptureError> {
-        if self.target.is_open_ended() {
-            self._exec_notice = Some(self.programs.attach_exec_notice()?);
-        }
-        match self.target.clone() {
-            Target::Pid(pid) => self.begin_with_process(pid)?,
-            Target::Executable(path) => self.begin_with_executable(&path)?,
-            Target::AllGo => {}
-        }
-        self.pending = self.rescan();
-        Ok(())
-    }
-
-    fn begin_with_process(&mut self, pid: u32) -> Result<(), CaptureError> {
-        if process::start_time(pid).is_none() {
-            return Err(CaptureError::NoSuchProcess { pid });
-        }
-        let refused = |why| CaptureError::Refused { what: format!("process {pid}"), why };
-        let file = FileId::of_process(pid).ok_or_else(|| refused(Arc::new(Refusal::Ended)))?;
-        self.observe(pid, file).map_err(|unfit| refused(unfit.into_refusal()))
-    }
-
-    /// Probes the file at once, so that a process that starts later misses nothing.
-    fn begin_with_executable(&mut self, path: &Path) -> Result<(), CaptureError> {
-        let cannot_open = |cause| CaptureError::Executable { path: path.to_owned(), cause };
-        let path = path.canonicalize().map_err(cannot_open)?;
-        let executable = Executable::open(path.clone()).map_err(cannot_open)?;
-        let probed = self.probed.probe(executable.id, || Ok(executable), &mut self.maps, &mut self.programs);
-        let slot = probed
-            .map_err(|unfit| CaptureError::Refused { what: "the executable".to_owned(), why: unfit.into_refusal() })?;
-        self.probed.pin(slot);
-        self.target = Target::Executable(path);
-        Ok(())
-    }
-
-    /// Observes the process if it is wanted, is Go, and is not observed yet.
-    fn look_at(&mut self, pid: u32) {
-        let Some(file) = FileId::of_process(pid).filter(|_| pid != std::process::id()) else { return };
-        if let Some(process) = self.processes.observed(pid) {
-            if process.is_still(file) {
-                return;
-            }
-            self.end(pid);
-        }
-        if self.processes.is_passed_over(pid, file) {
-            return;
-        }
-        if !self.target.wants(pid, file) {
-            self.processes.pass_over(pid, file);
-        } else if let Err(unfit) = self.observe(pid, file) {
-            self.pass_over(pid, file, &unfit);
-        }
-    }
-
-    fn observe(&mut self, pid: u32, file: FileId) -> Result<(), Unfit> {
-        let slot = self.probed.probe(file, || Executable::of_process(pid), &mut self.maps, &mut self.programs)?;
-        let binary = self.probed.binary(slot).cloned().ok_or_else(Unfit::ended)?;
-        let process = ObservedProcess::look(pid, slot, file, binary).map_err(|why| Unfit::New(Arc::new(why)))?;
-        self.watch(pid, slot)?;
-        self.probed.process_began(slot);
-        let go_version = process.binary.go_version().to_owned();
-        self.pending.attached.push(Attached { pid, exe: process.exe.clone(), go_version });
-        self.processes.observe(process);
-        Ok(())
-    }
-
-    /// Has the process observed by the probes of this slot only.
-    fn watch(&mut self, pid: u32, slot: u32) -> Result<(), Unfit> {
-        let inserted = self.maps.watched.insert(pid, slot, 0);
-        inserted.map_err(|e| Unfit::New(Arc::new(Refusal::Kernel(KernelError::new("watch a process", e)))))
-    }
-
-    fn pass_over(&mut self, pid: u32, file: FileId, unfit: &Unfit) {
-        let why = unfit.refusal();
-        if !why.is_transient() {
-            self.processes.pass_over(pid, file);
-        }
-        if why.is_not_go() || matches!(why, Refusal::Ended) {
-            return;
-        }
-        if matches!(unfit, Unfit::New(_)) {
-            tracing::warn!(pid, "process is not observed: {why}");
-        }
-        let exe = std::fs::read_link(executable::exe_link(pid)).unwrap_or_default();
-        self.pending.skipped.push(Skipped { pid, exe, why: why.to_string() });
-    }
-
-    fn end(&mut self, pid: u32) {
-        let Some(slot) = self.processes.end(pid) else { return };
-        self.probed.process_ended(slot);
-        // Fails only if it is not there, which is what is wanted.
-        let _ = self.maps.watched.remove(&pid);
-        self.to_forget.insert(pid);
-        self.pending.ended.push(pid);
-    }
-
-    fn clear_away(&mut self, living: &HashSet<u32>) {
-        if !self.to_forget.is_empty() {
-            self.forget_ended();
-        }
-        self.processes.tidy(living);
-        self.probed.retire_unused(&mut self.maps);
-    }
-
-    fn forget_ended(&mut self) {
-        let ended = &self.to_forget;
-        self.short_waits.end(&mut self.maps.short_waits, |tgid| ended.contains(&tgid));
-        if let Some(abandoned) = parks::forget(&mut self.maps, ended) {
-            self.own.abandoned = self.own.abandoned.saturating_add(abandoned);
-            self.to_forget.clear();
-        }
     }
 
     fn wait_for_records(&self, timeout: Duration) -> Result<(), CaptureError> {
