@@ -290,7 +290,7 @@ mod tests {
             dropped += queue.push(entry(number, 10)).iter().map(|entry| entry.waits).sum::<u64>();
             if number % 3 == 0 {
                 let number = queue.send_next(9).unwrap().number;
-                assert!(if number % 2 == 0 { queue.stored(number) } else { queue.refused(number) });
+                assert!(if number.is_multiple_of(2) { queue.stored(number) } else { queue.refused(number) });
             }
         }
         let fate = queue.fate();

@@ -52,7 +52,7 @@ impl Recorder {
     /// # Errors
     /// If the file cannot be written, or the batch is longer than any batch may be.
     pub fn append(&mut self, batch: &[u8]) -> Result<(), RecordingError> {
-        let len = u32::try_from(batch.len()).map_err(|e| error(&self.path, None, e))?;
+        let len = u32::try_from(batch.len()).map_err(|e| error(&self.path, None, e.to_string()))?;
         let header = [&len.to_le_bytes()[..], &xxh3_64(batch).to_le_bytes()].concat();
         let written = self.file.write_all(&header).and_then(|()| self.file.write_all(batch));
         let written = written.and_then(|()| self.file.flush());
@@ -122,7 +122,7 @@ impl Recording {
         if xxh3_64(&bytes) != hash {
             return Err(self.here("the batch is damaged: its checksum does not fit"));
         }
-        let batch = syncline_proto::decode(&bytes).map_err(|e| self.here(e))?;
+        let batch = syncline_proto::decode(&bytes).map_err(|e| self.here(e.to_string()))?;
         self.offset += (HEADER_BYTES + bytes.len()) as u64;
         Ok(Recorded { bytes, batch })
     }
@@ -138,7 +138,7 @@ impl Recording {
         self.here(format!("the file is cut off: a batch needs {needed} bytes and {found} are there"))
     }
 
-    fn here(&self, what: impl ToString) -> RecordingError {
+    fn here(&self, what: impl Into<String>) -> RecordingError {
         error(&self.path, Some(self.offset), what)
     }
 }
@@ -148,6 +148,6 @@ fn split_header(header: &[u8]) -> Option<(u32, u64)> {
     Some((u32::from_le_bytes(*len), u64::from_le_bytes(hash.try_into().ok()?)))
 }
 
-fn error(path: &Path, offset: Option<u64>, what: impl ToString) -> RecordingError {
-    RecordingError { path: path.to_owned(), offset, what: what.to_string() }
+fn error(path: &Path, offset: Option<u64>, what: impl Into<String>) -> RecordingError {
+    RecordingError { path: path.to_owned(), offset, what: what.into() }
 }

@@ -1,4 +1,5 @@
 //! The batcher: what is sealed when, what is told once, and that every wait is accounted for.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may")]
 
 use std::collections::HashMap;
 use std::sync::Arc;

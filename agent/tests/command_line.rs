@@ -1,4 +1,5 @@
 //! Bad input to the real program: one clear line, and the right exit code.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may")]
 
 use std::path::Path;
 use std::process::{Command, Output};

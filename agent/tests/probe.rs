@@ -1,4 +1,5 @@
 //! The prober against a clock service whose reference the test knows.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may")]
 
 mod fake;
 

@@ -1,4 +1,5 @@
 //! Recordings: written, read, damaged, and replayed.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may")]
 
 mod fake;
 

@@ -1,4 +1,5 @@
 //! The uplink against an aggregator that acknowledges, refuses, breaks off, or is not there.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may")]
 
 mod fake;
 

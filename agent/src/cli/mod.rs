@@ -56,7 +56,7 @@ pub enum Command {
     #[command(after_help = EXAMPLES)]
     Run(Box<RunArgs>),
     /// Send a recording made with `run --record`
-    Replay(ReplayArgs),
+    Replay(Box<ReplayArgs>),
 }
 
 /// Options of `run`.

@@ -1,0 +1,171 @@
+//! The real program, the real kernel, a real Go program: what arrives at the aggregator.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may")]
+
+mod fake;
+mod support;
+
+use std::collections::{HashMap, HashSet};
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+use fake::{Answer, Fake, eventually};
+use rustix::process::{Pid, Signal, kill_process};
+use support::go_program::{ANY, GoProgram};
+use syncline_agent::clock::Clocks;
+use syncline_agent::recording::Recording;
+use syncline_event::{Batch, StackId};
+
+struct Agent {
+    child: Child,
+    stdout: BufReader<ChildStdout>,
+}
+
+impl Agent {
+    fn start(fake: &Fake, pid: u32, more: &[&str]) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_syncline-agent"))
+            .args(["--region", "eu", "--node", "n1", "--aggregator", &fake.url(), "--pid", &pid.to_string()])
+            .args(["--probe-interval", "600ms", "--require-aggregator", "20s"])
+            .args(more)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        Self { child, stdout }
+    }
+
+    fn wait_until_ready(&mut self) {
+        let mut line = String::new();
+        self.stdout.read_line(&mut line).unwrap();
+        if line != "ready\n" {
+            panic!("it said {line:?} and {}", self.stderr());
+        }
+    }
+
+    /// Ends it by SIGTERM; gives the closing line as key=value.
+    fn terminate(mut self) -> HashMap<String, u64> {
+        kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
+        let stderr = self.stderr();
+        assert!(self.child.wait().unwrap().success(), "{stderr}");
+        let last = stderr.lines().last().unwrap();
+        let pairs = last.split_whitespace().filter_map(|pair| pair.split_once('='));
+        pairs.filter_map(|(key, value)| Some((key.to_owned(), value.parse().ok()?))).collect()
+    }
+
+    fn stderr(&mut self) -> String {
+        let mut stderr = String::new();
+        self.child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+        stderr
+    }
+}
+
+fn batches(fake: &Fake) -> Vec<Batch> {
+    fake.arrivals().iter().map(|arrival| syncline_proto::decode(&arrival.bytes).unwrap()).collect()
+}
+
+fn waits_in(batches: &[Batch]) -> usize {
+    batches.iter().map(|batch| batch.waits.len()).sum()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_go_program_waits_for_arrives_once_named_and_behind_a_probe() {
+    if !support::bpf_usable() {
+        return;
+    }
+    let fake = Fake::start(|_, _| Answer::Store).await;
+    let dir = tempfile::tempdir().unwrap();
+    let recording = dir.path().join("run.syncrec");
+    let mut program = GoProgram::start(&ANY.program("waits"), &["scenarios"]);
+    let mut agent = Agent::start(&fake, program.pid(), &["--record", &recording.to_string_lossy()]);
+    agent.wait_until_ready();
+    program.go();
+    let reported = program.events_until_done().len();
+    assert!(reported > 0);
+    eventually("as many waits have arrived as the program reports", || waits_in(&batches(&fake)) >= reported).await;
+    let summary = agent.terminate();
+    assert!(program.is_running());
+    assert!(program.finish().success());
+
+    let batches = batches(&fake);
+    assert_eq!(summary["captured"], waits_in(&batches) as u64);
+    assert_eq!((summary["stored"], summary["refused"], summary["undelivered"]), (summary["captured"], 0, 0));
+    numbers_have_no_gaps(&batches);
+    waits_are_behind_a_probe(&batches);
+    everything_is_named(&batches);
+    the_clock_is_told(&batches);
+    the_recording_holds(&recording, &fake);
+}
+
+fn numbers_have_no_gaps(batches: &[Batch]) {
+    let run_first = batches[0].origin.run_first_seq;
+    let (mut number, mut seq) = (run_first, run_first);
+    for batch in batches {
+        assert_eq!((batch.number, batch.first_seq), (number, seq));
+        number += 1;
+        seq += batch.waits.len() as u64;
+    }
+}
+
+/// All but the last batch, which holds what was left at the end.
+fn waits_are_behind_a_probe(batches: &[Batch]) {
+    let (_, sealed) = batches.split_last().unwrap();
+    assert!(waits_in(sealed) > 0);
+    for batch in sealed {
+        let sent = batch.probes.last().unwrap().sent;
+        assert!((0..batch.waits.len()).all(|row| batch.waits.end(row) < sent));
+    }
+}
+
+fn everything_is_named(batches: &[Batch]) {
+    let stacks: HashMap<_, _> = batches.iter().flat_map(|batch| &batch.stacks).map(|stack| (stack.id, stack)).collect();
+    let named: HashSet<_> = batches.iter().flat_map(|batch| &batch.symbols).map(|symbol| symbol.pc).collect();
+    let ids: Vec<_> = batches.iter().flat_map(|batch| &batch.waits.stack).collect();
+    assert!(ids.iter().any(|id| **id != StackId::NONE));
+    for id in ids.into_iter().filter(|id| **id != StackId::NONE) {
+        assert!(stacks[id].pcs.iter().all(|pc| named.contains(pc)), "{:?}", stacks[id]);
+    }
+    let told: usize = batches.iter().map(|batch| batch.stacks.len()).sum();
+    assert_eq!(told, stacks.len(), "a stack is told once");
+    let in_main = |batch: &Batch| batch.symbols.iter().any(|symbol| symbol.function.starts_with("main."));
+    assert!(batches.iter().any(in_main));
+    let services = batches.iter().flat_map(|batch| &batch.processes).map(|process| process.service.as_str());
+    assert!(services.into_iter().all(|service| service.starts_with("waits-")));
+}
+
+fn the_clock_is_told(batches: &[Batch]) {
+    let probes: Vec<_> = batches.iter().flat_map(|batch| &batch.probes).collect();
+    assert!(probes.len() >= 2 && probes.is_sorted_by_key(|probe| probe.returned));
+    let knots: Vec<_> = batches.iter().flat_map(|batch| &batch.knots).collect();
+    assert!(knots.is_sorted_by_key(|knot| knot.mono) && knots.is_sorted_by_key(|knot| knot.raw));
+    // The kernel's wall clock at each park agrees with the node's own knots.
+    let wall_offset = Clocks::default().knot();
+    let wall_offset_ns = wall_offset.mono.offset_to(wall_offset.wall).ns();
+    for offset in batches.iter().flat_map(|batch| &batch.waits.wall_offset) {
+        assert!(offset.ns().abs_diff(wall_offset_ns) < 1_000_000, "{} {wall_offset_ns}", offset.ns());
+    }
+}
+
+fn the_recording_holds(path: &Path, fake: &Fake) {
+    let mut recording = Recording::open(path).unwrap();
+    for arrival in fake.arrivals() {
+        assert_eq!(recording.next_batch().unwrap().unwrap().bytes, arrival.bytes);
+    }
+    assert!(recording.next_batch().unwrap().is_none());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_aggregator_of_another_region_ends_the_agent_with_one_line() {
+    if !support::bpf_usable() {
+        return;
+    }
+    let fake = Fake::start(|_, _| Answer::Store).await;
+    "us".clone_into(&mut fake.reference.region.lock().unwrap());
+    let program = GoProgram::start(&ANY.program("waits"), &["scenarios"]);
+    let mut agent = Agent::start(&fake, program.pid(), &[]);
+    let stderr = agent.stderr();
+    assert_eq!(agent.child.wait().unwrap().code(), Some(1));
+    let last = stderr.lines().last().unwrap();
+    assert!(last.contains("serves region \"us\"") && last.contains("--region"), "{stderr}");
+    assert!(program.finish().success());
+}
