@@ -55,7 +55,7 @@ pub(crate) enum Command {
 
 /// Answer an SQL query (ClickHouse's SQL), read-only.
 ///
-/// The query may read everything and change nothing: INSERT, ALTER, CREATE, DROP and SYSTEM are refused.
+/// The query may read all tables and change nothing: ClickHouse itself refuses INSERT, ALTER, CREATE, DROP, SYSTEM and SET.
 #[derive(Args, Debug)]
 #[command(after_help = SQL_EXAMPLES)]
 pub(crate) struct SqlArgs {
@@ -70,18 +70,21 @@ pub(crate) struct SqlArgs {
     /// Value of a parameter {name:Type} of the query; repeat it for more
     #[arg(long = "param", short, value_name = "NAME=VALUE")]
     pub(crate) params: Vec<String>,
+    /// A setting of ClickHouse for this query, such as max_threads=1; a SETTINGS clause in the query is refused
+    #[arg(long = "setting", value_name = "NAME=VALUE")]
+    pub(crate) settings: Vec<String>,
 }
 
 const SQL_EXAMPLES: &str = "\
 Examples:
   syncline sql 'SHOW TABLES'
   syncline sql 'SELECT reason, count(), max(dur_ns) FROM events GROUP BY reason ORDER BY 3 DESC'
-  syncline sql --param svc=cart 'SELECT * FROM events WHERE service = {svc:String} LIMIT 5' --format vertical
+  syncline sql -f vertical -p svc=cart 'SELECT * FROM events WHERE service = {svc:String} LIMIT 5'
   syncline sql --format jsonl 'SELECT * FROM skew_now' | jq .
   syncline sql --format parquet 'SELECT * FROM events' > events.parquet
   syncline sql < report.sql
 
-What there is: syncline sql 'SHOW TABLES', and for each syncline sql 'DESCRIBE TABLE events' with a comment per column.";
+What there is: SHOW TABLES; what its columns mean: DESCRIBE TABLE events.";
 
 /// Draw who waited for what and how long, across regions, on the fleet's one clock.
 ///
@@ -138,8 +141,9 @@ Examples:
   syncline timeline --from 14:05:00 --to 14:05:02.5 --min-duration 50ms --reason mutex
   syncline timeline --from 2026-11-23T14:05:00Z --to 2026-11-23T14:06:00Z --format json
 
-A TIME is RFC 3339 (2026-11-23T14:05:00.25Z), HH:MM:SS[.fff] (today, UTC), -30s or -5m (before now), now, or a Unix
-time in s, ms, us or ns. Colours tell the reasons apart on a terminal; set NO_COLOR to have none.";
+A TIME is RFC 3339 (2026-11-23T14:05:00.25Z), HH:MM:SS[.fff] (today, UTC), -30s or -5m (before
+now), now, or a Unix time in s, ms, us or ns.
+Colours tell the reasons apart on a terminal; set NO_COLOR to have none.";
 
 /// Show how far each node's clock is off, how sure that is, and how fast it drifts.
 ///
@@ -159,8 +163,8 @@ Examples:
   syncline skew
   syncline skew --format json | jq '.nodes[] | select(.status != \"synchronized\")'
 
-Status: synchronized (probes arrive and agree), free_running (no recent probe: the bound grows), disrupted (the clock
-was disturbed and is being learnt anew), unknown (no estimate yet).";
+Status: synchronized (probes arrive and agree), free_running (no recent probe: the bound grows),
+disrupted (the clock was disturbed and is being learnt anew), unknown (no estimate yet).";
 
 /// Check what this machine can and cannot do, with a hint for everything that is missing.
 ///

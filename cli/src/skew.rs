@@ -61,6 +61,11 @@ const REGIONS: &str = "SELECT region, root, toString(status) AS status, -off_to 
     dateDiff('millisecond', created, now64(3, 'UTC')) AS age_ms \
     FROM (SELECT * FROM region_clock FINAL ORDER BY ref_from DESC LIMIT 1 BY region) ORDER BY region";
 
+const NOTE: [&str; 2] = [
+    "OFFSET is the wall clock minus the fleet's clock; the true offset lies within OFFSET ± BOUND.",
+    "An asymmetry of the path that never changes cannot be seen, only bounded.",
+];
+
 pub(crate) async fn run(store: &StoreArgs, args: &SkewArgs) -> anyhow::Result<ExitCode> {
     let source = Source::open(store).await?;
     let found = find(&source).await;
@@ -97,11 +102,7 @@ impl Skews {
             lines.extend(with_heading(&self.region_table(), width, palette));
         }
         lines.push(String::new());
-        lines.push(
-            "OFFSET: wall clock - the fleet's clock. BOUND holds for the true offset; an asymmetry of the path that never \
-             changes cannot be seen, only bounded."
-                .to_owned(),
-        );
+        lines.extend(NOTE.map(str::to_owned));
         lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect()
     }
 

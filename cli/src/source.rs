@@ -17,6 +17,8 @@ const UNKNOWN_DATABASE: u32 = 81;
 pub(crate) struct Source {
     store: OpenStore,
     client: Client,
+    /// Whether settings may go with a question: a user whom the server itself made read-only may not.
+    takes_settings: bool,
 }
 
 /// A query with the values of its parameters `{name:Type}`.
@@ -25,7 +27,10 @@ pub(crate) struct Question<'a> {
     /// A name of ClickHouse's formats; a FORMAT in the SQL wins.
     pub(crate) format: &'a str,
     pub(crate) params: &'a [(String, String)],
-    pub(crate) settings: &'a [(&'static str, String)],
+    /// Settings that only change how the answer looks; left out where none are taken.
+    pub(crate) looks: &'a [(&'static str, String)],
+    /// Settings that the person wants.
+    pub(crate) settings: &'a [(String, String)],
 }
 
 impl Source {
@@ -35,8 +40,9 @@ impl Source {
         place::check(&location)?;
         let options = OpenOptions { database: args.database.clone(), ..OpenOptions::default() };
         let store = open(&location, &options).await?;
-        let client = read_only(store.client()).await?;
-        Ok(Self { store, client })
+        let mut source = Self { client: store.client().clone(), store, takes_settings: true };
+        source.make_read_only().await?;
+        Ok(source)
     }
 
     /// Writes the answer to `out` as it arrives.
@@ -54,11 +60,24 @@ impl Source {
         sql: &str,
         params: &[(String, String)],
     ) -> anyhow::Result<Vec<T>> {
-        let settings = [("output_format_json_quote_64bit_integers", "0".to_owned())];
-        let question = Question { sql, format: "JSONEachRow", params, settings: &settings };
+        let looks = [("output_format_json_quote_64bit_integers", "0".to_owned())];
+        let question = Question { sql, format: "JSONEachRow", params, looks: &looks, settings: &[] };
         let answer = self.ask(&question)?.collect().await.map_err(|error| self.explain(error.into()))?;
         let rows = serde_json::Deserializer::from_slice(&answer).into_iter().collect::<Result<_, _>>();
         rows.map_err(|error| anyhow::anyhow!("the store's answer has another shape than this program knows: {error}"))
+    }
+
+    /// From here on ClickHouse refuses whatever would change something. (`readonly = 2`, which still lets a query bring its own
+    /// settings, also lets it write files with `INSERT INTO FUNCTION`.) A user who is read-only already may not even say so.
+    async fn make_read_only(&mut self) -> anyhow::Result<()> {
+        let sql = "SELECT toUInt8(getSetting('readonly'))";
+        let question = Question { sql, format: "TSV", params: &[], looks: &[], settings: &[] };
+        let answer = self.ask(&question)?.collect().await.map_err(|error| self.explain(error.into()))?;
+        self.takes_settings = !answer.starts_with(b"1");
+        if answer.starts_with(b"0") {
+            self.client = self.client.clone().with_setting("readonly", "1");
+        }
+        Ok(())
     }
 
     /// Our own questions only name what every store has.
@@ -83,17 +102,12 @@ impl Source {
         for (name, value) in question.params {
             query = query.param(name, value);
         }
-        for (name, value) in question.settings {
+        for (name, value) in question.looks.iter().filter(|_| self.takes_settings) {
             query = query.with_setting(*name, value);
+        }
+        for (name, value) in question.settings {
+            query = query.with_setting(name, value);
         }
         Ok(query.fetch_bytes(question.format)?)
     }
-}
-
-/// The client under `readonly = 2`: it may read and change settings other than this one. A user who is read-only already
-/// may not even say so again.
-async fn read_only(client: &Client) -> Result<Client, StoreError> {
-    let sql = "SELECT toUInt8(getSetting('readonly') != 0)";
-    let already = client.query_raw(sql).fetch_bytes("TSV")?.collect().await?;
-    Ok(if already.starts_with(b"1") { client.clone() } else { client.clone().with_setting("readonly", "2") })
 }

@@ -16,14 +16,18 @@ const UNKNOWN_FORMAT: u32 = 73;
 const MAX_QUERY_BYTES: u64 = 64 << 20;
 
 pub(crate) async fn run(store: &StoreArgs, args: &SqlArgs) -> anyhow::Result<ExitCode> {
-    let params = args.params.iter().map(|text| param(text)).collect::<anyhow::Result<Vec<_>>>()?;
+    let params = pairs("--param", &args.params)?;
+    let settings = pairs("--setting", &args.settings)?;
+    if settings.iter().any(|(name, _)| name.eq_ignore_ascii_case("readonly")) {
+        return Err(usage("--setting readonly: sql is always read-only"));
+    }
     let format = format(args.format.as_deref(), terminal::is_terminal());
     if terminal::is_terminal() && is_binary(format) {
         return Err(usage(format!("{format} is binary and would garble the terminal: redirect it to a file")));
     }
     let sql = query(args.query.as_deref())?;
     let source = Source::open(store).await?;
-    let question = Question { sql: &sql, format, params: &params, settings: &settings(format) };
+    let question = Question { sql: &sql, format, params: &params, looks: &looks(format), settings: &settings };
     let outcome = source.stream(&question, &mut io::stdout().lock()).await;
     let closed = source.close().await;
     outcome.map_err(explain)?;
@@ -45,11 +49,12 @@ fn query(given: Option<&str>) -> anyhow::Result<String> {
     Ok(text.trim().trim_end_matches(';').to_owned())
 }
 
-fn param(text: &str) -> anyhow::Result<(String, String)> {
-    match text.split_once('=') {
+fn pairs(option: &str, texts: &[String]) -> anyhow::Result<Vec<(String, String)>> {
+    let pair = |text: &String| match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
-        _ => Err(usage(format!("--param {text:?} is not NAME=VALUE"))),
-    }
+        _ => Err(usage(format!("{option} {text:?} is not NAME=VALUE"))),
+    };
+    texts.iter().map(pair).collect()
 }
 
 /// ClickHouse's name of a format.
@@ -75,7 +80,7 @@ fn is_binary(format: &str) -> bool {
 }
 
 /// A table wider than the terminal would wrap: ClickHouse then writes the columns below each other instead.
-fn settings(format: &str) -> Vec<(&'static str, String)> {
+fn looks(format: &str) -> Vec<(&'static str, String)> {
     if !format.starts_with("Pretty") {
         return Vec::new();
     }
@@ -110,9 +115,10 @@ mod tests {
 
     #[test]
     fn parameters_are_names_and_values() {
-        assert_eq!(param("a=b=c").unwrap(), ("a".to_owned(), "b=c".to_owned()));
-        assert_eq!(param("a=").unwrap(), ("a".to_owned(), String::new()));
-        assert!(param("a").is_err() && param("=b").is_err());
+        let pair = |text: &str| pairs("--param", &[text.to_owned()]);
+        assert_eq!(pair("a=b=c").unwrap(), [("a".to_owned(), "b=c".to_owned())]);
+        assert_eq!(pair("a=").unwrap(), [("a".to_owned(), String::new())]);
+        assert!(pair("a").is_err() && pair("=b").is_err());
     }
 
     #[test]

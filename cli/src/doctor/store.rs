@@ -45,6 +45,12 @@ fn library(path: &Path) -> Check {
             let missing = StoreError::LibraryMissing { path: path.to_owned() };
             Check::fail(NAME, Need::Store, format!("{at} is missing"), hint_of(&missing))
         }
+        Err(Flaw::Forbidden) => Check::fail(
+            NAME,
+            Need::Store,
+            format!("{at} cannot be read by this user"),
+            "let this user read it, or point SYNCLINE_LIBCHDB to one that it can read",
+        ),
         Err(Flaw::Other(what)) => Check::fail(
             NAME,
             Need::Store,
@@ -62,16 +68,18 @@ fn hint_of(error: &StoreError) -> String {
 
 enum Flaw {
     Missing,
+    Forbidden,
     Other(String),
 }
 
 /// The size of a library that this machine can load, as far as its header and size tell.
 fn examine(path: &Path) -> Result<u64, Flaw> {
-    let unreadable = |error: std::io::Error| Flaw::Other(format!("cannot be read: {error}"));
-    let mut file = File::open(path).map_err(|error| match error.kind() {
+    let unreadable = |error: std::io::Error| match error.kind() {
         std::io::ErrorKind::NotFound => Flaw::Missing,
-        _ => unreadable(error),
-    })?;
+        std::io::ErrorKind::PermissionDenied => Flaw::Forbidden,
+        _ => Flaw::Other(format!("cannot be read: {error}")),
+    };
+    let mut file = File::open(path).map_err(unreadable)?;
     let mut header = [0u8; 20];
     file.read_exact(&mut header).map_err(unreadable)?;
     let size = file.metadata().map_err(unreadable)?.len();

@@ -53,8 +53,11 @@ async fn find(source: &Source, wish: window::Wish, now_ns: i64, args: &TimelineA
 }
 
 fn look(args: &TimelineArgs) -> Look {
+    let width = args.width.map_or_else(terminal::width, usize::from);
     Look {
-        width: args.width.map_or_else(terminal::width, usize::from),
+        width,
+        // Whoever reads from a pipe wants whole names.
+        list_width: if args.width.is_some() || terminal::is_terminal() { width } else { usize::MAX },
         ascii: args.ascii,
         palette: Palette { enabled: terminal::wants_colour() },
         lanes: args.lanes as usize,

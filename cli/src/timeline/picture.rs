@@ -24,7 +24,10 @@ pub(crate) struct View {
 /// How it is shown.
 #[derive(Clone, Copy)]
 pub(crate) struct Look {
+    /// Columns of the drawing.
     pub(crate) width: usize,
+    /// Columns of the list; what is longer is cut.
+    pub(crate) list_width: usize,
     pub(crate) ascii: bool,
     pub(crate) palette: Palette,
     /// Lanes drawn at most.
@@ -146,7 +149,7 @@ fn list(events: &[Event], look: Look) -> Vec<String> {
     longest.sort_by_key(|event| (event.start_ns, event.goid));
     let mut table = Table::new(&[
         ("TIME (UTC)", Align::Left),
-        ("ERROR", Align::Right),
+        ("BOUND", Align::Right),
         ("REGION", Align::Left),
         ("NODE", Align::Left),
         ("SERVICE", Align::Left),
@@ -155,7 +158,7 @@ fn list(events: &[Event], look: Look) -> Vec<String> {
         ("WAITED FOR", Align::Left),
     ]);
     longest.iter().for_each(|event| table.push(&row(event).map(|cell| spell(cell, look.ascii))));
-    let mut lines = table.lines(look.width);
+    let mut lines = table.lines(look.list_width);
     if let Some(heading) = lines.first_mut() {
         *heading = look.palette.paint(Colour::Bold, heading);
     }
@@ -199,7 +202,7 @@ mod tests {
     }
 
     fn look(width: usize) -> Look {
-        Look { width, ascii: false, palette: Palette { enabled: false }, lanes: 40, rows: 30 }
+        Look { width, list_width: width, ascii: false, palette: Palette { enabled: false }, lanes: 40, rows: 30 }
     }
 
     #[test]
@@ -230,7 +233,7 @@ mod tests {
         assert_eq!(
             list,
             [
-                "TIME (UTC)         ERROR  REGION   NODE       SERVICE  GOROUTINE  HOW LONG  WAITED FOR",
+                "TIME (UTC)         BOUND  REGION   NODE       SERVICE  GOROUTINE  HOW LONG  WAITED FOR",
                 "14:05:00.010000  ±120 µs  eu-west  eu-west-1  shop     4711 g18    60.0 ms  sync.Mutex.Lock in main.(*Cart).Add",
                 "14:05:00.020000  ±120 µs  us-east  us-east-1  shop     4711 g7     30.0 ms  chan receive in main.(*Cart).Add",
                 "14:05:00.040000  unknown  us-east  us-east-1  shop     4711 g9     25.0 ms  IO wait",

@@ -86,11 +86,19 @@ fn sql_cannot_write(fixture: &Fixture) {
         "SET readonly = 0",
         "SELECT 1 SETTINGS readonly = 0",
         "INSERT INTO FUNCTION file('x.csv', 'CSV', 'a Int8') VALUES (1)",
+        "INSERT INTO FUNCTION url('http://127.0.0.1:1/', 'CSV', 'a Int8') VALUES (1)",
+        "INSERT INTO FUNCTION remote('127.0.0.1:1', 'syncline', 'events') (seq) VALUES (1)",
+        "WITH 1 AS one INSERT INTO events (seq) SELECT one",
+        "SELECT 1 INTO OUTFILE 'x'",
+        "CREATE TEMPORARY TABLE t (a Int8)",
         "CREATE USER u",
     ] {
         let error = fixture.refusal(&["sql", sql], 1);
         assert!(error.contains("ClickHouse error"), "{sql}: {error}");
     }
+    assert!(fixture.refusal(&["sql", "SELECT 1", "--setting", "readonly=0"], 2).contains("always read-only"));
+    let threads = ["sql", "SELECT getSetting('max_threads') FORMAT TSV", "--setting", "max_threads=1"];
+    assert_eq!(fixture.answer(&threads), "1\n");
     assert_eq!(fixture.answer(&["sql", "SELECT count() FROM events FORMAT TSV"]), "5\n");
     fixture.release(store);
 }
@@ -122,8 +130,8 @@ fn sql_stops_silently_when_its_reader_goes(fixture: &Fixture) {
 
 fn sql_fails_when_an_answer_breaks_off(fixture: &Fixture) {
     let store = fixture.hold();
-    let sql = "SELECT throwIf(number = 3000000, 'broken off') FROM numbers(4000000) SETTINGS max_block_size = 10000";
-    let output = fixture.run(&["sql", sql]);
+    let sql = "SELECT throwIf(number = 3000000, 'broken off') FROM numbers(4000000)";
+    let output = fixture.run(&["sql", sql, "--setting", "max_block_size=10000"]);
     let error = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{error}");
     assert!(error.contains("broken off") && output.stdout.len() > 1000, "{error}");
@@ -206,8 +214,8 @@ fn skew_shows_nodes_and_regions(fixture: &Fixture) {
 }
 
 fn another_database_is_named_in_the_error(fixture: &Fixture) {
-    for command in ["skew", "timeline"] {
-        let error = fixture.refusal(&["--database", "elsewhere", command], 1);
+    for command in [&["skew"][..], &["timeline"], &["sql", "SELECT 1"]] {
+        let error = fixture.refusal(&[&["--database", "elsewhere"], command].concat(), 1);
         assert!(error.contains("no tables of Syncline in database `elsewhere`"), "{error}");
     }
 }

@@ -3,6 +3,9 @@
 //! No standard harness: this process makes the store, so it must be able to become its engine before anything else. Without
 //! libchdb the cases are skipped, or fail when `SYNCLINE_REQUIRE_ENGINE=1`.
 
+// clippy.toml lets tests unwrap, but knows only the functions marked as tests, and here none is.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 mod cases;
 mod fixture;
 
