@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use serde::Deserialize;
 use syncline_sim::InjectedClock;
 use tokio::process::Command;
 
@@ -49,6 +50,7 @@ pub(crate) struct Aggregators {
     root: Process,
     others: Vec<Process>,
     links: Vec<Process>,
+    store: String,
 }
 
 impl Aggregators {
@@ -62,7 +64,7 @@ impl Aggregators {
         let mut command = aggregator(programs, dirs, ROOT);
         command.arg("--store-dir").arg(&dirs.store).env(fetch::libchdb::OVERRIDE, libchdb);
         let root = Process::start("aggregator-us", command, &dirs.logs).await?;
-        let store = root.said("store")?.to_owned();
+        let store = store_url(&dirs.store)?;
         let mut others = Vec::new();
         let mut links = Vec::new();
         for region in REGIONS.iter().filter(|region| region.name != ROOT) {
@@ -74,10 +76,11 @@ impl Aggregators {
                 links.push(process);
             }
             let mut command = aggregator(programs, dirs, region.name);
-            command.args(["--clickhouse-url", &store, "--root", &format!("http://{address}")]);
+            // In the environment, since it holds a password.
+            command.env("SYNCLINE_URL", &store).args(["--root", &format!("http://{address}")]);
             others.push(Process::start(&format!("aggregator-{}", region.name), command, &dirs.logs).await?);
         }
-        Ok(Self { root, others, links })
+        Ok(Self { root, others, links, store })
     }
 
     /// REF - RAW of the root, in nanoseconds.
@@ -86,9 +89,9 @@ impl Aggregators {
         text.parse().with_context(|| format!("the root aggregator's anchor_ns={text} is not a number"))
     }
 
-    /// The URL of the store.
-    pub(crate) fn store(&self) -> Result<&str> {
-        self.root.said("store")
+    /// The URL of the store, with user and password.
+    pub(crate) fn store(&self) -> &str {
+        &self.store
     }
 
     fn address(&self, region: &Region) -> Result<&str> {
@@ -120,8 +123,21 @@ impl Aggregators {
     }
 }
 
+/// The engine makes a new password at each start and leaves it in its directory, for those who may read there.
+fn store_url(dir: &Path) -> Result<String> {
+    #[derive(Deserialize)]
+    struct Endpoint {
+        url: String,
+    }
+    let path = dir.join("endpoint.json");
+    let text = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let endpoint: Endpoint = serde_json::from_slice(&text).with_context(|| format!("{} has no url", path.display()))?;
+    Ok(endpoint.url)
+}
+
 fn aggregator(programs: &Programs, dirs: &Directories, region: &str) -> Command {
     let mut command = Command::new(&programs.aggregator);
+    command.env_remove("SYNCLINE_URL").env_remove("SYNCLINE_STORE");
     command.args(["--region", region, "--listen", "127.0.0.1:0", "--state-dir"]).arg(dirs.state.join(region));
     command
 }
@@ -235,7 +251,6 @@ impl Agents {
         for region in &REGIONS {
             let mut command = Command::new(&programs.agent);
             command.arg("replay").arg(recording.batches(region));
-            command.args(["--node", region.node, "--region", region.name]);
             command.args(["--aggregator", &format!("http://{}", aggregators.address(region)?)]);
             Process::finish(&format!("replay-{}", region.name), command, &dirs.logs).await?;
         }
