@@ -2,6 +2,8 @@
 
 use std::env;
 use std::ffi::OsString;
+use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use syncline_store::Location;
@@ -17,11 +19,17 @@ pub(crate) fn location(args: &StoreArgs) -> anyhow::Result<Location> {
 /// Refuses a directory that holds no store: asking must not leave an empty one behind.
 pub(crate) fn check(location: &Location) -> anyhow::Result<()> {
     let Location::Embedded(dir) = location else { return Ok(()) };
-    if !dir.is_dir() {
-        let dir = dir.display();
-        return Err(usage(format!(
-            "there is no store at {dir}: start an aggregator on it, or name another with --store or --url"
-        )));
+    match fs::metadata(dir) {
+        Ok(found) if found.is_dir() => {}
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+            return Err(usage(format!("{} cannot be read: run as the user that owns the store", dir.display())));
+        }
+        _ => {
+            let dir = dir.display();
+            return Err(usage(format!(
+                "there is no store at {dir}: start an aggregator on it, or name another with --store or --url"
+            )));
+        }
     }
     if !looks_like_a_store(dir) {
         let dir = dir.display();
@@ -94,8 +102,8 @@ mod tests {
         let here = Location::Embedded(dir.path().to_owned());
         assert!(check(&here).is_err());
         assert!(check(&Location::Embedded(dir.path().join("missing"))).is_err());
-        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
-        std::fs::create_dir(dir.path().join("clickhouse")).unwrap();
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+        fs::create_dir(dir.path().join("clickhouse")).unwrap();
         assert!(check(&here).is_ok());
     }
 }

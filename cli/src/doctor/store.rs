@@ -22,7 +22,7 @@ pub(crate) fn checks(location: anyhow::Result<Location>) -> Vec<Check> {
     match location {
         Ok(Location::Embedded(dir)) => checks.extend([space(&dir), directory(&dir)]),
         Ok(Location::Url(url)) => {
-            checks.push(Check::ok("store", Need::Store, format!("a server, {}", without_password(&url))))
+            checks.push(Check::ok("store", Need::Store, format!("a server, {}", without_password(&url))));
         }
         Err(error) => {
             checks.push(Check::fail(

@@ -7,7 +7,8 @@ use serde_json::Value;
 
 use crate::fixture::Fixture;
 
-type Case = (&'static str, fn(&Fixture));
+/// A name and what is done under it.
+pub(crate) type Case = (&'static str, fn(&Fixture));
 
 macro_rules! cases {
     ($($case:ident),+ $(,)?) => { &[$((stringify!($case), $case)),+] };

@@ -11,6 +11,7 @@ mod fixture;
 
 use std::process::ExitCode;
 
+use cases::Case;
 use fixture::Fixture;
 
 fn main() -> ExitCode {
@@ -38,7 +39,7 @@ fn main() -> ExitCode {
     run(&selected)
 }
 
-fn run(cases: &[&(&str, fn(&Fixture))]) -> ExitCode {
+fn run(cases: &[&Case]) -> ExitCode {
     let fixture = Fixture::make();
     let mut failed = Vec::new();
     for (name, case) in cases {
