@@ -31,7 +31,7 @@ use self::build::Programs;
 use self::check::Findings;
 use self::fleet::Directories;
 use self::journal::{Entry, Message, Moment};
-use self::plan::{REGIONS, Region};
+use self::plan::REGIONS;
 use self::recording::Recording;
 use self::report::{Report, Window};
 use self::store::Store;
@@ -203,22 +203,19 @@ impl Demo {
     }
 
     async fn run(&self, options: &Options, source: Source) -> Result<Findings> {
-        let (ran, journals) = match source {
-            Source::Kernel => (self.run_live(options).await?, self.journals(|region| self.dirs.journal(region))?),
-            Source::Recording => {
-                let recording = Recording::of_the_tree();
-                (self.replay(&recording).await?, self.journals(|region| recording.journal(region))?)
-            }
+        let ran = match source {
+            Source::Kernel => self.run_live(options).await?,
+            Source::Recording => self.replay(&Recording::of_the_tree()).await?,
         };
         self.say("reading the store");
         let report = Report { store: self.store(), truth: &ran.truth, window: ran.window()? };
         let rows = ran.truth.judge(report.rows().await?)?;
-        let findings = Findings::of(&rows, &ran.messages(&journals)?);
+        let findings = Findings::of(&rows, &ran.messages(&self.journals()?)?);
         report.show(&rows, &findings).await?;
         Ok(findings)
     }
 
-    fn journals(&self, path: impl Fn(&Region) -> PathBuf) -> Result<Vec<Vec<Entry>>> {
-        REGIONS.iter().map(|region| journal::read(&path(region))).collect()
+    fn journals(&self) -> Result<Vec<Vec<Entry>>> {
+        REGIONS.iter().map(|region| journal::read(&self.dirs.journal(region))).collect()
     }
 }

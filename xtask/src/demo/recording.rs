@@ -1,9 +1,10 @@
 //! A recorded run of the demo, for machines where the kernel cannot be asked: what the agents sent, byte by byte, what
 //! the regions knew of each other's clocks, the services' journals, and the truth.
 
-use std::fs;
+use std::fs::{self, File};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
@@ -13,7 +14,7 @@ use super::knots::Knots;
 use super::plan::{REGIONS, Region};
 use super::truth::Truth;
 use super::{Ran, store::Store};
-use crate::place;
+use crate::{place, process};
 
 /// The directory of a recording.
 pub(crate) struct Recording(PathBuf);
@@ -52,8 +53,18 @@ impl Recording {
         self.0.join(format!("{}.rec", region.name))
     }
 
-    pub(crate) fn journal(&self, region: &Region) -> PathBuf {
-        self.0.join(format!("{}.jsonl", region.name))
+    /// The region's journal, compressed.
+    fn journal(&self, region: &Region) -> PathBuf {
+        self.0.join(format!("{}.jsonl.gz", region.name))
+    }
+
+    /// Puts the journals where a live run would have written them.
+    ///
+    /// # Errors
+    /// When they cannot be read or written.
+    pub(crate) fn unpack_journals(&self, dirs: &Directories) -> Result<()> {
+        let unpack = |region| gzip(&["-dc"], &self.journal(region), &dirs.journal(region));
+        REGIONS.iter().try_for_each(unpack)
     }
 
     /// The maps between the regions' clocks, one row a line.
@@ -70,7 +81,7 @@ impl Recording {
     /// When something cannot be read or written.
     pub(crate) async fn keep(&self, ran: &Ran, dirs: &Directories, store: &Store<'_>) -> Result<()> {
         for region in &REGIONS {
-            fs::copy(dirs.journal(region), self.journal(region))?;
+            gzip(&["-9nc"], &dirs.journal(region), &self.journal(region))?;
         }
         let rows =
             store.text(&["sql", "--format", "jsonl", "SELECT * EXCEPT (created) FROM region_clock FINAL"]).await?;
@@ -97,6 +108,11 @@ impl Recording {
         let truth = Truth { clocks, knots: kept.knots, root_anchor_ns: kept.root_anchor_ns };
         Ok(Ran { truth, observed: kept.observed })
     }
+}
+
+fn gzip(words: &[&str], from: &Path, to: &Path) -> Result<()> {
+    let output = File::create(to).with_context(|| format!("cannot write {}", to.display()))?;
+    process::run(Command::new("gzip").args(words).arg(from).stdout(output))
 }
 
 fn read(path: &Path) -> Result<String> {

@@ -12,6 +12,7 @@ const AGING: [&str; 6] = ["events", "short_waits", "losses", "clock_probes", "cl
 impl Demo {
     pub(super) async fn replay(&self, recording: &Recording) -> Result<Ran> {
         let ran = recording.ran()?;
+        recording.unpack_journals(&self.dirs)?;
         let aggregators = Aggregators::start(&self.programs, &self.dirs, &self.libchdb, None).await?;
         self.say("three aggregators are running, the root's with the embedded ClickHouse store");
         let store = aggregators.store();

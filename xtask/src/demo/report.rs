@@ -67,7 +67,7 @@ impl Report<'_> {
         let from = longest.start.published_ns - BEFORE_NS;
         let to = longest.start.published_ns + AFTER_NS;
         println!("\n-- one contended request and what the fleet did meanwhile (syncline timeline)");
-        let words = ["--from", &from.to_string(), "--to", &to.to_string(), "--rows", "12", "--lanes", "24"];
+        let words = ["--from", &from.to_string(), "--to", &to.to_string(), "--rows", "20", "--lanes", "24"];
         let words: Vec<_> = ["timeline"].into_iter().chain(words).collect();
         print!("{}", self.store.text(&words).await?);
         Ok(())
@@ -121,9 +121,9 @@ impl Report<'_> {
             "region {}: {} waits for a lock, {:.1} s in all, the longest {:.1} ms",
             first.region, first.waits, first.total_s, first.longest_ms
         );
-        println!("  blocked in     {}", first.blocked);
+        println!("  blocked in                 {}", first.blocked);
         for cause in &found {
-            println!("  holder was in  {} ({}), seen {} times", cause.holder, cause.holder_reason, cause.seen);
+            println!("  its holder was waiting in  {} ({}), {} times", cause.holder, cause.holder_reason, cause.seen);
         }
         Ok(())
     }
@@ -177,12 +177,14 @@ struct Cause {
     seen: u64,
 }
 
-/// The place where most time was lost to a lock, and for what those who released the lock had themselves waited
-/// meanwhile, except for the lock: on one node, so MONO orders them exactly.
+/// The place where most time was lost to a lock, and what those who released the lock had themselves waited for
+/// meanwhile, other than the lock: on one node, so MONO orders them exactly. A place is the service's own functions on
+/// the stack, innermost first.
 fn cause(timeline: &str) -> String {
     format!(
         "WITH \
-         named AS (SELECT stack_id, arrayFirst(f -> startsWith(f, 'main.'), frames) AS place FROM stacks_named), \
+         named AS (SELECT stack_id, arrayStringConcat(arrayMap(f -> splitByChar(' ', f)[1], \
+            arrayFilter(f -> startsWith(f, 'main.'), frames)), ' < ') AS place FROM stacks_named), \
          waits AS (SELECT t.*, n.place AS place FROM {timeline} AS t ANY LEFT JOIN named AS n ON t.stack_id = n.stack_id), \
          locks AS (SELECT * FROM waits WHERE startsWith(reason, '{LOCKS}')), \
          worst AS (SELECT region, place, count() AS waits, sum(dur_ns) / 1e9 AS total_s, max(dur_ns) / 1e6 AS longest_ms \
@@ -192,7 +194,8 @@ fn cause(timeline: &str) -> String {
          FROM locks AS l \
          INNER JOIN worst AS w ON l.region = w.region AND l.place = w.place \
          INNER JOIN waits AS h ON h.node = l.node AND h.boot = l.boot AND h.pid = l.pid AND h.goid = l.waker_goid \
-         WHERE NOT startsWith(h.reason, '{LOCKS}') AND h.mono_ns < l.mono_ns + l.dur_ns AND h.mono_ns + h.dur_ns > l.mono_ns \
+         WHERE NOT startsWith(h.reason, '{LOCKS}') \
+            AND h.mono_ns + h.dur_ns > l.mono_ns AND h.mono_ns + h.dur_ns <= l.mono_ns + l.dur_ns \
          GROUP BY region, blocked, holder, holder_reason ORDER BY seen DESC LIMIT 3"
     )
 }

@@ -1,0 +1,3 @@
+module github.com/syncline/syncline/bench
+
+go 1.21
