@@ -49,7 +49,7 @@ fn run(args: &Args) -> anyhow::Result<()> {
 
 async fn serve(args: &Args) -> anyhow::Result<()> {
     let mut signals = Signals::new().context("cannot listen for signals")?;
-    let place = args.store()?;
+    let (place, root) = (args.store()?, root(args)?);
     let listener = listen(&args.listen).await?;
     let (store, engine) = tokio::select! {
         opened = open_store(&place, &args.database) => opened?,
@@ -57,7 +57,7 @@ async fn serve(args: &Args) -> anyhow::Result<()> {
     };
     let reference = Reference::open(&args.state_dir(&place)?, &args.region)?;
     let shown_url = store.shown_url().trim_end_matches('/').to_owned();
-    let mut aggregator = Aggregator::start(config(args, reference)?, listener, store)?;
+    let mut aggregator = Aggregator::start(config(args, reference, root), listener, store)?;
     ready(args, &aggregator, &shown_url, &reference);
     let ended = tokio::select! {
         name = signals.next() => { tracing::info!("{name}: stopping"); Ok(()) }
@@ -95,17 +95,22 @@ async fn open_store(place: &Place, database: &str) -> anyhow::Result<(Store, Opt
     Ok((opened.await.context("cannot use the store")?, engine))
 }
 
-fn config(args: &Args, reference: Reference) -> anyhow::Result<Config> {
+fn tolerance(args: &Args) -> Tolerance {
+    Tolerance { absolute: FrequencyError::from_ppm(args.clock_tolerance_ppm), ..Tolerance::default() }
+}
+
+fn root(args: &Args) -> anyhow::Result<Option<RegionClockConfig>> {
+    let Some(url) = &args.root else { return Ok(None) };
+    let root = RegionClockConfig::new(url, args.probe_interval, tolerance(args));
+    root.map(Some).with_context(|| format!("cannot use --root {url}"))
+}
+
+fn config(args: &Args, reference: Reference, root: Option<RegionClockConfig>) -> Config {
     let mut config = Config::new(&args.region, reference);
-    let absolute = FrequencyError::from_ppm(args.clock_tolerance_ppm);
-    let tolerance = Tolerance { absolute, ..Tolerance::default() };
-    config.pipeline.tolerance = tolerance;
+    config.root = root;
+    config.pipeline.tolerance = tolerance(args);
     config.memory = (args.memory_mib as usize) << 20;
-    if let Some(url) = &args.root {
-        let root = RegionClockConfig::new(url, args.probe_interval, tolerance);
-        config.root = Some(root.with_context(|| format!("--root {url}: use http://host:port"))?);
-    }
-    Ok(config)
+    config
 }
 
 /// The one line on stdout. Who started us may have closed it, which is no reason to stop.

@@ -53,8 +53,11 @@ impl RegionClockConfig {
     ///
     /// # Errors
     /// It is no URL of an aggregator.
-    pub fn new(url: &str, interval: Duration, tolerance: Tolerance) -> Result<Self, tonic::transport::Error> {
-        let root = Endpoint::from_shared(url.to_owned())?
+    pub fn new(url: &str, interval: Duration, tolerance: Tolerance) -> anyhow::Result<Self> {
+        let root = Endpoint::from_shared(url.to_owned())?;
+        let usable = root.uri().scheme_str() == Some("http") && root.uri().port().is_some();
+        anyhow::ensure!(usable, "it must be http://host:port");
+        let root = root
             .connect_timeout(CONNECT_TIMEOUT)
             .tcp_nodelay(true)
             .http2_keep_alive_interval(Duration::from_secs(20))
@@ -135,6 +138,7 @@ impl RegionClock {
         loop {
             ticks.tick().await;
             let (probe, reply) = exchange.probe(&self.reference).await?;
+            anyhow::ensure!(*reply.region != *self.region, "it is an aggregator of this very region {:?}", self.region);
             if !std::mem::replace(reachable, true) {
                 tracing::info!(root = %self.config.root.uri(), "the root region's aggregator answers again");
             }
@@ -143,11 +147,6 @@ impl RegionClock {
     }
 
     fn take(&mut self, probe: Probe, reply: &ProbeReply) {
-        if *reply.region == *self.region {
-            count(&self.counters.root_probes_failed);
-            tracing::warn!(region = %self.region, "--root leads to an aggregator of this very region; give the root's URL");
-            return;
-        }
         if self.model.as_ref().is_none_or(|model| model.run != reply.reference_run) {
             tracing::info!(
                 root = reply.region,
@@ -320,6 +319,15 @@ mod tests {
             let bound = row.err_to_ns[0] + row.err_rate_ppb[0] * ahead.unsigned_abs();
             let later = row.ref_to[0] + ahead * SECOND;
             assert!(carried.abs_diff(root(later).ns() - later) <= bound, "carried on from second {second}");
+        }
+    }
+
+    #[test]
+    fn only_a_url_with_a_port_leads_to_a_root() {
+        let config = |url| RegionClockConfig::new(url, Duration::from_secs(1), Tolerance::default());
+        assert!(config("http://us.example:7700").is_ok());
+        for bad in ["", "us.example", "us.example:7700", "https://us.example:7700", "http://us.example", "http://"] {
+            assert!(config(bad).is_err(), "{bad}");
         }
     }
 

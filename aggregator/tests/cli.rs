@@ -101,3 +101,26 @@ fn the_state_of_another_region_is_refused() {
     let line = error_line(&output);
     assert!(line.contains("belongs to region \"us\"") && line.contains("--state-dir"), "{line}");
 }
+
+#[test]
+fn a_root_that_is_no_url_is_refused_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = dir.path().to_str().unwrap();
+    let output = fails(&["--region", "eu", "--listen", "127.0.0.1:0", "--store-dir", state, "--root", "us.example"]);
+    let line = error_line(&output);
+    assert!(line.contains("--root us.example") && line.contains("http://host:port"), "{line}");
+}
+
+#[test]
+fn the_end_of_the_engine_is_the_end_of_the_aggregator_and_is_told() {
+    if !engine_is_here() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let program = Program::embedded(dir.path());
+    let engine = support::program::engine_pid(dir.path());
+    rustix::process::kill_process(engine, rustix::process::Signal::KILL).unwrap();
+    let (status, log) = program.ends();
+    assert_eq!(status.code(), Some(1));
+    assert!(log.contains("ended by itself") && log.contains("engine.log"), "{log}");
+}

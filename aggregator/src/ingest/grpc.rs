@@ -36,8 +36,9 @@ use crate::stopping::Stopping;
 pub const IN_FLIGHT: usize = 4;
 /// Room in a message beside the batch.
 const ENVELOPE_BYTES: usize = 64 << 10;
-/// What decoding may take at most before the batch is checked: the compressed and the decompressed bytes, and columns
-/// about as large again.
+/// What decoding a sound batch takes at most, before it is known to be sound: the compressed and the decompressed bytes,
+/// and columns about as large again. Bytes made to waste memory take more (an empty message of 2 bytes becomes a struct),
+/// in as many batches at once as the budget lets in.
 const DECODING_BYTES: usize = limits::WIRE_BYTES + 2 * limits::DECODED_BYTES;
 /// Batches above this many bytes are decoded off the async workers; below, the hand-over would cost more.
 const LARGE: usize = 16 << 10;

@@ -87,11 +87,21 @@ impl Program {
         self.end()
     }
 
+    /// How it ends by itself, and what it said.
+    pub(crate) fn ends(mut self) -> (ExitStatus, String) {
+        let status = self.wait();
+        (status, self.log())
+    }
+
     fn end(&mut self) -> ExitStatus {
         if let Some(status) = self.child.try_wait().unwrap() {
             return status;
         }
         kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
+        self.wait()
+    }
+
+    fn wait(&mut self) -> ExitStatus {
         let deadline = Instant::now() + DEADLINE;
         loop {
             match self.child.try_wait().unwrap() {
@@ -99,7 +109,7 @@ impl Program {
                 None if Instant::now() < deadline => std::thread::sleep(std::time::Duration::from_millis(20)),
                 None => {
                     self.child.kill().unwrap();
-                    panic!("did not end on SIGTERM:\n{}", self.log());
+                    panic!("did not end:\n{}", self.log());
                 }
             }
         }
@@ -117,9 +127,17 @@ impl Drop for Program {
 
 /// The URL, with password, of the engine that a program runs in `dir`.
 pub(crate) fn engine_url(dir: &Path) -> String {
-    let text = std::fs::read(dir.join("endpoint.json")).unwrap();
-    let endpoint: serde_json::Value = serde_json::from_slice(&text).unwrap();
-    endpoint["url"].as_str().unwrap().to_owned()
+    endpoint(dir)["url"].as_str().unwrap().to_owned()
+}
+
+/// The process of the engine that a program runs in `dir`.
+pub(crate) fn engine_pid(dir: &Path) -> Pid {
+    let pid = endpoint(dir)["engine_pid"].as_i64().unwrap();
+    Pid::from_raw(pid.try_into().unwrap()).unwrap()
+}
+
+fn endpoint(dir: &Path) -> serde_json::Value {
+    serde_json::from_slice(&std::fs::read(dir.join("endpoint.json")).unwrap()).unwrap()
 }
 
 /// The store on the engine in `dir`.
