@@ -55,7 +55,7 @@ pub enum Refusal {
         cause: syncline_gosym::Error,
     },
     /// The executable cannot be read.
-    #[error("{exe} cannot be read: {cause}", exe = exe.display())]
+    #[error("{exe} cannot be read: {cause}{hint}", exe = exe.display(), hint = read_hint(cause))]
     Unreadable {
         /// The executable.
         exe: PathBuf,
@@ -70,6 +70,9 @@ pub enum Refusal {
         /// The function of the site.
         function: &'static str,
     },
+    /// The process has no executable.
+    #[error("it has no executable: it is a kernel thread, or has ended")]
+    NoExecutable,
     /// The process ended, or ended its program, meanwhile.
     #[error("it ended while it was being looked at")]
     Ended,
@@ -85,6 +88,14 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// Why the executable of a process cannot be looked at.
+    pub(super) fn of_unreadable_process(exe: PathBuf, cause: io::Error) -> Self {
+        match cause.kind() {
+            io::ErrorKind::NotFound => Self::NoExecutable,
+            _ => Self::Unreadable { exe, cause },
+        }
+    }
+
     /// Whether the file simply is not a Go program, so that nobody expects it to be observed.
     #[must_use]
     pub fn is_not_go(&self) -> bool {
@@ -95,6 +106,13 @@ impl Refusal {
     /// Whether a later attempt at the same file may succeed.
     pub(super) fn is_transient(&self) -> bool {
         matches!(self, Self::Ended | Self::Changed { .. } | Self::Unreadable { .. })
+    }
+}
+
+fn read_hint(cause: &io::Error) -> &'static str {
+    match cause.kind() {
+        io::ErrorKind::PermissionDenied => " (CAP_SYS_PTRACE is needed to look at processes of other users)",
+        _ => "",
     }
 }
 

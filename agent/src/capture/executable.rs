@@ -32,9 +32,12 @@ impl FileId {
         }
     }
 
-    /// The executable that a process runs now, also if it has been deleted. None for kernel threads and ended processes.
-    pub(super) fn of_process(pid: u32) -> Option<Self> {
-        std::fs::metadata(exe_link(pid)).ok().map(|metadata| Self::of(&metadata))
+    /// The executable that a process runs now, also if it has been deleted.
+    ///
+    /// # Errors
+    /// `NotFound` for kernel threads and ended processes, `PermissionDenied` without the right to look at the process.
+    pub(super) fn of_process(pid: u32) -> io::Result<Self> {
+        std::fs::metadata(exe_link(pid)).map(|metadata| Self::of(&metadata))
     }
 
     pub(super) fn ino(&self) -> u64 {

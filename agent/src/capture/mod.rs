@@ -45,7 +45,6 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use syncline_bpf::{CaptureSettings, Record, ShortWaitKey, ShortWaitSum, WaitRecord, encode_tai_offset_ns};
 
 use counters::OwnCounters;
-use executable::FileId;
 use kernel::{Maps, Programs};
 use probes::ProbedBinaries;
 use processes::Processes;
@@ -75,6 +74,7 @@ pub struct Capture {
     /// Ended processes whose parked goroutines are still in the kernel's map.
     to_forget: HashSet<u32>,
     pending: RescanReport,
+    warned_of_unreadable: bool,
     _exec_notice: Option<RawTracePointLink>,
 }
 
@@ -98,6 +98,7 @@ impl Capture {
             own: OwnCounters::default(),
             to_forget: HashSet::new(),
             pending: RescanReport::default(),
+            warned_of_unreadable: false,
             _exec_notice: None,
         };
         capture.configure(settings)?;
@@ -107,9 +108,7 @@ impl Capture {
 
     /// Attaches to processes that appeared since and forgets those that ended. Cheap enough for some times a second.
     pub fn rescan(&mut self) -> RescanReport {
-        let candidates = self.target.candidates();
-        let living: HashSet<u32> =
-            candidates.iter().copied().filter(|&pid| FileId::of_process(pid).is_some()).collect();
+        let living = self.with_programs(&self.target.candidates());
         for pid in self.processes.missing_from(&living) {
             self.end(pid);
         }

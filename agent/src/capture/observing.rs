@@ -1,6 +1,7 @@
 //! Which processes a capture observes, from the first look at one to what remains of it after its end.
 
 use std::collections::HashSet;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -31,7 +32,8 @@ impl Capture {
             return Err(CaptureError::NoSuchProcess { pid });
         }
         let refused = |why| CaptureError::Refused { what: format!("process {pid}"), why };
-        let file = FileId::of_process(pid).ok_or_else(|| refused(Arc::new(Refusal::Ended)))?;
+        let unreadable = |cause| refused(Arc::new(Refusal::of_unreadable_process(exe_link(pid), cause)));
+        let file = FileId::of_process(pid).map_err(unreadable)?;
         self.observe(pid, file).map_err(|unfit| refused(unfit.into_refusal()))
     }
 
@@ -50,7 +52,10 @@ impl Capture {
 
     /// Observes the process if it is wanted, is Go, and is not observed yet.
     pub(super) fn look_at(&mut self, pid: u32) {
-        let Some(file) = FileId::of_process(pid).filter(|_| pid != std::process::id()) else { return };
+        let Ok(file) = FileId::of_process(pid) else { return };
+        if pid == std::process::id() {
+            return;
+        }
         if let Some(process) = self.processes.observed(pid) {
             if process.is_still(file) {
                 return;
@@ -64,6 +69,28 @@ impl Capture {
             self.processes.pass_over(pid, file);
         } else if let Err(unfit) = self.observe(pid, file) {
             self.pass_over(pid, file, &unfit);
+        }
+    }
+
+    /// Of these pids, the ones that run a program. The ones that we may not look at are counted, and warned about once.
+    pub(super) fn with_programs(&mut self, pids: &[u32]) -> HashSet<u32> {
+        let mut unreadable = 0;
+        let mut runs_program = |pid: u32| match FileId::of_process(pid) {
+            Err(e) if e.kind() == ErrorKind::PermissionDenied => {
+                unreadable += 1;
+                false
+            }
+            found => found.is_ok(),
+        };
+        let living = pids.iter().copied().filter(|&pid| runs_program(pid)).collect();
+        self.tell_unreadable(unreadable);
+        living
+    }
+
+    fn tell_unreadable(&mut self, unreadable: usize) {
+        self.pending.unreadable = unreadable;
+        if unreadable > 0 && !std::mem::replace(&mut self.warned_of_unreadable, true) {
+            tracing::warn!("{unreadable} processes of other users cannot be looked at: CAP_SYS_PTRACE is missing");
         }
     }
 

@@ -11,6 +11,8 @@ pub struct RescanReport {
     pub skipped: Vec<Skipped>,
     /// Pids of processes that ended, or now run another program.
     pub ended: Vec<u32>,
+    /// Number of processes that this user may not look at now; Go programs among them are not observed.
+    pub unreadable: usize,
 }
 
 /// A process that is observed.
@@ -36,7 +38,7 @@ pub struct Skipped {
 }
 
 impl RescanReport {
-    /// Whether nothing changed.
+    /// Whether nothing changed (`unreadable` is a state, not a change).
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.attached.is_empty() && self.skipped.is_empty() && self.ended.is_empty()
