@@ -48,8 +48,8 @@ pub fn accept(
     counters: Arc<Counters>,
 ) -> impl Stream<Item = io::Result<Connection>> {
     let places = Arc::new(Semaphore::new(limits.open));
-    let door = Door { listener, limits, places, counters };
-    futures_util::stream::unfold(door, async |door| {
+    let door = Door { listener, limits, places, counters, failing: false };
+    futures_util::stream::unfold(door, async |mut door| {
         let connection = door.next().await;
         Some((Ok(connection), door))
     })
@@ -60,10 +60,11 @@ struct Door {
     limits: Limits,
     places: Arc<Semaphore>,
     counters: Arc<Counters>,
+    failing: bool,
 }
 
 impl Door {
-    async fn next(&self) -> Connection {
+    async fn next(&mut self) -> Connection {
         loop {
             let place = self.place().await;
             match self.listener.accept().await {
@@ -81,8 +82,9 @@ impl Door {
         Arc::clone(&self.places).acquire_owned().await.ok()
     }
 
-    fn enter(&self, stream: TcpStream, place: Option<OwnedSemaphorePermit>) -> Connection {
+    fn enter(&mut self, stream: TcpStream, place: Option<OwnedSemaphorePermit>) -> Connection {
         count(&self.counters.connections_accepted);
+        self.failing = false;
         // Only an optimisation: without it replies are late, which the round trip shows.
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY");
@@ -91,9 +93,11 @@ impl Door {
         Connection { stream, silence, counters: Arc::clone(&self.counters), _place: place }
     }
 
-    async fn breathe(&self, error: &io::Error) {
+    async fn breathe(&mut self, error: &io::Error) {
         count(&self.counters.accepts_failed);
-        tracing::warn!(%error, "cannot accept a connection; raise the limit of open files (ulimit -n) if it says so");
+        if !std::mem::replace(&mut self.failing, true) {
+            tracing::warn!(%error, "cannot accept connections; if files are meant, raise their limit (ulimit -n). Tried again until it works");
+        }
         sleep(BREATH).await;
     }
 }
