@@ -1,5 +1,6 @@
 //! The agent of a node: captures goroutine blocking with eBPF, probes the clock, ships batches.
 
+use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
@@ -13,14 +14,19 @@ fn main() -> ExitCode {
     log_to_stderr();
     match act(cli.command) {
         Ok(summary) => {
-            eprintln!("syncline-agent: {summary}");
+            tell(&summary);
             ExitCode::SUCCESS
         }
         Err(error) => {
-            eprintln!("syncline-agent: error: {error}");
+            tell(&format!("error: {error}"));
             ExitCode::FAILURE
         }
     }
+}
+
+/// Nobody may be reading any more, which is no reason to panic.
+fn tell(line: &str) {
+    let _ = writeln!(std::io::stderr(), "syncline-agent: {line}");
 }
 
 /// Does what was asked for; gives the closing line.
@@ -38,6 +44,7 @@ fn act(command: Command) -> Result<String> {
 }
 
 fn log_to_stderr() {
-    let filter = EnvFilter::try_from_env("SYNCLINE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_target(false).with_writer(std::io::stderr).init();
+    let filter = EnvFilter::try_from_env("RUST_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_target(false);
+    log.with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr).init();
 }

@@ -9,7 +9,7 @@ const NOBODY: &str = "http://127.0.0.1:9";
 
 fn agent(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_syncline-agent"));
-    command.args(arguments).env("SYNCLINE_LOG", "error").env_remove("SYNCLINE_REGION").output().unwrap()
+    command.args(arguments).env("RUST_LOG", "error").env_remove("SYNCLINE_REGION").output().unwrap()
 }
 
 fn fails(arguments: &[&str], code: i32, part: &str) {

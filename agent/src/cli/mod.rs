@@ -34,7 +34,7 @@ const EXAMPLES: &str = "Examples:
   syncline-agent run --help                             every option of a run
 
 It says `ready` on standard output once it observes and the aggregator answers; everything else goes to standard error.
-It needs root, or CAP_BPF and CAP_PERFMON, and CAP_SYS_PTRACE to see other users' programs. SYNCLINE_LOG=debug says more.
+It needs root, or CAP_BPF and CAP_PERFMON, and CAP_SYS_PTRACE to see other users' programs. RUST_LOG=debug says more.
 SIGTERM ends it: probes off, the rest sent, a summary, exit code 0. Exit codes: 1 it cannot run or go on, 2 usage.";
 
 /// Where an aggregator listens unless told otherwise.

@@ -27,14 +27,19 @@ pub(super) enum Input {
 }
 
 pub(super) struct Batching {
-    pub(super) batcher: Batcher,
-    pub(super) clocks: Clocks,
-    pub(super) queue: Arc<SharedQueue>,
-    pub(super) recorder: Option<Recorder>,
-    pub(super) connections: u64,
+    batcher: Batcher,
+    clocks: Clocks,
+    queue: Arc<SharedQueue>,
+    recorder: Option<Recorder>,
+    connections: u64,
+    told_of_drops: bool,
 }
 
 impl Batching {
+    pub(super) fn new(batcher: Batcher, clocks: Clocks, queue: Arc<SharedQueue>, recorder: Option<Recorder>) -> Self {
+        Self { batcher, clocks, queue, recorder, connections: 0, told_of_drops: false }
+    }
+
     /// Until nobody sends any more; then seals the rest and closes the queue.
     pub(super) fn run(mut self, inputs: &Receiver<Input>) -> Totals {
         loop {
@@ -94,12 +99,24 @@ impl Batching {
     fn enqueue(&mut self, batch: &Batch, bytes: Vec<u8>) {
         self.record(&bytes);
         let entry = Entry { number: batch.number, bytes: bytes.into(), waits: batch.waits.len() as u64 };
-        for dropped in self.queue.change(|queue| queue.push(entry)) {
-            tracing::warn!(batch = dropped.number, waits = dropped.waits, "the queue is full: a batch is dropped");
+        let dropped = self.queue.change(|queue| queue.push(entry));
+        self.tell_of_drops(dropped.len());
+        for dropped in dropped {
             match syncline_proto::decode(&dropped.bytes) {
                 Ok(batch) => self.batcher.dropped(batch),
                 Err(_) => self.batcher.lose(LossCause::QueueFull, dropped.waits),
             }
+        }
+    }
+
+    /// Once, until a batch finds room again; the counts are in the stream.
+    fn tell_of_drops(&mut self, batches: usize) {
+        let told = std::mem::replace(&mut self.told_of_drops, batches > 0);
+        if batches > 0 && !told {
+            tracing::warn!(
+                "the queue of unacknowledged batches is full: the oldest are dropped, and counted as queue_full; \
+                 is the aggregator there, and fast enough? --queue-bytes makes more room"
+            );
         }
     }
 
@@ -109,5 +126,102 @@ impl Batching {
             tracing::error!(%error, "recording ends here; capturing goes on");
             self.recorder = None;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::sync_channel;
+
+    use syncline_event::{Origin, Symbol};
+    use syncline_timebase::{BootId, Instant};
+
+    use super::*;
+    use crate::batch::{ENOUGH_WAITS, Symbolizer};
+
+    struct NoNames;
+    impl Symbolizer for NoNames {
+        fn symbols(&self, _pc: u64) -> Vec<Symbol> {
+            Vec::new()
+        }
+    }
+
+    fn process() -> Arc<Process> {
+        let text = || "x".to_owned();
+        Arc::new(Process { pid: 1, service: text(), executable: text(), go_version: text(), build_id: 7 })
+    }
+
+    fn wait(process: &Arc<Process>, number: u64) -> FinishedWait {
+        FinishedWait {
+            process: Arc::clone(process),
+            symbolizer: Arc::new(NoNames),
+            reason: "select",
+            tid: 1,
+            // Not to be compressed away.
+            goid: xxhash_rust::xxh3::xxh3_64(&number.to_le_bytes()),
+            park: Instant::from_ns(1),
+            park_wall: None,
+            ready: None,
+            run: Instant::from_ns(2),
+            waker_goid: None,
+            by_netpoll: false,
+            stack_cut: false,
+            stack: vec![0x100],
+        }
+    }
+
+    fn batching(queue: &Arc<SharedQueue>) -> Batching {
+        let clocks = Clocks::default();
+        let origin = Origin {
+            node: "n1".parse().unwrap(),
+            region: "eu".to_owned(),
+            boot: BootId(9),
+            run_first_seq: 1,
+            agent_version: "test".to_owned(),
+            kernel: "test".to_owned(),
+        };
+        Batching::new(Batcher::new(origin, clocks.knot()), clocks, Arc::clone(queue), None)
+    }
+
+    #[test]
+    fn whatever_a_full_queue_drops_is_counted_in_a_later_batch() {
+        let queue = Arc::new(SharedQueue::new(Queue::new(400_000)));
+        let (out, inputs) = sync_channel(16);
+        let thread = std::thread::spawn({
+            let batching = batching(&queue);
+            move || batching.run(&inputs)
+        });
+        let process = process();
+        let pushed = 6 * ENOUGH_WAITS as u64 + 10;
+        for number in 0..pushed {
+            out.send(Input::Waits(vec![wait(&process, number)])).unwrap();
+        }
+        drop(out);
+        let totals = thread.join().unwrap();
+        let (mut kept, mut counted) = (0, 0);
+        while let Some(entry) = queue.change(|queue| queue.send_next(usize::MAX)) {
+            let batch = syncline_proto::decode(&entry.bytes).unwrap();
+            kept += batch.waits.len() as u64;
+            counted += batch.losses.iter().map(|loss| loss.count).sum::<u64>();
+        }
+        assert_eq!((kept + counted, totals.waits), (pushed, pushed));
+        assert!(counted >= ENOUGH_WAITS as u64, "the queue was never full");
+        assert_eq!(totals.losses.count(LossCause::QueueFull), counted);
+    }
+
+    #[test]
+    fn a_new_connection_is_told_the_stacks_again() {
+        let queue = Arc::new(SharedQueue::new(Queue::new(1 << 20)));
+        let mut batching = batching(&queue);
+        let process = process();
+        let stacks_told = |batching: &mut Batching| {
+            batching.listen_to_the_queue();
+            batching.take(Input::Waits(vec![wait(&process, 1)]));
+            batching.batcher.seal_rest(Instant::from_ns(9)).unwrap().stacks.len()
+        };
+        assert_eq!(stacks_told(&mut batching), 1);
+        assert_eq!(stacks_told(&mut batching), 0);
+        queue.change(Queue::reconnected);
+        assert_eq!(stacks_told(&mut batching), 1);
     }
 }

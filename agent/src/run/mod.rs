@@ -13,6 +13,7 @@ mod capturing;
 mod error;
 mod stations;
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -94,14 +95,20 @@ pub async fn run(config: RunConfig) -> Result<Summary, RunError> {
         outcome = watch_over(&config, &mut stations) => outcome,
         () = signals.received() => Ok(()),
     };
-    let summary = finish(stations, &mut signals).await;
+    let patience = if matches!(outcome, Err(RunError::AggregatorSilent { .. } | RunError::WrongRegion { .. })) {
+        Duration::ZERO
+    } else {
+        FLUSH_WITHIN
+    };
+    let summary = finish(stations, &mut signals, patience).await;
     outcome.map(|()| summary)
 }
 
 /// Says `ready` when the agent is; returns when it cannot go on.
 async fn watch_over(config: &RunConfig, stations: &mut Stations) -> Result<(), RunError> {
     until_ready(config, stations).await?;
-    println!("ready");
+    // Nobody may be reading any more, which is no reason to end.
+    let _ = writeln!(std::io::stdout(), "ready");
     stations.capture_ended().await
 }
 
@@ -134,11 +141,11 @@ async fn answered(
 }
 
 /// Ends the stations in the order of the data's way, and gives the aggregator some time for the rest.
-async fn finish(stations: Stations, signals: &mut Signals) -> Summary {
+async fn finish(stations: Stations, signals: &mut Signals, patience: Duration) -> Summary {
     let queue = stations.queue();
     let totals = stations.stop().await;
     tokio::select! {
-        _ = tokio::time::timeout(FLUSH_WITHIN, queue.until(Queue::is_finished)) => {}
+        _ = tokio::time::timeout(patience, queue.until(Queue::is_finished)) => {}
         () = signals.received() => {}
     }
     Summary { totals, fate: queue.look(Queue::fate) }

@@ -56,7 +56,7 @@ impl Stations {
         let (out, inputs) = sync_channel(CHANNEL);
 
         let batcher = Batcher::new(origin, first_knot);
-        let batching = Batching { batcher, clocks, queue: Arc::clone(&queue), recorder, connections: 0 };
+        let batching = Batching::new(batcher, clocks, Arc::clone(&queue), recorder);
         let totals = station("batcher", move || batching.run(&inputs))?;
         start_knots(clocks, stopped.clone(), out.clone())?;
         let probe_state = start_probes(config, stopped.clone(), out.clone())?;
