@@ -17,7 +17,7 @@ const HEADER_BYTES: usize = 12;
 
 /// A recording cannot be written or read.
 #[derive(Debug, Error)]
-#[error("recording {}, {}: {what}", path.display(), place(*offset))]
+#[error("recording {}{}: {what}", path.display(), place(*offset))]
 pub struct RecordingError {
     path: PathBuf,
     offset: Option<u64>,
@@ -25,7 +25,7 @@ pub struct RecordingError {
 }
 
 fn place(offset: Option<u64>) -> String {
-    offset.map_or_else(|| "as a whole".to_owned(), |offset| format!("at byte {offset}"))
+    offset.map(|offset| format!(", at byte {offset}")).unwrap_or_default()
 }
 
 /// Writes a recording.

@@ -44,13 +44,13 @@ pub(super) struct Stations {
 }
 
 impl Stations {
-    /// Starts everything; capture first, because it is what most often cannot.
+    /// Starts everything; first what can fail, and capture, which touches other programs, last of that.
     pub(super) fn start(config: &RunConfig) -> Result<Self, RunError> {
         let clocks = config.clocks;
         let first_knot = clocks.knot();
         let origin = origin(config, first_knot)?;
-        let capture = Capture::start(config.capture.clone())?;
         let recorder = config.record.as_deref().map(Recorder::create).transpose()?;
+        let capture = Capture::start(config.capture.clone())?;
         let queue = Arc::new(SharedQueue::new(Queue::new(config.queue_bytes)));
         let (stop, stopped) = watch::channel(false);
         let (out, inputs) = sync_channel(CHANNEL);
