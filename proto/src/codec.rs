@@ -6,6 +6,7 @@ use prost::Message;
 use syncline_event::{Batch, BatchError, limits};
 use thiserror::Error;
 
+use crate::prescan::check_counts;
 use crate::v1;
 
 /// Fast enough for the agent's budget, and within 5 % of what higher levels reach on delta columns.
@@ -35,6 +36,9 @@ pub enum WireError {
     /// Not a Batch message.
     #[error("batch is not a valid syncline.v1.Batch: {0}")]
     Protobuf(#[from] prost::DecodeError),
+    /// A field is longer than what is left of the message.
+    #[error("batch is cut off inside a field")]
+    Cut,
     /// A field is missing or out of its range.
     #[error("batch field {field}: {why}")]
     Field {
@@ -64,7 +68,9 @@ pub fn decode(bytes: &[u8]) -> Result<Batch, WireError> {
     if bytes.len() > limits::WIRE_BYTES {
         return Err(WireError::TooLong { found: bytes.len(), limit: limits::WIRE_BYTES });
     }
-    let batch = Batch::try_from(v1::Batch::decode(decompress(bytes)?.as_slice())?)?;
+    let message = decompress(bytes)?;
+    check_counts(&message)?;
+    let batch = Batch::try_from(v1::Batch::decode(message.as_slice())?)?;
     batch.check()?;
     Ok(batch)
 }

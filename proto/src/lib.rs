@@ -5,6 +5,7 @@ mod codec;
 mod columns;
 mod decode;
 mod encode;
+mod prescan;
 
 pub use codec::{WireError, decode, encode};
 

@@ -132,6 +132,14 @@ fn a_bomb_is_refused_before_it_fills_memory() {
     assert!(matches!(decode(&vec![0; limits::WIRE_BYTES + 1]), Err(WireError::TooLong { .. })));
 }
 
+#[test]
+fn empty_submessages_are_counted_before_they_take_memory() {
+    // Field 12, length 0: a symbol in two bytes.
+    let symbols = [0x62, 0x00].repeat(limits::SYMBOLS + 1);
+    let error = decode(&zstd::bulk::compress(&symbols, 1).unwrap()).unwrap_err();
+    assert!(matches!(error, WireError::Unsound(BatchError::TooMany { what: "symbols", .. })), "{error}");
+}
+
 /// What a peer may get wrong, and the words with which it is refused.
 #[test]
 fn contradictions_are_refused_by_name() {

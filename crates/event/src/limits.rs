@@ -7,7 +7,7 @@ pub const DICTIONARY: usize = 65_536;
 /// Frames of one stack: the kernel's own limit (`PERF_MAX_STACK_DEPTH`).
 pub const STACK_DEPTH: usize = 127;
 /// Symbols in one batch.
-pub const SYMBOLS: usize = 262_144;
+pub const SYMBOLS: usize = 131_072;
 /// Knots or probes in one batch: ten minutes at 10 Hz, and some.
 pub const CLOCK_SAMPLES: usize = 8_192;
 /// Bytes of one text (service, path, function).
@@ -17,4 +17,4 @@ pub const HISTOGRAM_BUCKETS: usize = 40;
 /// Bytes of a batch on the wire, compressed.
 pub const WIRE_BYTES: usize = 16 << 20;
 /// Bytes of a batch after decompression.
-pub const DECODED_BYTES: usize = 64 << 20;
+pub const DECODED_BYTES: usize = 32 << 20;
