@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use syncline_agent::batch::{Batcher, ENOUGH_WAITS, FinishedWait, ShortSum, Symbolizer};
-use syncline_event::{Batch, LossCause, Origin, Process, StackId, Symbol, WaitFlags};
+use syncline_event::{Batch, Loss, LossCause, Origin, Process, StackId, Symbol, WaitFlags};
 use syncline_timebase::{BootId, Instant, Knot, Mono, Probe, Span};
 
 const SECOND: i64 = 1_000_000_000;
@@ -234,7 +234,9 @@ fn a_refused_batch_is_told_again_only_where_it_is_used_again() {
     batcher.push_wait(wait(&process, 100, 900));
     let refused = probed(&mut batcher, 1_000).unwrap();
     batcher.refused(&refused);
-    assert_eq!(probed(&mut batcher, 2_000).unwrap().stacks, []);
+    let after = probed(&mut batcher, 2_000).unwrap();
+    assert_eq!(after.stacks, []);
+    assert_eq!(after.losses, [Loss { cause: LossCause::BatchRefused, count: 1 }]);
     batcher.push_wait(wait(&process, 100, 2_900));
     let next = probed(&mut batcher, 3_000).unwrap();
     assert_eq!((next.stacks, next.symbols), (refused.stacks, refused.symbols));
@@ -248,7 +250,7 @@ fn a_wait_that_contradicts_itself_is_counted_and_not_sent() {
     batcher.push_wait(FinishedWait { park: Instant::from_ns(-1), ..wait(&process, 100, 900) });
     let batch = probed(&mut batcher, 1_000).unwrap();
     assert!(batch.waits.is_empty());
-    assert_eq!(batch.losses[0], syncline_event::Loss { cause: LossCause::RecordGarbled, count: 3 });
+    assert_eq!(batch.losses[0], Loss { cause: LossCause::RecordGarbled, count: 3 });
 }
 
 #[test]

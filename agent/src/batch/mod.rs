@@ -140,22 +140,25 @@ impl Batcher {
     /// A sealed batch had to go because the queue is full: its waits are lost, but what it said of losses, stacks and
     /// symbols goes into the next one.
     pub fn dropped(&mut self, batch: Batch) {
-        let short: u64 = batch.short_waits.iter().map(|short| short.count).fold(0, u64::saturating_add);
-        self.lose(LossCause::QueueFull, (batch.waits.len() as u64).saturating_add(short));
+        self.lose_batch(LossCause::QueueFull, &batch);
+        self.dictionary.tell_these_again(batch.stacks, batch.symbols);
+    }
+
+    /// The aggregator refused a batch for good: its waits are lost. What it said of losses goes into the next one; its
+    /// stacks and symbols are told again only where they are used again, since they may be what was refused.
+    pub fn refused(&mut self, batch: &Batch) {
+        self.lose_batch(LossCause::BatchRefused, batch);
+        self.dictionary.forget(&batch.symbols);
+    }
+
+    /// A whole batch is lost: its waits, long and short, and what it said of losses is still to be told.
+    fn lose_batch(&mut self, cause: LossCause, batch: &Batch) {
+        let short = batch.short_waits.iter().map(|short| short.count).fold(0, u64::saturating_add);
+        self.lose(cause, short.saturating_add(batch.waits.len() as u64));
         for loss in &batch.losses {
             // They are in the totals already.
             self.losses.add(loss.cause, loss.count);
         }
-        self.dictionary.tell_these_again(batch.stacks, batch.symbols);
-    }
-
-    /// The aggregator refused a batch for good. What it said of losses goes into the next one; its stacks and symbols are
-    /// told again only where they are used again, since they may be what was refused.
-    pub fn refused(&mut self, batch: &Batch) {
-        for loss in &batch.losses {
-            self.losses.add(loss.cause, loss.count);
-        }
-        self.dictionary.forget(&batch.symbols);
     }
 
     /// The next batch if it is time for one.

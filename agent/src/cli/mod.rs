@@ -96,9 +96,12 @@ pub struct RunArgs {
     /// Also write everything that is sent to this file, for `replay`
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
-    /// Fail unless the aggregator answers within this time [default: keep trying, and keep events meanwhile]
-    #[arg(long, value_name = "DURATION", value_parser = units::duration)]
-    require_aggregator: Option<Duration>,
+    /// Fail unless the aggregator answers within this time of the start; outages after that are ridden out
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = units::duration)]
+    require_aggregator: Duration,
+    /// Start without an aggregator too: keep trying, and keep events meanwhile
+    #[arg(long, conflicts_with = "require_aggregator")]
+    keep_trying: bool,
     /// Move every stamp by a known error, as `offset_ns=..,drift_ppb=..,step_ns=..,step_at_ns=..,origin_shift_ns=..,
     /// t0_ns=..,raw0_ns=..`: for demonstrations only
     #[cfg(feature = "inject-clock")]
@@ -154,7 +157,7 @@ impl RunArgs {
             schedule: Schedule::every(self.probe_interval),
             queue_bytes: self.queue_bytes,
             record: self.record,
-            require_aggregator: self.require_aggregator,
+            require_aggregator: (!self.keep_trying).then_some(self.require_aggregator),
             clocks,
         })
     }

@@ -39,7 +39,7 @@ pub enum RunError {
     },
     /// The aggregator did not answer in time.
     #[error(
-        "the aggregator {aggregator} did not answer within {} s: start it, or name another with --aggregator",
+        "the aggregator {aggregator} did not answer within {} s: start it, name another with --aggregator, or wait for it with --keep-trying",
         within.as_secs_f64()
     )]
     AggregatorSilent {

@@ -20,11 +20,13 @@ pub enum LossCause {
     RecordGarbled,
     /// The process ended, or the probes were detached, while the goroutine was parked.
     ParkAbandoned,
+    /// The aggregator refused the batch for good.
+    BatchRefused,
 }
 
 impl LossCause {
     /// Every cause, in the order of their wire numbers.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::RingBufferFull,
         Self::ParkMapFull,
         Self::ShortWaitMapFull,
@@ -33,6 +35,7 @@ impl LossCause {
         Self::QueueFull,
         Self::RecordGarbled,
         Self::ParkAbandoned,
+        Self::BatchRefused,
     ];
 
     /// The name users see, stable.
@@ -46,6 +49,7 @@ impl LossCause {
             Self::QueueFull => "queue_full",
             Self::RecordGarbled => "record_garbled",
             Self::ParkAbandoned => "park_abandoned",
+            Self::BatchRefused => "batch_refused",
         }
     }
 }
