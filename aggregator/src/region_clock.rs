@@ -1,8 +1,8 @@
 //! The way from this region's reference to the fleet's: REF of the root region.
 //!
 //! An aggregator that is not the root's probes the root's aggregator just as its own agents probe it, and feeds the
-//! same estimator; its own REF takes the place of the node's clocks. REF *is* an oscillator on an anchor, so MONO, RAW
-//! and WALL of this "node" are all REF, and a knot says so exactly.
+//! same estimator; its own REF takes the place of the node's clocks. REF *is* an oscillator on an anchor, so it needs no
+//! knots.
 //!
 //! After each probe the newest piece of the model becomes a row of `region_clock`: from the probe before to this one,
 //! linear in between, with its rate and the growth of its bound for what comes after. If the root cannot be reached no
@@ -18,7 +18,7 @@ use syncline_proto::v1::clock_client::ClockClient;
 use syncline_proto::v1::{ProbeReply, ProbeRequest};
 use syncline_store::rows::{RegionClockRows, UNBOUNDED_NS};
 use syncline_store::{Block, LowCardinality, Store};
-use syncline_timebase::{ErrorBound, Instant, Knot, Mono, Probe, Reference as ReferenceScale, Span};
+use syncline_timebase::{ErrorBound, Instant, Mono, Probe, Reference as ReferenceScale, Span};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
@@ -157,7 +157,7 @@ impl RegionClock {
         let tolerance = self.config.tolerance;
         let model = match self.model.take() {
             Some(model) if model.run == reply.reference_run => model,
-            _ => Model { run: reply.reference_run, clock: NodeClock::new(tolerance), last: None },
+            _ => Model { run: reply.reference_run, clock: NodeClock::of_oscillator(tolerance), last: None },
         };
         let model = self.model.insert(model);
         if let Some(segment) = model.take(&tolerance, &probe) {
@@ -174,8 +174,7 @@ impl RegionClock {
 impl Model {
     /// The newest piece of the model, if the probe was used.
     fn take(&mut self, tolerance: &Tolerance, probe: &Probe) -> Option<Segment> {
-        let knots = [knot(probe.sent), knot(probe.returned)];
-        let observed = self.clock.observe(&knots, std::slice::from_ref(probe));
+        let observed = self.clock.observe(&[], std::slice::from_ref(probe));
         observed.disruptions.iter().for_each(|disruption| tracing::warn!(?disruption, "region clock disrupted"));
         if observed.used != [true] {
             tracing::debug!(?probe, refused = ?observed.refused, "probe of the root refused");
@@ -186,11 +185,6 @@ impl Model {
         let from = self.last.replace(to).filter(same_epoch).unwrap_or(probe.sent);
         Some(Segment::of(&self.clock, tolerance, from, to, std::iter::empty()))
     }
-}
-
-/// REF at which all three clocks of this "node" show REF.
-fn knot(at: Instant<Mono>) -> Knot {
-    Knot { mono: at, raw: Instant::from_ns(at.ns()), wall: Instant::from_ns(at.ns()), bracket: Span::ZERO }
 }
 
 fn row(region: &str, root: &str, clock: &NodeClock, tolerance: &Tolerance, segment: &Segment) -> RegionClockRows {
@@ -295,7 +289,7 @@ mod tests {
     }
 
     fn model() -> Model {
-        Model { run: 1, clock: NodeClock::new(Tolerance::default()), last: None }
+        Model { run: 1, clock: NodeClock::of_oscillator(Tolerance::default()), last: None }
     }
 
     #[test]
@@ -319,6 +313,8 @@ mod tests {
             let bound = row.err_to_ns[0] + row.err_rate_ppb[0] * ahead.unsigned_abs();
             let later = row.ref_to[0] + ahead * SECOND;
             assert!(carried.abs_diff(root(later).ns() - later) <= bound, "carried on from second {second}");
+            let most_ppb = 2 * (40_450_000 / second.max(1)).unsigned_abs() + 3_000;
+            assert!(row.err_rate_ppb[0] <= most_ppb || second == 0, "second {second}: {} ppb", row.err_rate_ppb[0]);
         }
     }
 

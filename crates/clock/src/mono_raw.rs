@@ -53,9 +53,16 @@ pub(crate) enum KnotVerdict {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct MonoToRaw {
     points: Vec<Point>,
+    /// MONO is RAW: nothing steers it.
+    identity: bool,
 }
 
 impl MonoToRaw {
+    /// The map of a clock that is an oscillator itself; it needs no knots.
+    pub(crate) fn identity() -> Self {
+        Self { points: Vec::new(), identity: true }
+    }
+
     pub(crate) fn observe(&mut self, knot: &Knot) -> KnotVerdict {
         let reading = Span::from_ns(knot.bracket.ns() / 2 + 1);
         let Some(last) = self.points.last().copied() else {
@@ -78,6 +85,9 @@ impl MonoToRaw {
 
     /// RAW at `mono`; `None` before the first knot ever.
     pub(crate) fn at(&self, mono: Instant<Mono>) -> Option<RawPoint> {
+        if self.identity {
+            return Some(RawPoint { raw: Instant::from_ns(mono.ns()), slack: Span::ZERO });
+        }
         let after = self.points.partition_point(|point| point.mono < mono);
         match (after.checked_sub(1).and_then(|before| self.points.get(before)), self.points.get(after)) {
             (Some(before), Some(after)) => Some(between(before, after, mono)),

@@ -93,6 +93,11 @@ impl NodeClock {
         Self { tolerance, map, wall, hull: Hull::new(tolerance), last_probe: None }
     }
 
+    /// A model of a clock that is an oscillator itself, as a region's reference is: MONO is RAW, and it needs no knots.
+    pub fn of_oscillator(tolerance: Tolerance) -> Self {
+        Self { map: MonoToRaw::identity(), ..Self::new(tolerance) }
+    }
+
     /// Takes the samples of one batch, both in order of time. Samples not newer than what was taken before are refused
     /// and counted, so a batch that comes twice does no harm.
     pub fn observe(&mut self, knots: &[Knot], probes: &[Probe]) -> Observed {

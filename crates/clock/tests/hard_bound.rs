@@ -158,6 +158,24 @@ fn without_probes_it_is_unknown_and_later_free_running() {
 }
 
 #[test]
+fn an_oscillator_by_itself_needs_no_knots_and_is_carried_tightly() {
+    let mut node = SimulatedNode::new(NodeSettings::default(), 21);
+    let mut clock = NodeClock::of_oscillator(Tolerance::default());
+    for second in 0..600 {
+        let (probe, _) = node.probe(second * SECOND);
+        clock.observe(&[], probe.as_slice());
+    }
+    for at in (0..610 * SECOND).step_by(31_000_000) {
+        let raw = Instant::<Mono>::from_ns(node.raw(at).ns());
+        let estimate = clock.estimate(raw);
+        let error = (raw + estimate.offset - SimulatedNode::reference(at)).abs();
+        assert!(error.ns().unsigned_abs() <= estimate.hard.ns(), "at {at}: {error:?}, {estimate:?}");
+    }
+    let bound = |at: i64, node: &mut SimulatedNode| clock.estimate(Instant::from_ns(node.raw(at).ns())).hard.ns();
+    assert!(bound(609 * SECOND, &mut node) - bound(599 * SECOND, &mut node) < 30_000, "10 s at 1 ppm and its doubt");
+}
+
+#[test]
 fn a_batch_that_comes_twice_changes_nothing() {
     let mut run = Run::new(NodeSettings::default(), 19);
     run.run(30);
