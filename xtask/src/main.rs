@@ -1,7 +1,8 @@
-//! Everything a developer types: fetch, test, ci, demo.
+//! Everything a developer types: fetch, test, ci, demo, bench.
 //!
 //! This program must build on a machine that has Rust alone, since it installs the rest.
 
+mod bench;
 mod ci;
 mod demo;
 mod fetch;
@@ -36,6 +37,9 @@ enum Command {
     Ci,
     /// Run three regions with skewed clocks on this machine, find the skews and the planted cause
     Demo(demo::Options),
+    /// Measure what observing costs and how much the way into ClickHouse carries
+    #[command(subcommand)]
+    Bench(bench::Benchmark),
 }
 
 fn main() -> ExitCode {
@@ -54,5 +58,6 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Test(options) => test::run(&options),
         Command::Ci => ci::run(),
         Command::Demo(options) => demo::run(&options),
+        Command::Bench(benchmark) => bench::run(&benchmark),
     }
 }

@@ -1,0 +1,55 @@
+//! Builds what is measured.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use super::{Built, Profile};
+use crate::{fetch, place, process};
+
+/// The programs of Syncline that a measurement runs.
+pub(super) struct Programs {
+    pub(super) agent: PathBuf,
+    pub(super) aggregator: PathBuf,
+    /// Sends the batches of many simulated nodes.
+    pub(super) flood: PathBuf,
+}
+
+/// Fetches and builds everything that runs.
+///
+/// # Errors
+/// When something is missing or does not build.
+pub(super) fn syncline(built: Built) -> Result<Programs> {
+    fetch::run(fetch::Part::Clang)?;
+    fetch::run(fetch::Part::Libchdb)?;
+    let mut command = process::cargo();
+    command.args(["build", "-p", "syncline-agent", "-p", "syncline-aggregator", "--bins", "--example", "flood"]);
+    let dir = match built.profile {
+        Profile::Dev => "debug",
+        Profile::Release => {
+            command.arg("--release");
+            "release"
+        }
+    };
+    process::run(&mut command)?;
+    let dir = place::target().join(dir);
+    Ok(Programs {
+        agent: dir.join("syncline-agent"),
+        aggregator: dir.join("syncline-aggregator"),
+        flood: dir.join("examples").join("flood"),
+    })
+}
+
+/// Builds the Go program that is observed into `dir`.
+///
+/// # Errors
+/// When Go is missing, or the program does not build.
+pub(super) fn observed(dir: &Path) -> Result<PathBuf> {
+    let program = dir.join("observed");
+    let mut command = Command::new("go");
+    command.current_dir(place::workspace().join("xtask").join("bench")).env("GOTOOLCHAIN", fetch::NEWEST_GO);
+    command.args(["build", "-trimpath", "-o"]).arg(&program).arg(".");
+    process::run(&mut command).context("the observed program")?;
+    Ok(program)
+}

@@ -1,0 +1,68 @@
+//! `cargo xtask bench`: the figures in docs/overhead.md and docs/performance.md, and how to get them again.
+//!
+//! Progress goes to standard error; the tables of the pages, in Markdown, go to standard output.
+
+mod build;
+mod child;
+mod machine;
+mod observer;
+mod overhead;
+mod region;
+mod statistics;
+mod table;
+mod throughput;
+mod usage;
+
+use std::fmt;
+
+use anyhow::{Context, Result};
+use clap::{Args, Subcommand, ValueEnum};
+
+/// What can be measured.
+#[derive(Subcommand)]
+pub(crate) enum Benchmark {
+    /// What observing costs the observed program, beside Go's block profile and bpftrace
+    Overhead(overhead::Options),
+    /// How many events a second go from the agents' side into ClickHouse
+    Throughput(throughput::Options),
+}
+
+/// How Syncline is built for a measurement.
+#[derive(Args, Clone, Copy)]
+struct Built {
+    /// Cargo profile; figures worth keeping are made with release
+    #[arg(long, value_enum, default_value_t = Profile::Release)]
+    profile: Profile,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Profile {
+    Dev,
+    Release,
+}
+
+impl fmt::Display for Built {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.profile {
+            Profile::Dev => "dev build",
+            Profile::Release => "release build",
+        })
+    }
+}
+
+/// # Errors
+/// When something cannot be built, started or measured.
+pub(crate) fn run(benchmark: &Benchmark) -> Result<()> {
+    match benchmark {
+        Benchmark::Overhead(options) => overhead::run(options),
+        Benchmark::Throughput(options) => throughput::run(options),
+    }
+}
+
+/// A directory that is gone with the run, on a disk and not in memory where possible: a store lives in it.
+fn scratch() -> Result<tempfile::TempDir> {
+    let target = crate::place::target();
+    std::fs::create_dir_all(&target)?;
+    let mut builder = tempfile::Builder::new();
+    builder.prefix("bench-").tempdir_in(&target).with_context(|| format!("cannot write to {}", target.display()))
+}

@@ -1,0 +1,97 @@
+//! An aggregator with an embedded store, to measure or to measure against.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::child::Child;
+use super::usage::{self, Memory};
+use crate::fetch;
+
+/// Its name.
+pub(super) const NAME: &str = "bench";
+
+/// A running aggregator and the ClickHouse in its child process.
+pub(super) struct Region {
+    aggregator: Child,
+    address: String,
+    engine: u32,
+    store: PathBuf,
+}
+
+/// What the two processes have used.
+#[derive(Clone, Copy)]
+pub(super) struct Used {
+    pub(super) aggregator_cpu: Duration,
+    pub(super) engine_cpu: Duration,
+    pub(super) aggregator_memory: Memory,
+    pub(super) engine_memory: Memory,
+}
+
+impl Region {
+    /// Starts it in `dir`, on a port that is free.
+    pub(super) fn start(program: &Path, dir: &Path) -> Result<Self> {
+        let store = dir.join("store");
+        let mut command = Command::new(program);
+        command.args(["--region", NAME, "--listen", "127.0.0.1:0", "--store-dir"]).arg(&store);
+        command.env(fetch::libchdb::OVERRIDE, fetch::libchdb::path()?).env("RUST_LOG", "warn");
+        let aggregator = Child::start("aggregator", command, dir)?;
+        let ready = aggregator.line("ready")?;
+        let address = ready.split_whitespace().find_map(|word| word.strip_prefix("listen="));
+        let address = address.context("the aggregator does not say where it listens")?.to_owned();
+        let engine = usage::children(aggregator.id())?.first().copied().context("the aggregator has no engine")?;
+        Ok(Self { aggregator, address, engine, store })
+    }
+
+    /// Where it listens, as `host:port`.
+    pub(super) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// The directory of its store.
+    pub(super) fn store(&self) -> &Path {
+        &self.store
+    }
+
+    /// What it has used so far.
+    pub(super) fn used(&self) -> Result<Used> {
+        Ok(Used {
+            aggregator_cpu: usage::cpu(self.aggregator.id())?,
+            engine_cpu: usage::cpu(self.engine)?,
+            aggregator_memory: usage::memory(self.aggregator.id())?,
+            engine_memory: usage::memory(self.engine)?,
+        })
+    }
+
+    /// Keeps both processes from running until the guard is dropped, so that what they do with events is not taken for the
+    /// agent's cost.
+    pub(super) fn pause(&self) -> Result<Paused<'_>> {
+        let paused = Paused(self);
+        self.signal(Signal::STOP)?;
+        Ok(paused)
+    }
+
+    /// Ends it.
+    pub(super) fn end(self) -> Result<()> {
+        self.aggregator.end(Some(Signal::TERM)).map(drop)
+    }
+
+    fn signal(&self, signal: Signal) -> Result<()> {
+        self.aggregator.signal(signal)?;
+        let engine = i32::try_from(self.engine).ok().and_then(Pid::from_raw).context("no process id")?;
+        kill_process(engine, signal).context("cannot signal the engine")
+    }
+}
+
+/// Two processes that do not run.
+pub(super) struct Paused<'a>(&'a Region);
+
+impl Drop for Paused<'_> {
+    fn drop(&mut self) {
+        // It fails only if they are gone. Left stopped, the engine would not notice that its parent has ended.
+        let _ = self.0.signal(Signal::CONT);
+    }
+}

@@ -1,0 +1,73 @@
+//! Few numbers from many.
+
+use std::fmt;
+
+/// The median of some rounds, and how far they lie apart.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Spread {
+    pub(super) median: f64,
+    pub(super) min: f64,
+    pub(super) max: f64,
+}
+
+impl Spread {
+    /// Of no numbers: all NaN, which no table hides.
+    pub(super) fn of(numbers: impl IntoIterator<Item = f64>) -> Self {
+        let mut sorted: Vec<f64> = numbers.into_iter().collect();
+        sorted.sort_unstable_by(f64::total_cmp);
+        let Some((&min, &max)) = sorted.first().zip(sorted.last()) else {
+            return Self { median: f64::NAN, min: f64::NAN, max: f64::NAN };
+        };
+        let (low, high) = (sorted[(sorted.len() - 1) / 2], sorted[sorted.len() / 2]);
+        Self { median: f64::midpoint(low, high), min, max }
+    }
+
+    /// All three multiplied.
+    pub(super) fn times(self, factor: f64) -> Self {
+        Self { median: self.median * factor, min: self.min * factor, max: self.max * factor }
+    }
+}
+
+impl fmt::Display for Spread {
+    /// As `median (min to max)`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({} to {})", whole(self.median), whole(self.min), whole(self.max))
+    }
+}
+
+/// Rounded, with a comma between thousands.
+pub(super) fn whole(number: f64) -> String {
+    if !number.is_finite() {
+        return "?".to_owned();
+    }
+    let digits = format!("{:.0}", number.abs());
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    if number < 0.0 && digits != "0" { format!("-{text}") } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_is_in_the_middle() {
+        assert_eq!(Spread::of([3.0, 1.0, 2.0]), Spread { median: 2.0, min: 1.0, max: 3.0 });
+        assert_eq!(Spread::of([4.0, 1.0]).median, 2.5);
+        assert!(Spread::of([]).median.is_nan());
+    }
+
+    #[test]
+    fn thousands_are_set_apart() {
+        assert_eq!(whole(1_234_567.4), "1,234,567");
+        assert_eq!(whole(-1_234.0), "-1,234");
+        assert_eq!(whole(-0.2), "0");
+        assert_eq!(whole(999.6), "1,000");
+        assert_eq!(whole(f64::NAN), "?");
+    }
+}
