@@ -18,7 +18,7 @@ use syncline_proto::v1::clock_client::ClockClient;
 use syncline_proto::v1::{ProbeReply, ProbeRequest};
 use syncline_store::rows::{RegionClockRows, UNBOUNDED_NS};
 use syncline_store::{Block, LowCardinality, Store};
-use syncline_timebase::{ErrorBound, Instant, Mono, Probe, Reference as ReferenceScale, Span};
+use syncline_timebase::{ErrorBound, Instant, Mono, Probe, Reference as ReferenceScale};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;

@@ -7,6 +7,7 @@
 mod build;
 mod check;
 mod child;
+mod diagnosis;
 mod fleet;
 mod http;
 mod journal;
@@ -19,6 +20,7 @@ mod report;
 mod store;
 mod truth;
 
+use std::fs::{File, TryLockError};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -29,6 +31,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use self::build::Programs;
 use self::check::Findings;
+use self::diagnosis::Diagnosis;
 use self::fleet::Directories;
 use self::journal::{Entry, Message, Moment};
 use self::plan::REGIONS;
@@ -74,8 +77,8 @@ impl Options {
 /// # Errors
 /// When the demo cannot run, or with `--check` when it does not hold what it promises.
 pub(crate) fn run(options: &Options) -> Result<()> {
-    let source = Source::choose(options)?;
     let demo = Demo::prepare()?;
+    let source = Source::choose(options, &demo.programs.cli)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let findings = runtime.block_on(async {
         tokio::select! {
@@ -123,27 +126,18 @@ enum Source {
 }
 
 impl Source {
-    fn choose(options: &Options) -> Result<Self> {
-        match (options.replay, why_not_live()) {
-            (true, _) => Ok(Self::Recording),
-            (false, None) => Ok(Self::Kernel),
-            (false, Some(reason)) if options.live => bail!("live capture is impossible here: {reason}"),
-            (false, Some(reason)) => {
+    fn choose(options: &Options, cli: &Path) -> Result<Self> {
+        if options.replay {
+            return Ok(Self::Recording);
+        }
+        match Diagnosis::of_this_machine(cli)?.why_not_live() {
+            None => Ok(Self::Kernel),
+            Some(reason) if options.live => bail!("live capture is impossible here: {reason}"),
+            Some(reason) => {
                 println!("live capture is impossible here: {reason}; a recording of the same services is replayed");
                 Ok(Self::Recording)
             }
         }
-    }
-}
-
-/// Why the kernel cannot be asked here, if so.
-fn why_not_live() -> Option<&'static str> {
-    if !rustix::process::geteuid().is_root() {
-        Some("loading eBPF programs needs root")
-    } else if !Path::new("/sys/kernel/btf/vmlinux").is_file() {
-        Some("this kernel has no BTF (CONFIG_DEBUG_INFO_BTF)")
-    } else {
-        None
     }
 }
 
@@ -153,6 +147,8 @@ struct Demo {
     programs: Programs,
     dirs: Directories,
     libchdb: PathBuf,
+    /// Held as long as the directories are in use.
+    _lock: File,
 }
 
 /// What a run leaves for the check.
@@ -178,18 +174,33 @@ impl Ran {
     }
 }
 
+/// Two demos at once would take each other's store away.
+fn lock_of(target: &Path) -> Result<File> {
+    std::fs::create_dir_all(target)?;
+    let path = target.join("demo.lock");
+    let file = File::create(&path).with_context(|| format!("cannot create {}", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            bail!("another demo is running in {}: wait for it, or stop it", target.join("demo").display())
+        }
+        Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("cannot lock {}", path.display())),
+    }
+}
+
 /// Waits that were seen while the agents started and stopped are in the store too.
 const MARGIN_NS: i64 = 60_000_000_000;
 
 impl Demo {
     fn prepare() -> Result<Self> {
         let begun = Instant::now();
+        let lock = lock_of(&place::target())?;
         fetch::run(fetch::Part::All)?;
         let libchdb = fetch::libchdb::path()?;
         println!("building Syncline and the demo's services (the first time takes minutes)");
         let under = place::target().join("demo");
         let programs = build::build(&under.join("bin"))?;
-        let demo = Self { begun, programs, dirs: Directories::create(&under)?, libchdb };
+        let demo = Self { begun, programs, dirs: Directories::create(&under)?, libchdb, _lock: lock };
         demo.say("built");
         Ok(demo)
     }
