@@ -269,6 +269,7 @@ async fn store_row(store: &Store, block: Block, token: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use syncline_timebase::Span;
 
     const START: i64 = 1_790_000_000_000_000_000;
     const SECOND: i64 = 1_000_000_000;

@@ -163,7 +163,7 @@ Examples:
   syncline skew
   syncline skew --format json | jq '.nodes[] | select(.status != \"synchronized\")'
 
-Status: synchronized (probes arrive and agree), free_running (no recent probe: the bound grows),
+Status: synchronized (probes arrive and agree), free_running (no probe for 16 s: the numbers are of AGE ago),
 disrupted (the clock was disturbed and is being learnt anew), unknown (no estimate yet).";
 
 /// Check what this machine can and cannot do, with a hint for everything that is missing.

@@ -1,5 +1,7 @@
 //! Batches survive the wire, and nothing else does.
 
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 use syncline_event::{

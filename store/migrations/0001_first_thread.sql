@@ -118,11 +118,10 @@ CREATE TABLE IF NOT EXISTS nodes (
     region        LowCardinality(String) COMMENT 'region of the node',
     node          LowCardinality(String) COMMENT 'name of the node',
     boot          UInt64 COMMENT 'first 8 bytes of the boot id',
-    hostname      SimpleAggregateFunction(anyLast, String) COMMENT 'the host''s own name',
     kernel        SimpleAggregateFunction(anyLast, String) COMMENT 'kernel release',
     agent_version SimpleAggregateFunction(anyLast, String) COMMENT 'version of the agent',
     first_seen    SimpleAggregateFunction(min, DateTime64(9, 'UTC')) COMMENT 'first batch of this boot; REF of the region',
-    last_seen     SimpleAggregateFunction(max, DateTime64(9, 'UTC')) COMMENT 'newest batch of this boot; REF of the region'
+    last_seen     SimpleAggregateFunction(max, DateTime64(9, 'UTC')) COMMENT 'newest batch of this boot, to within half a minute; REF of the region'
 ) ENGINE = AggregatingMergeTree
 ORDER BY (region, node, boot)
 SETTINGS non_replicated_deduplication_window = 10000
@@ -318,7 +317,7 @@ GROUP BY stack_id;
 --                        proves that a ended before b began, whatever nodes and regions they are of. An unbounded time has
 --                        earliest = 1900 and latest = 2262 and so is never ordered. On one node and boot, compare mono_ns
 --                        instead: that is exact.
--- stack                  the innermost function outside the Go runtime
+-- stack                  the innermost function that is not Go's own way of waiting (runtime, sync, poller, system calls)
 --
 -- A wait that began before t0 is not shown, even if it lasts into the window: begin earlier to see it.
 -- The region's map is the segment that has the latest start at or before the event. A region that is neither the root nor
@@ -361,7 +360,7 @@ WITH
             SELECT
                 s.stack_id AS stack_id, s.position AS position, y.depth AS depth,
                 if(y.func = '', concat('0x', lower(hex(s.pc))), y.func) AS name,
-                y.func != '' AND NOT match(y.func, '^(runtime|runtime/.*|internal/runtime/.*)\\.') AS outside
+                y.func != '' AND NOT match(y.func, '^(runtime[./]|internal/|sync[.]|sync/atomic[.]|syscall[.]|time[.]Sleep|net[.][(][*]netFD[)]|golang[.]org/x/sync/)') AS outside
             FROM (SELECT stack_id, build_id, pc, position FROM window_stacks ARRAY JOIN pcs AS pc, arrayEnumerate(pcs) AS position) AS s
             LEFT JOIN (
                 SELECT build_id, pc, depth, func FROM symbols
@@ -429,7 +428,8 @@ FROM summed;
 --
 -- wall_offset_ns   its wall clock - the fleet's clock, within +- err_ns (the node's bound plus the region's), at as_of
 -- drift_ppb        how fast its oscillator runs against the fleet's clock, in 1e-9; positive = fast
--- as_of            the time it holds for; the fleet's clock
+-- as_of            the time it holds for; the fleet's clock. What the node's clocks did since is not known.
+-- status           free_running where no probe has come for 16 s, whatever it was before
 -- probe_age_ms     since its newest probe was inserted, by the database's own clock; NULL if there was none
 -- region_err_ns    the region's part of err_ns. Two nodes of one region are apart by at most the rest.
 CREATE OR REPLACE VIEW skew_now AS
@@ -463,7 +463,8 @@ WITH
         ) AS p ON c.region = p.probe_region AND c.node = p.probe_node
     )
 SELECT
-    region, node, boot, epoch, status,
+    region, node, boot, epoch,
+    if(probed = 1 AND dateDiff('second', received, now64(3, 'UTC')) > 16 AND status = 'synchronized', 'free_running', toString(status)) AS status,
     wall_off - ref_off_to - region_off_ns AS wall_offset_ns,
     -- bitNot(x) is the largest number less x: see timeline.
     if(err_to_ns > bitNot(region_err_ns), unbounded, err_to_ns + region_err_ns) AS err_ns,

@@ -133,14 +133,13 @@ pub(crate) fn symbols<'a>(symbols: impl Iterator<Item = &'a Symbol>) -> SymbolRo
     rows
 }
 
-/// The node itself. The host's own name is not in the batch.
+/// The node itself.
 pub(crate) fn node(batch: &Batch, now: Instant<Reference>) -> NodeRows {
     let Whose { region, node, boot } = Whose::of(batch, 1);
     NodeRows {
         region,
         node,
         boot,
-        hostname: vec![String::new()],
         kernel: vec![batch.origin.kernel.clone()],
         agent_version: vec![batch.origin.agent_version.clone()],
         first_seen: vec![now.ns()],

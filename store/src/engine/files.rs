@@ -1,8 +1,8 @@
 //! The files of a data directory: locks, endpoint, secrets.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
@@ -21,7 +21,11 @@ impl DataDir {
         DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(StoreError::io(failed()))?;
         let path = path.canonicalize().map_err(StoreError::io(failed()))?;
         let dir = Self(path);
-        fs::create_dir_all(dir.tmp()).map_err(StoreError::io(failed()))?;
+        // The directory itself may have been made by somebody with other ideas; what the engine writes is for us alone.
+        for private in [dir.tmp(), dir.clickhouse()] {
+            DirBuilder::new().recursive(true).mode(0o700).create(&private).map_err(StoreError::io(failed()))?;
+            fs::set_permissions(&private, Permissions::from_mode(0o700)).map_err(StoreError::io(failed()))?;
+        }
         Ok(dir)
     }
 
@@ -39,6 +43,10 @@ impl DataDir {
 
     pub(crate) fn endpoint(&self) -> PathBuf {
         self.0.join("endpoint.json")
+    }
+
+    pub(crate) fn access(&self) -> PathBuf {
+        self.0.join("access.json")
     }
 
     pub(crate) fn log(&self) -> PathBuf {
@@ -158,8 +166,6 @@ pub(crate) fn remove(path: &Path) -> Result<(), StoreError> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
 
     #[test]

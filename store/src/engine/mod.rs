@@ -9,6 +9,7 @@
 //!   `endpoint.json` and `users.xml`, readable by their owner only. ClickHouse's `default` user, which libchdb needs for
 //!   itself, may do nothing but open the listener.
 
+mod access;
 pub(crate) mod child;
 mod config;
 pub(crate) mod files;

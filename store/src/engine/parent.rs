@@ -1,8 +1,6 @@
 //! The side that starts, watches and stops the engine's child process.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::Read;
-use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
@@ -12,6 +10,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
+use super::access::Access;
 use super::child::CHILD_ARGUMENT;
 use super::files::{DataDir, Endpoint, Lock, remove, write_private};
 use super::{config, library};
@@ -78,12 +77,12 @@ impl EmbeddedEngine {
         let lock = lock(&dir).await?;
         // Whoever wrote it is gone: we hold the lock.
         remove(&dir.endpoint())?;
-        let password = new_password()?;
-        write_private(&dir.users_xml(), &config::users_xml(&password))?;
+        let access = Access::of(&dir)?;
+        write_private(&dir.users_xml(), &config::users_xml(&access.password))?;
         let server_xml = config::server_xml(&dir.users_xml(), &dir.tmp(), config.max_memory_bytes);
         write_private(&dir.server_xml(), &server_xml)?;
 
-        let mut starting = Starting { library, dir: &dir, password, port: config.http_port };
+        let mut starting = Starting { library, dir: &dir, access, port: config.http_port };
         let (child, url) = starting.start().await?;
         let endpoint = Endpoint { url: url.clone(), pid: std::process::id(), engine_pid: child.id() };
         let engine = Self { url, child: Some(child), _lock: lock, dir };
@@ -152,7 +151,7 @@ impl Drop for Guard {
 struct Starting<'a> {
     library: PathBuf,
     dir: &'a DataDir,
-    password: String,
+    access: Access,
     port: Option<u16>,
 }
 
@@ -161,22 +160,26 @@ impl Starting<'_> {
     async fn start(&mut self) -> Result<(Child, String), StoreError> {
         let mut attempt = 1;
         loop {
-            let port = self.port.map_or_else(free_port, Ok)?;
+            let port = self.port.map_or_else(|| self.access.free_port(), Ok)?;
             match self.start_at(port).await {
+                Ok(started) => {
+                    self.access.keep(port, self.dir)?;
+                    return Ok(started);
+                }
                 Err(StoreError::EngineStart { reason, .. })
                     if attempt < START_ATTEMPTS && self.port.is_none() && is_port_taken(&reason) =>
                 {
                     tracing::debug!(port, reason, "the engine's port was taken, trying another");
                     attempt += 1;
                 }
-                outcome => return outcome,
+                Err(error) => return Err(error),
             }
         }
     }
 
     async fn start_at(&self, port: u16) -> Result<(Child, String), StoreError> {
         let mut guard = Guard(Some(self.spawn(port)?));
-        let url = format!("http://{}:{}@127.0.0.1:{port}", config::USER, self.password);
+        let url = format!("http://{}:{}@127.0.0.1:{port}", config::USER, self.access.password);
         let deadline = Instant::now() + START_DEADLINE;
         while !answers(&url).await {
             let exited = guard.0.as_mut().and_then(|child| child.try_wait().transpose());
@@ -238,20 +241,6 @@ async fn answers(url: &str) -> bool {
 
 fn is_port_taken(reason: &str) -> bool {
     reason.contains("Address already in use")
-}
-
-fn free_port() -> Result<u16, StoreError> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(StoreError::io("looking for a free port"))?;
-    Ok(listener.local_addr().map_err(StoreError::io("looking for a free port"))?.port())
-}
-
-/// 128 random bits in hex.
-fn new_password() -> Result<String, StoreError> {
-    let mut bytes = [0u8; 16];
-    File::open("/dev/urandom")
-        .and_then(|mut random| random.read_exact(&mut bytes))
-        .map_err(StoreError::io("reading /dev/urandom"))?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// Closes the pipe that keeps the child alive and waits for its end; kills it after the grace time.

@@ -13,7 +13,6 @@ rows! {
         /// First 8 bytes of the node's boot id.
         boot: Vec<u64> => Column::U64,
         /// The host's own name.
-        hostname: Vec<String> => Column::String,
         /// Kernel release.
         kernel: Vec<String> => Column::String,
         /// Version of the agent.

@@ -168,7 +168,6 @@ pub(super) async fn every_table_takes_its_rows() {
             region: one(),
             node: one(),
             boot: vec![1],
-            hostname: vec!["h".into()],
             kernel: vec!["6.1".into()],
             agent_version: vec!["0.1".into()],
             first_seen: vec![base_ns()],
