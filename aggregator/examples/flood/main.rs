@@ -11,6 +11,7 @@ mod traffic;
 use std::io::BufRead;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use clap::Parser;
@@ -41,14 +42,23 @@ struct Args {
 /// More than this would not be a benchmark of this machine any more, but of its memory.
 const MOST_EVENTS: u64 = 50_000_000;
 
-fn main() -> Result<()> {
-    let args = Args::parse();
+fn main() -> ExitCode {
+    match obey(&Args::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("flood: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn obey(args: &Args) -> Result<()> {
     let events = u64::from(args.nodes) * u64::from(args.batches) * u64::from(args.waits);
     if events > MOST_EVENTS {
         bail!("{events} events are too many, at most {MOST_EVENTS}");
     }
     let runtime = tokio::runtime::Runtime::new().context("no async runtime")?;
-    let mut traffic = Some((0..args.nodes).map(|node| Traffic::of(node, &args)).collect::<Result<Vec<_>>>()?);
+    let mut traffic = Some((0..args.nodes).map(|node| Traffic::of(node, args)).collect::<Result<Vec<_>>>()?);
     println!("ready events={events}");
     for order in std::io::stdin().lock().lines() {
         match (order?.as_str(), traffic.take()) {

@@ -36,8 +36,8 @@ struct Load {
 const LOADS: [Load; 4] = [
     Load { nodes: 1, batches: 250, waits: 8_000 },
     Load { nodes: 8, batches: 60, waits: 8_000 },
-    Load { nodes: 8, batches: 120, waits: 1_000 },
-    Load { nodes: 100, batches: 20, waits: 100 },
+    Load { nodes: 8, batches: 60, waits: 1_000 },
+    Load { nodes: 100, batches: 8, waits: 100 },
 ];
 
 /// # Errors

@@ -5,6 +5,16 @@ use crate::bench::observer::Way;
 use crate::bench::statistics::{Spread, whole};
 use crate::bench::table;
 
+const HEADINGS: [&str; 8] = [
+    "observed by",
+    "ns/op",
+    "times",
+    "added ns/op",
+    "added ns/block",
+    "added CPU ns/block",
+    "observer's CPU",
+    "blocks seen",
+];
 const MIB: f64 = 1_048_576.0;
 
 /// Prints everything.
@@ -13,17 +23,7 @@ pub(super) fn print(ways: &[Way], rounds: &[Round], idle: &Idle) {
         let figures = Figures { rounds, workload };
         println!("### {}\n", workload.title());
         println!("{:.2} blocks per operation, as the agent counts them.\n", figures.blocks_per_op());
-        let headings = [
-            "observed by",
-            "ns/op",
-            "added ns/op",
-            "added ns/block",
-            "times",
-            "program's CPU ns/op",
-            "observer's CPU",
-            "blocks seen",
-        ];
-        table::print(&headings, &ways.iter().map(|way| figures.row(*way)).collect::<Vec<_>>());
+        table::print(&HEADINGS, &ways.iter().map(|way| figures.row(*way)).collect::<Vec<_>>());
     }
     println!("### The agent itself\n");
     table::print(
@@ -58,28 +58,30 @@ impl Figures<'_> {
         Spread::of(self.runs(way).map(|run| run.measured.ns_per_op))
     }
 
-    /// By rounds: each has one run of each way.
-    fn added(&self, way: Way) -> Spread {
-        let base = self.runs(Way::Nothing).map(|run| run.measured.ns_per_op);
-        Spread::of(self.runs(way).zip(base).map(|(run, base)| run.measured.ns_per_op - base))
+    /// What a way adds to a figure of the same round; each round has one run of each way.
+    fn added(&self, way: Way, figure: impl Fn(&Run) -> f64) -> Spread {
+        let pairs = self.runs(way).zip(self.runs(Way::Nothing));
+        Spread::of(pairs.map(|(run, base)| figure(run) - figure(base)))
     }
 
     fn row(&self, way: Way) -> Vec<String> {
         let (here, base) = (self.ns_per_op(way), self.ns_per_op(Way::Nothing));
-        let cpu = Spread::of(self.runs(way).map(|run| run.measured.cpu_ns as f64 / run.measured.ops as f64));
-        let added = self.added(way);
+        let mut row = vec![way.name().to_owned(), here.to_string(), format!("{:.1}", here.median / base.median)];
+        if way != Way::Nothing {
+            row.extend(self.added_cells(way));
+        }
         let of_observer = Spread::of(self.observed(way).map(|observer| observer.cpu_share)).median;
-        let is_base = way == Way::Nothing;
-        vec![
-            way.name().to_owned(),
-            here.to_string(),
-            if is_base { String::new() } else { added.to_string() },
-            if is_base { String::new() } else { added.times(1.0 / self.blocks_per_op()).to_string() },
-            format!("{:.1}", here.median / base.median),
-            whole(cpu.median),
-            if of_observer.is_nan() { String::new() } else { percent(of_observer) },
-            if of_observer.is_nan() { String::new() } else { share(self.seen_per_op(way) / self.blocks_per_op()) },
-        ]
+        if !of_observer.is_nan() {
+            row.extend([percent(of_observer), share(self.seen_per_op(way) / self.blocks_per_op())]);
+        }
+        row.resize(HEADINGS.len(), String::new());
+        row
+    }
+
+    fn added_cells(&self, way: Way) -> [String; 3] {
+        let (added, added_cpu) = (self.added(way, |run| run.measured.ns_per_op), self.added(way, cpu_ns_per_op));
+        let per_block = 1.0 / self.blocks_per_op();
+        [added, added.times(per_block), added_cpu.times(per_block)].map(|spread| spread.to_string())
     }
 
     /// Waits that the observer knows of as such, for an operation.
@@ -90,6 +92,11 @@ impl Figures<'_> {
         };
         Spread::of(self.runs(way).filter_map(per_op)).median
     }
+}
+
+/// The program's own, user and system: the probes' work is in it.
+fn cpu_ns_per_op(run: &Run) -> f64 {
+    run.measured.cpu_ns as f64 / run.measured.ops as f64
 }
 
 fn agent_rows(rounds: &[Round], idle: &Idle) -> Vec<Vec<String>> {
