@@ -18,7 +18,7 @@ impl Segment {
     ///
     /// The bounds at the ends are widened until the line is inside them plus what the model itself allows: by the
     /// largest excess at the bends, and by what the oscillator's wander can bow between them, W dt / 2 when the rate
-    /// stays within W of its value anywhere in the piece.
+    /// stays within W of its value anywhere in the piece (W itself grows with dt beyond the tolerance's window).
     pub(crate) fn of(
         clock: &NodeClock,
         tolerance: &Tolerance,
@@ -29,7 +29,7 @@ impl Segment {
         let mut segment = Self { from, to, at_from: clock.estimate(from), at_to: clock.estimate(to) };
         let bends = inside.filter(|at| from < *at && *at < to);
         let excess = bends.map(|at| segment.excess(at, &clock.estimate(at))).max().unwrap_or_default();
-        let bow = tolerance.wander.gained_over(to - from).ns().unsigned_abs() / 2;
+        let bow = tolerance.wander_over(to - from).gained_over(to - from).ns().unsigned_abs() / 2;
         let slack = ErrorBound::from_ns(excess.saturating_add(bow));
         segment.at_from.hard = segment.at_from.hard.plus(slack);
         segment.at_to.hard = segment.at_to.hard.plus(slack);

@@ -17,7 +17,7 @@ pub(crate) struct Sighting {
     pub(crate) disruptions: usize,
     /// Samples refused.
     pub(crate) refused: u64,
-    /// The piece of the model up to the newest probe of the batch.
+    /// The piece of the model up to the end of the batch.
     pub(crate) segment: Option<Segment>,
 }
 
@@ -34,7 +34,7 @@ impl Sighting {
             tracing::info!(node = %batch.origin.node, boot = %batch.origin.boot, ?disruption, "clock disrupted");
         }
         Self {
-            segment: observed.used.contains(&true).then(|| segment(clock, tolerance, segment_end, batch)).flatten(),
+            segment: segment(clock, tolerance, segment_end, batch),
             used: observed.used,
             wall_steps: observed.wall_steps,
             disruptions: observed.disruptions.len(),
@@ -43,16 +43,23 @@ impl Sighting {
     }
 }
 
-/// From the end of the last one; over a disruption it would not be linear, so there it starts anew at the probe.
+/// From the end of the last one to the end of the batch's knots, so that every bend of MONO is looked at; over a
+/// disruption it would not be linear, so there it starts anew with the batch.
 fn segment(
     clock: &NodeClock,
     tolerance: &Tolerance,
     segment_end: &mut Option<Instant<Mono>>,
     batch: &Batch,
 ) -> Option<Segment> {
-    let to = clock.last_probe()?;
-    let sent = batch.probes.iter().rev().find(|probe| probe.returned == to)?.sent;
-    let continued = segment_end.replace(to).filter(|end| clock.estimate(*end).epoch == clock.estimate(to).epoch);
-    let knots = batch.knots.iter().map(|knot| knot.mono);
-    Some(Segment::of(clock, tolerance, continued.unwrap_or(sent), to, knots))
+    clock.last_probe()?;
+    let probed = batch.probes.iter().map(|probe| probe.returned);
+    let known = batch.knots.iter().map(|knot| knot.mono).chain(probed);
+    let (first, to) = (known.clone().min()?, known.max()?);
+    let follows = |end: &Instant<Mono>| *end < to && clock.estimate(*end).epoch == clock.estimate(to).epoch;
+    let from = segment_end.filter(follows).unwrap_or(first);
+    if from >= to {
+        return None;
+    }
+    *segment_end = Some(to);
+    Some(Segment::of(clock, tolerance, from, to, batch.knots.iter().map(|knot| knot.mono)))
 }

@@ -90,6 +90,8 @@ pub(crate) struct Known {
     pub(crate) epoch: u32,
     /// Somewhere around this instant the clocks were disrupted, and it is not known on which side.
     pub(crate) disrupted: bool,
+    /// How far beyond the first or the last probe; zero between probes.
+    pub(crate) carried: Span,
 }
 
 /// The states of one boot.
@@ -140,6 +142,7 @@ impl Hull {
     pub(crate) fn at(&self, raw: Instant<Raw>) -> Option<Known> {
         let after = self.states.partition_point(|state| state.at < raw);
         match (after.checked_sub(1).and_then(|before| self.states.get(before)), self.states.get(after)) {
+            (_, Some(state)) if state.at == raw => Some(at_state(state)),
             (Some(before), Some(after)) if before.epoch == after.epoch => Some(within(before, after, raw)),
             (Some(before), Some(after)) => Some(self.across(before, after, raw)),
             (Some(_), None) if self.broken => None,
@@ -184,21 +187,22 @@ impl Hull {
             low: last.theta.low.saturating_add(down(rate.low, elapsed)),
             high: last.theta.high.saturating_add(up(rate.high, elapsed)),
         };
-        Known { theta, rate, epoch: last.epoch, disrupted: false }
+        Known { theta, rate, epoch: last.epoch, disrupted: false, carried: elapsed }
     }
 
     fn before(&self, first: &State, raw: Instant<Raw>) -> Known {
         let elapsed = first.at - raw;
-        let wander = self.tolerance.wander_over_ppb(elapsed);
+        let wander = self.tolerance.wander_over(elapsed).ppb();
         let rate = self.clamped(Rate { low: first.rate.low - wander, high: first.rate.high + wander });
-        Known { theta: backward(first, rate, raw), rate, epoch: first.epoch, disrupted: false }
+        Known { theta: backward(first, rate, raw), rate, epoch: first.epoch, disrupted: false, carried: elapsed }
     }
 
     /// Between two epochs: either side may hold.
     fn across(&self, before: &State, after: &State, raw: Instant<Raw>) -> Known {
         let (old, new) = (self.after(before, raw), self.before(after, raw));
         let theta = Theta { low: old.theta.low.min(new.theta.low), high: old.theta.high.max(new.theta.high) };
-        Known { theta, rate: union(old.rate, new.rate), epoch: after.epoch, disrupted: true }
+        let rate = union(old.rate, new.rate);
+        Known { theta, rate, epoch: after.epoch, disrupted: true, carried: Span::ZERO }
     }
 
     /// The rate at every instant since the state before, from what all states of this epoch say.
@@ -207,7 +211,7 @@ impl Hull {
         let mut rate = anything;
         for then in self.states.iter().rev().take_while(|state| state.epoch == epoch) {
             let elapsed = at - then.at;
-            let (wander, per_ns) = (self.tolerance.wander_over_ppb(elapsed), 1e9 / elapsed.ns() as f64);
+            let (wander, per_ns) = (self.tolerance.wander_over(elapsed).ppb(), 1e9 / elapsed.ns() as f64);
             rate.high = rate.high.min(theta.high.saturating_sub(then.theta.low) as f64 * per_ns + wander);
             rate.low = rate.low.max(theta.low.saturating_sub(then.theta.high) as f64 * per_ns - wander);
         }
@@ -242,6 +246,10 @@ impl Hull {
     }
 }
 
+fn at_state(state: &State) -> Known {
+    Known { theta: state.theta, rate: state.rate, epoch: state.epoch, disrupted: false, carried: Span::ZERO }
+}
+
 fn within(before: &State, after: &State, raw: Instant<Raw>) -> Known {
     let (rate, elapsed) = (after.rate, raw - before.at);
     let later = backward(after, rate, raw);
@@ -249,7 +257,7 @@ fn within(before: &State, after: &State, raw: Instant<Raw>) -> Known {
     let high = before.theta.high.saturating_add(up(rate.high, elapsed)).min(later.high);
     // They cannot cross while the assumptions hold; if they do, neither side is believed alone.
     let theta = Theta { low: low.min(high), high: high.max(low) };
-    Known { theta, rate, epoch: after.epoch, disrupted: false }
+    Known { theta, rate, epoch: after.epoch, disrupted: false, carried: Span::ZERO }
 }
 
 fn backward(state: &State, rate: Rate, raw: Instant<Raw>) -> Theta {

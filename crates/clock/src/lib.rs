@@ -17,8 +17,10 @@
 //! 1. An oscillator is within [`Tolerance::absolute`] of the reference's, and its frequency moves by no more than
 //!    [`Tolerance::wander`] within [`Tolerance::wander_window`].
 //! 2. A packet takes at least [`Tolerance::path_floor`] each way.
-//! 3. The kernel changes the rate of MONO against RAW at most once between two knots, by at most 1,000 ppm.
-//! 4. The guest is not frozen unseen: a pause shorter than the round trip cannot be told from queueing by one probe.
+//! 3. The kernel changes the rate of MONO against RAW at most once in half a second (NTP daemons do so once a second at
+//!    most), by at most 1,000 ppm.
+//! 4. The guest is not frozen unseen. A pause shorter than the round trip cannot be told from queueing; a longer one
+//!    shows at the next probe, so what lies beyond the last probe is right only if none came after it.
 //!
 //! It does not assume symmetric paths. A constant asymmetry cannot be observed, only bounded: the interval is as wide
 //! as the best round trips allow, and the offset given is its middle.

@@ -2,7 +2,9 @@
 //!
 //! Between two knots the map is their chord. If the kernel changed the rate of MONO once between them, from s1 to s2 at
 //! a fraction x of the interval, the chord is off by at most x (1 - x) (s2 - s1) dt, which is x times the residual that
-//! the second knot shows against the line of slope s1. So the residual itself bounds the error of the chord.
+//! the second knot shows against the line of slope s1. So the residual itself bounds the error of the chord. The slope
+//! s1 is that of the stretch before; stretch and interval together are shorter than the half second in which at most one
+//! change is assumed, so a change in the one leaves the other straight.
 //!
 //! Memory is bounded by thinning: the older a stretch, the fewer knots it keeps, and what a new chord misses a dropped
 //! knot by is added to the error of that stretch. About an hour is kept.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use syncline_timebase::{ErrorBound, FrequencyError, Instant, Knot, Mono, Offset, Probe, Raw, Reference, Span, Wall};
 
-use crate::hull::{BadExchange, Exchange, Hull};
+use crate::hull::{BadExchange, Exchange, Hull, Known};
 use crate::mono_raw::{KnotVerdict, MonoToRaw};
 use crate::wall_steps::WallSteps;
 use crate::{Disruption, DisruptionCause, Tolerance, WallStep};
@@ -16,7 +16,7 @@ pub enum Status {
     Unknown,
     /// Probes around or shortly before this instant carry it.
     Synchronized,
-    /// Carried by the oscillator alone since the last probe.
+    /// Carried by the oscillator alone, since the last probe or back from the first.
     FreeRunning,
     /// The clocks were disrupted around this instant; the bound covers both sides.
     Disrupted,
@@ -132,7 +132,7 @@ impl NodeClock {
             offset: Offset::from_ns(low.saturating_add_unsigned(width / 2)),
             rate: FrequencyError::from_ppb(rate),
             hard: ErrorBound::from_ns(width / 2 + 1),
-            status: self.status(mono, earliest.1.disrupted || latest.1.disrupted || earliest.1.epoch != latest.1.epoch),
+            status: self.status(&earliest.1, &latest.1),
             epoch: latest.1.epoch,
         }
     }
@@ -152,11 +152,10 @@ impl NodeClock {
         self.map.at(mono).is_some_and(|point| point.slack <= Span::from_ns(100))
     }
 
-    fn status(&self, mono: Instant<Mono>, disrupted: bool) -> Status {
-        let carried_for = self.last_probe.map_or(Span::MAX, |last| mono - last);
+    fn status(&self, earliest: &Known, latest: &Known) -> Status {
         match () {
-            () if disrupted => Status::Disrupted,
-            () if carried_for > self.tolerance.free_running_after => Status::FreeRunning,
+            () if earliest.disrupted || latest.disrupted || earliest.epoch != latest.epoch => Status::Disrupted,
+            () if earliest.carried.max(latest.carried) > self.tolerance.free_running_after => Status::FreeRunning,
             () => Status::Synchronized,
         }
     }

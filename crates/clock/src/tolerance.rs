@@ -32,9 +32,9 @@ impl Default for Tolerance {
 }
 
 impl Tolerance {
-    /// How far apart the frequencies at two instants within `elapsed` may be, ppb.
-    pub(crate) fn wander_over_ppb(&self, elapsed: Span) -> f64 {
+    /// How far apart the frequencies at two instants within `elapsed` may be.
+    pub fn wander_over(&self, elapsed: Span) -> FrequencyError {
         let windows = elapsed.ns() as f64 / self.wander_window.ns().max(1) as f64;
-        self.wander.ppb() * windows.max(1.0)
+        FrequencyError::from_ppb(self.wander.ppb() * windows.max(1.0))
     }
 }

@@ -18,7 +18,8 @@ pub enum LossCause {
     QueueFull,
     /// The record from the kernel could not be understood.
     RecordGarbled,
-    /// The process ended, or the probes were detached, while the goroutine was parked.
+    /// The process ended while the goroutine was parked, or nobody knows any more whose wait it was. A wait that is still in
+    /// progress when the agent ends has not finished and is not counted.
     ParkAbandoned,
     /// The aggregator refused the batch for good.
     BatchRefused,

@@ -62,16 +62,6 @@ impl fmt::Display for BootId {
     }
 }
 
-/// A stretch of time in which a node's oscillator ran undisturbed. Stamps of two epochs are not compared without the
-/// clock model.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Epoch {
-    /// The boot.
-    pub boot: BootId,
-    /// How many disruptions (suspend, migration, pause) were found since this boot was first seen.
-    pub disruptions: u32,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

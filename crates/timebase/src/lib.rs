@@ -20,7 +20,7 @@ mod rate;
 mod sample;
 
 pub use bound::{Bracket, ErrorBound};
-pub use identity::{BootId, Epoch, NodeName, NodeNameError};
+pub use identity::{BootId, NodeName, NodeNameError};
 pub use instant::{Instant, Mono, Offset, Raw, Reference, Scale, Span, Wall};
 pub use rate::FrequencyError;
 pub use sample::{Knot, Probe};
