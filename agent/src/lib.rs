@@ -18,6 +18,7 @@ pub mod intake;
 pub mod probe;
 pub mod queue;
 pub mod recording;
+mod regular_file;
 pub mod replay;
 pub mod run;
 pub mod service;

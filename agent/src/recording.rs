@@ -12,6 +12,8 @@ use syncline_event::{Batch, limits};
 use thiserror::Error;
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::regular_file;
+
 const MAGIC: &[u8; 8] = b"SYNCREC1";
 const HEADER_BYTES: usize = 12;
 
@@ -42,7 +44,7 @@ impl Recorder {
     /// If the file cannot be written.
     pub fn create(path: &Path) -> Result<Self, RecordingError> {
         let at_whole = |e: io::Error| error(path, None, format!("cannot be written: {e}"));
-        let mut file = BufWriter::new(File::create(path).map_err(at_whole)?);
+        let mut file = BufWriter::new(regular_file::create(path).map_err(at_whole)?);
         file.write_all(MAGIC).and_then(|()| file.flush()).map_err(at_whole)?;
         Ok(Self { path: path.to_owned(), file })
     }
@@ -83,7 +85,7 @@ impl Recording {
     /// # Errors
     /// If it cannot be read or is no recording.
     pub fn open(path: &Path) -> Result<Self, RecordingError> {
-        let file = File::open(path).map_err(|e| error(path, None, format!("cannot be read: {e}")))?;
+        let file = regular_file::open(path).map_err(|e| error(path, None, format!("cannot be read: {e}")))?;
         let mut recording = Self { path: path.to_owned(), file: BufReader::new(file), offset: 0 };
         let magic = recording.read(MAGIC.len())?;
         if magic != MAGIC {

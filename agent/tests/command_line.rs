@@ -54,6 +54,24 @@ fn a_recording_that_is_none_ends_with_one() {
     fails(&["replay", "/nonexistent/run.syncrec"], 1, "/nonexistent/run.syncrec");
 }
 
+/// A FIFO that nobody else opens.
+fn fifo(dir: &tempfile::TempDir) -> String {
+    let path = dir.path().join("fifo");
+    rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+    path.to_string_lossy().into_owned()
+}
+
+#[test]
+fn a_fifo_is_refused_instead_of_waited_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let fifo = fifo(&dir);
+    fails(&["replay", &fifo], 1, "not a regular file");
+    fails(&["--region", "eu", "--aggregator", NOBODY, "--record", &fifo], 1, "it is a FIFO");
+    if support::bpf_usable() {
+        fails(&["--region", "eu", "--aggregator", NOBODY, "--exe", &fifo], 1, "not a regular file");
+    }
+}
+
 #[test]
 fn a_process_that_is_none_or_not_go_ends_with_one() {
     if !support::bpf_usable() {

@@ -6,6 +6,8 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::PathBuf;
 
+use crate::regular_file;
+
 /// An inode. As long as a process runs it, the kernel neither lets it be written nor gives its number away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Inode {
@@ -57,13 +59,13 @@ pub(super) struct Executable {
 
 impl Executable {
     pub(super) fn open(path: PathBuf) -> io::Result<Self> {
-        let file = File::open(&path)?;
+        let file = regular_file::open(&path)?;
         Ok(Self { id: FileId::of(&file.metadata()?), file, path })
     }
 
     pub(super) fn of_process(pid: u32) -> io::Result<Self> {
         let link = exe_link(pid);
-        let file = File::open(&link)?;
+        let file = regular_file::open(&link)?;
         let path = std::fs::read_link(&link).unwrap_or(link);
         Ok(Self { id: FileId::of(&file.metadata()?), file, path })
     }
