@@ -4,13 +4,16 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use syncline_event::{LossCause, Process, Symbol};
+use syncline_event::{LossCause, Process, Symbol, limits};
 
 use crate::batch::{FinishedWait, Losses, ShortSum, Symbolizer};
 use crate::capture::{Binary, Capture, Counters, ObservedProcess, RawWait, ShortWait};
 use crate::clock::Clocks;
-use crate::service::service_name;
+use crate::service::{self, service_name};
+use crate::text;
 
+/// Bytes of a Go version: real ones have 20 and some; the rest is a crafted binary's.
+const VERSION_BYTES: usize = 128;
 /// Processes remembered before those that ended are forgotten.
 const MANY_PROCESSES: usize = 1_024;
 
@@ -32,7 +35,7 @@ struct Known {
 impl Intake {
     /// An intake that knows no process yet; `service` names the service of all of them, whatever they say themselves.
     pub fn new(clocks: Clocks, service: Option<String>) -> Self {
-        Self { clocks, service, known: HashMap::new() }
+        Self { clocks, service: service.map(service::fitting), known: HashMap::new() }
     }
 
     /// Learns a process's name while it is there to be asked.
@@ -99,8 +102,8 @@ impl Intake {
         Process {
             pid: observed.pid,
             service: self.service.clone().unwrap_or_else(|| service_name(&environ(), &executable)),
-            executable: executable.to_string_lossy().into_owned(),
-            go_version: observed.binary.go_version().to_owned(),
+            executable: text::cut(executable.to_string_lossy().into_owned(), limits::TEXT_BYTES),
+            go_version: text::cut(observed.binary.go_version().to_owned(), VERSION_BYTES),
             build_id: observed.binary.build_id(),
         }
     }

@@ -22,4 +22,5 @@ mod regular_file;
 pub mod replay;
 pub mod run;
 pub mod service;
+mod text;
 pub mod uplink;

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use crate::text;
+
 /// Variables that name the service, the first one that is set wins.
 const VARIABLES: [&str; 2] = ["SYNCLINE_SERVICE", "OTEL_SERVICE_NAME"];
 /// Longer names are cut: the wire's limit for a text, with room to spare.
@@ -12,7 +14,7 @@ const MAX_BYTES: usize = 255;
 pub fn service_name(environ: &[u8], executable: &Path) -> String {
     let named = VARIABLES.iter().find_map(|variable| value_of(environ, variable));
     let name = named.or_else(|| executable.file_name().map(|name| name.to_string_lossy().into_owned()));
-    cut(name.unwrap_or_else(|| "unknown".to_owned()))
+    fitting(name.unwrap_or_else(|| "unknown".to_owned()))
 }
 
 fn value_of(environ: &[u8], variable: &str) -> Option<String> {
@@ -23,9 +25,9 @@ fn value_of(environ: &[u8], variable: &str) -> Option<String> {
     environ.split(|byte| *byte == 0).find_map(value)
 }
 
-fn cut(mut name: String) -> String {
-    name.truncate(name.floor_char_boundary(MAX_BYTES));
-    name
+/// A service's name, cut to what the wire takes.
+pub(crate) fn fitting(name: String) -> String {
+    text::cut(name, MAX_BYTES)
 }
 
 #[cfg(test)]

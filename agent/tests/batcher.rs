@@ -94,7 +94,8 @@ fn batcher() -> Batcher {
 }
 
 fn probed(batcher: &mut Batcher, sent_ms: i64) -> Option<Batch> {
-    batcher.push_probe(probe(sent_ms), 1, knot(sent_ms + 1));
+    assert!(batcher.push_probe(probe(sent_ms), 1).is_none());
+    batcher.push_knot(knot(sent_ms + 1));
     let batch = batcher.seal_if_due(at(sent_ms + 1));
     if let Some(batch) = &batch {
         batch.check().unwrap();
@@ -176,23 +177,73 @@ fn many_waits_go_at_once() {
 }
 
 #[test]
-fn knots_are_in_order_and_an_old_one_is_left_out() {
-    let mut batcher = batcher();
-    for ms in [100, 200, 150, 300] {
-        batcher.push_knot(knot(ms));
+fn with_a_probe_many_waits_go_but_for_those_that_ended_after_it() {
+    let (mut batcher, process) = (batcher(), process());
+    assert!(batcher.push_probe(probe(100), 1).is_none());
+    for number in 0..ENOUGH_WAITS {
+        assert!(batcher.seal_if_due(at(150)).is_none());
+        batcher.push_wait(wait(&process, 1, if number < ENOUGH_WAITS / 2 { 99 } else { 101 }));
     }
-    let batch = probed(&mut batcher, 1_000).unwrap();
-    let monos: Vec<_> = batch.knots.iter().map(|knot| knot.mono).collect();
-    assert_eq!(monos, [at(0), at(100), at(200), at(300), at(1_001)]);
+    let first = batcher.seal_if_due(at(150)).unwrap();
+    assert_eq!(first.waits.len(), ENOUGH_WAITS / 2);
+    assert!((0..first.waits.len()).all(|row| first.waits.end(row) < at(100)));
+    assert!(batcher.seal_if_due(at(151)).is_none(), "the others wait for the next probe");
+    assert_eq!(probed(&mut batcher, 1_100).unwrap().waits.len(), ENOUGH_WAITS / 2);
 }
 
 #[test]
-fn probes_against_two_runs_are_never_in_one_batch() {
+fn a_batch_of_enough_waits_can_travel() {
+    let (mut batcher, process) = (batcher(), process());
+    (0..ENOUGH_WAITS).for_each(|_| batcher.push_wait(wait(&process, 1, 99)));
+    let batch = batcher.seal_if_due(at(100)).unwrap();
+    batch.check().unwrap();
+    let bytes = syncline_proto::encode(&batch).unwrap();
+    assert_eq!(syncline_proto::decode(&bytes).unwrap(), batch);
+}
+
+#[test]
+fn knots_are_put_in_order_and_one_older_than_what_was_told_is_left_out() {
     let mut batcher = batcher();
-    batcher.push_probe(probe(100), 1, knot(101));
-    batcher.push_probe(probe(200), 2, knot(201));
-    let batch = batcher.seal_if_due(at(600)).unwrap();
-    assert_eq!((batch.probes.as_slice(), batch.reference_run), (&[probe(200)][..], 2));
+    for ms in [100, 200, 150, 300, 200] {
+        batcher.push_knot(knot(ms));
+    }
+    let batch = probed(&mut batcher, 1_000).unwrap();
+    let monos = |batch: &Batch| batch.knots.iter().map(|knot| knot.mono).collect::<Vec<_>>();
+    assert_eq!(monos(&batch), [at(0), at(100), at(150), at(200), at(300), at(1_001)]);
+    batcher.push_knot(knot(1_000));
+    batcher.push_knot(knot(1_001));
+    assert_eq!(monos(&probed(&mut batcher, 2_000).unwrap()), [at(2_001)]);
+}
+
+#[test]
+fn probes_against_two_runs_are_in_two_batches() {
+    let (mut batcher, process) = (batcher(), process());
+    batcher.push_wait(wait(&process, 1, 99));
+    batcher.push_wait(wait(&process, 1, 150));
+    assert!(batcher.push_probe(probe(100), 1).is_none());
+    let of_the_first = batcher.push_probe(probe(200), 2).unwrap();
+    assert_eq!((of_the_first.probes.as_slice(), of_the_first.reference_run), (&[probe(100)][..], 1));
+    assert_eq!(of_the_first.waits.len(), 1);
+    let of_the_second = batcher.seal_if_due(at(701)).unwrap();
+    assert_eq!((of_the_second.probes.as_slice(), of_the_second.reference_run), (&[probe(200)][..], 2));
+    assert_eq!(of_the_second.waits.len(), 1);
+    of_the_first.check().unwrap();
+    of_the_second.check().unwrap();
+}
+
+#[test]
+fn a_batch_that_cannot_travel_is_counted_with_all_that_it_held() {
+    let (mut batcher, process) = (batcher(), process());
+    batcher.push_wait(wait(&process, 100, 900));
+    batcher.push_short(Arc::clone(&process), "select", &ShortSum { count: 5, total_ns: 50, histogram: vec![0, 5] });
+    batcher.lose(LossCause::RingBufferFull, 3);
+    let unfit = probed(&mut batcher, 1_000).unwrap();
+    batcher.unfit(&unfit);
+    batcher.push_wait(wait(&process, 100, 1_900));
+    let next = probed(&mut batcher, 2_000).unwrap();
+    let losses: HashMap<_, _> = next.losses.iter().map(|loss| (loss.cause, loss.count)).collect();
+    assert_eq!(losses, HashMap::from([(LossCause::RingBufferFull, 3), (LossCause::RecordGarbled, 6)]));
+    assert_eq!((next.stacks, next.symbols), (unfit.stacks, unfit.symbols), "told again with their next use");
 }
 
 #[test]

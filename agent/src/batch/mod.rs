@@ -5,8 +5,14 @@
 //! - It is sealed right after a probe finishes, and holds the waits that ended before that probe was sent; younger ones wait
 //!   for the next. So whoever aligns them has probes on both sides and interpolates.
 //! - If no probe finishes for [`LONGEST_WAIT`], it is sealed with everything that is there.
-//! - So it is when [`ENOUGH_WAITS`] are there.
+//! - When [`ENOUGH_WAITS`] are there it is sealed at once: with what ended before the last probe if one has finished since the
+//!   last batch, else with everything.
 //! - Two probes shortly after one another (the burst at the start) make one batch.
+//! - Probes against another run of the reference make another batch.
+//!
+//! So a wait lies beyond the last probe that its reader knows, and is aligned by carrying the clock on instead of
+//! interpolating, only where probes fail, or where more than [`ENOUGH_WAITS`] long waits end between two probes (some 48,000
+//! a second with a probe each second).
 //!
 //! Nothing is lost silently: every wait taken is in a batch, or counted with a cause in one.
 
@@ -46,6 +52,7 @@ pub struct Batcher {
     knots: Vec<Knot>,
     probes: Vec<Probe>,
     newest_knot: Knot,
+    newest_told_knot: Option<Instant<Mono>>,
     newest_probe: Option<Probe>,
     reference_run: u64,
     totals: Totals,
@@ -79,6 +86,7 @@ impl Batcher {
             knots: vec![first_knot],
             probes: Vec::new(),
             newest_knot: first_knot,
+            newest_told_knot: None,
             newest_probe: None,
             reference_run: 0,
             totals: Totals::default(),
@@ -103,27 +111,36 @@ impl Batcher {
         }
     }
 
-    /// Takes a knot. One older than the newest is left out: knots come from two threads, and the newer one serves.
+    /// Takes a knot and puts it in its place: knots come from two threads. One older than what the last batch held is left
+    /// out: its reader is past it.
     pub fn push_knot(&mut self, knot: Knot) {
-        if knot.mono > self.newest_knot.mono && self.knots.len() < limits::CLOCK_SAMPLES {
-            self.knots.push(knot);
+        let place = self.knots.partition_point(|known| known.mono < knot.mono);
+        let is_known = self.knots.get(place).is_some_and(|known| known.mono == knot.mono);
+        if is_known || self.newest_told_knot.is_some_and(|told| knot.mono <= told) {
+            return;
+        }
+        if self.knots.len() < limits::CLOCK_SAMPLES {
+            self.knots.insert(place, knot);
+        }
+        if knot.mono > self.newest_knot.mono {
             self.newest_knot = knot;
         }
     }
 
-    /// Takes a finished probe, against this run of the reference, and the knot that was read right after it. Probes against
-    /// another run that are not yet in a batch are left out: two runs are never in one batch.
-    pub fn push_probe(&mut self, probe: Probe, reference_run: u64, knot: Knot) {
-        self.push_knot(knot);
-        if reference_run != self.reference_run {
-            self.reference_run = reference_run;
-            self.probes.clear();
-        }
+    /// Takes a finished probe against this run of the reference. Probes against two runs are never in one batch: gives the
+    /// batch that must go before, if there are probes against another run.
+    #[must_use = "what is sealed is not kept"]
+    pub fn push_probe(&mut self, probe: Probe, reference_run: u64) -> Option<Batch> {
+        let is_other_run = reference_run != self.reference_run;
+        let sealed = self.probes.last().filter(|_| is_other_run).map(|last| Holding::EndedBefore(last.sent));
+        let sealed = sealed.map(|holding| self.seal(probe.returned, holding));
+        self.reference_run = reference_run;
         if self.probes.len() < limits::CLOCK_SAMPLES {
             self.probes.push(probe);
             self.newest_probe = Some(probe);
             self.rule.probe_finished(probe.sent);
         }
+        sealed
     }
 
     /// Counts waits lost before they came here.
@@ -142,6 +159,13 @@ impl Batcher {
     pub fn dropped(&mut self, batch: Batch) {
         self.lose_batch(LossCause::QueueFull, &batch);
         self.dictionary.tell_these_again(batch.stacks, batch.symbols);
+    }
+
+    /// A sealed batch cannot travel, which is a fault of this program: its waits are lost. What it said of losses goes into
+    /// the next one; its stacks and symbols come again only where they are used again, since they may be the cause.
+    pub fn unfit(&mut self, batch: &Batch) {
+        self.lose_batch(LossCause::RecordGarbled, batch);
+        self.dictionary.forget(&batch.symbols);
     }
 
     /// The aggregator refused a batch for good: its waits are lost. What it said of losses goes into the next one; its
@@ -181,6 +205,7 @@ impl Batcher {
 
     fn seal(&mut self, now: Instant<Mono>, holding: Holding) -> Batch {
         self.rule.sealed(now);
+        self.newest_told_knot = self.knots.last().map(|knot| knot.mono).or(self.newest_told_knot);
         let waits = self.take_waits(holding);
         let mut processes = Indices::default();
         let mut reasons = Indices::default();

@@ -4,8 +4,9 @@ use syncline_timebase::{Instant, Mono, Span};
 
 /// Without a finished probe for this long, a batch goes anyway.
 pub const LONGEST_WAIT: Span = Span::from_s(5);
-/// This many waits make a batch at once, so that memory stays bounded.
-pub const ENOUGH_WAITS: usize = 16_384;
+/// This many waits make a batch at once, so that memory stays bounded: as many as a batch may hold, with room for what still
+/// arrives in one message.
+pub const ENOUGH_WAITS: usize = 49_152;
 /// Probes closer together than this make one batch.
 pub const SHORTEST_GAP: Span = Span::from_ms(500);
 
@@ -38,12 +39,9 @@ impl SealRule {
     /// Whether to seal now, and with what.
     pub(super) fn due(&self, now: Instant<Mono>, waits: usize) -> Option<Holding> {
         let since = now - self.last_sealed;
-        if waits >= ENOUGH_WAITS {
-            return Some(Holding::Everything);
-        }
         match self.probe_sent {
-            Some(sent) if since >= SHORTEST_GAP => Some(Holding::EndedBefore(sent)),
-            None if since >= LONGEST_WAIT => Some(Holding::Everything),
+            Some(sent) if since >= SHORTEST_GAP || waits >= ENOUGH_WAITS => Some(Holding::EndedBefore(sent)),
+            None if since >= LONGEST_WAIT || waits >= ENOUGH_WAITS => Some(Holding::Everything),
             _ => None,
         }
     }
@@ -93,5 +91,16 @@ mod tests {
         let rule = SealRule::new(at_ms(0));
         assert_eq!(rule.due(at_ms(1), ENOUGH_WAITS - 1), None);
         assert_eq!(rule.due(at_ms(1), ENOUGH_WAITS), Some(Holding::Everything));
+    }
+
+    #[test]
+    fn enough_waits_go_at_once_but_those_behind_the_probe_stay_for_the_next() {
+        let mut rule = SealRule::new(at_ms(0));
+        rule.probe_finished(at_ms(100));
+        assert_eq!(rule.due(at_ms(150), ENOUGH_WAITS - 1), None);
+        assert_eq!(rule.due(at_ms(150), ENOUGH_WAITS), Some(Holding::EndedBefore(at_ms(100))));
+        rule.sealed(at_ms(150));
+        // Too many of them behind it: they cannot wait for another probe.
+        assert_eq!(rule.due(at_ms(150), ENOUGH_WAITS), Some(Holding::Everything));
     }
 }

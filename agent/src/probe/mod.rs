@@ -38,8 +38,8 @@ pub enum ProbeEvent {
         probe: Probe,
         /// The run of the reference that answered.
         run: u64,
-        /// The node's clocks at its return.
-        knot: Knot,
+        /// The node's clocks right before it was sent and right after its return: the map from MONO to RAW is tight at both.
+        knots: [Knot; 2],
     },
     /// The aggregator answers with another reference than before; the next probe is the first against it.
     ReferenceChanged {
@@ -125,7 +125,7 @@ impl<S: FnMut(ProbeEvent)> Prober<S> {
     }
 
     fn answered(&mut self, exchange: session::Exchange) {
-        let session::Exchange { probe, knot, reference } = exchange;
+        let session::Exchange { probe, knots, reference } = exchange;
         if reference.region != self.config.region {
             return (self.sink)(ProbeEvent::WrongRegion { theirs: reference.region });
         }
@@ -133,7 +133,7 @@ impl<S: FnMut(ProbeEvent)> Prober<S> {
         if self.reference.as_ref() != Some(&reference) && self.reference.replace(reference.clone()).is_some() {
             (self.sink)(ProbeEvent::ReferenceChanged { now: reference });
         }
-        (self.sink)(ProbeEvent::Finished { probe, run, knot });
+        (self.sink)(ProbeEvent::Finished { probe, run, knots });
     }
 }
 

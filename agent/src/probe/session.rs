@@ -35,7 +35,7 @@ pub(super) enum SessionError {
 /// A finished probe.
 pub(super) struct Exchange {
     pub(super) probe: Probe,
-    pub(super) knot: Knot,
+    pub(super) knots: [Knot; 2],
     pub(super) reference: Reference,
 }
 
@@ -66,12 +66,14 @@ impl Session {
         Ok(Self { clocks, requests, replies, departure, last_id: 0 })
     }
 
-    /// Sends probes until one is answered.
+    /// Sends probes until one is answered. The first knot is read before the request is on its way: between T1 and the
+    /// packet's departure nothing may take time.
     pub(super) async fn exchange(&mut self) -> Result<Exchange, SessionError> {
         for _ in 0..MOST_UNANSWERED {
             self.last_id += 1;
+            let before = self.clocks.knot();
             self.requests.send(self.last_id).await.map_err(|_| SessionError::Ended)?;
-            if let Ok(answer) = timeout(ANSWER_WITHIN, self.answer()).await {
+            if let Ok(answer) = timeout(ANSWER_WITHIN, self.answer(before)).await {
                 return answer;
             }
         }
@@ -79,18 +81,18 @@ impl Session {
     }
 
     /// Waits for the answer to the newest probe; late answers to older ones are left out.
-    async fn answer(&mut self) -> Result<Exchange, SessionError> {
+    async fn answer(&mut self, before: Knot) -> Result<Exchange, SessionError> {
         loop {
             let message = self.replies.message().await;
             let returned = self.clocks.mono();
             let reply = message.map_err(|status| SessionError::Failed(explain(&status)))?;
-            if let Some(exchange) = self.finish(reply.ok_or(SessionError::Ended)?, returned) {
+            if let Some(exchange) = self.finish(before, reply.ok_or(SessionError::Ended)?, returned) {
                 return Ok(exchange);
             }
         }
     }
 
-    fn finish(&self, reply: ProbeReply, returned: Instant<Mono>) -> Option<Exchange> {
+    fn finish(&self, before: Knot, reply: ProbeReply, returned: Instant<Mono>) -> Option<Exchange> {
         let departure = *self.departure.lock().unwrap_or_else(PoisonError::into_inner);
         let (id, sent) = departure?;
         let received = Instant::from_ns(reply.received_reference_ns);
@@ -100,7 +102,7 @@ impl Session {
         }
         Some(Exchange {
             probe: Probe { sent, received, replied, returned },
-            knot: self.clocks.knot(),
+            knots: [before, self.clocks.knot()],
             reference: Reference { region: reply.region, run: reply.reference_run },
         })
     }

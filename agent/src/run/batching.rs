@@ -23,7 +23,7 @@ pub(super) enum Input {
     Short { process: Arc<Process>, reason: &'static str, sum: ShortSum },
     Losses(Losses),
     Knot(Knot),
-    Probe { probe: Probe, run: u64, knot: Knot },
+    Probe { probe: Probe, run: u64, knots: [Knot; 2] },
 }
 
 pub(super) struct Batching {
@@ -68,7 +68,16 @@ impl Batching {
             Input::Short { process, reason, sum } => self.batcher.push_short(process, reason, &sum),
             Input::Losses(losses) => losses.iter().for_each(|loss| self.batcher.lose(loss.cause, loss.count)),
             Input::Knot(knot) => self.batcher.push_knot(knot),
-            Input::Probe { probe, run, knot } => self.batcher.push_probe(probe, run, knot),
+            Input::Probe { probe, run, knots } => self.take_probe(probe, run, knots),
+        }
+    }
+
+    fn take_probe(&mut self, probe: Probe, run: u64, knots: [Knot; 2]) {
+        let against_another_run = self.batcher.push_probe(probe, run);
+        // Read around this probe, so they are of its batch.
+        knots.into_iter().for_each(|knot| self.batcher.push_knot(knot));
+        if let Some(batch) = against_another_run {
+            self.ship(&batch);
         }
     }
 
@@ -91,7 +100,7 @@ impl Batching {
             Ok(bytes) => self.enqueue(batch, bytes),
             Err(error) => {
                 tracing::error!(%error, batch = batch.number, "a batch cannot be sent; its events are lost");
-                self.batcher.lose(LossCause::RecordGarbled, batch.waits.len() as u64);
+                self.batcher.unfit(batch);
             }
         }
     }
@@ -185,7 +194,7 @@ mod tests {
 
     #[test]
     fn whatever_a_full_queue_drops_is_counted_in_a_later_batch() {
-        let queue = Arc::new(SharedQueue::new(Queue::new(400_000)));
+        let queue = Arc::new(SharedQueue::new(Queue::new(1_200_000)));
         let (out, inputs) = sync_channel(16);
         let thread = std::thread::spawn({
             let batching = batching(&queue);

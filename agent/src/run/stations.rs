@@ -143,9 +143,9 @@ fn start_probes(
 
 fn take_probe_event(event: ProbeEvent, out: &SyncSender<Input>, state: &watch::Sender<ProbeState>) {
     match event {
-        ProbeEvent::Finished { probe, run, knot } => {
+        ProbeEvent::Finished { probe, run, knots } => {
             // A probe that finds the channel full is left out: it would arrive too late to seal anything.
-            drop(out.try_send(Input::Probe { probe, run, knot }));
+            drop(out.try_send(Input::Probe { probe, run, knots }));
             state.send_if_modified(|state| std::mem::replace(state, ProbeState::Answered) != ProbeState::Answered);
         }
         ProbeEvent::ReferenceChanged { now } => {
