@@ -1,6 +1,6 @@
 //! `cargo xtask test`: every test that there is.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write, stdout};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -47,17 +47,17 @@ fn cargo_test(options: &Options, skipped: &mut Vec<String>) -> Result<()> {
     if options.require_bpf {
         command.env("SYNCLINE_REQUIRE_BPF", "1").env("SYNCLINE_REQUIRE_ENGINE", "1");
     }
-    run_noting_skipped(&mut command, skipped)
+    run_noting_skipped(&mut command, &mut stdout(), skipped)
 }
 
-/// Passes the output on and keeps the lines that say what was skipped.
-fn run_noting_skipped(command: &mut Command, skipped: &mut Vec<String>) -> Result<()> {
-    let shown = process::shown(command);
-    let mut child = command.stdout(Stdio::piped()).spawn().with_context(|| format!("cannot start `{shown}`"))?;
+/// Passes the output on to `shown` and keeps the lines that say what was skipped.
+fn run_noting_skipped(command: &mut Command, shown: &mut impl Write, skipped: &mut Vec<String>) -> Result<()> {
+    let typed = process::shown(command);
+    let mut child = command.stdout(Stdio::piped()).spawn().with_context(|| format!("cannot start `{typed}`"))?;
     if let Some(output) = child.stdout.take() {
         for line in BufReader::new(output).split(b'\n') {
             let line = String::from_utf8_lossy(&line?).into_owned();
-            println!("{line}");
+            writeln!(shown, "{line}")?;
             if let Some(reason) = line.trim_start().strip_prefix(SKIPPED) {
                 skipped.push(reason.trim().to_owned());
             }
@@ -65,7 +65,7 @@ fn run_noting_skipped(command: &mut Command, skipped: &mut Vec<String>) -> Resul
     }
     let status = child.wait()?;
     if !status.success() {
-        bail!("{shown} failed ({status})");
+        bail!("{typed} failed ({status})");
     }
     Ok(())
 }
@@ -89,10 +89,13 @@ mod tests {
     #[test]
     fn skipped_lines_are_kept_and_the_exit_status_decides() {
         let mut skipped = Vec::new();
+        // Not our own output: when we are tested, what is skipped in it would be taken for real.
+        let mut shown = Vec::new();
         let mut command = Command::new("sh");
         command.args(["-c", "echo 'skipped: not root'; echo other; echo '  skipped: no BTF'; exit 1"]);
-        let error = run_noting_skipped(&mut command, &mut skipped).unwrap_err().to_string();
+        let error = run_noting_skipped(&mut command, &mut shown, &mut skipped).unwrap_err().to_string();
         assert!(error.contains("failed"), "{error}");
         assert_eq!(skipped, ["not root", "no BTF"]);
+        assert_eq!(String::from_utf8(shown).unwrap().lines().count(), 3);
     }
 }
