@@ -3,8 +3,9 @@
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 
+use super::apt;
 use crate::process;
 
 const PACKAGES: [&str; 2] = ["clang", "libbpf-dev"];
@@ -27,32 +28,11 @@ fn is_here() -> bool {
 }
 
 fn install() -> Result<()> {
-    let typed = format!("apt-get install {}", PACKAGES.join(" "));
-    if !process::is_installed("apt-get") {
-        bail!(
-            "clang or libbpf's headers are missing, and so is apt-get: install both with this system's package manager"
-        );
-    }
-    if !rustix::process::geteuid().is_root() {
-        bail!("clang or libbpf's headers are missing: run as root `{typed}`");
-    }
-    // The package lists of a fresh machine may be absent or old; a plain install is tried first since it is faster.
-    if apt_get(&["install", "-y", "--no-install-recommends"]).is_err() {
-        process::capture(Command::new("apt-get").args(["update", "-q"]))
-            .with_context(|| format!("clang or libbpf's headers are missing and the package lists cannot be read; check the network, then `{typed}`"))?;
-        apt_get(&["install", "-y", "--no-install-recommends"])
-            .with_context(|| format!("clang or libbpf's headers are missing; check the network, then `{typed}`"))?;
-    }
+    apt::install("clang or libbpf's headers", &PACKAGES)?;
     if !is_here() {
-        bail!("`{typed}` succeeded, yet clang is not on PATH or {HEADER} is missing");
+        bail!("`apt-get install {}` succeeded, yet clang is not on PATH or {HEADER} is missing", PACKAGES.join(" "));
     }
     Ok(())
-}
-
-fn apt_get(words: &[&str]) -> Result<()> {
-    let mut command = Command::new("apt-get");
-    command.env("DEBIAN_FRONTEND", "noninteractive").args(words).args(PACKAGES);
-    process::capture(&mut command).map(drop)
 }
 
 fn version() -> Result<String> {

@@ -11,6 +11,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use sha2::{Digest, Sha512};
 
+use super::apt;
 use crate::{place, process};
 
 /// Names a libchdb.so to use instead of the fetched one.
@@ -22,6 +23,7 @@ const VERSION: &str = "26.7.3-stable.1";
 const SHA512: &str = "XP97mMqnc5tZpKQywR8N7cLTsHNiTmHr30pC5mzo3jWmukjKn2IBa60c2B/gWUNcuFjOMjWoorQICCqBVj5wpw==";
 const MEMBER: &str = "package/libchdb.so";
 const FILE: &str = "libchdb.so";
+const OTHERWISE: &str = "or name a libchdb.so by SYNCLINE_LIBCHDB";
 
 /// Makes sure that there is a libchdb.so, and says where.
 ///
@@ -70,15 +72,13 @@ fn fetch(dir: &Path, file: &Path) -> Result<u64> {
 }
 
 fn pack(scratch: &Path) -> Result<PathBuf> {
+    if !process::is_installed("npm") {
+        apt::install("npm", &["npm"]).with_context(|| format!("libchdb {VERSION} cannot be fetched; {OTHERWISE}"))?;
+    }
     let mut command = Command::new("npm");
     command.args(["pack", "--loglevel=error", &format!("{PACKAGE}@{VERSION}")]).current_dir(scratch);
-    let output = process::capture(&mut command).map_err(|error| {
-        let mend = if process::is_missing(&error) {
-            "npm is missing: install Node.js with npm"
-        } else {
-            "check the network and npm's registry setting"
-        };
-        error.context(format!("libchdb {VERSION} cannot be fetched; {mend}, or name a libchdb.so by {OVERRIDE}"))
+    let output = process::capture(&mut command).with_context(|| {
+        format!("libchdb {VERSION} cannot be fetched; check the network and npm's registry setting; {OTHERWISE}")
     })?;
     let printed = String::from_utf8_lossy(&output.stdout).into_owned();
     let name = printed.lines().last().map(str::trim).filter(|name| name.ends_with(".tgz"));

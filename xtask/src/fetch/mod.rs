@@ -1,6 +1,7 @@
 //! Makes sure that what the build, the tests and the demo need is here: by the ordinary package clients, pinned,
 //! checked, and cached outside the tree.
 
+mod apt;
 mod clang;
 mod go;
 pub(crate) mod libchdb;
