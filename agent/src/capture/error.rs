@@ -5,6 +5,8 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::privileges;
+
 /// Why capturing cannot start or go on.
 #[derive(Debug, thiserror::Error)]
 pub enum CaptureError {
@@ -62,6 +64,12 @@ pub enum Refusal {
         /// The cause.
         cause: io::Error,
     },
+    /// The file's mode forbids to read the executable of a process.
+    #[error("its executable may not be read: {cause} (CAP_DAC_READ_SEARCH is needed where the file's mode forbids it)")]
+    Forbidden {
+        /// The cause.
+        cause: io::Error,
+    },
     /// The bytes at a probe site are not those that were analysed.
     #[error("{exe} changed while it was being read: {function} does not start as analysed; try again", exe = exe.display())]
     Changed {
@@ -96,6 +104,14 @@ impl Refusal {
         }
     }
 
+    /// Why the executable of a process that we may look at cannot be opened.
+    pub(super) fn of_unopened(cause: io::Error) -> Self {
+        match cause.kind() {
+            io::ErrorKind::PermissionDenied => Self::Forbidden { cause },
+            _ => Self::Ended,
+        }
+    }
+
     /// Whether the file simply is not a Go program, so that nobody expects it to be observed.
     #[must_use]
     pub fn is_not_go(&self) -> bool {
@@ -109,10 +125,18 @@ impl Refusal {
     }
 }
 
-fn read_hint(cause: &io::Error) -> &'static str {
+fn read_hint(cause: &io::Error) -> String {
     match cause.kind() {
-        io::ErrorKind::PermissionDenied => " (CAP_SYS_PTRACE is needed to look at processes of other users)",
-        _ => "",
+        io::ErrorKind::PermissionDenied => format!(" ({})", hidden_because(privileges::hold_sys_ptrace())),
+        _ => String::new(),
+    }
+}
+
+fn hidden_because(hold_sys_ptrace: bool) -> String {
+    if hold_sys_ptrace {
+        format!("the kernel does not let the agent look at this process: {}", privileges::HIDDEN_FROM_SYS_PTRACE)
+    } else {
+        "CAP_SYS_PTRACE is needed to look at processes of other users".to_owned()
     }
 }
 
@@ -158,9 +182,9 @@ fn first_line(text: &str) -> String {
 fn hint(errno: Option<i32>) -> String {
     match errno {
         Some(libc::EPERM | libc::EACCES) => format!(
-            " (the agent needs CAP_BPF and CAP_PERFMON, and CAP_SYS_PTRACE to see other users' processes; here \
-             kernel.perf_event_paranoid = {}, kernel.unprivileged_bpf_disabled = {}; run it as root or grant them, e.g. \
-             AmbientCapabilities= of its systemd unit)",
+            " (the agent needs root, or CAP_BPF and CAP_PERFMON, plus CAP_SYS_ADMIN to attach on kernels with the fix of \
+             CVE-2025-38466, as those since July 2025; grant them e.g. with AmbientCapabilities= of its systemd unit; here \
+             kernel.perf_event_paranoid = {}, kernel.unprivileged_bpf_disabled = {})",
             sysctl("perf_event_paranoid"),
             sysctl("unprivileged_bpf_disabled"),
         ),
@@ -183,9 +207,22 @@ mod tests {
     #[test]
     fn a_permission_error_names_the_capabilities_and_sysctls() {
         let text = KernelError::new("load programs", io::Error::from_raw_os_error(libc::EPERM)).to_string();
-        for word in ["load programs", "CAP_BPF", "CAP_PERFMON", "perf_event_paranoid", "unprivileged_bpf_disabled"] {
+        for word in [
+            "load programs",
+            "CAP_BPF",
+            "CAP_PERFMON",
+            "CAP_SYS_ADMIN",
+            "perf_event_paranoid",
+            "unprivileged_bpf_disabled",
+        ] {
             assert!(text.contains(word), "{word} is missing in: {text}");
         }
         assert_eq!(text.lines().count(), 1);
+    }
+
+    #[test]
+    fn no_capability_is_said_to_be_missing_that_is_held() {
+        assert!(hidden_because(false).contains("CAP_SYS_PTRACE is needed"));
+        assert!(!hidden_because(true).contains("CAP_SYS_PTRACE"));
     }
 }

@@ -1,10 +1,15 @@
 //! The loaded BPF object: its maps, opened once, and its programs.
 
+use std::fs::File;
+use std::os::fd::AsRawFd as _;
+use std::path::Path;
+
 use aya::maps::{Array, HashMap, MapData, MapError, PerCpuArray, PerCpuHashMap, RingBuf};
 use aya::programs::raw_trace_point::RawTracePointLink;
 use aya::programs::uprobe::{UProbeAttachLocation, UProbeAttachPoint, UProbeLink, UProbeScope};
 use aya::programs::{ProgramError, RawTracePoint, UProbe};
 use aya::{Ebpf, EbpfLoader};
+use rustix::fs::MemfdFlags;
 use syncline_bpf::layout::{Binary, Clock, Config, Key, Park, Short, ShortKey};
 use syncline_bpf::{map, program};
 
@@ -48,7 +53,7 @@ impl Programs {
     pub(super) fn attach(
         &mut self,
         name: &str,
-        path: &std::path::Path,
+        path: &Path,
         file_offset: u64,
         cookie: u32,
     ) -> Result<UProbeLink, KernelError> {
@@ -63,6 +68,14 @@ impl Programs {
         attached.map_err(|e| KernelError::new(format!("attach {name}"), e))
     }
 
+    /// Finds out whether the kernel lets us attach at all: attaches to a file in memory, and detaches. No process maps that
+    /// file, so no breakpoint is written anywhere.
+    pub(super) fn try_attaching(&mut self) -> Result<(), KernelError> {
+        let file = file_in_memory().map_err(|e| KernelError::new("create a file in memory", e))?;
+        let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+        self.attach(program::EXECUTE, Path::new(&path), 0, 0).map(drop)
+    }
+
     /// Has each `execve` of the machine announced in the ring.
     pub(super) fn attach_exec_notice(&mut self) -> Result<RawTracePointLink, KernelError> {
         let attached = raw_tracepoint(&mut self.ebpf).and_then(|program| {
@@ -71,6 +84,12 @@ impl Programs {
         });
         attached.map_err(|e| KernelError::new("attach to sched_process_exec", e))
     }
+}
+
+fn file_in_memory() -> std::io::Result<File> {
+    let file = File::from(rustix::fs::memfd_create("syncline-agent", MemfdFlags::CLOEXEC)?);
+    file.set_len(1)?;
+    Ok(file)
 }
 
 fn uprobe<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut UProbe, ProgramError> {

@@ -17,6 +17,7 @@ mod executable;
 mod kernel;
 mod observing;
 mod parks;
+mod privileges;
 mod probes;
 mod process;
 mod processes;
@@ -54,12 +55,13 @@ use short_waits::ShortWaits;
 const MAX_RECORDS_PER_POLL: usize = 16_384;
 const NS_PER_S: i64 = 1_000_000_000;
 
-/// Whether this process may load the BPF programs into this kernel: loads them, and lets them go.
+/// Whether this process may load the BPF programs into this kernel and attach them: does so, and lets them go.
 ///
 /// # Errors
 /// What is missing, in one line.
 pub fn kernel_support() -> Result<(), CaptureError> {
-    kernel::load(4096).map(drop).map_err(CaptureError::from)
+    let (_maps, mut programs) = kernel::load(4096)?;
+    Ok(programs.try_attaching()?)
 }
 
 /// A running capture. Dropping it detaches every probe and waits until that is done.

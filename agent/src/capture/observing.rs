@@ -11,7 +11,7 @@ use super::probes::Unfit;
 use super::process::{ObservedProcess, start_time};
 use super::report::{Attached, Skipped};
 use super::target::Target;
-use super::{Capture, parks};
+use super::{Capture, parks, privileges};
 
 impl Capture {
     pub(super) fn begin(&mut self) -> Result<(), CaptureError> {
@@ -21,7 +21,8 @@ impl Capture {
         match self.target.clone() {
             Target::Pid(pid) => self.begin_with_process(pid)?,
             Target::Executable(path) => self.begin_with_executable(&path)?,
-            Target::AllGo => {}
+            // Perhaps no Go program runs yet; that nothing can ever be attached must be known now.
+            Target::AllGo => self.programs.try_attaching()?,
         }
         self.pending = self.rescan();
         Ok(())
@@ -89,8 +90,14 @@ impl Capture {
 
     fn tell_unreadable(&mut self, unreadable: usize) {
         self.pending.unreadable = unreadable;
-        if unreadable > 0 && !std::mem::replace(&mut self.warned_of_unreadable, true) {
-            tracing::warn!("{unreadable} processes of other users cannot be looked at: CAP_SYS_PTRACE is missing");
+        if unreadable == 0 || std::mem::replace(&mut self.warned_of_unreadable, true) {
+            return;
+        }
+        if privileges::hold_sys_ptrace() {
+            let why = privileges::HIDDEN_FROM_SYS_PTRACE;
+            tracing::debug!(unreadable, "processes cannot be looked at, each because {why}");
+        } else {
+            tracing::warn!(unreadable, "processes of other users cannot be looked at: CAP_SYS_PTRACE is missing");
         }
     }
 

@@ -162,7 +162,7 @@ impl ProbedBinaries {
         maps: &mut Maps,
         programs: &mut Programs,
     ) -> Result<u32, Refusal> {
-        let executable = open().map_err(|_| Refusal::Ended)?;
+        let executable = open().map_err(Refusal::of_unopened)?;
         if executable.id.inode != file.inode {
             return Err(Refusal::Ended);
         }

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::io;
-use std::path::Path;
 
 use super::check::{Check, Need, Status};
 use super::system_calls;
@@ -35,7 +34,7 @@ pub(crate) fn checks() -> Vec<Check> {
         machine(&uname.machine().to_string_lossy()),
         btf(fs::metadata("/sys/kernel/btf/vmlinux").ok().map(|file| file.len())),
         bpf(system_calls::create_bpf_array(), system_calls::create_bpf_ring_buffer()),
-        uprobes(Path::new("/sys/bus/event_source/devices/uprobe/type").exists()),
+        uprobes(uprobe_type().map(system_calls::open_uprobe)),
     ];
     if Version::parse(&release).is_none_or(|version| version < WITHOUT_MEMLOCK) {
         checks.push(locked_memory(rustix::process::getrlimit(rustix::process::Resource::Memlock).current));
@@ -100,17 +99,33 @@ fn bpf(array: io::Result<()>, ring_buffer: io::Result<()>) -> Check {
     }
 }
 
-fn uprobes(present: bool) -> Check {
+/// The number of the kernel's uprobe unit; None when it has none.
+fn uprobe_type() -> Option<u32> {
+    fs::read_to_string("/sys/bus/event_source/devices/uprobe/type").ok()?.trim().parse().ok()
+}
+
+/// Judges an attempt to attach; None when the kernel has no uprobes.
+fn uprobes(attempt: Option<io::Result<()>>) -> Check {
     const NAME: &str = "uprobes";
-    if present {
-        return Check::ok(NAME, Need::Capture, "/sys/bus/event_source/devices/uprobe");
+    let (found, hint) = match attempt {
+        Some(Ok(())) => return Check::ok(NAME, Need::Capture, "attached one and detached it"),
+        Some(Err(error)) => (format!("attaching one was refused: {error}"), refused_uprobe_hint(&error)),
+        None => (
+            "/sys/bus/event_source/devices/uprobe is missing".to_owned(),
+            "run a kernel built with CONFIG_UPROBE_EVENTS=y, and see that /sys is mounted",
+        ),
+    };
+    Check::fail(NAME, Need::Capture, found, hint)
+}
+
+fn refused_uprobe_hint(error: &io::Error) -> &'static str {
+    match error.raw_os_error() {
+        Some(libc::EACCES | libc::EPERM) => {
+            "run as root or with CAP_SYS_ADMIN: since the fix of CVE-2025-38466 (July 2025) the kernel demands it for uprobes, \
+             older ones CAP_PERFMON; in a container also allow perf_event_open(2) in its seccomp profile"
+        }
+        _ => "perf_event_open(2) refused for another reason than permission: see the kernel's log",
     }
-    Check::fail(
-        NAME,
-        Need::Capture,
-        "/sys/bus/event_source/devices/uprobe is missing",
-        "run a kernel built with CONFIG_UPROBE_EVENTS=y, and see that /sys is mounted",
-    )
 }
 
 fn locked_memory(limit: Option<u64>) -> Check {
@@ -162,8 +177,21 @@ mod tests {
     }
 
     #[test]
+    fn a_refused_uprobe_names_the_capability_that_helps() {
+        for errno in [libc::EACCES, libc::EPERM] {
+            let check = uprobes(Some(Err(io::Error::from_raw_os_error(errno))));
+            assert_eq!(check.status, Status::Fail);
+            let hint = check.hint.unwrap();
+            assert!(hint.contains("CAP_SYS_ADMIN") && hint.contains("CVE-2025-38466"), "{hint}");
+        }
+        let other = uprobes(Some(Err(io::Error::from_raw_os_error(libc::EINVAL))));
+        assert!(other.status == Status::Fail && !other.hint.unwrap().contains("CAP_SYS_ADMIN"));
+        assert_eq!(uprobes(Some(Ok(()))).status, Status::Ok);
+    }
+
+    #[test]
     fn absent_things_fail_with_a_hint() {
-        for check in [btf(None), uprobes(false), machine("riscv64")] {
+        for check in [btf(None), uprobes(None), machine("riscv64")] {
             assert_eq!(check.status, Status::Fail);
             assert!(check.hint.is_some());
         }

@@ -46,6 +46,7 @@ pub(crate) fn checks(capabilities: Capabilities) -> Vec<Check> {
     ]
 }
 
+/// Whether the BPF object may be loaded; what attaching takes depends on the kernel and is found out by trying.
 fn loading(capabilities: Capabilities) -> Check {
     const NAME: &str = "capabilities";
     let missing: Vec<&str> = [(BPF, "CAP_BPF"), (PERFMON, "CAP_PERFMON")]
@@ -61,7 +62,8 @@ fn loading(capabilities: Capabilities) -> Check {
         NAME,
         Need::Capture,
         format!("without {}", missing.join(" and ")),
-        "run the agent as root, or: setcap cap_bpf,cap_perfmon,cap_sys_ptrace,cap_dac_read_search+ep syncline-agent",
+        "run the agent as root, or: setcap cap_bpf,cap_perfmon,cap_sys_ptrace,cap_dac_read_search+ep syncline-agent \
+         (and cap_sys_admin where the kernel demands it for uprobes)",
     )
 }
 
@@ -134,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn bpf_and_perfmon_are_enough_and_either_alone_is_not() {
+    fn bpf_and_perfmon_are_enough_to_load_and_either_alone_is_not() {
         assert_eq!(loading(with(&[BPF, PERFMON])).status, Status::Ok);
         assert_eq!(loading(with(&[SYS_ADMIN])).status, Status::Ok);
         let alone = loading(with(&[BPF]));

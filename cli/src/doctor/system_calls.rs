@@ -1,8 +1,12 @@
 //! The system calls of the doctor that no safe wrapper offers.
-#![allow(unsafe_code)] // bpf(2) and adjtimex(2) are in neither rustix nor std.
+#![allow(unsafe_code)] // bpf(2), perf_event_open(2) and adjtimex(2) are in neither rustix nor std.
 
+use std::ffi::CString;
+use std::fs::File;
 use std::io;
-use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+
+use rustix::fs::MemfdFlags;
 
 /// `BPF_MAP_CREATE`'s part of `union bpf_attr` (linux/bpf.h), as far as an array needs it.
 #[repr(C)]
@@ -46,12 +50,66 @@ fn create_map(attributes: &MapCreate) -> io::Result<()> {
             size_of::<MapCreate>() as libc::c_long,
         )
     };
+    close_answer(answer)
+}
+
+/// `struct perf_event_attr` (linux/perf_event.h) as of its second version, the first that holds a probe's offset.
+#[repr(C)]
+#[derive(Default)]
+struct PerfEvent {
+    pmu_type: u32,
+    size: u32,
+    config: u64,
+    sample_period: u64,
+    sample_type: u64,
+    read_format: u64,
+    flags: u64,
+    wakeup_events: u32,
+    breakpoint_type: u32,
+    /// `config1`: the address of the path.
+    uprobe_path: u64,
+    /// `config2`.
+    probe_offset: u64,
+}
+
+const EVERY_PROCESS: libc::c_int = -1;
+const FIRST_CPU: libc::c_int = 0;
+const NO_GROUP: libc::c_int = -1;
+const PERF_FLAG_FD_CLOEXEC: libc::c_ulong = 1 << 3;
+
+/// Opens and closes the event by which a uprobe is attached, for all processes as the agent does. The probed file is one in
+/// memory that no process maps, so no breakpoint is written anywhere. (At any place of a file that is mapped privately, even
+/// in an ELF header that nobody executes, one would be.)
+pub(super) fn open_uprobe(pmu_type: u32) -> io::Result<()> {
+    let file = File::from(rustix::fs::memfd_create("syncline-doctor", MemfdFlags::CLOEXEC)?);
+    file.set_len(1)?;
+    let path = CString::new(format!("/proc/self/fd/{}", file.as_raw_fd()))?;
+    let size = u32::try_from(size_of::<PerfEvent>()).map_err(io::Error::other)?;
+    let event = PerfEvent { pmu_type, size, uprobe_path: path.as_ptr().addr() as u64, ..PerfEvent::default() };
+    // SAFETY: the kernel reads `size` bytes, no more than the live, initialized, padding-free struct has, and the
+    // NUL-terminated path, which lives until the end of this function and whose address is all that is needed of it; it
+    // writes nothing. There is no safe wrapper of perf_event_open(2) among our dependencies.
+    let answer = unsafe {
+        libc::syscall(
+            libc::SYS_perf_event_open,
+            std::ptr::from_ref(&event),
+            EVERY_PROCESS,
+            FIRST_CPU,
+            NO_GROUP,
+            PERF_FLAG_FD_CLOEXEC,
+        )
+    };
+    close_answer(answer)
+}
+
+/// Closes the descriptor that a system call has answered with.
+fn close_answer(answer: libc::c_long) -> io::Result<()> {
     let descriptor = i32::try_from(answer).map_err(io::Error::other)?;
     if descriptor < 0 {
         return Err(io::Error::last_os_error());
     }
     // SAFETY: the kernel has just given us this descriptor and nobody else knows it, so we own it; dropping it closes it
-    // and frees the map.
+    // and frees what it stands for.
     drop(unsafe { OwnedFd::from_raw_fd(descriptor) });
     Ok(())
 }
