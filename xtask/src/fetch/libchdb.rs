@@ -23,7 +23,6 @@ const VERSION: &str = "26.7.3-stable.1";
 const SHA512: &str = "XP97mMqnc5tZpKQywR8N7cLTsHNiTmHr30pC5mzo3jWmukjKn2IBa60c2B/gWUNcuFjOMjWoorQICCqBVj5wpw==";
 const MEMBER: &str = "package/libchdb.so";
 const FILE: &str = "libchdb.so";
-const OTHERWISE: &str = "or name a libchdb.so by SYNCLINE_LIBCHDB";
 
 /// Makes sure that there is a libchdb.so, and says where.
 ///
@@ -73,17 +72,20 @@ fn fetch(dir: &Path, file: &Path) -> Result<u64> {
 
 fn pack(scratch: &Path) -> Result<PathBuf> {
     if !process::is_installed("npm") {
-        apt::install("npm", &["npm"]).with_context(|| format!("libchdb {VERSION} cannot be fetched; {OTHERWISE}"))?;
+        apt::install("npm", &["npm"]).with_context(not_had)?;
     }
     let mut command = Command::new("npm");
     command.args(["pack", "--loglevel=error", &format!("{PACKAGE}@{VERSION}")]).current_dir(scratch);
-    let output = process::capture(&mut command).with_context(|| {
-        format!("libchdb {VERSION} cannot be fetched; check the network and npm's registry setting; {OTHERWISE}")
-    })?;
+    let output = process::capture(&mut command)
+        .with_context(|| format!("{}; check the network and npm's registry setting", not_had()))?;
     let printed = String::from_utf8_lossy(&output.stdout).into_owned();
     let name = printed.lines().last().map(str::trim).filter(|name| name.ends_with(".tgz"));
     let name = name.with_context(|| format!("npm pack printed no file name, but `{}`", printed.trim()))?;
     Ok(scratch.join(name))
+}
+
+fn not_had() -> String {
+    format!("libchdb {VERSION} cannot be fetched, nor is one named by {OVERRIDE}")
 }
 
 fn check_integrity(package: &Path) -> Result<()> {
