@@ -43,6 +43,7 @@ impl Default for Limits {
 pub struct ClockService {
     reference: Reference,
     region: Arc<str>,
+    mapped: bool,
     limits: Limits,
     streams: Arc<Semaphore>,
     counters: Arc<Counters>,
@@ -50,15 +51,25 @@ pub struct ClockService {
 }
 
 impl ClockService {
-    /// A service that answers with `reference`, the time of `region`, until `stopping`.
+    /// A service that answers with `reference`, the time of `region`, until `stopping`. `mapped` says whether that is
+    /// itself measured against another region's.
     pub fn new(
         reference: Reference,
         region: Arc<str>,
+        mapped: bool,
         limits: Limits,
         counters: Arc<Counters>,
         stopping: Stopping,
     ) -> Self {
-        Self { reference, region, limits, streams: Arc::new(Semaphore::new(limits.streams)), counters, stopping }
+        Self {
+            reference,
+            region,
+            mapped,
+            limits,
+            streams: Arc::new(Semaphore::new(limits.streams)),
+            counters,
+            stopping,
+        }
     }
 
     /// As a tonic service. A request is a few bytes; more is refused unread.
@@ -77,6 +88,7 @@ impl Clock for ClockService {
             requests: request.into_inner(),
             reference: self.reference,
             region: Arc::clone(&self.region),
+            mapped: self.mapped,
             allowance: Allowance::new(self.limits, self.reference.now()),
             counters: Arc::clone(&self.counters),
             stopping: Box::pin(self.stopping.clone().wanted()),
@@ -99,6 +111,7 @@ pub struct Replies<R> {
     requests: R,
     reference: Reference,
     region: Arc<str>,
+    mapped: bool,
     allowance: Allowance,
     counters: Arc<Counters>,
     stopping: Pin<Box<dyn Future<Output = ()> + Send>>,
@@ -143,6 +156,7 @@ impl<R> Replies<R> {
             replied_reference_ns: 0,
             region: self.region.as_ref().to_owned(),
             reference_run: self.reference.run(),
+            mapped: self.mapped,
         };
         reply.replied_reference_ns = self.reference.now().ns();
         Ok(reply)

@@ -5,8 +5,8 @@
 //! knots.
 //!
 //! After each probe the newest piece of the model becomes a row of `region_clock`: from the probe before to this one,
-//! linear in between, with its rate and the growth of its bound for what comes after. If the root cannot be reached no
-//! rows come, and the last one is carried on with a growing bound.
+//! linear in between, with its rate and the growth of its bound for what comes after. While the root cannot be reached a
+//! row comes each [`FREE_RUNNING_ROW`]: the model carried by the oscillator alone, with a bound that says so.
 //!
 //! It runs on a thread of its own with a runtime of its own, so that ingest does not delay the stamps.
 
@@ -18,7 +18,7 @@ use syncline_proto::v1::clock_client::ClockClient;
 use syncline_proto::v1::{ProbeReply, ProbeRequest};
 use syncline_store::rows::{RegionClockRows, UNBOUNDED_NS};
 use syncline_store::{Block, LowCardinality, Store};
-use syncline_timebase::{ErrorBound, Instant, Mono, Probe, Reference as ReferenceScale};
+use syncline_timebase::{ErrorBound, Instant, Mono, Probe, Reference as ReferenceScale, Span};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
@@ -32,6 +32,8 @@ use crate::stopping::Stopping;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// A reply that takes longer is of no use.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(5);
+/// While the root is silent, a row as often as this: well within what the views carry a row on for.
+const FREE_RUNNING_ROW: Span = Span::from_s(60);
 /// Pause before the root is tried again.
 const RECONNECT_PAUSE: Duration = Duration::from_secs(1);
 /// Rows that wait for the store; beyond that they are left out, and the row before carries on.
@@ -83,6 +85,7 @@ type Row = (RegionClockRows, String);
 /// The model of one run of the root's reference.
 #[derive(Debug)]
 struct Model {
+    root: String,
     run: u64,
     clock: NodeClock,
     last: Option<Instant<Mono>>,
@@ -125,8 +128,16 @@ impl RegionClock {
                 let root = self.config.root.uri();
                 tracing::warn!(%root, why = %status, "cannot probe the root region's aggregator; until it answers the region's clock runs free. Is --root right?");
             }
+            self.run_free();
             tokio::time::sleep(RECONNECT_PAUSE).await;
         }
+    }
+
+    /// A row carried by the oscillator alone, if the last one is old.
+    fn run_free(&mut self) {
+        let (tolerance, now) = (self.config.tolerance, stamp(self.reference.now()));
+        let Some(segment) = self.model.as_mut().and_then(|model| model.carry(&tolerance, now)) else { return };
+        self.publish(&segment);
     }
 
     /// Probes on one stream until it breaks.
@@ -139,6 +150,11 @@ impl RegionClock {
             ticks.tick().await;
             let (probe, reply) = exchange.probe(&self.reference).await?;
             anyhow::ensure!(*reply.region != *self.region, "it is an aggregator of this very region {:?}", self.region);
+            anyhow::ensure!(
+                !reply.mapped,
+                "region {:?} is itself measured against another (--root): name the aggregator of that root region",
+                reply.region
+            );
             if !std::mem::replace(reachable, true) {
                 tracing::info!(root = %self.config.root.uri(), "the root region's aggregator answers again");
             }
@@ -157,21 +173,38 @@ impl RegionClock {
         let tolerance = self.config.tolerance;
         let model = match self.model.take() {
             Some(model) if model.run == reply.reference_run => model,
-            _ => Model { run: reply.reference_run, clock: NodeClock::of_oscillator(tolerance), last: None },
+            _ => Model::of(reply, tolerance),
         };
-        let model = self.model.insert(model);
-        if let Some(segment) = model.take(&tolerance, &probe) {
-            let rows = row(&self.region, &reply.region, &model.clock, &tolerance, &segment);
-            let token = format!("{}/{:016x}/{}", self.region, reply.reference_run, segment.to.ns());
-            if self.rows.try_send((rows, token)).is_err() {
-                // The gap is carried over by the row before it, with its growing bound.
-                tracing::debug!("a region_clock row gave way: the store does not take rows");
-            }
+        if let Some(segment) = self.model.insert(model).take(&tolerance, &probe) {
+            self.publish(&segment);
+        }
+    }
+
+    fn publish(&self, segment: &Segment) {
+        let Some(model) = &self.model else { return };
+        let run = self.reference.run();
+        let rows = row(&self.region, run, model, &self.config.tolerance, segment);
+        let token = format!("{}/{run:016x}/{:016x}/{}", self.region, model.run, segment.to.ns());
+        if self.rows.try_send((rows, token)).is_err() {
+            // The gap is carried over by the row before it, with its growing bound.
+            tracing::debug!("a region_clock row gave way: the store does not take rows");
         }
     }
 }
 
 impl Model {
+    fn of(reply: &ProbeReply, tolerance: Tolerance) -> Self {
+        let (root, run) = (reply.region.clone(), reply.reference_run);
+        Self { root, run, clock: NodeClock::of_oscillator(tolerance), last: None }
+    }
+
+    /// The piece since the last row, if that is old by now.
+    fn carry(&mut self, tolerance: &Tolerance, now: Instant<Mono>) -> Option<Segment> {
+        let from = self.last.filter(|last| now - *last >= FREE_RUNNING_ROW)?;
+        self.last = Some(now);
+        Some(Segment::of(&self.clock, tolerance, from, now, std::iter::empty()))
+    }
+
     /// The newest piece of the model, if the probe was used.
     fn take(&mut self, tolerance: &Tolerance, probe: &Probe) -> Option<Segment> {
         let observed = self.clock.observe(&[], std::slice::from_ref(probe));
@@ -187,12 +220,14 @@ impl Model {
     }
 }
 
-fn row(region: &str, root: &str, clock: &NodeClock, tolerance: &Tolerance, segment: &Segment) -> RegionClockRows {
+fn row(region: &str, run: u64, model: &Model, tolerance: &Tolerance, segment: &Segment) -> RegionClockRows {
     let (first, last) = (&segment.at_from, &segment.at_to);
     let ns = |bound: ErrorBound| if bound.is_bounded() { bound.ns() } else { UNBOUNDED_NS };
     RegionClockRows {
         region: LowCardinality::constant(region, 1),
-        root: LowCardinality::constant(root, 1),
+        root: LowCardinality::constant(&model.root, 1),
+        ref_run: vec![run],
+        root_run: vec![model.run],
         ref_from: vec![segment.from.ns()],
         ref_to: vec![segment.to.ns()],
         off: vec![first.offset.ns()],
@@ -200,7 +235,7 @@ fn row(region: &str, root: &str, clock: &NodeClock, tolerance: &Tolerance, segme
         rate_ppb: vec![rate_ppb(last)],
         err_ns: vec![ns(first.hard)],
         err_to_ns: vec![ns(last.hard)],
-        err_rate_ppb: vec![growth_ppb(clock, segment.to, tolerance.wander_window)],
+        err_rate_ppb: vec![growth_ppb(&model.clock, segment.to, tolerance.wander_window)],
         bound_class: vec![bound_class(last.hard)],
         status: vec![clock_status(last.status)],
         rev: vec![1],
@@ -215,10 +250,11 @@ struct Exchange {
 }
 
 impl Exchange {
-    async fn open(channel: Channel) -> Result<Self, tonic::Status> {
+    async fn open(channel: Channel) -> anyhow::Result<Self> {
         let (requests, stream) = mpsc::channel(1);
-        let replies = ClockClient::new(channel).probe(ReceiverStream::new(stream)).await?.into_inner();
-        Ok(Self { requests, replies, next_id: 0 })
+        let mut client = ClockClient::new(channel);
+        let opening = tokio::time::timeout(REPLY_TIMEOUT, client.probe(ReceiverStream::new(stream))).await??;
+        Ok(Self { requests, replies: opening.into_inner(), next_id: 0 })
     }
 
     /// One exchange, stamped with this region's REF as T1 and T4.
@@ -269,7 +305,6 @@ async fn store_row(store: &Store, block: Block, token: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use syncline_timebase::Span;
 
     const START: i64 = 1_790_000_000_000_000_000;
     const SECOND: i64 = 1_000_000_000;
@@ -290,7 +325,29 @@ mod tests {
     }
 
     fn model() -> Model {
-        Model { run: 1, clock: NodeClock::of_oscillator(Tolerance::default()), last: None }
+        Model { root: "us".into(), run: 1, clock: NodeClock::of_oscillator(Tolerance::default()), last: None }
+    }
+
+    #[test]
+    fn while_the_root_is_silent_rows_go_on_and_their_bounds_grow_as_the_oscillator_may() {
+        let (mut model, tolerance) = (model(), Tolerance::default());
+        for second in 0..30 {
+            model.take(&tolerance, &probe(second)).unwrap();
+        }
+        let at = |second: i64| Instant::<Mono>::from_ns(START + second * SECOND);
+        assert!(model.carry(&tolerance, at(60)).is_none(), "the last row is not old yet");
+        let mut errors = Vec::new();
+        for second in (100..4_000).step_by(60) {
+            let segment = model.carry(&tolerance, at(second)).unwrap();
+            let row = row("eu", 5, &model, &tolerance, &segment);
+            let truth = root(row.ref_to[0]).ns() - row.ref_to[0];
+            assert!(row.off_to[0].abs_diff(truth) <= row.err_to_ns[0], "at {second} s");
+            errors.push(row.err_to_ns[0]);
+        }
+        assert!(
+            errors.is_sorted() && errors[errors.len() - 1] > 60_000_000,
+            "an hour costs more than an even growth: {errors:?}"
+        );
     }
 
     #[test]
@@ -298,7 +355,7 @@ mod tests {
         let (mut model, tolerance, mut before) = (model(), Tolerance::default(), None);
         for second in 0..30 {
             let segment = model.take(&tolerance, &probe(second)).unwrap();
-            let row = row("eu", "us", &model.clock, &tolerance, &segment);
+            let row = row("eu", 5, &model, &tolerance, &segment);
             if let Some(before) = before.replace(row.ref_to[0]) {
                 assert_eq!(row.ref_from[0], before);
             }

@@ -142,7 +142,8 @@ fn serve(
     stopping: Stopping,
 ) -> impl Future<Output = Result<(), tonic::transport::Error>> {
     let incoming = connections::accept(listener, config.connections, Arc::clone(&counters));
-    let clock = ClockService::new(config.reference, config.region, config.clock, counters, stopping.clone());
+    let mapped = config.root.is_some();
+    let clock = ClockService::new(config.reference, config.region, mapped, config.clock, counters, stopping.clone());
     let collector = CollectorService::new(pipeline, Budget::new(config.memory), stopping.clone());
     Server::builder()
         .max_concurrent_streams(STREAMS_PER_CONNECTION)

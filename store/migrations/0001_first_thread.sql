@@ -7,7 +7,10 @@
 -- Identity. (node, boot, seq) is an event. `bucket` is the event's minute, stamped once by the agent and never recomputed, so
 -- that a retried insert lands in the same partition and is recognised. Everything that alignment may change later is outside
 -- the sorting key.
--- Every table has a deduplication window: an insert repeated with the same token stores nothing.
+-- Every table has a deduplication window: an insert repeated with the same token within the last 100,000 inserts into that
+-- table stores nothing.
+-- Runs. ref_run names one continuous run of a region's reference: another boot of the aggregator's host is another run, and times of
+-- two runs cannot be compared.
 
 ------------------------------------------------------------------------------------------------------------------------------
 -- Waits
@@ -29,9 +32,10 @@ CREATE TABLE IF NOT EXISTS events (
     wall_off     Int64 COMMENT 'wall - mono at park, ns' CODEC(Delta(8), ZSTD(1)),
     dur_ns       UInt64 COMMENT 'park to running again; ns of mono' CODEC(T64, ZSTD(1)),
     run_delay_ns UInt64 COMMENT 'ready to running, a part of dur_ns; 0 unless flags has bit 0' CODEC(T64, ZSTD(1)),
-    flags        UInt16 COMMENT 'bit 0 (1): the ready was seen; bit 1 (2): woken by the network poller' CODEC(T64, ZSTD(1)),
+    flags        UInt16 COMMENT 'bit 0 (1): the ready was seen; bit 1 (2): woken by the network poller; bit 2 (4): the stack was cut; bit 3 (8): a frame of it could not be read' CODEC(T64, ZSTD(1)),
     stack_id     UInt64 COMMENT 'stacks.stack_id; 0 = no stack' CODEC(ZSTD(1)),
     waker_goid   UInt64 COMMENT 'goroutine that made it ready; 0 = not known' CODEC(T64, ZSTD(1)),
+    ref_run      UInt64 COMMENT 'run of the reference that al_off leads to' CODEC(ZSTD(1)),
     al_off       Int64 COMMENT 'REF - mono at park, ns (may be re-aligned)' CODEC(Delta(8), ZSTD(1)),
     al_end_off   Int64 COMMENT 'REF - mono when running again, ns (may be re-aligned)' CODEC(Delta(8), ZSTD(1)),
     err_ns       UInt64 COMMENT 'half width of the bound at park, ns; 18446744073709551615 = unbounded' CODEC(T64, ZSTD(1)),
@@ -47,7 +51,7 @@ CREATE TABLE IF NOT EXISTS events (
 PARTITION BY toDate(bucket)
 ORDER BY (bucket, region, service, node, boot, mono_ns)
 TTL bucket + INTERVAL 14 DAY DELETE
-SETTINGS non_replicated_deduplication_window = 10000, ttl_only_drop_parts = 1,
+SETTINGS non_replicated_deduplication_window = 100000, ttl_only_drop_parts = 1,
     enable_block_number_column = 1, enable_block_offset_column = 1 -- for lightweight updates by re-alignment
 COMMENT 'One row per finished wait at or above the capture threshold';
 
@@ -66,7 +70,7 @@ CREATE TABLE IF NOT EXISTS short_waits (
 PARTITION BY toDate(bucket)
 ORDER BY (bucket, region, service, node, boot, pid, reason)
 TTL bucket + INTERVAL 14 DAY DELETE
-SETTINGS non_replicated_deduplication_window = 10000, ttl_only_drop_parts = 1
+SETTINGS non_replicated_deduplication_window = 100000, ttl_only_drop_parts = 1
 COMMENT 'Waits below the capture threshold, counted in the kernel';
 
 CREATE TABLE IF NOT EXISTS losses (
@@ -81,7 +85,7 @@ CREATE TABLE IF NOT EXISTS losses (
 PARTITION BY toDate(bucket)
 ORDER BY (bucket, region, node, boot, run_seq, cause)
 TTL bucket + INTERVAL 14 DAY DELETE
-SETTINGS non_replicated_deduplication_window = 10000, ttl_only_drop_parts = 1
+SETTINGS non_replicated_deduplication_window = 100000, ttl_only_drop_parts = 1
 COMMENT 'Events that were not stored, by cause: captured = stored + the sum of these';
 
 ------------------------------------------------------------------------------------------------------------------------------
@@ -95,7 +99,7 @@ CREATE TABLE IF NOT EXISTS stacks (
     last_seen DateTime('UTC') COMMENT 's since 1970' CODEC(Delta(4), ZSTD(1))
 ) ENGINE = ReplacingMergeTree(last_seen)
 ORDER BY stack_id
-SETTINGS non_replicated_deduplication_window = 10000
+SETTINGS non_replicated_deduplication_window = 100000
 COMMENT 'Call stacks by id';
 
 CREATE TABLE IF NOT EXISTS symbols (
@@ -107,7 +111,7 @@ CREATE TABLE IF NOT EXISTS symbols (
     line     UInt32 COMMENT 'line in the file; 0 = not known' CODEC(T64, ZSTD(1))
 ) ENGINE = ReplacingMergeTree
 ORDER BY (build_id, pc, depth)
-SETTINGS non_replicated_deduplication_window = 10000
+SETTINGS non_replicated_deduplication_window = 100000
 COMMENT 'Names of addresses; an address inside inlined calls has one row per call';
 
 ------------------------------------------------------------------------------------------------------------------------------
@@ -124,7 +128,7 @@ CREATE TABLE IF NOT EXISTS nodes (
     last_seen     SimpleAggregateFunction(max, DateTime64(9, 'UTC')) COMMENT 'newest batch of this boot, to within half a minute; REF of the region'
 ) ENGINE = AggregatingMergeTree
 ORDER BY (region, node, boot)
-SETTINGS non_replicated_deduplication_window = 10000
+SETTINGS non_replicated_deduplication_window = 100000
 COMMENT 'Nodes and their boots; query with FINAL';
 
 ------------------------------------------------------------------------------------------------------------------------------
@@ -148,7 +152,7 @@ CREATE TABLE IF NOT EXISTS clock_probes (
 PARTITION BY toDate(at)
 ORDER BY (region, node, boot, t2)
 TTL toDateTime(at) + INTERVAL 3 DAY DELETE
-SETTINGS non_replicated_deduplication_window = 10000, ttl_only_drop_parts = 1
+SETTINGS non_replicated_deduplication_window = 100000, ttl_only_drop_parts = 1
 COMMENT 'Finished four-stamp exchanges between nodes and their region''s aggregator';
 
 CREATE TABLE IF NOT EXISTS probe_now (
@@ -158,7 +162,7 @@ CREATE TABLE IF NOT EXISTS probe_now (
     received   SimpleAggregateFunction(max, DateTime64(3, 'UTC')) COMMENT 'when it was inserted; the database''s own clock'
 ) ENGINE = AggregatingMergeTree
 ORDER BY (region, node)
-SETTINGS non_replicated_deduplication_window = 10000
+SETTINGS non_replicated_deduplication_window = 100000
 COMMENT 'The newest probe of each node; query with FINAL';
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS probe_now_mv TO probe_now AS
@@ -171,6 +175,7 @@ CREATE TABLE IF NOT EXISTS clock_segments_log (
     region      LowCardinality(String) COMMENT 'region of the node',
     node        LowCardinality(String) COMMENT 'name of the node',
     boot        UInt64 COMMENT 'first 8 bytes of the boot id' CODEC(ZSTD(1)),
+    ref_run     UInt64 COMMENT 'run of the reference that ref_off leads to' CODEC(ZSTD(1)),
     epoch       UInt32 COMMENT 'disruption generation within the boot' CODEC(T64, ZSTD(1)),
     mono_from   UInt64 COMMENT 'start; mono, ns' CODEC(Delta(8), ZSTD(1)),
     mono_to     UInt64 COMMENT 'end; mono, ns' CODEC(Delta(8), ZSTD(1)),
@@ -189,13 +194,14 @@ CREATE TABLE IF NOT EXISTS clock_segments_log (
 PARTITION BY toDate(as_of)
 ORDER BY (region, node, boot, epoch, mono_from, rev)
 TTL toDateTime(as_of) + INTERVAL 14 DAY DELETE
-SETTINGS non_replicated_deduplication_window = 10000, ttl_only_drop_parts = 1
+SETTINGS non_replicated_deduplication_window = 100000, ttl_only_drop_parts = 1
 COMMENT 'All revisions of the nodes'' clock models: what was believed when';
 
 CREATE TABLE IF NOT EXISTS clock_segments (
     region      LowCardinality(String) COMMENT 'region of the node',
     node        LowCardinality(String) COMMENT 'name of the node',
     boot        UInt64 COMMENT 'first 8 bytes of the boot id' CODEC(ZSTD(1)),
+    ref_run     UInt64 COMMENT 'run of the reference that ref_off leads to' CODEC(ZSTD(1)),
     epoch       UInt32 COMMENT 'disruption generation within the boot' CODEC(T64, ZSTD(1)),
     mono_from   UInt64 COMMENT 'start; mono, ns' CODEC(Delta(8), ZSTD(1)),
     mono_to     UInt64 COMMENT 'end; mono, ns' CODEC(Delta(8), ZSTD(1)),
@@ -214,11 +220,11 @@ CREATE TABLE IF NOT EXISTS clock_segments (
 PARTITION BY toDate(as_of)
 ORDER BY (region, node, boot, epoch, mono_from)
 TTL toDateTime(as_of) + INTERVAL 14 DAY DELETE
-SETTINGS non_replicated_deduplication_window = 10000, ttl_only_drop_parts = 1
+SETTINGS non_replicated_deduplication_window = 100000, ttl_only_drop_parts = 1
 COMMENT 'The newest revision of each segment; query with FINAL';
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS clock_segments_mv TO clock_segments AS
-SELECT region, node, boot, epoch, mono_from, mono_to, ref_off, ref_off_to, rate_ppb, err_from_ns, err_to_ns, bound_class,
+SELECT region, node, boot, ref_run, epoch, mono_from, mono_to, ref_off, ref_off_to, rate_ppb, err_from_ns, err_to_ns, bound_class,
     wall_off, status, rev, created, fromUnixTimestamp64Nano(toInt64(mono_to) + ref_off_to, 'UTC') AS as_of
 FROM clock_segments_log;
 
@@ -226,6 +232,7 @@ CREATE TABLE IF NOT EXISTS clock_now (
     region      LowCardinality(String) COMMENT 'region of the node',
     node        LowCardinality(String) COMMENT 'name of the node',
     boot        UInt64 COMMENT 'first 8 bytes of the boot id',
+    ref_run     UInt64 COMMENT 'run of the reference that ref_off_to leads to',
     epoch       UInt32 COMMENT 'disruption generation within the boot',
     mono_to     UInt64 COMMENT 'end of the segment; mono, ns',
     ref_off_to  Int64 COMMENT 'REF - mono at mono_to, ns',
@@ -235,22 +242,26 @@ CREATE TABLE IF NOT EXISTS clock_now (
     wall_off    Int64 COMMENT 'wall - mono at mono_to, ns',
     status      Enum8('unknown' = 0, 'synchronized' = 1, 'free_running' = 2, 'disrupted' = 3) COMMENT 'status at mono_to',
     rev         UInt32 COMMENT 'revision of the model',
-    as_of       DateTime64(9, 'UTC') COMMENT 'end of the segment; REF of the region; the newest wins'
+    created     DateTime64(3, 'UTC') COMMENT 'inserted; the database''s own clock',
+    as_of       DateTime64(9, 'UTC') COMMENT 'end of the segment; REF of the region; the newest of a run wins'
 ) ENGINE = ReplacingMergeTree(as_of)
-ORDER BY (region, node)
-SETTINGS non_replicated_deduplication_window = 10000
-COMMENT 'The newest end of a segment of each node; query with FINAL';
+ORDER BY (region, node, ref_run)
+SETTINGS non_replicated_deduplication_window = 100000
+COMMENT 'The newest end of a segment of each node and run of the reference; query with FINAL';
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS clock_now_mv TO clock_now AS
-SELECT region, node, boot, epoch, mono_to, ref_off_to, rate_ppb, err_to_ns, bound_class, wall_off, status, rev,
+SELECT region, node, boot, ref_run, epoch, mono_to, ref_off_to, rate_ppb, err_to_ns, bound_class, wall_off, status, rev, created,
     fromUnixTimestamp64Nano(toInt64(mono_to) + ref_off_to, 'UTC') AS as_of
 FROM clock_segments_log;
 
 -- A segment is linear from (ref_from, off) to (ref_to, off_to). Past ref_to it goes on at rate_ppb, its bound grows at
--- err_rate_ppb, until a later segment starts. Before the first segment of a region nothing is known.
+-- err_rate_ppb, until a later segment starts, but for no more than 256 s: an oscillator wanders on, and a bound that grows
+-- evenly is too small after that. Before the first segment of a run of a region nothing is known.
 CREATE TABLE IF NOT EXISTS region_clock (
     region       LowCardinality(String) COMMENT 'region mapped',
     root         LowCardinality(String) COMMENT 'region whose REF is the fleet''s clock; it needs no row of its own',
+    ref_run      UInt64 COMMENT 'run of the region''s own reference' CODEC(ZSTD(1)),
+    root_run     UInt64 COMMENT 'run of the root''s reference' CODEC(ZSTD(1)),
     ref_from     Int64 COMMENT 'start; REF of the region, ns since 1970' CODEC(Delta(8), ZSTD(1)),
     ref_to       Int64 COMMENT 'end; REF of the region, ns since 1970' CODEC(Delta(8), ZSTD(1)),
     off          Int64 COMMENT 'REF of root - REF of region at ref_from, ns' CODEC(Delta(8), ZSTD(1)),
@@ -265,9 +276,9 @@ CREATE TABLE IF NOT EXISTS region_clock (
     created      DateTime64(3, 'UTC') DEFAULT now64(3, 'UTC') COMMENT 'inserted; the database''s own clock' CODEC(Delta(8), ZSTD(1))
 ) ENGINE = ReplacingMergeTree(rev)
 PARTITION BY toDate(fromUnixTimestamp64Nano(ref_from, 'UTC'))
-ORDER BY (region, ref_from)
+ORDER BY (region, ref_run, ref_from)
 TTL toDateTime(fromUnixTimestamp64Nano(ref_from, 'UTC')) + INTERVAL 14 DAY DELETE
-SETTINGS non_replicated_deduplication_window = 10000, ttl_only_drop_parts = 1
+SETTINGS non_replicated_deduplication_window = 100000, ttl_only_drop_parts = 1
 COMMENT 'Maps from the regions'' clocks to the root region''s; query with FINAL';
 
 CREATE TABLE IF NOT EXISTS clock_steps (
@@ -282,7 +293,7 @@ CREATE TABLE IF NOT EXISTS clock_steps (
 PARTITION BY toYYYYMM(at)
 ORDER BY (region, node, boot, mono_ns)
 TTL toDateTime(at) + INTERVAL 90 DAY DELETE
-SETTINGS non_replicated_deduplication_window = 10000, ttl_only_drop_parts = 1
+SETTINGS non_replicated_deduplication_window = 100000, ttl_only_drop_parts = 1
 COMMENT 'Steps of the nodes'' clocks';
 
 ------------------------------------------------------------------------------------------------------------------------------
@@ -331,20 +342,23 @@ WITH
     18446744073709551615 AS unbounded,
     3600000000000 AS hour_ns,
     (SELECT toInt64(max(greatest(abs(off), abs(off_to)))) + 1000000000 FROM region_clock) AS apart_ns,
-    (SELECT groupUniqArray(toString(root)) FROM region_clock) AS roots,
+    256000000000 AS longest_carry_ns,
+    (SELECT argMax(toString(root), created) FROM region_clock) AS the_root,
+    (SELECT argMax(root_run, created) FROM region_clock) AS the_root_run,
     (SELECT uniqExact(region) <= 1 FROM nodes) AS one_region,
     toStartOfMinute(toDateTime(intDiv(t0_ns - apart_ns, 1000000000) - 30, 'UTC')) AS bucket_from,
     toDateTime(intDiv(t1_ns + apart_ns, 1000000000) + 30, 'UTC') AS bucket_to,
+    (SELECT argMax(ref_run, (bucket, seq)) FROM events WHERE bucket >= bucket_from AND bucket <= bucket_to) AS lone_run,
     maps AS (
-        SELECT region AS map_region, ref_from, ref_to, off, off_to, rate_ppb, greatest(err_ns, err_to_ns) AS err_in_ns, err_to_ns, err_rate_ppb, 1 AS mapped
+        SELECT region AS map_region, ref_run AS map_run, ref_from, ref_to, off, off_to, rate_ppb, greatest(err_ns, err_to_ns) AS err_in_ns, err_to_ns, err_rate_ppb, 1 AS mapped
         FROM region_clock FINAL
-        WHERE ref_from + off >= t0_ns - hour_ns AND ref_from + off < t1_ns + hour_ns
+        WHERE root = the_root AND root_run = the_root_run AND ref_from + off >= t0_ns - hour_ns AND ref_from + off < t1_ns + hour_ns
         UNION ALL
-        SELECT region AS map_region, ref_from, ref_to, off, off_to, rate_ppb, greatest(err_ns, err_to_ns) AS err_in_ns, err_to_ns, err_rate_ppb, 1 AS mapped
+        SELECT region AS map_region, ref_run AS map_run, ref_from, ref_to, off, off_to, rate_ppb, greatest(err_ns, err_to_ns) AS err_in_ns, err_to_ns, err_rate_ppb, 1 AS mapped
         FROM region_clock FINAL
-        WHERE ref_from + off < t0_ns - hour_ns
+        WHERE root = the_root AND root_run = the_root_run AND ref_from + off < t0_ns - hour_ns
         ORDER BY ref_from DESC
-        LIMIT 1 BY map_region
+        LIMIT 1 BY map_region, map_run
     ),
     window_stacks AS (
         SELECT stack_id, any(build_id) AS build_id, any(pcs) AS pcs
@@ -372,9 +386,9 @@ WITH
     e AS (
         SELECT
             region, service, node, boot, seq, pid, tid, goid, kind, reason, mono_ns, wall, dur_ns, run_delay_ns, flags, stack_id,
-            waker_goid, err_ns, err_end_ns, bound_class, clock_status, epoch, model_rev,
+            waker_goid, err_ns, err_end_ns, bound_class, clock_status, epoch, model_rev, ref_run,
             toInt64(mono_ns) + al_off AS ref_ns, toInt64(mono_ns + dur_ns) + al_end_off AS ref_end_ns,
-            has(roots, toString(region)) OR (empty(roots) AND one_region) AS is_root
+            if(the_root = '', one_region AND ref_run = lone_run, region = the_root AND ref_run = the_root_run) AS is_root
         FROM events
         WHERE bucket >= bucket_from AND bucket <= bucket_to
             AND toInt64(mono_ns) + al_off >= t0_ns - apart_ns AND toInt64(mono_ns) + al_off < t1_ns + apart_ns
@@ -388,23 +402,28 @@ WITH
             multiIf(is_root OR n.mapped = 0, 0,
                 ref_end_ns <= n.ref_to, n.off + toInt64(round((n.off_to - n.off) * ((ref_end_ns - n.ref_from) / greatest(n.ref_to - n.ref_from, 1)))),
                 n.off_to + toInt64(round(n.rate_ppb * ((ref_end_ns - n.ref_to) / 1e9)))) AS region_end_off_ns,
-            multiIf(is_root, 0, m.mapped = 0, unbounded, ref_ns <= m.ref_to, m.err_in_ns, m.err_to_ns > toUInt64(4000000000000000000), unbounded,
+            multiIf(is_root, 0, m.mapped = 0, unbounded, ref_ns <= m.ref_to, m.err_in_ns,
+                m.err_to_ns > toUInt64(4000000000000000000) OR ref_ns - m.ref_to > longest_carry_ns, unbounded,
                 m.err_to_ns + toUInt64(ceil(m.err_rate_ppb * ((ref_ns - m.ref_to) / 1e9)))) AS region_err_ns,
-            multiIf(is_root, 0, n.mapped = 0, unbounded, ref_end_ns <= n.ref_to, n.err_in_ns, n.err_to_ns > toUInt64(4000000000000000000), unbounded,
+            multiIf(is_root, 0, n.mapped = 0, unbounded, ref_end_ns <= n.ref_to, n.err_in_ns,
+                n.err_to_ns > toUInt64(4000000000000000000) OR ref_end_ns - n.ref_to > longest_carry_ns, unbounded,
                 n.err_to_ns + toUInt64(ceil(n.err_rate_ppb * ((ref_end_ns - n.ref_to) / 1e9)))) AS region_err_end_ns
         FROM e
-        ASOF LEFT JOIN maps AS m ON e.region = m.map_region AND e.ref_ns >= m.ref_from
-        ASOF LEFT JOIN maps AS n ON e.region = n.map_region AND e.ref_end_ns >= n.ref_from
+        ASOF LEFT JOIN maps AS m ON e.region = m.map_region AND e.ref_run = m.map_run AND e.ref_ns >= m.ref_from
+        ASOF LEFT JOIN maps AS n ON e.region = n.map_region AND e.ref_run = n.map_run AND e.ref_end_ns >= n.ref_from
         ANY LEFT JOIN tops AS t ON e.stack_id = t.top_stack_id
     ),
+    -- The region's map is looked up at a time that may be off by the node's bound, and it may slope by 500 ppm.
     -- bitNot(x) is the largest number less x; a difference of two UInt64 would be an Int64.
     summed AS (
         SELECT
             * EXCEPT (err_ns, err_end_ns),
+            multiIf(is_root, located.err_ns, located.err_ns > 9000000000000000000, unbounded, located.err_ns + intDiv(located.err_ns + 1999, 2000)) AS node_err_ns,
+            multiIf(is_root, located.err_end_ns, located.err_end_ns > 9000000000000000000, unbounded, located.err_end_ns + intDiv(located.err_end_ns + 1999, 2000)) AS node_err_end_ns,
             ref_ns + region_off_ns AS aligned_ns,
             ref_end_ns + region_end_off_ns AS aligned_end_ns,
-            if(located.err_ns > bitNot(region_err_ns), unbounded, located.err_ns + region_err_ns) AS err_ns,
-            if(located.err_end_ns > bitNot(region_err_end_ns), unbounded, located.err_end_ns + region_err_end_ns) AS err_end_ns
+            if(node_err_ns > bitNot(region_err_ns), unbounded, node_err_ns + region_err_ns) AS err_ns,
+            if(node_err_end_ns > bitNot(region_err_end_ns), unbounded, node_err_end_ns + region_err_end_ns) AS err_end_ns
         FROM located
         WHERE ref_ns + region_off_ns >= t0_ns AND ref_ns + region_off_ns < t1_ns
     )
@@ -435,13 +454,18 @@ FROM summed;
 CREATE OR REPLACE VIEW skew_now AS
 WITH
     18446744073709551615 AS unbounded,
-    (SELECT groupUniqArray(toString(root)) FROM region_clock) AS roots,
+    256000000000 AS longest_carry_ns,
+    (SELECT argMax(toString(root), created) FROM region_clock) AS the_root,
+    (SELECT argMax(root_run, created) FROM region_clock) AS the_root_run,
     (SELECT uniqExact(region) <= 1 FROM clock_now) AS one_region,
+    (SELECT argMax(ref_run, created) FROM clock_now) AS lone_run,
     c AS (
         SELECT
             *, toUnixTimestamp64Nano(as_of) AS ref_ns,
-            has(roots, toString(region)) OR (empty(roots) AND one_region) AS is_root
+            if(the_root = '', one_region AND ref_run = lone_run, region = the_root AND ref_run = the_root_run) AS is_root
         FROM clock_now FINAL
+        ORDER BY created DESC
+        LIMIT 1 BY region, node
     ),
     located AS (
         SELECT
@@ -449,15 +473,17 @@ WITH
             multiIf(is_root OR m.mapped = 0, 0,
                 ref_ns <= m.ref_to, m.off + toInt64(round((m.off_to - m.off) * ((ref_ns - m.ref_from) / greatest(m.ref_to - m.ref_from, 1)))),
                 m.off_to + toInt64(round(m.map_rate_ppb * ((ref_ns - m.ref_to) / 1e9)))) AS region_off_ns,
-            multiIf(is_root, 0, m.mapped = 0, unbounded, ref_ns <= m.ref_to, m.err_in_ns, m.map_err_to_ns > toUInt64(4000000000000000000), unbounded,
+            multiIf(is_root, 0, m.mapped = 0, unbounded, ref_ns <= m.ref_to, m.err_in_ns,
+                m.map_err_to_ns > toUInt64(4000000000000000000) OR ref_ns - m.ref_to > longest_carry_ns, unbounded,
                 m.map_err_to_ns + toUInt64(ceil(m.err_rate_ppb * ((ref_ns - m.ref_to) / 1e9)))) AS region_err_ns,
             if(is_root OR m.mapped = 0, 0, m.map_rate_ppb) AS region_rate_ppb
         FROM c
         ASOF LEFT JOIN (
-            SELECT region AS map_region, ref_from, ref_to, off, off_to, rate_ppb AS map_rate_ppb, greatest(err_ns, err_to_ns) AS err_in_ns,
+            SELECT region AS map_region, ref_run AS map_run, ref_from, ref_to, off, off_to, rate_ppb AS map_rate_ppb, greatest(err_ns, err_to_ns) AS err_in_ns,
                 err_to_ns AS map_err_to_ns, err_rate_ppb, 1 AS mapped
             FROM region_clock FINAL
-        ) AS m ON c.region = m.map_region AND c.ref_ns >= m.ref_from
+            WHERE root = the_root AND root_run = the_root_run
+        ) AS m ON c.region = m.map_region AND c.ref_run = m.map_run AND c.ref_ns >= m.ref_from
         ANY LEFT JOIN (
             SELECT region AS probe_region, node AS probe_node, last_probe, received, 1 AS probed FROM probe_now FINAL
         ) AS p ON c.region = p.probe_region AND c.node = p.probe_node
@@ -467,7 +493,8 @@ SELECT
     if(probed = 1 AND dateDiff('second', received, now64(3, 'UTC')) > 16 AND status = 'synchronized', 'free_running', toString(status)) AS status,
     wall_off - ref_off_to - region_off_ns AS wall_offset_ns,
     -- bitNot(x) is the largest number less x: see timeline.
-    if(err_to_ns > bitNot(region_err_ns), unbounded, err_to_ns + region_err_ns) AS err_ns,
+    multiIf(err_to_ns > 9000000000000000000, unbounded, err_to_ns + intDiv(err_to_ns + 1999, 2000) > bitNot(region_err_ns), unbounded,
+        err_to_ns + if(is_root, 0, intDiv(err_to_ns + 1999, 2000)) + region_err_ns) AS err_ns,
     -rate_ppb - region_rate_ppb AS drift_ppb,
     bound_class,
     fromUnixTimestamp64Nano(ref_ns + region_off_ns, 'UTC') AS as_of,

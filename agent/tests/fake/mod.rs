@@ -145,6 +145,7 @@ impl Clock for Fake {
                 replied_reference_ns: reference.now_ns(),
                 region: reference.region.lock().unwrap().clone(),
                 reference_run: reference.run.load(Ordering::SeqCst),
+                mapped: false,
             })
         });
         Ok(Response::new(Box::pin(replies)))

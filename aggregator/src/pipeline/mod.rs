@@ -235,16 +235,17 @@ impl Pipeline {
         let (sighting, freshness) = node.sight(batch);
         self.count_sighting(&sighting, freshness);
         let aligned = syncline_timeline::align(&batch.waits, &node.clock);
+        let run = node.reference_run().unwrap_or_else(|| self.reference.run());
         let clock = &node.clock;
         let mut blocks = vec![
-            rows::events(batch, &aligned).into_block()?,
+            rows::events(batch, &aligned, run).into_block()?,
             rows::short_waits(batch).into_block()?,
             rows::losses(batch).into_block()?,
             rows::probes(batch, &sighting).into_block()?,
             rows::steps(batch, &sighting, |at| reference_offset(clock, at, batch)).into_block()?,
         ];
         if let Some(segment) = &sighting.segment {
-            blocks.push(rows::segment(batch, segment).into_block()?);
+            blocks.push(rows::segment(batch, segment, run).into_block()?);
         }
         if node.is_to_be_introduced(Instant::now(), INTRODUCE_EVERY) {
             blocks.push(rows::node(batch, self.reference.now()).into_block()?);

@@ -62,6 +62,11 @@ impl Node {
         (sighting, Freshness::New)
     }
 
+    /// The run of the reference that the model speaks of, if it speaks of one.
+    pub(crate) fn reference_run(&self) -> Option<u64> {
+        (self.run != 0).then_some(self.run)
+    }
+
     /// Probes against another run of the reference begin another model.
     fn follow_run(&mut self, batch: &Batch) {
         if batch.probes.is_empty() || batch.reference_run == self.run {

@@ -33,9 +33,9 @@ impl Whose {
     }
 }
 
-/// The waits, aligned. Without an estimate a row gets the batch's coarse offset, so that it can be found near its time,
+/// The waits, aligned to `run` of the reference. Without an estimate a row gets the batch's coarse offset, so that it can be found near its time,
 /// and no bound.
-pub(crate) fn events(batch: &Batch, aligned: &Aligned) -> EventRows {
+pub(crate) fn events(batch: &Batch, aligned: &Aligned, run: u64) -> EventRows {
     let (waits, rows) = (&batch.waits, batch.waits.len());
     let Whose { region, node, boot } = Whose::of(batch, rows);
     let process = |row: usize| batch.processes.get(waits.process[row] as usize);
@@ -59,6 +59,7 @@ pub(crate) fn events(batch: &Batch, aligned: &Aligned) -> EventRows {
         flags: waits.flags.iter().map(|flags| flags.bits()).collect(),
         stack_id: waits.stack.iter().map(|stack| stack.0).collect(),
         waker_goid: waits.waker_goid.clone(),
+        ref_run: vec![run; rows],
         al_off: offsets(batch, &aligned.start),
         al_end_off: offsets(batch, &aligned.end),
         err_ns: bounds(&aligned.start.bound),
@@ -165,8 +166,8 @@ pub(crate) fn probes(batch: &Batch, sighting: &Sighting) -> ClockProbeRows {
     }
 }
 
-/// The piece of the node's clock model that the batch brought.
-pub(crate) fn segment(batch: &Batch, segment: &Segment) -> ClockSegmentRows {
+/// The piece of the node's clock model that the batch brought, against `run` of the reference.
+pub(crate) fn segment(batch: &Batch, segment: &Segment, run: u64) -> ClockSegmentRows {
     let Whose { region, node, boot } = Whose::of(batch, 1);
     let (first, last) = (&segment.at_from, &segment.at_to);
     let wall = batch.knots.last().map_or(batch.wall_offset, |knot| knot.mono.offset_to(knot.wall));
@@ -174,6 +175,7 @@ pub(crate) fn segment(batch: &Batch, segment: &Segment) -> ClockSegmentRows {
         region,
         node,
         boot,
+        ref_run: vec![run],
         epoch: vec![last.epoch],
         mono_from: vec![mono_ns(segment.from)],
         mono_to: vec![mono_ns(segment.to)],
@@ -264,7 +266,7 @@ mod tests {
     fn a_wait_keeps_its_raw_stamps_and_gets_its_place_with_a_bound() {
         let batch = samples::batch("n", 5);
         let (clock, _) = seen(&batch);
-        let rows = events(&batch, &align(&batch.waits, &clock));
+        let rows = events(&batch, &align(&batch.waits, &clock), 7);
         assert_eq!((rows.mono_ns[0], rows.wall_off[0], rows.dur_ns[0]), (5_500_000_000, OFFSET + 5, 2_000_000));
         assert_eq!((rows.seq[0], rows.pid[0], rows.tid[0], rows.goid[0]), (1_005, 42, 43, 18));
         assert!(text(&rows.reason).contains("chan receive") && text(&rows.service).contains("orders"));
@@ -276,7 +278,7 @@ mod tests {
     #[test]
     fn without_an_estimate_a_row_is_placed_coarsely_and_claims_nothing() {
         let batch = samples::batch("n", 5);
-        let rows = events(&batch, &align(&batch.waits, &NodeClock::new(Tolerance::default())));
+        let rows = events(&batch, &align(&batch.waits, &NodeClock::new(Tolerance::default())), 7);
         assert_eq!((rows.al_off[0], rows.al_end_off[0]), (OFFSET + 777, OFFSET + 777));
         assert_eq!((rows.err_ns[0], rows.bound_class[0]), (UNBOUNDED_NS, BoundClass::Unknown));
         assert_eq!(rows.clock_status[0], ClockStatus::Unknown);
@@ -286,8 +288,8 @@ mod tests {
     fn the_bucket_does_not_depend_on_the_model() {
         let batch = samples::batch("n", 5);
         let (clock, _) = seen(&batch);
-        let with = events(&batch, &align(&batch.waits, &clock));
-        let without = events(&batch, &align(&batch.waits, &NodeClock::new(Tolerance::default())));
+        let with = events(&batch, &align(&batch.waits, &clock), 7);
+        let without = events(&batch, &align(&batch.waits, &NodeClock::new(Tolerance::default())), 7);
         assert_ne!(with.al_off, without.al_off);
         assert_eq!(with.bucket, without.bucket);
         assert_eq!(with.bucket, [1_790_000_005 / 60 * 60]);
@@ -303,14 +305,14 @@ mod tests {
         };
         let now = Instant::from_ns(OFFSET);
         let blocks = [
-            events(&batch, &align(&batch.waits, &clock)).into_block(),
+            events(&batch, &align(&batch.waits, &clock), 7).into_block(),
             short_waits(&batch).into_block(),
             losses(&batch).into_block(),
             stacks(batch.stacks.iter(), now).into_block(),
             symbols(batch.symbols.iter()).into_block(),
             node(&batch, now).into_block(),
             probes(&batch, &sighting).into_block(),
-            segment(&batch, sighting.segment.as_ref().unwrap()).into_block(),
+            segment(&batch, sighting.segment.as_ref().unwrap(), 7).into_block(),
             super::steps(&batch, &steps, |_| Offset::from_ns(OFFSET)).into_block(),
         ];
         for block in blocks {

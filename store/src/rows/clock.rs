@@ -39,6 +39,8 @@ rows! {
         node: LowCardinality => Column::LowCardinality,
         /// First 8 bytes of the node's boot id.
         boot: Vec<u64> => Column::U64,
+        /// Run of the reference that the offsets lead to.
+        ref_run: Vec<u64> => Column::U64,
         /// Disruption generation within the boot.
         epoch: Vec<u32> => Column::U32,
         /// Start of the segment: mono, ns.
@@ -73,6 +75,10 @@ rows! {
         region: LowCardinality => Column::LowCardinality,
         /// The region whose REF is the fleet's clock.
         root: LowCardinality => Column::LowCardinality,
+        /// Run of `region`'s own reference.
+        ref_run: Vec<u64> => Column::U64,
+        /// Run of the root's reference.
+        root_run: Vec<u64> => Column::U64,
         /// Start of the segment: REF of `region`, ns since 1970.
         ref_from: Vec<i64> => Column::I64,
         /// End of the segment: REF of `region`, ns since 1970.

@@ -41,12 +41,14 @@ rows! {
         dur_ns: Vec<u64> => Column::U64,
         /// Ready to running; a part of `dur_ns`. 0 unless [`FLAG_READY_SEEN`].
         run_delay_ns: Vec<u64> => Column::U64,
-        /// [`FLAG_READY_SEEN`], [`FLAG_WOKEN_BY_NETPOLL`].
+        /// [`FLAG_READY_SEEN`], [`FLAG_WOKEN_BY_NETPOLL`], and how its stack is short.
         flags: Vec<u16> => Column::U16,
         /// Key into `stacks`; 0 when no stack was taken.
         stack_id: Vec<u64> => Column::U64,
         /// Goroutine that made it ready; 0 when not known.
         waker_goid: Vec<u64> => Column::U64,
+        /// Run of the reference that the offsets lead to; times of two runs cannot be compared.
+        ref_run: Vec<u64> => Column::U64,
         /// REF - mono at park.
         al_off: Vec<i64> => Column::I64,
         /// REF - mono when it ran again.

@@ -91,6 +91,7 @@ fn segments() -> ClockSegmentRows {
         region: LowCardinality::constant("eu", 1),
         node: LowCardinality::constant("n1", 1),
         boot: vec![1],
+        ref_run: vec![1],
         epoch: vec![0],
         mono_from: vec![10],
         mono_to: vec![20],
@@ -130,6 +131,7 @@ pub(super) async fn every_table_takes_its_rows() {
             flags: vec![FLAG_READY_SEEN | FLAG_WOKEN_BY_NETPOLL],
             stack_id: vec![8],
             waker_goid: vec![9],
+            ref_run: vec![16],
             al_off: vec![10],
             al_end_off: vec![11],
             err_ns: vec![UNBOUNDED_NS],
@@ -190,6 +192,8 @@ pub(super) async fn every_table_takes_its_rows() {
         RegionClockRows {
             region: one(),
             root: one(),
+            ref_run: vec![11],
+            root_run: vec![12],
             ref_from: vec![base_ns()],
             ref_to: vec![base_ns() + 1],
             off: vec![-1],
@@ -222,7 +226,7 @@ pub(super) async fn every_table_takes_its_rows() {
         assert_eq!(fixture.ask(&format!("SELECT count() FROM {table}")).await, "1", "{table}");
     }
     let event = fixture.ask("SELECT * EXCEPT (bucket) FROM events").await;
-    let expected = "x\tx\tx\t18446744073709551615\t18446744073709551615\t1\t2\t3\tcgo\tx\t4\t-5\t6\t7\t3\t8\t9\t10\t11\t18446744073709551615\t12\tbudgeted\tdisrupted\t13\t14";
+    let expected = "x\tx\tx\t18446744073709551615\t18446744073709551615\t1\t2\t3\tcgo\tx\t4\t-5\t6\t7\t3\t8\t9\t16\t10\t11\t18446744073709551615\t12\tbudgeted\tdisrupted\t13\t14";
     assert_eq!(event, expected);
 }
 

@@ -49,6 +49,7 @@ pub(crate) const ALL: &[Case] = cases![
     timeline::the_window_is_on_the_fleets_clock,
     timeline::without_a_map_nothing_is_claimed,
     timeline::order_is_proved_only_by_disjoint_intervals,
+    timeline::another_run_or_another_root_is_not_compared,
     timeline::stacks_are_named,
     skew::the_newest_of_each_node_on_the_fleets_clock,
     skew::one_region_needs_no_map,

@@ -3,7 +3,7 @@
 use syncline_store::LowCardinality;
 use syncline_store::rows::*;
 
-use super::timeline::{US, insert_maps};
+use super::timeline::{US, insert_maps, run_of};
 use super::{Fixture, base_ns};
 
 /// The end of a node's segment, `at` ns after [`base_ns`] on its region's REF, its wall clock `wall` ns ahead of that.
@@ -28,6 +28,7 @@ async fn insert(fixture: &Fixture, end: &End, token: &str) {
         region: LowCardinality::constant(end.region, 1),
         node: LowCardinality::constant(end.node, 1),
         boot: vec![end.boot],
+        ref_run: vec![run_of(end.region)],
         epoch: vec![3],
         mono_from: vec![mono - 1000],
         mono_to: vec![mono],
@@ -98,9 +99,9 @@ pub(super) async fn the_newest_of_each_node_on_the_fleets_clock() {
         format!("ap\td\t1\t3\tsynchronized\t0\t{max}\t0\t0\t{none}\t{none}\t{max}"),
         "eu\ta\t0\t3\tsynchronized\t-40000000\t10\t-12000\t20\t1\t30\t0".to_owned(),
         // 40 ms ahead of us, which is 5,000,500 behind the root; drift 30,000 fast against us, which loses 1000.
-        format!("us\ta\t1\t3\tsynchronized\t34999500\t2300\t29000\t{}\t1\t{half}\t2000", half + 5_000_500),
+        format!("us\ta\t1\t3\tsynchronized\t34999500\t2301\t29000\t{}\t1\t{half}\t2000", half + 5_000_500),
         format!(
-            "us\tb\t1\t3\tfree_running\t-5002500\t2700\t-1000\t{}\t{none}\t{none}\t2300",
+            "us\tb\t1\t3\tfree_running\t-5002500\t2701\t-1000\t{}\t{none}\t{none}\t2300",
             2_500_000_000i64 + 5_002_500
         ),
         format!("us\tc\t1\t3\tunknown\t-5000000\t{max}\t-1000\t5000000\t{none}\t{none}\t2000"),

@@ -48,6 +48,7 @@ async fn insert_waits(fixture: &Fixture, waits: &[Wait]) {
         flags: vec![FLAG_READY_SEEN; n],
         stack_id: each(|wait| wait.stack_id),
         waker_goid: vec![0; n],
+        ref_run: each(|wait| run_of(wait.region)),
         al_off: waits.iter().map(offset).collect(),
         al_end_off: waits.iter().map(|wait| offset(wait) + STRETCH).collect(),
         err_ns: each(|wait| wait.err),
@@ -59,6 +60,11 @@ async fn insert_waits(fixture: &Fixture, waits: &[Wait]) {
     };
     let token = format!("{:?}", waits.iter().map(|wait| (wait.region, wait.goid)).collect::<Vec<_>>());
     fixture.store.insert(rows.into_block().unwrap(), &token).await.unwrap();
+}
+
+/// The run of a region's reference.
+pub(super) fn run_of(region: &str) -> u64 {
+    region.bytes().map(u64::from).sum()
 }
 
 /// A map of one region onto the root `eu`; times in ns after [`base_ns`].
@@ -80,6 +86,8 @@ pub(super) async fn insert_maps(fixture: &Fixture, maps: &[Map]) {
     let rows = RegionClockRows {
         region: maps.iter().map(|map| map.region).collect(),
         root: LowCardinality::constant("eu", n),
+        ref_run: maps.iter().map(|map| run_of(map.region)).collect(),
+        root_run: vec![run_of("eu"); n],
         ref_from: maps.iter().map(|map| base_ns() + map.from).collect(),
         ref_to: maps.iter().map(|map| base_ns() + map.to).collect(),
         off: maps.iter().map(|map| map.off).collect(),
@@ -154,8 +162,8 @@ pub(super) async fn regions_are_mapped_and_bounds_add() {
     .await;
     let expected = [
         format!("1\t{half}\t{}\t100\t150\t0", half + 2_000_000 + STRETCH),
-        format!("2\t{}\t{}\t2300\t2700\t2000", half + 5_000_500, half + 2 * SECOND + 5_001_000 + 1500),
-        format!("3\t5000000\t{}\t2001\t2002\t2000", 10 * SECOND + half + 6_000_000),
+        format!("2\t{}\t{}\t2301\t2701\t2000", half + 5_000_500, half + 2 * SECOND + 5_001_000 + 1500),
+        format!("3\t5000000\t{}\t2002\t2003\t2000", 10 * SECOND + half + 6_000_000),
     ];
     assert_eq!(timeline(&fixture, &times(), 0, 60 * SECOND).await, expected.join("\n"));
     let rest = "region, service, node, pid, reason, dur_ns, run_delay_ns, toTypeName(reason), toTypeName(err_ns), toTypeName(aligned)";
@@ -196,9 +204,9 @@ pub(super) async fn the_window_is_on_the_fleets_clock() {
     )
     .await;
     assert_eq!(timeline(&fixture, "goid", 0, SECOND).await, "2\n3\n6\n7\n9");
-    // 23 hours past the end of the map: 200 ppb of 82,800 s.
+    // 23 hours past the end of the map nothing is known any more.
     let sa = timeline(&fixture, "if(region = 'sa', toString(region_err_ns), '')", 0, SECOND).await;
-    assert_eq!(sa.trim(), format!("{}", 2000 + 200 * 23 * 3600));
+    assert_eq!(sa.trim(), u64::MAX.to_string());
 }
 
 pub(super) async fn without_a_map_nothing_is_claimed() {
@@ -221,7 +229,7 @@ pub(super) async fn without_a_map_nothing_is_claimed() {
     let answer =
         timeline(&fixture, "goid, err_ns, err_end_ns, toYear(earliest), toYear(latest)", -SECOND, SECOND).await;
     let expected = [
-        format!("1\t{unbounded}\t2001\t1900\t2262"),
+        format!("1\t{unbounded}\t2002\t1900\t2262"),
         format!("2\t{unbounded}\t{unbounded}\t1900\t2262"),
         format!("3\t{unbounded}\t{unbounded}\t1900\t2262"),
         format!("4\t{unbounded}\t3\t1900\t2262"),
@@ -246,7 +254,8 @@ pub(super) async fn order_is_proved_only_by_disjoint_intervals() {
     let us = |goid, at: i64| Wait { region: "us", goid, at: at - 5_000_000, err: 100, ..WAIT };
     let early = Map { from: -SECOND, to: SECOND, off: 5_000_000, off_to: 5_000_000, ..US };
     insert_maps(&fixture, &[early]).await;
-    let apart = 1007 + 500 + 2100;
+    // ... and 1 more, since the map may slope by 500 ppm over those 100.
+    let apart = 1007 + 500 + 2101;
     insert_waits(&fixture, &[first, us(2, apart), us(3, apart + 1)]).await;
     let base = base_ns();
     let window = format!(
@@ -292,4 +301,31 @@ pub(super) async fn stacks_are_named() {
     let waits = [(1, 11), (2, 12), (3, 13), (4, 0)].map(|(goid, stack_id)| Wait { goid, stack_id, ..WAIT });
     insert_waits(&fixture, &waits).await;
     assert_eq!(timeline(&fixture, "stack, goid", 0, SECOND).await, "main.inner\t1\nruntime.gopark\t2\n0x20\t3\n\t4");
+}
+
+pub(super) async fn another_run_or_another_root_is_not_compared() {
+    let unbounded = u64::MAX.to_string();
+    let fixture = Fixture::migrated().await;
+    insert_maps(&fixture, &[US]).await;
+    insert_waits(&fixture, &[Wait { goid: 1, err: 9, err_end: 9, ..WAIT }]).await;
+    insert_waits(&fixture, &[Wait { region: "us", goid: 2, err: 9, err_end: 9, ..WAIT }]).await;
+    assert_eq!(timeline(&fixture, "goid, err_ns", 0, SECOND).await, "1\t9\n2\t2010");
+    // The root's host was booted again: what was measured against its old reference says nothing of the new one.
+    let newer = |root: &str, root_run: u64| {
+        format!(
+            "INSERT INTO region_clock (region, root, ref_run, root_run, ref_from, created)
+             VALUES ('us', '{root}', {run}, {root_run}, {at}, now64(3) + 3600)",
+            run = run_of("us"),
+            at = base_ns() + 50 * SECOND
+        )
+    };
+    super::run(&fixture.store, &newer("eu", 4711)).await;
+    let both = format!("1\t{unbounded}\n2\t{unbounded}");
+    assert_eq!(timeline(&fixture, "goid, err_ns", 0, SECOND).await, both);
+    // The fleet got another root: maps to the old one lead nowhere.
+    let other = Fixture::migrated().await;
+    insert_maps(&other, &[US]).await;
+    insert_waits(&other, &[Wait { region: "us", goid: 2, err: 9, err_end: 9, ..WAIT }]).await;
+    super::run(&other.store, &newer("ap", 1)).await;
+    assert_eq!(timeline(&other, "goid, err_ns", 0, SECOND).await, format!("2\t{unbounded}"));
 }
