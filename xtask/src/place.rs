@@ -35,6 +35,23 @@ pub(crate) fn cache() -> Result<PathBuf> {
     Ok(home.join(".cache").join("syncline"))
 }
 
+/// The path as it is typed in the current directory: relative if it lies below.
+pub(crate) fn from_here(path: &Path) -> &Path {
+    env::current_dir().ok().and_then(|here| path.strip_prefix(here).ok()).unwrap_or(path)
+}
+
 fn non_empty(variable: &str) -> Option<PathBuf> {
     env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_lies_below_is_shown_relative() {
+        let here = env::current_dir().unwrap();
+        assert_eq!(from_here(&here.join("target").join("debug")), Path::new("target/debug"));
+        assert_eq!(from_here(Path::new("/elsewhere/file")), Path::new("/elsewhere/file"));
+    }
 }

@@ -3,8 +3,11 @@
 use std::collections::HashMap;
 use std::fmt;
 
+use syncline_timeline::Order;
+
 use super::journal::{Message, Moment};
 use super::plan::REGIONS;
+use super::report::Stored;
 use super::truth::{Judged, JudgedRow};
 
 /// A wait belongs to a send or a receipt when it ended this shortly before it. Between the two lies only the service's
@@ -17,11 +20,18 @@ const IO_WAIT: &str = "IO wait";
 
 const LEAST_PAIRS: usize = 1_000;
 const LEAST_INSIDE: f64 = 0.999;
+/// Any bound holds if it is wide enough. Half the round trip of the slowest link is less than half of this.
+const WIDEST_BOUND_P50_NS: i64 = 10_000_000;
 
 /// What was found. Times in nanoseconds.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Findings {
+    /// Rows found on the timeline, of each region.
     pub(crate) events: Vec<usize>,
+    /// Rows of the store that the timeline does not have within a minute of the run: as wrong as a time can be.
+    pub(crate) astray: usize,
+    /// Rows of the timeline beyond one for each event.
+    pub(crate) repeated: usize,
     pub(crate) outside: usize,
     pub(crate) unbounded: usize,
     pub(crate) error_p99_ns: i64,
@@ -35,9 +45,10 @@ pub(crate) struct Findings {
 }
 
 impl Findings {
-    /// From all rows of the store and the messages sent while all agents were capturing.
-    pub(crate) fn of(rows: &[JudgedRow], messages: &[Message]) -> Self {
-        let mut findings = Self { events: vec![0; REGIONS.len()], ..Self::default() };
+    /// From the rows of the timeline, what the store holds, and the messages sent while all agents were capturing.
+    pub(crate) fn of(rows: &[JudgedRow], stored: Stored, messages: &[Message]) -> Self {
+        let repeated = rows.len().saturating_sub(stored.events.saturating_sub(stored.astray));
+        let mut findings = Self { events: vec![0; REGIONS.len()], astray: stored.astray, repeated, ..Self::default() };
         findings.add_rows(rows);
         findings.add_messages(rows, messages);
         findings
@@ -62,7 +73,7 @@ impl Findings {
         let waits = Waits::of(rows);
         for message in messages {
             match (waits.ended_before(message.sent, false), waits.ended_before(message.received, true)) {
-                (Some(sent), Some(received)) => match order(sent, received) {
+                (Some(sent), Some(received)) => match Order::of(sent.bracket(), received.bracket()) {
                     Order::Before => self.right += 1,
                     Order::After => self.wrong += 1,
                     Order::CannotTell => self.cannot_tell += 1,
@@ -76,38 +87,57 @@ impl Findings {
         self.right + self.wrong + self.cannot_tell
     }
 
+    /// With those that the timeline does not show.
     pub(crate) fn all_events(&self) -> usize {
-        self.events.iter().sum()
+        self.events.iter().sum::<usize>() + self.astray
     }
 
     /// What the demo promises and this run does not show; empty when all is well.
     pub(crate) fn failures(&self) -> Vec<String> {
-        let mut failures = Vec::new();
-        for (region, events) in REGIONS.iter().zip(&self.events) {
-            if *events == 0 {
-                failures.push(format!("no event of region {}", region.name));
+        let rows =
+            self.missing_regions().chain(self.repeats()).chain(self.too_few_inside()).chain(self.useless_bound());
+        rows.chain(self.order_failures()).collect()
+    }
+
+    fn missing_regions(&self) -> impl Iterator<Item = String> {
+        let regions = REGIONS.iter().zip(&self.events).filter(|(_, events)| **events == 0);
+        regions.map(|(region, _)| format!("no event of region {} is on the timeline", region.name))
+    }
+
+    fn repeats(&self) -> Option<String> {
+        (self.repeated > 0).then(|| format!("the timeline shows {} rows too many: events are repeated", self.repeated))
+    }
+
+    fn too_few_inside(&self) -> Option<String> {
+        let all = self.all_events();
+        let inside = all.saturating_sub(self.astray + self.outside + self.unbounded);
+        ((inside as f64) < LEAST_INSIDE * all as f64).then(|| {
+            format!(
+                "only {inside} of {all} rows lie inside their bound ({} outside, {} unbounded, \
+                 {} nowhere within a minute of the run)",
+                self.outside, self.unbounded, self.astray
+            )
+        })
+    }
+
+    fn useless_bound(&self) -> Option<String> {
+        let most = WIDEST_BOUND_P50_NS / 1_000_000;
+        match self.bound_p50_ns {
+            Some(bound) if bound <= WIDEST_BOUND_P50_NS => None,
+            Some(bound) => {
+                Some(format!("the median bound is {:.1} ms, {most} ms at most are of use", bound as f64 / 1e6))
             }
+            None => Some("most moments have no bound".to_owned()),
         }
-        let inside = self.all_events() - self.outside - self.unbounded;
-        if (inside as f64) < LEAST_INSIDE * self.all_events() as f64 {
-            failures.push(format!(
-                "only {inside} of {} rows lie inside their bound ({} outside, {} unbounded)",
-                self.all_events(),
-                self.outside,
-                self.unbounded
-            ));
-        }
-        if self.pairs() < LEAST_PAIRS {
-            failures.push(format!(
-                "only {} pairs, {LEAST_PAIRS} are needed ({} unmatched)",
-                self.pairs(),
-                self.unmatched
-            ));
-        }
-        if self.wrong > 0 {
-            failures.push(format!("{} pairs in the wrong order", self.wrong));
-        }
-        failures
+    }
+
+    fn order_failures(&self) -> impl Iterator<Item = String> {
+        let (pairs, unmatched) = (self.pairs(), self.unmatched);
+        let few = (pairs < LEAST_PAIRS)
+            .then(|| format!("only {pairs} pairs, {LEAST_PAIRS} are needed ({unmatched} unmatched)"));
+        let wrong = (self.wrong > 0).then(|| format!("{} pairs in the wrong order", self.wrong));
+        let undecided = (self.right == 0).then(|| format!("of {pairs} pairs the order of none could be told"));
+        [few, wrong, undecided].into_iter().flatten()
     }
 }
 
@@ -148,29 +178,6 @@ impl<'a> Waits<'a> {
     }
 }
 
-#[derive(Debug, PartialEq, Eq)]
-enum Order {
-    Before,
-    After,
-    CannotTell,
-}
-
-/// What the published times say about two moments.
-fn order(first: Judged, second: Judged) -> Order {
-    let (Some(first_bound), Some(second_bound)) = (first.bound_ns, second.bound_ns) else {
-        return Order::CannotTell;
-    };
-    let apart = second.published_ns.saturating_sub(first.published_ns);
-    let unsure = first_bound.saturating_add(second_bound);
-    if apart > unsure {
-        Order::Before
-    } else if apart < unsure.saturating_neg() {
-        Order::After
-    } else {
-        Order::CannotTell
-    }
-}
-
 /// The smallest value that at least so many percent do not exceed.
 pub(crate) fn percentile(values: impl Iterator<Item = i64>, percent: usize) -> Option<i64> {
     let mut values: Vec<_> = values.collect();
@@ -202,9 +209,18 @@ mod tests {
         }
     }
 
+    /// The timeline has all that the store has.
+    fn judged(rows: &[JudgedRow], messages: &[Message]) -> Findings {
+        Findings::of(rows, Stored { events: rows.len(), astray: 0 }, messages)
+    }
+
+    fn fails(findings: &Findings, why: &str) -> bool {
+        findings.failures().iter().any(|failure| failure.contains(why))
+    }
+
     fn found(sent: Judged, received: Judged) -> Findings {
         let rows = [wait(0, 1, sent), wait(1, 2, received)];
-        Findings::of(&rows, &[message(sent.true_ns + 500, received.true_ns + 500)])
+        judged(&rows, &[message(sent.true_ns + 500, received.true_ns + 500)])
     }
 
     #[test]
@@ -215,7 +231,8 @@ mod tests {
         assert_eq!((overlapping.right, overlapping.cannot_tell), (0, 1));
         let wrong = found(moment(10_000, 30_000, 100), moment(20_000, 0, 100));
         assert_eq!((wrong.wrong, wrong.outside), (1, 1));
-        assert!(wrong.failures().iter().any(|failure| failure.contains("wrong order")));
+        assert!(fails(&wrong, "wrong order") && !fails(&right, "wrong order"));
+        assert!(fails(&overlapping, "order of none") && !fails(&right, "order of none"));
     }
 
     #[test]
@@ -223,7 +240,7 @@ mod tests {
         let rows = [wait(0, 1, moment(10_000, 0, 100)), wait(1, 2, moment(20_000, 0, 100))];
         let late = message(10_000 + BELONGS_WITHIN_NS + 1, 20_000);
         let early = message(9_000, 20_000);
-        let findings = Findings::of(&rows, &[late, early]);
+        let findings = judged(&rows, &[late, early]);
         assert_eq!((findings.pairs(), findings.unmatched), (0, 2));
     }
 
@@ -231,7 +248,7 @@ mod tests {
     fn a_receipt_needs_a_wait_for_the_socket() {
         let mut received = wait(1, 2, moment(20_000, 0, 100));
         received.reason = "sync.Mutex.Lock".into();
-        let findings = Findings::of(&[wait(0, 1, moment(10_000, 0, 100)), received], &[message(10_500, 20_500)]);
+        let findings = judged(&[wait(0, 1, moment(10_000, 0, 100)), received], &[message(10_500, 20_500)]);
         assert_eq!((findings.pairs(), findings.unmatched), (0, 1));
     }
 
@@ -240,14 +257,40 @@ mod tests {
         let mut rows = vec![wait(0, 1, moment(10_000, 0, 100)); 998];
         rows.push(wait(1, 1, moment(10_000, 0, 100)));
         rows.push(wait(2, 1, moment(10_000, 0, 100)));
-        let share = |rows: &[JudgedRow]| {
-            Findings::of(rows, &[]).failures().iter().any(|failure| failure.contains("inside their bound"))
-        };
+        let share = |rows: &[JudgedRow]| fails(&judged(rows, &[]), "inside their bound");
         assert!(!share(&rows));
         rows[0].end.bound_ns = None;
         assert!(!share(&rows));
         rows[1].start.bound_ns = None;
         assert!(share(&rows));
+    }
+
+    #[test]
+    fn a_row_that_is_nowhere_near_counts_as_outside() {
+        let rows = vec![wait(0, 1, moment(10_000, 0, 100)); 999];
+        let with_astray = |astray| Findings::of(&rows, Stored { events: 999 + astray, astray }, &[]);
+        assert_eq!(with_astray(1).all_events(), 1_000);
+        assert!(!fails(&with_astray(1), "inside their bound"));
+        assert!(fails(&with_astray(2), "2 nowhere within a minute"));
+    }
+
+    #[test]
+    fn an_event_shown_twice_is_a_failure() {
+        let rows = vec![wait(0, 1, moment(10_000, 0, 100)); 4];
+        let findings = Findings::of(&rows, Stored { events: 4, astray: 1 }, &[]);
+        assert_eq!(findings.repeated, 1);
+        assert!(fails(&findings, "repeated") && !fails(&judged(&rows, &[]), "repeated"));
+    }
+
+    #[test]
+    fn a_bound_too_wide_to_be_of_use_is_a_failure() {
+        let with_bound = |bound_ns| {
+            let moment = Judged { bound_ns, ..moment(10_000, 0, 0) };
+            judged(&[JudgedRow { start: moment, ..wait(0, 1, moment) }], &[])
+        };
+        assert!(!fails(&with_bound(Some(WIDEST_BOUND_P50_NS)), "bound"));
+        assert!(fails(&with_bound(Some(3_600_000_000_000)), "median bound is 3600000.0 ms"));
+        assert!(fails(&with_bound(None), "most moments have no bound"));
     }
 
     #[test]

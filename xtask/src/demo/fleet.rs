@@ -71,7 +71,7 @@ impl Aggregators {
             let mut address = root.said("listen")?.to_owned();
             if let Some(link) = probe_link {
                 let name = format!("wan-probes-{}", region.name);
-                let process = start_link(programs, dirs, &name, link, &address).await?;
+                let process = start_link(&programs.wan, dirs, &name, link, &address).await?;
                 process.said("listen")?.clone_into(&mut address);
                 links.push(process);
             }
@@ -150,13 +150,13 @@ pub(crate) struct Services {
 
 impl Services {
     /// Starts the end of the chain first, so that each finds the next one answering.
-    pub(crate) async fn start(programs: &Programs, dirs: &Directories) -> Result<Self> {
+    pub(crate) async fn start(wan: &Path, programs: &[PathBuf], dirs: &Directories) -> Result<Self> {
         let mut services = Vec::new();
         let mut links = Vec::new();
         let mut next: Option<String> = None;
-        for (region, program) in REGIONS.iter().zip(&programs.services).rev() {
+        for (region, program) in REGIONS.iter().zip(programs).rev() {
             if let (Some(link), Some(address)) = (region.link, &next) {
-                let process = start_link(programs, dirs, &format!("wan-{}", region.name), link, address).await?;
+                let process = start_link(wan, dirs, &format!("wan-{}", region.name), link, address).await?;
                 next = Some(process.said("listen")?.to_owned());
                 links.push(process);
             }
@@ -190,9 +190,9 @@ impl Services {
     }
 }
 
-async fn start_link(programs: &Programs, dirs: &Directories, name: &str, link: Link, to: &str) -> Result<Process> {
+async fn start_link(wan: &Path, dirs: &Directories, name: &str, link: Link, to: &str) -> Result<Process> {
     let duration = |time: std::time::Duration| format!("{}us", time.as_micros());
-    let mut command = Command::new(&programs.wan);
+    let mut command = Command::new(wan);
     command.args(["-to", to, "-delay", &duration(link.delay), "-delay-back", &duration(link.delay_back)]);
     command.args(["-jitter", &duration(link.jitter)]);
     Process::start(name, command, &dirs.logs).await

@@ -8,6 +8,7 @@ use super::fleet::{Agents, Aggregators, Services, injected};
 use super::knots::{self, Sampler};
 use super::plan::REGIONS;
 use super::recording::Recording;
+use super::staging::Staged;
 use super::truth::Truth;
 use super::{Demo, Options, Ran};
 
@@ -18,11 +19,13 @@ const PROGRESS: Duration = Duration::from_secs(5);
 impl Demo {
     pub(super) async fn run_live(&self, options: &Options) -> Result<Ran> {
         let recording = options.record.as_deref().map(Recording::create).transpose()?;
+        let staged = recording.as_ref().map(|_| Staged::create(&self.programs.services)).transpose()?;
+        let programs = staged.as_ref().map_or(self.programs.services.as_slice(), Staged::services);
         let sampler = Sampler::start()?;
         let probe_link = options.wan_probes.then_some(REGIONS[0].link).flatten();
         let mut aggregators = Aggregators::start(&self.programs, &self.dirs, &self.libchdb, probe_link).await?;
         self.say("three aggregators are running, the root's with the embedded ClickHouse store");
-        let mut services = Services::start(&self.programs, &self.dirs).await?;
+        let mut services = Services::start(&self.programs.wan, programs, &self.dirs).await?;
         self.say("three services are running, each calling the next: us -> eu -> ap");
 
         let seconds = Duration::from_secs(options.seconds);

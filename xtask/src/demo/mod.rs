@@ -17,6 +17,7 @@ mod plan;
 mod recording;
 mod replay;
 mod report;
+mod staging;
 mod store;
 mod truth;
 
@@ -221,7 +222,7 @@ impl Demo {
         self.say("reading the store");
         let report = Report { store: self.store(), truth: &ran.truth, window: ran.window()? };
         let rows = ran.truth.judge(report.rows().await?)?;
-        let findings = Findings::of(&rows, &ran.messages(&self.journals()?)?);
+        let findings = Findings::of(&rows, report.stored().await?, &ran.messages(&self.journals()?)?);
         report.show(&rows, &findings).await?;
         Ok(findings)
     }

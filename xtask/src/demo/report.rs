@@ -1,12 +1,13 @@
 //! What the demo shows in the end: the timeline, the skews, the planted cause, and how to ask more.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use serde::Deserialize;
 
 use super::check::Findings;
 use super::plan::{REGIONS, Region};
 use super::store::Store;
 use super::truth::{JudgedRow, Row, Truth};
+use crate::place;
 
 /// A stretch of the fleet's clock, ns since 1970.
 #[derive(Clone, Copy)]
@@ -25,6 +26,14 @@ impl Window {
 /// Seconds since 1970 as ClickHouse reads a DateTime64(9).
 fn seconds(ns: i64) -> String {
     format!("{}.{:09}", ns.div_euclid(1_000_000_000), ns.rem_euclid(1_000_000_000))
+}
+
+/// The store's events, each counted once.
+#[derive(Clone, Copy, Deserialize)]
+pub(crate) struct Stored {
+    pub(crate) events: usize,
+    /// Those that the timeline does not have in the window.
+    pub(crate) astray: usize,
 }
 
 /// Asks the store and prints the answers.
@@ -46,6 +55,17 @@ impl Report<'_> {
             self.window.timeline()
         );
         self.store.rows(&query).await
+    }
+
+    /// What the store holds, wherever on the timeline it is.
+    pub(crate) async fn stored(&self) -> Result<Stored> {
+        let query = format!(
+            "SELECT uniqExact((node, boot, seq)) AS events, \
+             uniqExactIf((node, boot, seq), (node, boot, seq) NOT IN (SELECT node, boot, seq FROM {})) AS astray \
+             FROM events",
+            self.window.timeline()
+        );
+        self.store.rows(&query).await?.first().copied().context("the store did not count its events")
     }
 
     pub(crate) async fn show(&self, rows: &[JudgedRow], findings: &Findings) -> Result<()> {
@@ -129,7 +149,8 @@ impl Report<'_> {
     }
 
     fn show_next(&self) {
-        let syncline = format!("{} --store {}", self.store.cli.display(), self.store.dir.display());
+        let (cli, store) = (place::from_here(self.store.cli), place::from_here(self.store.dir));
+        let syncline = format!("{} --store {}", cli.display(), store.display());
         println!("\n-- ask on");
         println!("  {syncline} skew");
         println!("  {syncline} timeline --region eu --reason mutex");

@@ -6,6 +6,7 @@
 use anyhow::{Context, Result};
 use serde::Deserialize;
 use syncline_sim::InjectedClock;
+use syncline_timebase::{Bracket, ErrorBound, Instant, Reference};
 
 use super::knots::Knots;
 use super::plan::REGIONS;
@@ -44,7 +45,14 @@ impl Judged {
 
     /// A moment without a bound is not inside of it.
     pub(crate) fn is_inside(&self) -> bool {
-        self.bound_ns.is_some_and(|bound| self.error_ns() <= bound)
+        self.bound_ns.is_some() && self.bracket().contains(Instant::from_ns(self.true_ns))
+    }
+
+    /// What is published: the moment is somewhere in here.
+    pub(crate) fn bracket(&self) -> Bracket<Reference> {
+        let bound =
+            self.bound_ns.and_then(|ns| u64::try_from(ns).ok()).map_or(ErrorBound::UNBOUNDED, ErrorBound::from_ns);
+        Bracket::around(Instant::from_ns(self.published_ns), bound)
     }
 }
 
