@@ -3,13 +3,15 @@
 
 mod support;
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use support::go_program::{ANY, GoProgram};
-use support::observe::{rescan_until, waits_until};
-use syncline_agent::capture::{Capture, CaptureConfig, CaptureError, Target};
+use support::go_program::{ANY, Build, GoProgram, PIE_STRIPPED, PLAIN};
+use support::observe::{rescan_reports_until, rescan_until, waits_until};
+use syncline_agent::capture::{Capture, CaptureConfig, CaptureError, RawWait, Target};
 
 fn start(target: Target) -> Result<Capture, CaptureError> {
     Capture::start(CaptureConfig::new(target))
@@ -211,6 +213,22 @@ fn a_deleted_executable_is_observed_all_the_same() {
 }
 
 #[test]
+fn a_program_whose_path_is_no_text_is_observed_all_the_same() {
+    if !support::bpf_usable() {
+        return;
+    }
+    let _alone = support::alone();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join(OsStr::from_bytes(b"waits-\xff\xfe"));
+    std::fs::copy(ANY.program("waits"), &path).unwrap();
+    let program = GoProgram::start(&path, &["pingpong"]);
+    let capture = start(Target::Pid(program.pid())).unwrap();
+    assert_eq!(capture.process(program.pid()).unwrap().exe, path.canonicalize().unwrap());
+    drop(capture);
+    assert!(program.finish().success());
+}
+
+#[test]
 fn a_process_that_execs_another_program_is_seen_anew() {
     if !support::bpf_usable() {
         return;
@@ -232,6 +250,44 @@ fn a_process_that_execs_another_program_is_seen_anew() {
     rescan_until(&mut capture, |capture| capture.process(pid).is_some());
     drop(shell.stdin.take());
     assert!(shell.wait().unwrap().success());
+}
+
+/// A Go program that becomes another one, or itself anew at another address, with goroutines parked.
+#[test]
+fn a_go_program_that_execs_a_go_program_is_seen_anew_and_nothing_is_mixed_up() {
+    if !support::bpf_usable() {
+        return;
+    }
+    let _alone = support::alone();
+    let pie = Build { toolchain: "go1.24.11", variant: "pie", flags: PIE_STRIPPED }.program("waits");
+    let newer = Build { toolchain: "go1.27.3", variant: "plain", flags: PLAIN }.program("waits");
+    for (former, next) in [(&pie, &pie), (&pie, &newer)] {
+        let mut program = GoProgram::start(former, &["become", next.to_str().unwrap(), "scenarios"]);
+        let pid = program.pid();
+        let mut capture = start(Target::Pid(pid)).unwrap();
+        capture.rescan();
+        program.go();
+        assert_eq!(program.next_event()["event"], "started");
+        let mut seen_anew = false;
+        rescan_reports_until(&mut capture, |report| {
+            seen_anew |= report.attached.iter().any(|attached| attached.pid == pid);
+            seen_anew
+        });
+        assert!(capture.counters().abandoned >= 3, "the former program's parks: {:?}", capture.counters());
+        assert_eq!(capture.process(pid).unwrap().exe, next.canonicalize().unwrap());
+        program.go();
+        let reports = program.events_until_done();
+        let goids: Vec<u64> = reports.iter().map(|report| report["goid"].as_u64().unwrap()).collect();
+        let of_program = |wait: &RawWait| goids.contains(&wait.goid);
+        let waits = waits_until(&mut capture, |waits| goids.iter().all(|id| waits.iter().any(|w| w.goid == *id)));
+        for wait in waits.iter().filter(|wait| of_program(wait)) {
+            assert!(wait.run_mono_ns - wait.park_mono_ns < 5_000_000_000, "from one program into the next: {wait:?}");
+            let frames = wait.stack.iter().flat_map(|pc| capture.process(pid).unwrap().binary.symbolize(*pc, true));
+            assert!(frames.into_iter().any(|frame| frame.function.starts_with("main.")), "{wait:?}");
+        }
+        assert_eq!(capture.counters().park_replaced, 0, "{:?}", capture.counters());
+        assert!(program.finish().success());
+    }
 }
 
 #[test]

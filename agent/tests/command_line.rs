@@ -3,6 +3,7 @@
 
 mod support;
 
+use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -83,6 +84,22 @@ fn a_process_that_is_none_or_not_go_ends_with_one() {
     fails(&["--region", "eu", "--aggregator", NOBODY, "--pid", &pid], 1, "Go");
     sleeper.kill().unwrap();
     sleeper.wait().unwrap();
+}
+
+#[test]
+fn a_pid_namespace_of_its_own_ends_with_one() {
+    let own_namespace = ["--pid", "--fork", "--mount-proc"];
+    let can = Command::new("unshare").args(own_namespace).arg("true").output();
+    if !can.is_ok_and(|output| output.status.success()) {
+        let _ = writeln!(std::io::stderr(), "skipped: no PID namespace can be made here");
+        return;
+    }
+    let mut command = Command::new("unshare");
+    command.args(own_namespace).arg(env!("CARGO_BIN_EXE_syncline-agent"));
+    let output = command.args(["--region", "eu", "--aggregator", NOBODY]).env("RUST_LOG", "error").output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!((output.status.code(), stderr.lines().count()), (Some(1), 1), "{stderr}");
+    assert!(stderr.contains("hostPID"), "{stderr}");
 }
 
 #[test]

@@ -9,7 +9,11 @@
 SEC("raw_tp/sched_process_exec")
 int process_exec(__u64 *ctx)
 {
-	struct exec_record record = { .kind = RECORD_EXEC, .tgid = bpf_get_current_pid_tgid() >> 32 };
+	struct exec_record record = {
+		.kind = RECORD_EXEC,
+		.tgid = bpf_get_current_pid_tgid() >> 32,
+		.mono_ns = bpf_ktime_get_ns(),
+	};
 
 	if (bpf_ringbuf_output(&events, &record, sizeof(record), 0))
 		count(COUNT_EXEC_RING_FULL);

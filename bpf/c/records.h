@@ -50,6 +50,7 @@ struct wait_record {
 struct exec_record {
 	__u32 kind;
 	__u32 tgid;
+	__u64 mono_ns; /* after everything the former program did, before everything the new one does */
 };
 
 /* Offsets inside the Go runtime's structs for one binary. */
@@ -151,8 +152,9 @@ ASSERT_OFFSET(struct wait_record, binary, 64);
 ASSERT_OFFSET(struct wait_record, reason, 68);
 ASSERT_OFFSET(struct wait_record, flags, 69);
 ASSERT_OFFSET(struct wait_record, stack, 72);
-ASSERT_SIZE(struct exec_record, 8);
+ASSERT_SIZE(struct exec_record, 16);
 ASSERT_OFFSET(struct exec_record, tgid, 4);
+ASSERT_OFFSET(struct exec_record, mono_ns, 8);
 ASSERT_SIZE(struct binary_layout, 32);
 ASSERT_OFFSET(struct binary_layout, g_goid, 0);
 ASSERT_OFFSET(struct binary_layout, g_m, 4);
@@ -171,6 +173,7 @@ ASSERT_SIZE(struct park_key, 16);
 ASSERT_OFFSET(struct park_key, tgid, 0);
 ASSERT_OFFSET(struct park_key, g, 8);
 ASSERT_SIZE(struct park, 48);
+ASSERT_OFFSET(struct park, park_mono_ns, 8);
 ASSERT_SIZE(struct short_wait_key, 8);
 ASSERT_OFFSET(struct short_wait_key, reason, 4);
 ASSERT_SIZE(struct short_wait, 16 + 8 * HISTOGRAM_BUCKETS);

@@ -41,7 +41,7 @@ kernel_struct!(
 );
 kernel_struct!(
     /// `struct exec_record`.
-    Exec, 8, { kind: u32 = 0, tgid: u32 = 4 }
+    Exec, 16, { kind: u32 = 0, tgid: u32 = 4, mono_ns: u64 = 8 }
 );
 kernel_struct!(
     /// `struct binary_layout`.

@@ -9,7 +9,9 @@ pub mod layout;
 pub mod map_value;
 pub mod record;
 
-pub use map_value::{BinaryLayout, CaptureSettings, ParkKey, ShortWaitKey, ShortWaitSum, encode_tai_offset_ns};
+pub use map_value::{
+    BinaryLayout, CaptureSettings, ParkKey, ShortWaitKey, ShortWaitSum, encode_tai_offset_ns, park_mono_ns,
+};
 pub use record::{DecodeError, Record, WaitRecord, decode};
 
 /// Alignment that an ELF reader wants of the bytes it parses.

@@ -17,6 +17,8 @@ pub enum Record {
     Exec {
         /// Its process id.
         tgid: u32,
+        /// When, CLOCK_MONOTONIC ns: after everything the former program did, before everything the new one does.
+        mono_ns: u64,
     },
 }
 
@@ -88,7 +90,10 @@ impl std::error::Error for DecodeError {}
 pub fn decode(bytes: &[u8]) -> Result<Record, DecodeError> {
     match read_u32(bytes, offset_of!(Wait, kind))? {
         RECORD_WAIT => decode_wait(bytes).map(Record::Wait),
-        RECORD_EXEC => Ok(Record::Exec { tgid: read_u32(bytes, offset_of!(Exec, tgid))? }),
+        RECORD_EXEC => Ok(Record::Exec {
+            tgid: read_u32(bytes, offset_of!(Exec, tgid))?,
+            mono_ns: read_u64(bytes, offset_of!(Exec, mono_ns))?,
+        }),
         unknown => Err(DecodeError::UnknownKind(unknown)),
     }
 }
@@ -192,10 +197,11 @@ mod tests {
 
     #[test]
     fn an_exec_notice_is_decoded() {
-        let mut bytes = [0; 8];
+        let mut bytes = [0; 16];
         put(&mut bytes, 0, &RECORD_EXEC.to_ne_bytes());
         put(&mut bytes, 4, &99_u32.to_ne_bytes());
-        assert_eq!(decode(&bytes), Ok(Record::Exec { tgid: 99 }));
+        put(&mut bytes, 8, &5_u64.to_ne_bytes());
+        assert_eq!(decode(&bytes), Ok(Record::Exec { tgid: 99, mono_ns: 5 }));
     }
 
     #[test]

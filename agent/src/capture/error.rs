@@ -5,7 +5,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::privileges;
+use super::{privileges, process};
 
 /// Why capturing cannot start or go on.
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +18,12 @@ pub enum CaptureError {
         /// What is wrong with it and what would be right.
         why: String,
     },
+    /// The agent numbers processes otherwise than the host does.
+    #[error(
+        "the agent runs in a PID namespace of its own and would see none of the node's programs: run it in the host's \
+         (hostPID: true in Kubernetes, --pid=host in Docker or Podman)"
+    )]
+    PidNamespace,
     /// The process to observe does not exist.
     #[error("no process with pid {pid}: it ended, or the pid belongs to another PID namespace")]
     NoSuchProcess {
@@ -81,9 +87,18 @@ pub enum Refusal {
     /// The process has no executable.
     #[error("it has no executable: it is a kernel thread, or has ended")]
     NoExecutable,
-    /// The process ended, or ended its program, meanwhile.
+    /// The executable of a process cannot be opened.
+    #[error("its executable cannot be opened: {cause}")]
+    Unopened {
+        /// The cause.
+        cause: io::Error,
+    },
+    /// The process ended meanwhile.
     #[error("it ended while it was being looked at")]
     Ended,
+    /// The process does not map the code of its executable.
+    #[error("its executable's code is not mapped: it is just starting another program, or was unpacked in memory")]
+    NotMapped,
     /// All slots for binaries are taken.
     #[error("more than {limit} different Go binaries run here; the probes of further ones are left out")]
     TooManyBinaries {
@@ -108,8 +123,14 @@ impl Refusal {
     pub(super) fn of_unopened(cause: io::Error) -> Self {
         match cause.kind() {
             io::ErrorKind::PermissionDenied => Self::Forbidden { cause },
-            _ => Self::Ended,
+            _ if process::is_gone(&cause) => Self::Ended,
+            _ => Self::Unopened { cause },
         }
+    }
+
+    /// Why a file of `/proc/PID` cannot be read.
+    pub(super) fn of_proc_file(file: PathBuf, cause: io::Error) -> Self {
+        if process::is_gone(&cause) { Self::Ended } else { Self::Unreadable { exe: file, cause } }
     }
 
     /// Whether the file simply is not a Go program, so that nobody expects it to be observed.
@@ -121,7 +142,37 @@ impl Refusal {
 
     /// Whether a later attempt at the same file may succeed.
     pub(super) fn is_transient(&self) -> bool {
-        matches!(self, Self::Ended | Self::Changed { .. } | Self::Unreadable { .. })
+        match self {
+            Self::Binary { .. } | Self::NoExecutable => false,
+            Self::Kernel(error) => error.is_transient(),
+            Self::Unreadable { .. }
+            | Self::Forbidden { .. }
+            | Self::Changed { .. }
+            | Self::Unopened { .. }
+            | Self::Ended
+            | Self::NotMapped
+            | Self::TooManyBinaries { .. } => true,
+        }
+    }
+
+    /// The reason in one word, under which processes are counted. None for what nobody expects to be observed.
+    pub(super) fn counted_as(&self) -> Option<&'static str> {
+        use syncline_gosym::Error;
+        match self {
+            Self::NoExecutable | Self::Ended => None,
+            Self::Binary { cause, .. } => match cause {
+                Error::NotElf { .. } | Error::NotGo { .. } => None,
+                Error::UnsupportedVersion { .. } => Some("unsupported_version"),
+                Error::UnsupportedMachine { .. } => Some("unsupported_machine"),
+                Error::Garbled { .. } => Some("garbled"),
+                _ => Some("damaged"),
+            },
+            Self::Unreadable { .. } | Self::Unopened { .. } | Self::Forbidden { .. } => Some("unreadable"),
+            Self::Changed { .. } => Some("changed"),
+            Self::NotMapped => Some("not_mapped"),
+            Self::TooManyBinaries { .. } => Some("too_many_binaries"),
+            Self::Kernel(_) => Some("kernel_refused"),
+        }
     }
 }
 
@@ -147,6 +198,7 @@ pub struct KernelError {
     doing: String,
     cause: String,
     hint: String,
+    errno: Option<i32>,
     /// The library's own error, for `{:?}`; its text may be a verifier's log of many lines.
     detail: Box<dyn Error + Send + Sync>,
 }
@@ -158,8 +210,17 @@ impl KernelError {
             doing: doing.into(),
             cause: os_error.map_or_else(|| first_line(&source.to_string()), ToString::to_string),
             hint: hint(os_error.and_then(io::Error::raw_os_error)),
+            errno: os_error.and_then(io::Error::raw_os_error),
             detail: Box::new(source),
         }
+    }
+}
+
+impl KernelError {
+    /// Whether something was short that may be there again later: memory, descriptors, places.
+    fn is_transient(&self) -> bool {
+        let short = [libc::ENOMEM, libc::EMFILE, libc::ENFILE, libc::EAGAIN, libc::E2BIG, libc::ENOSPC, libc::EINTR];
+        self.errno.is_some_and(|errno| short.contains(&errno))
     }
 }
 
@@ -218,6 +279,26 @@ mod tests {
             assert!(text.contains(word), "{word} is missing in: {text}");
         }
         assert_eq!(text.lines().count(), 1);
+    }
+
+    #[test]
+    fn what_is_short_now_may_be_there_later() {
+        let kernel = |errno| Refusal::from(KernelError::new("attach", io::Error::from_raw_os_error(errno)));
+        for refusal in [kernel(libc::ENOMEM), kernel(libc::EMFILE), Refusal::TooManyBinaries { limit: 1 }] {
+            assert!(refusal.is_transient(), "{refusal}");
+        }
+        assert!(!kernel(libc::EPERM).is_transient());
+        let not_go = syncline_gosym::Error::NotGo { what: "x".to_owned() };
+        assert!(!Refusal::Binary { exe: "/x".into(), cause: not_go }.is_transient());
+    }
+
+    #[test]
+    fn only_what_is_gone_is_said_to_have_ended() {
+        let stat = |errno| Refusal::of_proc_file("/proc/7/stat".into(), io::Error::from_raw_os_error(errno));
+        assert!(matches!(stat(libc::ESRCH), Refusal::Ended) && matches!(stat(libc::ENOENT), Refusal::Ended));
+        assert!(stat(libc::EMFILE).to_string().contains("/proc/7/stat cannot be read: Too many open files"));
+        let open = |errno| Refusal::of_unopened(io::Error::from_raw_os_error(errno));
+        assert!(matches!(open(libc::ENOENT), Refusal::Ended) && matches!(open(libc::EMFILE), Refusal::Unopened { .. }));
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod counters;
 mod error;
 mod executable;
 mod kernel;
+mod namespace;
 mod observing;
 mod parks;
 mod privileges;
@@ -22,6 +23,7 @@ mod probes;
 mod process;
 mod processes;
 mod report;
+mod retry;
 mod short_waits;
 mod tai;
 mod target;
@@ -32,13 +34,13 @@ pub use config::CaptureConfig;
 pub use counters::Counters;
 pub use error::{CaptureError, KernelError, Refusal};
 pub use process::ObservedProcess;
-pub use report::{Attached, RescanReport, Skipped};
+pub use report::{Attached, Coverage, RescanReport, Skipped};
 pub use short_waits::ShortWait;
 pub use tai::kernel_tai_offset_seconds;
 pub use target::Target;
 pub use wait::{RawWait, UNKNOWN_REASON};
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use aya::programs::raw_trace_point::RawTracePointLink;
@@ -60,6 +62,7 @@ const NS_PER_S: i64 = 1_000_000_000;
 /// # Errors
 /// What is missing, in one line.
 pub fn kernel_support() -> Result<(), CaptureError> {
+    namespace::check()?;
     let (_maps, mut programs) = kernel::load(4096)?;
     Ok(programs.try_attaching()?)
 }
@@ -73,9 +76,10 @@ pub struct Capture {
     processes: Processes,
     short_waits: ShortWaits,
     own: OwnCounters,
-    /// Ended processes whose parked goroutines are still in the kernel's map.
-    to_forget: HashSet<u32>,
+    /// Ended processes whose parked goroutines are still in the kernel's map, and when they ended (CLOCK_MONOTONIC ns).
+    to_forget: HashMap<u32, u64>,
     pending: RescanReport,
+    unreadable: usize,
     warned_of_unreadable: bool,
     _exec_notice: Option<RawTracePointLink>,
 }
@@ -88,6 +92,7 @@ impl Capture {
     /// If the kernel refuses, or the process or executable that was asked for cannot be observed.
     pub fn start(config: CaptureConfig) -> Result<Self, CaptureError> {
         config.check()?;
+        namespace::check()?;
         let (maps, programs) = kernel::load(config.ring_bytes)?;
         let settings = config.settings();
         let mut capture = Self {
@@ -98,8 +103,9 @@ impl Capture {
             processes: Processes::default(),
             short_waits: ShortWaits::default(),
             own: OwnCounters::default(),
-            to_forget: HashSet::new(),
+            to_forget: HashMap::new(),
             pending: RescanReport::default(),
+            unreadable: 0,
             warned_of_unreadable: false,
             _exec_notice: None,
         };
@@ -112,7 +118,7 @@ impl Capture {
     pub fn rescan(&mut self) -> RescanReport {
         let living = self.with_programs(&self.target.candidates());
         for pid in self.processes.missing_from(&living) {
-            self.end(pid);
+            self.end(pid, process::mono_ns());
         }
         for &pid in &living {
             self.look_at(pid);
@@ -141,7 +147,7 @@ impl Capture {
             drop(item);
             match record {
                 Ok(Record::Wait(wait)) => self.deliver(&wait, sink),
-                Ok(Record::Exec { tgid }) => self.look_at(tgid),
+                Ok(Record::Exec { tgid, mono_ns }) => self.exec_noticed(tgid, mono_ns),
                 Err(_) => self.own.undecodable += 1,
             }
         }
@@ -176,6 +182,12 @@ impl Capture {
         set.map_err(|e| KernelError::new("set the TAI offset", e).into())
     }
 
+    /// Go processes that were not observed so far, by reason, and processes that may not be looked at now.
+    #[must_use]
+    pub fn coverage(&self) -> Coverage {
+        Coverage { skipped: self.processes.skipped().clone(), unreadable: self.unreadable }
+    }
+
     /// The observed process with this id, also for some seconds after it ended.
     #[must_use]
     pub fn process(&self, tgid: u32) -> Option<&ObservedProcess> {
@@ -199,10 +211,11 @@ impl Capture {
     }
 
     fn deliver(&mut self, record: &WaitRecord, sink: &mut dyn FnMut(RawWait)) {
-        if self.processes.with_binary(record.tgid, record.binary).is_none() {
-            self.look_at(record.tgid);
+        let (pid, slot) = (record.tgid, record.binary);
+        if self.processes.get(pid).is_none_or(|process| process.slot != slot) {
+            self.look_at(pid);
         }
-        if let Some(process) = self.processes.with_binary(record.tgid, record.binary) {
+        if let Some(process) = self.processes.that_ran(pid, slot, record.park_mono_ns, record.run_mono_ns) {
             self.own.delivered += 1;
             sink(RawWait::new(record, &process.binary, process.load_bias));
         } else {

@@ -8,16 +8,14 @@ use std::sync::Arc;
 use super::error::{CaptureError, KernelError, Refusal};
 use super::executable::{Executable, FileId, exe_link};
 use super::probes::Unfit;
-use super::process::{ObservedProcess, start_time};
+use super::process::{ObservedProcess, is_gone, mono_ns, start_time};
 use super::report::{Attached, Skipped};
 use super::target::Target;
 use super::{Capture, parks, privileges};
 
 impl Capture {
     pub(super) fn begin(&mut self) -> Result<(), CaptureError> {
-        if self.target.is_open_ended() {
-            self._exec_notice = Some(self.programs.attach_exec_notice()?);
-        }
+        self._exec_notice = Some(self.programs.attach_exec_notice()?);
         match self.target.clone() {
             Target::Pid(pid) => self.begin_with_process(pid)?,
             Target::Executable(path) => self.begin_with_executable(&path)?,
@@ -29,7 +27,7 @@ impl Capture {
     }
 
     fn begin_with_process(&mut self, pid: u32) -> Result<(), CaptureError> {
-        if start_time(pid).is_none() {
+        if start_time(pid).is_err_and(|cause| is_gone(&cause)) {
             return Err(CaptureError::NoSuchProcess { pid });
         }
         let refused = |why| CaptureError::Refused { what: format!("process {pid}"), why };
@@ -61,7 +59,7 @@ impl Capture {
             if process.is_still(file) {
                 return;
             }
-            self.end(pid);
+            self.end(pid, mono_ns());
         }
         if self.processes.is_passed_over(pid, file) {
             return;
@@ -89,6 +87,7 @@ impl Capture {
     }
 
     fn tell_unreadable(&mut self, unreadable: usize) {
+        self.unreadable = unreadable;
         self.pending.unreadable = unreadable;
         if unreadable == 0 || std::mem::replace(&mut self.warned_of_unreadable, true) {
             return;
@@ -121,10 +120,11 @@ impl Capture {
 
     fn pass_over(&mut self, pid: u32, file: FileId, unfit: &Unfit) {
         let why = unfit.refusal();
-        if !why.is_transient() {
-            self.processes.pass_over(pid, file);
+        if matches!(why, Refusal::Ended) {
+            return;
         }
-        if why.is_not_go() || matches!(why, Refusal::Ended) {
+        let counted_as = why.counted_as();
+        if !self.processes.skip(pid, file, why.is_transient(), counted_as) || counted_as.is_none() {
             return;
         }
         if matches!(unfit, Unfit::New(_)) {
@@ -134,12 +134,22 @@ impl Capture {
         self.pending.skipped.push(Skipped { pid, exe, why: why.to_string() });
     }
 
-    pub(super) fn end(&mut self, pid: u32) {
-        let Some(slot) = self.processes.end(pid) else { return };
+    /// The process replaced its program at this moment, CLOCK_MONOTONIC ns, perhaps by the same one.
+    pub(super) fn exec_noticed(&mut self, pid: u32, mono_ns: u64) {
+        if self.processes.observed(pid).is_some_and(|process| process.seen_mono_ns < mono_ns) {
+            self.end(pid, mono_ns);
+        }
+        self.look_at(pid);
+        self.processes.exec_noticed(pid, mono_ns);
+    }
+
+    /// Ends the observation of a process that was last there at this moment, CLOCK_MONOTONIC ns.
+    pub(super) fn end(&mut self, pid: u32, end_mono_ns: u64) {
+        let Some(slot) = self.processes.end(pid, end_mono_ns) else { return };
         self.probed.process_ended(slot);
         // Fails only if it is not there, which is what is wanted.
         let _ = self.maps.watched.remove(&pid);
-        self.to_forget.insert(pid);
+        self.to_forget.insert(pid, end_mono_ns);
         self.pending.ended.push(pid);
     }
 
@@ -151,10 +161,11 @@ impl Capture {
         self.probed.retire_unused(&mut self.maps);
     }
 
+    /// A pid that is observed again keeps its sums, which go on, and what parked since.
     fn forget_ended(&mut self) {
-        let ended = &self.to_forget;
-        self.short_waits.end(&mut self.maps.short_waits, |tgid| ended.contains(&tgid));
-        if let Some(abandoned) = parks::forget(&mut self.maps, ended) {
+        let is_gone = |tgid| self.to_forget.contains_key(&tgid) && self.processes.observed(tgid).is_none();
+        self.short_waits.end(&mut self.maps.short_waits, is_gone);
+        if let Some(abandoned) = parks::forget(&mut self.maps, &self.to_forget) {
             self.own.abandoned = self.own.abandoned.saturating_add(abandoned);
             self.to_forget.clear();
         }

@@ -14,6 +14,7 @@ use super::binary::Binary;
 use super::error::{KernelError, Refusal};
 use super::executable::{Executable, FileId, Inode};
 use super::kernel::{Maps, Programs};
+use super::retry::Retry;
 
 /// Entries of the kernel's array.
 const SLOTS: u32 = 1024;
@@ -27,8 +28,14 @@ const MAX_REMEMBERED: usize = 16_384;
 pub(super) struct ProbedBinaries {
     slots: HashMap<u32, Slot>,
     by_inode: HashMap<Inode, u32>,
-    unfit: HashMap<FileId, Arc<Refusal>>,
+    unfit: HashMap<FileId, Remembered>,
     detaching: HashMap<u32, JoinHandle<()>>,
+}
+
+/// A file that cannot be probed, or could not be at the last attempt.
+struct Remembered {
+    refusal: Arc<Refusal>,
+    retry: Retry,
 }
 
 struct Slot {
@@ -91,10 +98,16 @@ impl ProbedBinaries {
         if let Some(slot) = self.current(file, maps) {
             return Ok(slot);
         }
-        if let Some(refusal) = self.unfit.get(&file) {
-            return Err(Unfit::Known(Arc::clone(refusal)));
+        if let Some(known) = self.unfit.get(&file).filter(|known| !known.retry.is_due(Instant::now())) {
+            return Err(Unfit::Known(Arc::clone(&known.refusal)));
         }
-        self.probe_new(file, open, maps, programs).map_err(|refusal| self.remember(file, refusal))
+        match self.probe_new(file, open, maps, programs) {
+            Ok(slot) => {
+                self.unfit.remove(&file);
+                Ok(slot)
+            }
+            Err(refusal) => Err(self.remember(file, refusal)),
+        }
     }
 
     /// Keeps the probes also while no process runs the binary.
@@ -180,13 +193,16 @@ impl ProbedBinaries {
 
     fn remember(&mut self, file: FileId, refusal: Refusal) -> Unfit {
         let refusal = Arc::new(refusal);
-        if !refusal.is_transient() {
-            if self.unfit.len() >= MAX_REMEMBERED {
-                self.unfit.clear();
-            }
-            self.unfit.insert(file, Arc::clone(&refusal));
+        if is_of_the_process(&refusal) {
+            return Unfit::New(refusal);
         }
-        Unfit::New(refusal)
+        let before = self.unfit.get(&file).map(|before| before.retry);
+        let retry = if refusal.is_transient() { Retry::after(before, Instant::now()) } else { Retry::Never };
+        if self.unfit.len() >= MAX_REMEMBERED {
+            self.unfit.clear();
+        }
+        self.unfit.insert(file, Remembered { refusal: Arc::clone(&refusal), retry });
+        if before.is_some() { Unfit::Known(refusal) } else { Unfit::New(refusal) }
     }
 
     fn free_slot(&self) -> Result<u32, Refusal> {
@@ -204,6 +220,11 @@ impl ProbedBinaries {
         // The kernel needs some 100 ms per probe to detach (it waits for all CPUs), which is too long for the reader of the ring.
         self.detaching.insert(index, detach_in_background(slot.links));
     }
+}
+
+/// Whether another process that runs the same file may fare otherwise.
+fn is_of_the_process(refusal: &Refusal) -> bool {
+    matches!(refusal, Refusal::Ended | Refusal::Unopened { .. } | Refusal::Forbidden { .. })
 }
 
 fn detach_in_background(links: Links) -> JoinHandle<()> {

@@ -1,14 +1,14 @@
 //! One observed process, as /proc shows it.
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use procfs::process::{MMPermissions, MMapPath, MemoryMap, Process};
 use syncline_gosym::TextSegment;
 
 use super::binary::Binary;
 use super::error::Refusal;
-use super::executable::FileId;
+use super::executable::{FileId, exe_link};
 
 /// A process whose goroutines are observed.
 #[derive(Debug, Clone)]
@@ -28,48 +28,137 @@ pub struct ObservedProcess {
     /// Slot of the binary: the attach cookie of its probes.
     pub(super) slot: u32,
     pub(super) file: FileId,
+    /// It did nothing before, CLOCK_MONOTONIC ns: when it exec'ed its program if that was noticed, else 0.
+    pub(super) since_mono_ns: u64,
+    /// When it was looked at, CLOCK_MONOTONIC ns.
+    pub(super) seen_mono_ns: u64,
 }
 
 impl ObservedProcess {
     pub(super) fn look(pid: u32, slot: u32, file: FileId, binary: Arc<Binary>) -> Result<Self, Refusal> {
-        let process = open(pid).ok_or(Refusal::Ended)?;
-        let start_time = process.stat().map_err(|_| Refusal::Ended)?.starttime;
-        let exe = process.exe().map_err(|_| Refusal::Ended)?;
-        let cmdline = process.cmdline().unwrap_or_default();
-        let load_bias = load_bias(&process, binary.text_segment(), file.ino()).ok_or(Refusal::Ended)?;
-        Ok(Self { pid, start_time, exe, cmdline, binary, load_bias, slot, file })
+        let seen_mono_ns = mono_ns();
+        let unreadable = |what: &str, cause| Refusal::of_proc_file(format!("/proc/{pid}/{what}").into(), cause);
+        let start_time = start_time(pid).map_err(|e| unreadable("stat", e))?;
+        let exe = std::fs::read_link(exe_link(pid)).map_err(|e| unreadable("exe", e))?;
+        let cmdline = cmdline(&read(pid, "cmdline").unwrap_or_default());
+        let maps = read(pid, "maps").map_err(|e| unreadable("maps", e))?;
+        let load_bias = load_bias(&maps, binary.text_segment(), file.ino()).ok_or(Refusal::NotMapped)?;
+        Ok(Self { pid, start_time, exe, cmdline, binary, load_bias, slot, file, since_mono_ns: 0, seen_mono_ns })
     }
 
-    /// Whether the pid still belongs to this process, running this program.
+    /// Whether the pid still belongs to this process, running this program; true where that cannot be told now.
     pub(super) fn is_still(&self, file: FileId) -> bool {
-        self.file.inode == file.inode && start_time(self.pid) == Some(self.start_time)
+        let is_same_process = match start_time(self.pid) {
+            Ok(start_time) => start_time == self.start_time,
+            Err(cause) => !is_gone(&cause),
+        };
+        self.file.inode == file.inode && is_same_process
     }
 }
 
-pub(super) fn start_time(pid: u32) -> Option<u64> {
-    open(pid)?.stat().ok().map(|stat| stat.starttime)
+/// CLOCK_MONOTONIC as the kernel's probes read it.
+pub(super) fn mono_ns() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    let ns = now.tv_sec.saturating_mul(1_000_000_000).saturating_add(now.tv_nsec);
+    ns.unsigned_abs()
 }
 
-fn open(pid: u32) -> Option<Process> {
-    Process::new(i32::try_from(pid).ok()?).ok()
+/// Whether reading a file of `/proc/PID` failed because there is no such process any more.
+pub(super) fn is_gone(cause: &io::Error) -> bool {
+    matches!(cause.raw_os_error(), Some(libc::ENOENT | libc::ESRCH))
+}
+
+/// Clock ticks since boot (proc(5), `/proc/PID/stat`, field 22).
+pub(super) fn start_time(pid: u32) -> io::Result<u64> {
+    let stat = read(pid, "stat")?;
+    start_time_in(&stat).ok_or_else(|| io::Error::other("it is not what proc(5) describes"))
+}
+
+fn start_time_in(stat: &[u8]) -> Option<u64> {
+    // The command's name may hold anything, also blanks and parentheses; behind it, from the third field on, is no text.
+    let behind_name = stat.iter().rposition(|byte| *byte == b')')? + 1;
+    std::str::from_utf8(stat.get(behind_name..)?).ok()?.split_ascii_whitespace().nth(19)?.parse().ok()
+}
+
+fn cmdline(bytes: &[u8]) -> Vec<String> {
+    let arguments = bytes.strip_suffix(b"\0").unwrap_or(bytes).split(|byte| *byte == 0);
+    arguments.map(|argument| String::from_utf8_lossy(argument).into_owned()).collect()
+}
+
+fn read(pid: u32, what: &str) -> io::Result<Vec<u8>> {
+    std::fs::read(format!("/proc/{pid}/{what}"))
 }
 
 /// Where the process maps the Go code, minus where the linker put it.
-fn load_bias(process: &Process, text: TextSegment, inode: u64) -> Option<u64> {
-    let maps = process.maps().ok()?;
-    maps.iter().find(|map| holds(map, text, inode)).map(|map| bias_of(map, text))
+fn load_bias(maps: &[u8], text: TextSegment, inode: u64) -> Option<u64> {
+    let mut mappings = maps.split(|byte| *byte == b'\n').filter_map(Mapping::parse);
+    mappings.find(|mapping| mapping.holds(text, inode)).map(|mapping| mapping.bias_of(text))
 }
 
-fn holds(map: &MemoryMap, text: TextSegment, inode: u64) -> bool {
-    let length = map.address.1.saturating_sub(map.address.0);
-    map.perms.contains(MMPermissions::EXECUTE)
-        && matches!(map.pathname, MMapPath::Path(_))
-        && map.inode == inode
-        // The mapping starts at the page that holds the segment's first byte.
-        && (map.offset..map.offset.saturating_add(length)).contains(&text.file_offset)
+/// The fields of one line of `/proc/PID/maps` (proc(5)); the path behind them may be in any encoding, and is not read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Mapping {
+    start: u64,
+    end: u64,
+    is_executable: bool,
+    file_offset: u64,
+    inode: u64,
 }
 
-fn bias_of(map: &MemoryMap, text: TextSegment) -> u64 {
-    let run_time_start = map.address.0.wrapping_add(text.file_offset.wrapping_sub(map.offset));
-    run_time_start.wrapping_sub(text.vaddr)
+impl Mapping {
+    fn parse(line: &[u8]) -> Option<Self> {
+        let mut fields = line.split(u8::is_ascii_whitespace).map(|field| std::str::from_utf8(field).ok());
+        let hexadecimal = |text: &str| u64::from_str_radix(text, 16).ok();
+        let (start, end) = fields.next()??.split_once('-')?;
+        let permissions = fields.next()??;
+        let file_offset = hexadecimal(fields.next()??)?;
+        let inode = fields.nth(1)??.parse().ok()?;
+        let (start, end) = (hexadecimal(start)?, hexadecimal(end)?);
+        Some(Self { start, end, is_executable: permissions.contains('x'), file_offset, inode })
+    }
+
+    fn holds(&self, text: TextSegment, inode: u64) -> bool {
+        let length = self.end.saturating_sub(self.start);
+        self.is_executable
+            && self.inode == inode
+            // The mapping starts at the page that holds the segment's first byte.
+            && (self.file_offset..self.file_offset.saturating_add(length)).contains(&text.file_offset)
+    }
+
+    fn bias_of(&self, text: TextSegment) -> u64 {
+        let run_time_start = self.start.wrapping_add(text.file_offset.wrapping_sub(self.file_offset));
+        run_time_start.wrapping_sub(text.vaddr)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_start_time_is_found_behind_any_name() {
+        let stat = b"7 (a) b \xff (c) S 1 7 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 123456 1000 10";
+        assert_eq!(start_time_in(stat), Some(123_456));
+        assert_eq!(start_time_in(b"7 (a) S 1 7"), None);
+        assert_eq!(start_time(std::process::id()).unwrap(), start_time(std::process::id()).unwrap());
+        assert!(is_gone(&start_time(u32::MAX).unwrap_err()));
+    }
+
+    #[test]
+    fn the_code_is_found_among_paths_in_any_encoding() {
+        let maps = b"00400000-00401000 r--p 00000000 08:01 42    /opt/\xff\xfe app\n\
+            55d0c0001000-55d0c0009000 r-xp 00001000 08:01 42    /opt/\xff\xfe app\n\
+            7ffc00000000-7ffc00001000 rw-p 00000000 00:00 0     [stack]\n";
+        let text = TextSegment { vaddr: 0x1_010, file_offset: 0x1_010, size: 0x8_000 };
+        assert_eq!(load_bias(maps, text, 42), Some(0x55d0_c000_0000));
+        assert_eq!(load_bias(maps, text, 43), None);
+        for cut in 0..maps.len() {
+            let _ = load_bias(&maps[..cut], text, 42);
+        }
+    }
+
+    #[test]
+    fn arguments_in_any_encoding_are_kept() {
+        assert_eq!(cmdline(b"app\0-x\0\xff\0"), ["app", "-x", "\u{fffd}"]);
+    }
 }

@@ -1,10 +1,11 @@
 //! The processes that are observed, were until a moment ago, or need not be looked at again.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use super::executable::FileId;
 use super::process::ObservedProcess;
+use super::retry::Retry;
 
 /// How long an ended process is remembered: its last records may still be in the ring, and whoever got them asks for it.
 const KEEP_ENDED: Duration = Duration::from_secs(10);
@@ -13,8 +14,26 @@ const KEEP_ENDED: Duration = Duration::from_secs(10);
 #[derive(Debug, Default)]
 pub(super) struct Processes {
     observed: HashMap<u32, ObservedProcess>,
-    ended: Vec<(Instant, ObservedProcess)>,
-    passed_over: HashMap<u32, FileId>,
+    ended: Vec<Ended>,
+    passed_over: HashMap<u32, PassedOver>,
+    skipped: BTreeMap<&'static str, u64>,
+}
+
+/// A process, or the program of a process, that ended.
+#[derive(Debug)]
+struct Ended {
+    noticed: Instant,
+    end_mono_ns: u64,
+    process: ObservedProcess,
+}
+
+/// A process that is not observed while it runs this file.
+#[derive(Debug)]
+struct PassedOver {
+    file: FileId,
+    retry: Retry,
+    /// Why a Go program is not observed, as it is counted.
+    skipped: Option<&'static str>,
 }
 
 impl Processes {
@@ -23,9 +42,13 @@ impl Processes {
         self.observed.get(&pid).or_else(|| self.recently(pid).next())
     }
 
-    /// The process with this pid that ran the binary in this slot.
-    pub(super) fn with_binary(&self, pid: u32, slot: u32) -> Option<&ObservedProcess> {
-        self.observed.get(&pid).into_iter().chain(self.recently(pid)).find(|process| process.slot == slot)
+    /// The process with this pid that ran the binary in this slot from one moment (CLOCK_MONOTONIC ns) to another. None for
+    /// what seems to begin in one program and to end in the next one of the same pid.
+    pub(super) fn that_ran(&self, pid: u32, slot: u32, from_mono_ns: u64, to_mono_ns: u64) -> Option<&ObservedProcess> {
+        let fits = |process: &&ObservedProcess| process.slot == slot && process.since_mono_ns <= from_mono_ns;
+        let now = self.observed.get(&pid).filter(fits);
+        let former = || self.ended.iter().rev().filter(|ended| to_mono_ns < ended.end_mono_ns);
+        now.or_else(|| former().map(|ended| &ended.process).find(|process| process.pid == pid && fits(process)))
     }
 
     pub(super) fn observed(&self, pid: u32) -> Option<&ObservedProcess> {
@@ -33,25 +56,60 @@ impl Processes {
     }
 
     pub(super) fn observe(&mut self, process: ObservedProcess) {
-        self.passed_over.remove(&process.pid);
+        if let Some(reason) = self.passed_over.remove(&process.pid).and_then(|passed_over| passed_over.skipped) {
+            // It was counted as skipped, and is not after all.
+            if let Some(count) = self.skipped.get_mut(reason) {
+                *count = count.saturating_sub(1);
+            }
+        }
         self.observed.insert(process.pid, process);
     }
 
-    /// Takes a process that ended out of the observed ones; returns the slot of its binary.
-    pub(super) fn end(&mut self, pid: u32) -> Option<u32> {
+    /// What the process did before this moment (CLOCK_MONOTONIC ns), it did in another program.
+    pub(super) fn exec_noticed(&mut self, pid: u32, mono_ns: u64) {
+        if let Some(process) = self.observed.get_mut(&pid) {
+            process.since_mono_ns = process.since_mono_ns.max(mono_ns);
+        }
+    }
+
+    /// Takes a process that ended at this moment (CLOCK_MONOTONIC ns) out of the observed ones; returns the slot of its
+    /// binary.
+    pub(super) fn end(&mut self, pid: u32, end_mono_ns: u64) -> Option<u32> {
         let process = self.observed.remove(&pid)?;
         let slot = process.slot;
-        self.ended.push((Instant::now(), process));
+        self.ended.push(Ended { noticed: Instant::now(), end_mono_ns, process });
         Some(slot)
     }
 
-    /// Not to be looked at again while it runs this file.
+    /// Nobody wants this process observed while it runs this file.
     pub(super) fn pass_over(&mut self, pid: u32, file: FileId) {
-        self.passed_over.insert(pid, file);
+        self.passed_over.insert(pid, PassedOver { file, retry: Retry::Never, skipped: None });
+    }
+
+    /// This process cannot be observed while it runs this file, or not now; `skipped` names the reason if it is a Go program.
+    /// False if that was known before.
+    pub(super) fn skip(&mut self, pid: u32, file: FileId, is_transient: bool, skipped: Option<&'static str>) -> bool {
+        let before = self.passed_over.get(&pid).filter(|before| before.file == file);
+        let retry =
+            if is_transient { Retry::after(before.map(|before| before.retry), Instant::now()) } else { Retry::Never };
+        let is_new = before.is_none();
+        if let (true, Some(reason)) = (is_new, skipped) {
+            let count = self.skipped.entry(reason).or_default();
+            *count = count.saturating_add(1);
+        }
+        let skipped = before.map_or(skipped, |before| before.skipped);
+        self.passed_over.insert(pid, PassedOver { file, retry, skipped });
+        is_new
     }
 
     pub(super) fn is_passed_over(&self, pid: u32, file: FileId) -> bool {
-        self.passed_over.get(&pid) == Some(&file)
+        let now = Instant::now();
+        self.passed_over.get(&pid).is_some_and(|known| known.file == file && !known.retry.is_due(now))
+    }
+
+    /// Go processes that were not observed so far, by reason.
+    pub(super) fn skipped(&self) -> &BTreeMap<&'static str, u64> {
+        &self.skipped
     }
 
     /// Observed processes that are not among the living.
@@ -62,10 +120,10 @@ impl Processes {
     /// Forgets what is of no use any more.
     pub(super) fn tidy(&mut self, living: &HashSet<u32>) {
         self.passed_over.retain(|pid, _| living.contains(pid));
-        self.ended.retain(|(since, _)| since.elapsed() < KEEP_ENDED);
+        self.ended.retain(|ended| ended.noticed.elapsed() < KEEP_ENDED);
     }
 
     fn recently(&self, pid: u32) -> impl Iterator<Item = &ObservedProcess> {
-        self.ended.iter().rev().map(|(_, process)| process).filter(move |process| process.pid == pid)
+        self.ended.iter().rev().map(|ended| &ended.process).filter(move |process| process.pid == pid)
     }
 }

@@ -1,5 +1,6 @@
 //! What a scan of the processes found.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// What changed since the last report.
@@ -12,6 +13,15 @@ pub struct RescanReport {
     /// Pids of processes that ended, or now run another program.
     pub ended: Vec<u32>,
     /// Number of processes that this user may not look at now; Go programs among them are not observed.
+    pub unreadable: usize,
+}
+
+/// What is not observed although it may be a Go program.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Coverage {
+    /// Go processes that were not observed since the start, by reason in one word.
+    pub skipped: BTreeMap<&'static str, u64>,
+    /// Number of processes that this user may not look at now.
     pub unreadable: usize,
 }
 

@@ -40,11 +40,6 @@ impl Target {
     pub(super) fn needs_filter(&self) -> bool {
         matches!(self, Self::Pid(_))
     }
-
-    /// Whether processes may appear later.
-    pub(super) fn is_open_ended(&self) -> bool {
-        !matches!(self, Self::Pid(_))
-    }
 }
 
 fn all_pids() -> Vec<u32> {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use syncline_agent::capture::{Capture, RawWait};
+use syncline_agent::capture::{Capture, RawWait, RescanReport};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -31,5 +31,17 @@ pub fn rescan_until(capture: &mut Capture, mut enough: impl FnMut(&Capture) -> b
         assert!(Instant::now() < deadline, "not found in time");
         capture.poll(Duration::from_millis(20), &mut |_| {}).unwrap();
         capture.rescan();
+    }
+}
+
+/// Rescans until `enough` is satisfied with what a rescan reports.
+pub fn rescan_reports_until(capture: &mut Capture, mut enough: impl FnMut(&RescanReport) -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        capture.poll(Duration::from_millis(20), &mut |_| {}).unwrap();
+        if enough(&capture.rescan()) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "not reported in time");
     }
 }

@@ -3,6 +3,7 @@
 //
 //	waits scenarios       one goroutine after the other waits in a known way, and is reported with its own stack trace
 //	waits pingpong        two goroutines hand a value to and fro as fast as they can, until standard input is closed
+//	waits become PROGRAM [ARGUMENT]...  parks a few goroutines for ever, then runs that program in its place (execve)
 //	waits crowd N ROUNDS  N goroutines wait at once and are released together, ROUNDS times
 package main
 
@@ -11,6 +12,8 @@ import (
 	"encoding/json"
 	"os"
 	"strconv"
+	"syscall"
+	"time"
 )
 
 func main() {
@@ -22,11 +25,22 @@ func main() {
 		runScenarios()
 	case "pingpong":
 		runPingPong(input)
+	case "become":
+		become(os.Args[2:])
 	case "crowd":
 		runCrowd(number(2), number(3))
 	}
 	report(map[string]any{"event": "done"})
 	awaitLine(input)
+}
+
+// become replaces this program by another one while some of its goroutines are parked.
+func become(command []string) {
+	for range [3]struct{}{} {
+		go func() { select {} }()
+	}
+	time.Sleep(20 * time.Millisecond)
+	panic(syscall.Exec(command[0], command, os.Environ()))
 }
 
 // awaitLine returns at the next line or at the end of the input.
