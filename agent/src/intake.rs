@@ -64,6 +64,7 @@ impl Intake {
             waker_goid: raw.waker_goid,
             by_netpoll: raw.by_netpoll,
             stack_cut: raw.stack_truncated,
+            stack_unreadable: raw.stack_unreadable,
             stack: raw.stack,
         })
     }

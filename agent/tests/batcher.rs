@@ -77,6 +77,7 @@ fn wait(process: &Arc<Process>, park_ms: i64, run_ms: i64) -> FinishedWait {
         waker_goid: Some(45),
         by_netpoll: false,
         stack_cut: false,
+        stack_unreadable: false,
         stack: vec![0x100, 0x200],
     }
 }
@@ -129,6 +130,7 @@ fn the_columns_say_what_the_wait_was() {
         waker_goid: None,
         by_netpoll: true,
         stack_cut: true,
+        stack_unreadable: true,
         park_wall: None,
         stack: vec![],
         ..wait(&process, 200, 950)
@@ -138,7 +140,10 @@ fn the_columns_say_what_the_wait_was() {
     assert_eq!(waits.run_delay_ns, [500, 0]);
     assert_eq!(waits.waker_goid, [45, 0]);
     assert_eq!(waits.wall_offset.iter().map(|offset| offset.ns()).collect::<Vec<_>>(), [WALL_NS + 3, WALL_NS]);
-    assert_eq!(waits.flags, [WaitFlags::READY_SEEN, WaitFlags::BY_NETPOLL.with(WaitFlags::STACK_CUT)]);
+    assert_eq!(
+        waits.flags,
+        [WaitFlags::READY_SEEN, WaitFlags::BY_NETPOLL.with(WaitFlags::STACK_CUT).with(WaitFlags::STACK_UNREADABLE)]
+    );
     assert_eq!(waits.stack, [batch.stacks[0].id, StackId::NONE]);
     assert_eq!(
         (batch.reasons.as_slice(), batch.processes.as_slice()),

@@ -6,6 +6,7 @@ mod support;
 
 use std::collections::{HashMap, HashSet};
 use std::io::{BufRead as _, BufReader, Read as _};
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
@@ -152,6 +153,46 @@ fn the_recording_holds(path: &Path, fake: &Fake) {
         assert_eq!(recording.next_batch().unwrap().unwrap().bytes, arrival.bytes);
     }
     assert!(recording.next_batch().unwrap().is_none());
+}
+
+/// Bytes of the program's code in memory that are not as in its file.
+fn altered_bytes(pid: u32, program: &Path) -> usize {
+    let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
+    let code = maps.lines().find(|line| line.contains(" r-xp ") && line.ends_with(program.to_str().unwrap())).unwrap();
+    let hexadecimal = |text: &str| u64::from_str_radix(text, 16).unwrap();
+    let mut fields = code.split_whitespace();
+    let (start, end) = fields.next().unwrap().split_once('-').unwrap();
+    let (start, end, file_offset) = (hexadecimal(start), hexadecimal(end), hexadecimal(fields.nth(1).unwrap()));
+    let file = std::fs::read(program).unwrap();
+    let expected = &file[file_offset as usize..file.len().min((file_offset + end - start) as usize)];
+    let mut found = vec![0; expected.len()];
+    std::fs::File::open(format!("/proc/{pid}/mem")).unwrap().read_exact_at(&mut found, start).unwrap();
+    found.iter().zip(expected).filter(|(found, expected)| found != expected).count()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn however_the_agent_ends_the_program_runs_on_as_it_was() {
+    if !support::bpf_usable() {
+        return;
+    }
+    let fake = Fake::start(|_, _| Answer::Store).await;
+    let path = ANY.program("waits").canonicalize().unwrap();
+    for signal in [Signal::TERM, Signal::KILL] {
+        let mut program = GoProgram::start(&path, &["pingpong"]);
+        program.go();
+        let mut agent = Agent::start(&fake, program.pid(), &[]);
+        agent.wait_until_ready();
+        assert_eq!(altered_bytes(program.pid(), &path), 4, "one breakpoint a probe");
+        kill_process(Pid::from_child(&agent.child), signal).unwrap();
+        let ended = agent.child.wait().unwrap();
+        assert_eq!(ended.success(), signal == Signal::TERM, "{ended}");
+        // The kernel lets go of a killed process's probes in its own time.
+        eventually("the program is as in its file", || altered_bytes(program.pid(), &path) == 0).await;
+        assert!(program.is_running());
+        program.go();
+        assert!(program.next_event()["count"].as_u64().unwrap() > 0);
+        assert!(program.finish().success());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

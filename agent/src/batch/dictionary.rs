@@ -176,6 +176,7 @@ mod tests {
             waker_goid: None,
             by_netpoll: false,
             stack_cut: false,
+            stack_unreadable: false,
             stack: pcs,
         }
     }

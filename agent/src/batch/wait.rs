@@ -41,6 +41,8 @@ pub struct FinishedWait {
     pub by_netpoll: bool,
     /// The stack was deeper than the configured depth.
     pub stack_cut: bool,
+    /// A frame could not be read; the stack ends there.
+    pub stack_unreadable: bool,
     /// Link-time return addresses, innermost first.
     pub stack: Vec<u64>,
 }
@@ -113,6 +115,7 @@ fn flags(wait: &FinishedWait) -> WaitFlags {
         (wait.ready.is_some(), WaitFlags::READY_SEEN),
         (wait.by_netpoll, WaitFlags::BY_NETPOLL),
         (wait.stack_cut, WaitFlags::STACK_CUT),
+        (wait.stack_unreadable, WaitFlags::STACK_UNREADABLE),
     ];
     set.iter().filter(|(is_set, _)| *is_set).fold(WaitFlags::default(), |flags, (_, flag)| flags.with(*flag))
 }

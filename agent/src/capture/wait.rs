@@ -35,6 +35,8 @@ pub struct RawWait {
     pub by_netpoll: bool,
     /// The stack is deeper than `max_stack_depth`.
     pub stack_truncated: bool,
+    /// A frame could not be read; the stack ends there.
+    pub stack_unreadable: bool,
     /// Return addresses as link-time addresses (load bias removed), leaf first.
     pub stack: Vec<u64>,
     /// Build of the binary, see [`Binary::build_id`].
@@ -56,6 +58,7 @@ impl RawWait {
             waker_goid: record.waker_goid,
             by_netpoll: record.by_netpoll,
             stack_truncated: record.stack_truncated,
+            stack_unreadable: record.stack_unreadable,
             stack: record.stack.iter().map(|address| address.wrapping_sub(load_bias)).collect(),
             build_id: binary.build_id(),
         }

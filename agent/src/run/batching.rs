@@ -7,6 +7,7 @@ use std::time::Duration;
 use syncline_event::{Batch, LossCause, Process};
 use syncline_timebase::{Knot, Probe};
 
+use super::gaps::Gaps;
 use crate::batch::{Batcher, FinishedWait, Losses, ShortSum, Totals};
 use crate::clock::Clocks;
 use crate::queue::{Entry, Queue, SharedQueue};
@@ -23,11 +24,20 @@ pub(super) enum Input {
     Short { process: Arc<Process>, reason: &'static str, sum: ShortSum },
     Losses(Losses),
     Knot(Knot),
+    Gaps(Gaps),
     Probe { probe: Probe, run: u64, knots: [Knot; 2] },
+}
+
+/// What a run came to.
+#[derive(Debug, Default)]
+pub(super) struct Outcome {
+    pub(super) totals: Totals,
+    pub(super) gaps: Gaps,
 }
 
 pub(super) struct Batching {
     batcher: Batcher,
+    gaps: Gaps,
     clocks: Clocks,
     queue: Arc<SharedQueue>,
     recorder: Option<Recorder>,
@@ -37,11 +47,11 @@ pub(super) struct Batching {
 
 impl Batching {
     pub(super) fn new(batcher: Batcher, clocks: Clocks, queue: Arc<SharedQueue>, recorder: Option<Recorder>) -> Self {
-        Self { batcher, clocks, queue, recorder, connections: 0, told_of_drops: false }
+        Self { batcher, gaps: Gaps::default(), clocks, queue, recorder, connections: 0, told_of_drops: false }
     }
 
     /// Until nobody sends any more; then seals the rest and closes the queue.
-    pub(super) fn run(mut self, inputs: &Receiver<Input>) -> Totals {
+    pub(super) fn run(mut self, inputs: &Receiver<Input>) -> Outcome {
         loop {
             match inputs.recv_timeout(IDLE) {
                 Ok(input) => self.take(input),
@@ -59,7 +69,7 @@ impl Batching {
             }
         }
         self.queue.change(Queue::close);
-        self.batcher.totals().clone()
+        Outcome { totals: self.batcher.totals().clone(), gaps: self.gaps }
     }
 
     fn take(&mut self, input: Input) {
@@ -67,6 +77,7 @@ impl Batching {
             Input::Waits(waits) => waits.into_iter().for_each(|wait| self.batcher.push_wait(wait)),
             Input::Short { process, reason, sum } => self.batcher.push_short(process, reason, &sum),
             Input::Losses(losses) => losses.iter().for_each(|loss| self.batcher.lose(loss.cause, loss.count)),
+            Input::Gaps(gaps) => self.gaps = gaps,
             Input::Knot(knot) => self.batcher.push_knot(knot),
             Input::Probe { probe, run, knots } => self.take_probe(probe, run, knots),
         }
@@ -175,6 +186,7 @@ mod tests {
             waker_goid: None,
             by_netpoll: false,
             stack_cut: false,
+            stack_unreadable: false,
             stack: vec![0x100],
         }
     }
@@ -206,7 +218,7 @@ mod tests {
             out.send(Input::Waits(vec![wait(&process, number)])).unwrap();
         }
         drop(out);
-        let totals = thread.join().unwrap();
+        let totals = thread.join().unwrap().totals;
         let (mut kept, mut counted) = (0, 0);
         while let Some(entry) = queue.change(|queue| queue.send_next(usize::MAX)) {
             let batch = syncline_proto::decode(&entry.bytes).unwrap();

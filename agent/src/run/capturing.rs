@@ -8,8 +8,9 @@ use syncline_event::LossCause;
 use tokio::sync::watch;
 
 use super::batching::Input;
+use super::gaps::{CoverageLog, Gaps};
 use crate::batch::{FinishedWait, Losses};
-use crate::capture::{Capture, CaptureError, RawWait, RescanReport, kernel_tai_offset_seconds};
+use crate::capture::{Capture, CaptureError, Counters, RawWait, RescanReport, kernel_tai_offset_seconds};
 use crate::intake::{Intake, losses};
 
 /// Longest sleep in the kernel, and so the longest delay of everything else here.
@@ -26,6 +27,8 @@ pub(super) struct Capturing {
     intake: Intake,
     out: SyncSender<Input>,
     told_losses: Losses,
+    told_gaps: Gaps,
+    coverage_log: CoverageLog,
     tai_offset_s: Option<i32>,
     next_chores: Instant,
 }
@@ -38,8 +41,18 @@ impl Capturing {
         let report = capture.rescan();
         tell(&report);
         report.attached.iter().for_each(|attached| intake.greet(&capture, attached.pid));
-        let tai_offset_s = kernel_tai_offset_seconds().ok();
-        Self { capture, intake, out, told_losses: Losses::default(), tai_offset_s, next_chores: Instant::now() }
+        let mut coverage_log = CoverageLog::default();
+        coverage_log.tell(&capture.coverage());
+        Self {
+            capture,
+            intake,
+            out,
+            told_losses: Losses::default(),
+            told_gaps: Gaps::default(),
+            coverage_log,
+            tai_offset_s: kernel_tai_offset_seconds().ok(),
+            next_chores: Instant::now(),
+        }
     }
 
     /// Captures until told to stop, then empties the ring. The probes go when this returns, or panics.
@@ -99,10 +112,21 @@ impl Capturing {
                 None => self.lose(LossCause::ParkAbandoned, short.count)?,
             }
         }
-        let now = losses(&self.capture.counters());
+        let counters = self.capture.counters();
+        self.pass_on_gaps(&counters)?;
+        let now = losses(&counters);
         let grown = now.since(&self.told_losses);
         self.told_losses = now;
         if grown.is_empty() { Ok(()) } else { self.send(Input::Losses(grown)) }
+    }
+
+    fn pass_on_gaps(&mut self, counters: &Counters) -> Result<(), NobodyListens> {
+        let now = Gaps::new(self.capture.coverage(), counters);
+        if now == self.told_gaps {
+            return Ok(());
+        }
+        self.told_gaps = now.clone();
+        self.send(Input::Gaps(now))
     }
 
     fn lose(&self, cause: LossCause, count: u64) -> Result<(), NobodyListens> {
@@ -118,6 +142,7 @@ impl Capturing {
     fn look_around(&mut self) {
         let report = self.capture.rescan();
         tell(&report);
+        self.coverage_log.tell(&self.capture.coverage());
         report.attached.iter().for_each(|attached| self.intake.greet(&self.capture, attached.pid));
     }
 

@@ -11,6 +11,7 @@
 mod batching;
 mod capturing;
 mod error;
+mod gaps;
 mod stations;
 
 use std::io::Write as _;
@@ -28,7 +29,9 @@ use crate::endpoint::Aggregator;
 use crate::probe::Schedule;
 use crate::queue::{Fate, Queue};
 
+use batching::Outcome;
 pub use error::RunError;
+use gaps::Gaps;
 use stations::{ProbeState, Stations};
 
 /// How long the end may take: what is not acknowledged by then stays behind.
@@ -63,12 +66,13 @@ pub struct RunConfig {
 #[derive(Clone, Debug)]
 pub struct Summary {
     totals: Totals,
+    gaps: Gaps,
     fate: Fate,
 }
 
 impl std::fmt::Display for Summary {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { totals, fate } = self;
+        let Self { totals, gaps, fate } = self;
         write!(
             f,
             "captured={} stored={} refused={} undelivered={} short={} batches={} lost={}",
@@ -80,7 +84,10 @@ impl std::fmt::Display for Summary {
             totals.batches,
             totals.losses.total()
         )?;
-        if totals.losses.is_empty() { Ok(()) } else { write!(f, " ({})", totals.losses) }
+        if !totals.losses.is_empty() {
+            write!(f, " ({})", totals.losses)?;
+        }
+        write!(f, "{gaps}")
     }
 }
 
@@ -143,12 +150,12 @@ async fn answered(
 /// Ends the stations in the order of the data's way, and gives the aggregator some time for the rest.
 async fn finish(stations: Stations, signals: &mut Signals, patience: Duration) -> Summary {
     let queue = stations.queue();
-    let totals = stations.stop().await;
+    let Outcome { totals, gaps } = stations.stop().await;
     tokio::select! {
         _ = tokio::time::timeout(patience, queue.until(Queue::is_finished)) => {}
         () = signals.received() => {}
     }
-    Summary { totals, fate: queue.look(Queue::fate) }
+    Summary { totals, gaps, fate: queue.look(Queue::fate) }
 }
 
 struct Signals {

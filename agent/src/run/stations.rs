@@ -9,10 +9,10 @@ use syncline_event::Origin;
 use syncline_timebase::Knot;
 use tokio::sync::{oneshot, watch};
 
-use super::batching::{Batching, Input};
+use super::batching::{Batching, Input, Outcome};
 use super::capturing::Capturing;
 use super::{RunConfig, RunError};
-use crate::batch::{Batcher, Totals};
+use crate::batch::Batcher;
 use crate::capture::{Capture, CaptureError};
 use crate::clock::{Clocks, sample_knots};
 use crate::identity;
@@ -40,7 +40,7 @@ pub(super) struct Stations {
     probe_state: watch::Receiver<ProbeState>,
     connected: watch::Receiver<bool>,
     capture: oneshot::Receiver<Result<(), CaptureError>>,
-    totals: oneshot::Receiver<Totals>,
+    outcome: oneshot::Receiver<Outcome>,
 }
 
 impl Stations {
@@ -57,7 +57,7 @@ impl Stations {
 
         let batcher = Batcher::new(origin, first_knot);
         let batching = Batching::new(batcher, clocks, Arc::clone(&queue), recorder);
-        let totals = station("batcher", move || batching.run(&inputs))?;
+        let outcome = station("batcher", move || batching.run(&inputs))?;
         start_knots(clocks, stopped.clone(), out.clone())?;
         let probe_state = start_probes(config, stopped.clone(), out.clone())?;
         let capturing = Capturing::new(capture, Intake::new(clocks, config.service.clone()), out);
@@ -65,7 +65,7 @@ impl Stations {
         let uplink = Uplink::new(config.aggregator.clone(), Arc::clone(&queue));
         let connected = uplink.connected();
         tokio::spawn(uplink.run());
-        Ok(Self { stop, queue, probe_state, connected, capture, totals })
+        Ok(Self { stop, queue, probe_state, connected, capture, outcome })
     }
 
     pub(super) fn queue(&self) -> Arc<SharedQueue> {
@@ -89,9 +89,9 @@ impl Stations {
     }
 
     /// Tells every thread to end, and waits for the last one: the batcher, which ends when all others have.
-    pub(super) async fn stop(self) -> Totals {
+    pub(super) async fn stop(self) -> Outcome {
         self.stop.send_replace(true);
-        self.totals.await.unwrap_or_default()
+        self.outcome.await.unwrap_or_default()
     }
 }
 

@@ -23,6 +23,8 @@ impl WaitFlags {
     pub const BY_NETPOLL: Self = Self(2);
     /// The stack was deeper than the configured depth, and is cut.
     pub const STACK_CUT: Self = Self(4);
+    /// A frame of the stack could not be read; the stack ends there.
+    pub const STACK_UNREADABLE: Self = Self(8);
 
     /// From the wire; unknown bits are kept.
     pub const fn from_bits(bits: u16) -> Self {
