@@ -1,6 +1,8 @@
-//! What this process may do: its capabilities, and the system's settings that make up for missing ones.
+//! What this process may do and see: its capabilities, the system's settings that make up for missing ones, and whose pids it
+//! sees.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 
 use super::check::{Check, Need};
 
@@ -10,6 +12,9 @@ const SYS_PTRACE: u32 = 19;
 const SYS_ADMIN: u32 = 21;
 const PERFMON: u32 = 38;
 const BPF: u32 = 39;
+
+/// Inode of the initial PID namespace, the same on every Linux (`PROC_PID_INIT_INO` in linux/proc_ns.h).
+const INITIAL_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
 
 /// The effective capabilities of this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +46,7 @@ pub(crate) fn checks(capabilities: Capabilities) -> Vec<Check> {
     vec![
         loading(capabilities),
         other_processes(capabilities),
+        pid_namespace(fs::metadata("/proc/self/ns/pid").ok().map(|metadata| metadata.ino())),
         perf_event_paranoid(setting("/proc/sys/kernel/perf_event_paranoid"), capabilities),
         unprivileged_bpf(setting("/proc/sys/kernel/unprivileged_bpf_disabled"), capabilities),
     ]
@@ -84,6 +90,26 @@ fn other_processes(capabilities: Capabilities) -> Check {
         format!("without {}", missing.join(" and ")),
         "only Go programs of this user can be found and read; give the agent both capabilities to see all",
     )
+}
+
+/// The kernel's probes speak of pids as the host numbers them.
+fn pid_namespace(inode: Option<u64>) -> Check {
+    const NAME: &str = "pid-namespace";
+    match inode {
+        Some(INITIAL_PID_NAMESPACE) => Check::ok(NAME, Need::Capture, "the host's"),
+        Some(_) => Check::fail(
+            NAME,
+            Need::Capture,
+            "not the host's: none of the node's programs would be seen",
+            "run the agent in the host's PID namespace: hostPID: true in Kubernetes, --pid=host in Docker or Podman",
+        ),
+        None => Check::warn(
+            NAME,
+            Need::Capture,
+            "/proc/self/ns/pid cannot be read",
+            "mount /proc; the agent must run in the host's PID namespace",
+        ),
+    }
 }
 
 fn perf_event_paranoid(level: Option<i32>, capabilities: Capabilities) -> Check {
@@ -142,6 +168,13 @@ mod tests {
         let alone = loading(with(&[BPF]));
         assert_eq!((alone.status, alone.found.as_str()), (Status::Fail, "without CAP_PERFMON"));
         assert!(alone.hint.is_some());
+    }
+
+    #[test]
+    fn only_the_hosts_pid_namespace_will_do() {
+        assert_eq!(pid_namespace(Some(4_026_531_836)).status, Status::Ok);
+        assert_eq!(pid_namespace(Some(4_026_532_198)).status, Status::Fail);
+        assert_eq!(pid_namespace(None).status, Status::Warn);
     }
 
     #[test]
