@@ -45,6 +45,17 @@ impl Directories {
     }
 }
 
+/// How the regions' clocks are compared.
+#[derive(Clone, Copy)]
+pub(crate) enum Comparison {
+    /// The aggregators probe the root's.
+    Direct,
+    /// They probe it through a link with such delays.
+    Through(Link),
+    /// Not now: the times are of another day, and so is what was known of the clocks.
+    None,
+}
+
 /// The aggregators, in the order of the regions; the root's is the first and has the store.
 pub(crate) struct Aggregators {
     root: Process,
@@ -54,12 +65,11 @@ pub(crate) struct Aggregators {
 }
 
 impl Aggregators {
-    /// With a `probe_link`, the aggregators probe each other through a link with such delays.
     pub(crate) async fn start(
         programs: &Programs,
         dirs: &Directories,
         libchdb: &Path,
-        probe_link: Option<Link>,
+        comparison: Comparison,
     ) -> Result<Self> {
         let mut command = aggregator(programs, dirs, ROOT);
         command.arg("--store-dir").arg(&dirs.store).env(fetch::libchdb::OVERRIDE, libchdb);
@@ -68,16 +78,19 @@ impl Aggregators {
         let mut others = Vec::new();
         let mut links = Vec::new();
         for region in REGIONS.iter().filter(|region| region.name != ROOT) {
+            let mut command = aggregator(programs, dirs, region.name);
+            // In the environment, since it holds a password.
+            command.env("SYNCLINE_URL", &store);
             let mut address = root.said("listen")?.to_owned();
-            if let Some(link) = probe_link {
+            if let Comparison::Through(link) = comparison {
                 let name = format!("wan-probes-{}", region.name);
                 let process = start_link(&programs.wan, dirs, &name, link, &address).await?;
                 process.said("listen")?.clone_into(&mut address);
                 links.push(process);
             }
-            let mut command = aggregator(programs, dirs, region.name);
-            // In the environment, since it holds a password.
-            command.env("SYNCLINE_URL", &store).args(["--root", &format!("http://{address}")]);
+            if !matches!(comparison, Comparison::None) {
+                command.args(["--root", &format!("http://{address}")]);
+            }
             others.push(Process::start(&format!("aggregator-{}", region.name), command, &dirs.logs).await?);
         }
         Ok(Self { root, others, links, store })

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use super::fleet::{Agents, Aggregators, Services, injected};
+use super::fleet::{Agents, Aggregators, Comparison, Services, injected};
 use super::knots::{self, Sampler};
 use super::plan::REGIONS;
 use super::recording::Recording;
@@ -22,8 +22,9 @@ impl Demo {
         let staged = recording.as_ref().map(|_| Staged::create(&self.programs.services)).transpose()?;
         let programs = staged.as_ref().map_or(self.programs.services.as_slice(), Staged::services);
         let sampler = Sampler::start()?;
-        let probe_link = options.wan_probes.then_some(REGIONS[0].link).flatten();
-        let mut aggregators = Aggregators::start(&self.programs, &self.dirs, &self.libchdb, probe_link).await?;
+        let delayed = options.wan_probes.then_some(REGIONS[0].link).flatten();
+        let comparison = delayed.map_or(Comparison::Direct, Comparison::Through);
+        let mut aggregators = Aggregators::start(&self.programs, &self.dirs, &self.libchdb, comparison).await?;
         self.say("three aggregators are running, the root's with the embedded ClickHouse store");
         let mut services = Services::start(&self.programs.wan, programs, &self.dirs).await?;
         self.say("three services are running, each calling the next: us -> eu -> ap");
