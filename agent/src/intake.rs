@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use syncline_event::{LossCause, Process, Symbol, limits};
+use syncline_event::{LossCause, Process, Symbol};
 
 use crate::batch::{FinishedWait, Losses, ShortSum, Symbolizer};
 use crate::capture::{Binary, Capture, Counters, ObservedProcess, RawWait, ShortWait};
@@ -12,6 +12,8 @@ use crate::clock::Clocks;
 use crate::service::{self, service_name};
 use crate::text;
 
+/// Bytes of an executable's path: a batch of many processes must fit the wire whatever their paths.
+const PATH_BYTES: usize = 1_024;
 /// Bytes of a Go version: real ones have 20 and some; the rest is a crafted binary's.
 const VERSION_BYTES: usize = 128;
 /// Processes remembered before those that ended are forgotten.
@@ -103,7 +105,7 @@ impl Intake {
         Process {
             pid: observed.pid,
             service: self.service.clone().unwrap_or_else(|| service_name(&environ(), &executable)),
-            executable: text::cut(executable.to_string_lossy().into_owned(), limits::TEXT_BYTES),
+            executable: text::cut(executable.to_string_lossy().into_owned(), PATH_BYTES),
             go_version: text::cut(observed.binary.go_version().to_owned(), VERSION_BYTES),
             build_id: observed.binary.build_id(),
         }

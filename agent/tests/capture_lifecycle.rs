@@ -273,8 +273,15 @@ fn a_go_program_that_execs_a_go_program_is_seen_anew_and_nothing_is_mixed_up() {
             seen_anew |= report.attached.iter().any(|attached| attached.pid == pid);
             seen_anew
         });
-        assert!(capture.counters().abandoned >= 3, "the former program's parks: {:?}", capture.counters());
+        // The next program's goroutines may lie, and so park, at the addresses of the former's.
+        let taken_over = capture.counters();
+        let former_parks = taken_over.abandoned + taken_over.park_replaced + taken_over.unknown_process;
+        assert!(former_parks >= 3, "{taken_over:?}");
         assert_eq!(capture.process(pid).unwrap().exe, next.canonicalize().unwrap());
+        if former == next {
+            // Go's own goroutines parked as it started, seen by the probes that were there already.
+            assert!(capture.parked_now() > 0, "the next program's parks went with the former's");
+        }
         program.go();
         let reports = program.events_until_done();
         let goids: Vec<u64> = reports.iter().map(|report| report["goid"].as_u64().unwrap()).collect();
@@ -285,7 +292,7 @@ fn a_go_program_that_execs_a_go_program_is_seen_anew_and_nothing_is_mixed_up() {
             let frames = wait.stack.iter().flat_map(|pc| capture.process(pid).unwrap().binary.symbolize(*pc, true));
             assert!(frames.into_iter().any(|frame| frame.function.starts_with("main.")), "{wait:?}");
         }
-        assert_eq!(capture.counters().park_replaced, 0, "{:?}", capture.counters());
+        assert_eq!(capture.counters().park_replaced, taken_over.park_replaced, "{:?}", capture.counters());
         assert!(program.finish().success());
     }
 }
