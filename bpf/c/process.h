@@ -15,7 +15,7 @@ int process_exec(__u64 *ctx)
 		.mono_ns = bpf_ktime_get_ns(),
 	};
 
-	if (bpf_ringbuf_output(&events, &record, sizeof(record), 0))
+	if (bpf_ringbuf_output(&events, &record, sizeof(record), BPF_RB_FORCE_WAKEUP))
 		count(COUNT_EXEC_RING_FULL);
 	return 0;
 }

@@ -28,6 +28,7 @@ mod short_waits;
 mod tai;
 mod target;
 mod wait;
+mod wakeups;
 
 pub use binary::Binary;
 pub use config::CaptureConfig;
@@ -44,7 +45,6 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use aya::programs::raw_trace_point::RawTracePointLink;
-use rustix::event::{PollFd, PollFlags, Timespec};
 use syncline_bpf::{CaptureSettings, Record, ShortWaitKey, ShortWaitSum, WaitRecord, encode_tai_offset_ns};
 
 use counters::OwnCounters;
@@ -52,6 +52,7 @@ use kernel::{Maps, Programs};
 use probes::ProbedBinaries;
 use processes::Processes;
 use short_waits::ShortWaits;
+use wakeups::Wakeups;
 
 /// Records read in one go, so that a flood cannot keep [`Capture::poll`] from returning.
 const MAX_RECORDS_PER_POLL: usize = 16_384;
@@ -71,6 +72,9 @@ pub fn kernel_support() -> Result<(), CaptureError> {
 pub struct Capture {
     target: Target,
     maps: Maps,
+    wakeups: Wakeups,
+    /// The last look at the ring did not see its end.
+    more: bool,
     programs: Programs,
     probed: ProbedBinaries,
     processes: Processes,
@@ -95,9 +99,12 @@ impl Capture {
         namespace::check()?;
         let (maps, programs) = kernel::load(config.ring_bytes)?;
         let settings = config.settings();
+        let wakeups = Wakeups::of(&maps.events).map_err(|e| KernelError::new("watch the ring", e))?;
         let mut capture = Self {
             target: config.target,
             maps,
+            wakeups,
+            more: false,
             programs,
             probed: ProbedBinaries::new(),
             processes: Processes::default(),
@@ -139,10 +146,14 @@ impl Capture {
     /// # Errors
     /// If the ring cannot be waited for.
     pub fn poll(&mut self, timeout: Duration, sink: &mut dyn FnMut(RawWait)) -> Result<usize, CaptureError> {
-        self.wait_for_records(timeout)?;
+        if !std::mem::take(&mut self.more) {
+            self.wakeups.wait(timeout).map_err(|e| KernelError::new("wait for the ring", e))?;
+        }
         let before = self.own.delivered;
-        for _ in 0..MAX_RECORDS_PER_POLL {
-            let Some(item) = self.maps.events.next() else { break };
+        for read in 0.. {
+            // A full hand: the rest may not wake us again.
+            self.more = read == MAX_RECORDS_PER_POLL;
+            let Some(item) = (!self.more).then(|| self.maps.events.next()).flatten() else { break };
             let record = syncline_bpf::decode(&item);
             drop(item);
             match record {
@@ -199,15 +210,6 @@ impl Capture {
         set.map_err(|e| KernelError::new("set the configuration", e))?;
         let tai = kernel_tai_offset_seconds().map_err(|e| KernelError::new("read the TAI offset", e))?;
         self.set_tai_offset(tai)
-    }
-
-    fn wait_for_records(&self, timeout: Duration) -> Result<(), CaptureError> {
-        let timeout = Timespec::try_from(timeout).unwrap_or(Timespec { tv_sec: i64::MAX, tv_nsec: 0 });
-        let mut ready = [PollFd::new(&self.maps.events, PollFlags::IN)];
-        match rustix::event::poll(&mut ready, Some(&timeout)) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
-            Err(e) => Err(KernelError::new("wait for the ring", std::io::Error::from(e)).into()),
-        }
     }
 
     fn deliver(&mut self, record: &WaitRecord, sink: &mut dyn FnMut(RawWait)) {
