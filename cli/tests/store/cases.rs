@@ -191,7 +191,8 @@ fn timeline_json_has_all_that_is_known(fixture: &Fixture) {
     assert_eq!(event(18)["stack"][0], "runtime.gopark proc.go:1");
     // The region's offset is added: without it this would begin 5 ms earlier.
     assert_eq!(event(7)["start_ns"], fixture.base_ns + 100_000_000);
-    assert_eq!(event(7)["bound_ns"], 110_000);
+    // 80 us of the node, 30 us of the region, and what its map may slope by within those 80 us.
+    assert_eq!(event(7)["bound_ns"], 110_040);
     assert_eq!(event(7)["run_delay_ns"], 1000);
 }
 
@@ -209,7 +210,7 @@ fn skew_shows_nodes_and_regions(fixture: &Fixture) {
     let json: Value = serde_json::from_str(&fixture.answer(&["skew", "--format", "json"])).unwrap();
     assert_eq!(json["nodes"][0]["offset_ns"], 3_000_123_456i64);
     assert_eq!(json["nodes"][1]["offset_ns"], -7_000_000, "5 ms of the region's are added to the node's own 2 ms");
-    assert_eq!(json["nodes"][1]["bound_ns"], 80_000);
+    assert_eq!(json["nodes"][1]["bound_ns"], 80_025, "50 us and 30 us, and 500 ppm of the 50");
     assert_eq!(json["regions"][0]["region"], "us-east");
     assert_eq!(json["regions"][0]["offset_ns"], -5_000_000);
 }
