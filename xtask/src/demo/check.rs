@@ -108,9 +108,14 @@ impl Findings {
         (self.repeated > 0).then(|| format!("the timeline shows {} rows too many: events are repeated", self.repeated))
     }
 
-    fn too_few_inside(&self) -> Option<String> {
+    /// Rows whose both ends are inside their published bounds, and all rows.
+    pub(crate) fn inside(&self) -> (usize, usize) {
         let all = self.all_events();
-        let inside = all.saturating_sub(self.astray + self.outside + self.unbounded);
+        (all.saturating_sub(self.astray + self.outside + self.unbounded), all)
+    }
+
+    fn too_few_inside(&self) -> Option<String> {
+        let (inside, all) = self.inside();
         ((inside as f64) < LEAST_INSIDE * all as f64).then(|| {
             format!(
                 "only {inside} of {all} rows lie inside their bound ({} outside, {} unbounded, \

@@ -72,6 +72,7 @@ impl Report<'_> {
         self.show_timeline(rows).await?;
         self.show_skews().await?;
         self.show_cause().await?;
+        show_times(findings);
         show_order(findings);
         self.show_next();
         Ok(())
@@ -219,6 +220,12 @@ fn cause(timeline: &str) -> String {
             AND h.mono_ns + h.dur_ns > l.mono_ns AND h.mono_ns + h.dur_ns <= l.mono_ns + l.dur_ns \
          GROUP BY region, blocked, holder, holder_reason ORDER BY seen DESC LIMIT 3"
     )
+}
+
+fn show_times(findings: &Findings) {
+    let (inside, all) = findings.inside();
+    println!("\n-- both ends of {all} waits, held against the truth");
+    println!("{inside} inside their published bounds, {} not", all - inside);
 }
 
 fn show_order(findings: &Findings) {
