@@ -25,6 +25,7 @@ use tonic::Streaming;
 use tonic::transport::{Channel, Endpoint};
 
 use crate::counters::{Counters, count};
+use crate::pipeline::is_fault_of_the_rows;
 use crate::reference::Reference;
 use crate::segment::{Segment, bound_class, clock_status, growth_ppb, rate_ppb};
 use crate::stopping::Stopping;
@@ -294,7 +295,7 @@ async fn store_rows(store: Store, mut waiting: mpsc::Receiver<Row>) {
 
 async fn store_row(store: &Store, block: Block, token: &str) {
     while let Err(error) = store.insert(block.clone(), token).await {
-        if !error.is_retryable() {
+        if is_fault_of_the_rows(&error) {
             return tracing::error!(%error, "a region_clock row was refused");
         }
         tracing::debug!(%error, "a region_clock row waits");

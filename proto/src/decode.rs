@@ -6,8 +6,8 @@ use syncline_event::{
 };
 use syncline_timebase::{BootId, Instant, Knot, NodeNameError, Offset, Probe, Span};
 
-use crate::codec::WireError;
 use crate::columns::running_sums;
+use crate::error::WireError;
 use crate::v1;
 
 impl TryFrom<v1::Batch> for Batch {

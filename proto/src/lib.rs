@@ -5,9 +5,11 @@ mod codec;
 mod columns;
 mod decode;
 mod encode;
+mod error;
 mod prescan;
 
-pub use codec::{WireError, decode, encode};
+pub use codec::{decode, encode};
+pub use error::WireError;
 
 /// Generated messages and services. Raw: nothing in here has been checked.
 #[allow(missing_docs, unreachable_pub, clippy::all, unused_qualifications, reason = "generated")]

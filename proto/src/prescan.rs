@@ -7,7 +7,7 @@ use bytes::Buf;
 use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
 use syncline_event::{BatchError, limits};
 
-use crate::codec::WireError;
+use crate::error::WireError;
 
 /// Repeated submessages of `Batch` by field number, with their limit.
 const REPEATED: [(u32, &str, usize); 6] = [

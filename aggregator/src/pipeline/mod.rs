@@ -38,6 +38,7 @@ use sighting::Sighting;
 use sink::Sink;
 
 pub use sink::StoreOutcome;
+pub(crate) use sink::is_fault_of_the_rows;
 
 /// A node's row in `nodes` is written again after this long.
 const INTRODUCE_EVERY: Duration = Duration::from_secs(30);

@@ -68,7 +68,7 @@ impl Sink {
         for (block, inserted) in join_all(blocks.into_iter().map(|block| self.insert(block, token))).await {
             match inserted {
                 Ok(()) => self.outage.succeeded(self.store.shown_url(), Instant::now()),
-                Err(error) if is_the_batchs_fault(&error) => return Err(error),
+                Err(error) if is_fault_of_the_rows(&error) => return Err(error),
                 Err(error) => {
                     count(&self.counters.insert_retries);
                     self.outage.failed(self.store.shown_url(), &error.to_string(), Instant::now());
@@ -95,7 +95,7 @@ impl Sink {
 
 /// Whether the same insert can never succeed. Everything that an operator can mend (a table dropped, a password
 /// changed, a proxy in the way) is worth waiting for: refusing would lose events.
-fn is_the_batchs_fault(error: &StoreError) -> bool {
+pub(crate) fn is_fault_of_the_rows(error: &StoreError) -> bool {
     match error {
         StoreError::Block { .. } => true,
         StoreError::Sql { code, .. } => DATA_CODES.contains(code),
@@ -129,10 +129,10 @@ mod tests {
 
     #[test]
     fn only_bad_data_is_refused() {
-        assert!(is_the_batchs_fault(&sql(117)));
+        assert!(is_fault_of_the_rows(&sql(117)));
         for operator_can_mend in [60, 81, 241, 252, 497, 516] {
-            assert!(!is_the_batchs_fault(&sql(operator_can_mend)), "{operator_can_mend}");
+            assert!(!is_fault_of_the_rows(&sql(operator_can_mend)), "{operator_can_mend}");
         }
-        assert!(!is_the_batchs_fault(&StoreError::Network { reason: String::new() }));
+        assert!(!is_fault_of_the_rows(&StoreError::Network { reason: String::new() }));
     }
 }

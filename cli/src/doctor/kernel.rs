@@ -7,10 +7,8 @@ use super::check::{Check, Need, Status};
 use super::system_calls;
 use crate::units;
 
-/// The first kernel whose uprobes carry a cookie, by which the probes know the program's offsets.
-const OLDEST: Version = Version(5, 15);
-/// The first kernel whose programs can read the TAI clock.
-const WITH_TAI: Version = Version(6, 1);
+/// The first kernel whose BPF programs can read the TAI clock, from which the wall time of an event is made.
+const OLDEST: Version = Version(6, 1);
 /// The first kernel that accounts BPF memory to the cgroup instead of RLIMIT_MEMLOCK.
 const WITHOUT_MEMLOCK: Version = Version(5, 11);
 
@@ -45,18 +43,12 @@ pub(crate) fn checks() -> Vec<Check> {
 fn kernel(release: &str) -> Check {
     const NAME: &str = "kernel";
     match Version::parse(release) {
-        Some(version) if version >= WITH_TAI => Check::ok(NAME, Need::Capture, format!("Linux {release}")),
-        Some(version) if version >= OLDEST => Check::warn(
-            NAME,
-            Need::Capture,
-            format!("Linux {release}"),
-            "before 6.1 wall time is taken from the nearest sample instead of the event itself; the timeline is as exact",
-        ),
+        Some(version) if version >= OLDEST => Check::ok(NAME, Need::Capture, format!("Linux {release}")),
         _ => Check::fail(
             NAME,
             Need::Capture,
             format!("Linux {release}"),
-            "5.15 or newer is needed (uprobes with a cookie)",
+            "6.1 or newer is needed (wall time in the kernel)",
         ),
     }
 }
@@ -159,11 +151,11 @@ mod tests {
     }
 
     #[test]
-    fn old_kernels_fail_and_middle_ones_warn() {
+    fn old_kernels_fail() {
         let status = |release| kernel(release).status;
         assert_eq!(
-            [status("6.1.0"), status("5.15.1"), status("5.10.0"), status("?")],
-            [Status::Ok, Status::Warn, Status::Fail, Status::Fail]
+            [status("6.1.0"), status("6.0.9"), status("5.10.0"), status("?")],
+            [Status::Ok, Status::Fail, Status::Fail, Status::Fail]
         );
     }
 
