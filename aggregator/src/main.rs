@@ -73,8 +73,12 @@ async fn serve(args: &Args) -> anyhow::Result<()> {
 }
 
 async fn listen(address: &str) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| {
-        format!("cannot listen on {address}; is another aggregator there? Choose another address with --listen")
+    TcpListener::bind(address).await.map_err(|error| {
+        let mend = match error.kind() {
+            std::io::ErrorKind::AddrInUse => "is another aggregator there? Choose another address with --listen",
+            _ => "--listen wants ADDRESS:PORT of this machine",
+        };
+        anyhow::anyhow!("cannot listen on {address} ({error}): {mend}")
     })
 }
 
