@@ -8,9 +8,11 @@ mod node;
 mod oscillator;
 mod path;
 mod random;
+mod reference;
 
 pub use injected::{InjectedClock, InjectedClockError};
-pub use node::{NodeSettings, SimulatedNode, WallStep};
+pub use node::{CounterJump, NodeSettings, SimulatedNode, WallStep};
 pub use oscillator::{Oscillator, OscillatorSettings};
 pub use path::{Path, PathSettings};
 pub use random::Random;
+pub use reference::ReferenceClock;
