@@ -9,6 +9,7 @@ mod oscillator;
 mod path;
 mod random;
 mod reference;
+pub mod scenario;
 
 pub use injected::{InjectedClock, InjectedClockError};
 pub use node::{CounterJump, NodeSettings, SimulatedNode, WallStep};
