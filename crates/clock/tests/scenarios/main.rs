@@ -71,7 +71,8 @@ fn measured(scenario: &Scenario, runs: &[(u64, Measured)]) -> String {
     let (steps, refused) = (worst(&|run| run.wall_steps.len() as u64), worst(&|run| run.refused.values().sum()));
     format!(
         "{:3} {:32} outside {outside}; error p50 {p50} p99 {p99}, in hindsight {later}; bound p95 {p95}, over half the \
-         round trip {over_half}; disruptions {disruptions}{within}, unnoticed {missed}; steps {steps}; refused {refused};",
+         round trip {over_half}; disruptions {disruptions}{within}, unnoticed {missed}; steps {steps}; \
+         refused {refused};",
         scenario.number, scenario.name,
     )
 }

@@ -22,8 +22,7 @@ pub(crate) const KNOWN_OPEN: &[(u16, Kind, &str)] = &[
     (86, Width, "a RAW that goes back is refused for ever, and MONO is placed without knots from then on"),
     (86, Refused, "a RAW that goes back is refused for ever, and MONO is placed without knots from then on"),
     (87, Hard, "the distance of a probe from the knots saturates and is taken for a real one"),
-    (92, Hard, FORGED_WITHIN),
-    (95, Hard, FORGED_WITHIN),
+    (95, Hard, FORGOTTEN),
     (96, Width, FUTURE),
     (97, Width, FUTURE),
     (101, Disruptions, WIDE_BRACKETS),
@@ -31,14 +30,13 @@ pub(crate) const KNOWN_OPEN: &[(u16, Kind, &str)] = &[
 
 const FROZEN_INSIDE: &str = "a freeze inside an exchange hides most of its round trip: its lower bound is of after the \
                              freeze, its upper bound of before, and each is carried to the other side";
-const FROZEN_UNSEEN: &str = "REF - RAW jumps by more than one floor and less than the round trip: no exchange contradicts \
-                             the bound carried from before, which the truth has left";
+const FROZEN_UNSEEN: &str = "REF - RAW jumps by more than one floor and less than the round trip: no exchange \
+                             contradicts the bound carried from before, which the truth has left";
 const COUNTED_TWICE: &str = "the slope to the next knot is taken over the jump, so the next knot seems to jump too";
 const FORGOTTEN: &str =
     "states beyond the capacity are forgotten, and the first that is kept is carried back over breaks";
 const WIDE_BRACKETS: &str = "slopes taken over wide brackets are believed to the nanosecond: knots seem to jump";
 const FUTURE: &str = "a stamp far in the future is believed, and everything honest is refused as older than it";
-const FORGED_WITHIN: &str = "a forged bound inside the honest one is carried on; nothing honest contradicts it";
 
 /// Scenarios whose point error is not reached: the offset is the middle of the hard interval.
 pub(crate) const POINT_NOT_YET: &[u16] = &[

@@ -2,9 +2,10 @@
 //!
 //! Limits come from the settings.
 //!
-//! - A hard bound is at best half the best round trip, plus what it grows by between packets that met no queue. The rate
-//!   is only known to within the width of the bound over the time that has passed, and a tolerance of 1 ppm on top: some
-//!   10 us on the LAN of these runs (15 us of exponential queueing, one probe a second), some 300 us on the WAN (200 us).
+//! - A hard bound is at best half the best round trip, plus what it grows by between packets that met no queue. The
+//!   rate is known to within the width of the bound over the time that has passed, and a tolerance of 1 ppm on top. That
+//!   makes some 10 us on the LAN of these runs (15 us of exponential queueing, one probe a second) and some 300 us on
+//!   the WAN (200 us).
 //! - The error of a good estimator is that of two floors learned from the probes of a minute, mean queueing / number of
 //!   probes each, what the oscillator wanders meanwhile, and half of the path's asymmetry, which nobody can see: below
 //!   5 us on the LAN, below 30 us on the WAN.
