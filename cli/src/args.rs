@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::clock::ClockArgs;
 use crate::time;
 
 /// Ask a Syncline store what the goroutines of your fleet waited for, and when, on one clock.
@@ -22,6 +23,7 @@ Examples:
   syncline skew                                  how far each node's clock is off
   syncline timeline --from -30s                  who waited in the last half minute, all regions
   syncline sql 'SELECT region, count() FROM events GROUP BY region'
+  syncline clock replay --stream s.csv --answers a.csv   a recorded node through the clock model
   syncline --store /var/lib/syncline skew        a store elsewhere
   syncline --url http://user@ch.example:8123 skew
 
@@ -51,6 +53,7 @@ pub(crate) enum Command {
     Timeline(TimelineArgs),
     Skew(SkewArgs),
     Doctor(DoctorArgs),
+    Clock(ClockArgs),
 }
 
 /// Answer an SQL query (ClickHouse's SQL), read-only.

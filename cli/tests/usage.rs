@@ -79,10 +79,10 @@ fn clap_refuses_with_the_same_code() {
 
 #[test]
 fn every_command_teaches_by_example() {
-    for arguments in
-        [&["--help"][..], &["sql", "--help"], &["timeline", "--help"], &["skew", "--help"], &["doctor", "--help"]]
-    {
-        let output = run(arguments);
+    let commands = ["", "sql", "timeline", "skew", "doctor", "clock", "clock replay"];
+    for command in commands {
+        let arguments: Vec<&str> = command.split_whitespace().chain(["--help"]).collect();
+        let output = run(&arguments);
         let text = String::from_utf8(output.stdout).unwrap();
         assert!(output.status.success() && text.contains("Examples:\n  "), "{arguments:?}: {text}");
         assert!(text.lines().all(|line| line.chars().count() <= 120), "{arguments:?}: {text}");

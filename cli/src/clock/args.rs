@@ -1,0 +1,135 @@
+//! The command line of `syncline clock`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+
+use super::model::Claim;
+use super::replay::Options;
+use crate::failure::usage;
+use syncline_timebase::Span;
+
+/// Put the clock model to the test, without a fleet and without a store.
+#[derive(Args, Debug)]
+#[command(after_help = CLOCK_EXAMPLES)]
+pub(crate) struct ClockArgs {
+    #[command(subcommand)]
+    pub(crate) command: ClockCommand,
+}
+
+const CLOCK_EXAMPLES: &str = "\
+Examples:
+  syncline clock replay --stream stream.csv --answers answers.csv
+  syncline clock replay --help                   the format of the stream, and more examples";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ClockCommand {
+    Replay(ReplayArgs),
+}
+
+/// Run a recorded node through the clock model: when was each event, on the reference's clock?
+///
+/// The stream is what one node sends in one boot, in the order in which it arrives. Each line is a record of whole numbers
+/// of nanoseconds: F,floor_ns (least delay of a packet each way; first line or absent); K,mono_ns,raw_ns,wall_ns (the node's
+/// clocks read at one moment); P,mono1,T2,T3,mono4,wall1,wall4 (a probe: sent by the node, received and answered by the
+/// reference, received by the node); E,id,mono_ns,wall_ns (an event).
+///
+/// An answer is a line id,est_ns,earliest_ns,latest_ns on the reference's clock. Every event is answered, also one whose id
+/// came before; an event of which nothing is known has no line and is counted. Answers depend on the stream alone: the same
+/// stream gives the same bytes. A malformed line ends the replay; samples that cannot be are refused by the model and
+/// counted. No output appears before the whole stream was read.
+#[derive(Args, Debug)]
+#[command(after_help = REPLAY_EXAMPLES)]
+pub(crate) struct ReplayArgs {
+    /// The stream; `-` is standard input
+    #[arg(long, value_name = "FILE")]
+    pub(crate) stream: PathBuf,
+    /// Where to write the answers, which use what stands above their event only (but see --lag-ms); `-` is standard output
+    #[arg(long, value_name = "OUT")]
+    pub(crate) answers: PathBuf,
+    /// Where to write when each step of the node's clock was noticed, on the reference's clock, one a line
+    #[arg(long, value_name = "OUT")]
+    pub(crate) steps: Option<PathBuf>,
+    /// Where to write the answers in hindsight, which use the whole stream
+    #[arg(long, value_name = "OUT")]
+    pub(crate) smooth: Option<PathBuf>,
+    /// What earliest and latest claim
+    #[arg(long, value_name = "CLAIM", default_value = "hard")]
+    pub(crate) bound: Bound,
+    /// Share of the delay above the floor that may be asymmetric, 0 to 1 [default: 1]; with --bound budgeted only
+    #[arg(long, value_name = "A", value_parser = alpha, allow_negative_numbers = true)]
+    pub(crate) alpha: Option<f64>,
+    /// Hold each event back so long on the node's clock, and answer it with what has arrived by then
+    #[arg(long, value_name = "N", value_parser = lag, allow_negative_numbers = true)]
+    pub(crate) lag_ms: Option<Span>,
+}
+
+const REPLAY_EXAMPLES: &str = "\
+Examples:
+  syncline clock replay --stream stream.csv --answers answers.csv
+  syncline clock replay --stream s.csv --answers a.csv --steps steps.csv --smooth smooth.csv
+  syncline clock replay --stream stream.csv --answers settled.csv --lag-ms 2000
+  zcat stream.csv.gz | syncline clock replay --stream - --answers - > answers.csv
+
+A stream of one probe and one event:
+  F,10000
+  K,1000000000,1000000000,1800000000000000000
+  P,1010000000,1800000000010100000,1800000000010120000,1010220000,1800000000010000000,1800000000010220000
+  K,1100000000,1100000000,1800000000100000000
+  E,1,1050000000,1800000000050000000";
+
+/// What a bound assumes of the paths; all assume that oscillators keep within the model's tolerance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Bound {
+    /// Nothing but the floor
+    Hard,
+    /// Symmetric paths
+    Tight,
+    /// Paths asymmetric by the share --alpha at most
+    Budgeted,
+}
+
+impl ReplayArgs {
+    /// What is wanted of the replay.
+    pub(crate) fn options(&self) -> anyhow::Result<Options> {
+        let claim = match (self.bound, self.alpha) {
+            (Bound::Budgeted, alpha) => Claim::Budgeted { alpha: alpha.unwrap_or(1.0) },
+            (_, Some(_)) => return Err(usage("--alpha is the budget of --bound budgeted: add that, or leave it out")),
+            (Bound::Hard, None) => Claim::Hard,
+            (Bound::Tight, None) => Claim::Tight,
+        };
+        Ok(Options { claim, lag: self.lag_ms, smooth: self.smooth.is_some() })
+    }
+}
+
+fn alpha(text: &str) -> Result<f64, String> {
+    let share = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
+    share.ok_or_else(|| "it is a share: write a number from 0 to 1, such as 0.2".to_owned())
+}
+
+fn lag(text: &str) -> Result<Span, String> {
+    let milliseconds = text.parse().ok().filter(|milliseconds| *milliseconds >= 0);
+    milliseconds.map(Span::from_ms).ok_or_else(|| "write a whole number of milliseconds, 0 or more".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_budget_is_a_share() {
+        assert_eq!(["0", "0.25", "1"].map(alpha), [Ok(0.0), Ok(0.25), Ok(1.0)]);
+        for text in ["-0.1", "1.01", "NaN", "inf", "half", ""] {
+            assert!(alpha(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_lag_is_no_less_than_nothing() {
+        assert_eq!(lag("0"), Ok(Span::ZERO));
+        assert_eq!(lag("1500"), Ok(Span::from_ms(1_500)));
+        for text in ["-1", "1.5", "1s", "99999999999999999999"] {
+            assert!(lag(text).is_err(), "{text}");
+        }
+    }
+}
