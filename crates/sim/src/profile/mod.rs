@@ -12,6 +12,7 @@ mod oscillator;
 mod path;
 mod phase;
 mod score;
+mod step_score;
 mod trace;
 
 pub use clock::ClockSettings;
@@ -21,5 +22,6 @@ pub use generate::generate;
 pub use network::{Burst, Network, Profile, UnknownNetwork};
 pub use oscillator::OscillatorModel;
 pub use path::PathModel;
-pub use score::{Answer, Quantiles, Score, StepScore};
+pub use score::{Answer, Quantiles, Score};
+pub use step_score::StepScore;
 pub use trace::{EventTruth, Record, RouteChange, Trace, TrueStep};

@@ -217,3 +217,66 @@ fn draw_detour(model: &PathModel, random: &mut Random) -> [f64; 2] {
         _ => [longer_s(random), longer_s(random)],
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY_S: f64 = 86_400.0;
+
+    fn local() -> PathRun {
+        PathRun::draw(&PathModel::default(), 10.0 * DAY_S, &mut Random::seeded(1))
+    }
+
+    #[test]
+    fn one_thirteenth_of_the_time_is_congested_and_delays_are_longer_then() {
+        let (path, mut random) = (local(), Random::seeded(2));
+        let mut delays_s = [Vec::new(), Vec::new()];
+        for tick in 0..200_000 {
+            let at_s = f64::from(tick) * 10.0 * DAY_S / 200_000.0;
+            let congested = path.congestion_at(at_s, Direction::Forward).is_some();
+            delays_s[usize::from(congested)].push(path.delay_s(at_s, Direction::Forward, &mut random));
+        }
+        let share = delays_s[1].len() as f64 / 200_000.0;
+        assert!((share * 13.0 - 1.0).abs() < 0.1, "{share}");
+        let [calm_s, congested_s] = delays_s.map(|mut delays_s| {
+            delays_s.sort_by(f64::total_cmp);
+            delays_s[delays_s.len() / 2] - path.base_s[0]
+        });
+        assert!(calm_s < 5e-6 && congested_s > 80e-6, "{calm_s} {congested_s}");
+    }
+
+    #[test]
+    fn the_shortest_delays_are_the_routes() {
+        let (path, mut random) = (local(), Random::seeded(3));
+        for direction in [Direction::Forward, Direction::Backward] {
+            let delays_s = (0..10_000).map(|second| path.delay_s(f64::from(second), direction, &mut random));
+            let queueing_s = delays_s.fold(f64::INFINITY, f64::min) - path.base_s[direction as usize];
+            assert!((0.0..0.2e-6).contains(&queueing_s), "{queueing_s}");
+        }
+    }
+
+    #[test]
+    fn routes_change_at_their_times_and_never_go_below_the_known_floor() {
+        let model = PathModel {
+            route_changes_per_h: 2.0,
+            route_s: 100e-6,
+            known_floor: 0.6,
+            asymmetry: (0.1, 0.2),
+            ..PathModel::default()
+        };
+        for (route_symmetric, seed) in [(true, 1), (false, 2)] {
+            let model = PathModel { route_symmetric, ..model.clone() };
+            let path = PathRun::draw(&model, DAY_S, &mut Random::seeded(seed));
+            assert!(path.routes.len() > 20);
+            for pair in path.routes.windows(2) {
+                let [before, after] = [pair[1].from_s - 1e-3, pair[1].from_s].map(|at_s| path.least_both_s(at_s));
+                let longer = |route: &Route| [0, 1].map(|k| path.base_s[k] + route.longer_s[k]);
+                assert_eq!((before, after), (longer(&pair[0]), longer(&pair[1])));
+                assert!(after.iter().all(|least_s| *least_s >= path.floor_s), "{after:?} below {}", path.floor_s);
+            }
+            let alike = path.routes.iter().filter(|route| route.longer_s[0] == route.longer_s[1]).count();
+            assert_eq!(alike > path.routes.len() / 2, route_symmetric);
+        }
+    }
+}

@@ -1,8 +1,8 @@
 //! The score of an estimator over many runs.
 
 use std::fmt;
-use std::ops::Range;
 
+use super::step_score::StepScore;
 use super::trace::{EventTruth, Trace};
 
 /// What an estimator says about one event, reference time.
@@ -191,59 +191,72 @@ impl Coverage {
     }
 }
 
-/// How well steps were found. A step counts as found if it is declared from one second before it to fifteen after it.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct StepScore {
-    /// Steps that were not declared.
-    pub missed: usize,
-    /// Declarations without a step.
-    pub false_alarms: usize,
-    /// From each step that was found to its declaration, s.
-    pub delays_s: Vec<f64>,
-}
+#[cfg(test)]
+mod tests {
+    use super::super::TrueStep;
+    use super::*;
+    use syncline_timebase::Span;
 
-/// When a declaration counts, from the step on.
-const DECLARED_WITHIN_NS: Range<i64> = -1_000_000_000..15_000_000_000;
+    const SECOND: i64 = 1_000_000_000;
 
-impl StepScore {
-    /// Steps that were declared.
-    pub fn found(&self) -> usize {
-        self.delays_s.len()
-    }
-
-    /// Median of the delays, s.
-    pub fn median_delay_s(&self) -> Option<f64> {
-        let mut sorted = self.delays_s.clone();
-        sorted.sort_by(f64::total_cmp);
-        sorted.get(sorted.len() / 2).copied()
-    }
-
-    fn add(&mut self, true_ns: &[i64], declared_ns: &[i64]) {
-        let mut left = declared_ns.to_vec();
-        left.sort_unstable();
-        for step_ns in true_ns {
-            // All declarations of one step are used up by it: to declare it twice is no false alarm.
-            let (of_this, others): (Vec<i64>, Vec<i64>) =
-                left.iter().partition(|declared| DECLARED_WITHIN_NS.contains(&declared.saturating_sub(*step_ns)));
-            match of_this.first() {
-                Some(first) => self.delays_s.push((first - step_ns) as f64 * 1e-9),
-                None => self.missed += 1,
-            }
-            left = others;
+    /// Four events a second apart, the last in a gap; the floor of the path's asymmetry is 10 ns.
+    fn trace() -> Trace {
+        let truth = (0..4).map(|second| EventTruth {
+            true_ns: second * SECOND,
+            asymmetry_ns: 20.0,
+            round_trip_ns: 100.0,
+            in_gap: second == 3,
+        });
+        Trace {
+            floor: Span::ZERO,
+            records: Vec::new(),
+            truth: truth.collect(),
+            steps: Vec::new(),
+            base_delays_ns: [60.0, 40.0],
+            routes: Vec::new(),
         }
-        self.false_alarms += left.len();
     }
 
-    fn merge(&mut self, other: Self) {
-        self.missed += other.missed;
-        self.false_alarms += other.false_alarms;
-        self.delays_s.extend(other.delays_s);
+    /// An answer that is `error_ns` late, in a bracket of `half_ns` either way.
+    fn answer(id: u32, error_ns: i64, half_ns: i64) -> Answer {
+        let estimate_ns = i64::from(id) * SECOND + error_ns;
+        Answer { id, estimate_ns, earliest_ns: estimate_ns - half_ns, latest_ns: estimate_ns + half_ns }
     }
-}
 
-impl fmt::Display for StepScore {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "steps found {}, missed {}, false {}", self.found(), self.missed, self.false_alarms)?;
-        self.median_delay_s().map_or(Ok(()), |delay_s| write!(f, ", median delay {delay_s:.2} s"))
+    #[test]
+    fn errors_count_from_the_asymmetry_floor_and_brackets_from_the_truth() {
+        let mut score = Score::default();
+        score.add(&trace(), &[answer(2, 13, 13), answer(0, 10, 5), answer(3, -90, 1)], &[]);
+        score.add(&trace(), &[answer(1, 12, 40), answer(9, 0, 0)], &[]);
+        assert_eq!((score.asked(), score.answered()), (8, 4));
+        // Off by 0, 2, 3 and 100 ns from the floor.
+        let errors = score.errors();
+        assert_eq!((errors.p50_ns, errors.max_ns), (2.5, 100.0));
+        assert!((errors.p99_ns - 97.09).abs() < 1e-6, "{errors:?}");
+        assert_eq!(score.half_widths().max_ns, 40.0);
+        assert_eq!(score.coverage(), 0.5);
+        assert_eq!((score.coverage_outside_gaps(), score.uncovered_outside_gaps()), (2.0 / 3.0, 1));
+        assert_eq!(score.worst_run_coverage(), 1.0 / 3.0);
+    }
+
+    #[test]
+    fn only_steps_of_raw_are_to_be_found() {
+        let step = |at_ns: i64, raw: bool| TrueStep { at_ns, size_ns: 1, raw };
+        let trace = Trace { steps: vec![step(0, true), step(100 * SECOND, false)], ..trace() };
+        let mut score = Score::default();
+        score.add(&trace, &[], &[1, 100 * SECOND]);
+        assert_eq!((score.steps().found(), score.steps().missed, score.steps().false_alarms), (1, 0, 1));
+    }
+
+    #[test]
+    fn merged_scores_are_those_of_all_runs() {
+        let (mut together, mut first, mut second) = (Score::default(), Score::default(), Score::default());
+        let runs = [[answer(0, 10, 5), answer(1, 30, 50)], [answer(2, 7, 1), answer(3, 1, 1)]];
+        for (run, alone) in runs.iter().zip([&mut first, &mut second]) {
+            together.add(&trace(), run, &[5]);
+            alone.add(&trace(), run, &[5]);
+        }
+        first.merge(second);
+        assert_eq!(first.to_string(), together.to_string());
     }
 }
