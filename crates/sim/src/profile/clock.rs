@@ -1,6 +1,8 @@
 //! A host's three clocks over a run, in seconds of true time from its start.
 //!
-//! All three are near true time: what a boot would take off MONO and RAW changes nothing for an estimator.
+//! All three are near true time: what a boot would take off MONO and RAW changes nothing for an estimator. A pause takes
+//! the same time from all three at the resume; their rates go on meanwhile, so that MONO jumps against RAW by what NTP's
+//! steering makes of the pause (up to 0.5 ms a second of it).
 
 use super::discipline::{DisciplineModel, DisciplineRun};
 use super::oscillator::{OscillatorModel, OscillatorRun};
@@ -24,6 +26,9 @@ impl Default for ClockSettings {
     }
 }
 
+/// What the clocks are drawn for beyond the end of the run, where the last replies and knots come, s.
+const TAIL_S: f64 = 2.0;
+
 /// One host's clocks.
 pub(super) struct Clocks {
     raw_ahead: Phase,
@@ -37,7 +42,7 @@ pub(super) struct Clocks {
 impl Clocks {
     /// Draws the clocks of a run of `duration_s`.
     pub(super) fn draw(settings: &ClockSettings, duration_s: f64, random: &mut Random) -> Self {
-        let steps = (duration_s / GRID_S) as usize + 2;
+        let steps = ((duration_s + TAIL_S) / GRID_S).ceil() as usize;
         let oscillator = OscillatorRun::draw(&settings.oscillator, duration_s, steps, random);
         let discipline = DisciplineRun::draw(&settings.discipline, &oscillator, duration_s, random);
         Self {
