@@ -1,12 +1,14 @@
 //! Simulated clocks and paths, for tests, benches and the demo.
 //!
 //! [`SimulatedNode`] is a node's three clocks and its path to the reference, seeded and reproducible, with the truth
-//! beside every reading. [`InjectedClock`] puts a known error on the stamps of a real machine.
+//! beside every reading. [`profile`] draws whole runs of a host under typical and hard conditions, for scoring an
+//! estimator. [`InjectedClock`] puts a known error on the stamps of a real machine.
 
 mod injected;
 mod node;
 mod oscillator;
 mod path;
+pub mod profile;
 mod random;
 mod reference;
 pub mod scenario;
