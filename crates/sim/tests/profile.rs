@@ -105,12 +105,12 @@ fn reference_time_less_raw_is_continuous_but_for_the_steps() {
         let steps: Vec<_> =
             trace.steps.iter().filter(|step| step.raw && from < step.at_ns && step.at_ns <= until).collect();
         let expected: i64 = steps.iter().map(|step| step.size_ns).sum();
-        // 50 ppm of frequency error and the jitter of the reads. MONO is steered on while the guest is frozen, so that
-        // it jumps against RAW between the two knots around a pause.
+        // 50 ppm of frequency error; a slew of 500 ppm that begins or ends between two knots bends MONO by 12.5 us.
+        // MONO is steered on while the guest is frozen, so that it jumps against RAW between the knots around a pause.
         let near = from - SECOND / 5..until + SECOND / 5;
         let beside = trace.steps.iter().filter(|step| step.raw && near.contains(&step.at_ns));
         let steered: i64 = beside.map(|step| step.size_ns / 1_800).sum();
-        let allowed = (until - from) / 20_000 + 500 + steered;
+        let allowed = (until - from) / 20_000 + 13_000 + steered;
         assert!((after - before - expected).abs() <= allowed, "at {from}: {} ns", after - before);
         stepped += steps.len();
     }
