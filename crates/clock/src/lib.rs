@@ -28,6 +28,7 @@
 mod hull;
 mod mono_raw;
 mod node_clock;
+mod point;
 mod thinning;
 mod tolerance;
 mod wall_steps;

@@ -1,0 +1,98 @@
+//! Bins that lie elsewhere than expected: scoring starts near its expectation, so where that may be far off, or the sum of
+//! the delays has changed, the packets are first located wherever they are.
+
+use super::bin::View;
+use super::state::Way;
+use super::{PointFilter, two_least};
+
+impl PointFilter {
+    /// Where scoring shall start: by how much what each way sees has moved. Frees the delays where the path has changed.
+    pub(super) fn relocate(&mut self, views: &mut [View; 2]) -> [f64; 2] {
+        let spread = self.state.spread();
+        let wide = [spread[0], spread[1]].map(|spread| spread > 4.0 / self.density.information());
+        for (i, way) in Way::BOTH.into_iter().enumerate() {
+            // A delay that is not known is not learned from packets that may all be late.
+            if wide[i] && !self.direction(way).is_calm() {
+                views[i].calm = 1e-9;
+            }
+        }
+        if !wide[0] && !wide[1] && !self.sum_is_off(views, spread) {
+            return [0.0; 2];
+        }
+        let moved = [0, 1].map(|i| if views[i].calm > 0.5 { self.located(Way::BOTH[i], spread[i]) } else { 0.0 });
+        if !wide[0] && !wide[1] {
+            self.reroute(moved, views, spread);
+        }
+        moved
+    }
+
+    /// Variance of the sum of the delays as the two ways show it.
+    fn doubt_of_sum([there, back, both]: [f64; 3], views: &[View; 2]) -> f64 {
+        there + back - 2.0 * both + views[0].variance + views[1].variance
+    }
+
+    /// Whether the bin puts the sum of both delays elsewhere than it was.
+    fn sum_is_off(&self, views: &[View; 2], spread: [f64; 3]) -> bool {
+        if views.iter().any(|view| view.calm < 3.0) {
+            return false;
+        }
+        let pull = |way: Way, variance: f64| {
+            let pulls = self.lateness(way).map(|(excess, share)| share * self.density.weight(excess) * excess);
+            pulls.sum::<f64>() * variance
+        };
+        let sum = pull(Way::There, views[0].variance) + pull(Way::Back, views[1].variance);
+        sum * sum > 9.0 * Self::doubt_of_sum(spread, views)
+    }
+
+    /// By how much what `way` sees has moved, wherever that is; `prior` is the variance of its expectation.
+    fn located(&self, way: Way, prior: f64) -> f64 {
+        let [least, _] = two_least(self.lateness(way).filter(|(_, share)| *share > 0.3).map(|(excess, _)| excess));
+        let starts = [0.0, least + self.density.below()];
+        let mut best = (f64::NEG_INFINITY, 0.0);
+        for start in starts.into_iter().filter(|start| start.is_finite()) {
+            let at = self.climbed(way, prior.max(1.0), start);
+            let fits = self.lateness(way).map(|(excess, share)| share * self.density.ln_any(excess - at));
+            let ln = fits.sum::<f64>() - 0.5 * at * at / prior.max(1.0);
+            if ln > best.0 {
+                best = (ln, at);
+            }
+        }
+        way.sign() * best.1
+    }
+
+    fn climbed(&self, way: Way, prior: f64, start: f64) -> f64 {
+        let mut at = start;
+        for _ in 0..8 {
+            let (mut sum, mut pull) = (1.0 / prior, 0.0);
+            for (excess, share) in self.lateness(way) {
+                let weight = share * self.density.weight(excess - at);
+                sum += weight;
+                pull += weight * excess;
+            }
+            at = pull / sum;
+        }
+        at
+    }
+
+    /// The path has changed within or before the bin, if the sum of the delays has by as much as `moved` says.
+    fn reroute(&mut self, moved: [f64; 2], views: &[View; 2], spread: [f64; 3]) {
+        let sum = moved[0] - moved[1];
+        if sum * sum < 25.0 * Self::doubt_of_sum(spread, views) {
+            return;
+        }
+        let [there, back, both] = spread;
+        let theta = (moved[0] + moved[1]) / 2.0;
+        let unsure = (there + back + 2.0 * both + views[0].variance + views[1].variance) / 4.0;
+        if theta * theta < 16.0 * unsure {
+            self.state.free_together(sum * sum);
+        } else {
+            for (i, way) in Way::BOTH.into_iter().enumerate() {
+                if moved[i] * moved[i] > 16.0 * (spread[i] + views[i].variance) {
+                    self.state.free(way, sum * sum);
+                }
+            }
+        }
+        self.there.clear();
+        self.back.clear();
+    }
+}

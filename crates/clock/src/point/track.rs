@@ -1,0 +1,66 @@
+//! Following theta probe by probe.
+
+use super::route::Settled;
+use super::state::{RATE, Way};
+use super::{BIN, BIN_TIME_S, Point, PointFilter, Sample, Seen};
+
+impl PointFilter {
+    pub(super) fn track(&mut self, sample: &Sample) -> Seen {
+        let dt = sample.at - self.last;
+        let [there, back] = self.excesses(sample);
+        let deviations = self.deviations(sample.at);
+        if let Some(seen) = self.jumps(sample.at, there, back, deviations[0].max(deviations[1])) {
+            return seen;
+        }
+        let limits = deviations.map(|deviation| self.limit(deviation));
+        let mut shares = [
+            self.there.observe(&self.density, there, limits[0], dt),
+            self.back.observe(&self.density, back, limits[1], dt),
+        ];
+        for (share, way) in shares.iter_mut().zip(Way::BOTH) {
+            // The other way has just moved and this one may have: it is left out until that is settled.
+            if self.direction(way).early() && self.routes.expects(way, sample.at) {
+                *share = 0.0;
+            }
+        }
+        self.put(sample.at, [there, back], shares);
+        // Once more for the first way: what it could not tell alone it may beside the second.
+        for (way, limit) in [(Way::There, limits[0]), (Way::Back, limits[1]), (Way::There, limits[0])] {
+            if self.settle(way, limit, sample.at) == Settled::Moved {
+                self.resume(sample.at);
+                return Seen::Consistent;
+            }
+        }
+        if self.bin_is_due(sample.at) {
+            self.close(sample.at);
+        }
+        Seen::Consistent
+    }
+
+    /// How far the expectation of each way may be off at `at`, one standard deviation.
+    fn deviations(&self, at: f64) -> [f64; 2] {
+        let drift = self.state.cov[RATE][RATE].sqrt() * (at - self.state.at);
+        [0, 1].map(|i| self.spread[i].max(0.0).sqrt() + drift)
+    }
+
+    /// How far below its floor a packet may seem, where the expectation has this deviation; negative.
+    pub(super) fn limit(&self, deviation: f64) -> f64 {
+        -(4.5 * self.density.below() + 4.0 * deviation)
+    }
+
+    fn put(&mut self, at: f64, excesses: [f64; 2], shares: [f64; 2]) {
+        if self.filled == 0 {
+            self.bin_from = at;
+        }
+        let [upper, lower] = excesses.map(|excess| excess as f32);
+        self.packets[self.filled] = Point { at: (at - self.bin_from) as f32, upper, lower };
+        self.shares[self.filled] = shares.map(|share| share as f32);
+        self.filled += 1;
+    }
+
+    /// Bins are closed by count or time, and at once while what a packet says is more than what is known.
+    fn bin_is_due(&self, at: f64) -> bool {
+        let unsure = self.spread[0].min(self.spread[1]) > 0.25 / self.density.information();
+        self.filled == BIN || at - self.bin_from >= BIN_TIME_S || unsure && self.filled > 0
+    }
+}
