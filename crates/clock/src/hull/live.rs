@@ -1,0 +1,265 @@
+//! What it takes to answer now and to take the next exchange: small, of constant size and constant work.
+
+use syncline_timebase::{Instant, Raw};
+
+use super::anchors::Anchors;
+use super::bounds::{Bounds, Rates, Theta};
+use super::exchange::Sides;
+use super::round_trips::RoundTrips;
+use super::state::{Known, State};
+use super::{DisruptionCause, Verdict};
+use crate::Tolerance;
+
+/// How often a class of bound contradicted itself while the hard one did not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Violations {
+    pub(crate) budgeted: u32,
+    pub(crate) tight: u32,
+}
+
+/// The newest states, and what the next is made with.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Live {
+    carried: Option<Carried>,
+    newest: Option<Newest>,
+    doubt: Option<Doubt>,
+    /// A disruption from here on was seen: nothing is known beyond it until the next exchange.
+    broken_from: Option<Instant<Raw>>,
+    trips: RoundTrips,
+    violations: Violations,
+}
+
+/// An epoch.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Carried {
+    last: State,
+    /// Without the newest exchange: clean of a disruption inside it.
+    clean: State,
+    anchors: Anchors,
+}
+
+/// The ends of the newest exchange, whether it was believed or not.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Newest {
+    sent: Instant<Raw>,
+    returned: Instant<Raw>,
+}
+
+/// Another epoch may have begun: what exchanges in doubt say without all that came before.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Doubt {
+    from: Instant<Raw>,
+    /// At the end of the newest exchange.
+    bounds: Bounds,
+    /// The exchanges themselves are good if it has begun; otherwise it may lie inside one of them.
+    usable: bool,
+}
+
+/// What became of an exchange.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Taken {
+    pub(super) cause: Option<DisruptionCause>,
+    pub(super) state: NewState,
+}
+
+/// For the history.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum NewState {
+    None,
+    /// The next of its epoch.
+    Next(State),
+    /// The first of a new epoch, which began after this instant.
+    First(State, Instant<Raw>),
+}
+
+/// What [`Live`] knows of an instant.
+pub(super) enum Ahead {
+    Known(Known),
+    Nothing,
+    /// It lies in the past.
+    Past,
+}
+
+impl Live {
+    pub(super) fn newest_at(&self) -> Option<Instant<Raw>> {
+        self.newest.map(|newest| newest.returned)
+    }
+
+    pub(super) fn violations(&self) -> Violations {
+        self.violations
+    }
+
+    /// The clocks jumped after the newest exchange began.
+    pub(super) fn disrupt(&mut self) {
+        self.broken_from = self.broken_from.or(self.newest.map(|newest| newest.sent));
+    }
+
+    pub(super) fn at(&self, raw: Instant<Raw>, tolerance: &Tolerance) -> Ahead {
+        let Some(carried) = &self.carried else { return Ahead::Nothing };
+        match &self.doubt {
+            Some(doubt) if raw > doubt.from && self.broken_from.is_none() => {
+                let other = self.doubted(carried, doubt, tolerance).reach(raw, tolerance);
+                Ahead::Known(carried.clean.reach(raw, tolerance).or(other))
+            }
+            _ if raw < carried.last.at => Ahead::Past,
+            _ if raw > carried.last.at && self.broken_from.is_some() => Ahead::Nothing,
+            _ => Ahead::Known(carried.last.reach(raw, tolerance)),
+        }
+    }
+
+    /// Takes an exchange that returned after all before it.
+    pub(super) fn observe(&mut self, tolerance: &Tolerance, sides: &Sides, verdict: Verdict) -> Taken {
+        let taken = self.take(tolerance, sides, verdict);
+        self.newest = Some(Newest { sent: sides.sent, returned: sides.returned });
+        taken
+    }
+
+    fn take(&mut self, tolerance: &Tolerance, sides: &Sides, verdict: Verdict) -> Taken {
+        let Some(carried) = self.carried.filter(|_| self.broken_from.is_none()) else {
+            return self.begin(tolerance, sides, None);
+        };
+        let expected = carried.last.reach(sides.returned, tolerance);
+        let rate = expected.rates.firm;
+        let hard = sides.with_floor(tolerance.path_floor.ns(), rate);
+        if expected.bounds.hard.meet(hard).is_none() {
+            return self.begin(tolerance, sides, Some(DisruptionCause::ProbeContradicts));
+        }
+        if verdict == Verdict::Broken {
+            return self.begin(tolerance, sides, Some(DisruptionCause::OffsetJumped));
+        }
+        let missing = self.trips.missing_ns(sides.longest_round_trip(rate));
+        match (verdict, missing) {
+            (Verdict::Doubtful, _) => self.doubt(tolerance, sides, &carried, None),
+            (_, Some(missing)) => self.doubt(tolerance, sides, &carried, Some(missing)),
+            _ => self.carry(tolerance, sides, carried),
+        }
+    }
+
+    /// Begins an epoch, with this exchange or after it.
+    fn begin(&mut self, tolerance: &Tolerance, sides: &Sides, cause: Option<DisruptionCause>) -> Taken {
+        let rates = Rates::anything(tolerance);
+        let from = self.broken_from.or(self.doubt.map(|doubt| doubt.from));
+        let from = from.or(self.newest.map(|newest| newest.sent)).unwrap_or(sides.sent);
+        // A freeze inside an exchange hides as much of its round trip: of its two sides one is of before.
+        if self.trips.missing_ns(sides.longest_round_trip(rates.firm)).is_some() {
+            self.broken_from = self.carried.map(|_| from);
+            return Taken { cause, state: NewState::None };
+        }
+        self.trips.observe(sides.returned, sides.least_round_trip(rates.firm));
+        let alone = sides.bounds(self.trips.half_ns(tolerance), rates.firm, tolerance);
+        let bounds = self.with_doubted(tolerance, sides, alone);
+        let epoch = self.carried.map_or(0, |carried| carried.last.epoch.saturating_add(1));
+        let state = State { at: sides.returned, bounds, rates, epoch };
+        let is_first = self.carried.is_none();
+        let anchors = Anchors::starting(state.at, &bounds);
+        (self.carried, self.broken_from, self.doubt) =
+            (Some(Carried { last: state, clean: state, anchors }), None, None);
+        Taken { cause, state: if is_first { NewState::Next(state) } else { NewState::First(state, from) } }
+    }
+
+    /// What an exchange says together with those in doubt, now that these are known to be of the same epoch.
+    fn with_doubted(&self, tolerance: &Tolerance, sides: &Sides, alone: Bounds) -> Bounds {
+        let Some((carried, doubt)) = self.carried.as_ref().zip(self.doubt.filter(|doubt| doubt.usable)) else {
+            return alone;
+        };
+        let doubted = self.doubted(carried, &doubt, tolerance).reach(sides.returned, tolerance).bounds;
+        alone.with(doubted, |alone, doubted| alone.meet(doubted).unwrap_or(alone)).nested()
+    }
+
+    /// The epoch that may have begun; a break may have changed the rate to anything.
+    fn doubted(&self, carried: &Carried, doubt: &Doubt, tolerance: &Tolerance) -> State {
+        let at = self.newest_at().unwrap_or(carried.last.at);
+        let (rates, epoch) = (Rates::anything(tolerance), carried.last.epoch.saturating_add(1));
+        State { at, bounds: doubt.bounds, rates, epoch }
+    }
+
+    /// The exchange narrows nothing for now. What it says stands beside what is carried.
+    fn doubt(&mut self, tolerance: &Tolerance, sides: &Sides, carried: &Carried, missing: Option<i64>) -> Taken {
+        let rates = Rates::anything(tolerance);
+        let alone = sides.bounds(self.trips.half_ns(tolerance), rates.firm, tolerance);
+        let sent = self.newest.map_or(sides.sent, |newest| newest.sent);
+        let before = self.doubt.filter(|doubt| missing.is_none() && doubt.usable);
+        let bounds = match missing {
+            None if before.is_some() => self.with_doubted(tolerance, sides, alone),
+            None => alone,
+            // Of so much is one of its sides too old.
+            Some(missing) => alone.with(alone, |theta, _| theta.widened(missing)),
+        };
+        let from = before.map_or(if missing.is_some() { sides.sent } else { sent }, |doubt| doubt.from);
+        if let (Some(_), Some(kept)) = (missing, &mut self.carried) {
+            // The disruption, if it is one, lies inside this exchange and not in the one before.
+            kept.clean = carried.last;
+        }
+        self.doubt = Some(Doubt { from, bounds, usable: missing.is_none() });
+        Taken { cause: None, state: NewState::None }
+    }
+
+    fn carry(&mut self, tolerance: &Tolerance, sides: &Sides, mut carried: Carried) -> Taken {
+        let rate = carried.last.rates.firm;
+        let half_before = self.trips.half_ns(tolerance);
+        self.trips.observe(sides.returned, sides.least_round_trip(rate));
+        let half = self.trips.half_ns(tolerance);
+        carried.widen(half_before.saturating_sub(half).max(0), tolerance);
+        let expected = carried.last.reach(sides.returned, tolerance);
+        // A path that is found to be longer than was known makes tight bounds contradict each other too.
+        let careful = sides.bounds(half.min(half_before), expected.rates.firm, tolerance);
+        if expected.bounds.tight.gap(careful.tight) > self.trips.noise_ns() {
+            return self.begin(tolerance, sides, Some(DisruptionCause::OffsetJumped));
+        }
+        let own = sides.bounds(half, expected.rates.firm, tolerance);
+        let (told, kept) = self.narrowed(&mut carried.anchors, expected.bounds, own);
+        let rates = carried.anchors.rates(sides.returned, &told, tolerance);
+        carried.anchors.observe(sides.returned, &kept);
+        let state = State { at: sides.returned, bounds: told, rates, epoch: carried.last.epoch };
+        // What a doubted exchange would have changed is forgotten with it.
+        (carried.clean, carried.last) = (carried.last, State { bounds: kept, ..state });
+        (self.carried, self.doubt) = (Some(carried), None);
+        Taken { cause: None, state: NewState::Next(state) }
+    }
+
+    /// What is said of now, and what is carried on. Where a class contradicts itself, its assumption does not hold or
+    /// the path is another: both sides are told of now, and only the exchange's own is believed from then on.
+    fn narrowed(&mut self, anchors: &mut Anchors, expected: Bounds, own: Bounds) -> (Bounds, Bounds) {
+        let class = |expected: Theta, own: Theta| match expected.meet(own) {
+            Some(both) => (both, both),
+            None => (expected.join(own), own),
+        };
+        let (hard, _) = class(expected.hard, own.hard);
+        let budgeted = class(expected.budgeted, own.budgeted);
+        let tight = class(expected.tight, own.tight);
+        self.violations.budgeted = self.violations.budgeted.saturating_add(u32::from(budgeted.0 != budgeted.1));
+        if tight.0 != tight.1 {
+            self.violations.tight = self.violations.tight.saturating_add(1);
+            anchors.widen_tight(i64::MAX);
+        }
+        let told = Bounds { hard, budgeted: budgeted.0, tight: tight.0 };
+        (told.nested(), Bounds { hard, budgeted: budgeted.1, tight: tight.1 }.nested())
+    }
+}
+
+impl Carried {
+    /// Half the least round trip was taken for `by_ns` more than it is, so the classes that build on it were too narrow.
+    fn widen(&mut self, by_ns: i64, tolerance: &Tolerance) {
+        if by_ns == 0 {
+            return;
+        }
+        let budgeted_ns = ((1.0 - tolerance.share()) * by_ns as f64).ceil() as i64;
+        for state in [&mut self.last, &mut self.clean] {
+            let Bounds { hard, budgeted, tight } = state.bounds;
+            let (budgeted, tight) = (budgeted.widened(budgeted_ns), tight.widened(by_ns));
+            state.bounds = Bounds { hard, budgeted: budgeted.meet(hard).unwrap_or(hard), tight }.nested();
+        }
+        self.anchors.widen_tight(by_ns);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_live_model_is_small() {
+        let size = size_of::<Live>();
+        assert!(size <= 640, "{size}");
+    }
+}
