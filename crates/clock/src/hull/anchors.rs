@@ -39,9 +39,11 @@ impl Anchors {
     /// ```text
     /// (low_now - high_then) / tau - wander  <=  rate  <=  (high_now - low_then) / tau + wander
     /// ```
-    pub(super) fn rates(&self, at: Instant<Raw>, bounds: &Bounds, tolerance: &Tolerance) -> Rates {
+    ///
+    /// What `expected` knew still holds: the wander over a longer time is in it.
+    pub(super) fn rates(&self, at: Instant<Raw>, bounds: &Bounds, expected: Rates, tolerance: &Tolerance) -> Rates {
         let anything = Rate::anything(tolerance);
-        let (mut firm, mut tight) = (anything, anything);
+        let Rates { mut firm, mut tight } = expected;
         for then in self.kept() {
             let elapsed = at - then.at;
             if elapsed <= Span::ZERO {

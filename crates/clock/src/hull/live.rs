@@ -3,12 +3,15 @@
 use syncline_timebase::{Instant, Raw};
 
 use super::anchors::Anchors;
-use super::bounds::{Bounds, Rates, Theta};
+use super::bounds::{Bounds, Rate, Rates, Theta};
 use super::exchange::Sides;
 use super::round_trips::RoundTrips;
 use super::state::{Known, State};
 use super::{DisruptionCause, Verdict};
 use crate::Tolerance;
+
+/// A doubt that so many exchanges do not decide is dropped: a jump would have shown.
+const UNDECIDED: u8 = 3;
 
 /// How often a class of bound contradicted itself while the hard one did not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -51,8 +54,24 @@ struct Doubt {
     from: Instant<Raw>,
     /// At the end of the newest exchange.
     bounds: Bounds,
-    /// The exchanges themselves are good if it has begun; otherwise it may lie inside one of them.
-    usable: bool,
+    why: Why,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Why {
+    /// Others say so.
+    Told,
+    /// Tight bounds are apart. So many exchanges since were at odds with neither side.
+    Apart(u8),
+    /// A round trip is too short: if the clocks were disrupted, then inside the exchange.
+    Short,
+}
+
+impl Why {
+    /// If it has begun, the exchanges in doubt are of it.
+    fn is_usable(self) -> bool {
+        self != Self::Short
+    }
 }
 
 /// What became of an exchange.
@@ -129,8 +148,36 @@ impl Live {
         }
         let missing = self.trips.missing_ns(sides.longest_round_trip(rate));
         match (verdict, missing) {
-            (Verdict::Doubtful, _) => self.doubt(tolerance, sides, &carried, None),
-            (_, Some(missing)) => self.doubt(tolerance, sides, &carried, Some(missing)),
+            (Verdict::Doubtful, _) => self.doubt(tolerance, sides, Why::Told),
+            (_, Some(missing)) => self.doubt_inside(tolerance, sides, carried, missing),
+            _ => self.weigh(tolerance, sides, carried),
+        }
+    }
+
+    /// Whether the tight bounds go on, or are apart.
+    fn weigh(&mut self, tolerance: &Tolerance, sides: &Sides, mut carried: Carried) -> Taken {
+        let half_before = self.trips.half_ns(tolerance);
+        self.trips.observe(sides.returned, sides.least_round_trip(carried.last.rates.firm));
+        let half = self.trips.half_ns(tolerance);
+        let fallen = half_before.saturating_sub(half).max(0);
+        carried.widen(fallen, tolerance);
+        if let Some(doubt) = &mut self.doubt {
+            doubt.bounds = widened(doubt.bounds, fallen, tolerance);
+        }
+        self.carried = Some(carried);
+        let expected = carried.last.reach(sides.returned, tolerance);
+        // A path that is found to be longer than was known sets tight bounds apart too.
+        let own = sides.bounds(half.min(half_before), expected.rates.firm, tolerance).tight;
+        let is_apart = |tight: Theta| tight.gap(own) > self.trips.noise_ns();
+        let doubt = self
+            .doubt
+            .map(|doubt| (doubt.why, self.doubted(&carried, &doubt, tolerance).reach(sides.returned, tolerance)));
+        match (is_apart(expected.bounds.tight), doubt) {
+            (true, Some((Why::Apart(_), _))) => self.begin(tolerance, sides, Some(DisruptionCause::OffsetJumped)),
+            (true, _) => self.doubt(tolerance, sides, Why::Apart(0)),
+            (false, Some((Why::Apart(count), other))) if count < UNDECIDED && !is_apart(other.bounds.tight) => {
+                self.doubt(tolerance, sides, Why::Apart(count + 1))
+            }
             _ => self.carry(tolerance, sides, carried),
         }
     }
@@ -159,7 +206,7 @@ impl Live {
 
     /// What an exchange says together with those in doubt, now that these are known to be of the same epoch.
     fn with_doubted(&self, tolerance: &Tolerance, sides: &Sides, alone: Bounds) -> Bounds {
-        let Some((carried, doubt)) = self.carried.as_ref().zip(self.doubt.filter(|doubt| doubt.usable)) else {
+        let Some((carried, doubt)) = self.carried.as_ref().zip(self.doubt.filter(|doubt| doubt.why.is_usable())) else {
             return alone;
         };
         let doubted = self.doubted(carried, &doubt, tolerance).reach(sides.returned, tolerance).bounds;
@@ -168,50 +215,53 @@ impl Live {
 
     /// The epoch that may have begun; a break may have changed the rate to anything.
     fn doubted(&self, carried: &Carried, doubt: &Doubt, tolerance: &Tolerance) -> State {
+        let rates = Rates::anything(tolerance);
         let at = self.newest_at().unwrap_or(carried.last.at);
-        let (rates, epoch) = (Rates::anything(tolerance), carried.last.epoch.saturating_add(1));
-        State { at, bounds: doubt.bounds, rates, epoch }
+        State { at, bounds: doubt.bounds, rates, epoch: carried.last.epoch.saturating_add(1) }
     }
 
     /// The exchange narrows nothing for now. What it says stands beside what is carried.
-    fn doubt(&mut self, tolerance: &Tolerance, sides: &Sides, carried: &Carried, missing: Option<i64>) -> Taken {
-        let rates = Rates::anything(tolerance);
-        let alone = sides.bounds(self.trips.half_ns(tolerance), rates.firm, tolerance);
-        let sent = self.newest.map_or(sides.sent, |newest| newest.sent);
-        let before = self.doubt.filter(|doubt| missing.is_none() && doubt.usable);
-        let bounds = match missing {
-            None if before.is_some() => self.with_doubted(tolerance, sides, alone),
-            None => alone,
-            // Of so much is one of its sides too old.
-            Some(missing) => alone.with(alone, |theta, _| theta.widened(missing)),
-        };
-        let from = before.map_or(if missing.is_some() { sides.sent } else { sent }, |doubt| doubt.from);
-        if let (Some(_), Some(kept)) = (missing, &mut self.carried) {
-            // The disruption, if it is one, lies inside this exchange and not in the one before.
-            kept.clean = carried.last;
+    fn doubt(&mut self, tolerance: &Tolerance, sides: &Sides, why: Why) -> Taken {
+        let alone = sides.bounds(self.trips.half_ns(tolerance), Rate::anything(tolerance), tolerance);
+        let bounds = self.with_doubted(tolerance, sides, alone);
+        let begun = self.newest.map_or(sides.sent, |newest| newest.sent);
+        let from = self.doubt.filter(|doubt| doubt.why.is_usable()).map_or(begun, |doubt| doubt.from);
+        self.doubt = Some(Doubt { from, bounds, why });
+        Taken { cause: None, state: NewState::None }
+    }
+
+    /// So much of the round trip is missing that the clocks may have been disrupted inside the exchange.
+    fn doubt_inside(&mut self, tolerance: &Tolerance, sides: &Sides, mut carried: Carried, missing: i64) -> Taken {
+        let alone = sides.bounds(self.trips.half_ns(tolerance), Rate::anything(tolerance), tolerance);
+        // By so much is one of its sides too old.
+        let bounds = alone.with(alone, |theta, _| theta.widened(missing));
+        let usable = self.doubt.filter(|doubt| doubt.why.is_usable());
+        if usable.is_none() {
+            // The exchange before is none of this.
+            carried.clean = carried.last;
         }
-        self.doubt = Some(Doubt { from, bounds, usable: missing.is_none() });
+        let (from, bounds) = usable.map_or((sides.sent, bounds), |doubt| {
+            let doubted = self.doubted(&carried, &doubt, tolerance).reach(sides.returned, tolerance);
+            (doubt.from, doubted.bounds.with(bounds, Theta::join))
+        });
+        let why = usable.map_or(Why::Short, |doubt| doubt.why);
+        (self.carried, self.doubt) = (Some(carried), Some(Doubt { from, bounds, why }));
         Taken { cause: None, state: NewState::None }
     }
 
     fn carry(&mut self, tolerance: &Tolerance, sides: &Sides, mut carried: Carried) -> Taken {
-        let rate = carried.last.rates.firm;
-        let half_before = self.trips.half_ns(tolerance);
-        self.trips.observe(sides.returned, sides.least_round_trip(rate));
-        let half = self.trips.half_ns(tolerance);
-        carried.widen(half_before.saturating_sub(half).max(0), tolerance);
         let expected = carried.last.reach(sides.returned, tolerance);
-        // A path that is found to be longer than was known makes tight bounds contradict each other too.
-        let careful = sides.bounds(half.min(half_before), expected.rates.firm, tolerance);
-        if expected.bounds.tight.gap(careful.tight) > self.trips.noise_ns() {
-            return self.begin(tolerance, sides, Some(DisruptionCause::OffsetJumped));
+        let own = sides.bounds(self.trips.half_ns(tolerance), expected.rates.firm, tolerance);
+        let (told, kept) = self.narrowed(expected.bounds, own);
+        let Rates { firm, tight } = expected.rates;
+        let goes_on = told.tight == kept.tight;
+        if !goes_on {
+            carried.anchors.widen_tight(i64::MAX);
         }
-        let own = sides.bounds(half, expected.rates.firm, tolerance);
-        let (told, kept) = self.narrowed(&mut carried.anchors, expected.bounds, own);
-        let rates = carried.anchors.rates(sides.returned, &told, tolerance);
+        let expected_rates = Rates { firm, tight: if goes_on { tight } else { firm } };
+        let rates = carried.anchors.rates(sides.returned, &told, expected_rates, tolerance);
         carried.anchors.observe(sides.returned, &kept);
         let state = State { at: sides.returned, bounds: told, rates, epoch: carried.last.epoch };
-        // What a doubted exchange would have changed is forgotten with it.
         (carried.clean, carried.last) = (carried.last, State { bounds: kept, ..state });
         (self.carried, self.doubt) = (Some(carried), None);
         Taken { cause: None, state: NewState::Next(state) }
@@ -219,7 +269,7 @@ impl Live {
 
     /// What is said of now, and what is carried on. Where a class contradicts itself, its assumption does not hold or
     /// the path is another: both sides are told of now, and only the exchange's own is believed from then on.
-    fn narrowed(&mut self, anchors: &mut Anchors, expected: Bounds, own: Bounds) -> (Bounds, Bounds) {
+    fn narrowed(&mut self, expected: Bounds, own: Bounds) -> (Bounds, Bounds) {
         let class = |expected: Theta, own: Theta| match expected.meet(own) {
             Some(both) => (both, both),
             None => (expected.join(own), own),
@@ -228,10 +278,7 @@ impl Live {
         let budgeted = class(expected.budgeted, own.budgeted);
         let tight = class(expected.tight, own.tight);
         self.violations.budgeted = self.violations.budgeted.saturating_add(u32::from(budgeted.0 != budgeted.1));
-        if tight.0 != tight.1 {
-            self.violations.tight = self.violations.tight.saturating_add(1);
-            anchors.widen_tight(i64::MAX);
-        }
+        self.violations.tight = self.violations.tight.saturating_add(u32::from(tight.0 != tight.1));
         let told = Bounds { hard, budgeted: budgeted.0, tight: tight.0 };
         (told.nested(), Bounds { hard, budgeted: budgeted.1, tight: tight.1 }.nested())
     }
@@ -243,14 +290,18 @@ impl Carried {
         if by_ns == 0 {
             return;
         }
-        let budgeted_ns = ((1.0 - tolerance.share()) * by_ns as f64).ceil() as i64;
         for state in [&mut self.last, &mut self.clean] {
-            let Bounds { hard, budgeted, tight } = state.bounds;
-            let (budgeted, tight) = (budgeted.widened(budgeted_ns), tight.widened(by_ns));
-            state.bounds = Bounds { hard, budgeted: budgeted.meet(hard).unwrap_or(hard), tight }.nested();
+            state.bounds = widened(state.bounds, by_ns, tolerance);
+            state.rates.tight = state.rates.firm;
         }
         self.anchors.widen_tight(by_ns);
     }
+}
+
+fn widened(bounds: Bounds, by_ns: i64, tolerance: &Tolerance) -> Bounds {
+    let budgeted_ns = ((1.0 - tolerance.share()) * by_ns as f64).ceil() as i64;
+    let (budgeted, tight) = (bounds.budgeted.widened(budgeted_ns), bounds.tight.widened(by_ns));
+    Bounds { hard: bounds.hard, budgeted, tight }.nested()
 }
 
 #[cfg(test)]
