@@ -3,7 +3,7 @@
 use syncline_timebase::{Instant, Raw};
 
 use super::bounds::{Bounds, Theta};
-use super::live::NewState;
+use super::live::{MEMORY, NewState};
 use super::state::{Known, State};
 use crate::Tolerance;
 use crate::thinning::may_span;
@@ -105,7 +105,9 @@ fn in_hindsight(state: &State, later: &[Entry]) -> Bounds {
     let (Some(next), Some(newest)) = (later.first(), later.last()) else { return state.bounds };
     let back = |bounds: Bounds, state: &State, later: &State| {
         let earlier = bounds.earlier(later.rates, later.at - state.at);
-        state.bounds.with(earlier, Theta::meet_or_join).nested()
+        let bounds = state.bounds.with(earlier, Theta::meet_or_join);
+        // Budgeted bounds have a short memory, both ways.
+        Bounds { budgeted: state.bounds.budgeted, ..bounds }.nested()
     };
     let of_next = later.windows(2).rev().fold(newest.state.bounds, |bounds, pair| match pair {
         [state, later] => back(bounds, &state.state, &later.state),
@@ -117,5 +119,9 @@ fn in_hindsight(state: &State, later: &[Entry]) -> Bounds {
 fn within(before: &State, after: &State, raw: Instant<Raw>) -> Known {
     let rates = after.rates;
     let (earlier, later) = (before.bounds.later(rates, raw - before.at), after.bounds.earlier(rates, after.at - raw));
-    Known::exactly(earlier.with(later, Theta::meet_or_join).nested(), rates, after.epoch)
+    let bounds = earlier.with(later, Theta::meet_or_join);
+    // Where history is thinned a route beyond the budget may lie on either side of the instant.
+    let is_thin = after.at - before.at > MEMORY + MEMORY;
+    let budgeted = if is_thin { earlier.budgeted.join(later.budgeted) } else { bounds.budgeted };
+    Known::exactly(Bounds { budgeted, ..bounds }.nested(), rates, after.epoch)
 }

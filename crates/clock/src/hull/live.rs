@@ -1,6 +1,6 @@
 //! What it takes to answer now and to take the next exchange: small, of constant size and constant work.
 
-use syncline_timebase::{Instant, Raw};
+use syncline_timebase::{Instant, Raw, Span};
 
 use super::anchors::Anchors;
 use super::bounds::{Bounds, Rate, Rates, Theta};
@@ -10,6 +10,9 @@ use super::state::{Known, State};
 use super::{DisruptionCause, Verdict};
 use crate::Tolerance;
 
+/// What budgeted bounds remember, once or twice. A route beyond the budget cannot be told from one within it, so it has
+/// to be forgotten soon after it is left.
+pub(super) const MEMORY: Span = Span::from_s(3);
 /// A doubt that so many exchanges do not decide is dropped: a jump would have shown.
 const UNDECIDED: u8 = 3;
 
@@ -39,6 +42,14 @@ struct Carried {
     /// Without the newest exchange: clean of a disruption inside it.
     clean: State,
     anchors: Anchors,
+    recent: Recent,
+}
+
+/// The budgeted bounds of the newest exchanges alone: a bucket of [`MEMORY`] at most, after which it begins again.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Recent {
+    since: Instant<Raw>,
+    budgeted: Theta,
 }
 
 /// The ends of the newest exchange, whether it was believed or not.
@@ -199,8 +210,9 @@ impl Live {
         let state = State { at: sides.returned, bounds, rates, epoch };
         let is_first = self.carried.is_none();
         let anchors = Anchors::starting(state.at, &bounds);
-        (self.carried, self.broken_from, self.doubt) =
-            (Some(Carried { last: state, clean: state, anchors }), None, None);
+        let recent = Recent { since: state.at, budgeted: bounds.budgeted };
+        self.carried = Some(Carried { last: state, clean: state, anchors, recent });
+        (self.broken_from, self.doubt) = (None, None);
         Taken { cause, state: if is_first { NewState::Next(state) } else { NewState::First(state, from) } }
     }
 
@@ -252,7 +264,9 @@ impl Live {
     fn carry(&mut self, tolerance: &Tolerance, sides: &Sides, mut carried: Carried) -> Taken {
         let expected = carried.last.reach(sides.returned, tolerance);
         let own = sides.bounds(self.trips.half_ns(tolerance), expected.rates.firm, tolerance);
-        let (told, kept) = self.narrowed(expected.bounds, own);
+        let (told, mut kept) = self.narrowed(expected.bounds, own);
+        kept.budgeted = carried.recall(sides.returned, own.budgeted, kept.budgeted);
+        let kept = kept.nested();
         let Rates { firm, tight } = expected.rates;
         let goes_on = told.tight == kept.tight;
         if !goes_on {
@@ -285,11 +299,22 @@ impl Live {
 }
 
 impl Carried {
+    /// What is carried on of `budgeted`, the exchange's `own` among it.
+    fn recall(&mut self, at: Instant<Raw>, own: Theta, budgeted: Theta) -> Theta {
+        let carried = self.recent.budgeted.later(self.last.rates.firm, at - self.last.at);
+        let recent = carried.meet(own).unwrap_or(own);
+        let is_over = at - self.recent.since >= MEMORY;
+        self.recent =
+            if is_over { Recent { since: at, budgeted: own } } else { Recent { budgeted: recent, ..self.recent } };
+        if is_over { recent } else { budgeted }
+    }
+
     /// Half the least round trip was taken for `by_ns` more than it is, so the classes that build on it were too narrow.
     fn widen(&mut self, by_ns: i64, tolerance: &Tolerance) {
         if by_ns == 0 {
             return;
         }
+        self.recent.budgeted = self.recent.budgeted.widened(share_of(by_ns, tolerance));
         for state in [&mut self.last, &mut self.clean] {
             state.bounds = widened(state.bounds, by_ns, tolerance);
             state.rates.tight = state.rates.firm;
@@ -298,9 +323,13 @@ impl Carried {
     }
 }
 
+/// What budgeted bounds change by where tight ones change by `by_ns`.
+fn share_of(by_ns: i64, tolerance: &Tolerance) -> i64 {
+    ((1.0 - tolerance.share()) * by_ns as f64).ceil() as i64
+}
+
 fn widened(bounds: Bounds, by_ns: i64, tolerance: &Tolerance) -> Bounds {
-    let budgeted_ns = ((1.0 - tolerance.share()) * by_ns as f64).ceil() as i64;
-    let (budgeted, tight) = (bounds.budgeted.widened(budgeted_ns), bounds.tight.widened(by_ns));
+    let (budgeted, tight) = (bounds.budgeted.widened(share_of(by_ns, tolerance)), bounds.tight.widened(by_ns));
     Bounds { hard: bounds.hard, budgeted, tight }.nested()
 }
 
