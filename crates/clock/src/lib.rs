@@ -29,11 +29,13 @@ mod hull;
 mod mono_raw;
 mod node_clock;
 mod point;
+mod offset_bounds;
 mod thinning;
 mod tolerance;
 mod wall_steps;
 
 pub use hull::{Disruption, DisruptionCause};
 pub use node_clock::{Estimate, NodeClock, Observed, Refusal, Status};
+pub use offset_bounds::{OffsetBounds, OffsetInterval};
 pub use tolerance::Tolerance;
 pub use wall_steps::WallStep;

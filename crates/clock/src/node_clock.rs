@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use syncline_timebase::{ErrorBound, FrequencyError, Instant, Knot, Mono, Offset, Probe, Raw, Reference, Span, Wall};
 
-use crate::hull::{BadExchange, Exchange, Hull, Known};
+use crate::hull::{BadExchange, Exchange, Hull, Known, Verdict};
 use crate::mono_raw::{KnotVerdict, MonoToRaw};
+use crate::offset_bounds::OffsetBounds;
 use crate::wall_steps::WallSteps;
 use crate::{Disruption, DisruptionCause, Tolerance, WallStep};
 
@@ -117,17 +118,12 @@ impl NodeClock {
     /// The node's clock at `mono`. Between samples it is interpolated, so an answer given once both sides have probes is
     /// better than one given at once.
     pub fn estimate(&self, mono: Instant<Mono>) -> Estimate {
-        let Some((earliest, latest)) = self.map.at(mono).and_then(|point| {
-            let known = |raw: Instant<Raw>| Some((raw, self.hull.at(raw)?));
-            Some((known(point.raw - point.slack)?, known(point.raw + point.slack)?))
-        }) else {
-            return Estimate::unknown();
-        };
+        let Some([earliest, latest]) = self.known(mono) else { return Estimate::unknown() };
         // REF grows with RAW, so the ends of the interval on REF come from the ends of that on RAW.
-        let low = mono.offset_to(earliest.0).ns().saturating_add(earliest.1.theta.low);
-        let high = mono.offset_to(latest.0).ns().saturating_add(latest.1.theta.high);
+        let low = mono.offset_to(earliest.0).ns().saturating_add(earliest.1.bounds.hard.low);
+        let high = mono.offset_to(latest.0).ns().saturating_add(latest.1.bounds.hard.high);
         let width = high.abs_diff(low);
-        let rate = (earliest.1.rate.low + latest.1.rate.high) / 2.0;
+        let rate = (earliest.1.rates.firm.low + latest.1.rates.firm.high) / 2.0;
         Estimate {
             offset: Offset::from_ns(low.saturating_add_unsigned(width / 2)),
             rate: FrequencyError::from_ppb(rate),
@@ -135,6 +131,17 @@ impl NodeClock {
             status: self.status(&earliest.1, &latest.1),
             epoch: latest.1.epoch,
         }
+    }
+
+    /// REF - MONO at `mono` under each class of assumption; `None` where nothing is known.
+    pub fn bounds(&self, mono: Instant<Mono>) -> Option<OffsetBounds> {
+        self.known(mono).map(|[earliest, latest]| OffsetBounds::between(mono, &earliest, &latest))
+    }
+
+    /// How often the budgeted and the tight bounds contradicted themselves: what they assume of paths did not hold.
+    pub fn violations(&self) -> (u32, u32) {
+        let violations = self.hull.violations();
+        (violations.budgeted, violations.tight)
     }
 
     /// When the last probe that was used returned.
@@ -145,6 +152,13 @@ impl NodeClock {
     /// WALL - MONO at the newest knot.
     pub fn wall_offset(&self) -> Option<Offset<Mono, Wall>> {
         self.wall.wall_offset()
+    }
+
+    /// What is known at the two ends of where `mono` may lie on RAW.
+    fn known(&self, mono: Instant<Mono>) -> Option<[(Instant<Raw>, Known); 2]> {
+        let point = self.map.at(mono)?;
+        let known = |raw: Instant<Raw>| Some((raw, self.hull.at(raw)?));
+        Some([known(point.raw - point.slack)?, known(point.raw + point.slack)?])
     }
 
     /// Whether knots before `mono` are close enough that waiting for the next one brings nothing.
@@ -174,7 +188,7 @@ impl NodeClock {
     }
 
     fn observe_probe(&mut self, probe: &Probe, observed: &mut Observed) {
-        let outcome = self.on_raw(probe).and_then(|exchange| match self.hull.observe(&exchange) {
+        let outcome = self.on_raw(probe).and_then(|exchange| match self.hull.observe(&exchange, Verdict::Consistent) {
             Ok(cause) => Ok((exchange, cause)),
             Err(BadExchange::OutOfOrder) => Err(Refusal::ProbeOutOfOrder),
             Err(BadExchange::Impossible) => Err(Refusal::ProbeImpossible),

@@ -13,19 +13,24 @@ pub struct Tolerance {
     pub wander_window: Span,
     /// Least delay of a packet in each direction.
     pub path_floor: Span,
+    /// Share, 0 to 1, of what half the least round trip has above the floor that a path may be asymmetric by; only the
+    /// budgeted bounds assume it.
+    pub asymmetry_share: f64,
     /// An estimate without a probe for so long counts as free-running.
     pub free_running_after: Span,
 }
 
 impl Default for Tolerance {
     /// 500 ppm, which is what the kernel's discipline can correct at most; 1 ppm in 256 s, which held in simulation
-    /// under thermal ramps where 0.2 ppm did not; no path floor.
+    /// under thermal ramps where 0.2 ppm did not; no path floor; two fifths of the round trip
+    /// for asymmetry.
     fn default() -> Self {
         Self {
             absolute: FrequencyError::from_ppm(500.0),
             wander: FrequencyError::from_ppm(1.0),
             wander_window: Span::from_s(256),
             path_floor: Span::ZERO,
+            asymmetry_share: 0.4,
             free_running_after: Span::from_s(16),
         }
     }
@@ -36,5 +41,18 @@ impl Tolerance {
     pub fn wander_over(&self, elapsed: Span) -> FrequencyError {
         let windows = elapsed.ns() as f64 / self.wander_window.ns().max(1) as f64;
         FrequencyError::from_ppb(self.wander.ppb() * windows.max(1.0))
+    }
+
+    /// How far the frequency at one end of `elapsed` may be from its mean over it: the mean of [`Self::wander_over`].
+    pub(crate) fn mean_wander_over(&self, elapsed: Span) -> FrequencyError {
+        let windows = elapsed.ns() as f64 / self.wander_window.ns().max(1) as f64;
+        let mean = if windows > 1.0 { (windows + 1.0 / windows) / 2.0 } else { 1.0 };
+        FrequencyError::from_ppb(self.wander.ppb() * mean)
+    }
+
+    /// [`Self::asymmetry_share`], whatever was configured.
+    pub(crate) fn share(&self) -> f64 {
+        // A NaN assumes nothing.
+        if self.asymmetry_share.is_nan() { 1.0 } else { self.asymmetry_share.clamp(0.0, 1.0) }
     }
 }

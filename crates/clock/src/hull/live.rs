@@ -1,0 +1,345 @@
+//! What it takes to answer now and to take the next exchange: small, of constant size and constant work.
+
+use syncline_timebase::{Instant, Raw, Span};
+
+use super::anchors::Anchors;
+use super::bounds::{Bounds, Rate, Rates, Theta};
+use super::exchange::Sides;
+use super::round_trips::RoundTrips;
+use super::state::{Known, State};
+use super::{DisruptionCause, Verdict};
+use crate::Tolerance;
+
+/// What budgeted bounds remember, once or twice. A route beyond the budget cannot be told from one within it, so it has
+/// to be forgotten soon after it is left.
+pub(super) const MEMORY: Span = Span::from_s(3);
+/// A doubt that so many exchanges do not decide is dropped: a jump would have shown.
+const UNDECIDED: u8 = 3;
+
+/// How often a class of bound contradicted itself while the hard one did not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Violations {
+    pub(crate) budgeted: u32,
+    pub(crate) tight: u32,
+}
+
+/// The newest states, and what the next is made with.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Live {
+    carried: Option<Carried>,
+    newest: Option<Newest>,
+    doubt: Option<Doubt>,
+    /// A disruption from here on was seen: nothing is known beyond it until the next exchange.
+    broken_from: Option<Instant<Raw>>,
+    trips: RoundTrips,
+    violations: Violations,
+}
+
+/// An epoch.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Carried {
+    last: State,
+    /// Without the newest exchange: clean of a disruption inside it.
+    clean: State,
+    anchors: Anchors,
+    recent: Recent,
+}
+
+/// The budgeted bounds of the newest exchanges alone: a bucket of [`MEMORY`] at most, after which it begins again.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Recent {
+    since: Instant<Raw>,
+    budgeted: Theta,
+}
+
+/// The ends of the newest exchange, whether it was believed or not.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Newest {
+    sent: Instant<Raw>,
+    returned: Instant<Raw>,
+}
+
+/// Another epoch may have begun: what exchanges in doubt say without all that came before.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Doubt {
+    from: Instant<Raw>,
+    /// At the end of the newest exchange.
+    bounds: Bounds,
+    why: Why,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Why {
+    /// Others say so.
+    Told,
+    /// Tight bounds are apart. So many exchanges since were at odds with neither side.
+    Apart(u8),
+    /// A round trip is too short: if the clocks were disrupted, then inside the exchange.
+    Short,
+}
+
+impl Why {
+    /// If it has begun, the exchanges in doubt are of it.
+    fn is_usable(self) -> bool {
+        self != Self::Short
+    }
+}
+
+/// What became of an exchange.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Taken {
+    pub(super) cause: Option<DisruptionCause>,
+    pub(super) state: NewState,
+}
+
+/// For the history.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum NewState {
+    None,
+    /// The next of its epoch.
+    Next(State),
+    /// The first of a new epoch, which began after this instant.
+    First(State, Instant<Raw>),
+}
+
+/// What [`Live`] knows of an instant.
+pub(super) enum Ahead {
+    Known(Known),
+    Nothing,
+    /// It lies in the past.
+    Past,
+}
+
+impl Live {
+    pub(super) fn newest_at(&self) -> Option<Instant<Raw>> {
+        self.newest.map(|newest| newest.returned)
+    }
+
+    pub(super) fn violations(&self) -> Violations {
+        self.violations
+    }
+
+    /// The clocks jumped after the newest exchange began.
+    pub(super) fn disrupt(&mut self) {
+        self.broken_from = self.broken_from.or(self.newest.map(|newest| newest.sent));
+    }
+
+    pub(super) fn at(&self, raw: Instant<Raw>, tolerance: &Tolerance) -> Ahead {
+        let Some(carried) = &self.carried else { return Ahead::Nothing };
+        match &self.doubt {
+            Some(doubt) if raw > doubt.from && self.broken_from.is_none() => {
+                let other = self.doubted(carried, doubt, tolerance).reach(raw, tolerance);
+                Ahead::Known(carried.clean.reach(raw, tolerance).or(other))
+            }
+            _ if raw < carried.last.at => Ahead::Past,
+            _ if raw > carried.last.at && self.broken_from.is_some() => Ahead::Nothing,
+            _ => Ahead::Known(carried.last.reach(raw, tolerance)),
+        }
+    }
+
+    /// Takes an exchange that returned after all before it.
+    pub(super) fn observe(&mut self, tolerance: &Tolerance, sides: &Sides, verdict: Verdict) -> Taken {
+        let taken = self.take(tolerance, sides, verdict);
+        self.newest = Some(Newest { sent: sides.sent, returned: sides.returned });
+        taken
+    }
+
+    fn take(&mut self, tolerance: &Tolerance, sides: &Sides, verdict: Verdict) -> Taken {
+        let Some(carried) = self.carried.filter(|_| self.broken_from.is_none()) else {
+            return self.begin(tolerance, sides, None);
+        };
+        let expected = carried.last.reach(sides.returned, tolerance);
+        let rate = expected.rates.firm;
+        let hard = sides.with_floor(tolerance.path_floor.ns(), rate);
+        if expected.bounds.hard.meet(hard).is_none() {
+            return self.begin(tolerance, sides, Some(DisruptionCause::ProbeContradicts));
+        }
+        if verdict == Verdict::Broken {
+            return self.begin(tolerance, sides, Some(DisruptionCause::OffsetJumped));
+        }
+        let missing = self.trips.missing_ns(sides.longest_round_trip(rate));
+        match (verdict, missing) {
+            (Verdict::Doubtful, _) => self.doubt(tolerance, sides, Why::Told),
+            (_, Some(missing)) => self.doubt_inside(tolerance, sides, carried, missing),
+            _ => self.weigh(tolerance, sides, carried),
+        }
+    }
+
+    /// Whether the tight bounds go on, or are apart.
+    fn weigh(&mut self, tolerance: &Tolerance, sides: &Sides, mut carried: Carried) -> Taken {
+        let half_before = self.trips.half_ns(tolerance);
+        self.trips.observe(sides.returned, sides.least_round_trip(carried.last.rates.firm));
+        let half = self.trips.half_ns(tolerance);
+        let fallen = half_before.saturating_sub(half).max(0);
+        carried.widen(fallen, tolerance);
+        if let Some(doubt) = &mut self.doubt {
+            doubt.bounds = widened(doubt.bounds, fallen, tolerance);
+        }
+        self.carried = Some(carried);
+        let expected = carried.last.reach(sides.returned, tolerance);
+        // A path that is found to be longer than was known sets tight bounds apart too.
+        let own = sides.bounds(half.min(half_before), expected.rates.firm, tolerance).tight;
+        let is_apart = |tight: Theta| tight.gap(own) > self.trips.noise_ns();
+        let doubt = self
+            .doubt
+            .map(|doubt| (doubt.why, self.doubted(&carried, &doubt, tolerance).reach(sides.returned, tolerance)));
+        match (is_apart(expected.bounds.tight), doubt) {
+            (true, Some((Why::Apart(_), _))) => self.begin(tolerance, sides, Some(DisruptionCause::OffsetJumped)),
+            (true, _) => self.doubt(tolerance, sides, Why::Apart(0)),
+            (false, Some((Why::Apart(count), other))) if count < UNDECIDED && !is_apart(other.bounds.tight) => {
+                self.doubt(tolerance, sides, Why::Apart(count + 1))
+            }
+            _ => self.carry(tolerance, sides, carried),
+        }
+    }
+
+    /// Begins an epoch, with this exchange or after it.
+    fn begin(&mut self, tolerance: &Tolerance, sides: &Sides, cause: Option<DisruptionCause>) -> Taken {
+        let rates = Rates::anything(tolerance);
+        let from = self.broken_from.or(self.doubt.map(|doubt| doubt.from));
+        let from = from.or(self.newest.map(|newest| newest.sent)).unwrap_or(sides.sent);
+        // A freeze inside an exchange hides as much of its round trip: of its two sides one is of before.
+        if self.trips.missing_ns(sides.longest_round_trip(rates.firm)).is_some() {
+            self.broken_from = self.carried.map(|_| from);
+            return Taken { cause, state: NewState::None };
+        }
+        self.trips.observe(sides.returned, sides.least_round_trip(rates.firm));
+        let alone = sides.bounds(self.trips.half_ns(tolerance), rates.firm, tolerance);
+        let bounds = self.with_doubted(tolerance, sides, alone);
+        let epoch = self.carried.map_or(0, |carried| carried.last.epoch.saturating_add(1));
+        let state = State { at: sides.returned, bounds, rates, epoch };
+        let is_first = self.carried.is_none();
+        let anchors = Anchors::starting(state.at, &bounds);
+        let recent = Recent { since: state.at, budgeted: bounds.budgeted };
+        self.carried = Some(Carried { last: state, clean: state, anchors, recent });
+        (self.broken_from, self.doubt) = (None, None);
+        Taken { cause, state: if is_first { NewState::Next(state) } else { NewState::First(state, from) } }
+    }
+
+    /// What an exchange says together with those in doubt, now that these are known to be of the same epoch.
+    fn with_doubted(&self, tolerance: &Tolerance, sides: &Sides, alone: Bounds) -> Bounds {
+        let Some((carried, doubt)) = self.carried.as_ref().zip(self.doubt.filter(|doubt| doubt.why.is_usable())) else {
+            return alone;
+        };
+        let doubted = self.doubted(carried, &doubt, tolerance).reach(sides.returned, tolerance).bounds;
+        alone.with(doubted, |alone, doubted| alone.meet(doubted).unwrap_or(alone)).nested()
+    }
+
+    /// The epoch that may have begun; a break may have changed the rate to anything.
+    fn doubted(&self, carried: &Carried, doubt: &Doubt, tolerance: &Tolerance) -> State {
+        let rates = Rates::anything(tolerance);
+        let at = self.newest_at().unwrap_or(carried.last.at);
+        State { at, bounds: doubt.bounds, rates, epoch: carried.last.epoch.saturating_add(1) }
+    }
+
+    /// The exchange narrows nothing for now. What it says stands beside what is carried.
+    fn doubt(&mut self, tolerance: &Tolerance, sides: &Sides, why: Why) -> Taken {
+        let alone = sides.bounds(self.trips.half_ns(tolerance), Rate::anything(tolerance), tolerance);
+        let bounds = self.with_doubted(tolerance, sides, alone);
+        let begun = self.newest.map_or(sides.sent, |newest| newest.sent);
+        let from = self.doubt.filter(|doubt| doubt.why.is_usable()).map_or(begun, |doubt| doubt.from);
+        self.doubt = Some(Doubt { from, bounds, why });
+        Taken { cause: None, state: NewState::None }
+    }
+
+    /// So much of the round trip is missing that the clocks may have been disrupted inside the exchange.
+    fn doubt_inside(&mut self, tolerance: &Tolerance, sides: &Sides, mut carried: Carried, missing: i64) -> Taken {
+        let alone = sides.bounds(self.trips.half_ns(tolerance), Rate::anything(tolerance), tolerance);
+        // By so much is one of its sides too old.
+        let bounds = alone.with(alone, |theta, _| theta.widened(missing));
+        let usable = self.doubt.filter(|doubt| doubt.why.is_usable());
+        if usable.is_none() {
+            // The exchange before is none of this.
+            carried.clean = carried.last;
+        }
+        let (from, bounds) = usable.map_or((sides.sent, bounds), |doubt| {
+            let doubted = self.doubted(&carried, &doubt, tolerance).reach(sides.returned, tolerance);
+            (doubt.from, doubted.bounds.with(bounds, Theta::join))
+        });
+        let why = usable.map_or(Why::Short, |doubt| doubt.why);
+        (self.carried, self.doubt) = (Some(carried), Some(Doubt { from, bounds, why }));
+        Taken { cause: None, state: NewState::None }
+    }
+
+    fn carry(&mut self, tolerance: &Tolerance, sides: &Sides, mut carried: Carried) -> Taken {
+        let expected = carried.last.reach(sides.returned, tolerance);
+        let own = sides.bounds(self.trips.half_ns(tolerance), expected.rates.firm, tolerance);
+        let (told, mut kept) = self.narrowed(expected.bounds, own);
+        kept.budgeted = carried.recall(sides.returned, own.budgeted, kept.budgeted);
+        let kept = kept.nested();
+        let Rates { firm, tight } = expected.rates;
+        let goes_on = told.tight == kept.tight;
+        if !goes_on {
+            carried.anchors.widen_tight(i64::MAX);
+        }
+        let expected_rates = Rates { firm, tight: if goes_on { tight } else { firm } };
+        let rates = carried.anchors.rates(sides.returned, &told, expected_rates, tolerance);
+        carried.anchors.observe(sides.returned, &kept);
+        let state = State { at: sides.returned, bounds: told, rates, epoch: carried.last.epoch };
+        (carried.clean, carried.last) = (carried.last, State { bounds: kept, ..state });
+        (self.carried, self.doubt) = (Some(carried), None);
+        Taken { cause: None, state: NewState::Next(state) }
+    }
+
+    /// What is said of now, and what is carried on. Where a class contradicts itself, its assumption does not hold or
+    /// the path is another: both sides are told of now, and only the exchange's own is believed from then on.
+    fn narrowed(&mut self, expected: Bounds, own: Bounds) -> (Bounds, Bounds) {
+        let class = |expected: Theta, own: Theta| match expected.meet(own) {
+            Some(both) => (both, both),
+            None => (expected.join(own), own),
+        };
+        let (hard, _) = class(expected.hard, own.hard);
+        let budgeted = class(expected.budgeted, own.budgeted);
+        let tight = class(expected.tight, own.tight);
+        self.violations.budgeted = self.violations.budgeted.saturating_add(u32::from(budgeted.0 != budgeted.1));
+        self.violations.tight = self.violations.tight.saturating_add(u32::from(tight.0 != tight.1));
+        let told = Bounds { hard, budgeted: budgeted.0, tight: tight.0 };
+        (told.nested(), Bounds { hard, budgeted: budgeted.1, tight: tight.1 }.nested())
+    }
+}
+
+impl Carried {
+    /// What is carried on of `budgeted`, the exchange's `own` among it.
+    fn recall(&mut self, at: Instant<Raw>, own: Theta, budgeted: Theta) -> Theta {
+        let carried = self.recent.budgeted.later(self.last.rates.firm, at - self.last.at);
+        let recent = carried.meet(own).unwrap_or(own);
+        let is_over = at - self.recent.since >= MEMORY;
+        self.recent =
+            if is_over { Recent { since: at, budgeted: own } } else { Recent { budgeted: recent, ..self.recent } };
+        if is_over { recent } else { budgeted }
+    }
+
+    /// Half the least round trip was taken for `by_ns` more than it is, so the classes that build on it were too narrow.
+    fn widen(&mut self, by_ns: i64, tolerance: &Tolerance) {
+        if by_ns == 0 {
+            return;
+        }
+        self.recent.budgeted = self.recent.budgeted.widened(share_of(by_ns, tolerance));
+        for state in [&mut self.last, &mut self.clean] {
+            state.bounds = widened(state.bounds, by_ns, tolerance);
+            state.rates.tight = state.rates.firm;
+        }
+        self.anchors.widen_tight(by_ns);
+    }
+}
+
+/// What budgeted bounds change by where tight ones change by `by_ns`.
+fn share_of(by_ns: i64, tolerance: &Tolerance) -> i64 {
+    ((1.0 - tolerance.share()) * by_ns as f64).ceil() as i64
+}
+
+fn widened(bounds: Bounds, by_ns: i64, tolerance: &Tolerance) -> Bounds {
+    let (budgeted, tight) = (bounds.budgeted.widened(share_of(by_ns, tolerance)), bounds.tight.widened(by_ns));
+    Bounds { hard: bounds.hard, budgeted, tight }.nested()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_live_model_is_small() {
+        let size = size_of::<Live>();
+        assert!(size <= 640, "{size}");
+    }
+}
