@@ -28,8 +28,10 @@
 mod hull;
 mod mono_raw;
 mod node_clock;
+mod sanity;
 mod thinning;
 mod tolerance;
+mod waiting;
 mod wall_steps;
 
 pub use hull::{Disruption, DisruptionCause};
