@@ -108,7 +108,10 @@ impl Model {
     #[must_use]
     pub(crate) fn end(&mut self) -> Steps {
         let waiting = std::mem::take(&mut self.waiting);
-        waiting.into_iter().flat_map(|probe| self.observe(None, Some(probe))).collect()
+        let steps = waiting.into_iter().flat_map(|probe| self.observe(None, Some(probe))).collect();
+        let settled = self.clock.settle();
+        self.count(&settled);
+        steps
     }
 
     /// What is known of the moment now; `None` where that is nothing.

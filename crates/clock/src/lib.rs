@@ -25,17 +25,22 @@
 //! It does not assume symmetric paths. A constant asymmetry cannot be observed, only bounded: the interval is as wide
 //! as the best round trips allow, and the offset given is its middle.
 
+mod estimate;
 mod hull;
 mod mono_raw;
 mod node_clock;
-mod point;
 mod offset_bounds;
+mod point;
+mod sanity;
+mod theta;
 mod thinning;
 mod tolerance;
+mod waiting;
 mod wall_steps;
 
+pub use estimate::{Estimate, Observed, Refusal, Status};
 pub use hull::{Disruption, DisruptionCause};
-pub use node_clock::{Estimate, NodeClock, Observed, Refusal, Status};
+pub use node_clock::NodeClock;
 pub use offset_bounds::{OffsetBounds, OffsetInterval};
 pub use tolerance::Tolerance;
 pub use wall_steps::WallStep;

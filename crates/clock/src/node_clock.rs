@@ -1,81 +1,21 @@
 //! The clock model of one node in one boot.
 
-use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
-use syncline_timebase::{ErrorBound, FrequencyError, Instant, Knot, Mono, Offset, Probe, Raw, Reference, Span, Wall};
+use syncline_timebase::{ErrorBound, FrequencyError, Instant, Knot, Mono, Offset, Probe, Raw, Span, Wall};
 
-use crate::hull::{BadExchange, Exchange, Hull, Known, Verdict};
+use crate::estimate::{Estimate, Observed, Refusal, Status};
+use crate::hull::{BadExchange, Exchange, Known};
 use crate::mono_raw::{KnotVerdict, MonoToRaw};
 use crate::offset_bounds::OffsetBounds;
+use crate::sanity::is_possible;
+use crate::theta::Theta;
+use crate::waiting::{Due, Held, Waiting, is_far};
 use crate::wall_steps::WallSteps;
-use crate::{Disruption, DisruptionCause, Tolerance, WallStep};
+use crate::{Disruption, DisruptionCause, Tolerance};
 
-/// How much an estimate is worth, in the words of AWS ClockBound.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Status {
-    /// No probe yet: nothing is known.
-    Unknown,
-    /// Probes around or shortly before this instant carry it.
-    Synchronized,
-    /// Carried by the oscillator alone, since the last probe or back from the first.
-    FreeRunning,
-    /// The clocks were disrupted around this instant; the bound covers both sides.
-    Disrupted,
-}
-
-/// A node's clock at one instant.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Estimate {
-    /// REF - MONO: the middle of what the samples allow.
-    pub offset: Offset<Mono, Reference>,
-    /// Rate of REF - RAW: negative where the node's oscillator is fast.
-    pub rate: FrequencyError,
-    /// The truth is no further away than this (see the crate's assumptions).
-    pub hard: ErrorBound,
-    /// What carries it.
-    pub status: Status,
-    /// Disruptions before it in this boot.
-    pub epoch: u32,
-}
-
-/// Why a sample was not used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[non_exhaustive]
-pub enum Refusal {
-    /// A knot not after the one before it.
-    KnotOutOfOrder,
-    /// A probe not after the one before it.
-    ProbeOutOfOrder,
-    /// A probe that ended before it began, a negative round trip, or stamps beyond what clocks show.
-    ProbeImpossible,
-    /// A probe before any knot: it cannot be placed on RAW.
-    ProbeWithoutKnot,
-}
-
-impl Refusal {
-    /// The name users see, stable.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::KnotOutOfOrder => "knot_out_of_order",
-            Self::ProbeOutOfOrder => "probe_out_of_order",
-            Self::ProbeImpossible => "probe_impossible",
-            Self::ProbeWithoutKnot => "probe_without_knot",
-        }
-    }
-}
-
-/// What a set of samples brought.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Observed {
-    /// Steps of the wall clock.
-    pub wall_steps: Vec<WallStep>,
-    /// Disruptions of the oscillator.
-    pub disruptions: Vec<Disruption>,
-    /// Samples not used, by cause.
-    pub refused: BTreeMap<Refusal, u64>,
-    /// For each probe given, whether it was used.
-    pub used: Vec<bool>,
-}
+/// A probe may have begun so long before the first knot.
+const BEFORE_KNOTS: Span = Span::from_s(1);
 
 /// The clock model of one node in one boot: samples in, estimates out.
 #[derive(Clone, Debug)]
@@ -83,15 +23,24 @@ pub struct NodeClock {
     tolerance: Tolerance,
     map: MonoToRaw,
     wall: WallSteps,
-    hull: Hull,
+    theta: Theta,
     last_probe: Option<Instant<Mono>>,
+    waiting: Waiting,
+    /// This model with all that waits in it, made when it is asked.
+    preview: OnceLock<Box<Self>>,
 }
 
 impl NodeClock {
     /// A model that knows nothing yet.
     pub fn new(tolerance: Tolerance) -> Self {
         let (map, wall) = (MonoToRaw::default(), WallSteps::default());
-        Self { tolerance, map, wall, hull: Hull::new(tolerance), last_probe: None }
+        let (waiting, preview) = (Waiting::default(), OnceLock::new());
+        Self { tolerance, map, wall, theta: Theta::new(tolerance), last_probe: None, waiting, preview }
+    }
+
+    /// A model that keeps everything, for a pass over a whole stream: its answers about the past see both sides of it.
+    pub fn of_whole_stream(tolerance: Tolerance) -> Self {
+        Self { theta: Theta::whole(tolerance), ..Self::new(tolerance) }
     }
 
     /// A model of a clock that is an oscillator itself, as a region's reference is: MONO is RAW, and it needs no knots.
@@ -99,54 +48,87 @@ impl NodeClock {
         Self { map: MonoToRaw::identity(), ..Self::new(tolerance) }
     }
 
-    /// Takes the samples of one batch, both in order of time. Samples not newer than what was taken before are refused
+    /// Takes the samples of one batch, knots in order of time. Samples not newer than what was taken before are refused
     /// and counted, so a batch that comes twice does no harm.
+    ///
+    /// A probe is taken once no further knot can place it better: when there is one at or after its end, or, where knots
+    /// are read badly, 250 ms later. Until then it waits, and answers use it as far as it can be placed. So samples in order
+    /// of time lead to the same, in whatever batches they come. At most 32 wait.
     pub fn observe(&mut self, knots: &[Knot], probes: &[Probe]) -> Observed {
-        let mut observed = Observed::default();
-        let mut probes = probes.iter().peekable();
+        self.preview = OnceLock::new();
+        let mut observed = Observed { used: vec![true; probes.len()], ..Observed::default() };
+        let mut probes: Vec<(usize, &Probe)> = probes.iter().enumerate().collect();
+        probes.sort_by_key(|(_, probe)| probe.returned);
+        let mut probes = probes.into_iter().peekable();
         for knot in knots {
-            // A probe must not be carried over a jump that was seen only after it.
-            while let Some(probe) = probes.next_if(|probe| probe.returned < knot.mono && self.reaches(probe.returned)) {
-                self.observe_probe(probe, &mut observed);
+            while let Some((place, probe)) = probes.next_if(|(_, probe)| probe.returned <= knot.mono) {
+                self.admit(probe, place, &mut observed);
             }
             self.observe_knot(knot, &mut observed);
+            self.take_due(&mut observed);
         }
-        probes.for_each(|probe| self.observe_probe(probe, &mut observed));
+        probes.for_each(|(place, probe)| self.admit(probe, place, &mut observed));
+        self.waiting.forget_places();
+        observed
+    }
+
+    /// No knot comes any more: takes what waits.
+    pub fn settle(&mut self) -> Observed {
+        self.preview = OnceLock::new();
+        let mut observed = Observed::default();
+        while let Some(held) = self.waiting.take() {
+            self.take_probe(&held, &mut observed);
+        }
         observed
     }
 
     /// The node's clock at `mono`. Between samples it is interpolated, so an answer given once both sides have probes is
     /// better than one given at once.
     pub fn estimate(&self, mono: Instant<Mono>) -> Estimate {
+        self.with_waiting().estimate_taken(mono)
+    }
+
+    /// REF - MONO at `mono` under each class of assumption; `None` where nothing is known.
+    pub fn bounds(&self, mono: Instant<Mono>) -> Option<OffsetBounds> {
+        let known = self.with_waiting().known(mono);
+        known.map(|[earliest, latest]| OffsetBounds::between(mono, &earliest, &latest))
+    }
+
+    /// How often the budgeted and the tight bounds contradicted themselves: what they assume of paths did not hold.
+    pub fn violations(&self) -> (u32, u32) {
+        self.theta.violations()
+    }
+
+    /// From the probes that were taken.
+    fn estimate_taken(&self, mono: Instant<Mono>) -> Estimate {
         let Some([earliest, latest]) = self.known(mono) else { return Estimate::unknown() };
-        // REF grows with RAW, so the ends of the interval on REF come from the ends of that on RAW.
-        let low = mono.offset_to(earliest.0).ns().saturating_add(earliest.1.bounds.hard.low);
-        let high = mono.offset_to(latest.0).ns().saturating_add(latest.1.bounds.hard.high);
-        let width = high.abs_diff(low);
-        let rate = (earliest.1.rates.firm.low + latest.1.rates.firm.high) / 2.0;
+        let hard = OffsetBounds::between(mono, &earliest, &latest).hard;
+        let point = self.map.at(mono).and_then(|at| Some((at.raw, self.theta.point_at(at.raw)?)));
+        let (low, high) = (hard.low.ns(), hard.high.ns());
+        let middle = low.saturating_add_unsigned(high.abs_diff(low) / 2);
+        let at_best = point.map_or(middle, |(raw, point)| mono.offset_to(raw).ns().saturating_add(point.theta_ns));
+        let offset = at_best.max(low).min(high);
+        let rates = [earliest.1.rates.firm.low, latest.1.rates.firm.high];
+        let rate = point.map_or((rates[0] + rates[1]) / 2.0, |(_, point)| point.rate_ppb.max(rates[0]).min(rates[1]));
         Estimate {
-            offset: Offset::from_ns(low.saturating_add_unsigned(width / 2)),
+            offset: Offset::from_ns(offset),
             rate: FrequencyError::from_ppb(rate),
-            hard: ErrorBound::from_ns(width / 2 + 1),
+            hard: ErrorBound::from_ns(offset.abs_diff(low).max(offset.abs_diff(high)).saturating_add(1)),
             status: self.status(&earliest.1, &latest.1),
             epoch: latest.1.epoch,
         }
     }
 
-    /// REF - MONO at `mono` under each class of assumption; `None` where nothing is known.
-    pub fn bounds(&self, mono: Instant<Mono>) -> Option<OffsetBounds> {
-        self.known(mono).map(|[earliest, latest]| OffsetBounds::between(mono, &earliest, &latest))
+    /// What is known at the two ends of where `mono` may lie on RAW.
+    fn known(&self, mono: Instant<Mono>) -> Option<[(Instant<Raw>, Known); 2]> {
+        let point = self.map.at(mono)?;
+        let known = |raw: Instant<Raw>| Some((raw, self.theta.bounds_at(raw)?));
+        Some([known(point.raw - point.slack)?, known(point.raw + point.slack)?])
     }
 
-    /// How often the budgeted and the tight bounds contradicted themselves: what they assume of paths did not hold.
-    pub fn violations(&self) -> (u32, u32) {
-        let violations = self.hull.violations();
-        (violations.budgeted, violations.tight)
-    }
-
-    /// When the last probe that was used returned.
+    /// When the last probe that was used returned, those that wait among them.
     pub fn last_probe(&self) -> Option<Instant<Mono>> {
-        self.last_probe
+        self.with_waiting().last_probe
     }
 
     /// WALL - MONO at the newest knot.
@@ -154,16 +136,16 @@ impl NodeClock {
         self.wall.wall_offset()
     }
 
-    /// What is known at the two ends of where `mono` may lie on RAW.
-    fn known(&self, mono: Instant<Mono>) -> Option<[(Instant<Raw>, Known); 2]> {
-        let point = self.map.at(mono)?;
-        let known = |raw: Instant<Raw>| Some((raw, self.hull.at(raw)?));
-        Some([known(point.raw - point.slack)?, known(point.raw + point.slack)?])
-    }
-
-    /// Whether knots before `mono` are close enough that waiting for the next one brings nothing.
-    fn reaches(&self, mono: Instant<Mono>) -> bool {
-        self.map.at(mono).is_some_and(|point| point.slack <= Span::from_ns(100))
+    /// The model that answers: with the probes that wait, if they can be placed already.
+    fn with_waiting(&self) -> &Self {
+        if !self.waiting.is_near(&self.map) {
+            return self;
+        }
+        self.preview.get_or_init(|| {
+            let mut preview = Box::new(Self { preview: OnceLock::new(), ..self.clone() });
+            preview.settle();
+            preview
+        })
     }
 
     fn status(&self, earliest: &Known, latest: &Known) -> Status {
@@ -175,52 +157,91 @@ impl NodeClock {
     }
 
     fn observe_knot(&mut self, knot: &Knot, observed: &mut Observed) {
-        match self.map.observe(knot) {
-            KnotVerdict::OutOfOrder => return *observed.refused.entry(Refusal::KnotOutOfOrder).or_default() += 1,
-            KnotVerdict::Jumped => {
-                self.hull.disrupt();
-                let disruption = Disruption { noticed_at: knot.raw, cause: DisruptionCause::ClocksDisagree };
-                observed.disruptions.push(disruption);
+        let heard = self.map.observe(knot);
+        observed.refuse(Refusal::KnotImplausible, heard.given_up);
+        let jumped_at = match heard.verdict {
+            KnotVerdict::Taken => None,
+            KnotVerdict::Doubted => return,
+            KnotVerdict::OutOfOrder => return observed.refuse(Refusal::KnotOutOfOrder, 1),
+            KnotVerdict::Implausible => return observed.refuse(Refusal::KnotImplausible, 1),
+            KnotVerdict::Jumped { before, at } => {
+                self.take_until(before, observed);
+                self.theta.disrupt();
+                Some(at)
             }
-            KnotVerdict::Taken => {}
-        }
+            KnotVerdict::Returned(at) => {
+                (self.theta, self.last_probe) = (Theta::new(self.tolerance), None);
+                Some(at)
+            }
+        };
+        let disrupted = |noticed_at| Disruption { noticed_at, cause: DisruptionCause::ClocksDisagree };
+        observed.disruptions.extend(jumped_at.map(disrupted));
         observed.wall_steps.extend(self.wall.observe(knot));
     }
 
-    fn observe_probe(&mut self, probe: &Probe, observed: &mut Observed) {
-        let outcome = self.on_raw(probe).and_then(|exchange| match self.hull.observe(&exchange, Verdict::Consistent) {
+    /// Lets a probe wait, unless no knot can help it.
+    fn admit(&mut self, probe: &Probe, place: usize, observed: &mut Observed) {
+        let refusal = match () {
+            () if !is_possible(probe) => Some(Refusal::ProbeImpossible),
+            () if self.is_out_of_order(probe) || !self.waiting.admit(*probe, place) => Some(Refusal::ProbeOutOfOrder),
+            () => None,
+        };
+        match refusal {
+            Some(refusal) => observed.refuse_probe(refusal, Some(place)),
+            None => self.take_due(observed),
+        }
+    }
+
+    fn take_due(&mut self, observed: &mut Observed) {
+        while let Some(due) = self.waiting.due(&self.map) {
+            match due {
+                Due::Settled(held) => self.take_probe(&held, observed),
+                Due::Beyond(held) => observed.refuse_probe(Refusal::ProbeBeyondKnots, held.place),
+            }
+        }
+    }
+
+    /// Takes what waits and ended until `before`: it belongs to the clocks before they jumped.
+    fn take_until(&mut self, before: Instant<Mono>, observed: &mut Observed) {
+        while let Some(held) = self.waiting.take_until(before) {
+            self.take_probe(&held, observed);
+        }
+    }
+
+    fn take_probe(&mut self, held: &Held, observed: &mut Observed) {
+        let taken = self.on_raw(&held.probe).and_then(|exchange| match self.theta.observe(&exchange) {
             Ok(cause) => Ok((exchange, cause)),
             Err(BadExchange::OutOfOrder) => Err(Refusal::ProbeOutOfOrder),
             Err(BadExchange::Impossible) => Err(Refusal::ProbeImpossible),
         });
-        observed.used.push(outcome.is_ok());
-        match outcome {
+        match taken {
             Ok((exchange, cause)) => {
-                self.last_probe = Some(probe.returned);
+                self.last_probe = Some(held.probe.returned);
                 let disruption = cause.map(|cause| Disruption { noticed_at: exchange.returned, cause });
                 observed.disruptions.extend(disruption);
             }
-            Err(refusal) => *observed.refused.entry(refusal).or_default() += 1,
+            Err(refusal) => observed.refuse_probe(refusal, held.place),
         }
     }
 
     fn on_raw(&self, probe: &Probe) -> Result<Exchange, Refusal> {
-        let sent = self.map.at(probe.sent).ok_or(Refusal::ProbeWithoutKnot)?;
-        let returned = self.map.at(probe.returned).ok_or(Refusal::ProbeWithoutKnot)?;
+        let knots = self.map.span();
+        let begins_early = |(first, _): (Instant<Mono>, Instant<Mono>)| first - probe.sent > BEFORE_KNOTS;
+        match () {
+            () if self.is_out_of_order(probe) => return Err(Refusal::ProbeOutOfOrder),
+            () if self.map.needs_knots() && knots.is_none_or(begins_early) => return Err(Refusal::ProbeWithoutKnot),
+            () if self.map.is_broken(probe.sent, probe.returned) => return Err(Refusal::ProbeAcrossJump),
+            () if is_far(probe, knots.map(|(_, newest)| newest)) => return Err(Refusal::ProbeBeyondKnots),
+            () => {}
+        }
+        let sent = self.map.at(probe.sent).ok_or(Refusal::ProbeBeyondKnots)?;
+        let returned = self.map.at(probe.returned).ok_or(Refusal::ProbeBeyondKnots)?;
         let slack = sent.slack.max(returned.slack);
         let (received, replied) = (probe.received, probe.replied);
         Ok(Exchange { sent: sent.raw, received, replied, returned: returned.raw, slack })
     }
-}
 
-impl Estimate {
-    const fn unknown() -> Self {
-        Self {
-            offset: Offset::from_ns(0),
-            rate: FrequencyError::ZERO,
-            hard: ErrorBound::UNBOUNDED,
-            status: Status::Unknown,
-            epoch: 0,
-        }
+    fn is_out_of_order(&self, probe: &Probe) -> bool {
+        self.last_probe.is_some_and(|last| probe.returned <= last)
     }
 }

@@ -17,21 +17,54 @@ pub struct WallStep {
 /// A smaller change of WALL - MONO than this is not called a step, whatever the brackets say.
 const LEAST_STEP: Span = Span::from_ns(1_000);
 
-/// Follows WALL - MONO from knot to knot.
+/// Follows WALL - MONO from step to step. It is constant in between, so that the best read knot since the last step says
+/// it best, and one that took long to read hides no step.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct WallSteps {
-    last: Option<(Offset<Mono, Wall>, Span)>,
+    best: Option<(Offset<Mono, Wall>, Span)>,
 }
 
 impl WallSteps {
     pub(crate) fn observe(&mut self, knot: &Knot) -> Option<WallStep> {
-        let offset = knot.mono.offset_to(knot.wall);
-        let (before, bracket) = self.last.replace((offset, knot.bracket))?;
-        let size = Span::from_ns(offset.ns()) - Span::from_ns(before.ns());
-        (size.abs() > LEAST_STEP + bracket + knot.bracket).then_some(WallStep { at: knot.mono, size })
+        // Clocks further apart than 64 bits hold say nothing of steps.
+        let offset = knot.wall.ns().checked_sub(knot.mono.ns())?;
+        let read = (Offset::from_ns(offset), knot.bracket);
+        let (before, bracket) = *self.best.get_or_insert(read);
+        let size = Span::from_ns(read.0.ns()) - Span::from_ns(before.ns());
+        let stepped = size.abs() > LEAST_STEP + bracket + knot.bracket;
+        if stepped || knot.bracket <= bracket {
+            self.best = Some(read);
+        }
+        stepped.then_some(WallStep { at: knot.mono, size })
     }
 
+    /// WALL - MONO since the last step.
     pub(crate) fn wall_offset(&self) -> Option<Offset<Mono, Wall>> {
-        self.last.map(|(offset, _)| offset)
+        self.best.map(|(offset, _)| offset)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_shows_beside_knots_that_took_long() {
+        let knot = |tick: i64, wall: i64, bracket: i64| Knot {
+            mono: Instant::from_ns(tick * 1_000),
+            raw: Instant::from_ns(0),
+            wall: Instant::from_ns(tick * 1_000 + wall),
+            bracket: Span::from_ns(bracket),
+        };
+        let mut steps = WallSteps::default();
+        let knots =
+            [knot(1, 70, 200), knot(2, 6_800_000, 2_000_000), knot(3, 1_006_000, 2_000_000), knot(4, 6_070, 200)];
+        let found: Vec<Option<i64>> = knots.iter().map(|knot| steps.observe(knot).map(|step| step.size.ns())).collect();
+        assert_eq!(found, [None, Some(6_799_930), Some(-5_794_000), None]);
+        let knots = [knot(1, 70, 200), knot(2, 806_000, 2_000_000), knot(3, 6_070, 200)];
+        let mut steps = WallSteps::default();
+        let found: Vec<Option<i64>> = knots.iter().map(|knot| steps.observe(knot).map(|step| step.size.ns())).collect();
+        assert_eq!(found, [None, None, Some(6_000)]);
+        assert_eq!(steps.wall_offset(), Some(Offset::from_ns(6_070)));
     }
 }

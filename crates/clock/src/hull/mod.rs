@@ -87,7 +87,6 @@ pub struct Disruption {
 
 /// What others make of an exchange. What contradicts the hard bound is a break whatever they say.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(not(test), expect(dead_code, reason = "for an estimator that sees what a bound does not"))]
 pub(crate) enum Verdict {
     /// It goes on as before. What was in doubt is forgotten.
     #[default]
@@ -119,6 +118,14 @@ impl Hull {
     /// The clocks jumped: what was known does not lead beyond the last probe.
     pub(crate) fn disrupt(&mut self) {
         self.live.disrupt();
+    }
+
+    /// Whether an exchange can be taken at all.
+    pub(crate) fn check(&self, exchange: &Exchange) -> Result<(), BadExchange> {
+        if self.live.newest_at().is_some_and(|newest| exchange.returned <= newest) {
+            return Err(BadExchange::OutOfOrder);
+        }
+        exchange.sides(&self.tolerance).map(|_| ())
     }
 
     pub(crate) fn observe(

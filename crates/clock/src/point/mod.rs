@@ -24,6 +24,7 @@ mod bin;
 mod density;
 mod direction;
 mod floor;
+mod history;
 mod jump;
 mod posterior;
 mod refloor;
@@ -32,9 +33,11 @@ mod route;
 mod state;
 mod track;
 
-use syncline_timebase::{Instant, Raw};
+use syncline_timebase::{Instant, Raw, Span};
 
 use crate::hull::Exchange;
+pub(crate) use history::PointHistory;
+
 use density::Density;
 use direction::Direction;
 use posterior::Point;
@@ -189,6 +192,12 @@ impl PointFilter {
         })
     }
 
+    /// Where on RAW the state was last brought to; `None` before the first probe.
+    pub(crate) fn moved_at(&self) -> Option<Instant<Raw>> {
+        let since = Span::from_ns((self.state.at * 1e9).round() as i64);
+        (self.mode != Mode::Idle).then(|| Instant::from_ns(self.origin_raw) + since)
+    }
+
     fn seconds(&self, raw: Instant<Raw>) -> f64 {
         raw.ns().saturating_sub(self.origin_raw) as f64 * 1e-9
     }
@@ -234,7 +243,10 @@ impl PointFilter {
 
 /// The two least of `values`.
 fn two_least(values: impl Iterator<Item = f64>) -> [f64; 2] {
-    values.fold([f64::INFINITY; 2], |[first, second], value| {
-        if value < first { [value, first] } else { [first, second.min(value)] }
-    })
+    values.fold(
+        [f64::INFINITY; 2],
+        |[first, second], value| {
+            if value < first { [value, first] } else { [first, second.min(value)] }
+        },
+    )
 }

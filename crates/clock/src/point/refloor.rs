@@ -31,7 +31,8 @@ impl PointFilter {
         let (old, new) = points.split_at(floor.from);
         // Round trips at the floor from before give theta, and theta gives each way its part.
         let clean = old.iter().map(beside).filter(|(upper, lower)| (upper - lower).abs() < near);
-        let (sum, count) = clean.fold((0.0, 0.0), |(sum, count), (upper, lower)| (sum + (upper + lower) / 2.0, count + 1.0));
+        let (sum, count) =
+            clean.fold((0.0, 0.0), |(sum, count), (upper, lower)| (sum + (upper + lower) / 2.0, count + 1.0));
         let (parts, freed) = if count > 0.0 {
             let theta = sum / count;
             let up = new.iter().map(|point| beside(point).0).fold(f64::INFINITY, f64::min) - theta;

@@ -65,6 +65,9 @@ struct Run<'a> {
 struct Answer {
     error_ns: u64,
     estimate: Estimate,
+    /// How far the truth is outside the hard interval, and half the width of that.
+    outside_ns: u64,
+    half_width_ns: u64,
 }
 
 impl<'a> Run<'a> {
@@ -125,7 +128,7 @@ impl<'a> Run<'a> {
         self.measured.held.count(event, &answer);
         if self.truth.is_settled(event) {
             self.measured.errors_ns.push(answer.known_error_ns());
-            self.measured.widths_ns.push(answer.estimate.hard.ns());
+            self.measured.widths_ns.push(answer.half_width_ns);
         }
     }
 
@@ -148,9 +151,15 @@ impl<'a> Run<'a> {
 
     fn answer(&mut self, event: i64, reference: usize) -> Option<Answer> {
         let mono = self.truth.mono(event);
-        let estimate = self.models.get(&reference)?.estimate(mono);
-        let error_ns = (mono + estimate.offset - self.truth.reference(reference, event)).abs().ns().unsigned_abs();
-        Some(Answer { error_ns, estimate })
+        let model = self.models.get(&reference)?;
+        let (estimate, bounds) = (model.estimate(mono), model.bounds(mono));
+        let truth = mono.offset_to(self.truth.reference(reference, event)).ns();
+        let (outside_ns, half_width_ns) = bounds.map_or((0, u64::MAX), |bounds| {
+            let (low, high) = (bounds.hard.low.ns(), bounds.hard.high.ns());
+            let outside = low.saturating_sub(truth).max(truth.saturating_sub(high)).max(0).unsigned_abs();
+            (outside, high.abs_diff(low) / 2)
+        });
+        Some(Answer { error_ns: estimate.offset.ns().abs_diff(truth), outside_ns, half_width_ns, estimate })
     }
 
     fn is_excused(&self, event: i64) -> bool {
@@ -178,7 +187,7 @@ impl Answer {
 impl Coverage {
     fn count(&mut self, event: i64, answer: &Answer) {
         self.asked += 1;
-        let outside_ns = answer.error_ns.saturating_sub(answer.estimate.hard.ns());
+        let outside_ns = answer.outside_ns;
         if outside_ns > 0 {
             self.outside += 1;
             self.worst_ns = self.worst_ns.max(outside_ns);

@@ -67,7 +67,8 @@ pub(super) fn scenarios() -> Vec<Scenario> {
             migration(between(300), 300 * MS, 0, 40_000.0),
         ),
         Scenario {
-            limits: Limits { recovery_ns: 60 * SECOND, ..on_wan() },
+            // Nothing hard contradicts it, but both ways move against each other, which may be taken for what it is.
+            limits: Limits { recovery_ns: 60 * SECOND, disruptions: Count::AtMost(1), ..on_wan() },
             ..unseen(
                 40,
                 "migration_unseen",

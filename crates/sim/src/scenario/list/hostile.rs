@@ -48,7 +48,15 @@ pub(super) fn scenarios() -> Vec<Scenario> {
 
 /// Nothing is asked of what it makes of the time of the lie; a minute later it is as good as before.
 fn lying(number: u16, name: &'static str, what: &'static str, lie: Lie) -> Scenario {
-    let causes = ["knot_out_of_order", "probe_out_of_order", "probe_impossible", "probe_without_knot"];
+    let causes = [
+        "knot_out_of_order",
+        "knot_implausible",
+        "probe_out_of_order",
+        "probe_impossible",
+        "probe_without_knot",
+        "probe_beyond_knots",
+        "probe_across_jump",
+    ];
     Scenario {
         faults: vec![Fault::Lying { from_ns: 300 * SECOND, until_ns: 360 * SECOND, lie }],
         limits: Limits {

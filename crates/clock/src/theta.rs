@@ -1,0 +1,74 @@
+//! theta = REF - RAW of one node in one boot: the bounds and the point inside them, each helping the other.
+//!
+//! The bounds know for certain that theta has jumped where a probe contradicts them; the point filter sees jumps that
+//! contradict nothing hard, by their size against the noise.
+
+use syncline_timebase::{Instant, Raw};
+
+use crate::hull::{BadExchange, Exchange, Hull, Known, Verdict};
+use crate::point::{PointEstimate, PointFilter, PointHistory, Seen};
+use crate::{DisruptionCause, Tolerance};
+
+/// What is known of theta.
+#[derive(Clone, Debug)]
+pub(crate) struct Theta {
+    hull: Hull,
+    point: PointFilter,
+    history: PointHistory,
+    /// The clocks jumped: what the point filter knew does not lead beyond the last probe.
+    broken: bool,
+}
+
+impl Theta {
+    pub(crate) fn new(tolerance: Tolerance) -> Self {
+        Self::keeping(Hull::new(tolerance), PointHistory::recent())
+    }
+
+    /// Keeps everything, for a pass over a whole stream.
+    pub(crate) fn whole(tolerance: Tolerance) -> Self {
+        Self::keeping(Hull::keeping(usize::MAX, tolerance), PointHistory::whole())
+    }
+
+    fn keeping(hull: Hull, history: PointHistory) -> Self {
+        Self { hull, point: PointFilter::new(), history, broken: false }
+    }
+
+    /// The clocks jumped: what was known does not lead beyond the last probe.
+    pub(crate) fn disrupt(&mut self) {
+        self.hull.disrupt();
+        self.broken = true;
+    }
+
+    /// Takes an exchange; says whether it shows that theta has jumped.
+    pub(crate) fn observe(&mut self, exchange: &Exchange) -> Result<Option<DisruptionCause>, BadExchange> {
+        self.hull.check(exchange)?;
+        let mut seen = self.point.observe(exchange, std::mem::take(&mut self.broken));
+        let verdict = match seen {
+            Seen::Consistent => Verdict::Consistent,
+            Seen::Doubtful => Verdict::Doubtful,
+            Seen::Jumped => Verdict::Broken,
+        };
+        let cause = self.hull.observe(exchange, verdict)?;
+        if cause == Some(DisruptionCause::ProbeContradicts) && seen != Seen::Jumped {
+            seen = self.point.observe(exchange, true);
+        }
+        self.history.follow(&self.point, exchange, seen);
+        Ok(cause)
+    }
+
+    /// The bounds at `raw`; `None` while nothing is known.
+    pub(crate) fn bounds_at(&self, raw: Instant<Raw>) -> Option<Known> {
+        self.hull.at(raw)
+    }
+
+    /// The point at `raw`; `None` while nothing is known.
+    pub(crate) fn point_at(&self, raw: Instant<Raw>) -> Option<PointEstimate> {
+        self.history.at(raw).or_else(|| self.point.at(raw))
+    }
+
+    /// How often the budgeted and the tight bounds contradicted themselves.
+    pub(crate) fn violations(&self) -> (u32, u32) {
+        let violations = self.hull.violations();
+        (violations.budgeted, violations.tight)
+    }
+}
