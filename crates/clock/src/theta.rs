@@ -53,7 +53,8 @@ impl Theta {
             seen = self.point.observe(exchange, true);
         }
         self.history.follow(&self.point, exchange, seen);
-        Ok(cause)
+        // What only might be a jump is in the bounds, and not said: a path can do it too.
+        Ok(cause.filter(|cause| *cause != DisruptionCause::OffsetJumped || seen == Seen::Jumped))
     }
 
     /// The bounds at `raw`; `None` while nothing is known.
