@@ -19,8 +19,9 @@
 //! 2. A packet takes at least [`Tolerance::path_floor`] each way.
 //! 3. The kernel changes the rate of MONO against RAW at most once in half a second (NTP daemons do so once a second at
 //!    most), by at most 1,000 ppm.
-//! 4. The guest is not frozen unseen. A pause shorter than the round trip cannot be told from queueing; a longer one
-//!    shows at the next probe, so what lies beyond the last probe is right only if none came after it.
+//! 4. The clocks are not disrupted unseen. A jump of more than a sixteenth of the round trip shows within a few probes,
+//!    in both directions or as a round trip that is too short; what lies beyond the last probe is right only if none
+//!    came after it.
 //!
 //! It does not assume symmetric paths. A constant asymmetry cannot be observed, only bounded: the interval is as wide
 //! as the best round trips allow, and the offset given is its middle.

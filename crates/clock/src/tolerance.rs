@@ -43,11 +43,12 @@ impl Tolerance {
         FrequencyError::from_ppb(self.wander.ppb() * windows.max(1.0))
     }
 
-    /// How far the frequency at one end of `elapsed` may be from its mean over it: the mean of [`Self::wander_over`].
-    pub(crate) fn mean_wander_over(&self, elapsed: Span) -> FrequencyError {
-        let windows = elapsed.ns() as f64 / self.wander_window.ns().max(1) as f64;
-        let mean = if windows > 1.0 { (windows + 1.0 / windows) / 2.0 } else { 1.0 };
-        FrequencyError::from_ppb(self.wander.ppb() * mean)
+    /// How far the frequency at one end of `elapsed_ns` may be from its mean over it: the mean of [`Self::wander_over`],
+    /// ppb. (`per_ns` is its inverse, which the caller has, and divisions are what this costs.)
+    pub(crate) fn mean_wander_ppb(&self, elapsed_ns: f64, per_ns: f64) -> f64 {
+        let window_ns = self.wander_window.ns().max(1) as f64;
+        let mean = if elapsed_ns > window_ns { (elapsed_ns / window_ns + window_ns * per_ns) / 2.0 } else { 1.0 };
+        self.wander.ppb() * mean
     }
 
     /// [`Self::asymmetry_share`], whatever was configured.

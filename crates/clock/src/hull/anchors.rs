@@ -49,9 +49,11 @@ impl Anchors {
             if elapsed <= Span::ZERO {
                 continue;
             }
-            let (wander, per_ns) = (tolerance.mean_wander_over(elapsed).ppb(), 1e9 / elapsed.ns() as f64);
-            firm = narrowed(firm, bounds.hard, then.hard, per_ns, wander);
-            tight = narrowed(tight, bounds.tight, then.tight(), per_ns, wander);
+            let elapsed_ns = elapsed.ns() as f64;
+            let per_ns = 1.0 / elapsed_ns;
+            let wander = tolerance.mean_wander_ppb(elapsed_ns, per_ns);
+            firm = narrowed(firm, bounds.hard, then.hard, 1e9 * per_ns, wander);
+            tight = narrowed(tight, bounds.tight, then.tight(), 1e9 * per_ns, wander);
         }
         // An oscillator that wanders more than assumed leaves nothing: start again from what it can be at all.
         let firm = if firm.low <= firm.high { firm } else { anything };

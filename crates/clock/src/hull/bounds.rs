@@ -152,14 +152,17 @@ impl Rates {
     }
 }
 
-/// Gain at `ppb` over `elapsed`, rounded up.
+/// Gain at `ppb` over `elapsed`, rounded up. (Where the processor need not have an instruction for it, `f64::ceil` is a
+/// call, and there are some dozens for each exchange.)
 pub(super) fn up(ppb: f64, elapsed: Span) -> i64 {
-    (ppb * 1e-9 * elapsed.ns() as f64).ceil() as i64
+    let gain = ppb * 1e-9 * elapsed.ns() as f64;
+    let whole = gain as i64;
+    if (whole as f64) < gain { whole.saturating_add(1) } else { whole }
 }
 
 /// Gain at `ppb` over `elapsed`, rounded down.
 pub(super) fn down(ppb: f64, elapsed: Span) -> i64 {
-    (ppb * 1e-9 * elapsed.ns() as f64).floor() as i64
+    up(-ppb, elapsed).saturating_neg()
 }
 
 #[cfg(test)]

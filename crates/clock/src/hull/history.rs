@@ -3,7 +3,8 @@
 use syncline_timebase::{Instant, Raw};
 
 use super::bounds::{Bounds, Theta};
-use super::live::{MEMORY, NewState};
+use super::carried::MEMORY;
+use super::live::NewState;
 use super::state::{Known, State};
 use crate::Tolerance;
 use crate::thinning::may_span;

@@ -1,18 +1,16 @@
 //! What it takes to answer now and to take the next exchange: small, of constant size and constant work.
 
-use syncline_timebase::{Instant, Raw, Span};
+use syncline_timebase::{Instant, Raw};
 
-use super::anchors::Anchors;
 use super::bounds::{Bounds, Rate, Rates, Theta};
+use super::carried::Carried;
+use super::doubt::{Doubt, Why};
 use super::exchange::Sides;
 use super::round_trips::RoundTrips;
 use super::state::{Known, State};
 use super::{DisruptionCause, Verdict};
 use crate::Tolerance;
 
-/// What budgeted bounds remember, once or twice. A route beyond the budget cannot be told from one within it, so it has
-/// to be forgotten soon after it is left.
-pub(super) const MEMORY: Span = Span::from_s(3);
 /// A doubt that so many exchanges do not decide is dropped: a jump would have shown.
 const UNDECIDED: u8 = 3;
 
@@ -35,54 +33,11 @@ pub(super) struct Live {
     violations: Violations,
 }
 
-/// An epoch.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Carried {
-    last: State,
-    /// Without the newest exchange: clean of a disruption inside it.
-    clean: State,
-    anchors: Anchors,
-    recent: Recent,
-}
-
-/// The budgeted bounds of the newest exchanges alone: a bucket of [`MEMORY`] at most, after which it begins again.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Recent {
-    since: Instant<Raw>,
-    budgeted: Theta,
-}
-
 /// The ends of the newest exchange, whether it was believed or not.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Newest {
     sent: Instant<Raw>,
     returned: Instant<Raw>,
-}
-
-/// Another epoch may have begun: what exchanges in doubt say without all that came before.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Doubt {
-    from: Instant<Raw>,
-    /// At the end of the newest exchange.
-    bounds: Bounds,
-    why: Why,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Why {
-    /// Others say so.
-    Told,
-    /// Tight bounds are apart. So many exchanges since were at odds with neither side.
-    Apart(u8),
-    /// A round trip is too short: if the clocks were disrupted, then inside the exchange.
-    Short,
-}
-
-impl Why {
-    /// If it has begun, the exchanges in doubt are of it.
-    fn is_usable(self) -> bool {
-        self != Self::Short
-    }
 }
 
 /// What became of an exchange.
@@ -161,35 +116,56 @@ impl Live {
         match (verdict, missing) {
             (Verdict::Doubtful, _) => self.doubt(tolerance, sides, Why::Told),
             (_, Some(missing)) => self.doubt_inside(tolerance, sides, carried, missing),
-            _ => self.weigh(tolerance, sides, carried),
+            _ => self.weigh(tolerance, sides, carried, expected),
         }
     }
 
     /// Whether the tight bounds go on, or are apart.
-    fn weigh(&mut self, tolerance: &Tolerance, sides: &Sides, mut carried: Carried) -> Taken {
+    fn weigh(&mut self, tolerance: &Tolerance, sides: &Sides, mut carried: Carried, mut expected: Known) -> Taken {
         let half_before = self.trips.half_ns(tolerance);
-        self.trips.observe(sides.returned, sides.least_round_trip(carried.last.rates.firm));
+        self.trips.observe(sides.returned, sides.least_round_trip(expected.rates.firm));
         let half = self.trips.half_ns(tolerance);
-        let fallen = half_before.saturating_sub(half).max(0);
-        carried.widen(fallen, tolerance);
-        if let Some(doubt) = &mut self.doubt {
-            doubt.bounds = widened(doubt.bounds, fallen, tolerance);
+        if half < half_before {
+            carried.widen(half_before.saturating_sub(half), tolerance);
+            self.doubt = self.doubt.map(|doubt| doubt.widened(half_before.saturating_sub(half), tolerance));
+            expected = carried.last.reach(sides.returned, tolerance);
         }
-        self.carried = Some(carried);
-        let expected = carried.last.reach(sides.returned, tolerance);
+        let own = sides.bounds(half, expected.rates.firm, tolerance);
         // A path that is found to be longer than was known sets tight bounds apart too.
-        let own = sides.bounds(half.min(half_before), expected.rates.firm, tolerance).tight;
-        let is_apart = |tight: Theta| tight.gap(own) > self.trips.noise_ns();
-        let doubt = self
-            .doubt
-            .map(|doubt| (doubt.why, self.doubted(&carried, &doubt, tolerance).reach(sides.returned, tolerance)));
-        match (is_apart(expected.bounds.tight), doubt) {
-            (true, Some((Why::Apart(_), _))) => self.begin(tolerance, sides, Some(DisruptionCause::OffsetJumped)),
-            (true, _) => self.doubt(tolerance, sides, Why::Apart(0)),
-            (false, Some((Why::Apart(count), other))) if count < UNDECIDED && !is_apart(other.bounds.tight) => {
-                self.doubt(tolerance, sides, Why::Apart(count + 1))
+        let careful = if half > half_before { sides.bounds(half_before, expected.rates.firm, tolerance) } else { own };
+        match self.verdict(&carried, &expected, careful.tight, sides, tolerance) {
+            (Verdict::Broken, _) => {
+                self.carried = Some(carried);
+                self.begin(tolerance, sides, Some(DisruptionCause::OffsetJumped))
             }
-            _ => self.carry(tolerance, sides, carried),
+            (Verdict::Doubtful, count) => {
+                self.carried = Some(carried);
+                self.doubt(tolerance, sides, Why::Apart(count))
+            }
+            (Verdict::Consistent, _) => self.carry(tolerance, sides, carried, expected, own),
+        }
+    }
+
+    /// What tight bounds say of an exchange; and how many exchanges in doubt have been at odds with neither side.
+    fn verdict(
+        &self,
+        carried: &Carried,
+        expected: &Known,
+        own: Theta,
+        sides: &Sides,
+        tolerance: &Tolerance,
+    ) -> (Verdict, u8) {
+        let is_apart = |known: &Known| known.bounds.tight.gap(own) > self.trips.noise_ns();
+        let other = |doubt: &Doubt| self.doubted(carried, doubt, tolerance).reach(sides.returned, tolerance);
+        match (is_apart(expected), &self.doubt) {
+            (true, Some(Doubt { why: Why::Apart(_), .. })) => (Verdict::Broken, 0),
+            (true, _) => (Verdict::Doubtful, 0),
+            (false, Some(doubt @ Doubt { why: Why::Apart(count), .. }))
+                if *count < UNDECIDED && !is_apart(&other(doubt)) =>
+            {
+                (Verdict::Doubtful, count + 1)
+            }
+            _ => (Verdict::Consistent, 0),
         }
     }
 
@@ -200,18 +176,18 @@ impl Live {
         let from = from.or(self.newest.map(|newest| newest.sent)).unwrap_or(sides.sent);
         // A freeze inside an exchange hides as much of its round trip: of its two sides one is of before.
         if self.trips.missing_ns(sides.longest_round_trip(rates.firm)).is_some() {
-            self.broken_from = self.carried.map(|_| from);
+            (self.broken_from, self.doubt) = (self.carried.map(|_| from), None);
             return Taken { cause, state: NewState::None };
         }
         self.trips.observe(sides.returned, sides.least_round_trip(rates.firm));
         let alone = sides.bounds(self.trips.half_ns(tolerance), rates.firm, tolerance);
-        let bounds = self.with_doubted(tolerance, sides, alone);
+        // What contradicts the hard bound may be another jump than the one in doubt.
+        let goes_on = cause == Some(DisruptionCause::OffsetJumped);
+        let bounds = if goes_on { self.with_doubted(tolerance, sides, alone) } else { alone };
         let epoch = self.carried.map_or(0, |carried| carried.last.epoch.saturating_add(1));
         let state = State { at: sides.returned, bounds, rates, epoch };
         let is_first = self.carried.is_none();
-        let anchors = Anchors::starting(state.at, &bounds);
-        let recent = Recent { since: state.at, budgeted: bounds.budgeted };
-        self.carried = Some(Carried { last: state, clean: state, anchors, recent });
+        self.carried = Some(Carried::starting(state));
         (self.broken_from, self.doubt) = (None, None);
         Taken { cause, state: if is_first { NewState::Next(state) } else { NewState::First(state, from) } }
     }
@@ -222,7 +198,10 @@ impl Live {
             return alone;
         };
         let doubted = self.doubted(carried, &doubt, tolerance).reach(sides.returned, tolerance).bounds;
-        alone.with(doubted, |alone, doubted| alone.meet(doubted).unwrap_or(alone)).nested()
+        match alone.tight.meet(doubted.tight) {
+            Some(_) => alone.with(doubted, |alone, doubted| alone.meet(doubted).unwrap_or(alone)).nested(),
+            None => alone,
+        }
     }
 
     /// The epoch that may have begun; a break may have changed the rate to anything.
@@ -261,19 +240,23 @@ impl Live {
         Taken { cause: None, state: NewState::None }
     }
 
-    fn carry(&mut self, tolerance: &Tolerance, sides: &Sides, mut carried: Carried) -> Taken {
-        let expected = carried.last.reach(sides.returned, tolerance);
-        let own = sides.bounds(self.trips.half_ns(tolerance), expected.rates.firm, tolerance);
+    fn carry(
+        &mut self,
+        tolerance: &Tolerance,
+        sides: &Sides,
+        mut carried: Carried,
+        expected: Known,
+        own: Bounds,
+    ) -> Taken {
+        let Rates { firm, mut tight } = expected.rates;
         let (told, mut kept) = self.narrowed(expected.bounds, own);
-        kept.budgeted = carried.recall(sides.returned, own.budgeted, kept.budgeted);
-        let kept = kept.nested();
-        let Rates { firm, tight } = expected.rates;
-        let goes_on = told.tight == kept.tight;
-        if !goes_on {
+        if told.tight != kept.tight {
             carried.anchors.widen_tight(i64::MAX);
+            tight = firm;
         }
-        let expected_rates = Rates { firm, tight: if goes_on { tight } else { firm } };
-        let rates = carried.anchors.rates(sides.returned, &told, expected_rates, tolerance);
+        kept.budgeted = carried.recall(sides.returned, own.budgeted, kept.budgeted);
+        let (told, kept) = (told.nested(), kept.nested());
+        let rates = carried.anchors.rates(sides.returned, &told, Rates { firm, tight }, tolerance);
         carried.anchors.observe(sides.returned, &kept);
         let state = State { at: sides.returned, bounds: told, rates, epoch: carried.last.epoch };
         (carried.clean, carried.last) = (carried.last, State { bounds: kept, ..state });
@@ -294,43 +277,8 @@ impl Live {
         self.violations.budgeted = self.violations.budgeted.saturating_add(u32::from(budgeted.0 != budgeted.1));
         self.violations.tight = self.violations.tight.saturating_add(u32::from(tight.0 != tight.1));
         let told = Bounds { hard, budgeted: budgeted.0, tight: tight.0 };
-        (told.nested(), Bounds { hard, budgeted: budgeted.1, tight: tight.1 }.nested())
+        (told, Bounds { hard, budgeted: budgeted.1, tight: tight.1 })
     }
-}
-
-impl Carried {
-    /// What is carried on of `budgeted`, the exchange's `own` among it.
-    fn recall(&mut self, at: Instant<Raw>, own: Theta, budgeted: Theta) -> Theta {
-        let carried = self.recent.budgeted.later(self.last.rates.firm, at - self.last.at);
-        let recent = carried.meet(own).unwrap_or(own);
-        let is_over = at - self.recent.since >= MEMORY;
-        self.recent =
-            if is_over { Recent { since: at, budgeted: own } } else { Recent { budgeted: recent, ..self.recent } };
-        if is_over { recent } else { budgeted }
-    }
-
-    /// Half the least round trip was taken for `by_ns` more than it is, so the classes that build on it were too narrow.
-    fn widen(&mut self, by_ns: i64, tolerance: &Tolerance) {
-        if by_ns == 0 {
-            return;
-        }
-        self.recent.budgeted = self.recent.budgeted.widened(share_of(by_ns, tolerance));
-        for state in [&mut self.last, &mut self.clean] {
-            state.bounds = widened(state.bounds, by_ns, tolerance);
-            state.rates.tight = state.rates.firm;
-        }
-        self.anchors.widen_tight(by_ns);
-    }
-}
-
-/// What budgeted bounds change by where tight ones change by `by_ns`.
-fn share_of(by_ns: i64, tolerance: &Tolerance) -> i64 {
-    ((1.0 - tolerance.share()) * by_ns as f64).ceil() as i64
-}
-
-fn widened(bounds: Bounds, by_ns: i64, tolerance: &Tolerance) -> Bounds {
-    let (budgeted, tight) = (bounds.budgeted.widened(share_of(by_ns, tolerance)), bounds.tight.widened(by_ns));
-    Bounds { hard: bounds.hard, budgeted, tight }.nested()
 }
 
 #[cfg(test)]

@@ -24,7 +24,8 @@
 //!
 //! Dm is estimated from below, over the last 17 to 34 minutes (see [`round_trips`]). When the estimate falls by d, what
 //! is carried was too narrow by (1 - alpha) d each way and is widened by that. When it rises nothing was wrong. A class
-//! that contradicts itself while the hard bound does not begins again from the exchange that showed it.
+//! that contradicts itself while the hard bound does not begins again from the exchange that showed it. A budget that a
+//! route exceeds without contradiction cannot be noticed at all, so budgeted bounds remember two or three seconds only.
 //!
 //! # Breaks
 //! An exchange that contradicts the hard bound shows that the clocks were disrupted after the exchange before it began:
@@ -33,14 +34,17 @@
 //!
 //! A jump smaller than the round trip contradicts nothing hard. But it moves both directions by the same amount, at an
 //! unchanged round trip: the tight bounds are then apart. A path can do that only by becoming longer one way by what it
-//! becomes shorter the other way, so a gap counts as a break too. If it was the path, the bound is wider than it need be
-//! for a while, and still true.
+//! becomes shorter the other way. So a gap of more than a sixteenth of the round trip is doubted: bounds cover both
+//! sides until another exchange confirms it, which makes it a break, or contradicts it. If it was the path, the bound is
+//! wider than it need be for a while, and still true.
 //!
 //! A freeze inside an exchange hides as much of its round trip. What is much shorter than the least is not believed until
 //! another is like it.
 
 mod anchors;
 mod bounds;
+mod carried;
+mod doubt;
 mod exchange;
 mod history;
 mod live;

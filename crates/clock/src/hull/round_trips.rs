@@ -10,7 +10,7 @@ const BUCKET: Span = Span::from_s(1_024);
 const FEWEST: u32 = 8;
 /// A least round trip lies above the path's by some times what the third least lies above it: 2.5 times where both
 /// directions have the gamma-like jitter of two queues each, once where queues are mostly empty.
-const MARGIN: i64 = 3;
+const MARGIN: i64 = 6;
 /// A round trip shorter than the least by this part of it is not believed at once.
 const SHORT_PART: i64 = 8;
 

@@ -1,7 +1,8 @@
 //! Random compositions of what happens in the scenarios, and streams of garbage.
 //!
-//! What [`crate::open`] lists against the hard bound is not among them: freezes inside an exchange or shorter than a
-//! round trip, wide brackets (so many false disruptions that old ones are forgotten), stamps of the future, lies.
+//! What [`crate::open`] lists is not among them, nor what is found by evidence alone: freezes inside an exchange or
+//! shorter than a round trip, wide brackets (so many false disruptions that old ones are forgotten), stamps of the
+//! future, lies.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
