@@ -266,8 +266,10 @@ mod tests {
         assert!(model.take_knot(read(100)).is_empty());
         assert!(model.take_probe(probe(150, 7)).is_empty());
         assert_eq!(model.take_knot(read(200)), [probe(150, 7).replied]);
-        // A knot that shows one has the last probe's time, carried on by 150 ms less the way back.
-        assert_eq!(model.take_knot(skewed(300, 5)), [probe(150, 7).replied + Span::from_ms(149)]);
+        // A knot that shows one is believed once another agrees, and has the last probe's time, carried on by 250 ms less
+        // the way back.
+        assert!(model.take_knot(skewed(300, 5)).is_empty());
+        assert_eq!(model.take_knot(skewed(400, 5)), [probe(150, 7).replied + Span::from_ms(249)]);
     }
 
     #[test]

@@ -202,6 +202,40 @@ proptest! {
         }
     }
 
+    /// Slews by NTP, one in half a second at most, and knots read at any time and in any length. Those by the tick are more
+    /// than is assumed, but show where knots are read well.
+    #[test]
+    fn the_truth_is_within_the_slack_however_mono_is_steered(
+        seed: u64,
+        by_tick: bool,
+        slews in vec((500 * MS..4 * SECOND, -1.0..1.0f64), 1..12),
+        knots in vec((1..200 * MS, prop_oneof![4 => 40..200i64, 1 => 200..3 * MS]), 40..400),
+    ) {
+        let most_ppb = if by_tick { 9e7 } else { 5e5 };
+        let later = |at: &mut i64, (after, share): (i64, f64)| {
+            *at += if by_tick { after + SECOND } else { after };
+            Some((*at, share * most_ppb))
+        };
+        let steering = [(0, 0.0)].into_iter().chain(slews.into_iter().scan(0, later)).collect();
+        let mut node = SimulatedNode::new(NodeSettings { steering, ..NodeSettings::default() }, seed);
+        let mut map = MonoToRaw::default();
+        let (mut now, mut asked) = (0, Vec::new());
+        for (after, bracket) in knots {
+            let (after, bracket) = if by_tick { (after / 2, bracket.min(200)) } else { (after, bracket) };
+            asked.extend([now + after / 3, now + after * 4 / 5]);
+            now += after + bracket;
+            map.observe(&node.knot_within(now, bracket));
+        }
+        let (_, newest) = map.span().unwrap();
+        for at in asked {
+            let (mono, raw) = (node.mono(at), node.raw(at));
+            let Some(point) = map.at(mono).filter(|_| mono <= newest && map.broken.is_none()) else { continue };
+            let error = (point.raw - raw).abs();
+            prop_assert!(error <= point.slack, "at {} ns: off by {:?}, slack {:?}", at, error, point.slack);
+        }
+        prop_assert!(by_tick || map.broken.is_none());
+    }
+
     /// Whatever comes, an honest node is heard again soon after.
     #[test]
     fn honest_knots_are_taken_again_after_anything(garbage in vec(any_knot(), 0..200)) {

@@ -127,14 +127,10 @@ impl Track {
         let rate = self.rate_of(points, elapsed);
         let residual = next.ahead.checked_sub(last.ahead.checked_add(rate.over(elapsed))?)?.saturating_abs();
         let unsure = last.readings(next).saturating_add(rate.error_over(elapsed));
-        let (seen, usual) = (residual.saturating_add(unsure), bowed(elapsed));
         let is_steered = residual <= unsure.saturating_add(steered(elapsed));
-        Some(kept(match (is_steered, rate.changes_once(elapsed)) {
-            (true, true) => seen.min(usual),
-            (true, false) => usual,
-            // Not what steering does: nothing else is known of it.
-            (false, _) => seen,
-        }))
+        // What is seen well is believed, be it more than steering makes or less.
+        let is_seen = rate.changes_once(elapsed) && unsure < bowed(elapsed);
+        Some(kept(if is_steered && !is_seen { bowed(elapsed) } else { residual.saturating_add(unsure) }))
     }
 
     /// The rate at the last of `points`, for the `next` ns.

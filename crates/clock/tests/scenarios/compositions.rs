@@ -1,14 +1,12 @@
 //! Random compositions of what happens in the scenarios, and streams of garbage.
 //!
-//! What [`crate::open`] lists is not among them, nor what is found by evidence alone: freezes inside an exchange or
-//! shorter than a round trip, wide brackets (so many false disruptions that old ones are forgotten), stamps of the
-//! future, lies.
+//! What is found by evidence alone is not among them: freezes inside an exchange or shorter than a round trip, and lies.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 use syncline_clock::{NodeClock, Tolerance};
 use syncline_sim::scenario::{Corruption, Disorder, Fault, Scenario};
-use syncline_sim::{NodeSettings, OscillatorSettings, PathSettings, WallStep};
+use syncline_sim::{CounterJump, NodeSettings, OscillatorSettings, PathSettings, WallStep};
 use syncline_timebase::{Instant, Knot, Probe, Span};
 
 use crate::run::run;
@@ -70,6 +68,10 @@ fn fault(from_ns: i64) -> impl Strategy<Value = Fault> {
         }),
         (at.clone(), -(10i64.pow(15))..10i64.pow(15))
             .prop_map(|(at_ns, ahead_ns)| Fault::ReferenceRestart { at_ns, ahead_ns }),
+        (at.clone(), LEAST_JUMP..10i64.pow(13), any::<bool>()).prop_map(|(at_ns, size, back)| {
+            let raw_ns = if back { -size } else { size };
+            Fault::Counter(CounterJump { at_ns, raw_ns, ..CounterJump::default() })
+        }),
         (at.clone(), 1..20i64).prop_map(|(from_ns, s)| Fault::KnotGap { from_ns, until_ns: from_ns + s * SECOND }),
         (at, 1..20i64).prop_map(|(from_ns, s)| Fault::AgentGap { from_ns, until_ns: from_ns + s * SECOND }),
         on_the_way(),
@@ -85,6 +87,7 @@ fn on_the_way() -> impl Strategy<Value = Fault> {
         Just(Corruption::NegativeDelay),
         Just(Corruption::Edges),
         Just(Corruption::EarlierBoot(80_000 * SECOND)),
+        (70..10i64.pow(6)).prop_map(|s| Corruption::LaterBoot(s * SECOND)),
     ];
     prop_oneof![
         share.clone().prop_map(|share| Fault::Delivery(Disorder::Repeated(share))),
@@ -92,6 +95,7 @@ fn on_the_way() -> impl Strategy<Value = Fault> {
         Just(Fault::Delivery(Disorder::ShuffledProbes)),
         (0.0..0.2f64, 1..4usize).prop_map(|(share, by)| Fault::Delivery(Disorder::Late { share, by })),
         (0.0..0.2f64).prop_map(|share| Fault::Delivery(Disorder::Lost(share))),
+        (share.clone(), 1_000..5 * MS).prop_map(|(share, longest_ns)| Fault::PreemptedKnots { share, longest_ns }),
         (share, how).prop_map(|(share, how)| Fault::Corrupt { from_ns: 20 * SECOND, share, how }),
     ]
 }
