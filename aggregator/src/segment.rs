@@ -4,6 +4,9 @@ use syncline_clock::{Estimate, NodeClock, Status, Tolerance};
 use syncline_store::rows::{BoundClass, ClockStatus};
 use syncline_timebase::{ErrorBound, Instant, Mono, Span};
 
+/// Into so many chords the growth of a bound is looked at.
+const CHORDS: i64 = 8;
+
 /// A linear piece of REF - MONO.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Segment {
@@ -51,12 +54,16 @@ impl Segment {
     }
 }
 
-/// How fast the bound of `clock` grows past `at`, in 10^-9, right for the next `window`: growth never slows down, so
-/// the chord over the window lies above it.
+/// How fast the bound of `clock` grows past `at`, in 10^-9, right for the next `window`: the steepest of several chords,
+/// since the point that the bound is around may bend in between.
 pub(crate) fn growth_ppb(clock: &NodeClock, at: Instant<Mono>, window: Span) -> u64 {
-    let (now, then) = (clock.estimate(at).hard.ns(), clock.estimate(at + window).hard.ns());
-    let growth = u128::from(then.saturating_sub(now)) * 1_000_000_000;
-    u64::try_from(growth.div_ceil(u128::from(window.ns().unsigned_abs().max(1)))).unwrap_or(u64::MAX)
+    let now = clock.estimate(at).hard.ns();
+    let chord = |part: i64| {
+        let ahead = Span::from_ns(window.ns() / CHORDS * part);
+        let grown = u128::from(clock.estimate(at + ahead).hard.ns().saturating_sub(now)) * 1_000_000_000;
+        u64::try_from(grown.div_ceil(u128::from(ahead.ns().unsigned_abs().max(1)))).unwrap_or(u64::MAX)
+    };
+    (1..=CHORDS).map(chord).max().unwrap_or(u64::MAX)
 }
 
 /// The rate of an estimate in whole 10^-9.

@@ -3,15 +3,18 @@
 //! Pure: it never reads a clock, and the same samples give the same answers to the last bit on every run.
 //!
 //! Estimation happens against RAW, the bare oscillator, because MONO and WALL are steered and stepped by whoever
-//! disciplines the node. Three parts, each in its file:
+//! disciplines the node. Its parts, each in its room:
 //!
 //! ```text
-//! knots  ──► MonoToRaw   where on RAW a MONO stamp lies, and within what
-//!        └─► WallSteps   who set the wall clock, and by how much
-//! probes ──► Hull        theta = REF - RAW: an interval that holds it, and its rate
+//! knots  ──► MonoToRaw    where on RAW a MONO stamp lies, and within what
+//!        └─► WallSteps    who set the wall clock, and by how much
+//! probes ──► Theta        theta = REF - RAW:
+//!              ├─ hull    intervals that hold it (hard, budgeted, tight), and its rate
+//!              └─ point   the estimate inside them: queueing, routes and theta told apart
+//! claims ──► Claim        what the node says of itself, held against that
 //! ```
 //!
-//! [`NodeClock`] is the door: it holds the three for one node and one boot.
+//! [`NodeClock`] is the door: it holds them for one node and one boot.
 //!
 //! # What the `hard` bound assumes, and nothing else
 //! 1. An oscillator is within [`Tolerance::absolute`] of the reference's, and its frequency moves by no more than
@@ -24,8 +27,10 @@
 //!    came after it.
 //!
 //! It does not assume symmetric paths. A constant asymmetry cannot be observed, only bounded: the interval is as wide
-//! as the best round trips allow, and the offset given is its middle.
+//! as the best round trips allow. The offset given takes the path for as asymmetric as it was at the start, that is not at
+//! all; what changes of it since is seen.
 
+mod claim;
 mod estimate;
 mod hull;
 mod mono_raw;
@@ -39,6 +44,7 @@ mod tolerance;
 mod waiting;
 mod wall_steps;
 
+pub use claim::{Claim, ClaimVerdict};
 pub use estimate::{Estimate, Observed, Refusal, Status};
 pub use hull::{Disruption, DisruptionCause};
 pub use node_clock::NodeClock;

@@ -4,6 +4,7 @@ use std::sync::OnceLock;
 
 use syncline_timebase::{ErrorBound, FrequencyError, Instant, Knot, Mono, Offset, Probe, Raw, Span, Wall};
 
+use crate::claim::{Claim, ClaimVerdict};
 use crate::estimate::{Estimate, Observed, Refusal, Status};
 use crate::hull::{BadExchange, Exchange, Known};
 use crate::mono_raw::{KnotVerdict, MonoToRaw};
@@ -92,6 +93,21 @@ impl NodeClock {
     pub fn bounds(&self, mono: Instant<Mono>) -> Option<OffsetBounds> {
         let known = self.with_waiting().known(mono);
         known.map(|[earliest, latest]| OffsetBounds::between(mono, &earliest, &latest))
+    }
+
+    /// Holds a claim of the node's about its wall clock against the probes.
+    pub fn judge(&self, claim: &Claim) -> ClaimVerdict {
+        match (self.bounds(claim.at), self.wall_offset()) {
+            (Some(bounds), Some(wall)) => claim.judged(bounds.hard, wall),
+            _ => ClaimVerdict::Unknown,
+        }
+    }
+
+    /// Somebody who knows says that the clocks were disrupted (a hypervisor's marker, an agent that was frozen): what was
+    /// known does not lead beyond the last probe.
+    pub fn disrupt(&mut self) {
+        self.preview = OnceLock::new();
+        self.theta.disrupt();
     }
 
     /// How often the budgeted and the tight bounds contradicted themselves: what they assume of paths did not hold.

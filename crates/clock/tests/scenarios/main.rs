@@ -1,5 +1,6 @@
 //! Every numbered scenario of the simulator, and random compositions of what happens in them, against the clock model.
 
+mod claims;
 mod compositions;
 mod judge;
 mod open;
