@@ -30,6 +30,7 @@ mod posterior;
 mod refloor;
 mod relocate;
 mod route;
+mod smooth;
 mod state;
 mod track;
 
@@ -105,7 +106,8 @@ struct Sample {
     lower: f64,
 }
 
-/// The point estimator of one node in one epoch of its reference. Bounded: about 1.3 KB, whatever it has seen.
+/// The point estimator of one node in one epoch of its reference. Bounded: about 1.3 KB, whatever it has seen, unless it
+/// keeps a journal.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct PointFilter {
     mode: Mode,
@@ -130,6 +132,8 @@ pub(crate) struct PointFilter {
     filled: usize,
     bin_from: f64,
     line: [f64; 4],
+    /// For answers in hindsight, if they are wanted.
+    journal: Option<Box<smooth::Journal>>,
 }
 
 impl PointFilter {
@@ -154,6 +158,7 @@ impl PointFilter {
             filled: 0,
             bin_from: 0.0,
             line: [0.0; 4],
+            journal: None,
         }
     }
 
