@@ -85,6 +85,7 @@ impl NodeClock {
 
     /// The stream has ended: takes what waits (what that brings, [`Self::settle`] tells before), and answers about all
     /// of a whole stream from all its probes, by a smoother. Samples that are given after all are answered as without it.
+    /// How well an instant long ago is placed on RAW is another matter, and stays as it is.
     #[must_use]
     pub fn in_hindsight(mut self) -> Self {
         self.settle();

@@ -61,6 +61,11 @@ impl Theta {
         Ok(cause)
     }
 
+    #[cfg(test)]
+    pub(crate) fn history(&self) -> &PointHistory {
+        &self.history
+    }
+
     /// The bounds at `raw`; `None` while nothing is known.
     pub(crate) fn bounds_at(&self, raw: Instant<Raw>) -> Option<Known> {
         self.hull.at(raw)

@@ -32,7 +32,7 @@ pub(crate) struct PointHistory {
 
 /// A smoothed run of the filter, and where it holds.
 #[derive(Clone, Debug, PartialEq)]
-struct Stretch {
+pub(super) struct Stretch {
     /// Later than this: the exchange that showed the jump before it, or its first state.
     after: Instant<Raw>,
     /// Until this, its last state.
@@ -77,6 +77,11 @@ impl PointHistory {
                 self.smooth.push(stretch);
             }
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn stretches(&self) -> &[Stretch] {
+        &self.smooth
     }
 
     /// Where `run`, the next one, holds: from the last jump before it on, the first one from the beginning.

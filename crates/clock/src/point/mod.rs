@@ -16,6 +16,7 @@
 //!   way carry it, and the covariance keeps the cost.
 //! - Round trips tell a change of theta (they stay), of one way (they change by as much) and of both ways (by twice as
 //!   much) apart, whatever theta does.
+//! - Once a stream has ended, a smoother (`smooth`) goes back over the states, so that each knows what came later.
 //!
 //! Bounds are not this module's: `hull` gives them, and does not depend on it.
 
@@ -24,6 +25,8 @@ mod bin;
 mod density;
 mod direction;
 mod floor;
+#[cfg(test)]
+mod hindsight_tests;
 mod history;
 mod jump;
 mod posterior;
