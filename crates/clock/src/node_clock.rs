@@ -39,7 +39,8 @@ impl NodeClock {
         Self { tolerance, map, wall, theta: Theta::new(tolerance), last_probe: None, waiting, preview }
     }
 
-    /// A model that keeps everything, for a pass over a whole stream: its answers about the past see both sides of it.
+    /// A model that keeps everything, for a pass over a whole stream: its answers about the past see both sides of it,
+    /// and once the stream has ended, [`Self::in_hindsight`] sees all of it.
     pub fn of_whole_stream(tolerance: Tolerance) -> Self {
         Self { theta: Theta::whole(tolerance), ..Self::new(tolerance) }
     }
@@ -81,6 +82,16 @@ impl NodeClock {
             self.take_probe(&held, &mut observed);
         }
         observed
+    }
+
+    /// The stream has ended: takes what waits (what that brings, [`Self::settle`] tells before), and answers about all
+    /// of a whole stream from all its probes, by a smoother. Samples that are given after all are answered as without it.
+    /// How well an instant long ago is placed on RAW is another matter, and stays as it is.
+    #[must_use]
+    pub fn in_hindsight(mut self) -> Self {
+        self.settle();
+        self.theta.look_back();
+        self
     }
 
     /// The node's clock at `mono`. Between samples it is interpolated, so an answer given once both sides have probes is

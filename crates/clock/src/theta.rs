@@ -21,16 +21,21 @@ pub(crate) struct Theta {
 
 impl Theta {
     pub(crate) fn new(tolerance: Tolerance) -> Self {
-        Self::keeping(Hull::new(tolerance), PointHistory::recent())
+        Self::keeping(Hull::new(tolerance), PointFilter::new(), PointHistory::recent())
     }
 
     /// Keeps everything, for a pass over a whole stream.
     pub(crate) fn whole(tolerance: Tolerance) -> Self {
-        Self::keeping(Hull::keeping(usize::MAX, tolerance), PointHistory::whole())
+        Self::keeping(Hull::keeping(usize::MAX, tolerance), PointFilter::with_journal(), PointHistory::whole())
     }
 
-    fn keeping(hull: Hull, history: PointHistory) -> Self {
-        Self { hull, point: PointFilter::new(), history, broken: false }
+    fn keeping(hull: Hull, point: PointFilter, history: PointHistory) -> Self {
+        Self { hull, point, history, broken: false }
+    }
+
+    /// No exchange comes any more: where everything is kept, the point before now is what all of it says.
+    pub(crate) fn look_back(&mut self) {
+        self.history.look_back(&mut self.point);
     }
 
     /// The clocks jumped: what was known does not lead beyond the last probe.
@@ -55,6 +60,11 @@ impl Theta {
         self.history.follow(&self.point, exchange, seen);
         // What only might be a jump is in the bounds, and not said: a path can do it too.
         Ok(cause.filter(|cause| *cause != DisruptionCause::OffsetJumped || seen == Seen::Jumped))
+    }
+
+    #[cfg(test)]
+    pub(crate) fn history(&self) -> &PointHistory {
+        &self.history
     }
 
     /// The bounds at `raw`; `None` while nothing is known.

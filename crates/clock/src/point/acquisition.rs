@@ -34,6 +34,7 @@ impl PointFilter {
 
     /// theta has jumped before `exchange`.
     pub(super) fn reacquire(&mut self, exchange: &Exchange) {
+        self.unnote_after(self.seconds(exchange.sent));
         let start_over = self.mode == Mode::Starting;
         self.mode = if start_over { Mode::Starting } else { Mode::Reacquiring };
         // Whatever the size of the jump, what follows is near the new theta.
@@ -197,6 +198,7 @@ impl PointFilter {
         self.mode = Mode::Tracking;
         self.locked = self.state.at;
         self.filled = 0;
+        self.begin_run();
     }
 
     /// First guess of the delays and of the density, from the round trips.

@@ -51,6 +51,7 @@ impl PointFilter {
         self.adapt(&origin, &views, dt);
         self.learn(moved);
         self.settle_asymmetry();
+        self.note(&origin);
         self.spread = self.state.spread();
         self.filled = 0;
     }

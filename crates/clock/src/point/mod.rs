@@ -16,6 +16,7 @@
 //!   way carry it, and the covariance keeps the cost.
 //! - Round trips tell a change of theta (they stay), of one way (they change by as much) and of both ways (by twice as
 //!   much) apart, whatever theta does.
+//! - Once a stream has ended, a smoother (`smooth`) goes back over the states, so that each knows what came later.
 //!
 //! Bounds are not this module's: `hull` gives them, and does not depend on it.
 
@@ -24,12 +25,15 @@ mod bin;
 mod density;
 mod direction;
 mod floor;
+#[cfg(test)]
+mod hindsight_tests;
 mod history;
 mod jump;
 mod posterior;
 mod refloor;
 mod relocate;
 mod route;
+mod smooth;
 mod state;
 mod track;
 
@@ -105,7 +109,8 @@ struct Sample {
     lower: f64,
 }
 
-/// The point estimator of one node in one epoch of its reference. Bounded: about 1.3 KB, whatever it has seen.
+/// The point estimator of one node in one epoch of its reference. Bounded: about 1.3 KB, whatever it has seen, unless it
+/// keeps a journal.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct PointFilter {
     mode: Mode,
@@ -130,6 +135,8 @@ pub(crate) struct PointFilter {
     filled: usize,
     bin_from: f64,
     line: [f64; 4],
+    /// For answers in hindsight, if they are wanted.
+    journal: Option<Box<smooth::Journal>>,
 }
 
 impl PointFilter {
@@ -154,6 +161,7 @@ impl PointFilter {
             filled: 0,
             bin_from: 0.0,
             line: [0.0; 4],
+            journal: None,
         }
     }
 

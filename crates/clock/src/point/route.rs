@@ -174,7 +174,9 @@ impl PointFilter {
         self.leave(Way::BOTH, at);
         self.remember(way);
         self.state.free_together(4.0 * shift.by * shift.by);
+        let expected = self.state;
         self.measure_shift(way, shift);
+        self.note(&expected);
         self.there.clear();
         self.back.clear();
         self.routes.last = None;
@@ -192,11 +194,13 @@ impl PointFilter {
             self.routes.pending.get_or_insert([asymmetry, variance, at]);
             self.state.free(way.other(), shift.by * shift.by);
         }
+        let expected = self.state;
         self.measure_shift(way, shift);
         self.direction_mut(way).clear();
         if !self.second_half(way, shift, at) {
             self.recognize(way, before);
         }
+        self.note(&expected);
         self.routes.last = Some(Commit { way, at, by: shift.by, asymmetry, variance });
     }
 

@@ -70,7 +70,7 @@ pub(super) struct State {
 }
 
 /// What a drift of one has brought after `dt`: to theta, to the rate, and what is left of it.
-fn drifted(dt: f64) -> [f64; 3] {
+pub(super) fn drifted(dt: f64) -> [f64; 3] {
     if dt.abs() < 30.0 {
         return [0.5 * dt * dt, dt, 1.0 - dt / DRIFT_LASTS_S];
     }
