@@ -1,5 +1,6 @@
 //! The clock model of one node in one boot.
 
+use serde::{Deserialize, Serialize};
 use std::sync::OnceLock;
 
 use syncline_timebase::{ErrorBound, FrequencyError, Instant, Knot, Mono, Offset, Probe, Raw, Span, Wall};
@@ -19,7 +20,7 @@ use crate::{Disruption, DisruptionCause, Tolerance};
 const BEFORE_KNOTS: Span = Span::from_s(1);
 
 /// The clock model of one node in one boot: samples in, estimates out.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct NodeClock {
     tolerance: Tolerance,
     map: MonoToRaw,
@@ -28,6 +29,7 @@ pub struct NodeClock {
     last_probe: Option<Instant<Mono>>,
     waiting: Waiting,
     /// This model with all that waits in it, made when it is asked.
+    #[serde(skip)]
     preview: OnceLock<Box<Self>>,
 }
 

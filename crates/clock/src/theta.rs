@@ -3,6 +3,7 @@
 //! The bounds know for certain that theta has jumped where a probe contradicts them; the point filter sees jumps that
 //! contradict nothing hard, by their size against the noise.
 
+use serde::{Deserialize, Serialize};
 use syncline_timebase::{Instant, Raw};
 
 use crate::hull::{BadExchange, Exchange, Hull, Known, Verdict};
@@ -10,7 +11,7 @@ use crate::point::{PointEstimate, PointFilter, PointHistory, Seen};
 use crate::{DisruptionCause, Tolerance};
 
 /// What is known of theta.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Theta {
     hull: Hull,
     point: PointFilter,

@@ -1,9 +1,10 @@
 //! What is assumed of oscillators and paths.
 
+use serde::{Deserialize, Serialize};
 use syncline_timebase::{FrequencyError, Span};
 
 /// Assumptions behind every hard bound; a bound is as true as they are.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Tolerance {
     /// Largest frequency error of a node's oscillator against the reference's.
     pub absolute: FrequencyError,

@@ -3,6 +3,7 @@
 //! A probe is placed on RAW far better between two knots than beyond the last one, and what it was taken for is kept for
 //! good. So it waits for a knot at or after its end, and batches and samples given one by one lead to the same.
 
+use serde::{Deserialize, Serialize};
 use syncline_timebase::{Instant, Mono, Probe, Span};
 
 use crate::mono_raw::MonoToRaw;
@@ -14,13 +15,13 @@ const CAPACITY: usize = 32;
 pub(crate) const FAR: Span = Span::from_s(60);
 
 /// The probes that wait, earliest end first.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Waiting {
     held: Vec<Held>,
 }
 
 /// A probe that waits.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct Held {
     pub(crate) probe: Probe,
     /// Which of the probes it is that are being given; `None` where it was given earlier.

@@ -3,6 +3,7 @@
 //! Linux keeps WALL as MONO plus an offset that only a step changes (`timekeeper.wall_to_monotonic`; slews steer both
 //! clocks alike). So two knots show every step between them exactly, to within their brackets.
 
+use serde::{Deserialize, Serialize};
 use syncline_timebase::{Instant, Knot, Mono, Offset, Span, Wall};
 
 /// Someone set the wall clock.
@@ -19,7 +20,7 @@ const LEAST_STEP: Span = Span::from_ns(1_000);
 
 /// Follows WALL - MONO from step to step. It is constant in between, so that the best read knot since the last step says
 /// it best, and one that took long to read hides no step.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct WallSteps {
     best: Option<(Offset<Mono, Wall>, Span)>,
 }

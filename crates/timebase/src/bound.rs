@@ -4,6 +4,7 @@ use crate::{Instant, Scale, Span};
 
 /// Half the width of an interval that holds the truth, in nanoseconds. Absolute, unlike a standard deviation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct ErrorBound(u64);
 
 impl ErrorBound {

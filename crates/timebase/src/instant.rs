@@ -29,6 +29,7 @@ scale!(Reference, "reference", "The region's reference time.");
 
 /// A signed length of time in nanoseconds, measured on whichever scale its context names.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Span(i64);
 
 impl Span {
@@ -87,6 +88,8 @@ impl Neg for Span {
 
 /// A point on scale `S`, in nanoseconds from that scale's own origin (boot for [`Mono`] and [`Raw`], 1970 for
 /// [`Wall`] and [`Reference`]).
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(bound = ""))]
 pub struct Instant<S: Scale> {
     ns: i64,
     scale: PhantomData<S>,
@@ -136,6 +139,8 @@ impl<S: Scale> Sub for Instant<S> {
 }
 
 /// What must be added to an instant of `From` to name the same moment on `To`, in nanoseconds.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(bound = ""))]
 pub struct Offset<From: Scale, To: Scale> {
     ns: i64,
     scales: PhantomData<(From, To)>,

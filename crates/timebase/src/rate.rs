@@ -4,6 +4,7 @@ use crate::Span;
 
 /// How much faster one clock runs than another, in parts per billion (1 ppb = 1 ns gained per second).
 #[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct FrequencyError(f64);
 
 impl FrequencyError {

@@ -7,6 +7,7 @@ use crate::{Instant, Mono, Raw, Reference, Span, Wall};
 /// Read as MONO, RAW, WALL, MONO; `mono` is the middle of the two, and the other two were read at most half of
 /// `bracket` away from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Knot {
     /// `CLOCK_MONOTONIC`, the middle of the bracketing reads.
     pub mono: Instant<Mono>,
@@ -20,6 +21,7 @@ pub struct Knot {
 
 /// A finished four-stamp exchange (RFC 5905 section 8): the node asks, the reference answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Probe {
     /// T1, the node before sending.
     pub sent: Instant<Mono>,

@@ -1,5 +1,6 @@
 //! Earlier states from which the rate of theta is taken.
 
+use serde::{Deserialize, Serialize};
 use syncline_timebase::{Instant, Raw, Span};
 
 use super::bounds::{Bounds, Rate, Rates, Theta};
@@ -13,7 +14,7 @@ const OLDEST: Span = Span::from_s(16_384);
 const SPACING: i64 = 128;
 
 /// A state, its tight bounds as what they are inside the hard ones, ns.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Anchor {
     at: Instant<Raw>,
     hard: Theta,
@@ -22,7 +23,7 @@ struct Anchor {
 }
 
 /// Some earlier states of this epoch, about geometric in age.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Anchors {
     kept: [Anchor; COUNT],
     count: u8,

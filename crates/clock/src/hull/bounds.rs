@@ -1,25 +1,26 @@
 //! Intervals for theta and its rate, and how the one carries the other.
 
+use serde::{Deserialize, Serialize};
 use syncline_timebase::Span;
 
 use crate::Tolerance;
 
 /// An interval that holds theta, ns.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Theta {
     pub(crate) low: i64,
     pub(crate) high: i64,
 }
 
 /// An interval that holds the rate of theta, ppb.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Rate {
     pub(crate) low: f64,
     pub(crate) high: f64,
 }
 
 /// Theta under each class of assumption; each interval lies within the one before it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Bounds {
     /// Assumes the oscillator and the least delays.
     pub(crate) hard: Theta,
@@ -31,7 +32,7 @@ pub(crate) struct Bounds {
 
 /// The rate of theta under each class of assumption. What a budget of asymmetry adds to the hard one is not worth
 /// keeping: it narrows theta by a share of the round trip, where symmetry narrows it to the jitter.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Rates {
     /// Assumes what the hard and the budgeted theta do.
     pub(crate) firm: Rate,

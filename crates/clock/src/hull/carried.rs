@@ -1,5 +1,6 @@
 //! An epoch: what is carried from exchange to exchange.
 
+use serde::{Deserialize, Serialize};
 use syncline_timebase::{Instant, Raw, Span};
 
 use super::anchors::Anchors;
@@ -11,7 +12,7 @@ use crate::Tolerance;
 /// to be forgotten soon after it is left.
 pub(super) const MEMORY: Span = Span::from_ms(800);
 /// An epoch.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Carried {
     pub(super) last: State,
     /// Without the newest exchange: clean of a disruption inside it.
@@ -21,7 +22,7 @@ pub(super) struct Carried {
 }
 
 /// The budgeted bounds of the newest exchanges alone: a bucket of [`MEMORY`] at most, after which it begins again.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 struct Recent {
     since: Instant<Raw>,
     budgeted: Theta,

@@ -1,5 +1,6 @@
 //! Doubt whether an epoch goes on.
 
+use serde::{Deserialize, Serialize};
 use syncline_timebase::{Instant, Raw};
 
 use super::bounds::Bounds;
@@ -7,7 +8,7 @@ use super::carried::widened;
 use crate::Tolerance;
 
 /// Another epoch may have begun: what exchanges in doubt say without all that came before.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Doubt {
     pub(super) from: Instant<Raw>,
     /// At the end of the newest exchange.
@@ -16,7 +17,7 @@ pub(super) struct Doubt {
 }
 
 /// Where a doubt comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Why {
     /// Others say so.
     Told,

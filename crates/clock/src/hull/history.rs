@@ -1,5 +1,6 @@
 //! States of the past, for answers between and before them.
 
+use serde::{Deserialize, Serialize};
 use syncline_timebase::{Instant, Raw};
 
 use super::bounds::{Bounds, Theta};
@@ -14,7 +15,7 @@ const LATER: usize = 32;
 /// What the store may outgrow its capacity by before it is thinned.
 const OUTGROWN: usize = 32;
 
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 struct Entry {
     state: State,
     /// For the first of an epoch: the disruption before it happened after this.
@@ -22,7 +23,7 @@ struct Entry {
 }
 
 /// The states of one boot, in order.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct History {
     entries: Vec<Entry>,
     capacity: usize,

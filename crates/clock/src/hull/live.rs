@@ -1,5 +1,6 @@
 //! What it takes to answer now and to take the next exchange: small, of constant size and constant work.
 
+use serde::{Deserialize, Serialize};
 use syncline_timebase::{Instant, Raw};
 
 use super::bounds::{Bounds, Rate, Rates, Theta};
@@ -15,14 +16,14 @@ use crate::Tolerance;
 const UNDECIDED: u8 = 3;
 
 /// How often a class of bound contradicted itself while the hard one did not.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Violations {
     pub(crate) budgeted: u32,
     pub(crate) tight: u32,
 }
 
 /// The newest states, and what the next is made with.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Live {
     carried: Option<Carried>,
     newest: Option<Newest>,
@@ -34,7 +35,7 @@ pub(super) struct Live {
 }
 
 /// The ends of the newest exchange, whether it was believed or not.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 struct Newest {
     sent: Instant<Raw>,
     returned: Instant<Raw>,

@@ -58,6 +58,7 @@ pub(crate) use exchange::{BadExchange, Exchange};
 pub(crate) use live::Violations;
 pub(crate) use state::Known;
 
+use serde::{Deserialize, Serialize};
 use syncline_timebase::{Instant, Raw};
 
 use crate::Tolerance;
@@ -102,7 +103,7 @@ pub(crate) enum Verdict {
 }
 
 /// The bounds of one boot.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Hull {
     tolerance: Tolerance,
     live: Live,

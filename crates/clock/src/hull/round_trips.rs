@@ -1,5 +1,6 @@
 //! The least round trip of the present path, without any theta.
 
+use serde::{Deserialize, Serialize};
 use syncline_timebase::{Instant, Raw, Span};
 
 use crate::Tolerance;
@@ -15,11 +16,11 @@ const MARGIN: i64 = 6;
 const SHORT_PART: i64 = 8;
 
 /// The three least of a bucket, in order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Least([i64; 3]);
 
 /// Round trips of the last 17 to 34 minutes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct RoundTrips {
     since: Instant<Raw>,
     now: Least,

@@ -1,12 +1,13 @@
 //! What is known at one instant, and how it is carried to others.
 
+use serde::{Deserialize, Serialize};
 use syncline_timebase::{Instant, Raw, Span};
 
 use super::bounds::{Bounds, Rates, Theta};
 use crate::Tolerance;
 
 /// The bounds at the end of an exchange.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct State {
     pub(crate) at: Instant<Raw>,
     pub(crate) bounds: Bounds,

@@ -5,6 +5,7 @@
 
 use super::point::Point;
 use super::rate::Rate;
+use serde::{Deserialize, Serialize};
 
 /// Knots that agree with one another, at most.
 const ENOUGH: usize = 3;
@@ -20,7 +21,7 @@ const TOGETHER: i64 = 3_600_000_000_000;
 const FASTEST: i64 = 8;
 
 /// Knots after each other that agree with one another and not with the map.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Doubts {
     points: Vec<Point>,
 }
@@ -71,7 +72,7 @@ fn agree(first: &Point, second: &Point) -> bool {
 }
 
 /// Knots older than the newest one of the map, in the order of their coming: a stream that goes on in the past.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Run(Option<(i64, i64)>);
 
 impl Run {

@@ -34,6 +34,7 @@ mod rate;
 mod tests;
 mod track;
 
+use serde::{Deserialize, Serialize};
 use syncline_timebase::{Instant, Knot, Mono, Raw, Span};
 
 use doubt::{Doubts, Run};
@@ -84,7 +85,7 @@ pub(crate) struct Heard {
 }
 
 /// The map from MONO to RAW of one boot.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct MonoToRaw {
     track: Track,
     /// MONO is RAW: nothing steers it.
@@ -103,7 +104,7 @@ pub(crate) struct MonoToRaw {
 }
 
 /// An interval without knots.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Leap {
     /// MONO before and after it, ns.
     from: i64,

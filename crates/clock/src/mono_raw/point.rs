@@ -3,6 +3,7 @@
 //! RAW is kept as what it is ahead of MONO, `ahead = raw - mono`, ns: it changes by some 10^-4 of the time that passes, so
 //! small numbers do for what happens between two points.
 
+use serde::{Deserialize, Serialize};
 use syncline_timebase::{Instant, Knot, Span};
 
 use super::RawPoint;
@@ -14,7 +15,7 @@ const WIDEST_BRACKET: Span = Span::from_s(1);
 pub(super) const UNKNOWN: u32 = u32::MAX;
 
 /// A point of the map. 24 bytes: a node keeps hundreds of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Point {
     /// MONO, ns.
     pub(super) mono: i64,

@@ -1,6 +1,7 @@
 //! How fast RAW runs against MONO, and how well that is known.
 
 use super::point::Point;
+use serde::{Deserialize, Serialize};
 
 /// In so long the rate changes at most once, ns, as the crate assumes.
 const ONE_CHANGE: i64 = 500_000_000;
@@ -15,7 +16,7 @@ const LARGEST_CHANGE: i64 = 1_000;
 const USELESS: f64 = 0.5 / LARGEST_CHANGE as f64;
 
 /// d(RAW - MONO) / d(MONO), an interval: middle and half of the width.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Rate {
     middle: f64,
     error: f64,

@@ -1,5 +1,6 @@
 //! The points that are kept, and what lies between and after them.
 
+use serde::{Deserialize, Serialize};
 use syncline_timebase::Span;
 
 use super::RawPoint;
@@ -13,7 +14,7 @@ pub(super) const CAPACITY: usize = 256;
 const LEAST_JUMP: i64 = 20_000;
 
 /// Points in order of MONO, on a RAW that is counted on.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Track {
     points: Vec<Point>,
     /// Slopes from before this are not those from here on, ns.

@@ -12,6 +12,8 @@
 //! 1.2 to 1.4 times it, and the mean has none. Location by M-estimation: Huber, Robust Statistics (1981), chapter 3;
 //! two-piece scale: Fernandez and Steel (Journal of the American Statistical Association 93, 1998).
 
+use serde::{Deserialize, Serialize};
+
 /// Degrees of freedom below the floor: nearly a normal, but one early stamp cannot drag the estimate away.
 const NU_BELOW: f64 = 8.0;
 /// Degrees of freedom above: a packet that queued for long says next to nothing.
@@ -31,7 +33,7 @@ const MEMORY: f64 = 600.0;
 const LEAST_NS: f64 = 20.0;
 
 /// The density of excess delays of a calm path; all excesses and scales in ns.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Density {
     below: f64,
     above: f64,

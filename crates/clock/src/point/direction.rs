@@ -5,6 +5,7 @@
 //! two regimes. For the second, packets that the known floor does not explain are kept, and judged in `floor`.
 
 use super::density::Density;
+use serde::{Deserialize, Serialize};
 
 /// Regimes change at these rates, 1/s.
 const CONGESTION_RATE: f64 = 1.0 / 300.0;
@@ -18,7 +19,7 @@ const PROOF: u32 = 2;
 const PROOF_AFTER_EARLY: u32 = 12;
 
 /// A direction; all excesses in ns over the delay that the state has.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Direction {
     calm: f64,
     pub(super) kept: [f32; KEPT],

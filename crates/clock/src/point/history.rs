@@ -1,5 +1,6 @@
 //! Where the point was: for instants between probes, seen from both sides.
 
+use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
 use syncline_timebase::{Instant, Raw, Span};
@@ -13,7 +14,7 @@ use crate::hull::Exchange;
 const RECENT: usize = 112;
 
 /// The filter's state at one moment.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 struct Past {
     at: Instant<Raw>,
     estimate: PointEstimate,
@@ -22,7 +23,7 @@ struct Past {
 }
 
 /// Past states of a point filter.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct PointHistory {
     capacity: usize,
     past: VecDeque<Past>,
@@ -31,7 +32,7 @@ pub(crate) struct PointHistory {
 }
 
 /// A smoothed run of the filter, and where it holds.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Stretch {
     /// Later than this: the exchange that showed the jump before it, or its first state.
     after: Instant<Raw>,

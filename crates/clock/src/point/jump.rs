@@ -8,12 +8,13 @@
 use super::route::Commit;
 use super::state::{BACK, THERE, Way};
 use super::{PointFilter, Seen};
+use serde::{Deserialize, Serialize};
 
 /// Least jump of theta that is told apart from changes of the path, ns.
 const LEAST_NS: f64 = 100_000.0;
 
 /// What is suspected of theta.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Suspicion {
     /// The last probe looked like a jump, but was late too.
     candidate: bool,

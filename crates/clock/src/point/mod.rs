@@ -37,6 +37,7 @@ mod smooth;
 mod state;
 mod track;
 
+use serde::{Deserialize, Serialize};
 use syncline_timebase::{Instant, Raw, Span};
 
 use crate::hull::Exchange;
@@ -73,7 +74,7 @@ pub(crate) enum Seen {
 }
 
 /// theta at one instant.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct PointEstimate {
     /// REF - RAW, ns.
     pub(crate) theta_ns: i64,
@@ -84,7 +85,7 @@ pub(crate) struct PointEstimate {
 }
 
 /// What is being done with probes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Mode {
     /// No probe yet.
     Idle,
@@ -111,7 +112,7 @@ struct Sample {
 
 /// The point estimator of one node in one epoch of its reference. Bounded: about 1.3 KB, whatever it has seen, unless it
 /// keeps a journal.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct PointFilter {
     mode: Mode,
     /// Where time and theta are counted from.

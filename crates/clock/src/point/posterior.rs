@@ -5,6 +5,7 @@
 //! is the mean and covariance over all modes (a Gaussian sum, collapsed: Sorenson and Alspach, Automatica 7, 1971).
 
 use super::density::Density;
+use serde::{Deserialize, Serialize};
 
 /// Share of calm packets below which a way alone has not shown its floor, even beside round trips at the known floor.
 const ENOUGH_CALM: f64 = 0.65;
@@ -18,7 +19,7 @@ const CALM: f64 = 0.9;
 const MODES: usize = 9;
 
 /// A probe beside a line of theta.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Point {
     /// s.
     pub(super) at: f32,

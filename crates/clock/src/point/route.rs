@@ -3,6 +3,7 @@
 use super::floor::Shift;
 use super::state::{RATE, THETA, Way};
 use super::{MOVED_RATE, PointFilter, YOUNG_S, two_least};
+use serde::{Deserialize, Serialize};
 
 /// A change of one way makes one of the other likely for so long, s.
 const EXPECTED_S: f64 = 30.0;
@@ -25,7 +26,7 @@ pub(super) enum Settled {
 }
 
 /// A change of one way's delay.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Commit {
     pub(super) way: Way,
     /// When, s.
@@ -38,7 +39,7 @@ pub(super) struct Commit {
 }
 
 /// What is remembered of routes.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Routes {
     /// The last change of one way.
     pub(super) last: Option<Commit>,

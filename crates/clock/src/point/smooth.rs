@@ -16,6 +16,7 @@
 
 use super::state::{DRIFT, N, RATE, State, THETA, drifted};
 use super::{Mode, PointFilter};
+use serde::{Deserialize, Serialize};
 
 type Matrix = [[f64; N]; N];
 
@@ -23,13 +24,13 @@ type Matrix = [[f64; N]; N];
 const DEPENDENT: f64 = 1e-13;
 
 /// The states of a filter while it followed.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Journal {
     runs: Vec<Run>,
 }
 
 /// States that follow from one another.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Run {
     /// Where theta is counted from.
     origin_theta: i64,
@@ -37,7 +38,7 @@ struct Run {
 }
 
 /// A state that was measured.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 struct Record {
     /// Before its measurements, from the one before.
     expected: State,
@@ -46,7 +47,7 @@ struct Record {
 }
 
 /// A run that was smoothed.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct SmoothRun {
     /// Where theta is counted from.
     pub(super) origin_theta: i64,

@@ -9,8 +9,10 @@
 //! zero. When a route changes in one direction its delay gets a fresh variance and is measured against theta as the
 //! oscillator and the other direction carry it: the covariance keeps what that costs, for good.
 
+use serde::{Deserialize, Serialize};
+
 /// A direction of the path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Way {
     /// From the node to the reference.
     There,
@@ -61,7 +63,7 @@ const WALK: f64 = 0.5;
 const DRIFT_LASTS_S: f64 = 600.0;
 
 /// Mean and covariance at one moment.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct State {
     /// Seconds of RAW since the origin of the filter.
     pub(super) at: f64,
