@@ -91,7 +91,6 @@ pub struct Disruption {
 
 /// What others make of an exchange. What contradicts the hard bound is a break whatever they say.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(not(test), expect(dead_code, reason = "for an estimator that sees what a bound does not"))]
 pub(crate) enum Verdict {
     /// It goes on as before. What was in doubt is forgotten.
     #[default]
