@@ -3,15 +3,16 @@
 //! Pure: it never reads a clock, and the same samples give the same answers to the last bit on every run.
 //!
 //! Estimation happens against RAW, the bare oscillator, because MONO and WALL are steered and stepped by whoever
-//! disciplines the node. Three parts, each in its file:
+//! disciplines the node. Four parts, each in its file:
 //!
 //! ```text
 //! knots  ──► MonoToRaw   where on RAW a MONO stamp lies, and within what
 //!        └─► WallSteps   who set the wall clock, and by how much
-//! probes ──► Hull        theta = REF - RAW: an interval that holds it, and its rate
+//! probes ──► Waiting     until knots place them on RAW
+//!        └─► Hull        theta = REF - RAW: an interval that holds it, and its rate
 //! ```
 //!
-//! [`NodeClock`] is the door: it holds the three for one node and one boot.
+//! [`NodeClock`] is the door: it holds the four for one node and one boot.
 //!
 //! # What the `hard` bound assumes, and nothing else
 //! 1. An oscillator is within [`Tolerance::absolute`] of the reference's, and its frequency moves by no more than
