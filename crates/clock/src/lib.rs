@@ -8,7 +8,8 @@
 //! ```text
 //! knots  ──► MonoToRaw    where on RAW a MONO stamp lies, and within what
 //!        └─► WallSteps    who set the wall clock, and by how much
-//! probes ──► Theta        theta = REF - RAW:
+//! probes ──► Waiting      until knots place them on RAW
+//!        └─► Theta        theta = REF - RAW:
 //!              ├─ hull    intervals that hold it (hard, budgeted, tight), and its rate
 //!              └─ point   the estimate inside them: queueing, routes and theta told apart
 //! claims ──► Claim        what the node says of itself, held against that

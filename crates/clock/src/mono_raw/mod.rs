@@ -20,8 +20,10 @@
 //! - a jump of RAW or MONO, back or ahead. From there on RAW is *counted on*: moved by what it jumped, so that it goes on
 //!   as if it had not. Then it never goes back, slopes may be taken over the jump, and a chord over it is off by little on
 //!   either side.
-//! - a return: older knots than the newest, in a gap that the map has leapt over, or for a whole minute and nothing
-//!   else. What the map leapt to was not true, and is forgotten.
+//!
+//! Knots older than the newest are late or come twice, and are refused. But if three of them agree where the map has leapt
+//! over a gap, or if nothing else comes for a whole minute, what the map leapt to was not true: it is forgotten, and the
+//! map goes on with them. So whatever is sent, an honest node is heard again soon after.
 //!
 //! Memory is bounded: 256 points of 24 bytes. The last few place the next stamps, the others serve events that come late.
 //! The older a stretch, the fewer knots it keeps, and what a new chord misses a dropped knot by is added to the error of
@@ -33,6 +35,7 @@ mod rate;
 #[cfg(test)]
 mod tests;
 mod track;
+mod verdict;
 
 use serde::{Deserialize, Serialize};
 use syncline_timebase::{Instant, Knot, Mono, Raw, Span};
@@ -41,6 +44,7 @@ use doubt::{Doubts, Run};
 use point::{Point, UNKNOWN, placed};
 use rate::Rate;
 use track::{Foreseen, Track};
+pub(crate) use verdict::{Heard, KnotVerdict};
 
 /// A single knot further ahead than this is not believed, ns.
 const FAR_AHEAD: i64 = 3_600_000_000_000;
@@ -56,32 +60,6 @@ const NARROW: u32 = 1_000;
 pub(crate) struct RawPoint {
     pub(crate) raw: Instant<Raw>,
     pub(crate) slack: Span,
-}
-
-/// What a knot said.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum KnotVerdict {
-    /// It follows from the map.
-    Taken,
-    /// It does not, and is held until others agree.
-    Doubted,
-    /// Not after the knot before it.
-    OutOfOrder,
-    /// It can be no reading of clocks.
-    Implausible,
-    /// Taken, but MONO and RAW no longer agree with what they did until `before`. This showed first at `at`, on the RAW
-    /// that is counted on.
-    Jumped { before: Instant<Mono>, at: Instant<Raw> },
-    /// Taken, and what was newer forgotten: that was not true. Where the map goes on.
-    Returned(Instant<Raw>),
-}
-
-/// What became of a knot, and of those that were doubted before it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Heard {
-    pub(crate) verdict: KnotVerdict,
-    /// Knots doubted earlier that nobody agreed with.
-    pub(crate) given_up: u64,
 }
 
 /// The map from MONO to RAW of one boot.
@@ -176,7 +154,8 @@ impl MonoToRaw {
         self.run_behind.end();
         self.heard = Some(point.mono);
         if !known_better {
-            self.follow(point);
+            self.leap_to(&point);
+            self.track.append(point);
         }
         Heard { verdict: KnotVerdict::Taken, given_up }
     }
@@ -236,6 +215,7 @@ impl MonoToRaw {
         let elapsed = last.until(first.mono).unwrap_or(i64::MAX);
         let bent = own.map_or(0, |own| own.over(elapsed).saturating_sub(self.track.rate().over(elapsed)));
         self.run_behind.end();
+        self.leap_to(first);
         if first.shifted(self.shift).is_some_and(|first| self.track.leads_to(&first, bent)) {
             self.resume(doubts.points(), own.is_some());
             return KnotVerdict::Taken;
@@ -266,18 +246,18 @@ impl MonoToRaw {
         let shift = self.shift;
         for (place, point) in points.iter().filter_map(|point| point.shifted(shift)).enumerate() {
             self.heard = Some(point.mono);
-            self.follow(point);
+            self.track.append(point);
             if anew && place == 0 {
                 self.track.begin(point.mono);
             }
         }
     }
 
-    fn follow(&mut self, point: Point) {
-        if let Some(last) = self.last().filter(|last| last.until(point.mono).is_none_or(|gap| gap > LATE)) {
-            self.leapt = Some(Leap { from: last.mono, to: point.mono, shift: self.shift });
+    /// Remembers where the map leaps, before it goes on with `next`.
+    fn leap_to(&mut self, next: &Point) {
+        if let Some(last) = self.last().filter(|last| last.until(next.mono).is_none_or(|gap| gap > LATE)) {
+            self.leapt = Some(Leap { from: last.mono, to: next.mono, shift: self.shift });
         }
-        self.track.append(point);
     }
 
     fn last(&self) -> Option<&Point> {
@@ -298,11 +278,5 @@ impl MonoToRaw {
 impl Leap {
     fn holds(&self, point: &Point) -> bool {
         self.from < point.mono && point.mono < self.to
-    }
-}
-
-impl Heard {
-    fn of(verdict: KnotVerdict) -> Self {
-        Self { verdict, given_up: 0 }
     }
 }

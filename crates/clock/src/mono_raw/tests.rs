@@ -150,6 +150,7 @@ fn what_was_leapt_to_is_forgotten_when_knots_go_on_in_the_past() {
     let verdicts = [1_600, 1_601, 1_602, 1_603].map(|tick| map.observe(&node.knot(tick * 100 * MS)).verdict);
     assert!(matches!(verdicts, [OutOfOrder, OutOfOrder, Returned(_), Taken]), "{verdicts:?}");
     assert_inside(&map, &mut node, (0..160_300).step_by(70));
+    assert!(map.at(node.mono(50 * SECOND)).unwrap().slack < Span::from_ns(100_000), "what was before is still known");
 }
 
 #[test]
