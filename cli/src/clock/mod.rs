@@ -1,6 +1,6 @@
 //! `syncline clock`: the clock model on its own, fed from a file.
 //!
-//! [`record`] and [`stream`] read, [`replay`] (with [`lag`]) drives the estimator through [`model`], [`answers`] and
+//! [`record`] and [`stream`] read, [`replay`] (with [`lag`]) drives the estimator through [`model`] (with [`steps`]), [`answers`] and
 //! [`output`] write. All between reading and writing is pure.
 
 mod answers;
@@ -10,6 +10,7 @@ mod model;
 mod output;
 mod record;
 mod replay;
+mod steps;
 mod stream;
 
 use std::fs::File;
@@ -31,7 +32,6 @@ const READ_BYTES: usize = 256 << 10;
 pub(crate) fn run(args: &ClockArgs) -> anyhow::Result<ExitCode> {
     let ClockCommand::Replay(args) = &args.command;
     let options = args.options()?;
-    model::offered(options.claim)?;
     let stream = open(&args.stream)?;
     let mut answers = Answers::create(args)?;
     let summary = replay::replay(stream, &options, &mut answers)?;

@@ -2,18 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use syncline_clock::{Disruption, DisruptionCause, Estimate, NodeClock, Observed, Tolerance};
-use syncline_timebase::{Bracket, ErrorBound, Instant, Knot, Mono, Probe, Reference, Span};
+use syncline_clock::{NodeClock, Observed, Tolerance};
+use syncline_timebase::{Bracket, Instant, Knot, Mono, Probe, Reference, Span};
 
 use super::record::ClockRead;
-use crate::failure::usage;
+use super::steps::Declarations;
 
 /// A stream does not say how long a read of the clocks took. Single reads jitter by some 100 ns, and a knot is three.
 const BRACKET: Span = Span::from_ns(200);
-
-/// Probes that wait for a knot, at most: half a second of them at the fastest rate that an aggregator takes, which is
-/// several knots.
-const MOST_WAITING: usize = 25;
 
 /// What a bound assumes.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -30,107 +26,59 @@ pub(crate) enum Claim {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct When {
     pub(crate) estimate: Instant<Reference>,
+    /// Holds the estimate if the claim is hard; else the truth may be elsewhere if the claim is false, and so may this.
     pub(crate) bracket: Bracket<Reference>,
 }
 
 /// Reference times at which steps were declared.
 pub(crate) type Steps = Vec<Instant<Reference>>;
 
-/// Refuses a claim that the estimator does not make.
-pub(crate) fn offered(claim: Claim) -> anyhow::Result<()> {
-    match claim {
-        Claim::Hard => Ok(()),
-        Claim::Tight | Claim::Budgeted { .. } => {
-            Err(usage("the clock model of this version gives hard bounds only: leave --bound out"))
-        }
-    }
-}
-
 /// The clock model of the stream's node.
-///
-/// A probe is placed on RAW far better between two knots than beyond the last one, and what it was taken for is kept for
-/// good. So it waits for the next knot, which is 0.1 s away in a stream from an agent. An answer that is asked for
-/// meanwhile uses it all the same, in a copy of the model.
 pub(crate) struct Model {
     clock: NodeClock,
     claim: Claim,
-    waiting: Vec<Probe>,
-    /// The clock with all that waits in it, made when it is asked.
-    preview: Option<NodeClock>,
-    newest_knot: Option<Instant<Mono>>,
-    newest_probe: Option<Probe>,
+    declarations: Declarations,
     refused: BTreeMap<&'static str, u64>,
 }
 
 impl Model {
     pub(crate) fn new(path_floor: Span, claim: Claim) -> Self {
         Self {
-            clock: NodeClock::new(Tolerance { path_floor, ..Tolerance::default() }),
+            clock: NodeClock::new(tolerance(path_floor, claim)),
             claim,
-            waiting: Vec::new(),
-            preview: None,
-            newest_knot: None,
-            newest_probe: None,
+            declarations: Declarations::default(),
             refused: BTreeMap::new(),
         }
     }
 
     #[must_use]
     pub(crate) fn take_knot(&mut self, read: ClockRead) -> Steps {
-        let knot = Knot { mono: read.mono, raw: read.raw, wall: read.wall, bracket: BRACKET };
-        let mut placed = std::mem::take(&mut self.waiting);
-        self.waiting = placed.extract_if(.., |probe| probe.returned > knot.mono).collect();
-        self.newest_knot = self.newest_knot.max(Some(knot.mono));
-        // The estimator itself decides whether a probe goes before the knot: hence the first of them in one call.
-        let mut placed = placed.into_iter();
-        let mut steps = self.observe(Some(knot), placed.next());
-        steps.extend(placed.flat_map(|probe| self.observe(None, Some(probe))));
-        steps
+        let knot = knot(read);
+        self.declarations.knot(knot);
+        let observed = self.clock.observe(&[knot], &[]);
+        self.note(&observed)
     }
 
     #[must_use]
     pub(crate) fn take_probe(&mut self, probe: Probe) -> Steps {
-        if self.newest_knot >= Some(probe.returned) {
-            return self.observe(None, Some(probe));
+        self.declarations.probe(probe);
+        let observed = self.clock.observe(&[], &[probe]);
+        if observed.used.contains(&false) {
+            self.declarations.drop_last_probe();
         }
-        self.preview = None;
-        self.waiting.push(probe);
-        match self.waiting.len() > MOST_WAITING {
-            true => {
-                let longest_waiting = self.waiting.remove(0);
-                self.observe(None, Some(longest_waiting))
-            }
-            false => Steps::new(),
-        }
+        self.note(&observed)
     }
 
     /// No knot comes any more.
     #[must_use]
     pub(crate) fn end(&mut self) -> Steps {
-        let waiting = std::mem::take(&mut self.waiting);
-        let steps = waiting.into_iter().flat_map(|probe| self.observe(None, Some(probe))).collect();
-        let settled = self.clock.settle();
-        self.count(&settled);
-        steps
+        let observed = self.clock.settle();
+        self.note(&observed)
     }
 
     /// What is known of the moment now; `None` where that is nothing.
-    pub(crate) fn when(&mut self, mono: Instant<Mono>) -> Option<When> {
-        if self.waiting.is_empty() {
-            return when(&self.clock, self.claim, mono);
-        }
-        let preview = self.preview.get_or_insert_with(|| {
-            let mut clock = self.clock.clone();
-            clock.observe(&[], &self.waiting);
-            clock
-        });
-        when(preview, self.claim, mono)
-    }
-
-    /// The model in hindsight, once the stream has ended. It is the model of the stream's end: what that has forgotten (an
-    /// hour and more ago) is carried back from what it still has.
-    pub(crate) fn into_hindsight(self) -> Hindsight {
-        Hindsight { clock: self.clock, claim: self.claim }
+    pub(crate) fn when(&self, mono: Instant<Mono>) -> Option<When> {
+        when(&self.clock, self.claim, mono)
     }
 
     /// Samples that the estimator did not take, by cause.
@@ -138,66 +86,66 @@ impl Model {
         &self.refused
     }
 
-    fn observe(&mut self, knot: Option<Knot>, probe: Option<Probe>) -> Steps {
-        self.preview = None;
-        let observed = self.clock.observe(knot.as_slice(), probe.as_slice());
-        self.count(&observed);
-        let declared_at = |disruption| self.declared_at(disruption, knot, probe);
-        let steps = observed.disruptions.iter().filter_map(declared_at).collect();
-        if observed.used.contains(&true) {
-            self.newest_probe = probe;
-        }
-        steps
-    }
-
-    fn count(&mut self, observed: &Observed) {
+    fn note(&mut self, observed: &Observed) -> Steps {
         for (cause, count) in &observed.refused {
             *self.refused.entry(cause.name()).or_default() += count;
         }
-    }
-
-    /// The reference's time when a step was declared. A probe brings it along; for a knot, that of the last probe is
-    /// carried on. Before any probe there is no time to give, and nothing that a step could make wrong.
-    fn declared_at(
-        &self,
-        disruption: &Disruption,
-        knot: Option<Knot>,
-        probe: Option<Probe>,
-    ) -> Option<Instant<Reference>> {
-        match (disruption.cause, knot, probe) {
-            (DisruptionCause::ClocksDisagree, Some(knot), _) | (_, Some(knot), None) => {
-                self.newest_probe.map(|last| last.replied + (knot.mono - last.returned))
-            }
-            (_, _, probe) => probe.map(|probe| probe.replied),
-        }
+        observed.disruptions.iter().filter_map(|disruption| self.declarations.declared_at(disruption)).collect()
     }
 }
 
-/// What the whole stream says.
+/// What the whole stream says: a model of its own, because one that keeps everything need not answer as one that is
+/// bounded does.
 pub(crate) struct Hindsight {
     clock: NodeClock,
     claim: Claim,
 }
 
 impl Hindsight {
+    pub(crate) fn new(path_floor: Span, claim: Claim) -> Self {
+        Self { clock: NodeClock::of_whole_stream(tolerance(path_floor, claim)), claim }
+    }
+
+    pub(crate) fn take_knot(&mut self, read: ClockRead) {
+        self.clock.observe(&[knot(read)], &[]);
+    }
+
+    pub(crate) fn take_probe(&mut self, probe: Probe) {
+        self.clock.observe(&[], &[probe]);
+    }
+
+    /// No sample comes any more: from here on it answers.
+    pub(crate) fn end(&mut self) {
+        self.clock.settle();
+    }
+
     pub(crate) fn when(&self, mono: Instant<Mono>) -> Option<When> {
         when(&self.clock, self.claim, mono)
     }
 }
 
-fn when(clock: &NodeClock, claim: Claim, mono: Instant<Mono>) -> Option<When> {
-    let estimate = clock.estimate(mono);
-    let bound = Some(bound(&estimate, claim)).filter(|bound| bound.is_bounded())?;
-    let middle = mono + estimate.offset;
-    Some(When { estimate: middle, bracket: Bracket::around(middle, bound) })
+fn tolerance(path_floor: Span, claim: Claim) -> Tolerance {
+    let usual = Tolerance { path_floor, ..Tolerance::default() };
+    match claim {
+        Claim::Budgeted { alpha } => Tolerance { asymmetry_share: alpha, ..usual },
+        Claim::Hard | Claim::Tight => usual,
+    }
 }
 
-fn bound(estimate: &Estimate, claim: Claim) -> ErrorBound {
-    match claim {
-        Claim::Hard => estimate.hard,
-        // Not offered, so nothing is claimed.
-        Claim::Tight | Claim::Budgeted { .. } => ErrorBound::UNBOUNDED,
-    }
+fn knot(read: ClockRead) -> Knot {
+    Knot { mono: read.mono, raw: read.raw, wall: read.wall, bracket: BRACKET }
+}
+
+fn when(clock: &NodeClock, claim: Claim, mono: Instant<Mono>) -> Option<When> {
+    let estimate = clock.estimate(mono);
+    let bounds = clock.bounds(mono).filter(|_| estimate.hard.is_bounded())?;
+    let interval = match claim {
+        Claim::Hard => bounds.hard,
+        Claim::Budgeted { .. } => bounds.budgeted,
+        Claim::Tight => bounds.tight,
+    };
+    let bracket = Bracket { earliest: mono + interval.low, latest: mono + interval.high };
+    Some(When { estimate: mono + estimate.offset, bracket })
 }
 
 #[cfg(test)]
@@ -232,8 +180,8 @@ mod tests {
         Probe { sent, received: reference, replied: reference, returned }
     }
 
-    fn half_width(when: When) -> i64 {
-        (when.bracket.latest - when.estimate).ns()
+    fn width(when: When) -> i64 {
+        (when.bracket.latest - when.bracket.earliest).ns()
     }
 
     #[test]
@@ -242,7 +190,7 @@ mod tests {
         assert!(model.when(Instant::from_ns(5)).is_none());
         assert!(model.take_knot(read(100)).is_empty());
         assert!(model.when(Instant::from_ns(5)).is_none());
-        assert!(model.into_hindsight().when(Instant::from_ns(5)).is_none());
+        assert!(Hindsight::new(Span::ZERO, Claim::Hard).when(Instant::from_ns(5)).is_none());
     }
 
     #[test]
@@ -255,7 +203,7 @@ mod tests {
         assert!(model.take_knot(read(300)).is_empty());
         let late = model.when(at).unwrap();
         assert!(early.bracket.contains(truth) && late.bracket.contains(truth));
-        assert!(half_width(late) + 50_000 < half_width(early), "{late:?} {early:?}");
+        assert!(width(late) + 100_000 < width(early), "{late:?} {early:?}");
     }
 
     #[test]
@@ -273,16 +221,54 @@ mod tests {
     }
 
     #[test]
-    fn probes_do_not_wait_for_ever() {
+    fn what_is_asked_while_a_probe_waits_changes_nothing_later() {
+        let answers = |asks_early: bool| {
+            let mut model = model();
+            let mut answers = Vec::new();
+            for tick in 0..200 {
+                assert!(model.take_knot(read(tick * 100)).is_empty());
+                if tick % 7 == 3 {
+                    assert!(model.take_probe(probe(tick * 100 + 50, 0)).is_empty());
+                    let at = |back: i64| Instant::from_ns((tick * 100 + 40 - back) * MS);
+                    (0..if asks_early { 3 } else { 0 }).for_each(|back| assert!(model.when(at(back * 500)).is_some()));
+                }
+                answers.push(model.when(Instant::from_ns(tick * 99 * MS)));
+            }
+            answers
+        };
+        assert_eq!(answers(true), answers(false));
+    }
+
+    #[test]
+    fn a_probe_may_be_the_last_record() {
         let mut model = model();
-        let most = MOST_WAITING as i64;
         assert!(model.take_knot(read(0)).is_empty());
-        (1..=most).for_each(|tick| assert!(model.take_probe(probe(tick * 10, 0)).is_empty()));
-        assert!(model.newest_probe.is_none());
-        assert!(model.take_probe(probe(most * 10 + 10, 0)).is_empty());
-        assert_eq!((model.newest_probe, model.waiting.len()), (Some(probe(10, 0)), MOST_WAITING));
+        assert!(model.take_probe(probe(50, 0)).is_empty());
+        assert!(model.take_knot(read(100)).is_empty());
+        assert!(model.take_probe(probe(150, 7)).is_empty());
+        assert_eq!(model.end(), [probe(150, 7).replied]);
+    }
+
+    #[test]
+    fn hindsight_sees_both_sides() {
+        let (mut model, mut hindsight) = (model(), Hindsight::new(Span::ZERO, Claim::Hard));
+        let mut at_once = Vec::new();
+        for tick in 0..600 {
+            assert!(model.take_knot(read(tick * 100)).is_empty());
+            hindsight.take_knot(read(tick * 100));
+            if tick % 10 == 5 {
+                assert!(model.take_probe(probe(tick * 100 + 50, 0)).is_empty());
+                hindsight.take_probe(probe(tick * 100 + 50, 0));
+                at_once.extend(model.when(Instant::from_ns(tick * 100 * MS)));
+            }
+        }
         assert!(model.end().is_empty());
-        assert_eq!(model.newest_probe, Some(probe(most * 10 + 10, 0)));
+        hindsight.end();
+        for when in at_once {
+            let mono = Instant::from_ns(when.estimate.ns() - AHEAD);
+            let later = hindsight.when(mono).unwrap();
+            assert!(width(later) <= width(when), "{when:?} {later:?}");
+        }
     }
 
     #[test]

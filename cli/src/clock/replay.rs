@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! knots, probes ──► Model ◄── when? ── events (at once, or held back by Lag) ──► answers
-//!                     │                  └─ kept, if asked for ─► Hindsight ──► smoothed answers
-//!                     └──► steps, refusals
+//!           │         └──► steps, refusals   │
+//!           └─ if asked for ─► Hindsight ◄───┴─ kept until the end ────────────► smoothed answers
 //! ```
 
 use std::collections::BTreeMap;
@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use syncline_timebase::{Instant, Mono, Reference, Span};
 
 use super::lag::Lag;
-use super::model::{Claim, Model, Steps, When};
+use super::model::{Claim, Hindsight, Model, Steps, When};
 use super::record::{Event, Record};
 
 /// What is wanted.
@@ -64,9 +64,15 @@ struct Replay<'a, S> {
     claim: Claim,
     model: Model,
     lag: Option<Lag>,
-    kept: Option<Vec<Event>>,
+    smoothing: Option<Smoothing>,
     sink: &'a mut S,
     summary: Summary,
+}
+
+/// What is answered once more at the end.
+struct Smoothing {
+    hindsight: Hindsight,
+    kept: Vec<Event>,
 }
 
 impl<'a, S: Sink> Replay<'a, S> {
@@ -75,7 +81,7 @@ impl<'a, S: Sink> Replay<'a, S> {
             claim: options.claim,
             model: Model::new(Span::ZERO, options.claim),
             lag: options.lag.map(Lag::new),
-            kept: options.smooth.then(Vec::new),
+            smoothing: options.smooth.then(|| Smoothing::new(Span::ZERO, options.claim)),
             sink,
             summary: Summary::default(),
         }
@@ -84,18 +90,23 @@ impl<'a, S: Sink> Replay<'a, S> {
     fn take(&mut self, record: Record) -> anyhow::Result<()> {
         match record {
             // Nothing stands above it, so nothing is lost.
-            Record::Floor(floor) => self.model = Model::new(floor, self.claim),
+            Record::Floor(floor) => {
+                self.model = Model::new(floor, self.claim);
+                self.smoothing = self.smoothing.as_ref().map(|_| Smoothing::new(floor, self.claim));
+            }
             Record::Event(event) => return self.take_event(event),
             Record::Knot(read) => {
                 self.summary.knots += 1;
                 self.answer_what_is_due(read.mono)?;
                 let steps = self.model.take_knot(read);
+                self.smoothing.iter_mut().for_each(|smoothing| smoothing.hindsight.take_knot(read));
                 self.declare(steps)?;
             }
             Record::Probe(probe) => {
                 self.summary.probes += 1;
                 self.answer_what_is_due(probe.returned)?;
                 let steps = self.model.take_probe(probe);
+                self.smoothing.iter_mut().for_each(|smoothing| smoothing.hindsight.take_probe(probe));
                 self.declare(steps)?;
             }
         }
@@ -104,9 +115,7 @@ impl<'a, S: Sink> Replay<'a, S> {
 
     fn take_event(&mut self, event: Event) -> anyhow::Result<()> {
         self.summary.events += 1;
-        if let Some(kept) = &mut self.kept {
-            kept.push(event);
-        }
+        self.smoothing.iter_mut().for_each(|smoothing| smoothing.kept.push(event));
         match &mut self.lag {
             Some(lag) => lag.admit(event),
             None => self.answer(event)?,
@@ -144,14 +153,26 @@ impl<'a, S: Sink> Replay<'a, S> {
             self.answer(event)?;
         }
         self.summary.refused.clone_from(self.model.refused());
-        let hindsight = self.model.into_hindsight();
-        for event in self.kept.unwrap_or_default() {
+        self.smooth()?;
+        Ok(self.summary)
+    }
+
+    fn smooth(&mut self) -> anyhow::Result<()> {
+        let Some(Smoothing { mut hindsight, kept }) = self.smoothing.take() else { return Ok(()) };
+        hindsight.end();
+        for event in kept {
             if let Some(when) = hindsight.when(event.mono) {
                 self.summary.smoothed += 1;
                 self.sink.smoothed(event, when)?;
             }
         }
-        Ok(self.summary)
+        Ok(())
+    }
+}
+
+impl Smoothing {
+    fn new(path_floor: Span, claim: Claim) -> Self {
+        Self { hindsight: Hindsight::new(path_floor, claim), kept: Vec::new() }
     }
 }
 

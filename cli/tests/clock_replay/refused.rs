@@ -59,14 +59,6 @@ fn a_budget_belongs_to_the_budgeted_bound() {
 }
 
 #[test]
-fn a_bound_that_the_model_does_not_give_is_refused_and_not_made_up() {
-    let place = Place::with(stream(2));
-    for options in [&["--bound", "tight"][..], &["--bound", "budgeted", "--alpha", "0.2"]] {
-        assert!(refusal(&place.replay(options), 2).contains("hard bounds only: leave --bound out"));
-    }
-}
-
-#[test]
 fn a_lag_is_a_whole_number_of_milliseconds() {
     let place = Place::with(stream(2));
     for lag in ["-5", "1.5", "2s"] {
