@@ -7,13 +7,17 @@
 //! ```
 
 mod condition;
+mod cost;
 mod ours;
 mod outcome;
 mod page;
+mod plot;
 mod report;
 mod rivals;
+mod scene;
 mod seeds;
 mod stream;
+mod svg;
 mod tally;
 mod verdict;
 
@@ -40,9 +44,15 @@ pub(crate) struct Options {
     /// Ten runs of each condition, to see that it works: a few seeds set the tails
     #[arg(long, conflicts_with = "seeds")]
     quick: bool,
-    /// Write the tables into docs/accuracy.md instead of printing them
+    /// Write the tables into docs/accuracy.md instead of printing them, and draw docs/img/clock-error.svg
     #[arg(long)]
     write: bool,
+    /// Only draw docs/img/clock-error.svg
+    #[arg(long, conflicts_with_all = ["write", "only"])]
+    plot: bool,
+    /// Only measure and print what the clock model costs
+    #[arg(long, conflicts_with_all = ["write", "only", "plot"])]
+    cost: bool,
 }
 
 /// # Errors
@@ -50,6 +60,13 @@ pub(crate) struct Options {
 pub(crate) fn run(options: &Options) -> Result<()> {
     if cfg!(debug_assertions) {
         return again_in_release();
+    }
+    if options.plot {
+        return plot::write();
+    }
+    if options.cost {
+        print!("{}", cost::text());
+        return Ok(());
     }
     let runs = Runs { first: options.first, seeds: if options.quick { 10 } else { options.seeds } };
     let conditions: Vec<Condition> = Condition::all()
@@ -61,8 +78,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
     let outcomes: Vec<Outcome> =
         conditions.into_iter().map(|condition| outcome::measure(condition, runs)).collect::<Result<_>>()?;
-    let tables = report::text(&outcomes, runs);
+    let tables = report::text(&outcomes, runs) + &cost::text();
     if options.write {
+        plot::write()?;
         return page::write(&tables);
     }
     print!("{tables}");

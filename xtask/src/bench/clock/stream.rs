@@ -2,7 +2,7 @@
 
 use syncline_peers::{Exchange, Peer};
 use syncline_sim::profile::{Answer, Record, Trace};
-use syncline_timebase::Probe;
+use syncline_timebase::{Instant, Probe};
 
 /// The node's clock that a peer works on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +40,7 @@ impl Stream {
                 Record::Probe { probe, walls } => {
                     let [sent_ns, returned_ns] = match scale {
                         Scale::Raw => [probe.sent, probe.returned].map(|mono| map.raw_ns(mono.ns())),
-                        Scale::Wall => walls.map(|wall| wall.ns()),
+                        Scale::Wall => walls.map(Instant::ns),
                     };
                     let (received_ns, replied_ns) = (probe.received.ns(), probe.replied.ns());
                     let exchange = Exchange { sent_ns, received_ns, replied_ns, returned_ns };
@@ -106,7 +106,7 @@ const SOON_NS: i64 = 5_000_000_000;
 
 impl Oracle {
     fn of(trace: &Trace) -> Self {
-        let (events, probes) = places(trace);
+        let [events, probes] = places(trace);
         let place = |at_ns: i64| {
             let next = |places: &[(i64, i64)]| places.get(places.partition_point(|place| place.0 < at_ns)).copied();
             let event = next(&events).filter(|event| event.0 - at_ns < SOON_NS);
@@ -137,7 +137,7 @@ impl Oracle {
 }
 
 /// Reference time and MONO of each event and, to within its round trip, of each probe.
-fn places(trace: &Trace) -> (Vec<(i64, i64)>, Vec<(i64, i64)>) {
+fn places(trace: &Trace) -> [Vec<(i64, i64)>; 2] {
     let (mut events, mut probes) = (Vec::new(), Vec::new());
     for record in &trace.records {
         match record {
@@ -152,7 +152,7 @@ fn places(trace: &Trace) -> (Vec<(i64, i64)>, Vec<(i64, i64)>) {
     }
     events.sort_unstable();
     probes.sort_unstable();
-    (events, probes)
+    [events, probes]
 }
 
 #[cfg(test)]
@@ -181,10 +181,10 @@ mod tests {
     #[test]
     fn an_exchange_within_a_step_is_forgotten_with_it() {
         let probe = |sent, returned| Probe {
-            sent: syncline_timebase::Instant::from_ns(sent),
-            received: syncline_timebase::Instant::from_ns(0),
-            replied: syncline_timebase::Instant::from_ns(0),
-            returned: syncline_timebase::Instant::from_ns(returned),
+            sent: Instant::from_ns(sent),
+            received: Instant::from_ns(0),
+            replied: Instant::from_ns(0),
+            returned: Instant::from_ns(returned),
         };
         let exchange = Exchange { sent_ns: 0, received_ns: 0, replied_ns: 0, returned_ns: 0 };
         let (mut oracle, mut items) = (Oracle { steps: vec![50].into_iter().peekable(), last_ns: None }, Vec::new());

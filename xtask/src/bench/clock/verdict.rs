@@ -31,7 +31,7 @@ pub(super) fn percent(share: f64) -> String {
 
 /// `met`, or what is missed and by how much.
 pub(super) fn at_most(reached: &[(f64, f64)]) -> String {
-    let missed = reached.iter().filter(|(reached_us, target_us)| !(reached_us <= target_us));
+    let missed = reached.iter().filter(|(reached_us, target_us)| reached_us.is_nan() || reached_us > target_us);
     join(missed.map(|(reached_us, target_us)| format!("{} against {}", us(reached_us * 1e3), short(*target_us))))
 }
 
