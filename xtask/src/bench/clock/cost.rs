@@ -46,7 +46,12 @@ struct Cost {
 /// Measures a steady and a disturbed stream; the table in Markdown.
 pub(super) fn text() -> String {
     let condition = |network, stress| Condition { network, asymmetric: false, stress, burst: false };
-    let costs = [condition(Network::Lan, false), condition(Network::Wan, true)].map(|c| (c.name(), Cost::of(c)));
+    // Memory that was freed would be used again, and hide what nodes take: none is until both have grown.
+    let subjects = [condition(Network::Lan, false), condition(Network::Wan, true)].map(Subject::new);
+    let nodes = subjects.each_ref().map(|subject| grow(&subject.clock));
+    let grown = subjects.iter().zip(nodes);
+    let costs: Vec<(String, Cost)> =
+        grown.map(|(subject, (bytes, nodes))| (subject.condition.name(), Cost::of(subject, bytes, nodes))).collect();
     let headings: Vec<&str> = std::iter::once("").chain(costs.iter().map(|(name, _)| name.as_str())).collect();
     type Cell = fn(&Cost) -> String;
     let lines: [(&str, Cell); 7] = [
@@ -74,26 +79,42 @@ pub(super) fn text() -> String {
     )
 }
 
-impl Cost {
-    fn of(condition: Condition) -> Self {
+/// A stream, and models that have had its first part.
+struct Subject {
+    condition: Condition,
+    map: RawMap,
+    before: Vec<Batch>,
+    measured: Vec<Batch>,
+    clock: NodeClock,
+    /// Of a node whose MONO is RAW.
+    bare: NodeClock,
+}
+
+impl Subject {
+    fn new(condition: Condition) -> Self {
         let trace = generate(&condition.profile(), 1);
         let tolerance = ours::tolerance(&trace, condition.asymmetry_share());
-        let batches = batches(&trace);
-        let (before, measured) = batches.split_at(WARM.min(batches.len() / 2));
-        let measured = &measured[..MEASURED.min(measured.len())];
-        let mut warm = NodeClock::new(tolerance);
-        feed(&mut warm, before);
+        let mut before = batches(&trace);
+        let mut measured = before.split_off(WARM.min(before.len() / 2));
+        measured.truncate(MEASURED);
         let map = RawMap::of(&trace);
-        let mut bare = NodeClock::of_oscillator(tolerance);
-        feed(&mut bare, &on_raw(before, &map));
-        let (node_bytes, mut nodes) = grow(&warm);
+        let (mut clock, mut bare) = (NodeClock::new(tolerance), NodeClock::of_oscillator(tolerance));
+        feed(&mut clock, &before);
+        feed(&mut bare, &on_raw(&before, &map));
+        Self { condition, map, before, measured, clock, bare }
+    }
+}
+
+impl Cost {
+    fn of(subject: &Subject, node_bytes: f64, mut nodes: Vec<NodeClock>) -> Self {
+        let Subject { map, before, measured, clock, bare, .. } = subject;
         let asked = asked(before);
         Self {
-            probe_ns: time_feeding(&bare, &on_raw(measured, &map)),
-            batch_ns: time_feeding(&warm, measured),
+            probe_ns: time_feeding(bare, &on_raw(measured, map)),
+            batch_ns: time_feeding(clock, measured),
+            event_ns: time_asking(std::slice::from_ref(clock), &asked),
+            event_of_many_ns: time_asking(&nodes, &asked),
             batch_of_many_ns: time_feeding_many(&mut nodes, measured),
-            event_ns: time_asking(std::slice::from_ref(&warm), &asked),
-            event_of_many_ns: time_asking(&vec![warm; NODES], &asked),
             node_bytes,
         }
     }

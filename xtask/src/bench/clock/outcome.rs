@@ -39,8 +39,8 @@ pub(super) struct Reached {
     /// The same without the events that fell between a disruption and the first exchange begun after it.
     pub(super) coverage_held: f64,
     pub(super) uncovered_held: usize,
-    /// Share of hard bounds at most 5 us wider than half the least round trip.
-    pub(super) narrow: Option<f64>,
+    /// Half widths of the hard bounds less half the least round trip: median and 99th percentile, ns.
+    pub(super) excess_ns: [f64; 2],
     pub(super) budgeted_worst: Option<f64>,
     pub(super) tight: Option<f64>,
     pub(super) smoothed: Quantiles,
@@ -95,6 +95,16 @@ fn pool(condition: Condition, seeds: &[u64], rival_seeds: &[u64]) -> Result<(Tal
     failed.map_or(Ok((tally, scores)), Err)
 }
 
+/// The least that so large a share of the pool does not exceed; NaN of an empty one.
+fn quantile(pool_ns: &[f32], share: f64) -> f64 {
+    let mut pool_ns = pool_ns.to_vec();
+    let rank = ((share * pool_ns.len() as f64).ceil() as usize).saturating_sub(1);
+    if rank >= pool_ns.len() {
+        return f64::NAN;
+    }
+    f64::from(*pool_ns.select_nth_unstable_by(rank, f32::total_cmp).1)
+}
+
 impl Reached {
     fn of(tally: &Tally) -> Self {
         let (online, hindsight) = (&tally.online, &tally.hindsight);
@@ -104,7 +114,7 @@ impl Reached {
             coverage: online.coverage(),
             coverage_held: online.coverage_outside_gaps(),
             uncovered_held: online.uncovered_outside_gaps(),
-            narrow: tally.narrow.share(),
+            excess_ns: [0.5, 0.99].map(|share| quantile(&tally.excess_ns, share)),
             budgeted_worst: tally.budgeted_worst,
             tight: tally.tight.share(),
             smoothed: hindsight.errors(),
@@ -118,6 +128,13 @@ impl Reached {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn quantiles_are_of_the_pool() {
+        let pool: Vec<f32> = (1_u16..=200).rev().map(f32::from).collect();
+        assert_eq!([0.0, 0.5, 0.99, 1.0].map(|share| quantile(&pool, share)), [1.0, 100.0, 198.0, 200.0]);
+        assert!(quantile(&[], 0.5).is_nan());
+    }
 
     #[test]
     fn a_run_gives_figures_for_everything() {

@@ -22,7 +22,7 @@ pub(super) struct Panel {
 }
 
 const PANEL: (f64, f64) = (300.0, 260.0);
-const GAP: f64 = 24.0;
+const GAP: f64 = 36.0;
 const LEFT: f64 = 70.0;
 const TOP: f64 = 62.0;
 const BOTTOM: f64 = 46.0;

@@ -5,16 +5,13 @@ use syncline_sim::profile::{Answer, EventTruth, Score, Trace};
 use super::condition::Condition;
 use super::ours::{self, Said};
 
-/// A hard bound is to be at most so much wider than half the least round trip, ns.
-const ALLOWANCE_NS: f64 = 5_000.0;
-
 /// Ours, pooled over the runs that were merged.
 #[derive(Default)]
 pub(super) struct Tally {
     pub(super) online: Score,
     pub(super) hindsight: Score,
-    /// Hard bounds at most as wide as half the least round trip and the allowance.
-    pub(super) narrow: Share,
+    /// Half widths of the hard bounds less half the least round trip of the time.
+    pub(super) excess_ns: Vec<f32>,
     /// Tight bounds that hold the truth.
     pub(super) tight: Share,
     /// The least share of a run's budgeted bounds that hold the truth, of events for which what they assume is true.
@@ -39,7 +36,7 @@ impl Tally {
         let mut budgeted = Share::default();
         for said in &replayed.said {
             let Some(truth) = trace.truth.get(said.answer.id as usize) else { continue };
-            tally.narrow.count(half_width_ns(&said.answer) <= truth.round_trip_ns / 2.0 + ALLOWANCE_NS);
+            tally.excess_ns.push((half_width_ns(&said.answer) - truth.round_trip_ns / 2.0) as f32);
             tally.tight.count(said.tight.holds(truth.true_ns));
             if is_within_budget(condition, trace, truth) {
                 budgeted.count(said.budgeted.holds(truth.true_ns));
@@ -53,7 +50,7 @@ impl Tally {
     pub(super) fn merge(&mut self, other: Self) {
         self.online.merge(other.online);
         self.hindsight.merge(other.hindsight);
-        self.narrow.merge(other.narrow);
+        self.excess_ns.extend(other.excess_ns);
         self.tight.merge(other.tight);
         let worst = [self.budgeted_worst, other.budgeted_worst].into_iter().flatten();
         self.budgeted_worst = worst.min_by(f64::total_cmp);

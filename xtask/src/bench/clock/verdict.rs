@@ -9,8 +9,8 @@ pub(super) fn us(ns: f64) -> String {
     let us = ns / 1e3;
     match () {
         () if !us.is_finite() => "?".to_owned(),
-        () if us < 10.0 => format!("{us:.2}"),
-        () if us < 100.0 => format!("{us:.1}"),
+        () if us.abs() < 10.0 => format!("{us:.2}"),
+        () if us.abs() < 100.0 => format!("{us:.1}"),
         () => whole(us),
     }
 }
