@@ -37,7 +37,7 @@ enum Command {
     Ci,
     /// Run three regions with skewed clocks on this machine, find the skews and the planted cause
     Demo(demo::Options),
-    /// Measure what observing costs and how much the way into ClickHouse carries
+    /// Measure what observing costs, how much the way into ClickHouse carries, and how far clock estimates are off
     #[command(subcommand)]
     Bench(bench::Benchmark),
 }

@@ -1,9 +1,10 @@
-//! `cargo xtask bench`: the figures in docs/overhead.md and docs/performance.md, and how to get them again.
+//! `cargo xtask bench`: the figures in docs/accuracy.md, docs/overhead.md and docs/performance.md, and how to get them again.
 //!
 //! Progress goes to standard error; the tables of the pages, in Markdown, go to standard output.
 
 mod build;
 mod child;
+mod clock;
 mod machine;
 mod observer;
 mod overhead;
@@ -21,6 +22,8 @@ use clap::{Args, Subcommand, ValueEnum};
 /// What can be measured.
 #[derive(Subcommand)]
 pub(crate) enum Benchmark {
+    /// How far clock estimates are off in simulation, ours beside those of others
+    Clock(clock::Options),
     /// What observing costs the observed program, beside Go's block profile and bpftrace
     Overhead(overhead::Options),
     /// How many events a second go from the agents' side into ClickHouse
@@ -54,6 +57,7 @@ impl fmt::Display for Built {
 /// When something cannot be built, started or measured.
 pub(crate) fn run(benchmark: &Benchmark) -> Result<()> {
     match benchmark {
+        Benchmark::Clock(options) => clock::run(options),
         Benchmark::Overhead(options) => overhead::run(options),
         Benchmark::Throughput(options) => throughput::run(options),
     }

@@ -5,7 +5,8 @@ pub(super) fn print(headings: &[&str], rows: &[Vec<String>]) {
     print!("{}", text(headings, rows));
 }
 
-fn text(headings: &[&str], rows: &[Vec<String>]) -> String {
+/// A table with these headings and an empty line after it.
+pub(super) fn text(headings: &[&str], rows: &[Vec<String>]) -> String {
     let mut lines = vec![line(headings.iter().copied())];
     lines.push(line((0..headings.len()).map(|column| if column == 0 { "---" } else { "---:" })));
     lines.extend(rows.iter().map(|row| line(row.iter().map(String::as_str))));
