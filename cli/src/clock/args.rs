@@ -50,10 +50,10 @@ pub(crate) struct ReplayArgs {
     /// Where to write when each step of the node's clock was noticed, on the reference's clock, one a line
     #[arg(long, value_name = "OUT")]
     pub(crate) steps: Option<PathBuf>,
-    /// Where to write the answers in hindsight, which use the whole stream
+    /// Where to write the answers in hindsight, which use the whole stream and keep it in memory
     #[arg(long, value_name = "OUT")]
     pub(crate) smooth: Option<PathBuf>,
-    /// What earliest and latest claim
+    /// What earliest and latest assume; the estimate does not depend on it
     #[arg(long, value_name = "CLAIM", default_value = "hard")]
     pub(crate) bound: Bound,
     /// Share of the delay above the floor that may be asymmetric, 0 to 1 [default: 1]; with --bound budgeted only

@@ -11,7 +11,7 @@ pub(crate) const MS: i64 = 1_000_000;
 /// The reference minus the node's MONO, at MONO zero.
 const AHEAD: i64 = 1_800_000_000_000 * MS;
 
-/// `seconds` of a node whose clocks gain 20 ppm and whose packets take 100 to 139 us; an event each second, behind the knot
+/// `seconds` of a node whose clocks gain 20 ppm and whose packets take 100 to 140 us; an event each second, behind the knot
 /// that closes its batch.
 pub(crate) fn stream(seconds: i64) -> String {
     let mut text = "F,50000\n".to_owned();
@@ -32,7 +32,7 @@ pub(crate) fn stream(seconds: i64) -> String {
 
 /// A probe that leaves at `sent`; the reference is `jumped` ns further than it should be.
 pub(crate) fn probe(tick: i64, sent: i64, jumped: i64) -> String {
-    let (there, back) = (100_000 + tick * 7_919 % 40 * 1_000, 100_000 + tick * 104_729 % 40 * 1_000);
+    let (there, back) = (100_000 + tick * 7_919 % 4_001 * 10, 100_000 + tick * 104_729 % 3_989 * 10);
     let received = truth(sent) + there + jumped;
     let returned = sent + there + back;
     format!("P,{sent},{received},{received},{returned},{},{}\n", AHEAD + sent, AHEAD + returned)

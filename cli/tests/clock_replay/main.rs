@@ -50,12 +50,68 @@ fn what_stands_below_an_event_does_not_change_its_answer() {
 
 #[test]
 fn two_replays_are_alike_to_the_last_byte() {
-    let place = Place::with(stream(40));
-    let outputs = || {
-        summary(&place.replay(&["--smooth", "smooth.csv", "--steps", "steps.csv", "--lag-ms", "1500"]));
-        ["answers.csv", "smooth.csv", "steps.csv"].map(|file| place.read(file))
+    let place = Place::with(stream(40) + &probe(401, 40_100 * MS, 30 * MS) + "K,40200000000,40200000000,0\n");
+    let lagging = ["--lag-ms", "1500"];
+    for options in [&[][..], &lagging, &["--bound", "tight"], &["--bound", "budgeted", "--alpha", "0.3"]] {
+        let outputs = || {
+            let all = ["--smooth", "smooth.csv", "--steps", "steps.csv"];
+            let said = summary(&place.replay(&[&all, options].concat()));
+            let [answers, smooth, steps] = ["answers.csv", "smooth.csv", "steps.csv"].map(|file| place.read(file));
+            assert!(!answers.is_empty() && !smooth.is_empty() && !steps.is_empty());
+            [said, answers, smooth, steps]
+        };
+        assert_eq!(outputs(), outputs());
+    }
+}
+
+#[test]
+fn each_bound_lies_within_the_one_that_assumes_less() {
+    let place = Place::with(stream(90));
+    let of = |options: &[&str]| {
+        summary(&place.replay(&[&["--smooth", "smooth.csv"], options].concat()));
+        ["answers.csv", "smooth.csv"].map(|file| parsed(&place.read(file))).concat()
     };
-    assert_eq!(outputs(), outputs());
+    let hard = of(&[]);
+    let budgeted = |alpha| of(&["--bound", "budgeted", "--alpha", alpha]);
+    let (some, all, tight) = (budgeted("0.3"), budgeted("1"), of(&["--bound", "tight"]));
+    assert_eq!(hard.len(), 180);
+    for (((hard, some), all), tight) in hard.iter().zip(&some).zip(&all).zip(&tight) {
+        let within = |inner: &[i64; 4], outer: &[i64; 4]| outer[2] <= inner[2] && inner[3] <= outer[3];
+        assert!(within(tight, some) && within(some, hard) && within(all, hard), "{tight:?} {some:?} {hard:?}");
+        assert!(width(*hard) - width(*all) <= 20, "to assume nothing narrows nothing: {all:?} {hard:?}");
+        assert!([some, all, tight].iter().all(|other| other[..2] == hard[..2]), "the estimate is the same");
+    }
+    let sum = |answers: &[[i64; 4]]| answers.iter().copied().map(width).sum::<i64>();
+    assert!(sum(&tight) * 5 < sum(&some) * 4 && sum(&some) * 5 < sum(&hard) * 4);
+    assert_eq!(of(&["--bound", "budgeted"]), all);
+}
+
+#[test]
+fn garbage_probes_are_absorbed_and_counted() {
+    let (mut text, mut garbage) = (String::new(), 0);
+    for line in stream(60).lines() {
+        text += &format!("{line}\n");
+        if line.starts_with("P,") && garbage < 40 {
+            let sent: i64 = line.split(',').nth(1).unwrap().parse().unwrap();
+            let (at, reference) = (sent + 5 * MS, truth(sent));
+            text += &match garbage % 4 {
+                0 => format!("P,{at},{reference},{},{},0,0\n", reference - 1, at + MS),
+                1 => format!("P,{at},{reference},{reference},{},0,0\n", at - 1),
+                2 => format!("P,{at},{reference},{},{},0,0\n", reference + 900 * MS, at + MS),
+                _ => format!("{line}\n"),
+            };
+            garbage += 1;
+        }
+    }
+    let (place, clean) = (Place::with(&text), Place::with(stream(60)));
+    let said = summary(&place.replay(&["--steps", "steps.csv", "--smooth", "smooth.csv"]));
+    let expected = "probes=100 events=60 answered=60 unanswered=0 smoothed=60 steps=0 refused=40 \
+                    (probe_impossible=30 probe_out_of_order=10)";
+    assert!(said.contains(expected), "{said}");
+    summary(&clean.replay(&["--smooth", "smooth.csv"]));
+    for file in ["answers.csv", "smooth.csv"] {
+        assert_eq!(place.read(file), clean.read(file));
+    }
 }
 
 #[test]
@@ -117,7 +173,7 @@ fn what_cannot_be_is_counted_and_not_malformed() {
     let place = Place::with(format!("E,-1,5,5\n{}", odd.replace("F,50000\n", "")));
     let summary = summary(&place.replay(&["--smooth", "smooth.csv", "--lag-ms", "0"]));
     assert!(summary.contains("knots=32 probes=5 events=8"), "{summary}");
-    assert!(summary.contains("knot_out_of_order=2") && summary.contains("probe_"), "{summary}");
+    assert!(summary.contains("refused=4 (knot_implausible=1 knot_out_of_order=1 probe_impossible=2)"), "{summary}");
     let answers = parsed(&place.read("answers.csv"));
     assert!(answers.iter().all(|answer| answer[0] != -1), "nothing is known before a probe");
     assert_eq!(answers.iter().filter(|answer| answer[0] == 100).count(), 2, "an id may come twice");
