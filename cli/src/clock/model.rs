@@ -115,8 +115,8 @@ impl Hindsight {
     }
 
     /// No sample comes any more: from here on it answers.
-    pub(crate) fn end(&mut self) {
-        self.clock.settle();
+    pub(crate) fn end(self) -> Self {
+        Self { clock: self.clock.in_hindsight(), ..self }
     }
 
     pub(crate) fn when(&self, mono: Instant<Mono>) -> Option<When> {
@@ -263,7 +263,7 @@ mod tests {
             }
         }
         assert!(model.end().is_empty());
-        hindsight.end();
+        let hindsight = hindsight.end();
         for when in at_once {
             let mono = Instant::from_ns(when.estimate.ns() - AHEAD);
             let later = hindsight.when(mono).unwrap();

@@ -158,8 +158,8 @@ impl<'a, S: Sink> Replay<'a, S> {
     }
 
     fn smooth(&mut self) -> anyhow::Result<()> {
-        let Some(Smoothing { mut hindsight, kept }) = self.smoothing.take() else { return Ok(()) };
-        hindsight.end();
+        let Some(Smoothing { hindsight, kept }) = self.smoothing.take() else { return Ok(()) };
+        let hindsight = hindsight.end();
         for event in kept {
             if let Some(when) = hindsight.when(event.mono) {
                 self.summary.smoothed += 1;

@@ -44,7 +44,7 @@ impl NodeClock {
     /// A model that keeps everything, for a pass over a whole stream: its answers about the past see both sides of it,
     /// and once the stream has ended, [`Self::in_hindsight`] sees all of it.
     pub fn of_whole_stream(tolerance: Tolerance) -> Self {
-        Self { theta: Theta::whole(tolerance), ..Self::new(tolerance) }
+        Self { map: MonoToRaw::whole(), theta: Theta::whole(tolerance), ..Self::new(tolerance) }
     }
 
     /// A model of a clock that is an oscillator itself, as a region's reference is: MONO is RAW, and it needs no knots.
@@ -199,7 +199,7 @@ impl NodeClock {
                 Some(at)
             }
             KnotVerdict::Returned(at) => {
-                (self.theta, self.last_probe) = (Theta::new(self.tolerance), None);
+                (self.theta, self.last_probe) = (self.theta.afresh(self.tolerance), None);
                 Some(at)
             }
         };

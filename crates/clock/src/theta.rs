@@ -30,6 +30,11 @@ impl Theta {
         Self::keeping(Hull::keeping(usize::MAX, tolerance), PointFilter::with_journal(), PointHistory::whole())
     }
 
+    /// One that keeps as much and knows nothing yet.
+    pub(crate) fn afresh(&self, tolerance: Tolerance) -> Self {
+        if self.history.is_whole() { Self::whole(tolerance) } else { Self::new(tolerance) }
+    }
+
     fn keeping(hull: Hull, point: PointFilter, history: PointHistory) -> Self {
         Self { hull, point, history, broken: false }
     }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use syncline_timebase::{Instant, Raw, Span};
 
 use super::anchors::Anchors;
-use super::bounds::{Bounds, Theta};
+use super::bounds::{Bounds, Rate, Theta};
 use super::state::State;
 use crate::Tolerance;
 
@@ -35,9 +35,9 @@ impl Carried {
         Self { last: state, clean: state, anchors: Anchors::starting(state.at, &state.bounds), recent }
     }
 
-    /// What is carried on of `budgeted`, the exchange's `own` among it.
-    pub(super) fn recall(&mut self, at: Instant<Raw>, own: Theta, budgeted: Theta) -> Theta {
-        let carried = self.recent.budgeted.later(self.last.rates.firm, at - self.last.at);
+    /// What is carried on of `budgeted`, the exchange's `own` among it, at a rate within `firm` since the last state.
+    pub(super) fn recall(&mut self, at: Instant<Raw>, own: Theta, budgeted: Theta, firm: Rate) -> Theta {
+        let carried = self.recent.budgeted.later(firm, at - self.last.at);
         let recent = carried.meet(own).unwrap_or(own);
         let is_over = at - self.recent.since >= MEMORY;
         self.recent =

@@ -255,7 +255,7 @@ impl Live {
             carried.anchors.widen_tight(i64::MAX);
             tight = firm;
         }
-        kept.budgeted = carried.recall(sides.returned, own.budgeted, kept.budgeted);
+        kept.budgeted = carried.recall(sides.returned, own.budgeted, kept.budgeted, firm);
         let (told, kept) = (told.nested(), kept.nested());
         let rates = carried.anchors.rates(sides.returned, &told, Rates { firm, tight }, tolerance);
         carried.anchors.observe(sides.returned, &kept);

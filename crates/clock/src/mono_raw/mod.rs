@@ -97,6 +97,11 @@ impl MonoToRaw {
         Self { identity: true, ..Self::default() }
     }
 
+    /// A map that keeps every knot, for a pass over a whole stream.
+    pub(crate) fn whole() -> Self {
+        Self { track: Track::whole(), ..Self::default() }
+    }
+
     pub(crate) fn observe(&mut self, knot: &Knot) -> Heard {
         let Some(point) = Point::of(knot) else { return Heard::of(KnotVerdict::Implausible) };
         match self.last().map(|last| (last.mono, last.until(point.mono))) {
@@ -192,7 +197,7 @@ impl MonoToRaw {
         self.shift = leap.map_or(0, |leap| leap.shift);
         let follows = |first: &Point| self.track.leads_to(first, 0);
         if leap.is_none() || !first.shifted(self.shift).as_ref().is_some_and(follows) {
-            (self.track, self.shift) = (Track::default(), 0);
+            (self.track, self.shift) = (self.track.afresh(), 0);
         }
         self.resume(points, true);
         (self.leapt, self.broken) = (None, None);

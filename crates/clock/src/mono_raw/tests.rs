@@ -43,6 +43,18 @@ fn the_truth_is_within_the_slack_through_slews_and_thinning() {
 }
 
 #[test]
+fn a_whole_map_places_all_of_its_past_as_well_as_the_end() {
+    let mut node = slewing_node();
+    let mut map = MonoToRaw::whole();
+    (0..600 * 10).for_each(|tick| assert_eq!(map.observe(&node.knot(tick * SECOND / 10)).verdict, KnotVerdict::Taken));
+    assert_inside(&map, &mut node, (0..600_000).step_by(7));
+    // Steering has changed for the last time after a minute.
+    let later = (62_000..599_000).step_by(1_003);
+    let worst = later.filter_map(|ms| map.at(node.mono(ms * MS))).map(|point| point.slack).max();
+    assert!(worst <= Some(Span::from_ns(1_000)), "{worst:?}");
+}
+
+#[test]
 fn recent_stamps_are_placed_within_a_microsecond() {
     let mut node = slewing_node();
     let map = map_of(&mut node, 100);

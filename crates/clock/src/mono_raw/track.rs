@@ -19,6 +19,8 @@ pub(super) struct Track {
     points: Vec<Point>,
     /// Slopes from before this are not those from here on, ns.
     rate_from: Option<i64>,
+    /// Nothing is thinned.
+    whole: bool,
 }
 
 /// RAW - MONO as it is foreseen, and how far that may be off; ns.
@@ -29,6 +31,16 @@ pub(super) struct Foreseen {
 }
 
 impl Track {
+    /// Keeps everything, for a pass over a whole stream.
+    pub(super) fn whole() -> Self {
+        Self { whole: true, ..Self::default() }
+    }
+
+    /// One that keeps as much and has nothing yet.
+    pub(super) fn afresh(&self) -> Self {
+        Self { whole: self.whole, ..Self::default() }
+    }
+
     pub(super) fn points(&self) -> &[Point] {
         &self.points
     }
@@ -141,9 +153,8 @@ impl Track {
     }
 
     fn thin(&mut self) {
-        let Some(newest) = self.points.last().map(|point| point.mono).filter(|_| self.points.len() > CAPACITY) else {
-            return;
-        };
+        let is_full = !self.whole && self.points.len() > CAPACITY;
+        let Some(newest) = self.points.last().map(|point| point.mono).filter(|_| is_full) else { return };
         let mut kept: Vec<Point> = Vec::with_capacity(CAPACITY + 1);
         let mut points = std::mem::take(&mut self.points).into_iter().peekable();
         while let Some(point) = points.next() {

@@ -53,6 +53,10 @@ impl PointHistory {
         Self { capacity: usize::MAX, past: VecDeque::new(), smooth: Vec::new() }
     }
 
+    pub(crate) fn is_whole(&self) -> bool {
+        self.capacity == usize::MAX
+    }
+
     /// Notes where `filter` is after `exchange`, if it has moved.
     pub(crate) fn follow(&mut self, filter: &PointFilter, exchange: &Exchange, seen: Seen) {
         let jumped = seen == Seen::Jumped;

@@ -65,7 +65,7 @@ pub(super) fn in_hindsight(trace: &Trace, tolerance: Tolerance) -> Vec<Said> {
             Record::Event { .. } => false,
         };
     }
-    clock.settle();
+    let clock = clock.in_hindsight();
     let said = trace.records.iter().filter_map(|record| match record {
         Record::Event { id, mono, .. } => say(&clock, *id, *mono),
         Record::Knot(_) | Record::Probe { .. } => None,
