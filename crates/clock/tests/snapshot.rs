@@ -1,4 +1,5 @@
 //! A model that was kept across a restart goes on as if nothing had happened.
+#![allow(clippy::unwrap_used, reason = "a test may")]
 
 use proptest::prelude::*;
 use syncline_clock::{NodeClock, SnapshotError, Tolerance};

@@ -1,4 +1,5 @@
 //! What nodes claim of their own clocks, in the scenarios that have claims.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may")]
 
 use syncline_clock::{Claim, ClaimVerdict, NodeClock, Tolerance};
 use syncline_sim::scenario;
