@@ -18,6 +18,8 @@ const KEPT_RATE: f64 = 30.0;
 /// Probes that a start needs, and a reacquisition on one way alone.
 const PROBES_TO_START: usize = 24;
 const PROBES_ONE_WAY: usize = 10;
+/// And the time that the latter need, s: congestion lasts, however many probes meet it.
+const ONE_WAY_S: f64 = 5.0;
 /// Round trips at the known floor that show both ways at theirs.
 const CLEAN: usize = 5;
 
@@ -131,7 +133,8 @@ impl PointFilter {
         self.state.mean[RATE] = rate + drift * elapsed + fix.rate;
         self.state.mean[DRIFT] = drift;
         let clean = self.clean(points);
-        let found = self.found(&fix, clean);
+        let elsewhere = self.mode == Mode::Reacquiring && self.is_below_floor(points);
+        let found = !elsewhere && self.found(&fix, clean, now);
         if !found && self.mode == Mode::Reacquiring && points.len() >= 3 {
             self.refloor();
         }
@@ -162,12 +165,13 @@ impl PointFilter {
     }
 
     /// Whether the posterior is narrow enough to follow, and stands on a floor.
-    fn found(&self, fix: &Fix, clean: usize) -> bool {
+    fn found(&self, fix: &Fix, clean: usize, now: f64) -> bool {
         let unit = 1.0 / self.density.information();
         let starting = self.mode == Mode::Starting;
         let least = if starting { PROBES_TO_START } else { PROBES_ONE_WAY };
         let both = !starting && clean >= CLEAN;
-        let one = self.filled >= least && fix.floor_seen(clean);
+        let lasting = starting || now - self.line[0] - f64::from(self.packets[0].at) >= ONE_WAY_S;
+        let one = self.filled >= least && lasting && fix.floor_seen(clean);
         // A rate of other hardware needs both ways: one alone follows any slope.
         let plausible = starting || clean >= CLEAN || fix.rate.abs() < 5.0 * MOVED_RATE;
         let narrow = fix.cov[0] < 0.5 * unit && fix.cov[2] * BIN_TIME_S * BIN_TIME_S < unit;

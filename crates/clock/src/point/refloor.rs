@@ -3,9 +3,11 @@
 use super::state::{BACK, THERE, Way};
 use super::{Point, PointFilter, two_least};
 
-/// Newest probes that must agree on a higher floor, and how many of them.
+/// Newest probes that must agree on a higher floor, at least, and which part of them.
 const NEWEST: usize = 8;
-const AGREE: usize = 5;
+const AGREE: f64 = 0.6;
+/// And the time that they must span, s: congestion lasts, however many probes meet it.
+const LASTING_S: f32 = 1.5;
 
 /// Another floor of the round trip.
 struct Floor {
@@ -57,18 +59,33 @@ impl PointFilter {
         self.filled = count - floor.from;
     }
 
+    /// Whether `points`, less the known delays, show a lower floor of the round trip.
+    pub(super) fn is_below_floor(&self, points: &[Point]) -> bool {
+        let [_, second] = two_least(points.iter().map(|point| f64::from(point.upper - point.lower)));
+        second < self.least_sum_of_floor()
+    }
+
+    /// How early round trips at the known floor may seem.
+    fn least_sum_of_floor(&self) -> f64 {
+        -(12.0 * self.density.below() + self.density.above())
+    }
+
     /// The floor that `points` are on; `sum` is how late a point is, both ways together.
     fn floor_of(&self, points: &[Point], near: f64, sum: &dyn Fn(&Point) -> f64) -> Option<Floor> {
         let [_, second] = two_least(points.iter().map(sum));
-        if second < -(12.0 * self.density.below() + self.density.above()) {
+        if second < self.least_sum_of_floor() {
             let from = points.iter().position(|point| (sum(point) - second).abs() < near)?;
             return Some(Floor { by: second, from });
         }
         // Higher: none of the newest is at the old floor, and most are at one new floor.
-        let newest = points.len().checked_sub(NEWEST).map(|from| &points[from..])?;
+        let until = points.last()?.at - LASTING_S;
+        let from = points.iter().rposition(|point| point.at <= until)?.min(points.len().checked_sub(NEWEST)?);
+        let newest = &points[from..];
         let [least, second] = two_least(newest.iter().map(sum));
         let agree = newest.iter().filter(|point| sum(point) < second + 0.5 * near).count();
-        if agree < AGREE || least <= 2.0 * self.density.above() + 3.0 * self.density.below() {
+        if (agree as f64) < AGREE * newest.len() as f64
+            || least <= 2.0 * self.density.above() + 3.0 * self.density.below()
+        {
             return None;
         }
         let from = points.iter().rposition(|point| sum(point) < near).map_or(0, |last| last + 1);

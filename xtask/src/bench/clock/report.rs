@@ -87,7 +87,7 @@ fn bounds(outcomes: &[Outcome]) -> String {
         "with a burst",
         "hard, without gaps",
         "half width, median, us",
-        "over half the least round trip, median / 99 %, us",
+        "over half the least round trip above the floor, median / 99 %, us",
         "budgeted, worst run",
         "tight",
     ];

@@ -10,7 +10,7 @@ use super::ours::{self, Said};
 pub(super) struct Tally {
     pub(super) online: Score,
     pub(super) hindsight: Score,
-    /// Half widths of the hard bounds less half the least round trip of the time.
+    /// Half widths of the hard bounds less half the least round trip of the time, above the floor.
     pub(super) excess_ns: Vec<f32>,
     /// Tight bounds that hold the truth.
     pub(super) tight: Share,
@@ -36,7 +36,8 @@ impl Tally {
         let mut budgeted = Share::default();
         for said in &replayed.said {
             let Some(truth) = trace.truth.get(said.answer.id as usize) else { continue };
-            tally.excess_ns.push((half_width_ns(&said.answer) - truth.round_trip_ns / 2.0) as f32);
+            let least_ns = truth.round_trip_ns / 2.0 - trace.floor.ns() as f64;
+            tally.excess_ns.push((half_width_ns(&said.answer) - least_ns) as f32);
             tally.tight.count(said.tight.holds(truth.true_ns));
             if is_within_budget(condition, trace, truth) {
                 budgeted.count(said.budgeted.holds(truth.true_ns));
