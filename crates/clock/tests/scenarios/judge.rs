@@ -23,20 +23,6 @@ pub(crate) enum Kind {
     Point,
 }
 
-impl Kind {
-    pub(crate) const ALL: [Self; 9] = [
-        Self::Hard,
-        Self::Width,
-        Self::Disruptions,
-        Self::Noticed,
-        Self::WallSteps,
-        Self::Refused,
-        Self::Memory,
-        Self::EndsBounded,
-        Self::Point,
-    ];
-}
-
 /// A limit that was not kept.
 #[derive(Clone, Debug)]
 pub(crate) struct Miss {

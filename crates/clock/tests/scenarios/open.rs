@@ -1,10 +1,6 @@
-//! Limits that the estimator does not keep yet. An entry goes when its line says "no longer missed".
-
-use crate::judge::Kind;
-
-/// Limits other than the point error that are not kept, and why.
-pub(crate) const KNOWN_OPEN: &[(u16, Kind, &str)] = &[];
+//! Limits that the estimator does not keep yet.
 
 /// Scenarios whose point error is not reached: rare probes, unseen pauses on paths with a long floor, a congested path of
-/// which little else was seen, a route that creeps, a node that lies inside its bound.
+/// which little else was seen, a route that creeps, a node that lies inside its bound. An entry that is reached fails the
+/// test until it goes.
 pub(crate) const POINT_NOT_YET: &[u16] = &[8, 9, 34, 35, 36, 40, 43, 57, 59, 60, 62, 95];

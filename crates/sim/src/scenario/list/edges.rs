@@ -4,21 +4,7 @@ use super::*;
 
 /// What is beyond 64 bits, or close to it, may be refused; it may not be believed.
 fn anything_refused() -> Limits {
-    let causes = [
-        "knot_out_of_order",
-        "knot_implausible",
-        "probe_out_of_order",
-        "probe_impossible",
-        "probe_without_knot",
-        "probe_beyond_knots",
-        "probe_across_jump",
-    ];
-    Limits {
-        refused: causes.map(|cause| (cause, Count::Any)).to_vec(),
-        disruptions: Count::AtMost(1),
-        ends_bounded: false,
-        ..Limits::default()
-    }
+    Limits { refused: any_refusal(), disruptions: Count::AtMost(1), ends_bounded: false, ..Limits::default() }
 }
 
 pub(super) fn scenarios() -> Vec<Scenario> {

@@ -48,15 +48,6 @@ pub(super) fn scenarios() -> Vec<Scenario> {
 
 /// Nothing is asked of what it makes of the time of the lie; a minute later it is as good as before.
 fn lying(number: u16, name: &'static str, what: &'static str, lie: Lie) -> Scenario {
-    let causes = [
-        "knot_out_of_order",
-        "knot_implausible",
-        "probe_out_of_order",
-        "probe_impossible",
-        "probe_without_knot",
-        "probe_beyond_knots",
-        "probe_across_jump",
-    ];
     Scenario {
         faults: vec![Fault::Lying { from_ns: 300 * SECOND, until_ns: 360 * SECOND, lie }],
         limits: Limits {
@@ -64,7 +55,7 @@ fn lying(number: u16, name: &'static str, what: &'static str, lie: Lie) -> Scena
             recovery_ns: 60 * SECOND,
             disruptions: Count::Any,
             wall_steps: Count::Any,
-            refused: causes.map(|cause| (cause, Count::Any)).to_vec(),
+            refused: any_refusal(),
             ..on_lan()
         },
         ..lan(number, name, what)

@@ -47,6 +47,20 @@ fn on_wan() -> Limits {
     Limits { point_ns: Some(30_000), width: Some(Width::HalfBestRoundTripAnd(500_000)), ..Limits::default() }
 }
 
+/// Samples may be refused for whatever cause, however many.
+fn any_refusal() -> Vec<(&'static str, Count)> {
+    let causes = [
+        "knot_out_of_order",
+        "knot_implausible",
+        "probe_out_of_order",
+        "probe_impossible",
+        "probe_without_knot",
+        "probe_beyond_knots",
+        "probe_across_jump",
+    ];
+    causes.map(|cause| (cause, Count::Any)).to_vec()
+}
+
 /// A quiet node on a LAN, held to what a good estimator reaches there.
 fn lan(number: u16, name: &'static str, what: &'static str) -> Scenario {
     Scenario { limits: on_lan(), ..Scenario::quiet(number, name, what) }

@@ -1,0 +1,67 @@
+//! The door of the crate on whole random runs, where single decisions have misled it for long.
+
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
+use syncline_clock::{NodeClock, Tolerance};
+use syncline_sim::profile::{Burst, Network, Profile, Record, Trace, generate};
+use syncline_timebase::{Instant, Mono};
+
+fn observe(clock: &mut NodeClock, record: &Record) {
+    match record {
+        Record::Knot(knot) => clock.observe(&[*knot], &[]),
+        Record::Probe { probe, .. } => clock.observe(&[], &[*probe]),
+        Record::Event { .. } => return,
+    };
+}
+
+/// How far off an answer is, around the asymmetry floor, ns.
+fn error_ns(clock: &NodeClock, trace: &Trace, id: u32, mono: Instant<Mono>) -> f64 {
+    let truth = &trace.truth[id as usize];
+    (((mono + clock.estimate(mono).offset).ns() - truth.true_ns) as f64 - trace.asymmetry_floor_ns()).abs()
+}
+
+fn p99_ns(mut errors_ns: Vec<f64>) -> f64 {
+    errors_ns.sort_by(f64::total_cmp);
+    errors_ns[errors_ns.len() * 99 / 100]
+}
+
+fn events(trace: &Trace) -> impl Iterator<Item = (u32, Instant<Mono>)> {
+    trace.records.iter().filter_map(|record| match record {
+        Record::Event { id, mono, .. } => Some((*id, *mono)),
+        Record::Knot(_) | Record::Probe { .. } => None,
+    })
+}
+
+fn p99_at_once_ns(trace: &Trace) -> f64 {
+    let mut clock = NodeClock::new(Tolerance { path_floor: trace.floor, ..Tolerance::default() });
+    let mut errors_ns = Vec::new();
+    for record in &trace.records {
+        observe(&mut clock, record);
+        if let Record::Event { id, mono, .. } = record {
+            errors_ns.push(error_ns(&clock, trace, *id, *mono));
+        }
+    }
+    p99_ns(errors_ns)
+}
+
+#[test]
+fn a_whole_stream_is_answered_better_in_hindsight_than_at_once() {
+    let trace = generate(&Profile { events: 5_000, ..Profile::new(Network::Lan, false, false) }, 4);
+    let mut clock = NodeClock::of_whole_stream(Tolerance { path_floor: trace.floor, ..Tolerance::default() });
+    trace.records.iter().for_each(|record| observe(&mut clock, record));
+    let clock = clock.in_hindsight();
+    let later = p99_ns(events(&trace).map(|(id, mono)| error_ns(&clock, &trace, id, mono)).collect());
+    let at_once = p99_at_once_ns(&trace);
+    assert!(later < 0.7 * at_once, "{later} ns in hindsight, {at_once} ns at once");
+}
+
+/// The queues of a congestion hold all of a burst, which so agrees on a floor that is none.
+#[test]
+fn congestion_that_a_burst_meets_is_no_new_floor() {
+    for (network, seed, at_most_ns) in [(Network::Lan10, 2, 2_000.0), (Network::Lan, 18, 5_000.0)] {
+        let burst = Some(Burst { probes: 8, interval_s: 0.1 });
+        let trace = generate(&Profile { burst, events: 20_000, ..Profile::new(network, false, true) }, seed);
+        let p99 = p99_at_once_ns(&trace);
+        assert!(p99 < at_most_ns, "{network:?}, seed {seed}: {p99} ns");
+    }
+}
