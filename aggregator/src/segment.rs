@@ -2,10 +2,7 @@
 
 use syncline_clock::{Estimate, NodeClock, Status, Tolerance};
 use syncline_store::rows::{BoundClass, ClockStatus};
-use syncline_timebase::{ErrorBound, Instant, Mono, Span};
-
-/// Into so many chords the growth of a bound is looked at.
-const CHORDS: i64 = 8;
+use syncline_timebase::{ErrorBound, FrequencyError, Instant, Mono, Span};
 
 /// A linear piece of REF - MONO.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -54,16 +51,19 @@ impl Segment {
     }
 }
 
-/// How fast the bound of `clock` grows past `at`, in 10^-9, right for the next `window`: the steepest of several chords,
-/// since the point that the bound is around may bend in between.
+/// How fast a bound must grow past `at`, in 10^-9, to hold what `clock` says over the next `window` around the line that
+/// goes on from `at` at [`rate_ppb`]. `clock` is that of an oscillator: MONO is RAW.
+///
+/// The ends of the hard bound are bent away from any line by the oscillator's wander, more the later, so the chord over the
+/// whole window is the steepest.
 pub(crate) fn growth_ppb(clock: &NodeClock, at: Instant<Mono>, window: Span) -> u64 {
-    let now = clock.estimate(at).hard.ns();
-    let chord = |part: i64| {
-        let ahead = Span::from_ns(window.ns() / CHORDS * part);
-        let grown = u128::from(clock.estimate(at + ahead).hard.ns().saturating_sub(now)) * 1_000_000_000;
-        u64::try_from(grown.div_ceil(u128::from(ahead.ns().unsigned_abs().max(1)))).unwrap_or(u64::MAX)
-    };
-    (1..=CHORDS).map(chord).max().unwrap_or(u64::MAX)
+    let now = clock.estimate(at);
+    let Some(hard) = clock.bounds(at + window).map(|bounds| bounds.hard) else { return u64::MAX };
+    let rate = FrequencyError::from_ppb(rate_ppb(&now) as f64);
+    let line = now.offset.ns().saturating_add(rate.gained_over(window).ns());
+    let reach = line.abs_diff(hard.low.ns()).max(line.abs_diff(hard.high.ns()));
+    let grown = u128::from(reach.saturating_sub(now.hard.ns())) * 1_000_000_000;
+    u64::try_from(grown.div_ceil(u128::from(window.ns().unsigned_abs().max(1)))).unwrap_or(u64::MAX)
 }
 
 /// The rate of an estimate in whole 10^-9.
@@ -89,24 +89,41 @@ pub(crate) fn clock_status(status: Status) -> ClockStatus {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use syncline_timebase::{Bracket, FrequencyError, Knot, Probe};
+    use syncline_timebase::{Bracket, Knot, Probe, Reference};
 
     /// REF = MONO + 1 s + 40 ppm; RAW runs as REF does, so MONO is bent against neither.
     fn clock() -> NodeClock {
-        let reference = |mono: i64| Instant::from_ns(mono + 1_000_000_000 + mono / 25_000);
         let mut clock = NodeClock::new(Tolerance::default());
         for second in 0..20i64 {
             let knots: Vec<Knot> = (0..10).map(|i| knot(second * 1_000_000_000 + i * 100_000_000 + 1)).collect();
-            let sent = second * 1_000_000_000 + 950_000_000;
-            let probe = Probe {
-                sent: Instant::from_ns(sent),
-                received: reference(sent + 20_000),
-                replied: reference(sent + 21_000),
-                returned: Instant::from_ns(sent + 40_000),
-            };
-            clock.observe(&knots, &[probe]);
+            let reference = |mono: i64| Instant::from_ns(mono + 1_000_000_000 + mono / 25_000);
+            clock.observe(&knots, &[probe(second, reference)]);
         }
         clock
+    }
+
+    /// An oscillator that so many seconds of probes have followed while its rate changed by `drift_ppb` each second.
+    fn oscillator(seconds: i64, drift_ppb: f64) -> NodeClock {
+        let mut clock = NodeClock::of_oscillator(Tolerance::default());
+        let reference = |mono: i64| {
+            let elapsed_s = mono as f64 * 1e-9;
+            Instant::from_ns(mono + 1_000_000_000 + (0.5 * drift_ppb * elapsed_s * elapsed_s).round() as i64)
+        };
+        for second in 0..seconds {
+            clock.observe(&[], &[probe(second, reference)]);
+        }
+        clock
+    }
+
+    /// 20 us there and as much back.
+    fn probe(second: i64, reference: impl Fn(i64) -> Instant<Reference>) -> Probe {
+        let sent = second * 1_000_000_000 + 950_000_000;
+        Probe {
+            sent: Instant::from_ns(sent),
+            received: reference(sent + 20_000),
+            replied: reference(sent + 21_000),
+            returned: Instant::from_ns(sent + 40_000),
+        }
     }
 
     fn knot(mono: i64) -> Knot {
@@ -136,13 +153,19 @@ mod tests {
 
     #[test]
     fn the_growth_covers_the_model_over_its_window() {
-        let (clock, window) = (clock(), Tolerance::default().wander_window);
-        let at = Instant::from_ns(20_000_000_000);
-        let growth = FrequencyError::from_ppb(growth_ppb(&clock, at, window) as f64);
-        for s in [1, 10, 100, 256] {
-            let later = clock.estimate(at + Span::from_s(s)).hard.ns();
-            let line = clock.estimate(at).hard.ns() + growth.gained_over(Span::from_s(s)).ns().unsigned_abs() + 1;
-            assert!(later <= line, "after {s} s: {later} > {line}");
+        let window = Tolerance::default().wander_window;
+        for (seconds, drift_ppb) in [(20, 0.0), (300, 3.0), (300, -3.0)] {
+            let (clock, at) = (oscillator(seconds, drift_ppb), Instant::from_ns(seconds * 1_000_000_000));
+            let (now, growth) = (clock.estimate(at), growth_ppb(&clock, at, window));
+            assert!(growth < 20_000, "{growth} ppb");
+            for ahead in (0..=window.ns()).step_by(170_000_000).map(Span::from_ns) {
+                let hard = clock.bounds(at + ahead).unwrap().hard;
+                let gained = |ppb: i64| FrequencyError::from_ppb(ppb as f64).gained_over(ahead).ns();
+                let line = now.offset.ns() + gained(rate_ppb(&now));
+                let bound = now.hard.ns() + gained(growth as i64).unsigned_abs() + 1;
+                let reach = line.abs_diff(hard.low.ns()).max(line.abs_diff(hard.high.ns()));
+                assert!(reach <= bound, "{drift_ppb} ppb/s, after {ahead:?}: {reach} > {bound}");
+            }
         }
     }
 }

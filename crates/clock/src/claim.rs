@@ -4,7 +4,7 @@
 //! somebody else, and often wrong by more than it says; so it narrows nothing here. It is judged: a claim that contradicts
 //! the hard bound is false, whoever made it.
 
-use syncline_timebase::{Bracket, ErrorBound, Instant, Mono, Offset, Reference, Wall};
+use syncline_timebase::{Bracket, ErrorBound, Instant, Mono, Offset, Reference, Span, Wall};
 
 use crate::OffsetInterval;
 
@@ -22,7 +22,7 @@ pub struct Claim {
 /// A claim beside what was measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClaimVerdict {
-    /// Nothing was measured, or no knot says where WALL is.
+    /// Nothing was measured, or no knot says where WALL was: none came yet, or the wall clock was set since.
     Unknown,
     /// Both may be true.
     Consistent,
@@ -36,11 +36,14 @@ pub enum ClaimVerdict {
 }
 
 impl Claim {
-    /// Judges it by the hard interval of REF - MONO at its time, and WALL - MONO.
-    pub(crate) fn judged(&self, hard: OffsetInterval, wall: Offset<Mono, Wall>) -> ClaimVerdict {
+    /// Judges it by the hard interval of REF - MONO at its time, and WALL - MONO, which was read within `bracket`.
+    pub(crate) fn judged(&self, hard: OffsetInterval, wall: Offset<Mono, Wall>, bracket: Span) -> ClaimVerdict {
         let around = Bracket::around(Instant::<Reference>::from_ns(self.offset.ns()), self.bound);
         let claimed_ns = (around.earliest.ns(), around.latest.ns());
-        let measured_ns = (hard.low.ns().saturating_sub(wall.ns()), hard.high.ns().saturating_sub(wall.ns()));
+        let measured_ns = (
+            hard.low.ns().saturating_sub(wall.ns()).saturating_sub(bracket.ns()),
+            hard.high.ns().saturating_sub(wall.ns()).saturating_add(bracket.ns()),
+        );
         let apart = claimed_ns.0 > measured_ns.1 || claimed_ns.1 < measured_ns.0;
         if apart { ClaimVerdict::Contradicted { claimed_ns, measured_ns } } else { ClaimVerdict::Consistent }
     }
@@ -50,11 +53,15 @@ impl Claim {
 mod tests {
     use super::*;
 
-    fn judged(offset_ns: i64, bound_ns: u64) -> ClaimVerdict {
+    fn judged_within(offset_ns: i64, bound_ns: u64, bracket_ns: i64) -> ClaimVerdict {
         let claim =
             Claim { at: Instant::from_ns(0), offset: Offset::from_ns(offset_ns), bound: ErrorBound::from_ns(bound_ns) };
         let hard = OffsetInterval { low: Offset::from_ns(1_000_900), high: Offset::from_ns(1_001_100) };
-        claim.judged(hard, Offset::from_ns(1_000_000))
+        claim.judged(hard, Offset::from_ns(1_000_000), Span::from_ns(bracket_ns))
+    }
+
+    fn judged(offset_ns: i64, bound_ns: u64) -> ClaimVerdict {
+        judged_within(offset_ns, bound_ns, 0)
     }
 
     #[test]
@@ -65,6 +72,7 @@ mod tests {
             judged(5_000, 3_000),
             ClaimVerdict::Contradicted { claimed_ns: (2_000, 8_000), measured_ns: (900, 1_100) }
         );
+        assert_eq!(judged_within(0, 899, 1), ClaimVerdict::Consistent, "the wall clock was not read better");
         assert_eq!(judged(i64::MAX, u64::MAX), ClaimVerdict::Consistent);
     }
 }

@@ -88,7 +88,6 @@ impl NodeClock {
 
     /// The stream has ended: takes what waits (what that brings, [`Self::settle`] tells before), and answers about all
     /// of a whole stream from all its probes, by a smoother. Samples that are given after all are answered as without it.
-    /// How well an instant long ago is placed on RAW is another matter, and stays as it is.
     #[must_use]
     pub fn in_hindsight(mut self) -> Self {
         self.settle();
@@ -110,8 +109,8 @@ impl NodeClock {
 
     /// Holds a claim of the node's about its wall clock against the probes.
     pub fn judge(&self, claim: &Claim) -> ClaimVerdict {
-        match (self.bounds(claim.at), self.wall_offset()) {
-            (Some(bounds), Some(wall)) => claim.judged(bounds.hard, wall),
+        match (self.bounds(claim.at), self.wall.since_last_step(claim.at)) {
+            (Some(bounds), Some((wall, bracket))) => claim.judged(bounds.hard, wall, bracket),
             _ => ClaimVerdict::Unknown,
         }
     }

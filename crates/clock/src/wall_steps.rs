@@ -23,6 +23,7 @@ const LEAST_STEP: Span = Span::from_ns(1_000);
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct WallSteps {
     best: Option<(Offset<Mono, Wall>, Span)>,
+    last_step: Option<Instant<Mono>>,
 }
 
 impl WallSteps {
@@ -36,12 +37,19 @@ impl WallSteps {
         if stepped || knot.bracket <= bracket {
             self.best = Some(read);
         }
-        stepped.then_some(WallStep { at: knot.mono, size })
+        let step = stepped.then_some(WallStep { at: knot.mono, size });
+        self.last_step = step.map(|step| step.at).or(self.last_step);
+        step
     }
 
     /// WALL - MONO since the last step.
     pub(crate) fn wall_offset(&self) -> Option<Offset<Mono, Wall>> {
         self.best.map(|(offset, _)| offset)
+    }
+
+    /// WALL - MONO and the bracket that it was read in, if `at` is not before the last step.
+    pub(crate) fn since_last_step(&self, at: Instant<Mono>) -> Option<(Offset<Mono, Wall>, Span)> {
+        self.best.filter(|_| self.last_step.is_none_or(|step| step <= at))
     }
 }
 
@@ -67,5 +75,7 @@ mod tests {
         let found: Vec<Option<i64>> = knots.iter().map(|knot| steps.observe(knot).map(|step| step.size.ns())).collect();
         assert_eq!(found, [None, None, Some(6_000)]);
         assert_eq!(steps.wall_offset(), Some(Offset::from_ns(6_070)));
+        let read = Some((Offset::from_ns(6_070), Span::from_ns(200)));
+        assert_eq!([2_999, 3_000].map(|mono| steps.since_last_step(Instant::from_ns(mono))), [None, read]);
     }
 }

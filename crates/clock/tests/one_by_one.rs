@@ -63,8 +63,9 @@ proptest! {
         let singles = observed(samples.iter().map(|sample| vec![*sample]));
         prop_assert_eq!((&batches.1, batches.2), (&singles.1, singles.2));
         for second in (0..900).step_by(7) {
-            let mono = Instant::from_ns((86_400 + second) * 1_000_000_000);
+            let mono = Instant::from_ns(scenario.node.uptime_ns + second * 1_000_000_000);
             prop_assert_eq!(batches.0.estimate(mono), singles.0.estimate(mono));
+            prop_assert_eq!(batches.0.bounds(mono), singles.0.bounds(mono));
         }
     }
 }

@@ -48,7 +48,7 @@ impl Theta {
     }
 
     /// What either holds.
-    pub(super) fn join(self, other: Self) -> Self {
+    pub(crate) fn join(self, other: Self) -> Self {
         Self { low: self.low.min(other.low), high: self.high.max(other.high) }
     }
 
@@ -139,7 +139,7 @@ impl Bounds {
 }
 
 impl Rates {
-    pub(super) fn anything(tolerance: &Tolerance) -> Self {
+    pub(crate) fn anything(tolerance: &Tolerance) -> Self {
         let anything = Rate::anything(tolerance);
         Self { firm: anything, tight: anything }
     }

@@ -54,6 +54,8 @@ mod state;
 mod tests;
 
 pub(crate) use bounds::Theta;
+#[cfg(test)]
+pub(crate) use bounds::{Bounds, Rates};
 pub(crate) use exchange::{BadExchange, Exchange};
 pub(crate) use live::Violations;
 pub(crate) use state::Known;

@@ -55,7 +55,7 @@ impl State {
 
 impl Known {
     /// At a state, or between two.
-    pub(super) fn exactly(bounds: Bounds, rates: Rates, epoch: u32) -> Self {
+    pub(crate) fn exactly(bounds: Bounds, rates: Rates, epoch: u32) -> Self {
         Self { bounds, rates, epoch, disrupted: false, carried: Span::ZERO }
     }
 

@@ -97,7 +97,7 @@ impl MonoToRaw {
         Self { identity: true, ..Self::default() }
     }
 
-    /// A map that keeps every knot, for a pass over a whole stream.
+    /// A map that is never thinned, for a pass over a whole stream.
     pub(crate) fn whole() -> Self {
         Self { track: Track::whole(), ..Self::default() }
     }
@@ -137,10 +137,11 @@ impl MonoToRaw {
 
     /// Whether no further knot can place `mono` better: one after it will be kept, or knots have gone on for long enough.
     pub(crate) fn settles(&self, mono: Instant<Mono>) -> bool {
-        let narrow = |point: &&Point| point.reading <= NARROW;
-        let lasting = self.track.points().iter().rev().find(narrow).or(self.track.points().first());
+        let points = self.track.points();
+        let mut after = points.iter().rev().take_while(|point| point.mono >= mono.ns());
+        let lasting = points.first().is_some_and(|first| first.mono >= mono.ns());
         let gone_on = self.heard.is_some_and(|heard| heard.saturating_sub(mono.ns()) > LONGEST_WAIT);
-        self.identity || gone_on || lasting.is_some_and(|point| point.mono >= mono.ns())
+        self.identity || gone_on || lasting || after.any(|point| point.reading <= NARROW)
     }
 
     /// Whether the clocks jumped somewhere between `from` and `to`, as far as is remembered.

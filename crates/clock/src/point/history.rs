@@ -68,6 +68,10 @@ impl PointHistory {
             // After a jump the new side holds from when the exchange that showed it was sent.
             let at = if jumped { exchange.sent } else { at };
             let estimate = if jumped { filter.at(at).unwrap_or(estimate) } else { estimate };
+            // The exchange that showed it may have been sent before another returned, which then met it too.
+            while self.past.back().is_some_and(|past| past.at > at) {
+                self.past.pop_back();
+            }
             self.past.push_back(Past { at, estimate, jumped });
             if self.past.len() > self.capacity {
                 self.past.pop_front();

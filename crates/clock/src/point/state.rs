@@ -73,10 +73,10 @@ pub(super) struct State {
 
 /// What a drift of one has brought after `dt`: to theta, to the rate, and what is left of it.
 pub(super) fn drifted(dt: f64) -> [f64; 3] {
-    if dt.abs() < 30.0 {
+    if dt < 30.0 {
         return [0.5 * dt * dt, dt, 1.0 - dt / DRIFT_LASTS_S];
     }
-    let left = (-dt.max(0.0) / DRIFT_LASTS_S).exp();
+    let left = (-dt / DRIFT_LASTS_S).exp();
     let rate = DRIFT_LASTS_S * (1.0 - left);
     [DRIFT_LASTS_S * (dt - rate), rate, left]
 }

@@ -30,7 +30,10 @@ fn true_claims_are_never_contradicted_and_false_ones_are_where_it_can_be_told() 
         assert!(contradicted == 0 && consistent > 20, "{contradicted} of {consistent} true claims");
         let [contradicted, _] = judged(99, seed);
         assert!((11..=14).contains(&contradicted), "one every 16 s for 200 s, not {contradicted}");
-        let [contradicted, _] = judged(100, seed);
-        assert_eq!(contradicted, 0, "50 us too many are inside the bound of half a round trip: it cannot be told");
+        let [contradicted, consistent] = judged(100, seed);
+        assert!(
+            contradicted == 0 && consistent > 20,
+            "50 us too many are inside the bound of half a round trip: it cannot be told"
+        );
     }
 }

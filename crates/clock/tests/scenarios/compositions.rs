@@ -143,7 +143,8 @@ proptest! {
     #[test]
     fn the_truth_is_inside_whatever_is_composed(scenario in composition(), seed: u64) {
         let measured = run(&scenario, seed);
-        prop_assert!(measured.held.asked > 500, "{} asked", measured.held.asked);
+        let (asked, bounded) = (measured.held.asked, measured.held.bounded);
+        prop_assert!(asked > 500 && bounded > asked / 2, "{bounded} bounded of {asked} asked");
         prop_assert_eq!((measured.held.outside, measured.held.first), (0, None));
         prop_assert_eq!((measured.hindsight.outside, measured.hindsight.first), (0, None));
     }

@@ -35,6 +35,8 @@ pub(crate) struct Measured {
 #[derive(Default)]
 pub(crate) struct Coverage {
     pub(crate) asked: u64,
+    /// Of these, answered with a finite bound.
+    pub(crate) bounded: u64,
     pub(crate) outside: u64,
     /// How far outside at most, ns.
     pub(crate) worst_ns: u64,
@@ -159,7 +161,10 @@ impl<'a> Run<'a> {
             let outside = low.saturating_sub(truth).max(truth.saturating_sub(high)).max(0).unsigned_abs();
             (outside, high.abs_diff(low) / 2)
         });
-        Some(Answer { error_ns: estimate.offset.ns().abs_diff(truth), outside_ns, half_width_ns, estimate })
+        let error_ns = estimate.offset.ns().abs_diff(truth);
+        // What is published around the point has to hold the truth too.
+        let outside_ns = outside_ns.max(error_ns.saturating_sub(estimate.hard.ns()));
+        Some(Answer { error_ns, outside_ns, half_width_ns, estimate })
     }
 
     fn is_excused(&self, event: i64) -> bool {
@@ -187,6 +192,7 @@ impl Answer {
 impl Coverage {
     fn count(&mut self, event: i64, answer: &Answer) {
         self.asked += 1;
+        self.bounded += u64::from(answer.estimate.hard.is_bounded());
         let outside_ns = answer.outside_ns;
         if outside_ns > 0 {
             self.outside += 1;
