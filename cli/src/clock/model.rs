@@ -264,11 +264,14 @@ mod tests {
         }
         assert!(model.end().is_empty());
         let hindsight = hindsight.end();
+        let mut narrower = 0;
         for when in at_once {
             let mono = Instant::from_ns(when.estimate.ns() - AHEAD);
             let later = hindsight.when(mono).unwrap();
             assert!(width(later) <= width(when), "{when:?} {later:?}");
+            narrower += u32::from(width(later) < width(when));
         }
+        assert!(narrower > 30, "{narrower} of 60 are narrower");
     }
 
     #[test]

@@ -81,7 +81,7 @@ pub trait Peer: Send {
     fn reset(&mut self);
 }
 
-/// One of each, with the settings that its original has by default.
+/// One of each, with the settings that its file gives.
 pub fn all() -> Vec<Box<dyn Peer>> {
     vec![
         Box::new(DeepFlow::default()),

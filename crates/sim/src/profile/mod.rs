@@ -4,7 +4,6 @@
 //! which it does, and the truth beside it. A [`Score`] takes the answers. Nothing here knows of any estimator.
 
 mod clock;
-mod csv;
 mod discipline;
 mod generate;
 mod network;
@@ -16,7 +15,6 @@ mod step_score;
 mod trace;
 
 pub use clock::ClockSettings;
-pub use csv::TraceCsv;
 pub use discipline::DisciplineModel;
 pub use generate::generate;
 pub use network::{Burst, Network, Profile, UnknownNetwork};

@@ -73,8 +73,11 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         .into_iter()
         .filter(|condition| options.only.is_none_or(|only| only == condition.network))
         .collect();
-    if conditions.is_empty() || runs.seeds == 0 {
-        bail!("nothing to run: no condition has this network, or there are no seeds");
+    if runs.seeds == 0 {
+        bail!("--seeds 0: nothing to run, write 1 or more");
+    }
+    if let (Some(only), true) = (options.only, conditions.is_empty()) {
+        bail!("--only {only}: no condition has this network, write lan, lan-user, lan10 or wan");
     }
     let outcomes: Vec<Outcome> =
         conditions.into_iter().map(|condition| outcome::measure(condition, runs)).collect::<Result<_>>()?;

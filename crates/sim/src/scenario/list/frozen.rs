@@ -109,11 +109,6 @@ fn migration(at_ns: i64, blackout_ns: i64, credited_ns: i64, frequency_ppb: f64)
     Fault::Migration { at_ns, blackout_ns, credited_ns, frequency_ppb }
 }
 
-/// Much longer than a round trip: the next exchange shows it, or the one after if it fell inside one.
-fn noticed() -> Limits {
-    Limits { disruptions: Count::Exactly(1), noticed_within: Some(2), ..on_lan() }
-}
-
 fn once(number: u16, name: &'static str, what: &'static str, fault: Fault) -> Scenario {
     Scenario { faults: vec![fault], limits: noticed(), ..lan(number, name, what) }
 }

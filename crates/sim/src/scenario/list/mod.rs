@@ -42,6 +42,11 @@ fn on_lan() -> Limits {
     Limits { point_ns: Some(5_000), width: Some(Width::HalfBestRoundTripAnd(20_000)), ..Limits::default() }
 }
 
+/// Much longer than a round trip: the next exchange shows it, or the one after if it fell inside one.
+fn noticed() -> Limits {
+    Limits { disruptions: Count::Exactly(1), noticed_within: Some(2), ..on_lan() }
+}
+
 /// What a good estimator reaches between regions.
 fn on_wan() -> Limits {
     Limits { point_ns: Some(30_000), width: Some(Width::HalfBestRoundTripAnd(500_000)), ..Limits::default() }

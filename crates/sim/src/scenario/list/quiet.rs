@@ -61,30 +61,26 @@ fn kernel_stamps() -> Scenario {
 }
 
 fn rare_probes() -> Scenario {
-    Scenario {
-        length_ns: 1_800 * SECOND,
-        sampling: Sampling { probe_every_ns: 10 * SECOND, ..Sampling::default() },
-        limits: Limits {
-            settling_ns: 300 * SECOND,
-            point_ns: Some(10_000),
-            width: Some(Width::HalfBestRoundTripAnd(60_000)),
-            ..Limits::default()
-        },
-        ..lan(8, "rare_probes", "One probe in ten seconds.")
-    }
+    rarely(10, [1_800, 300], [10_000, 60_000], lan(8, "rare_probes", "One probe in ten seconds."))
 }
 
 fn a_probe_a_minute() -> Scenario {
+    let what = "One probe in 64 seconds: between them the oscillator carries it.";
+    rarely(64, [3_600, 900], [30_000, 150_000], lan(9, "a_probe_a_minute", what))
+}
+
+/// A probe every so many seconds; the length and the settling, s; the error and what is over half the round trip, ns.
+fn rarely(every: i64, [length, settling]: [i64; 2], [point_ns, over_half_ns]: [u64; 2], quiet: Scenario) -> Scenario {
     Scenario {
-        length_ns: 3_600 * SECOND,
-        sampling: Sampling { probe_every_ns: 64 * SECOND, ..Sampling::default() },
+        length_ns: length * SECOND,
+        sampling: Sampling { probe_every_ns: every * SECOND, ..Sampling::default() },
         limits: Limits {
-            settling_ns: 900 * SECOND,
-            point_ns: Some(30_000),
-            width: Some(Width::HalfBestRoundTripAnd(150_000)),
+            settling_ns: settling * SECOND,
+            point_ns: Some(point_ns),
+            width: Some(Width::HalfBestRoundTripAnd(over_half_ns)),
             ..Limits::default()
         },
-        ..lan(9, "a_probe_a_minute", "One probe in 64 seconds: between them the oscillator carries it.")
+        ..quiet
     }
 }
 

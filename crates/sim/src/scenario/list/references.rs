@@ -59,10 +59,6 @@ pub(super) fn scenarios() -> Vec<Scenario> {
     ]
 }
 
-fn noticed() -> Limits {
-    Limits { disruptions: Count::Exactly(1), noticed_within: Some(2), ..on_lan() }
-}
-
 fn frozen(number: u16, name: &'static str, what: &'static str, at_ns: i64) -> Scenario {
     Scenario {
         faults: vec![Fault::ReferencePause { at_ns, length_ns: 200 * MS }],
