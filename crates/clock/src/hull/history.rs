@@ -46,11 +46,20 @@ impl History {
         self.thin();
     }
 
-    /// Theta at `raw`, not after the last state; `None` where nothing is known.
-    pub(super) fn at(&self, raw: Instant<Raw>, tolerance: &Tolerance) -> Option<Known> {
-        let after = self.entries.partition_point(|entry| entry.state.at < raw);
-        let before = after.checked_sub(1).and_then(|before| self.entries.get(before)).map(|entry| &entry.state);
-        let (entry, later) = self.entries.get(after..)?.split_first()?;
+    /// Theta at `raw`, not after the last state; `None` where nothing is known. A disruption may have happened since
+    /// `suspect_from`: what was said after it says nothing of before.
+    pub(super) fn at(
+        &self,
+        raw: Instant<Raw>,
+        suspect_from: Option<Instant<Raw>>,
+        tolerance: &Tolerance,
+    ) -> Option<Known> {
+        let entries = suspect_from.map_or(self.entries.as_slice(), |from| self.until(from));
+        let after = entries.partition_point(|entry| entry.state.at < raw);
+        let before = after.checked_sub(1).and_then(|before| entries.get(before)).map(|entry| &entry.state);
+        let Some((entry, later)) = entries.get(after..)?.split_first() else {
+            return before.map(|before| before.reach(raw, tolerance));
+        };
         let state = State { bounds: in_hindsight(&entry.state, later), ..entry.state };
         match before {
             _ if state.at == raw => Some(Known::exactly(state.bounds, state.rates, state.epoch)),
@@ -67,13 +76,19 @@ impl History {
 
     /// An exchange begun at or before a disruption may have met it, and what it said of before is not to be believed.
     fn forget_from(&mut self, broken_from: Instant<Raw>) {
-        let epoch = self.entries.last().map(|entry| entry.state.epoch);
-        while let [.., before, last] = self.entries.as_slice()
+        self.entries.truncate(self.until(broken_from).len());
+    }
+
+    /// Without those of the last epoch that are after `broken_from`, but for its first.
+    fn until(&self, broken_from: Instant<Raw>) -> &[Entry] {
+        let mut kept = self.entries.as_slice();
+        while let [earlier @ .., before, last] = kept
             && last.state.at > broken_from
-            && Some(before.state.epoch) == epoch
+            && before.state.epoch == last.state.epoch
         {
-            self.entries.pop();
+            kept = &kept[..earlier.len() + 1];
         }
+        kept
     }
 
     fn thin(&mut self) {

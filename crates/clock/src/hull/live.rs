@@ -80,6 +80,11 @@ impl Live {
         self.broken_from = self.broken_from.or(self.newest.map(|newest| newest.sent));
     }
 
+    /// A disruption may have happened since then.
+    pub(super) fn suspect_from(&self) -> Option<Instant<Raw>> {
+        self.broken_from.or(self.doubt.map(|doubt| doubt.from))
+    }
+
     pub(super) fn at(&self, raw: Instant<Raw>, tolerance: &Tolerance) -> Ahead {
         let Some(carried) = &self.carried else { return Ahead::Nothing };
         match &self.doubt {
@@ -87,8 +92,8 @@ impl Live {
                 let other = self.doubted(carried, doubt, tolerance).reach(raw, tolerance);
                 Ahead::Known(carried.clean.reach(raw, tolerance).or(other))
             }
+            _ if self.broken_from.is_some_and(|from| raw > from) => Ahead::Nothing,
             _ if raw < carried.last.at => Ahead::Past,
-            _ if raw > carried.last.at && self.broken_from.is_some() => Ahead::Nothing,
             _ => Ahead::Known(carried.last.reach(raw, tolerance)),
         }
     }

@@ -154,7 +154,7 @@ impl Hull {
         match self.live.at(raw, &self.tolerance) {
             Ahead::Known(known) => Some(known),
             Ahead::Nothing => None,
-            Ahead::Past => self.history.at(raw, &self.tolerance),
+            Ahead::Past => self.history.at(raw, self.live.suspect_from(), &self.tolerance),
         }
     }
 

@@ -18,8 +18,12 @@ struct Run {
 
 impl Run {
     fn new() -> Self {
+        Self::after(60)
+    }
+
+    fn after(seconds: i64) -> Self {
         let mut run = Self { hull: Hull::new(Tolerance::default()), theta: 0, second: 0 };
-        run.quietly(60);
+        run.quietly(seconds);
         run
     }
 
@@ -93,6 +97,25 @@ fn a_freeze_inside_an_exchange_is_not_believed_and_the_next_shows_it() {
     run.assert_holds(run.at(inside - 1, 500 * MS), &[0]);
     run.assert_holds(run.at(inside, 10 * MS), &[0, frozen]);
     run.assert_holds(run.at(inside, 500 * MS), &[frozen]);
+}
+
+/// So early no round trip is known to be too short.
+#[test]
+fn an_exchange_that_may_have_met_a_jump_says_nothing_of_before() {
+    let meet = || {
+        let mut run = Run::after(4);
+        assert_eq!(run.exchange([20 * MS, -5 * MS], Verdict::Consistent), None);
+        let inside = run.second;
+        run.theta = 25 * MS;
+        (run, inside)
+    };
+    let (mut doubted, inside) = meet();
+    assert_eq!(doubted.exchange([20 * MS, 20 * MS], Verdict::Doubtful), None);
+    doubted.assert_holds(doubted.at(inside - 1, 500 * MS), &[0]);
+    let (mut told, inside) = meet();
+    told.hull.disrupt();
+    told.assert_holds(told.at(inside - 1, 500 * MS), &[0]);
+    assert_eq!(told.hull.at(told.at(inside, 10 * MS)), None, "on either side of what is not known yet");
 }
 
 #[test]

@@ -77,7 +77,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         bail!("--seeds 0: nothing to run, write 1 or more");
     }
     if let (Some(only), true) = (options.only, conditions.is_empty()) {
-        bail!("--only {only}: no condition has this network, write lan, lan-user, lan10 or wan");
+        bail!("--only {}: no condition has this network, write lan, lan-user, lan10 or wan", only.name());
     }
     let outcomes: Vec<Outcome> =
         conditions.into_iter().map(|condition| outcome::measure(condition, runs)).collect::<Result<_>>()?;
