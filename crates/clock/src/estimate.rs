@@ -9,7 +9,7 @@ use crate::{Disruption, WallStep};
 /// How much an estimate is worth, in the words of AWS ClockBound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Status {
-    /// No probe yet: nothing is known.
+    /// Nothing is known: no probe yet, none since a disruption that was told, or no knot that places the instant.
     Unknown,
     /// Probes around or shortly before this instant carry it.
     Synchronized,

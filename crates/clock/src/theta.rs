@@ -78,9 +78,9 @@ impl Theta {
         self.hull.at(raw)
     }
 
-    /// The point at `raw`; `None` while nothing is known.
+    /// The point at `raw`; `None` while nothing is known, or not any more.
     pub(crate) fn point_at(&self, raw: Instant<Raw>) -> Option<PointEstimate> {
-        self.history.at(raw).or_else(|| self.point.at(raw))
+        self.history.at(raw).or_else(|| self.point.at(raw).filter(|_| !self.history.is_past(raw)))
     }
 
     /// How often the budgeted and the tight bounds contradicted themselves.

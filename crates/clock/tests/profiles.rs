@@ -65,3 +65,20 @@ fn congestion_that_a_burst_meets_is_no_new_floor() {
         assert!(p99 < at_most_ns, "{network:?}, seed {seed}: {p99} ns");
     }
 }
+
+/// Two hours on, nothing leads back over what happened meanwhile: the answer is the middle of the bounds.
+#[test]
+fn what_is_long_past_is_not_guessed_from_now() {
+    let trace = generate(&Profile { events: 2_000, ..Profile::new(Network::Lan, false, true) }, 3);
+    assert!(trace.steps.iter().any(|step| step.raw), "the clock jumps on the way");
+    let mut clock = NodeClock::new(Tolerance { path_floor: trace.floor, ..Tolerance::default() });
+    trace.records.iter().for_each(|record| observe(&mut clock, record));
+    let mut answered = 0;
+    for (_, mono) in events(&trace).take(1_400) {
+        let (estimate, Some(bounds)) = (clock.estimate(mono), clock.bounds(mono)) else { continue };
+        let ends = [bounds.hard.low, bounds.hard.high].map(|end| end.ns().abs_diff(estimate.offset.ns()));
+        assert!(ends[0].abs_diff(ends[1]) <= 1, "{estimate:?} {bounds:?}");
+        answered += 1;
+    }
+    assert!(answered > 50, "{answered}");
+}

@@ -25,7 +25,8 @@ impl Default for ReferenceClock {
 impl ReferenceClock {
     /// What it shows at true time `true_ns`; it stays at the edges of `i64`.
     pub fn at(&self, true_ns: i64) -> Instant<Reference> {
-        let stepped: i64 = self.steps.iter().filter(|(at, _)| *at <= true_ns).map(|(_, size)| size).sum();
+        let steps = self.steps.iter().filter(|(at, _)| *at <= true_ns);
+        let stepped = steps.fold(0i64, |sum, (_, size)| sum.saturating_add(*size));
         Instant::from_ns(self.anchor_ns.saturating_add(alive_ns(&self.pauses, true_ns)).saturating_add(stepped))
     }
 

@@ -102,7 +102,8 @@ impl Rate {
 
     pub(super) fn widened(self, by_ppb: f64, tolerance: &Tolerance) -> Self {
         let most = tolerance.absolute.ppb();
-        Self { low: (self.low - by_ppb).clamp(-most, most), high: (self.high + by_ppb).clamp(-most, most) }
+        let within = |ppb: f64| ppb.max(-most).min(most);
+        Self { low: within(self.low - by_ppb), high: within(self.high + by_ppb) }
     }
 }
 

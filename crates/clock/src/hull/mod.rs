@@ -25,7 +25,7 @@
 //! Dm is estimated from below, over the last 17 to 34 minutes (see [`round_trips`]). When the estimate falls by d, what
 //! is carried was too narrow by (1 - alpha) d each way and is widened by that. When it rises nothing was wrong. A class
 //! that contradicts itself while the hard bound does not begins again from the exchange that showed it. A budget that a
-//! route exceeds without contradiction cannot be noticed at all, so budgeted bounds remember two or three seconds only.
+//! route exceeds without contradiction cannot be noticed at all, so budgeted bounds remember little more than a second.
 //!
 //! # Breaks
 //! An exchange that contradicts the hard bound shows that the clocks were disrupted after the exchange before it began:

@@ -27,6 +27,8 @@ struct Past {
 pub(crate) struct PointHistory {
     capacity: usize,
     past: VecDeque<Past>,
+    /// There were states before these; jumps may lie between.
+    has_forgotten: bool,
     /// What all probes say, where it was asked for, in order of time.
     smooth: Vec<Stretch>,
 }
@@ -45,12 +47,12 @@ pub(super) struct Stretch {
 impl PointHistory {
     /// Keeps the recent past.
     pub(crate) fn recent() -> Self {
-        Self { capacity: RECENT, past: VecDeque::new(), smooth: Vec::new() }
+        Self { capacity: RECENT, past: VecDeque::new(), has_forgotten: false, smooth: Vec::new() }
     }
 
     /// Keeps everything.
     pub(crate) fn whole() -> Self {
-        Self { capacity: usize::MAX, past: VecDeque::new(), smooth: Vec::new() }
+        Self { capacity: usize::MAX, past: VecDeque::new(), has_forgotten: false, smooth: Vec::new() }
     }
 
     pub(crate) fn is_whole(&self) -> bool {
@@ -75,6 +77,7 @@ impl PointHistory {
             self.past.push_back(Past { at, estimate, jumped });
             if self.past.len() > self.capacity {
                 self.past.pop_front();
+                self.has_forgotten = true;
             }
         }
     }
@@ -105,7 +108,12 @@ impl PointHistory {
         Some(Stretch { after, until, origin, run })
     }
 
-    /// The point at `raw`, if it lies before the newest state.
+    /// Whether `raw` lies before the newest state.
+    pub(crate) fn is_past(&self, raw: Instant<Raw>) -> bool {
+        self.past.back().is_some_and(|newest| raw <= newest.at)
+    }
+
+    /// The point at `raw`, if it lies before the newest state and not before all that is kept.
     pub(crate) fn at(&self, raw: Instant<Raw>) -> Option<PointEstimate> {
         let stretch = self.smooth.partition_point(|stretch| stretch.after < raw).checked_sub(1);
         let stretch = stretch.and_then(|index| self.smooth.get(index)).filter(|stretch| raw <= stretch.until);
@@ -117,7 +125,7 @@ impl PointHistory {
         let after = self.past.partition_point(|past| past.at < raw);
         let later = self.past.get(after)?;
         let Some(earlier) = after.checked_sub(1).and_then(|before| self.past.get(before)) else {
-            return Some(later.carried(raw));
+            return (!self.has_forgotten).then(|| later.carried(raw));
         };
         // Before a jump the old side goes on until the exchange that showed it.
         Some(if later.jumped { earlier.carried(raw) } else { between(earlier, later, raw) })

@@ -110,7 +110,7 @@ struct Sample {
     lower: f64,
 }
 
-/// The point estimator of one node in one epoch of its reference. Bounded: about 1.3 KB, whatever it has seen, unless it
+/// The point estimator of one node in one epoch of its reference. Bounded: about 1.5 KB, whatever it has seen, unless it
 /// keeps a journal.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct PointFilter {
@@ -258,4 +258,13 @@ fn two_least(values: impl Iterator<Item = f64>) -> [f64; 2] {
             if value < first { [value, first] } else { [first, second.min(value)] }
         },
     )
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_filter_is_small() {
+        let size = size_of::<super::PointFilter>();
+        assert!(size <= 1_536, "{size} bytes");
+    }
 }
