@@ -104,9 +104,10 @@ fn rows(base_ns: i64) -> Vec<String> {
         ),
         segment(base_ns, "eu-west", "eu-1", 3_000_123_456, 150_000, "synchronized"),
         segment(region_ns, "us-east", "us-1", -2_000_000, 50_000, "free_running"),
+        // Received later than now, so that it is as fresh however long the cases take.
         format!(
-            "INSERT INTO clock_probes (region, node, boot, t1, t2, t3, t4, rtt_ns, kind, used) \
-             VALUES ('eu-west', 'eu-1', 1, 1, {base_ns}, {base_ns}, 2, 1, 'grpc', 1)"
+            "INSERT INTO clock_probes (region, node, boot, t1, t2, t3, t4, rtt_ns, kind, used, received) \
+             VALUES ('eu-west', 'eu-1', 1, 1, {base_ns}, {base_ns}, 2, 1, 'grpc', 1, now64(3, 'UTC') + INTERVAL 1 HOUR)"
         ),
         "INSERT INTO stacks (stack_id, build_id, pcs, last_seen) VALUES (7, 3, [10, 20, 30], now())".to_owned(),
         "INSERT INTO symbols (build_id, pc, depth, func, file, line) VALUES (3, 10, 0, 'runtime.gopark', 'proc.go', 1), \
