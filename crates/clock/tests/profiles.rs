@@ -82,3 +82,44 @@ fn what_is_long_past_is_not_guessed_from_now() {
     }
     assert!(answered > 50, "{answered}");
 }
+
+/// What packets are late by in the congestion that a start meets is not what they are late by after it: it must not stay as
+/// an asymmetry for good.
+#[test]
+fn a_start_in_congestion_is_made_good() {
+    for (network, seed, at_most_ns) in
+        [(Network::Lan, 7118, 3_000.0), (Network::Wan, 7044, 100_000.0), (Network::Wan, 9011, 100_000.0)]
+    {
+        let trace = generate(&Profile { events: 10_000, ..Profile::new(network, false, false) }, seed);
+        let p99 = p99_at_once_ns(&trace);
+        assert!(p99 < at_most_ns, "{network:?}, seed {seed}: {p99} ns");
+    }
+}
+
+/// A route that changes while theta is unknown, or while one way alone is seen, is told once the other way is.
+#[test]
+fn a_route_that_changes_beside_a_disruption_is_told() {
+    for (network, seed, at_most_ns) in
+        [(Network::Lan, 7115, 6_000.0), (Network::Wan, 7161, 200_000.0), (Network::Wan, 7073, 200_000.0)]
+    {
+        let trace = generate(&Profile { events: 10_000, ..Profile::new(network, false, true) }, seed);
+        let p99 = p99_at_once_ns(&trace);
+        assert!(p99 < at_most_ns, "{network:?}, seed {seed}: {p99} ns");
+    }
+}
+
+/// The guest freezes while a reply is on its way, which makes the round trip an eighth shorter than any before; where the
+/// reply's way is the shorter one, its floor leaves less than that.
+#[test]
+fn a_freeze_that_hides_an_eighth_of_the_round_trip_is_in_the_hard_bound() {
+    let trace = generate(&Profile { events: 20_000, ..Profile::new(Network::Wan, true, true) }, 8005);
+    let mut clock = NodeClock::new(Tolerance { path_floor: trace.floor, ..Tolerance::default() });
+    for record in &trace.records {
+        observe(&mut clock, record);
+        let Record::Event { id, mono, .. } = record else { continue };
+        let (truth, Some(bounds)) = (&trace.truth[*id as usize], clock.bounds(*mono)) else { continue };
+        let is_inside =
+            (*mono + bounds.hard.low).ns() <= truth.true_ns && truth.true_ns <= (*mono + bounds.hard.high).ns();
+        assert!(is_inside || truth.in_gap, "{bounds:?} {truth:?}");
+    }
+}

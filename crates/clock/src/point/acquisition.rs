@@ -5,7 +5,8 @@
 
 use super::density::Density;
 use super::posterior::{Belief, Fix, fix};
-use super::state::{BACK, DRIFT, RATE, THERE, THETA, Way};
+use super::routes::Routes;
+use super::state::{BACK, DRIFT, RATE, State, THERE, THETA, Way};
 use super::{BIN_TIME_S, MOVED_RATE, Mode, POINTS, Point, PointFilter, Sample, Seen};
 use crate::hull::Exchange;
 
@@ -32,6 +33,17 @@ impl PointFilter {
         let sample = self.sample(exchange);
         self.begin(&sample);
         Seen::Consistent
+    }
+
+    /// The floors that were found were none: begins anew at `sample`, and keeps the rate as a first guess.
+    pub(super) fn restart(&mut self, sample: &Sample) {
+        self.mode = Mode::Starting;
+        self.routes = Routes::default();
+        self.started = sample.at;
+        let kept = self.state;
+        self.state = State { at: sample.at, ..State::unknown() };
+        self.state.mean[..THERE].copy_from_slice(&kept.mean[..THERE]);
+        self.begin(sample);
     }
 
     /// theta has jumped before `exchange`.
@@ -153,7 +165,7 @@ impl PointFilter {
         let kept = self.state.cov[RATE][RATE].sqrt() + KEPT_RATE;
         [
             Belief { deviation: kept, ln_prior: 0.0 },
-            Belief { deviation: MOVED_RATE, ln_prior: -3.0 },
+            Belief { deviation: MOVED_RATE, ln_prior: -1.5 },
             Belief { deviation: OTHER_HARDWARE_RATE, ln_prior: -9.0 },
         ]
     }
@@ -199,6 +211,8 @@ impl PointFilter {
             // What the delays are together is known to the spread of the packets; what they differ by is taken as zero.
             self.set_common_variance(0.25 / self.density.information());
         }
+        let leading = if fix.information[0] > fix.information[1] { Way::There } else { Way::Back };
+        self.alone = (!starting && clean < 3).then_some(leading);
         self.mode = Mode::Tracking;
         self.locked = self.state.at;
         self.filled = 0;

@@ -95,8 +95,10 @@ impl PointFilter {
         })
     }
 
-    /// Follows how fast the rate drifts by how well bins are predicted (covariance matching: Mehra, IEEE Transactions on
-    /// Automatic Control 17, 1972).
+    /// Follows how fast the rate drifts: bins that move theta the same way again and again are followed too slowly, and
+    /// bins that move it to and fro too fast (the innovations of an optimal filter are white: Mehra, On the identification
+    /// of variances and adaptive Kalman filtering, IEEE Transactions on Automatic Control 15, 1970). Their size would not
+    /// do: it is as much the path's.
     fn adapt(&mut self, origin: &State, [there, back]: &[View; 2], dt: f64) {
         if there.calm < 4.0 || back.calm < 4.0 || dt <= 0.0 {
             return;
@@ -109,8 +111,9 @@ impl PointFilter {
         }
         let theta = (there.value + back.value) / 2.0;
         let expected = (t + b + 2.0 * both + there.variance + back.variance) / 4.0;
-        let surprise = (theta * theta / expected).min(12.0);
-        let walk = self.drift_walk * (0.12 * (surprise - 1.0)).exp();
+        let surprise = (theta / expected.sqrt()).clamp(-3.5, 3.5);
+        let walk = self.drift_walk * (0.12 * surprise * self.surprise).exp();
+        self.surprise = surprise;
         self.drift_walk = walk.clamp(DRIFT_WALKS.0, DRIFT_WALKS.1);
     }
 

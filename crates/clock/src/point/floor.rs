@@ -12,7 +12,7 @@ use super::direction::Direction;
 const CAUTION: f64 = 8.0;
 /// More of them for a shift smaller than the spread of the path, which may as well be the spread that has changed.
 const CAUTION_SMALL: f64 = 4.0;
-/// Nats that it needs less where the other way has just moved.
+/// Nats that it needs less where the other way has just moved, by as much.
 const CREDIT: f64 = 6.0;
 /// How rare a packet below the floor is that is no new floor.
 const STRAY: f64 = 1e-3;
@@ -38,36 +38,36 @@ impl Direction {
         f64::from(self.kept[(self.seen as usize).wrapping_sub(1 + n) % super::direction::KEPT])
     }
 
-    /// The new floor that the kept packets show, if they do. `limit` as in [`Direction::observe`]; `expected`: the other
-    /// way has just moved.
-    pub(super) fn shift(&self, density: &Density, limit: f64, expected: bool) -> Option<Shift> {
+    /// The new floor that the kept packets show, if they do. `limit` as in [`Direction::observe`]; `expected`: by how much
+    /// the other way has just moved.
+    pub(super) fn shift(&self, density: &Density, limit: f64, expected: Option<f64>) -> Option<Shift> {
         let least = if self.early() { 2 } else { 5 };
         // Every packet at first, then ever fewer: what many have not shown, one more seldom does.
-        let due = expected || self.seen <= 8 || self.seen.is_multiple_of(if self.seen <= 32 { 2 } else { 4 });
+        let due = expected.is_some() || self.seen <= 8 || self.seen.is_multiple_of(if self.seen <= 32 { 2 } else { 4 });
         if self.count < least || !due {
             return None;
         }
-        let credit = if expected { CREDIT } else { 0.0 };
         let mut best: Option<Shift> = None;
         let mut length = self.count;
         loop {
-            if let Some(shift) = self.shift_in(density, limit, length, credit)
+            if let Some(shift) = self.shift_in(density, limit, length, expected)
                 && best.is_none_or(|best| shift.evidence > best.evidence)
             {
                 best = Some(shift);
             }
             if length <= least.max(5) {
-                return best.filter(|shift| shift.evidence + credit > 0.0);
+                return best.filter(|shift| shift.evidence > 0.0);
             }
             length = (length / 2).max(least);
         }
     }
 
     /// The best new floor in the newest `length`, from the two lowest packets; `None` where they are clearly no cluster.
-    fn shift_in(&self, density: &Density, limit: f64, length: usize, credit: f64) -> Option<Shift> {
+    fn shift_in(&self, density: &Density, limit: f64, length: usize, expected: Option<f64>) -> Option<Shift> {
         let [first, second] = super::two_least((0..length).map(|n| self.back(n)));
         // Not even if all packets were at the new floor would they pay for it.
         let most = (density.at(0.0) / (0.85 * density.at(second) + 0.15 * density.broad(second))).ln();
+        let credit = if expected.is_some() { CREDIT } else { 0.0 };
         if most * length as f64 <= CAUTION - credit + 1.7 {
             return None;
         }
@@ -75,12 +75,12 @@ impl Direction {
         if (tight as f64) < LEAST_TIGHT * length as f64 {
             return None;
         }
-        let one = self.judged(density, limit, length, first + density.below());
-        let two = self.judged(density, limit, length, second);
+        let one = self.judged(density, limit, length, first + density.below(), expected);
+        let two = self.judged(density, limit, length, second, expected);
         Some(if one.evidence > two.evidence { one } else { two })
     }
 
-    fn judged(&self, density: &Density, limit: f64, length: usize, start: f64) -> Shift {
+    fn judged(&self, density: &Density, limit: f64, length: usize, start: f64, expected: Option<f64>) -> Shift {
         let by = self.cluster(density, length, start);
         let level = self.level(density, limit, length);
         let (mut new, mut known, mut late, mut calm) = (0.0, 0.0, 0.0, 0.0);
@@ -99,7 +99,8 @@ impl Direction {
             };
         }
         let small = if by.abs() < density.above() { CAUTION_SMALL } else { 0.0 };
-        let price = price_of_place(density, by, calm) + small + CAUTION;
+        let alike = expected.is_some_and(|expected| (expected - by).abs() < 2.0 * density.above());
+        let price = price_of_place(density, by, calm) + small + CAUTION - if alike { CREDIT } else { 0.0 };
         Shift { by, calm, length, evidence: new - known.max(late) - price }
     }
 

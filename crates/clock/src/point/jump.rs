@@ -5,13 +5,13 @@
 //! of the same size; so a jump must be of some size, and round trips shorter than the path refute it. A freeze inside an
 //! exchange makes one round trip too short, and only one.
 
-use super::route::Commit;
+use super::routes::Commit;
 use super::state::{BACK, THERE, Way};
 use super::{PointFilter, Seen};
 use serde::{Deserialize, Serialize};
 
 /// Least jump of theta that is told apart from changes of the path, ns.
-const LEAST_NS: f64 = 100_000.0;
+const LEAST_NS: f64 = 500_000.0;
 
 /// What is suspected of theta.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -44,7 +44,9 @@ impl PointFilter {
             self.jump = Suspicion { refuted_until: at + 30.0, ..Suspicion::default() };
             return None;
         }
-        if least >= threshold && excess < short {
+        // Frozen within the exchange: the reply seems to come early, and the request shows the theta from before.
+        let frozen = -back >= threshold && there.abs() < threshold / 4.0;
+        if (least >= threshold || frozen) && excess < short {
             return self.shorter_than_the_path(at, refuted);
         }
         if least < threshold {
@@ -69,7 +71,7 @@ impl PointFilter {
     /// The least jump that is taken for one.
     fn least_jump(&self, deviation: f64) -> f64 {
         let round_trip = self.state.mean[THERE] + self.state.mean[BACK];
-        let noise = 10.0 * deviation + 12.0 * self.density.above();
+        let noise = 5.0 * deviation + 12.0 * self.density.above();
         let threshold = noise.max(round_trip / 8.0).max(LEAST_NS);
         if self.jump.candidate { threshold / 2.0 } else { threshold }
     }

@@ -32,7 +32,9 @@ mod jump;
 mod posterior;
 mod refloor;
 mod relocate;
+mod reroute;
 mod route;
+mod routes;
 mod smooth;
 mod state;
 mod track;
@@ -46,7 +48,7 @@ pub(crate) use history::PointHistory;
 use density::Density;
 use direction::Direction;
 use posterior::Point;
-use route::Routes;
+use routes::Routes;
 use state::{RATE, State, THETA, Way};
 
 /// Drift of the rate walks by so much at first, ns/s^2/sqrt(s), and within these bounds.
@@ -59,6 +61,8 @@ const BIN_TIME_S: f64 = 8.0;
 const POINTS: usize = 32;
 /// An oscillator may change its rate by so much in a moment (migration to another host, thermal shock), ns/s.
 const MOVED_RATE: f64 = 3_000.0;
+/// A route that changed while theta was unknown shows within this time, s.
+const UNKNOWN_S: f64 = 120.0;
 /// A rate is young, and the first to be doubted, for so long after an acquisition, s.
 const YOUNG_S: f64 = 120.0;
 
@@ -125,9 +129,15 @@ pub(crate) struct PointFilter {
     routes: Routes,
     jump: jump::Suspicion,
     drift_walk: f64,
+    /// By how many standard deviations the last bin moved theta.
+    surprise: f64,
     /// When the last probe came, and when the last acquisition ended, s.
     last: f64,
     locked: f64,
+    /// When the last start began, s.
+    started: f64,
+    /// The way that alone led to theta, while the other has not been seen at its floor since.
+    alone: Option<Way>,
     /// Prior variances of what the two ways see, and their covariance, at `state.at`.
     spread: [f64; 3],
     /// The open bin, relative to `bin_from` (excesses and their shares), or the points of an acquisition beside `line`.
@@ -154,8 +164,11 @@ impl PointFilter {
             routes: Routes::default(),
             jump: jump::Suspicion::default(),
             drift_walk: DRIFT_WALK,
+            surprise: 0.0,
             last: 0.0,
             locked: 0.0,
+            started: 0.0,
+            alone: None,
             spread: [0.0; 3],
             packets: [Point::default(); POINTS],
             shares: [[0.0; 2]; BIN],
@@ -175,6 +188,11 @@ impl PointFilter {
         if jumped {
             self.reacquire(exchange);
             return Seen::Jumped;
+        }
+        if self.mode == Mode::Tracking && self.is_lost(sample.at) {
+            self.close(self.last);
+            self.reacquire(exchange);
+            return Seen::Consistent;
         }
         let seen = match self.mode {
             Mode::Tracking => self.track(&sample),

@@ -35,7 +35,9 @@ impl PointFilter {
         let clean = old.iter().map(beside).filter(|(upper, lower)| (upper - lower).abs() < near);
         let (sum, count) =
             clean.fold((0.0, 0.0), |(sum, count), (upper, lower)| (sum + (upper + lower) / 2.0, count + 1.0));
-        let (parts, freed) = if count > 0.0 {
+        let (parts, freed) = if self.routes.habit > 0.0 {
+            ([0.5; 2], 0.0)
+        } else if count > 0.0 {
             let theta = sum / count;
             let up = new.iter().map(|point| beside(point).0).fold(f64::INFINITY, f64::min) - theta;
             let down = theta - new.iter().map(|point| beside(point).1).fold(f64::NEG_INFINITY, f64::max);
@@ -50,6 +52,7 @@ impl PointFilter {
             let parts = doubts.map(|doubt| doubt / (doubts[0] + doubts[1]));
             (parts, floor.by * floor.by * parts[0] * parts[1] / 2.0)
         };
+        self.doubt_change(self.line[0]);
         for (way, part) in Way::BOTH.into_iter().zip(parts) {
             self.state.mean[way.slot()] += floor.by * part;
             self.state.free(way, freed);

@@ -5,6 +5,11 @@ use super::bin::View;
 use super::state::Way;
 use super::{PointFilter, two_least};
 
+/// Nats by which both ways' packets together must be better explained by a longer route.
+const BOTH_LATE: f64 = 12.0;
+/// Least sharpness of the edge, for its absence to say anything.
+const SHARP: f64 = 0.25;
+
 impl PointFilter {
     /// Where scoring shall start: by how much what each way sees has moved. Frees the delays where the path has changed.
     pub(super) fn relocate(&mut self, views: &mut [View; 2]) -> [f64; 2] {
@@ -16,8 +21,14 @@ impl PointFilter {
                 views[i].calm = 1e-9;
             }
         }
-        if !wide[0] && !wide[1] && !self.sum_is_off(views, spread) {
-            return [0.0; 2];
+        if !wide[0] && !wide[1] {
+            if let Some(moved) = self.both_are_late(views) {
+                self.reroute(moved, views, spread);
+                return moved;
+            }
+            if !self.sum_is_off(views, spread) {
+                return [0.0; 2];
+            }
         }
         let moved = [0, 1].map(|i| if views[i].calm > 0.5 { self.located(Way::BOTH[i], spread[i]) } else { 0.0 });
         if !wide[0] && !wide[1] {
@@ -42,6 +53,32 @@ impl PointFilter {
         };
         let sum = pull(Way::There, views[0].variance) + pull(Way::Back, views[1].variance);
         sum * sum > 9.0 * Self::doubt_of_sum(spread, views)
+    }
+
+    /// By how much what both ways see has moved, where hardly a packet of the bin is at its floor, and the packets of both
+    /// ways are late by as much.
+    fn both_are_late(&self, views: &[View; 2]) -> Option<[f64; 2]> {
+        if self.density.sharpness() < SHARP {
+            return None;
+        }
+        let usual = self.density.edge_share();
+        for (way, view) in Way::BOTH.into_iter().zip(views) {
+            let at_edge = self.lateness(way).filter(|(excess, _)| self.density.at_edge(*excess)).count();
+            if view.calm < 6.0 || at_edge as f64 > 0.2 * usual * view.calm {
+                return None;
+            }
+        }
+        let (mut late, mut gain) = ([0.0; 2], 0.0);
+        for (late, way) in late.iter_mut().zip(Way::BOTH) {
+            let [least, _] = two_least(self.lateness(way).map(|(excess, _)| excess));
+            *late = self.climbed(way, 1e18, least + self.density.below());
+            let gains =
+                self.lateness(way).map(|(excess, _)| self.density.ln_any(excess - *late) - self.density.ln_any(excess));
+            gain += gains.sum::<f64>();
+        }
+        let noise = (views[0].variance + views[1].variance).sqrt();
+        let alike = (late[0] - late[1]).abs() < 4.0 * noise;
+        (alike && gain > BOTH_LATE).then_some([late[0], -late[1]])
     }
 
     /// By how much what `way` sees has moved, wherever that is; `prior` is the variance of its expectation.
@@ -84,6 +121,7 @@ impl PointFilter {
         let theta = (moved[0] + moved[1]) / 2.0;
         let unsure = (there + back + 2.0 * both + views[0].variance + views[1].variance) / 4.0;
         if theta * theta < 16.0 * unsure {
+            self.routes.learn(1.0);
             self.state.free_together(sum * sum);
         } else {
             for (i, way) in Way::BOTH.into_iter().enumerate() {

@@ -2,7 +2,17 @@
 
 use super::route::Settled;
 use super::state::{RATE, Way};
+use super::two_least;
 use super::{BIN, BIN_TIME_S, Point, PointFilter, Sample, Seen};
+
+/// A density from a start may be of congestion for so long, s.
+const SCATTER_DOUBTED_S: f64 = 900.0;
+/// Where most round trips are within such a part of its scale, it is.
+const TIGHT: f64 = 0.25;
+/// No probe for so long is an outage, s.
+const OUTAGE_S: f64 = 30.0;
+/// theta is lost where it is known to no better than so many times what one packet says, one standard deviation.
+const LOST: f64 = 6.0;
 
 impl PointFilter {
     pub(super) fn track(&mut self, sample: &Sample) -> Seen {
@@ -19,26 +29,53 @@ impl PointFilter {
         ];
         for (share, way) in shares.iter_mut().zip(Way::BOTH) {
             // The other way has just moved and this one may have: it is left out until that is settled.
-            if self.direction(way).early() && self.routes.expects(way, sample.at) {
+            if self.direction(way).early() && self.routes.expected(way, sample.at).is_some() {
                 *share = 0.0;
             }
         }
         self.put(sample.at, [there, back], shares);
         // Once more for the first way: what it could not tell alone it may beside the second.
         for (way, limit) in [(Way::There, limits[0]), (Way::Back, limits[1]), (Way::There, limits[0])] {
-            if self.settle(way, limit, sample.at) == Settled::Moved {
-                self.resume(sample.at);
-                return Seen::Consistent;
+            match self.settle(way, limit, sample.at) {
+                Settled::Open | Settled::Route => {}
+                Settled::Moved => {
+                    self.resume(sample.at);
+                    return Seen::Consistent;
+                }
+                Settled::Restart => {
+                    self.restart(sample);
+                    return Seen::Consistent;
+                }
             }
         }
         if self.bin_is_due(sample.at) {
             self.close(sample.at);
+            if sample.at - self.started < SCATTER_DOUBTED_S && self.is_tighter_than_thought() {
+                self.restart(sample);
+            }
         }
         Seen::Consistent
     }
 
+    /// Whether round trips, which do not depend on theta, scatter far less than the density has it: it is of congestion, and
+    /// theta is followed through it too loosely for the density to find out.
+    fn is_tighter_than_thought(&self) -> bool {
+        let count = self.there.count_recent(usize::MAX);
+        let sum = |n| self.there.recent(n) + self.back.recent(n);
+        let [least, _] = two_least((0..count).map(sum));
+        let near = (0..count).filter(|n| sum(*n) < least + TIGHT * self.density.above()).count();
+        count >= 8 && 4 * near >= 3 * count
+    }
+
+    /// Whether there was no probe for so long that theta at `at` is to be found rather than followed.
+    pub(super) fn is_lost(&self, at: f64) -> bool {
+        let [there, back] = self.deviations(at);
+        let unit = 1.0 / self.density.information();
+        at - self.last > OUTAGE_S && there.min(back).powi(2) > LOST * LOST * unit
+    }
+
     /// How far the expectation of each way may be off at `at`, one standard deviation.
-    fn deviations(&self, at: f64) -> [f64; 2] {
+    pub(super) fn deviations(&self, at: f64) -> [f64; 2] {
         let drift = self.state.cov[RATE][RATE].sqrt() * (at - self.state.at);
         [0, 1].map(|i| self.spread[i].max(0.0).sqrt() + drift)
     }
