@@ -13,7 +13,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use syncline_clock::{NodeClock, Tolerance};
+use syncline_clock::{NodeClock, Segment, Tolerance};
 use syncline_proto::v1::clock_client::ClockClient;
 use syncline_proto::v1::{ProbeReply, ProbeRequest};
 use syncline_store::rows::{RegionClockRows, UNBOUNDED_NS};
@@ -27,7 +27,7 @@ use tonic::transport::{Channel, Endpoint};
 use crate::counters::{Counters, count};
 use crate::pipeline::is_fault_of_the_rows;
 use crate::reference::Reference;
-use crate::segment::{Segment, bound_class, clock_status, growth_ppb, rate_ppb};
+use crate::segment::{bound_class, clock_status, growth_ppb, rate_ppb};
 use crate::stopping::Stopping;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -136,8 +136,8 @@ impl RegionClock {
 
     /// A row carried by the oscillator alone, if the last one is old.
     fn run_free(&mut self) {
-        let (tolerance, now) = (self.config.tolerance, stamp(self.reference.now()));
-        let Some(segment) = self.model.as_mut().and_then(|model| model.carry(&tolerance, now)) else { return };
+        let now = stamp(self.reference.now());
+        let Some(segment) = self.model.as_mut().and_then(|model| model.carry(now)) else { return };
         self.publish(&segment);
     }
 
@@ -176,7 +176,7 @@ impl RegionClock {
             Some(model) if model.run == reply.reference_run => model,
             _ => Model::of(reply, tolerance),
         };
-        if let Some(segment) = self.model.insert(model).take(&tolerance, &probe) {
+        if let Some(segment) = self.model.insert(model).take(&probe) {
             self.publish(&segment);
         }
     }
@@ -200,14 +200,14 @@ impl Model {
     }
 
     /// The piece since the last row, if that is old by now.
-    fn carry(&mut self, tolerance: &Tolerance, now: Instant<Mono>) -> Option<Segment> {
+    fn carry(&mut self, now: Instant<Mono>) -> Option<Segment> {
         let from = self.last.filter(|last| now - *last >= FREE_RUNNING_ROW)?;
         self.last = Some(now);
-        Some(Segment::of(&self.clock, tolerance, from, now, std::iter::empty()))
+        Some(self.clock.segment([from, now], std::iter::empty()))
     }
 
     /// The newest piece of the model, if the probe was used.
-    fn take(&mut self, tolerance: &Tolerance, probe: &Probe) -> Option<Segment> {
+    fn take(&mut self, probe: &Probe) -> Option<Segment> {
         let observed = self.clock.observe(&[], std::slice::from_ref(probe));
         observed.disruptions.iter().for_each(|disruption| tracing::warn!(?disruption, "region clock disrupted"));
         if observed.used != [true] {
@@ -217,7 +217,7 @@ impl Model {
         let to = self.clock.last_probe()?;
         let same_epoch = |last: &Instant<Mono>| self.clock.estimate(*last).epoch == self.clock.estimate(to).epoch;
         let from = self.last.replace(to).filter(same_epoch).unwrap_or(probe.sent);
-        Some(Segment::of(&self.clock, tolerance, from, to, std::iter::empty()))
+        Some(self.clock.segment([from, to], std::iter::empty()))
     }
 }
 
@@ -333,13 +333,13 @@ mod tests {
     fn while_the_root_is_silent_rows_go_on_and_their_bounds_grow_as_the_oscillator_may() {
         let (mut model, tolerance) = (model(), Tolerance::default());
         for second in 0..30 {
-            model.take(&tolerance, &probe(second)).unwrap();
+            model.take(&probe(second)).unwrap();
         }
         let at = |second: i64| Instant::<Mono>::from_ns(START + second * SECOND);
-        assert!(model.carry(&tolerance, at(60)).is_none(), "the last row is not old yet");
+        assert!(model.carry(at(60)).is_none(), "the last row is not old yet");
         let mut errors = Vec::new();
         for second in (100..4_000).step_by(60) {
-            let segment = model.carry(&tolerance, at(second)).unwrap();
+            let segment = model.carry(at(second)).unwrap();
             let row = row("eu", 5, &model, &tolerance, &segment);
             let truth = root(row.ref_to[0]).ns() - row.ref_to[0];
             assert!(row.off_to[0].abs_diff(truth) <= row.err_to_ns[0], "at {second} s");
@@ -355,7 +355,7 @@ mod tests {
     fn rows_join_and_hold_the_truth_now_and_later() {
         let (mut model, tolerance, mut before) = (model(), Tolerance::default(), None);
         for second in 0..30 {
-            let segment = model.take(&tolerance, &probe(second)).unwrap();
+            let segment = model.take(&probe(second)).unwrap();
             let row = row("eu", 5, &model, &tolerance, &segment);
             if let Some(before) = before.replace(row.ref_to[0]) {
                 assert_eq!(row.ref_from[0], before);
@@ -391,6 +391,6 @@ mod tests {
         let mut model = model();
         let mut bad = probe(0);
         bad.replied = bad.received + Span::from_s(10);
-        assert!(model.take(&Tolerance::default(), &bad).is_none());
+        assert!(model.take(&bad).is_none());
     }
 }

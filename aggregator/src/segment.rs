@@ -1,55 +1,8 @@
-//! A stretch of a clock model as two points with bounds, linear in between: what the store keeps of a model.
+//! What the store keeps of a clock model, in its words.
 
-use syncline_clock::{Estimate, NodeClock, Status, Tolerance};
+use syncline_clock::{Estimate, NodeClock, Status};
 use syncline_store::rows::{BoundClass, ClockStatus};
 use syncline_timebase::{ErrorBound, FrequencyError, Instant, Mono, Span};
-
-/// A linear piece of REF - MONO.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Segment {
-    pub(crate) from: Instant<Mono>,
-    pub(crate) to: Instant<Mono>,
-    pub(crate) at_from: Estimate,
-    pub(crate) at_to: Estimate,
-}
-
-impl Segment {
-    /// The piece of `clock` from `from` to `to`; `inside` are instants (knots) at which the model may bend.
-    ///
-    /// The bounds at the ends are widened until the line is inside them plus what the model itself allows: by the
-    /// largest excess at the bends, and by what the oscillator's wander can bow between them, W dt / 2 when the rate
-    /// stays within W of its value anywhere in the piece (W itself grows with dt beyond the tolerance's window).
-    pub(crate) fn of(
-        clock: &NodeClock,
-        tolerance: &Tolerance,
-        from: Instant<Mono>,
-        to: Instant<Mono>,
-        inside: impl Iterator<Item = Instant<Mono>>,
-    ) -> Self {
-        let mut segment = Self { from, to, at_from: clock.estimate(from), at_to: clock.estimate(to) };
-        let bends = inside.filter(|at| from < *at && *at < to);
-        let excess = bends.map(|at| segment.excess(at, &clock.estimate(at))).max().unwrap_or_default();
-        let bow = tolerance.wander_over(to - from).gained_over(to - from).ns().unsigned_abs() / 2;
-        let slack = ErrorBound::from_ns(excess.saturating_add(bow));
-        segment.at_from.hard = segment.at_from.hard.plus(slack);
-        segment.at_to.hard = segment.at_to.hard.plus(slack);
-        segment
-    }
-
-    /// How far the bracket of `estimate` at `at` reaches out of the line's, ns.
-    fn excess(&self, at: Instant<Mono>, estimate: &Estimate) -> u64 {
-        let offset = self.between(at, self.at_from.offset.ns(), self.at_to.offset.ns());
-        let narrower = self.at_from.hard.ns().min(self.at_to.hard.ns());
-        let off_the_line = estimate.offset.ns().abs_diff(offset);
-        estimate.hard.ns().saturating_add(off_the_line).saturating_sub(narrower)
-    }
-
-    fn between(&self, at: Instant<Mono>, first: i64, last: i64) -> i64 {
-        let (part, whole) = (i128::from((at - self.from).ns()), i128::from((self.to - self.from).ns().max(1)));
-        let moved = (i128::from(last) - i128::from(first)) * part / whole;
-        i64::try_from(i128::from(first) + moved).unwrap_or(first)
-    }
-}
 
 /// How fast a bound must grow past `at`, in 10^-9, to hold what `clock` says over the next `window` around the line that
 /// goes on from `at` at [`rate_ppb`]. `clock` is that of an oscillator: MONO is RAW.
@@ -89,18 +42,8 @@ pub(crate) fn clock_status(status: Status) -> ClockStatus {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use syncline_timebase::{Bracket, Knot, Probe, Reference};
-
-    /// REF = MONO + 1 s + 40 ppm; RAW runs as REF does, so MONO is bent against neither.
-    fn clock() -> NodeClock {
-        let mut clock = NodeClock::new(Tolerance::default());
-        for second in 0..20i64 {
-            let knots: Vec<Knot> = (0..10).map(|i| knot(second * 1_000_000_000 + i * 100_000_000 + 1)).collect();
-            let reference = |mono: i64| Instant::from_ns(mono + 1_000_000_000 + mono / 25_000);
-            clock.observe(&knots, &[probe(second, reference)]);
-        }
-        clock
-    }
+    use syncline_clock::Tolerance;
+    use syncline_timebase::{Probe, Reference};
 
     /// An oscillator that so many seconds of probes have followed while its rate changed by `drift_ppb` each second.
     fn oscillator(seconds: i64, drift_ppb: f64) -> NodeClock {
@@ -124,31 +67,6 @@ mod tests {
             replied: reference(sent + 21_000),
             returned: Instant::from_ns(sent + 40_000),
         }
-    }
-
-    fn knot(mono: i64) -> Knot {
-        Knot {
-            mono: Instant::from_ns(mono),
-            raw: Instant::from_ns(mono + mono / 25_000),
-            wall: Instant::from_ns(mono + 5),
-            bracket: Span::ZERO,
-        }
-    }
-
-    #[test]
-    fn the_line_holds_the_truth_in_between() {
-        let (clock, tolerance) = (clock(), Tolerance::default());
-        let (from, to) = (Instant::from_ns(5_000_000_000), Instant::from_ns(15_000_000_000));
-        let knots = (50..150).map(|i| Instant::from_ns(i * 100_000_000 + 1));
-        let segment = Segment::of(&clock, &tolerance, from, to, knots);
-        for mono in (5_000_000_000i64..15_000_000_000).step_by(77_000_000) {
-            let at = Instant::<Mono>::from_ns(mono);
-            let offset = segment.between(at, segment.at_from.offset.ns(), segment.at_to.offset.ns());
-            let bound = segment.at_from.hard.max(segment.at_to.hard);
-            let bracket = Bracket::around(Instant::<Mono>::from_ns(mono + offset), bound);
-            assert!(bracket.contains(Instant::from_ns(mono + 1_000_000_000 + mono / 25_000)), "at {mono}");
-        }
-        assert!(segment.at_from.hard.ns() < 100_000, "{:?}", segment.at_from);
     }
 
     #[test]

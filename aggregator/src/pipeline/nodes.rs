@@ -54,7 +54,7 @@ impl Node {
         }
         self.newest = Some(batch.number);
         self.follow_run(batch);
-        let sighting = Arc::new(Sighting::take(&mut self.clock, &self.tolerance, &mut self.segment_end, batch));
+        let sighting = Arc::new(Sighting::take(&mut self.clock, &mut self.segment_end, batch));
         self.unsettled.insert(batch.number, Arc::clone(&sighting));
         if self.unsettled.len() > UNSETTLED {
             self.unsettled.pop_first();

@@ -1,5 +1,6 @@
 //! Rows from a batch, a table each. Pure: the same batch under the same model gives the same rows.
 
+use syncline_clock::Segment;
 use syncline_event::{Batch, Kind, Stack, Symbol};
 use syncline_store::rows::{
     ClockProbeRows, ClockScale, ClockSegmentRows, ClockStepRows, EventKind, EventRows, LossRows, NodeRows, ProbeKind,
@@ -11,7 +12,7 @@ use syncline_timeline::{Aligned, Moments};
 
 use super::bucket;
 use super::sighting::Sighting;
-use crate::segment::{Segment, bound_class, clock_status, rate_ppb};
+use crate::segment::{bound_class, clock_status, rate_ppb};
 
 /// Revision of alignment at ingest; later, better passes count on from it.
 pub(crate) const ONLINE_REVISION: u32 = 1;
@@ -258,7 +259,7 @@ mod tests {
 
     fn seen(batch: &Batch) -> (NodeClock, Sighting) {
         let mut clock = NodeClock::new(Tolerance::default());
-        let sighting = Sighting::take(&mut clock, &Tolerance::default(), &mut None, batch);
+        let sighting = Sighting::take(&mut clock, &mut None, batch);
         (clock, sighting)
     }
 

@@ -1,10 +1,8 @@
 //! What the first sight of a batch's clock samples told.
 
-use syncline_clock::{NodeClock, Tolerance, WallStep};
+use syncline_clock::{NodeClock, Segment, WallStep};
 use syncline_event::Batch;
 use syncline_timebase::{Instant, Mono};
-
-use crate::segment::Segment;
 
 /// Kept until the batch is in the store, because a second sight of the same samples tells nothing.
 #[derive(Clone, Debug, Default)]
@@ -23,18 +21,13 @@ pub(crate) struct Sighting {
 
 impl Sighting {
     /// Shows `clock` the samples of `batch`. `segment_end` is where the last segment ended, and moves on.
-    pub(crate) fn take(
-        clock: &mut NodeClock,
-        tolerance: &Tolerance,
-        segment_end: &mut Option<Instant<Mono>>,
-        batch: &Batch,
-    ) -> Self {
+    pub(crate) fn take(clock: &mut NodeClock, segment_end: &mut Option<Instant<Mono>>, batch: &Batch) -> Self {
         let observed = clock.observe(&batch.knots, &batch.probes);
         for disruption in &observed.disruptions {
             tracing::info!(node = %batch.origin.node, boot = %batch.origin.boot, ?disruption, "clock disrupted");
         }
         Self {
-            segment: segment(clock, tolerance, segment_end, batch),
+            segment: segment(clock, segment_end, batch),
             used: observed.used,
             wall_steps: observed.wall_steps,
             disruptions: observed.disruptions.len(),
@@ -45,12 +38,7 @@ impl Sighting {
 
 /// From the end of the last one to the end of the batch's knots, so that every bend of MONO is looked at; over a
 /// disruption it would not be linear, so there it starts anew with the batch.
-fn segment(
-    clock: &NodeClock,
-    tolerance: &Tolerance,
-    segment_end: &mut Option<Instant<Mono>>,
-    batch: &Batch,
-) -> Option<Segment> {
+fn segment(clock: &NodeClock, segment_end: &mut Option<Instant<Mono>>, batch: &Batch) -> Option<Segment> {
     clock.last_probe()?;
     let probed = batch.probes.iter().map(|probe| probe.returned);
     let known = batch.knots.iter().map(|knot| knot.mono).chain(probed);
@@ -61,5 +49,5 @@ fn segment(
         return None;
     }
     *segment_end = Some(to);
-    Some(Segment::of(clock, tolerance, from, to, batch.knots.iter().map(|knot| knot.mono)))
+    Some(clock.segment([from, to], batch.knots.iter().map(|knot| knot.mono)))
 }

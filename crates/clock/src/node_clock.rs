@@ -11,6 +11,7 @@ use crate::hull::{BadExchange, Exchange, Known};
 use crate::mono_raw::{KnotVerdict, MonoToRaw};
 use crate::offset_bounds::OffsetBounds;
 use crate::sanity::is_possible;
+use crate::segment::Segment;
 use crate::theta::Theta;
 use crate::waiting::{Due, Held, Waiting, is_far};
 use crate::wall_steps::WallSteps;
@@ -105,6 +106,11 @@ impl NodeClock {
     pub fn bounds(&self, mono: Instant<Mono>) -> Option<OffsetBounds> {
         let known = self.with_waiting().known(mono);
         known.map(|[earliest, latest]| OffsetBounds::between(mono, &earliest, &latest))
+    }
+
+    /// The linear piece from one end to the other; `inside` are instants at which the model may bend: knots, probes.
+    pub fn segment(&self, ends: [Instant<Mono>; 2], inside: impl Iterator<Item = Instant<Mono>>) -> Segment {
+        Segment::of(|mono| self.estimate(mono), &self.tolerance, ends, inside)
     }
 
     /// Holds a claim of the node's about its wall clock against the probes.
