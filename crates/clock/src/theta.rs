@@ -52,17 +52,15 @@ impl Theta {
 
     /// Takes an exchange; says whether it shows that theta has jumped.
     pub(crate) fn observe(&mut self, exchange: &Exchange) -> Result<Option<DisruptionCause>, BadExchange> {
-        self.hull.check(exchange)?;
-        let mut seen = self.point.observe(exchange, std::mem::take(&mut self.broken));
+        let checked = self.hull.check(exchange)?;
+        let jumped = std::mem::take(&mut self.broken) || checked.contradicts();
+        let seen = self.point.observe(exchange, jumped);
         let verdict = match seen {
             Seen::Consistent => Verdict::Consistent,
             Seen::Doubtful => Verdict::Doubtful,
             Seen::Jumped => Verdict::Broken,
         };
-        let cause = self.hull.observe(exchange, verdict)?;
-        if cause == Some(DisruptionCause::ProbeContradicts) && seen != Seen::Jumped {
-            seen = self.point.observe(exchange, true);
-        }
+        let cause = self.hull.observe(&checked, verdict);
         self.history.follow(&self.point, exchange, seen);
         // What only might be a jump is in the bounds, and not said: a path can do it too.
         Ok(cause.filter(|cause| *cause != DisruptionCause::OffsetJumped || seen == Seen::Jumped))

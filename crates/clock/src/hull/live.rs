@@ -5,6 +5,7 @@ use syncline_timebase::{Instant, Raw};
 
 use super::bounds::{Bounds, Rate, Rates, Theta};
 use super::carried::Carried;
+use super::checked::Checked;
 use super::doubt::{Doubt, Why};
 use super::exchange::Sides;
 use super::round_trips::RoundTrips;
@@ -98,27 +99,32 @@ impl Live {
         }
     }
 
+    /// What is known of `raw`, the end of an exchange, before that is taken.
+    pub(super) fn expected(&self, raw: Instant<Raw>, tolerance: &Tolerance) -> Option<Known> {
+        let carried = self.carried.filter(|_| self.broken_from.is_none());
+        carried.map(|carried| carried.last.reach(raw, tolerance))
+    }
+
     /// Takes an exchange that returned after all before it.
-    pub(super) fn observe(&mut self, tolerance: &Tolerance, sides: &Sides, verdict: Verdict) -> Taken {
-        let taken = self.take(tolerance, sides, verdict);
-        self.newest = Some(Newest { sent: sides.sent, returned: sides.returned });
+    pub(super) fn observe(&mut self, tolerance: &Tolerance, exchange: &Checked, verdict: Verdict) -> Taken {
+        let taken = self.take(tolerance, exchange, verdict);
+        let Sides { sent, returned, .. } = exchange.sides;
+        self.newest = Some(Newest { sent, returned });
         taken
     }
 
-    fn take(&mut self, tolerance: &Tolerance, sides: &Sides, verdict: Verdict) -> Taken {
-        let Some(carried) = self.carried.filter(|_| self.broken_from.is_none()) else {
+    fn take(&mut self, tolerance: &Tolerance, exchange: &Checked, verdict: Verdict) -> Taken {
+        let sides = &exchange.sides;
+        let Some((carried, expected)) = self.carried.zip(exchange.expected) else {
             return self.begin(tolerance, sides, None);
         };
-        let expected = carried.last.reach(sides.returned, tolerance);
-        let rate = expected.rates.firm;
-        let hard = sides.with_floor(tolerance.path_floor.ns(), rate);
-        if expected.bounds.hard.meet(hard).is_none() {
+        if exchange.contradicts() {
             return self.begin(tolerance, sides, Some(DisruptionCause::ProbeContradicts));
         }
         if verdict == Verdict::Broken {
             return self.begin(tolerance, sides, Some(DisruptionCause::OffsetJumped));
         }
-        let missing = self.trips.missing_ns(sides.longest_round_trip(rate));
+        let missing = self.trips.missing_ns(sides.longest_round_trip(expected.rates.firm));
         match (verdict, missing) {
             (Verdict::Doubtful, _) => self.doubt(tolerance, sides, Why::Told),
             (_, Some(missing)) => self.doubt_inside(tolerance, sides, carried, missing),

@@ -44,6 +44,7 @@
 mod anchors;
 mod bounds;
 mod carried;
+mod checked;
 mod doubt;
 mod exchange;
 mod history;
@@ -56,6 +57,7 @@ mod tests;
 pub(crate) use bounds::Theta;
 #[cfg(test)]
 pub(crate) use bounds::{Bounds, Rates};
+pub(crate) use checked::Checked;
 pub(crate) use exchange::{BadExchange, Exchange};
 pub(crate) use live::Violations;
 pub(crate) use state::Known;
@@ -127,26 +129,21 @@ impl Hull {
         self.live.disrupt();
     }
 
-    /// Whether an exchange can be taken at all.
-    pub(crate) fn check(&self, exchange: &Exchange) -> Result<(), BadExchange> {
-        if self.live.newest_at().is_some_and(|newest| exchange.returned <= newest) {
-            return Err(BadExchange::OutOfOrder);
-        }
-        exchange.sides(&self.tolerance).map(|_| ())
-    }
-
-    pub(crate) fn observe(
-        &mut self,
-        exchange: &Exchange,
-        verdict: Verdict,
-    ) -> Result<Option<DisruptionCause>, BadExchange> {
+    /// An exchange beside what is known; whether it can be taken at all.
+    pub(crate) fn check(&self, exchange: &Exchange) -> Result<Checked, BadExchange> {
         if self.live.newest_at().is_some_and(|newest| exchange.returned <= newest) {
             return Err(BadExchange::OutOfOrder);
         }
         let sides = exchange.sides(&self.tolerance)?;
-        let taken = self.live.observe(&self.tolerance, &sides, verdict);
+        let expected = self.live.expected(exchange.returned, &self.tolerance);
+        Ok(Checked::new(sides, expected, &self.tolerance))
+    }
+
+    /// Takes an exchange that was checked a moment ago; whether it shows that theta has jumped.
+    pub(crate) fn observe(&mut self, exchange: &Checked, verdict: Verdict) -> Option<DisruptionCause> {
+        let taken = self.live.observe(&self.tolerance, exchange, verdict);
         self.history.push(taken.state);
-        Ok(taken.cause)
+        taken.cause
     }
 
     /// Theta at `raw`; `None` while nothing is known.

@@ -42,7 +42,8 @@ impl Run {
             returned: Instant::from_ns(received + 10 * US + back),
             slack: Span::from_ns(100),
         };
-        self.hull.observe(&exchange, verdict).unwrap()
+        let checked = self.hull.check(&exchange).unwrap();
+        self.hull.observe(&checked, verdict)
     }
 
     fn at(&self, second: i64, ns: i64) -> Instant<Raw> {
