@@ -4,7 +4,7 @@ use std::fs;
 use std::hint::black_box;
 use std::time::Instant as Stopwatch;
 
-use syncline_clock::NodeClock;
+use syncline_clock::{NodeClock, Segment};
 use syncline_sim::Random;
 use syncline_sim::profile::{Network, Record, Trace, generate};
 use syncline_timebase::{Instant, Knot, Mono, Probe, Span};
@@ -39,6 +39,8 @@ struct Cost {
     batch_ns: Spread,
     event_ns: Spread,
     event_of_many_ns: Spread,
+    placed_ns: Spread,
+    placed_of_many_ns: Spread,
     batch_of_many_ns: Spread,
     node_bytes: f64,
 }
@@ -54,12 +56,14 @@ pub(super) fn text() -> String {
         grown.map(|(subject, (bytes, nodes))| (subject.condition.name(), Cost::of(subject, bytes, nodes))).collect();
     let headings: Vec<&str> = std::iter::once("").chain(costs.iter().map(|(name, _)| name.as_str())).collect();
     type Cell = fn(&Cost) -> String;
-    let lines: [(&str, Cell); 7] = [
+    let lines: [(&str, Cell); 9] = [
         ("a probe alone, ns", |cost| whole(cost.probe_ns.median)),
         ("a probe with its ten knots, ns", |cost| whole(cost.batch_ns.median)),
         ("the same, of 1,000 nodes in turn, ns", |cost| whole(cost.batch_of_many_ns.median)),
-        ("an event, one node, ns", |cost| whole(cost.event_ns.median)),
-        ("an event, 1,000 nodes at random, ns", |cost| whole(cost.event_of_many_ns.median)),
+        ("an event placed by a segment, one node, ns", |cost| tenths(cost.placed_ns.median)),
+        ("the same, 1,000 nodes at random, ns", |cost| tenths(cost.placed_of_many_ns.median)),
+        ("an event asked of the model, one node, ns", |cost| whole(cost.event_ns.median)),
+        ("the same, 1,000 nodes at random, ns", |cost| whole(cost.event_of_many_ns.median)),
         ("memory of a node, KiB", |cost| whole(cost.node_bytes / 1024.0)),
         ("100,000 nodes, a probe and ten knots a second: cores", |cost| {
             format!("{:.2}", cost.batch_of_many_ns.median * REGION_NODES / 1e9)
@@ -114,6 +118,8 @@ impl Cost {
             batch_ns: time_feeding(clock, measured),
             event_ns: time_asking(std::slice::from_ref(clock), &asked),
             event_of_many_ns: time_asking(&nodes, &asked),
+            placed_ns: time_placing(&segments(std::slice::from_ref(clock), before), &asked),
+            placed_of_many_ns: time_placing(&segments(&nodes, before), &asked),
             batch_of_many_ns: time_feeding_many(&mut nodes, measured),
             node_bytes,
         }
@@ -184,11 +190,37 @@ fn time_asking(nodes: &[NodeClock], asked: &[Instant<Mono>]) -> Spread {
     })
 }
 
+/// The piece of each model over the last second, as it is stored.
+fn segments(nodes: &[NodeClock], batches: &[Batch]) -> Vec<Segment> {
+    let Some(batch) = batches.last() else { return Vec::new() };
+    let newest = batch.knots.last().map_or(Instant::from_ns(0), |knot| knot.mono);
+    let probed = batch.probes.iter().map(|probe| probe.returned);
+    let inside = || batch.knots.iter().map(|knot| knot.mono).chain(probed.clone());
+    nodes.iter().map(|node| node.segment([newest - Span::from_s(1), newest], inside())).collect()
+}
+
+fn time_placing(segments: &[Segment], asked: &[Instant<Mono>]) -> Spread {
+    let mut random = Random::seeded(2);
+    let order: Vec<usize> = asked.iter().map(|_| (random.uniform() * segments.len() as f64) as usize).collect();
+    rounds(asked.len(), || {
+        let begun = Stopwatch::now();
+        for (segment, mono) in order.iter().zip(asked) {
+            black_box(segments.get(*segment).map(|segment| segment.at(*mono)));
+        }
+        begun.elapsed().as_secs_f64()
+    })
+}
+
 /// Events of the last second, in no order.
 fn asked(batches: &[Batch]) -> Vec<Instant<Mono>> {
     let newest = batches.last().and_then(|batch| batch.knots.last()).map_or(Instant::from_ns(0), |knot| knot.mono);
     let mut random = Random::seeded(1);
     (0..EVENTS).map(|_| newest - Span::from_ns((random.uniform() * 1e9) as i64)).collect()
+}
+
+/// With one digit after the point.
+fn tenths(number: f64) -> String {
+    format!("{number:.1}")
 }
 
 /// Nanoseconds of each of `count` pieces of what takes `seconds`.
