@@ -63,17 +63,23 @@ impl Model {
     pub(crate) fn take_probe(&mut self, probe: Probe) -> Steps {
         self.declarations.probe(probe);
         let observed = self.clock.observe(&[], &[probe]);
+        let mut steps = Steps::new();
         if observed.used.contains(&false) {
             self.declarations.drop_last_probe();
+        } else {
+            steps.extend(self.declarations.told_by(&probe));
         }
-        self.note(&observed)
+        steps.extend(self.note(&observed));
+        steps
     }
 
     /// No knot comes any more.
     #[must_use]
     pub(crate) fn end(&mut self) -> Steps {
         let observed = self.clock.settle();
-        self.note(&observed)
+        let mut steps = self.note(&observed);
+        steps.extend(self.declarations.end());
+        steps
     }
 
     /// What is known of the moment now; `None` where that is nothing.
@@ -214,10 +220,10 @@ mod tests {
         assert!(model.take_knot(read(100)).is_empty());
         assert!(model.take_probe(probe(150, 7)).is_empty());
         assert_eq!(model.take_knot(read(200)), [probe(150, 7).replied]);
-        // A knot that shows one is believed once another agrees, and has the last probe's time, carried on by 250 ms less
-        // the way back.
+        // A knot that shows one is believed once another agrees; the next probe tells how long the clocks stood still.
         assert!(model.take_knot(skewed(300, 5)).is_empty());
-        assert_eq!(model.take_knot(skewed(400, 5)), [probe(150, 7).replied + Span::from_ms(249)]);
+        assert!(model.take_knot(skewed(400, 5)).is_empty());
+        assert_eq!(model.take_probe(probe(450, 900)), [probe(450, 900).received - Span::from_ms(50)]);
     }
 
     #[test]

@@ -15,6 +15,16 @@ pub(crate) struct Declarations {
     newest_knot: Option<Knot>,
     /// The RAW that the estimator counts on, which does not jump, minus that of the knots; ns.
     counted_on: i64,
+    /// Where knots declared a step that no probe has come after.
+    frozen: Option<Frozen>,
+}
+
+/// Clocks that stood still, or jumped against each other.
+#[derive(Clone, Copy, Debug)]
+struct Frozen {
+    at: Instant<Mono>,
+    /// The reference's time as the node's clocks have it, by as much early as they stood still.
+    carried: Instant<Reference>,
 }
 
 impl Declarations {
@@ -36,15 +46,28 @@ impl Declarations {
         self.probes.pop_back();
     }
 
-    /// The reference's time when a step was declared. The probe that declares it brings its time along; where knots do,
-    /// that of the last probe is carried on. Before any probe there is no time to give, and nothing that a step could make
-    /// wrong.
+    /// `probe` was used: the reference's time of the step before it that knots declared. Nobody else knows for how long the
+    /// clocks stood still.
+    pub(crate) fn told_by(&mut self, probe: &Probe) -> Option<Instant<Reference>> {
+        self.frozen.take().map(|frozen| probe.received - (probe.sent - frozen.at))
+    }
+
+    /// No probe comes any more: the time of the step that knots declared last, as well as it is known.
+    pub(crate) fn end(&mut self) -> Option<Instant<Reference>> {
+        self.frozen.take().map(|frozen| frozen.carried)
+    }
+
+    /// The reference's time when a step was declared. The probe that declares it brings its time along; where knots do, the
+    /// next probe will tell. Before any probe there is no time to give, and nothing that a step could make wrong.
     pub(crate) fn declared_at(&mut self, disruption: &Disruption) -> Option<Instant<Reference>> {
         match (disruption.cause, self.newest_knot) {
             (DisruptionCause::ClocksDisagree, Some(knot)) => {
                 self.counted_on = knot.raw.offset_to(disruption.noticed_at).ns();
                 let before = self.probes.iter().filter(|probe| probe.returned <= knot.mono);
-                before.max_by_key(|probe| probe.returned).map(|last| last.replied + (knot.mono - last.returned))
+                let last = before.max_by_key(|probe| probe.returned)?;
+                let carried = last.replied + (knot.mono - last.returned);
+                let earlier = self.frozen.replace(Frozen { at: knot.mono, carried });
+                earlier.map(|frozen| frozen.carried)
             }
             // Any of several that waited for one knot may have declared it.
             (_, knot) => {
@@ -94,11 +117,25 @@ mod tests {
         assert_eq!(at, Some(probe(30).replied));
         // RAW of the knots goes back 3 s, and is counted on.
         declarations.knot(knot(200, 4_200));
-        let at = declarations.declared_at(&disruption(DisruptionCause::ClocksDisagree, 7_200));
-        assert_eq!(at, Some(probe(90).replied + Span::from_ms(110)));
+        assert_eq!(declarations.declared_at(&disruption(DisruptionCause::ClocksDisagree, 7_200)), None);
         declarations.probe(probe(250));
+        assert_eq!(declarations.told_by(&probe(250)), Some(probe(250).received - Span::from_ms(50)));
+        assert_eq!(declarations.told_by(&probe(250)), None);
         let at = declarations.declared_at(&disruption(DisruptionCause::ProbeContradicts, 7_250));
         assert_eq!(at, Some(probe(250).replied));
+    }
+
+    #[test]
+    fn where_no_probe_follows_the_last_one_is_carried_on() {
+        let mut declarations = Declarations::default();
+        declarations.probe(probe(90));
+        declarations.knot(knot(200, 0));
+        assert_eq!(declarations.declared_at(&disruption(DisruptionCause::ClocksDisagree, 0)), None);
+        declarations.knot(knot(900, 0));
+        let first = declarations.declared_at(&disruption(DisruptionCause::ClocksDisagree, 0));
+        assert_eq!(first, Some(probe(90).replied + Span::from_ms(110)));
+        assert_eq!(declarations.end(), Some(probe(90).replied + Span::from_ms(810)));
+        assert_eq!(declarations.end(), None);
     }
 
     #[test]
@@ -106,5 +143,6 @@ mod tests {
         let mut declarations = Declarations::default();
         declarations.knot(knot(0, 0));
         assert_eq!(declarations.declared_at(&disruption(DisruptionCause::ClocksDisagree, 0)), None);
+        assert_eq!(declarations.end(), None);
     }
 }

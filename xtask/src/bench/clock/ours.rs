@@ -1,8 +1,8 @@
 //! Our clock model on a run, record by record as the aggregator gets them.
 
-use syncline_clock::{NodeClock, OffsetInterval, Tolerance};
+use syncline_clock::{DisruptionCause, NodeClock, OffsetInterval, Tolerance};
 use syncline_sim::profile::{Answer, Record, Trace};
-use syncline_timebase::{Instant, Knot, Mono, Probe, Span};
+use syncline_timebase::{Instant, Mono, Probe, Span};
 
 /// What ours says of one event: the answer with its hard bracket, and the brackets that assume more of paths.
 #[derive(Clone, Copy, Debug)]
@@ -35,21 +35,30 @@ pub(super) fn tolerance(trace: &Trace, asymmetry_share: f64) -> Tolerance {
 /// Answers every event when its record comes, by what came before it.
 pub(super) fn online(trace: &Trace, tolerance: Tolerance) -> Replayed {
     let mut clock = NodeClock::new(tolerance);
-    let (mut replayed, mut newest) = (Replayed::default(), None);
+    let (mut replayed, mut newest, mut frozen) = (Replayed::default(), None, None);
     for record in &trace.records {
-        let disrupted = match record {
+        let disruptions = match record {
             Record::Event { id, mono, .. } => {
                 replayed.said.extend(say(&clock, *id, *mono));
                 continue;
             }
-            Record::Knot(knot) => observe_knot(&mut clock, *knot),
+            Record::Knot(knot) => clock.observe(&[*knot], &[]).disruptions,
             Record::Probe { probe, .. } => {
                 newest = Some(*probe);
-                observe_probe(&mut clock, *probe)
+                let since = frozen.take().map(|at: Instant<Mono>| (probe.received - (probe.sent - at)).ns());
+                replayed.declared_ns.extend(since);
+                clock.observe(&[], &[*probe]).disruptions
             }
         };
-        if let (true, Some(probe)) = (disrupted, newest) {
-            replayed.declared_ns.push(reference_ns(record, &probe));
+        for disruption in disruptions {
+            match (record, newest) {
+                // The clocks stood still for nobody knows how long: the next probe tells what time it was.
+                (Record::Knot(knot), _) if disruption.cause == DisruptionCause::ClocksDisagree => {
+                    frozen = Some(knot.mono);
+                }
+                (_, Some(probe)) => replayed.declared_ns.push(reference_ns(record, &probe)),
+                (_, None) => {}
+            }
         }
     }
     replayed
@@ -60,9 +69,9 @@ pub(super) fn in_hindsight(trace: &Trace, tolerance: Tolerance) -> Vec<Said> {
     let mut clock = NodeClock::of_whole_stream(tolerance);
     for record in &trace.records {
         match record {
-            Record::Knot(knot) => observe_knot(&mut clock, *knot),
-            Record::Probe { probe, .. } => observe_probe(&mut clock, *probe),
-            Record::Event { .. } => false,
+            Record::Knot(knot) => clock.observe(&[*knot], &[]),
+            Record::Probe { probe, .. } => clock.observe(&[], &[*probe]),
+            Record::Event { .. } => continue,
         };
     }
     let clock = clock.in_hindsight();
@@ -71,16 +80,6 @@ pub(super) fn in_hindsight(trace: &Trace, tolerance: Tolerance) -> Vec<Said> {
         Record::Knot(_) | Record::Probe { .. } => None,
     });
     said.collect()
-}
-
-/// Whether it showed a step of RAW.
-fn observe_knot(clock: &mut NodeClock, knot: Knot) -> bool {
-    !clock.observe(&[knot], &[]).disruptions.is_empty()
-}
-
-/// Whether it showed a step of RAW.
-fn observe_probe(clock: &mut NodeClock, probe: Probe) -> bool {
-    !clock.observe(&[], &[probe]).disruptions.is_empty()
 }
 
 fn say(clock: &NodeClock, id: u32, mono: Instant<Mono>) -> Option<Said> {
