@@ -7,7 +7,7 @@ use super::density::Density;
 use super::posterior::{Belief, Fix, fix};
 use super::routes::Routes;
 use super::state::{BACK, DRIFT, RATE, State, THERE, THETA, Way};
-use super::{BIN_TIME_S, MOVED_RATE, Mode, POINTS, Point, PointFilter, Sample, Seen};
+use super::{BIN_TIME_S, MOVED_RATE, Mode, POINTS, Point, PointFilter, Sample, Seen, Unproven};
 use crate::hull::Exchange;
 
 /// Rates that an oscillator may have at all, one standard deviation, ns/s.
@@ -60,6 +60,7 @@ impl PointFilter {
     }
 
     fn begin(&mut self, sample: &Sample) {
+        self.refloored = false;
         self.filled = 0;
         self.there.clear();
         self.back.clear();
@@ -74,6 +75,7 @@ impl PointFilter {
     /// From the packets of the bin: theta went elsewhere, and no jump was seen.
     pub(super) fn resume(&mut self, at: f64) {
         self.mode = Mode::Reacquiring;
+        self.refloored = false;
         self.there.clear();
         self.back.clear();
         self.line = [self.state.at, self.state.mean[THETA], self.state.mean[RATE], self.state.mean[DRIFT]];
@@ -211,8 +213,13 @@ impl PointFilter {
             // What the delays are together is known to the spread of the packets; what they differ by is taken as zero.
             self.set_common_variance(0.25 / self.density.information());
         }
-        let leading = if fix.information[0] > fix.information[1] { Way::There } else { Way::Back };
-        self.alone = (!starting && clean < 3).then_some(leading);
+        self.unproven = match () {
+            () if starting => None,
+            () if self.refloored => Some(Unproven::Both),
+            () if clean >= 3 => None,
+            () if fix.information[0] > fix.information[1] => Some(Unproven::Alone(Way::There)),
+            () => Some(Unproven::Alone(Way::Back)),
+        };
         self.mode = Mode::Tracking;
         self.locked = self.state.at;
         self.filled = 0;

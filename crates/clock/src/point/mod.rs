@@ -101,6 +101,15 @@ enum Mode {
     Tracking,
 }
 
+/// Why floors are not beyond doubt, until a way shows another or is seen at its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum Unproven {
+    /// This way alone led to theta, at the delay that it had.
+    Alone(Way),
+    /// They were found together with theta, from few round trips.
+    Both,
+}
+
 /// A probe on the filter's scale: s since the origin, ns from the origin's theta.
 #[derive(Clone, Copy, Debug)]
 struct Sample {
@@ -136,8 +145,10 @@ pub(crate) struct PointFilter {
     locked: f64,
     /// When the last start began, s.
     started: f64,
-    /// The way that alone led to theta, while the other has not been seen at its floor since.
-    alone: Option<Way>,
+    /// Why the floors are not beyond doubt since the last acquisition.
+    unproven: Option<Unproven>,
+    /// This acquisition has taken other floors for its own.
+    refloored: bool,
     /// Prior variances of what the two ways see, and their covariance, at `state.at`.
     spread: [f64; 3],
     /// The open bin, relative to `bin_from` (excesses and their shares), or the points of an acquisition beside `line`.
@@ -168,7 +179,8 @@ impl PointFilter {
             last: 0.0,
             locked: 0.0,
             started: 0.0,
-            alone: None,
+            unproven: None,
+            refloored: false,
             spread: [0.0; 3],
             packets: [Point::default(); POINTS],
             shares: [[0.0; 2]; BIN],

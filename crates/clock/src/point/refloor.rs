@@ -52,6 +52,7 @@ impl PointFilter {
             let parts = doubts.map(|doubt| doubt / (doubts[0] + doubts[1]));
             (parts, floor.by * floor.by * parts[0] * parts[1] / 2.0)
         };
+        self.refloored = true;
         self.doubt_change(self.line[0]);
         for (way, part) in Way::BOTH.into_iter().zip(parts) {
             self.state.mean[way.slot()] += floor.by * part;

@@ -7,6 +7,8 @@ use super::{PointFilter, two_least};
 
 /// Nats by which both ways' packets together must be better explained by a longer route.
 const BOTH_LATE: f64 = 12.0;
+/// So many scales of the density are little; by more, each way tells by itself.
+const LITTLE: f64 = 2.5;
 /// Least sharpness of the edge, for its absence to say anything.
 const SHARP: f64 = 0.25;
 
@@ -78,7 +80,8 @@ impl PointFilter {
         }
         let noise = (views[0].variance + views[1].variance).sqrt();
         let alike = (late[0] - late[1]).abs() < 4.0 * noise;
-        (alike && gain > BOTH_LATE).then_some([late[0], -late[1]])
+        let little = late[0].max(late[1]) < LITTLE * self.density.above();
+        (alike && little && gain > BOTH_LATE).then_some([late[0], -late[1]])
     }
 
     /// By how much what `way` sees has moved, wherever that is; `prior` is the variance of its expectation.

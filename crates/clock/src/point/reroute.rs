@@ -47,7 +47,7 @@ impl PointFilter {
 
     /// Both ways have floors that they are held against from now on.
     fn begin_afresh(&mut self) {
-        self.alone = None;
+        self.unproven = None;
         self.routes.last = None;
         self.there.clear();
         self.back.clear();

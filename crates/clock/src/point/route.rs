@@ -2,7 +2,7 @@
 
 use super::floor::Shift;
 use super::state::{RATE, THETA, Way};
-use super::{MOVED_RATE, PointFilter, UNKNOWN_S, YOUNG_S, two_least};
+use super::{MOVED_RATE, PointFilter, UNKNOWN_S, Unproven, YOUNG_S, two_least};
 
 /// A start may have met congestion both ways, which lasts: a floor that falls within this time was none, s.
 const FLOORS_DOUBTED_S: f64 = 240.0;
@@ -11,7 +11,7 @@ const WITHIN_SCATTER: f64 = 6.0;
 /// The floor that one way alone was found at may have been a chance cluster so far above the true one, in such scales.
 const CHANCE_CLUSTER: f64 = 10.0;
 /// The rate of an oscillator that goes on may change by so much within a few probes, ns/s.
-const SHOCK_RATE: f64 = 500.0;
+const SHOCK_RATE: f64 = 100.0;
 /// Such a change is not made up for longer, s.
 const SHOCK_S: f64 = 30.0;
 /// Calm packets that show a floor which changes what theta is taken for, at least.
@@ -81,7 +81,7 @@ impl PointFilter {
         if self.theta_moved(way, shift, with, at) {
             return Meaning::Moved;
         }
-        if let Some(meaning) = self.changed_unseen(way, shift, at) {
+        if let Some(meaning) = self.changed_unseen(way, shift, with, at) {
             return meaning;
         }
         if self.was_no_floor(shift, at) {
@@ -115,25 +115,26 @@ impl PointFilter {
         at - self.locked < YOUNG_S
     }
 
-    /// theta was found by one way alone, at the delay that it had, and the other is seen for the first time since, or the
-    /// first fell: what had changed while theta was unknown?
-    fn changed_unseen(&self, way: Way, shift: &Shift, at: f64) -> Option<Meaning> {
+    /// What had changed while theta was unknown: it was found by one way alone, at the delay that it had, and the other is
+    /// seen for the first time since, or the first fell; or the floors were found with it, and one falls.
+    fn changed_unseen(&self, way: Way, shift: &Shift, with: f64, at: f64) -> Option<Meaning> {
         let since = at - self.locked;
         let (this, other) = (self.direction(way), self.direction(way.other()));
         let habit = self.routes.habit;
-        match self.alone {
-            Some(alone) if alone == way => {
+        let half = if shift.calm < SURE_CALM { Meaning::Open } else { Meaning::Half };
+        match self.unproven? {
+            Unproven::Both => (habit >= 0.0 && since < UNKNOWN_S && shift.by < 0.0 && with < 0.0).then_some(half),
+            Unproven::Alone(alone) if alone == way => {
                 let chance = shift.by < 0.0 && -shift.by < CHANCE_CLUSTER * self.density.above();
                 (chance && since < UNKNOWN_S && other.unproven_s() > since).then_some(Meaning::Moved)
             }
-            Some(alone) if this.unproven_s() > since => {
+            Unproven::Alone(_) if this.unproven_s() <= since => None,
+            Unproven::Alone(alone) => {
                 if habit < 0.0 && shift.calm >= SURE_CALM && self.recalled(alone, shift) {
                     return Some(Meaning::Other);
                 }
-                let alike = habit > 0.0 || habit == 0.0 && since < UNKNOWN_S;
-                alike.then_some(if shift.calm < SURE_CALM { Meaning::Open } else { Meaning::Half })
+                (habit > 0.0 || habit == 0.0 && since < UNKNOWN_S).then_some(half)
             }
-            _ => None,
         }
     }
 
@@ -151,7 +152,7 @@ impl PointFilter {
         let (this, other) = (self.direction(way), self.direction(way.other()));
         let since = other.unproven_s().min(this.unproven_s());
         let shock = match () {
-            () if young && self.alone.is_some() => 4.0 * MOVED_RATE,
+            () if young && self.unproven.is_some() => 4.0 * MOVED_RATE,
             () if young => MOVED_RATE,
             () => SHOCK_RATE,
         };
