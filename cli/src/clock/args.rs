@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::model::Claim;
+use super::model::{Claim, usual_alpha};
 use super::replay::Options;
 use crate::failure::usage;
 use syncline_timebase::Span;
@@ -56,7 +56,7 @@ pub(crate) struct ReplayArgs {
     /// What earliest and latest assume; the estimate does not depend on it
     #[arg(long, value_name = "CLAIM", default_value = "hard")]
     pub(crate) bound: Bound,
-    /// Share of the delay above the floor that may be asymmetric, 0 to 1 [default: 1]; with --bound budgeted only
+    /// Share of the delay above the floor that may be asymmetric, 0 to 1 [default: 0.4]; with --bound budgeted only
     #[arg(long, value_name = "A", value_parser = alpha, allow_negative_numbers = true)]
     pub(crate) alpha: Option<f64>,
     /// Hold each event back so long on the node's clock, and answer it with what has arrived by then
@@ -93,7 +93,7 @@ impl ReplayArgs {
     /// What is wanted of the replay.
     pub(crate) fn options(&self) -> anyhow::Result<Options> {
         let claim = match (self.bound, self.alpha) {
-            (Bound::Budgeted, alpha) => Claim::Budgeted { alpha: alpha.unwrap_or(1.0) },
+            (Bound::Budgeted, alpha) => Claim::Budgeted { alpha: alpha.unwrap_or_else(usual_alpha) },
             (_, Some(_)) => return Err(usage("--alpha is the budget of --bound budgeted: add that, or leave it out")),
             (Bound::Hard, None) => Claim::Hard,
             (Bound::Tight, None) => Claim::Tight,

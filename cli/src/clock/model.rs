@@ -22,6 +22,11 @@ pub(crate) enum Claim {
     Budgeted { alpha: f64 },
 }
 
+/// The budget that the model assumes where nobody says another.
+pub(crate) fn usual_alpha() -> f64 {
+    Tolerance::default().asymmetry_share
+}
+
 /// When something was, on the reference's clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct When {
