@@ -270,8 +270,9 @@ impl NodeClock {
         }
         let sent = self.map.at(probe.sent).ok_or(Refusal::ProbeBeyondKnots)?;
         let returned = self.map.at(probe.returned).ok_or(Refusal::ProbeBeyondKnots)?;
-        let slack = sent.slack.max(returned.slack);
         let (received, replied) = (probe.received, probe.replied);
+        // Stamped in the wrong order, they are off by no less.
+        let slack = sent.slack.max(returned.slack) + (received - replied).max(Span::ZERO);
         Ok(Exchange { sent: sent.raw, received, replied, returned: returned.raw, slack })
     }
 

@@ -44,7 +44,7 @@ impl Exchange {
         };
         let alone = sides.with_floor(tolerance.path_floor.ns(), Rate::anything(tolerance));
         let possible = self.returned >= self.sent
-            && self.replied >= self.received
+            && self.received - self.replied <= self.slack
             && far_from_edges(alone.low)
             && far_from_edges(alone.high)
             && alone.low <= alone.high;
