@@ -291,7 +291,7 @@ mod tests {
         assert!(model.take_probe(probe(0, 0)).is_empty());
         assert!(model.end().is_empty());
         assert!(model.take_knot(read(100)).is_empty() && model.take_knot(read(100)).is_empty());
-        let backwards = Probe { received: Instant::from_ns(5), replied: Instant::from_ns(4), ..probe(10, 0) };
+        let backwards = Probe { received: Instant::from_ns(5_000), replied: Instant::from_ns(1_000), ..probe(10, 0) };
         assert!(model.take_probe(backwards).is_empty());
         let counted = [("knot_out_of_order", 1), ("probe_impossible", 1), ("probe_without_knot", 1)];
         assert_eq!(model.refused(), &BTreeMap::from(counted));

@@ -95,7 +95,7 @@ fn garbage_probes_are_absorbed_and_counted() {
             let sent: i64 = line.split(',').nth(1).unwrap().parse().unwrap();
             let (at, reference) = (sent + 5 * MS, truth(sent));
             text += &match garbage % 4 {
-                0 => format!("P,{at},{reference},{},{},0,0\n", reference - 1, at + MS),
+                0 => format!("P,{at},{reference},{},{},0,0\n", reference - 3_000, at + MS),
                 1 => format!("P,{at},{reference},{reference},{},0,0\n", at - 1),
                 2 => format!("P,{at},{reference},{},{},0,0\n", reference + 900 * MS, at + MS),
                 _ => format!("{line}\n"),
