@@ -68,9 +68,11 @@ impl RoundTrips {
     /// How much shorter than the least this one is, where it is too short to be believed: a freeze inside an exchange
     /// fakes such. Another like it makes it a new path.
     pub(super) fn missing_ns(&mut self, round_trip_ns: i64) -> Option<i64> {
-        let [least, ..] = self.least()?;
+        let [least, _, third] = self.least()?;
         let missing = least.saturating_sub(round_trip_ns);
-        if missing <= least / SHORT_PART {
+        // What jitter makes is no freeze, but a freeze that hides an eighth is never taken for jitter.
+        let jitter = third.saturating_sub(least).saturating_mul(MARGIN);
+        if missing <= jitter.max(least / SHORT_PART).min(least / 8) {
             return None;
         }
         let alike = round_trip_ns.abs_diff(self.doubted_ns) <= (least / 4).unsigned_abs();
