@@ -6,12 +6,11 @@ use syncline_timebase::Probe;
 const FASTEST: i64 = 8;
 /// Readings are no better than this, ns.
 const READING: i64 = 1_000_000;
-
 /// A reply may be stamped before the request it answers by so much: two readings jitter, ns.
 const JITTER: i64 = 2_000;
 
-/// Whether it ended after it began, was answered no more than [`JITTER`] before it was received, was not longer at the reference than it took, and
-/// has stamps that a sum of years does not carry beyond 64 bits.
+/// Whether it ended after it began, was answered no more than [`JITTER`] before it was received, was not longer at the
+/// reference than it took, and has stamps that a sum of years does not carry beyond 64 bits.
 pub(crate) fn is_possible(probe: &Probe) -> bool {
     let took = probe.returned.ns().checked_sub(probe.sent.ns()).filter(|took| *took >= 0);
     let at_reference = probe.replied.ns().checked_sub(probe.received.ns()).filter(|took| *took >= -JITTER);

@@ -18,8 +18,6 @@ pub struct Segment {
     pub at_to: Estimate,
     /// ns per ns.
     slope: f64,
-    /// Inside, the truth is no further from the line.
-    hard: ErrorBound,
 }
 
 impl Segment {
@@ -37,13 +35,13 @@ impl Segment {
         let (at_from, at_to) = (estimate(from), estimate(to));
         let moved = at_to.offset.ns() as f64 - at_from.offset.ns() as f64;
         let slope = moved / ((to - from).ns() as f64).max(1.0);
-        let mut segment = Self { from, to, at_from, at_to, slope, hard: at_from.hard.max(at_to.hard) };
+        let mut segment = Self { from, to, at_from, at_to, slope };
         let bends = inside.filter(|at| from < *at && *at < to);
         let excess = bends.map(|at| segment.excess(at, &estimate(at))).max().unwrap_or_default();
         let bow = tolerance.wander_over(to - from).gained_over(to - from).ns().unsigned_abs() / 2;
         let slack = ErrorBound::from_ns(excess.saturating_add(bow));
-        for bound in [&mut segment.at_from.hard, &mut segment.at_to.hard, &mut segment.hard] {
-            *bound = bound.plus(slack);
+        for end in [&mut segment.at_from, &mut segment.at_to] {
+            end.hard = end.hard.plus(slack);
         }
         segment
     }
@@ -55,8 +53,9 @@ impl Segment {
     #[inline]
     pub fn at(&self, mono: Instant<Mono>) -> Option<(Offset<Mono, Reference>, ErrorBound)> {
         let is_inside = self.from <= mono && mono <= self.to;
-        let is_one = self.at_from.epoch == self.at_to.epoch && self.hard.is_bounded();
-        (is_inside && is_one).then(|| (Offset::from_ns(self.line_ns(mono)), self.hard))
+        let hard = self.at_from.hard.max(self.at_to.hard);
+        let is_one = self.at_from.epoch == self.at_to.epoch && hard.is_bounded();
+        (is_inside && is_one).then(|| (Offset::from_ns(self.line_ns(mono)), hard))
     }
 
     #[inline]

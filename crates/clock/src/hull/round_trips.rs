@@ -12,9 +12,10 @@ const FEWEST: u32 = 8;
 /// A least round trip lies above the path's by some times what the third least lies above it: 2.5 times where both
 /// directions have the gamma-like jitter of two queues each, once where queues are mostly empty.
 const MARGIN: i64 = 6;
-/// A round trip shorter than the least by this part of it is not believed at once: a freeze that hides as much of it may
-/// lie inside, and the hard bound stands on no more than what the reply's way is longer than its floor.
-const SHORT_PART: i64 = 32;
+/// A round trip shorter than the least by more than jitter makes is not believed at once: a freeze that hides as much of it
+/// may lie inside, and the hard bound stands on no more than what the reply's way is longer than its floor. Less than the
+/// first part of the least is always believed, more than the second never.
+const SHORT_PARTS: (i64, i64) = (32, 8);
 
 /// The three least of a bucket, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,9 +71,8 @@ impl RoundTrips {
     pub(super) fn missing_ns(&mut self, round_trip_ns: i64) -> Option<i64> {
         let [least, _, third] = self.least()?;
         let missing = least.saturating_sub(round_trip_ns);
-        // What jitter makes is no freeze, but a freeze that hides an eighth is never taken for jitter.
         let jitter = third.saturating_sub(least).saturating_mul(MARGIN);
-        if missing <= jitter.max(least / SHORT_PART).min(least / 8) {
+        if missing <= jitter.max(least / SHORT_PARTS.0).min(least / SHORT_PARTS.1) {
             return None;
         }
         let alike = round_trip_ns.abs_diff(self.doubted_ns) <= (least / 4).unsigned_abs();

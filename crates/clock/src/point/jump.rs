@@ -44,9 +44,7 @@ impl PointFilter {
             self.jump = Suspicion { refuted_until: at + 30.0, ..Suspicion::default() };
             return None;
         }
-        // Frozen within the exchange: the reply seems to come early, and the request shows the theta from before.
-        let frozen = -back >= threshold && there.abs() < threshold / 4.0;
-        if (least >= threshold || frozen) && excess < short {
+        if least >= threshold && excess < short {
             return self.shorter_than_the_path(at, refuted);
         }
         if least < threshold {

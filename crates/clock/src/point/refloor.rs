@@ -36,6 +36,7 @@ impl PointFilter {
         let (sum, count) =
             clean.fold((0.0, 0.0), |(sum, count), (upper, lower)| (sum + (upper + lower) / 2.0, count + 1.0));
         let (parts, freed) = if self.routes.habit > 0.0 {
+            // As ever on this path; few packets after a disruption would not tell better.
             ([0.5; 2], 0.0)
         } else if count > 0.0 {
             let theta = sum / count;

@@ -65,9 +65,7 @@ impl PointFilter {
         let expected = self.state;
         self.measure_shift(way, shift);
         self.note(&expected);
-        self.there.clear();
-        self.back.clear();
-        self.routes.last = None;
+        self.begin_afresh();
     }
 
     /// The route of one way is longer or shorter.
@@ -164,6 +162,7 @@ impl PointFilter {
         let (now, unit) = (self.state.asymmetry_variance(), 1.0 / self.density.information());
         if self.state.at - before.at > PENDING_S {
             self.routes.before = None;
+            return;
         }
         let off = self.state.asymmetry() - before.asymmetry;
         if off * off < 16.0 * now.min(9.0 * unit) + 9.0 * unit {

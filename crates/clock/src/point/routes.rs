@@ -71,7 +71,7 @@ impl Routes {
         }
     }
 
-    /// A remembered delay of `way` within `reach` of `delay` and not near `before`.
+    /// A remembered delay of `way` near `delay` and not near `before`; `doubt` is the variance of either.
     pub(super) fn recall(&self, way: Way, delay: f64, before: f64, doubt: f64) -> Option<f64> {
         let full = (self.count[way as usize] as usize).min(REMEMBERED);
         let fits = |known: &f64| (known - delay).powi(2) < 9.0 * doubt && (known - before).powi(2) > 4.0 * doubt;

@@ -2,8 +2,7 @@
 
 use super::route::Settled;
 use super::state::{RATE, Way};
-use super::two_least;
-use super::{BIN, BIN_TIME_S, Point, PointFilter, Sample, Seen};
+use super::{BIN, BIN_TIME_S, Point, PointFilter, Sample, Seen, two_least};
 
 /// A density from a start may be of congestion for so long, s.
 const SCATTER_DOUBTED_S: f64 = 900.0;
@@ -69,9 +68,11 @@ impl PointFilter {
 
     /// Whether there was no probe for so long that theta at `at` is to be found rather than followed.
     pub(super) fn is_lost(&self, at: f64) -> bool {
-        let [there, back] = self.deviations(at);
-        let unit = 1.0 / self.density.information();
-        at - self.last > OUTAGE_S && there.min(back).powi(2) > LOST * LOST * unit
+        let known = || {
+            let [there, back] = self.deviations(at);
+            there.min(back).powi(2) * self.density.information()
+        };
+        at - self.last > OUTAGE_S && known() > LOST * LOST
     }
 
     /// How far the expectation of each way may be off at `at`, one standard deviation.

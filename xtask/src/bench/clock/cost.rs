@@ -116,10 +116,10 @@ impl Cost {
         Self {
             probe_ns: time_feeding(bare, &on_raw(measured, map)),
             batch_ns: time_feeding(clock, measured),
-            event_ns: time_asking(std::slice::from_ref(clock), &asked),
-            event_of_many_ns: time_asking(&nodes, &asked),
-            placed_ns: time_placing(&segments(std::slice::from_ref(clock), before), &asked),
-            placed_of_many_ns: time_placing(&segments(&nodes, before), &asked),
+            event_ns: time_answers(std::slice::from_ref(clock), &asked, NodeClock::estimate),
+            event_of_many_ns: time_answers(&nodes, &asked, NodeClock::estimate),
+            placed_ns: time_answers(&segments(std::slice::from_ref(clock), before), &asked, Segment::at),
+            placed_of_many_ns: time_answers(&segments(&nodes, before), &asked, Segment::at),
             batch_of_many_ns: time_feeding_many(&mut nodes, measured),
             node_bytes,
         }
@@ -178,13 +178,14 @@ fn time_feeding_many(nodes: &mut [NodeClock], batches: &[Batch]) -> Spread {
     })
 }
 
-fn time_asking(nodes: &[NodeClock], asked: &[Instant<Mono>]) -> Spread {
+/// Each of `asked` is answered by one of `items`, at random.
+fn time_answers<T, A>(items: &[T], asked: &[Instant<Mono>], answer: impl Fn(&T, Instant<Mono>) -> A) -> Spread {
     let mut random = Random::seeded(2);
-    let order: Vec<usize> = asked.iter().map(|_| (random.uniform() * nodes.len() as f64) as usize).collect();
+    let order: Vec<usize> = asked.iter().map(|_| (random.uniform() * items.len() as f64) as usize).collect();
     rounds(asked.len(), || {
         let begun = Stopwatch::now();
-        for (node, mono) in order.iter().zip(asked) {
-            black_box(nodes.get(*node).map(|node| node.estimate(*mono)));
+        for (item, mono) in order.iter().zip(asked) {
+            black_box(items.get(*item).map(|item| answer(item, *mono)));
         }
         begun.elapsed().as_secs_f64()
     })
@@ -197,18 +198,6 @@ fn segments(nodes: &[NodeClock], batches: &[Batch]) -> Vec<Segment> {
     let probed = batch.probes.iter().map(|probe| probe.returned);
     let inside = || batch.knots.iter().map(|knot| knot.mono).chain(probed.clone());
     nodes.iter().map(|node| node.segment([newest - Span::from_s(1), newest], inside())).collect()
-}
-
-fn time_placing(segments: &[Segment], asked: &[Instant<Mono>]) -> Spread {
-    let mut random = Random::seeded(2);
-    let order: Vec<usize> = asked.iter().map(|_| (random.uniform() * segments.len() as f64) as usize).collect();
-    rounds(asked.len(), || {
-        let begun = Stopwatch::now();
-        for (segment, mono) in order.iter().zip(asked) {
-            black_box(segments.get(*segment).map(|segment| segment.at(*mono)));
-        }
-        begun.elapsed().as_secs_f64()
-    })
 }
 
 /// Events of the last second, in no order.

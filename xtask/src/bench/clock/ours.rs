@@ -61,6 +61,10 @@ pub(super) fn online(trace: &Trace, tolerance: Tolerance) -> Replayed {
             }
         }
     }
+    // No probe tells of the last: the time that the node's clocks went on by.
+    if let (Some(at), Some(probe)) = (frozen, newest) {
+        replayed.declared_ns.push((probe.replied + (at - probe.returned)).ns());
+    }
     replayed
 }
 
