@@ -24,8 +24,8 @@
 //! 3. The kernel changes the rate of MONO against RAW at most once in half a second (NTP daemons do so once a second at
 //!    most), by at most 1,000 ppm.
 //! 4. The clocks are not disrupted unseen. A jump of more than a sixteenth of the round trip shows within a few probes,
-//!    in both directions or as a round trip that is too short; what lies beyond the last probe is right only if none
-//!    came after it.
+//!    in both directions. A freeze inside an exchange shows as a round trip too short by a thirty-second (on a path with
+//!    much jitter, by an eighth). What lies beyond the last probe is right only if none came after it.
 //!
 //! It does not assume symmetric paths. A constant asymmetry cannot be observed, only bounded: the interval is as wide
 //! as the best round trips allow. The offset given takes the path for as asymmetric as it was at the start, that is not at

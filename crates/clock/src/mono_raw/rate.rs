@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 const ONE_CHANGE: i64 = 500_000_000;
 
 /// Longest stretch over which a slope is taken, ns: it leaves as much for the interval after it.
-const LONGEST: i64 = ONE_CHANGE / 2;
+pub(super) const LONGEST: i64 = ONE_CHANGE / 2;
 
 /// Largest change of the rate of MONO against RAW: 1 in so many, from one end of what NTP may steer to the other.
 const LARGEST_CHANGE: i64 = 1_000;
@@ -22,6 +22,12 @@ pub(super) struct Rate {
     error: f64,
     /// Over how long it was measured, ns.
     stretch: i64,
+}
+
+impl Default for Rate {
+    fn default() -> Self {
+        Self::UNKNOWN
+    }
 }
 
 impl Rate {

@@ -5,7 +5,7 @@ use syncline_timebase::Span;
 
 use super::RawPoint;
 use super::point::{Point, UNKNOWN, between, kept, placed};
-use super::rate::{Rate, steered};
+use super::rate::{self, Rate, steered};
 use crate::thinning::may_span;
 
 /// Points kept; at 10 Hz they reach back about an hour.
@@ -21,6 +21,8 @@ pub(super) struct Track {
     rate_from: Option<i64>,
     /// Nothing is thinned.
     whole: bool,
+    /// The rate at the last point. Each knot asks for it several times.
+    rate: Rate,
 }
 
 /// RAW - MONO as it is foreseen, and how far that may be off; ns.
@@ -66,14 +68,14 @@ impl Track {
     pub(super) fn foreseen(&self, mono: i64) -> Option<Foreseen> {
         let last = self.points.last()?;
         let elapsed = last.until(mono)?;
-        let rate = self.rate();
+        let rate = self.rate;
         let slack = i64::from(last.reading).saturating_add(rate.error_over(elapsed)).saturating_add(steered(elapsed));
         Some(Foreseen { ahead: last.ahead.checked_add(rate.over(elapsed))?, slack })
     }
 
     /// The rate at the last point.
     pub(super) fn rate(&self) -> Rate {
-        self.rate_of(&self.points, 0)
+        self.rate
     }
 
     /// Whether `point` follows from those before it, but for what a rate that changed by so much makes: `bent` ns at
@@ -100,15 +102,18 @@ impl Track {
     pub(super) fn append(&mut self, point: Point) {
         while self.is_last_surpassed_by(&point) {
             self.points.pop();
+            self.rate = self.measured(&self.points, 0);
         }
         let chord = self.bow(&self.points, &point).unwrap_or(UNKNOWN);
         self.points.push(Point { chord, ..point });
         self.thin();
+        self.rate = self.measured(&self.points, 0);
     }
 
     /// What comes from `mono` on has a rate of its own.
     pub(super) fn begin(&mut self, mono: i64) {
         self.rate_from = Some(mono);
+        self.rate = self.measured(&self.points, 0);
     }
 
     /// The chord that ends with the first point from `mono` on is off by no more than `slack` ns.
@@ -122,6 +127,7 @@ impl Track {
     /// Forgets what is not before `mono`.
     pub(super) fn cut(&mut self, mono: i64) {
         self.points.truncate(self.points.partition_point(|point| point.mono < mono));
+        self.rate = self.measured(&self.points, 0);
     }
 
     fn is_last_surpassed_by(&self, point: &Point) -> bool {
@@ -137,7 +143,8 @@ impl Track {
     fn bow(&self, points: &[Point], next: &Point) -> Option<u32> {
         let Some(last) = points.last() else { return Some(0) };
         let elapsed = last.until(next.mono)?;
-        let rate = self.rate_of(points, elapsed);
+        let is_all = points.len() == self.points.len() && elapsed <= rate::LONGEST;
+        let rate = if is_all { self.rate } else { self.measured(points, elapsed) };
         let residual = next.ahead.checked_sub(last.ahead.checked_add(rate.over(elapsed))?)?.saturating_abs();
         let unsure = last.readings(next).saturating_add(rate.error_over(elapsed));
         let is_steered = residual <= unsure.saturating_add(steered(elapsed));
@@ -147,7 +154,7 @@ impl Track {
     }
 
     /// The rate at the last of `points`, for the `next` ns.
-    fn rate_of(&self, points: &[Point], next: i64) -> Rate {
+    fn measured(&self, points: &[Point], next: i64) -> Rate {
         let from = self.rate_from.map_or(0, |from| points.partition_point(|point| point.mono < from));
         Rate::of(points.get(from..).unwrap_or_default(), next)
     }
