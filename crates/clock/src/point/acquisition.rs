@@ -22,7 +22,7 @@ const PROBES_ONE_WAY: usize = 10;
 /// And the time that the latter need, s: congestion lasts, however many probes meet it.
 const ONE_WAY_S: f64 = 5.0;
 /// Round trips at the known floor that show both ways at theirs.
-const CLEAN: usize = 5;
+pub(super) const CLEAN: usize = 5;
 
 impl PointFilter {
     /// The first probe.
@@ -220,6 +220,10 @@ impl PointFilter {
             () if fix.information[0] > fix.information[1] => Some(Unproven::Alone(Way::There)),
             () => Some(Unproven::Alone(Way::Back)),
         };
+        if let Some(Unproven::Alone(alone)) = self.unproven {
+            let unseen_s = self.state.at - self.line[0];
+            self.direction_mut(alone.other()).unseen_for(unseen_s);
+        }
         self.mode = Mode::Tracking;
         self.locked = self.state.at;
         self.filled = 0;

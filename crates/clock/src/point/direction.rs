@@ -67,6 +67,11 @@ impl Direction {
         f64::from(self.unproven_s)
     }
 
+    /// It was not looked at for so long.
+    pub(super) fn unseen_for(&mut self, seconds: f64) {
+        self.unproven_s += seconds as f32;
+    }
+
     /// Forgets what it held against the floor.
     pub(super) fn clear(&mut self) {
         (self.count, self.seen, self.early, self.good) = (0, 0, false, 0);

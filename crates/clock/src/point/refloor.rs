@@ -1,5 +1,6 @@
 //! The path of a reacquisition is another than before: the guest was moved, or a route changed while theta was unknown.
 
+use super::acquisition::CLEAN;
 use super::state::{BACK, THERE, Way};
 use super::{Point, PointFilter, two_least};
 
@@ -38,7 +39,8 @@ impl PointFilter {
         let (parts, freed) = if self.routes.habit > 0.0 {
             // As ever on this path; few packets after a disruption would not tell better.
             ([0.5; 2], 0.0)
-        } else if count > 0.0 {
+        } else if count >= if floor.by > 0.0 { 1.0 } else { CLEAN as f64 } {
+            // Above a lower floor a few may as well have been late.
             let theta = sum / count;
             let up = new.iter().map(|point| beside(point).0).fold(f64::INFINITY, f64::min) - theta;
             let down = theta - new.iter().map(|point| beside(point).1).fold(f64::NEG_INFINITY, f64::max);

@@ -68,10 +68,7 @@ impl PointFilter {
 
     /// Whether there was no probe for so long that theta at `at` is to be found rather than followed.
     pub(super) fn is_lost(&self, at: f64) -> bool {
-        let known = || {
-            let [there, back] = self.deviations(at);
-            there.min(back).powi(2) * self.density.information()
-        };
+        let known = || self.state.theta_variance_at(at, self.drift_walk) * self.density.information();
         at - self.last > OUTAGE_S && known() > LOST * LOST
     }
 
