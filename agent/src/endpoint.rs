@@ -1,6 +1,5 @@
 //! Where the aggregator is.
 
-use std::error::Error;
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
@@ -46,24 +45,6 @@ impl FromStr for Aggregator {
 impl fmt::Display for Aggregator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.url)
-    }
-}
-
-/// The cause at the bottom of an error, which for connections is the one that helps ("Connection refused").
-pub fn root_cause(error: &(dyn Error + 'static)) -> String {
-    let mut cause = error;
-    while let Some(deeper) = cause.source() {
-        cause = deeper;
-    }
-    cause.to_string()
-}
-
-/// What a gRPC failure says, in one line.
-pub fn explain(status: &tonic::Status) -> String {
-    match (status.message(), status.source()) {
-        (_, Some(source)) => root_cause(source),
-        ("", None) => status.code().description().to_owned(),
-        (message, None) => message.lines().next().unwrap_or_default().to_owned(),
     }
 }
 

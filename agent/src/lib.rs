@@ -7,7 +7,6 @@
 //! bounded) -> uplink (gRPC), with clock (knots) and probe (four stamps) joining at batch
 //! ```
 
-pub mod backoff;
 pub mod batch;
 pub mod capture;
 pub mod cli;

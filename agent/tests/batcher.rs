@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use syncline_agent::batch::{Batcher, ENOUGH_WAITS, FinishedWait, ShortSum, Symbolizer};
-use syncline_event::{Batch, Loss, LossCause, Origin, Process, StackId, Symbol, WaitFlags};
+use syncline_event::{Batch, Loss, LossCause, Origin, ProbePath, Process, StackId, Symbol, WaitFlags};
 use syncline_timebase::{BootId, Instant, Knot, Mono, Probe, Span};
 
 const SECOND: i64 = 1_000_000_000;
@@ -95,7 +95,7 @@ fn batcher() -> Batcher {
 }
 
 fn probed(batcher: &mut Batcher, sent_ms: i64) -> Option<Batch> {
-    assert!(batcher.push_probe(probe(sent_ms), 1).is_none());
+    assert!(batcher.push_probe(probe(sent_ms), ProbePath::Udp, 1).is_none());
     batcher.push_knot(knot(sent_ms + 1));
     let batch = batcher.seal_if_due(at(sent_ms + 1));
     if let Some(batch) = &batch {
@@ -184,7 +184,7 @@ fn many_waits_go_at_once() {
 #[test]
 fn with_a_probe_many_waits_go_but_for_those_that_ended_after_it() {
     let (mut batcher, process) = (batcher(), process());
-    assert!(batcher.push_probe(probe(100), 1).is_none());
+    assert!(batcher.push_probe(probe(100), ProbePath::Udp, 1).is_none());
     for number in 0..ENOUGH_WAITS {
         assert!(batcher.seal_if_due(at(150)).is_none());
         batcher.push_wait(wait(&process, 1, if number < ENOUGH_WAITS / 2 { 99 } else { 101 }));
@@ -225,8 +225,8 @@ fn probes_against_two_runs_are_in_two_batches() {
     let (mut batcher, process) = (batcher(), process());
     batcher.push_wait(wait(&process, 1, 99));
     batcher.push_wait(wait(&process, 1, 150));
-    assert!(batcher.push_probe(probe(100), 1).is_none());
-    let of_the_first = batcher.push_probe(probe(200), 2).unwrap();
+    assert!(batcher.push_probe(probe(100), ProbePath::Udp, 1).is_none());
+    let of_the_first = batcher.push_probe(probe(200), ProbePath::Udp, 2).unwrap();
     assert_eq!((of_the_first.probes.as_slice(), of_the_first.reference_run), (&[probe(100)][..], 1));
     assert_eq!(of_the_first.waits.len(), 1);
     let of_the_second = batcher.seal_if_due(at(701)).unwrap();

@@ -5,40 +5,48 @@ mod fake;
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use fake::{Answer, Fake, eventually};
 use syncline_agent::clock::Clocks;
-use syncline_agent::probe::{ProbeEvent, ProberConfig, Schedule, spawn};
-use syncline_timebase::{Instant, Mono, Reference};
+use syncline_agent::probe::{Heard, ProbeListener, UsableProbe};
+use syncline_event::ProbePath;
+use syncline_exchange::Pacing;
+use syncline_probe::{Hints, ProberConfig, spawn};
+use syncline_timebase::{Instant, Mono, Reference, Span};
 use tokio::sync::watch;
 
 struct Probing {
-    events: Arc<Mutex<Vec<ProbeEvent>>>,
+    heard: Arc<Mutex<Vec<Heard>>>,
     stop: watch::Sender<bool>,
+    _hints: watch::Sender<Hints>,
     thread: std::thread::JoinHandle<()>,
 }
 
 impl Probing {
     fn start(fake: &Fake) -> Self {
+        let aggregator = fake.aggregator();
         let config = ProberConfig {
-            aggregator: fake.aggregator(),
-            region: "eu".to_owned(),
-            schedule: Schedule::every(Duration::from_millis(20)),
+            name: "n1".to_owned(),
+            endpoint: aggregator.endpoint().clone(),
+            pacing: Pacing::every(Span::from_ms(20)),
+            udp: true,
         };
-        let events = Arc::<Mutex<Vec<ProbeEvent>>>::default();
+        let heard = Arc::<Mutex<Vec<Heard>>>::default();
         let (stop, stopped) = watch::channel(false);
-        let sink = Arc::clone(&events);
-        let sink = move |event| sink.lock().unwrap().push(event);
-        Self { events, stop, thread: spawn(config, Clocks::default(), stopped, sink).unwrap() }
+        let (hints, hint) = watch::channel(Hints::default());
+        let mut listener = ProbeListener::new("eu".to_owned(), aggregator.to_string());
+        let sink = Arc::clone(&heard);
+        let sink = move |event| sink.lock().unwrap().push(listener.hear(event));
+        Self { heard, stop, _hints: hints, thread: spawn(config, Clocks::default(), hint, stopped, sink).unwrap() }
     }
 
-    fn events(&self) -> Vec<ProbeEvent> {
-        self.events.lock().unwrap().clone()
+    fn heard(&self) -> Vec<Heard> {
+        self.heard.lock().unwrap().clone()
     }
 
-    fn finished(&self) -> usize {
-        self.events().iter().filter(|event| matches!(event, ProbeEvent::Finished { .. })).count()
+    fn usable(&self) -> Vec<UsableProbe> {
+        let usable = |heard| if let Heard::Usable(probe) = heard { Some(probe) } else { None };
+        self.heard().into_iter().filter_map(usable).collect()
     }
 }
 
@@ -48,32 +56,30 @@ async fn the_offset_of_the_reference_lies_between_the_four_stamps() {
     let offset_ns = 123_456_789_012;
     fake.reference.offset_ns.store(offset_ns, Ordering::SeqCst);
     let probing = Probing::start(&fake);
-    eventually("ten probes finish", || probing.finished() >= 10).await;
-    for event in probing.events() {
-        let ProbeEvent::Finished { probe, run, knots: [before, after] } = event else { panic!("{event:?}") };
+    eventually("ten probes finish", || probing.usable().len() >= 10).await;
+    for UsableProbe { probe, path, run, knots } in probing.usable() {
         // Node and reference share a clock here, so causality gives hard bounds without any tolerance.
         let arrival: Instant<Reference> = probe.received;
         let there = |mono: Instant<Mono>| mono.ns() + offset_ns;
         assert!(there(probe.sent) <= arrival.ns(), "{probe:?}");
         assert!(probe.replied.ns() <= there(probe.returned), "{probe:?}");
+        let [before, after] = knots.unwrap();
         assert!(before.mono <= probe.sent && probe.returned <= after.mono, "{before:?} {probe:?} {after:?}");
-        assert_eq!(run, 1);
+        assert_eq!((path, run), (ProbePath::Grpc, 1), "the fake has no UDP");
     }
     probing.stop.send_replace(true);
     eventually("the thread ends", || probing.thread.is_finished()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn another_run_of_the_reference_is_told_before_its_first_probe() {
+async fn a_probe_says_against_which_run_of_the_reference_it_was_made() {
     let fake = Fake::start(|_, _| Answer::Store).await;
     let probing = Probing::start(&fake);
-    eventually("a probe finishes", || probing.finished() >= 1).await;
+    eventually("a probe finishes", || !probing.usable().is_empty()).await;
     fake.reference.run.store(2, Ordering::SeqCst);
-    let is_second = |event: &ProbeEvent| matches!(event, ProbeEvent::Finished { run: 2, .. });
-    eventually("a probe against the second run", || probing.events().iter().any(is_second)).await;
-    let events = probing.events();
-    let first = events.iter().position(is_second).unwrap();
-    assert!(matches!(&events[first - 1], ProbeEvent::ReferenceChanged { now } if now.run == 2));
+    eventually("a probe against the second run", || probing.usable().iter().any(|probe| probe.run == 2)).await;
+    let runs: Vec<u64> = probing.usable().iter().map(|probe| probe.run).collect();
+    assert!(runs.is_sorted() && runs[0] == 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -81,7 +87,7 @@ async fn an_aggregator_of_another_region_is_not_believed() {
     let fake = Fake::start(|_, _| Answer::Store).await;
     "us".clone_into(&mut fake.reference.region.lock().unwrap());
     let probing = Probing::start(&fake);
-    eventually("it is told", || !probing.events().is_empty()).await;
-    let told = ProbeEvent::WrongRegion { theirs: "us".to_owned() };
-    assert!(probing.events().iter().all(|event| *event == told));
+    eventually("it is told", || !probing.heard().is_empty()).await;
+    let told = Heard::WrongRegion("us".to_owned());
+    assert!(probing.heard().iter().all(|heard| *heard == told));
 }

@@ -44,6 +44,9 @@ pub(crate) struct Args {
     /// Time between probes of the root, such as 1s or 250ms
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = probe_interval, help_heading = "Clock")]
     pub(crate) probe_interval: Duration,
+    /// Probe the root over gRPC only, whose stamps are coarser
+    #[arg(long, help_heading = "Clock")]
+    pub(crate) no_udp_probes: bool,
     /// What error bounds assume an oscillator's frequency to be off at most, ppm
     #[arg(long, value_name = "PPM", default_value = "500", value_parser = tolerance_ppm, help_heading = "Clock")]
     pub(crate) clock_tolerance_ppm: f64,

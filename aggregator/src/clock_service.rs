@@ -9,32 +9,35 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use syncline_exchange::SessionId;
 use syncline_proto::v1::clock_server::{Clock, ClockServer};
-use syncline_proto::v1::{ProbeReply, ProbeRequest};
+use syncline_proto::v1::{OpenSessionReply, OpenSessionRequest, ProbeReply, ProbeRequest};
 use syncline_timebase::{Instant, Reference as ReferenceScale};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status, Streaming};
 
+use crate::allowance::{Allowance, Rate};
 use crate::counters::{Counters, count};
 use crate::reference::Reference;
 use crate::stopping::Stopping;
+use crate::udp_probes::Grants;
 
 /// What one peer may ask of the service.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Streams open at once, of all peers together.
     pub streams: usize,
-    /// Probes a second on one stream, in the long run.
-    pub probes_per_second: u32,
-    /// Probes on one stream at once, after a pause.
-    pub burst: u32,
+    /// Probes on one stream, or of one UDP session.
+    pub rate: Rate,
+    /// UDP sessions that are kept.
+    pub sessions: usize,
 }
 
 impl Default for Limits {
     /// Enough for 100,000 nodes, each with a burst of probes after a step.
     fn default() -> Self {
-        Self { streams: 100_000, probes_per_second: 50, burst: 100 }
+        Self { streams: 100_000, rate: Rate { per_second: 50, burst: 100 }, sessions: 200_000 }
     }
 }
 
@@ -46,30 +49,25 @@ pub struct ClockService {
     mapped: bool,
     limits: Limits,
     streams: Arc<Semaphore>,
+    grants: Option<Grants>,
     counters: Arc<Counters>,
     stopping: Stopping,
 }
 
 impl ClockService {
     /// A service that answers with `reference`, the time of `region`, until `stopping`. `mapped` says whether that is
-    /// itself measured against another region's.
+    /// itself measured against another region's; `grants` makes sessions for UDP, where there is that.
     pub fn new(
         reference: Reference,
         region: Arc<str>,
         mapped: bool,
         limits: Limits,
+        grants: Option<Grants>,
         counters: Arc<Counters>,
         stopping: Stopping,
     ) -> Self {
-        Self {
-            reference,
-            region,
-            mapped,
-            limits,
-            streams: Arc::new(Semaphore::new(limits.streams)),
-            counters,
-            stopping,
-        }
+        let streams = Arc::new(Semaphore::new(limits.streams));
+        Self { reference, region, mapped, limits, streams, grants, counters, stopping }
     }
 
     /// As a tonic service. A request is a few bytes; more is refused unread.
@@ -89,12 +87,29 @@ impl Clock for ClockService {
             reference: self.reference,
             region: Arc::clone(&self.region),
             mapped: self.mapped,
-            allowance: Allowance::new(self.limits, self.reference.now()),
+            allowance: Allowance::new(self.limits.rate, self.reference.now()),
             counters: Arc::clone(&self.counters),
             stopping: Box::pin(self.stopping.clone().wanted()),
             ended: false,
             _place: place,
         }))
+    }
+
+    async fn open_session(&self, request: Request<OpenSessionRequest>) -> Result<Response<OpenSessionReply>, Status> {
+        let reference_run = self.reference.run();
+        let mut reply = OpenSessionReply {
+            region: self.region.as_ref().to_owned(),
+            reference_run,
+            mapped: self.mapped,
+            ..OpenSessionReply::default()
+        };
+        if let Some(grants) = &self.grants {
+            let (SessionId(session), key) = grants.open(reference_run);
+            tracing::debug!(node = request.get_ref().node, session, "UDP session");
+            (reply.session, reply.key) = (session, key.as_bytes().to_vec());
+            reply.port = u32::from(grants.port());
+        }
+        Ok(Response::new(reply))
     }
 }
 
@@ -146,7 +161,7 @@ impl<R> Replies<R> {
     fn reply(&mut self, request: ProbeRequest, received: Instant<ReferenceScale>) -> Result<ProbeReply, Status> {
         if !self.allowance.take(received) {
             count(&self.counters.probes_refused);
-            let status = format!("more than {} probes a second on one stream", self.allowance.per_second);
+            let status = format!("more than {} probes a second on one stream", self.allowance.per_second());
             return Err(self.end(Status::resource_exhausted(status)));
         }
         count(&self.counters.probes_answered);
@@ -165,52 +180,5 @@ impl<R> Replies<R> {
     fn end(&mut self, status: Status) -> Status {
         self.ended = true;
         status
-    }
-}
-
-/// A token bucket on reference time, in whole nanoseconds of allowance.
-#[derive(Clone, Copy, Debug)]
-struct Allowance {
-    per_second: u32,
-    probe_ns: i64,
-    full_ns: i64,
-    left_ns: i64,
-    at: Instant<ReferenceScale>,
-}
-
-impl Allowance {
-    fn new(limits: Limits, now: Instant<ReferenceScale>) -> Self {
-        let probe_ns = 1_000_000_000 / i64::from(limits.probes_per_second.max(1));
-        let full_ns = probe_ns * i64::from(limits.burst.max(1));
-        Self { per_second: limits.probes_per_second, probe_ns, full_ns, left_ns: full_ns, at: now }
-    }
-
-    fn take(&mut self, now: Instant<ReferenceScale>) -> bool {
-        self.left_ns = self.left_ns.saturating_add((now - self.at).ns()).min(self.full_ns);
-        self.at = now;
-        let enough = self.left_ns >= self.probe_ns;
-        if enough {
-            self.left_ns -= self.probe_ns;
-        }
-        enough
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use syncline_timebase::Span;
-
-    #[test]
-    fn a_burst_is_allowed_and_then_the_rate_holds() {
-        let limits = Limits { streams: 1, probes_per_second: 10, burst: 3 };
-        let start = Instant::from_ns(1_000);
-        let mut allowance = Allowance::new(limits, start);
-        assert_eq!((0..5).filter(|_| allowance.take(start)).count(), 3);
-        assert!(!allowance.take(start + Span::from_ms(99)));
-        assert!(allowance.take(start + Span::from_ms(100)));
-        assert!(!allowance.take(start + Span::from_ms(101)));
-        let later = start + Span::from_s(3_600);
-        assert_eq!((0..5).filter(|_| allowance.take(later)).count(), 3, "a pause earns one burst and no more");
     }
 }

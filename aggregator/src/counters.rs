@@ -53,10 +53,24 @@ counters! {
     disruptions,
     /// Clock models forgotten because there are more nodes than places.
     clocks_evicted,
+    /// Clock models that went on with the state that an aggregator before had saved.
+    clock_states_recalled,
+    /// Saved states of clock models that could not be used; the models began anew.
+    clock_states_unusable,
     /// Probes answered.
     probes_answered,
-    /// Probes refused: too many on one stream.
+    /// Probes refused: too many on one stream or of one session.
     probes_refused,
+    /// Probes over UDP refused: no packets of ours.
+    udp_probes_malformed,
+    /// Probes over UDP refused: without the code of their session.
+    udp_probes_forged,
+    /// Probes over UDP refused: their number was answered before.
+    udp_probes_replayed,
+    /// Sessions over UDP refused: too many.
+    udp_sessions_refused,
+    /// Answers over UDP that could not be sent.
+    udp_probes_unsent,
     /// Probe streams refused: too many open.
     probe_streams_refused,
     /// Connections accepted.

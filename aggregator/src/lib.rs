@@ -1,13 +1,15 @@
 //! The aggregator of a region: ingest, clock models, alignment, ClickHouse.
 //!
 //! ```text
-//! agents --- connections --+--> clock_service   four-stamp exchanges against the region's `reference`
+//! agents --- UDP -------------> udp_probes      four-stamp exchanges against the region's `reference`, stamped by the kernels
+//! agents --- connections --+--> clock_service   sessions for them, and exchanges over gRPC where UDP does not get through
 //!                          '--> ingest --> pipeline (node's clock, align, rows) --> ClickHouse
 //! root's aggregator <--------- region_clock ------------------------------------------^
 //! ```
 //!
 //! The binary is a thin shell around [`serve::Aggregator`].
 
+pub mod allowance;
 pub mod budget;
 pub mod clock_service;
 pub mod connections;
@@ -19,3 +21,4 @@ pub mod region_clock;
 mod segment;
 pub mod serve;
 pub mod stopping;
+pub mod udp_probes;

@@ -14,6 +14,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use syncline_aggregator::reference::Reference;
 use syncline_aggregator::region_clock::RegionClockConfig;
 use syncline_aggregator::serve::{Aggregator, Config};
+use syncline_aggregator::udp_probes::open_master_key;
 use syncline_clock::Tolerance;
 use syncline_store::{EmbeddedConfig, EmbeddedEngine, Store};
 use syncline_timebase::FrequencyError;
@@ -56,9 +57,12 @@ async fn serve(args: &Args) -> anyhow::Result<()> {
         opened = open_store(&place, &args.database) => opened?,
         name = signals.next() => anyhow::bail!("{name} before the store was open"),
     };
-    let reference = Reference::open(&args.state_dir(&place)?, &args.region)?;
+    let state_dir = args.state_dir(&place)?;
+    let reference = Reference::open(&state_dir, &args.region)?;
+    let probe_key = open_master_key(&state_dir)?;
     let shown_url = store.shown_url().trim_end_matches('/').to_owned();
-    let mut aggregator = Aggregator::start(config(args, reference, root), listener, store)?;
+    let mut aggregator =
+        Aggregator::start(Config { probe_key: Some(probe_key), ..config(args, reference, root) }, listener, store)?;
     ready(args, &aggregator, &shown_url, &reference);
     let ended = tokio::select! {
         name = signals.next() => { tracing::info!("{name}: stopping"); Ok(()) }
@@ -107,6 +111,7 @@ fn tolerance(args: &Args) -> Tolerance {
 fn root(args: &Args) -> anyhow::Result<Option<RegionClockConfig>> {
     let Some(url) = &args.root else { return Ok(None) };
     let root = RegionClockConfig::new(url, args.probe_interval, tolerance(args));
+    let root = root.map(|root| RegionClockConfig { udp: !args.no_udp_probes, ..root });
     root.map(Some).with_context(|| format!("cannot use --root {url}"))
 }
 

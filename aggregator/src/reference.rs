@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
-use syncline_timebase::{Instant, Reference as ReferenceScale};
+use syncline_timebase::{Instant, Raw, Reference as ReferenceScale};
 use thiserror::Error;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -120,6 +120,11 @@ impl Reference {
     /// The time now. One vDSO read and an addition.
     pub fn now(&self) -> Instant<ReferenceScale> {
         Instant::from_ns(read_ns(ClockId::MonotonicRaw).saturating_add(self.anchor_ns))
+    }
+
+    /// REF at an instant of `CLOCK_MONOTONIC_RAW` of this machine.
+    pub fn of_raw(&self, raw: Instant<Raw>) -> Instant<ReferenceScale> {
+        Instant::from_ns(raw.ns().saturating_add(self.anchor_ns))
     }
 
     /// REF - `CLOCK_MONOTONIC_RAW` of this machine, ns.

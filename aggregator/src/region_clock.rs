@@ -8,21 +8,20 @@
 //! linear in between, with its rate and the growth of its bound for what comes after. While the root cannot be reached a
 //! row comes each [`FREE_RUNNING_ROW`]: the model carried by the oscillator alone, with a bound that says so.
 //!
-//! It runs on a thread of its own with a runtime of its own, so that ingest does not delay the stamps.
+//! It runs on the prober's thread, so that ingest does not delay the stamps.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use syncline_clock::{NodeClock, Segment, Tolerance};
-use syncline_proto::v1::clock_client::ClockClient;
-use syncline_proto::v1::{ProbeReply, ProbeRequest};
+use syncline_exchange::Pacing;
+use syncline_probe::{Answer, Hints, LocalClock, Peer, ProbeEvent, ProberConfig};
+use syncline_stamping::Placed;
 use syncline_store::rows::{RegionClockRows, UNBOUNDED_NS};
 use syncline_store::{Block, LowCardinality, Store};
-use syncline_timebase::{ErrorBound, Instant, Mono, Probe, Reference as ReferenceScale, Span};
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
-use tonic::Streaming;
-use tonic::transport::{Channel, Endpoint};
+use syncline_timebase::{ErrorBound, Instant, Knot, Mono, Probe, Reference as ReferenceScale, Span};
+use tokio::sync::{mpsc, watch};
+use tonic::transport::Endpoint;
 
 use crate::counters::{Counters, count};
 use crate::pipeline::is_fault_of_the_rows;
@@ -31,8 +30,6 @@ use crate::segment::{bound_class, clock_status, growth_ppb, rate_ppb};
 use crate::stopping::Stopping;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// A reply that takes longer is of no use.
-const REPLY_TIMEOUT: Duration = Duration::from_secs(5);
 /// While the root is silent, a row as often as this: well within what the views carry a row on for.
 const FREE_RUNNING_ROW: Span = Span::from_s(60);
 /// Pause before the root is tried again.
@@ -49,6 +46,8 @@ pub struct RegionClockConfig {
     pub interval: Duration,
     /// What bounds assume.
     pub tolerance: Tolerance,
+    /// Over UDP where that gets through.
+    pub udp: bool,
 }
 
 impl RegionClockConfig {
@@ -65,7 +64,7 @@ impl RegionClockConfig {
             .tcp_nodelay(true)
             .http2_keep_alive_interval(Duration::from_secs(20))
             .keep_alive_timeout(Duration::from_secs(10));
-        Ok(Self { root, interval, tolerance })
+        Ok(Self { root, interval, tolerance, udp: true })
     }
 }
 
@@ -78,6 +77,7 @@ pub struct RegionClock {
     counters: Arc<Counters>,
     rows: mpsc::Sender<Row>,
     model: Option<Model>,
+    reachable: bool,
 }
 
 /// A row and the token that keeps it single.
@@ -105,33 +105,68 @@ pub fn spawn(
     stopping: Stopping,
 ) -> std::io::Result<()> {
     let (rows, waiting) = mpsc::channel(ROWS_WAITING);
-    let clock = RegionClock { region, reference, config, counters, rows, model: None };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    std::thread::Builder::new().name("region-clock".to_owned()).spawn(move || runtime.block_on(clock.run(stopping)))?;
+    let prober = ProberConfig {
+        name: region.as_ref().to_owned(),
+        endpoint: config.root.clone(),
+        // It is always busy: events of all its nodes rest on it.
+        pacing: Pacing::every(Span::from_ns(i64::try_from(config.interval.as_nanos()).unwrap_or(i64::MAX))),
+        udp: config.udp,
+    };
+    let mut clock = RegionClock { region, reference, config, counters, rows, model: None, reachable: true };
+    let (hints, hint) = watch::channel(Hints { busy: true, disruptions: 0 });
+    let (stop, stopped) = watch::channel(false);
+    tokio::spawn(async move {
+        stopping.wanted().await;
+        stop.send_replace(true);
+        drop(hints);
+    });
+    syncline_probe::spawn(prober, reference, hint, stopped, move |event| clock.hear(event))?;
     tokio::spawn(store_rows(store, waiting));
     Ok(())
 }
 
 impl RegionClock {
-    async fn run(mut self, stopping: Stopping) {
-        tokio::select! {
-            () = self.probe_for_ever() => (),
-            () = stopping.wanted() => (),
+    fn hear(&mut self, event: ProbeEvent) {
+        match event {
+            ProbeEvent::Answered(answer) => match self.unfit(&answer.peer) {
+                Some(why) => self.failed(&why),
+                None => self.answered(&answer),
+            },
+            ProbeEvent::Failed { why, .. } => self.failed(&why),
+            ProbeEvent::Refused(refused) => {
+                tracing::warn!(?refused, "packets that are no answers to probes of the root");
+            }
         }
     }
 
-    async fn probe_for_ever(&mut self) {
-        let mut reachable = true;
-        loop {
-            let Err(status) = self.probe_stream(&mut reachable).await else { continue };
-            count(&self.counters.root_probes_failed);
-            if std::mem::replace(&mut reachable, false) {
-                let root = self.config.root.uri();
-                tracing::warn!(%root, why = %status, "cannot probe the root region's aggregator; until it answers the region's clock runs free. Is --root right?");
+    /// Why `peer` is not the root.
+    fn unfit(&self, peer: &Peer) -> Option<String> {
+        match () {
+            () if *peer.region == *self.region => {
+                Some(format!("it is an aggregator of this very region {:?}", self.region))
             }
-            self.run_free();
-            tokio::time::sleep(RECONNECT_PAUSE).await;
+            () if peer.mapped => Some(format!(
+                "region {:?} is itself measured against another (--root): name the aggregator of that root region",
+                peer.region
+            )),
+            () => None,
         }
+    }
+
+    fn answered(&mut self, answer: &Answer) {
+        if !std::mem::replace(&mut self.reachable, true) {
+            tracing::info!(root = %self.config.root.uri(), "the root region's aggregator answers again");
+        }
+        self.take(answer.probe, &answer.peer);
+    }
+
+    fn failed(&mut self, why: &str) {
+        count(&self.counters.root_probes_failed);
+        if std::mem::replace(&mut self.reachable, false) {
+            let root = self.config.root.uri();
+            tracing::warn!(%root, why, "cannot probe the root region's aggregator; until it answers the region's clock runs free. Is --root right?");
+        }
+        self.run_free();
     }
 
     /// A row carried by the oscillator alone, if the last one is old.
@@ -141,40 +176,14 @@ impl RegionClock {
         self.publish(&segment);
     }
 
-    /// Probes on one stream until it breaks.
-    async fn probe_stream(&mut self, reachable: &mut bool) -> anyhow::Result<()> {
-        let channel = self.config.root.connect().await?;
-        let mut exchange = Exchange::open(channel).await?;
-        let mut ticks = tokio::time::interval(self.config.interval);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            ticks.tick().await;
-            let (probe, reply) = exchange.probe(&self.reference).await?;
-            anyhow::ensure!(*reply.region != *self.region, "it is an aggregator of this very region {:?}", self.region);
-            anyhow::ensure!(
-                !reply.mapped,
-                "region {:?} is itself measured against another (--root): name the aggregator of that root region",
-                reply.region
-            );
-            if !std::mem::replace(reachable, true) {
-                tracing::info!(root = %self.config.root.uri(), "the root region's aggregator answers again");
-            }
-            self.take(probe, &reply);
-        }
-    }
-
-    fn take(&mut self, probe: Probe, reply: &ProbeReply) {
-        if self.model.as_ref().is_none_or(|model| model.run != reply.reference_run) {
-            tracing::info!(
-                root = reply.region,
-                run = format!("{:#x}", reply.reference_run),
-                "a new run of the root's reference"
-            );
+    fn take(&mut self, probe: Probe, peer: &Peer) {
+        if self.model.as_ref().is_none_or(|model| model.run != peer.run) {
+            tracing::info!(root = peer.region, run = format!("{:#x}", peer.run), "a new run of the root's reference");
         }
         let tolerance = self.config.tolerance;
         let model = match self.model.take() {
-            Some(model) if model.run == reply.reference_run => model,
-            _ => Model::of(reply, tolerance),
+            Some(model) if model.run == peer.run => model,
+            _ => Model::of(peer, tolerance),
         };
         if let Some(segment) = self.model.insert(model).take(&probe) {
             self.publish(&segment);
@@ -194,8 +203,8 @@ impl RegionClock {
 }
 
 impl Model {
-    fn of(reply: &ProbeReply, tolerance: Tolerance) -> Self {
-        let (root, run) = (reply.region.clone(), reply.reference_run);
+    fn of(peer: &Peer, tolerance: Tolerance) -> Self {
+        let (root, run) = (peer.region.clone(), peer.run);
         Self { root, run, clock: NodeClock::of_oscillator(tolerance), last: None }
     }
 
@@ -243,38 +252,19 @@ fn row(region: &str, run: u64, model: &Model, tolerance: &Tolerance, segment: &S
     }
 }
 
-/// One stream of probes, one probe at a time.
-struct Exchange {
-    requests: mpsc::Sender<ProbeRequest>,
-    replies: Streaming<ProbeReply>,
-    next_id: u64,
-}
-
-impl Exchange {
-    async fn open(channel: Channel) -> anyhow::Result<Self> {
-        let (requests, stream) = mpsc::channel(1);
-        let mut client = ClockClient::new(channel);
-        let opening = tokio::time::timeout(REPLY_TIMEOUT, client.probe(ReceiverStream::new(stream))).await??;
-        Ok(Self { requests, replies: opening.into_inner(), next_id: 0 })
+/// The region's own REF asks, in the place of a node's MONO.
+impl LocalClock for Reference {
+    fn now(&self) -> Instant<Mono> {
+        stamp(Self::now(self))
     }
 
-    /// One exchange, stamped with this region's REF as T1 and T4.
-    async fn probe(&mut self, reference: &Reference) -> anyhow::Result<(Probe, ProbeReply)> {
-        let id = self.next_id;
-        self.next_id += 1;
-        let sent = stamp(reference.now());
-        self.requests.send(ProbeRequest { id }).await?;
-        let reply = tokio::time::timeout(REPLY_TIMEOUT, self.replies.message()).await??;
-        let returned = stamp(reference.now());
-        let reply = reply.ok_or_else(|| anyhow::anyhow!("the root ended the stream"))?;
-        anyhow::ensure!(reply.id == id, "the root answered probe {} when asked {id}", reply.id);
-        let probe = Probe {
-            sent,
-            received: Instant::from_ns(reply.received_reference_ns),
-            replied: Instant::from_ns(reply.replied_reference_ns),
-            returned,
-        };
-        Ok((probe, reply))
+    fn placed(&self, placed: &Placed) -> (Instant<Mono>, Span) {
+        (stamp(self.of_raw(placed.raw)), placed.raw_slack)
+    }
+
+    /// It is an oscillator: nothing steers it.
+    fn knot(&self) -> Option<Knot> {
+        None
     }
 }
 

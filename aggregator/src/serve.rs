@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use syncline_exchange::MasterKey;
+use syncline_stamping::StampedSocket;
 use syncline_store::Store;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -20,6 +22,7 @@ use crate::pipeline::{Pipeline, PipelineConfig};
 use crate::reference::Reference;
 use crate::region_clock::{self, RegionClockConfig};
 use crate::stopping::{Stop, Stopping, stop};
+use crate::udp_probes::{self, Grants};
 
 /// Streams that one connection may have open. An agent uses two.
 const STREAMS_PER_CONNECTION: u32 = 16;
@@ -51,6 +54,8 @@ pub struct Config {
     pub connections: connections::Limits,
     /// What probing peers may ask.
     pub clock: clock_service::Limits,
+    /// What the keys of probes over UDP are made from; without it there are none.
+    pub probe_key: Option<MasterKey>,
 }
 
 impl Config {
@@ -64,6 +69,7 @@ impl Config {
             memory: 1 << 30,
             connections: connections::Limits::default(),
             clock: clock_service::Limits::default(),
+            probe_key: None,
         }
     }
 }
@@ -91,10 +97,11 @@ impl Aggregator {
             region_clock::spawn(region, reference, root, store.clone(), counters, stopping.clone())
                 .context("cannot start the region clock's thread")?;
         }
+        let grants = start_udp_probes(&config, address, &counters, &stopping)?;
         let pipeline = Pipeline::new(region, reference, store, config.pipeline, Arc::clone(&counters));
         let pipeline = Arc::new(pipeline);
         tokio::spawn(report(Arc::clone(&pipeline), stopping.clone()));
-        let serving = tokio::spawn(serve(config, listener, pipeline, Arc::clone(&counters), stopping));
+        let serving = tokio::spawn(serve(config, listener, pipeline, grants, Arc::clone(&counters), stopping));
         Ok(Self { address, stop, counters, serving })
     }
 
@@ -134,16 +141,37 @@ impl Aggregator {
     }
 }
 
+/// Answers probes over UDP at the port of `address`, or at any other that is free.
+fn start_udp_probes(
+    config: &Config,
+    address: SocketAddr,
+    counters: &Arc<Counters>,
+    stopping: &Stopping,
+) -> anyhow::Result<Option<Grants>> {
+    let Some(master) = config.probe_key.clone() else { return Ok(None) };
+    let socket = StampedSocket::bind(address).or_else(|error| {
+        tracing::warn!(%address, %error, "the UDP port is taken: answering clock probes at another, which agents are told");
+        StampedSocket::bind((address.ip(), 0).into())
+    });
+    let socket = socket.with_context(|| format!("no UDP socket at {address} for clock probes"))?;
+    let grants = Grants::new(master.clone(), socket.local_addr()?.port());
+    let server = udp_probes::Server::new(socket, config.reference, master, config.clock, Arc::clone(counters));
+    udp_probes::spawn(server, stopping.clone()).context("cannot start the thread of clock probes")?;
+    Ok(Some(grants))
+}
+
 fn serve(
     config: Config,
     listener: TcpListener,
     pipeline: Arc<Pipeline>,
+    grants: Option<Grants>,
     counters: Arc<Counters>,
     stopping: Stopping,
 ) -> impl Future<Output = Result<(), tonic::transport::Error>> {
     let incoming = connections::accept(listener, config.connections, Arc::clone(&counters));
     let mapped = config.root.is_some();
-    let clock = ClockService::new(config.reference, config.region, mapped, config.clock, counters, stopping.clone());
+    let clock =
+        ClockService::new(config.reference, config.region, mapped, config.clock, grants, counters, stopping.clone());
     let collector = CollectorService::new(pipeline, Budget::new(config.memory), stopping.clone());
     Server::builder()
         .max_concurrent_streams(STREAMS_PER_CONNECTION)

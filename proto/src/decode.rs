@@ -2,7 +2,7 @@
 //! can get wrong: missing messages, columns of unlike length, numbers outside their type.
 
 use syncline_event::{
-    Batch, Kind, Loss, LossCause, Origin, Process, ShortWaits, Stack, StackId, Symbol, WaitFlags, Waits,
+    Batch, Kind, Loss, LossCause, Origin, ProbePath, Process, ShortWaits, Stack, StackId, Symbol, WaitFlags, Waits,
 };
 use syncline_timebase::{BootId, Instant, Knot, NodeNameError, Offset, Probe, Span};
 
@@ -29,6 +29,7 @@ impl TryFrom<v1::Batch> for Batch {
             losses: message.losses.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
             knots: knots(&message.knots.unwrap_or_default())?,
             reference_run: message.probes.as_ref().map_or(0, |probes| probes.reference_run),
+            probe_paths: probe_paths(message.probes.as_ref())?,
             probes: probes(&message.probes.unwrap_or_default())?,
         })
     }
@@ -181,6 +182,18 @@ fn probes(message: &v1::Probes) -> Result<Vec<Probe>, WireError> {
         returned: Instant::from_ns(sent) + Span::from_ns(i64::try_from(*elapsed).unwrap_or(i64::MAX)),
     };
     Ok(columns.map(probe).collect())
+}
+
+/// Agents before paths had only one. A path that this version does not know is taken for the worst.
+fn probe_paths(message: Option<&v1::Probes>) -> Result<Vec<ProbePath>, WireError> {
+    let Some(message) = message else { return Ok(Vec::new()) };
+    let len = message.sent_mono_delta_ns.len();
+    if message.path.is_empty() {
+        return Ok(vec![ProbePath::Grpc; len]);
+    }
+    same_length("probes.path", message.path.len(), len)?;
+    let path = |number: &i32| if *number == i32::from(v1::ProbePath::Udp) { ProbePath::Udp } else { ProbePath::Grpc };
+    Ok(message.path.iter().map(path).collect())
 }
 
 fn same_length(name: &'static str, found: usize, expected: usize) -> Result<(), WireError> {

@@ -2,8 +2,10 @@
 
 use std::collections::HashMap;
 
-use syncline_event::{Batch, Kind, Loss, LossCause, Origin, Process, ShortWaits, Stack, StackId, Symbol, Waits};
-use syncline_timebase::{Knot, Probe};
+use syncline_event::{
+    Batch, Kind, Loss, LossCause, Origin, ProbePath, Process, ShortWaits, Stack, StackId, Symbol, Waits,
+};
+use syncline_timebase::Knot;
 
 use crate::columns::deltas;
 use crate::v1;
@@ -25,7 +27,7 @@ impl From<&Batch> for v1::Batch {
             symbols: batch.symbols.iter().map(Into::into).collect(),
             losses: batch.losses.iter().map(Into::into).collect(),
             knots: Some(knots(&batch.knots)),
-            probes: Some(probes(&batch.probes, batch.reference_run)),
+            probes: Some(probes(batch)),
         }
     }
 }
@@ -149,12 +151,22 @@ fn knots(knots: &[Knot]) -> v1::Knots {
     }
 }
 
-fn probes(probes: &[Probe], reference_run: u64) -> v1::Probes {
+fn probes(batch: &Batch) -> v1::Probes {
+    let probes = &batch.probes;
     v1::Probes {
         sent_mono_delta_ns: deltas(probes.iter().map(|p| p.sent.ns())),
         received_reference_delta_ns: deltas(probes.iter().map(|p| p.received.ns())),
         turnaround_ns: probes.iter().map(|p| p.replied.ns().wrapping_sub(p.received.ns())).collect(),
         elapsed_mono_ns: probes.iter().map(|p| (p.returned - p.sent).ns().unsigned_abs()).collect(),
-        reference_run,
+        reference_run: batch.reference_run,
+        path: batch.probe_paths.iter().map(|path| path_number(*path)).collect(),
     }
+}
+
+fn path_number(path: ProbePath) -> i32 {
+    let path = match path {
+        ProbePath::Grpc => v1::ProbePath::Grpc,
+        ProbePath::Udp => v1::ProbePath::Udp,
+    };
+    path.into()
 }

@@ -5,8 +5,8 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 use syncline_event::{
-    Batch, BatchError, Kind, Loss, LossCause, Origin, Process, ShortWaits, Stack, StackId, Symbol, WaitFlags, Waits,
-    limits,
+    Batch, BatchError, Kind, Loss, LossCause, Origin, ProbePath, Process, ShortWaits, Stack, StackId, Symbol,
+    WaitFlags, Waits, limits,
 };
 use syncline_proto::{WireError, decode, encode};
 use syncline_timebase::{BootId, Instant, Knot, Offset, Probe, Span};
@@ -76,6 +76,7 @@ fn batch_with(waits: Waits) -> Batch {
             replied: Instant::from_ns(990),
             returned: Instant::from_ns(25),
         }],
+        probe_paths: vec![ProbePath::Udp],
         reference_run: 0xfeed,
     }
 }

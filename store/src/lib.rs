@@ -10,6 +10,7 @@
 //!
 //! The tables and views are in `migrations/`, documented column by column.
 
+mod clock_state;
 mod engine;
 mod error;
 mod native;
@@ -18,6 +19,7 @@ pub mod rows;
 mod schema;
 mod store;
 
+pub use clock_state::ClockState;
 pub use engine::{EmbeddedConfig, EmbeddedEngine, default_max_memory_bytes, libchdb_path, run_engine_if_child};
 pub use error::StoreError;
 pub use native::{Arrays, Block, BlockBuilder, Column, LowCardinality, MAX_BLOCK_ROWS};

@@ -25,7 +25,7 @@ mod wait;
 
 use std::sync::Arc;
 
-use syncline_event::{Batch, LossCause, Origin, Process, limits};
+use syncline_event::{Batch, LossCause, Origin, ProbePath, Process, limits};
 use syncline_timebase::{Instant, Knot, Mono, Offset, Probe, Reference, Wall};
 
 pub use losses::Losses;
@@ -51,6 +51,7 @@ pub struct Batcher {
     losses: Losses,
     knots: Vec<Knot>,
     probes: Vec<Probe>,
+    probe_paths: Vec<ProbePath>,
     newest_knot: Knot,
     newest_told_knot: Option<Instant<Mono>>,
     newest_probe: Option<Probe>,
@@ -85,6 +86,7 @@ impl Batcher {
             losses: Losses::default(),
             knots: vec![first_knot],
             probes: Vec::new(),
+            probe_paths: Vec::new(),
             newest_knot: first_knot,
             newest_told_knot: None,
             newest_probe: None,
@@ -130,13 +132,14 @@ impl Batcher {
     /// Takes a finished probe against this run of the reference. Probes against two runs are never in one batch: gives the
     /// batch that must go before, if there are probes against another run.
     #[must_use = "what is sealed is not kept"]
-    pub fn push_probe(&mut self, probe: Probe, reference_run: u64) -> Option<Batch> {
+    pub fn push_probe(&mut self, probe: Probe, path: ProbePath, reference_run: u64) -> Option<Batch> {
         let is_other_run = reference_run != self.reference_run;
         let sealed = self.probes.last().filter(|_| is_other_run).map(|last| Holding::EndedBefore(last.sent));
         let sealed = sealed.map(|holding| self.seal(probe.returned, holding));
         self.reference_run = reference_run;
         if self.probes.len() < limits::CLOCK_SAMPLES {
             self.probes.push(probe);
+            self.probe_paths.push(path);
             self.newest_probe = Some(probe);
             self.rule.probe_finished(probe.sent);
         }
@@ -198,6 +201,11 @@ impl Batcher {
         (!nothing).then(|| self.seal(now, Holding::Everything))
     }
 
+    /// Whether there are waits that no batch has taken yet.
+    pub fn has_waits(&self) -> bool {
+        !self.waits.is_empty()
+    }
+
     /// What this run has seen so far.
     pub fn totals(&self) -> &Totals {
         &self.totals
@@ -229,6 +237,7 @@ impl Batcher {
             knots: std::mem::take(&mut self.knots),
             reference_run: if self.probes.is_empty() { 0 } else { self.reference_run },
             probes: std::mem::take(&mut self.probes),
+            probe_paths: std::mem::take(&mut self.probe_paths),
         };
         self.next_number = self.next_number.saturating_add(1);
         self.next_seq = self.next_seq.saturating_add(batch.waits.len() as u64);

@@ -7,13 +7,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use syncline_timebase::NodeName;
+use syncline_exchange::Pacing;
+use syncline_timebase::{NodeName, Span};
 
 use crate::capture::{CaptureConfig, Target};
 use crate::clock::Clocks;
 use crate::endpoint::Aggregator;
 use crate::identity::{self, IdentityError};
-use crate::probe::Schedule;
 use crate::replay::ReplayConfig;
 use crate::run::RunConfig;
 
@@ -82,9 +82,13 @@ pub struct RunArgs {
     /// environment, else its executable's name]
     #[arg(long, value_name = "NAME")]
     service: Option<String>,
-    /// How often the clock is measured: each probe is a small packet both ways
+    /// How often the clock is measured while there are waits to be aligned: each probe is a small packet both ways and one
+    /// more back. Ten a second at a start and after a disruption, one in 8 s while there is nothing to align
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = probe_interval)]
     probe_interval: Duration,
+    /// Measure the clock over the gRPC connection only, whose stamps are coarser
+    #[arg(long)]
+    no_udp_probes: bool,
     /// Size of the ring between kernel and agent, a power of two: more rides out longer bursts
     #[arg(long, value_name = "SIZE", default_value = "4MiB", value_parser = ring_bytes)]
     ring_bytes: u32,
@@ -155,7 +159,8 @@ impl RunArgs {
                 target: self.target.target(),
             },
             service: self.service,
-            schedule: Schedule::every(self.probe_interval),
+            pacing: Pacing::every(Span::from_ns(i64::try_from(self.probe_interval.as_nanos()).unwrap_or(i64::MAX))),
+            udp_probes: !self.no_udp_probes,
             queue_bytes: self.queue_bytes,
             record: self.record,
             require_aggregator: (!self.keep_trying).then_some(self.require_aggregator),

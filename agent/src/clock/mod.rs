@@ -4,17 +4,16 @@
 //! anything else sees it. In an agent built for the demo (`inject-clock`) it may move them by a known error there; nothing
 //! behind it can tell that from a real clock.
 
+mod disruption;
 mod injection;
 mod knots;
-mod system;
 
+use syncline_stamping::{Reading, mono_ns};
 use syncline_timebase::{Instant, Knot, Mono, Span, Wall};
 
+pub use disruption::DisruptionWatch;
 pub use injection::Injection;
 pub use knots::sample_knots;
-
-/// Readings of which the tightest makes a knot.
-const ATTEMPTS: usize = 3;
 
 /// The node's clocks.
 #[derive(Clone, Copy, Debug, Default)]
@@ -30,12 +29,12 @@ impl Clocks {
 
     /// MONO now.
     pub fn mono(&self) -> Instant<Mono> {
-        self.mono_of(system::mono_ns())
+        self.mono_of(mono_ns())
     }
 
     /// The three clocks at one moment: the tightest of three bracketed readings.
     pub fn knot(&self) -> Knot {
-        let best = (1..ATTEMPTS).fold(system::read(), |best, _| best.tighter(system::read()));
+        let best = Reading::take();
         let (before, after) = (self.mono_of(best.mono_before_ns), self.mono_of(best.mono_after_ns));
         let bracket = after - before;
         Knot {
@@ -49,6 +48,11 @@ impl Clocks {
     /// The instant of the kernel's `bpf_ktime_get_ns()` stamp.
     pub fn kernel_mono(&self, ns: u64) -> Instant<Mono> {
         self.mono_of(i64::try_from(ns).unwrap_or(i64::MAX))
+    }
+
+    /// The instant that the kernel's own MONO has as `mono`.
+    pub fn true_mono(&self, mono: Instant<Mono>) -> Instant<Mono> {
+        self.mono_of(mono.ns())
     }
 
     /// The instant of the kernel's wall stamp, taken when its mono stamp was `mono_ns`; none where the kernel gave none.

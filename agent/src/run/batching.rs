@@ -5,11 +5,13 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use syncline_event::{Batch, LossCause, Process};
-use syncline_timebase::{Knot, Probe};
+use syncline_timebase::Knot;
 
 use super::gaps::Gaps;
+use super::hints::HintSender;
 use crate::batch::{Batcher, FinishedWait, Losses, ShortSum, Totals};
 use crate::clock::Clocks;
+use crate::probe::UsableProbe;
 use crate::queue::{Entry, Queue, SharedQueue};
 use crate::recording::Recorder;
 
@@ -25,7 +27,7 @@ pub(super) enum Input {
     Losses(Losses),
     Knot(Knot),
     Gaps(Gaps),
-    Probe { probe: Probe, run: u64, knots: [Knot; 2] },
+    Probe(UsableProbe),
 }
 
 /// What a run came to.
@@ -43,11 +45,18 @@ pub(super) struct Batching {
     recorder: Option<Recorder>,
     connections: u64,
     told_of_drops: bool,
+    hints: HintSender,
 }
 
 impl Batching {
-    pub(super) fn new(batcher: Batcher, clocks: Clocks, queue: Arc<SharedQueue>, recorder: Option<Recorder>) -> Self {
-        Self { batcher, gaps: Gaps::default(), clocks, queue, recorder, connections: 0, told_of_drops: false }
+    pub(super) fn new(
+        batcher: Batcher,
+        clocks: Clocks,
+        queue: Arc<SharedQueue>,
+        recorder: Option<Recorder>,
+        hints: HintSender,
+    ) -> Self {
+        Self { batcher, gaps: Gaps::default(), clocks, queue, recorder, connections: 0, told_of_drops: false, hints }
     }
 
     /// Until nobody sends any more; then seals the rest and closes the queue.
@@ -62,6 +71,7 @@ impl Batching {
             if let Some(batch) = self.batcher.seal_if_due(self.clocks.mono()) {
                 self.ship(&batch);
             }
+            self.hints.busy(self.batcher.has_waits());
         }
         for _ in 0..LAST_BATCHES {
             if let Some(batch) = self.batcher.seal_rest(self.clocks.mono()) {
@@ -79,14 +89,14 @@ impl Batching {
             Input::Losses(losses) => losses.iter().for_each(|loss| self.batcher.lose(loss.cause, loss.count)),
             Input::Gaps(gaps) => self.gaps = gaps,
             Input::Knot(knot) => self.batcher.push_knot(knot),
-            Input::Probe { probe, run, knots } => self.take_probe(probe, run, knots),
+            Input::Probe(probe) => self.take_probe(&probe),
         }
     }
 
-    fn take_probe(&mut self, probe: Probe, run: u64, knots: [Knot; 2]) {
-        let against_another_run = self.batcher.push_probe(probe, run);
+    fn take_probe(&mut self, usable: &UsableProbe) {
+        let against_another_run = self.batcher.push_probe(usable.probe, usable.path, usable.run);
         // Read around this probe, so they are of its batch.
-        knots.into_iter().for_each(|knot| self.batcher.push_knot(knot));
+        usable.knots.into_iter().flatten().for_each(|knot| self.batcher.push_knot(knot));
         if let Some(batch) = against_another_run {
             self.ship(&batch);
         }
@@ -201,7 +211,7 @@ mod tests {
             agent_version: "test".to_owned(),
             kernel: "test".to_owned(),
         };
-        Batching::new(Batcher::new(origin, clocks.knot()), clocks, Arc::clone(queue), None)
+        Batching::new(Batcher::new(origin, clocks.knot()), clocks, Arc::clone(queue), None, HintSender::default())
     }
 
     #[test]

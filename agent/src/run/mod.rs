@@ -12,12 +12,14 @@ mod batching;
 mod capturing;
 mod error;
 mod gaps;
+mod hints;
 mod stations;
 
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use syncline_exchange::Pacing;
 use syncline_timebase::NodeName;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -26,7 +28,6 @@ use crate::batch::Totals;
 use crate::capture::CaptureConfig;
 use crate::clock::Clocks;
 use crate::endpoint::Aggregator;
-use crate::probe::Schedule;
 use crate::queue::{Fate, Queue};
 
 use batching::Outcome;
@@ -51,7 +52,9 @@ pub struct RunConfig {
     /// Service of all observed processes, whatever they say themselves.
     pub service: Option<String>,
     /// When to probe.
-    pub schedule: Schedule,
+    pub pacing: Pacing,
+    /// Over UDP where that gets through.
+    pub udp_probes: bool,
     /// Most bytes of unacknowledged batches.
     pub queue_bytes: usize,
     /// A file for every batch, as it is sent.

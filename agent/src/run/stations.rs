@@ -6,18 +6,20 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread;
 
 use syncline_event::Origin;
+use syncline_probe::ProberConfig;
 use syncline_timebase::Knot;
 use tokio::sync::{oneshot, watch};
 
 use super::batching::{Batching, Input, Outcome};
 use super::capturing::Capturing;
+use super::hints::HintSender;
 use super::{RunConfig, RunError};
 use crate::batch::Batcher;
 use crate::capture::{Capture, CaptureError};
-use crate::clock::{Clocks, sample_knots};
+use crate::clock::{Clocks, DisruptionWatch, sample_knots};
 use crate::identity;
 use crate::intake::Intake;
-use crate::probe::{self, ProbeEvent, ProberConfig};
+use crate::probe::{Heard, ProbeListener};
 use crate::queue::{Queue, SharedQueue};
 use crate::recording::Recorder;
 use crate::uplink::Uplink;
@@ -56,10 +58,11 @@ impl Stations {
         let (out, inputs) = sync_channel(CHANNEL);
 
         let batcher = Batcher::new(origin, first_knot);
-        let batching = Batching::new(batcher, clocks, Arc::clone(&queue), recorder);
+        let hints = HintSender::default();
+        let batching = Batching::new(batcher, clocks, Arc::clone(&queue), recorder, hints.clone());
         let outcome = station("batcher", move || batching.run(&inputs))?;
-        start_knots(clocks, stopped.clone(), out.clone())?;
-        let probe_state = start_probes(config, stopped.clone(), out.clone())?;
+        start_knots(clocks, stopped.clone(), out.clone(), hints.clone())?;
+        let probe_state = start_probes(config, stopped.clone(), out.clone(), &hints)?;
         let capturing = Capturing::new(capture, Intake::new(clocks, config.service.clone()), out);
         let capture = station("capture", move || capturing.run(&stopped))?;
         let uplink = Uplink::new(config.aggregator.clone(), Arc::clone(&queue));
@@ -118,9 +121,21 @@ fn station<T: Send + 'static>(
     Ok(result)
 }
 
-fn start_knots(clocks: Clocks, stop: watch::Receiver<bool>, out: SyncSender<Input>) -> Result<(), RunError> {
-    // A knot that finds the channel full is left out: the next one comes in 100 ms.
-    let sink = move |knot| drop(out.try_send(Input::Knot(knot)));
+fn start_knots(
+    clocks: Clocks,
+    stop: watch::Receiver<bool>,
+    out: SyncSender<Input>,
+    hints: HintSender,
+) -> Result<(), RunError> {
+    let mut disruptions = DisruptionWatch::default();
+    let sink = move |knot| {
+        if disruptions.observe(&knot) {
+            tracing::warn!("this machine was stopped, or its clocks jumped: probing faster for a while");
+            hints.disrupted();
+        }
+        // A knot that finds the channel full is left out: the next one comes in 100 ms.
+        drop(out.try_send(Input::Knot(knot)));
+    };
     station("knots", move || sample_knots(clocks, &stop, sink)).map(drop)
 }
 
@@ -128,42 +143,40 @@ fn start_probes(
     config: &RunConfig,
     stop: watch::Receiver<bool>,
     out: SyncSender<Input>,
+    hints: &HintSender,
 ) -> Result<watch::Receiver<ProbeState>, RunError> {
     let prober = ProberConfig {
-        aggregator: config.aggregator.clone(),
-        region: config.region.clone(),
-        schedule: config.schedule,
+        name: config.node.to_string(),
+        endpoint: config.aggregator.endpoint().clone(),
+        pacing: config.pacing,
+        udp: config.udp_probes,
     };
+    let mut listener = ProbeListener::new(config.region.clone(), config.aggregator.to_string());
     let (state, states) = watch::channel(ProbeState::Unanswered);
-    let sink = move |event| take_probe_event(event, &out, &state);
-    let spawned: io::Result<_> = probe::spawn(prober, config.clocks, stop, sink);
+    let sink = move |event| take_heard(listener.hear(event), &out, &state);
+    let spawned: io::Result<_> = syncline_probe::spawn(prober, config.clocks, hints.receiver(), stop, sink);
     spawned.map_err(RunError::System)?;
     Ok(states)
 }
 
-fn take_probe_event(event: ProbeEvent, out: &SyncSender<Input>, state: &watch::Sender<ProbeState>) {
-    match event {
-        ProbeEvent::Finished { probe, run, knots } => {
+fn take_heard(heard: Heard, out: &SyncSender<Input>, state: &watch::Sender<ProbeState>) {
+    let now = match heard {
+        Heard::Nothing => return,
+        Heard::WrongRegion(theirs) => ProbeState::WrongRegion(theirs),
+        Heard::Usable(probe) => {
             // A probe that finds the channel full is left out: it would arrive too late to seal anything.
-            drop(out.try_send(Input::Probe { probe, run, knots }));
-            state.send_if_modified(|state| std::mem::replace(state, ProbeState::Answered) != ProbeState::Answered);
+            drop(out.try_send(Input::Probe(probe)));
+            ProbeState::Answered
         }
-        ProbeEvent::ReferenceChanged { now } => {
-            tracing::warn!(region = now.region, run = %format_args!("{:016x}", now.run), "the reference clock is another one now");
+    };
+    state.send_if_modified(|state| {
+        let changed = *state != now;
+        if let ProbeState::WrongRegion(theirs) = &now
+            && changed
+        {
+            tracing::error!(theirs, "the aggregator serves another region than this node's; its probes are not used");
         }
-        ProbeEvent::WrongRegion { theirs } => {
-            let now = ProbeState::WrongRegion(theirs);
-            state.send_if_modified(|state| {
-                let changed = *state != now;
-                if changed {
-                    tracing::error!(
-                        ?now,
-                        "the aggregator serves another region than this node's; its probes are not used"
-                    );
-                }
-                *state = now;
-                changed
-            });
-        }
-    }
+        *state = now;
+        changed
+    });
 }

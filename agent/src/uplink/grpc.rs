@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use syncline_probe::{Backoff, explain, root_cause};
 use syncline_proto::v1::collector_client::CollectorClient;
 use syncline_proto::v1::ingest_reply::Outcome;
 use syncline_proto::v1::{IngestReply, IngestRequest};
@@ -10,8 +11,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 
-use crate::backoff::Backoff;
-use crate::endpoint::{Aggregator, explain, root_cause};
+use crate::endpoint::Aggregator;
 use crate::queue::{Queue, SharedQueue};
 
 /// Batches sent and not yet acknowledged.

@@ -12,7 +12,9 @@ use syncline_agent::endpoint::Aggregator;
 use syncline_proto::v1::clock_server::{Clock, ClockServer};
 use syncline_proto::v1::collector_server::{Collector, CollectorServer};
 use syncline_proto::v1::ingest_reply::Outcome;
-use syncline_proto::v1::{IngestReply, IngestRequest, ProbeReply, ProbeRequest, Refused, Stored};
+use syncline_proto::v1::{
+    IngestReply, IngestRequest, OpenSessionReply, OpenSessionRequest, ProbeReply, ProbeRequest, Refused, Stored,
+};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
@@ -149,6 +151,11 @@ impl Clock for Fake {
             })
         });
         Ok(Response::new(Box::pin(replies)))
+    }
+
+    /// It has no UDP, and says nothing of itself there.
+    async fn open_session(&self, _: Request<OpenSessionRequest>) -> Result<Response<OpenSessionReply>, Status> {
+        Ok(Response::new(OpenSessionReply::default()))
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a busy node sends: a batch a second, with the shapes of columns that real programs make.
 
 use anyhow::Result;
-use syncline_event::{Batch, Kind, Origin, Process, ShortWaits, Stack, StackId, Symbol, WaitFlags, Waits};
+use syncline_event::{Batch, Kind, Origin, ProbePath, Process, ShortWaits, Stack, StackId, Symbol, WaitFlags, Waits};
 use syncline_sim::{NodeSettings, Random, SimulatedNode};
 use syncline_timebase::{BootId, Instant, Knot, Mono, Offset, Probe, Span, Wall};
 
@@ -100,6 +100,7 @@ impl Source {
             symbols: if first { symbols(&self.stacks) } else { Vec::new() },
             losses: Vec::new(),
             knots,
+            probe_paths: probe.iter().map(|_| ProbePath::Udp).collect(),
             reference_run: if probe.is_some() { 1 } else { 0 },
             probes: probe.map(|probe| self.today(probe)).into_iter().collect(),
         }

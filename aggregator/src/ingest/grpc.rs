@@ -138,11 +138,23 @@ impl StreamIngest {
     }
 
     async fn prepare(&self, request: IngestRequest) -> Result<Prepared, Refusal> {
-        if request.batch_zstd.len() <= LARGE {
-            return self.pipeline.prepare(request.number, &request.batch_zstd);
+        let is_large = request.batch_zstd.len() > LARGE;
+        let batch = self.work(is_large, move |pipeline| pipeline.decode(request.number, &request.batch_zstd)).await?;
+        self.pipeline.recall(&batch.id()).await;
+        self.work(is_large, move |pipeline| pipeline.prepare(&batch)).await
+    }
+
+    /// Work that takes CPU.
+    async fn work<T: Send + 'static>(
+        &self,
+        is_large: bool,
+        work: impl FnOnce(&Pipeline) -> Result<T, Refusal> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        if !is_large {
+            return work(&self.pipeline);
         }
         let pipeline = Arc::clone(&self.pipeline);
-        let task = tokio::task::spawn_blocking(move || pipeline.prepare(request.number, &request.batch_zstd));
+        let task = tokio::task::spawn_blocking(move || work(&pipeline));
         task.await.unwrap_or_else(|error| Err(Refusal::Defect(error.to_string())))
     }
 

@@ -3,6 +3,7 @@
 //! ```text
 //! bytes -> Batch -> NodeClock (once) -> Aligned -> rows, a block a table -> Sink -> ClickHouse
 //!       decode   sight                align      rows                     sink
+//!                  ▲ recall: a node that is not known goes on with the state that was saved of its model
 //! ```
 //!
 //! Exactly once: every block carries the batch's identity as its insert token, so a batch that comes again, or is
@@ -18,6 +19,7 @@ pub(crate) mod samples;
 mod seen;
 mod sighting;
 mod sink;
+mod states;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -33,9 +35,11 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::counters::{Counters, add, count};
 use crate::reference::Reference;
 use nodes::{Freshness, Node, Nodes, SharedNode};
+use outage::Outage;
 use seen::Seen;
 use sighting::Sighting;
 use sink::Sink;
+use states::States;
 
 pub use sink::StoreOutcome;
 pub(crate) use sink::is_fault_of_the_rows;
@@ -113,6 +117,7 @@ pub struct Pipeline {
     stacks_seen: Seen,
     symbols_seen: Seen,
     sink: Sink,
+    states: States,
     counters: Arc<Counters>,
 }
 
@@ -125,6 +130,8 @@ pub struct Prepared {
     stacks: Vec<u64>,
     symbols: Vec<u64>,
     node: SharedNode,
+    /// The state of the node's clock model after the batch, where it is to be saved.
+    state: Option<Block>,
 }
 
 impl Prepared {
@@ -148,6 +155,7 @@ impl Pipeline {
         config: PipelineConfig,
         counters: Arc<Counters>,
     ) -> Self {
+        let outage = Arc::<Outage>::default();
         Self {
             region,
             reference,
@@ -155,7 +163,8 @@ impl Pipeline {
             nodes: Nodes::new(config.tolerance, config.nodes),
             stacks_seen: Seen::new(config.seen),
             symbols_seen: Seen::new(config.seen),
-            sink: Sink::new(store, config.inserts, Arc::clone(&counters)),
+            states: States::new(store.clone(), Arc::clone(&outage)),
+            sink: Sink::new(store, config.inserts, outage, Arc::clone(&counters)),
             counters,
         }
     }
@@ -170,11 +179,11 @@ impl Pipeline {
         self.nodes.len()
     }
 
-    /// Decodes and aligns a batch. Takes CPU, not time. A node's batches must be prepared in their order.
+    /// Decodes a batch. Takes CPU, not time.
     ///
     /// # Errors
     /// The batch will never be stored, and why.
-    pub fn prepare(&self, number: u64, batch_zstd: &[u8]) -> Result<Prepared, Refusal> {
+    pub fn decode(&self, number: u64, batch_zstd: &[u8]) -> Result<Batch, Refusal> {
         let batch = syncline_proto::decode(batch_zstd)?;
         if batch.number != number {
             return Err(Refusal::OtherNumber { outer: number, inner: batch.number });
@@ -182,7 +191,26 @@ impl Pipeline {
         if batch.origin.region != *self.region {
             return Err(Refusal::OtherRegion { found: batch.origin.region, here: Arc::clone(&self.region) });
         }
-        self.prepare_batch(&batch)
+        Ok(batch)
+    }
+
+    /// Sees to it that the node of `id` is known, with what an aggregator before left of its clock model: waits for the store
+    /// where it is not.
+    pub async fn recall(&self, id: &BatchId) {
+        if self.nodes.knows(id) {
+            return;
+        }
+        let Some(state) = self.states.recall(&self.region, id).await else { return };
+        match Node::restore(&state, self.config.tolerance) {
+            Ok(node) => {
+                count(&self.counters.clock_states_recalled);
+                self.count_evicted(self.nodes.settle_in(id, node, Instant::now()));
+            }
+            Err(why) => {
+                count(&self.counters.clock_states_unusable);
+                tracing::warn!(node = %id.node, %why, "the saved state of a clock model is of no use");
+            }
+        }
     }
 
     /// Counts and logs a refusal.
@@ -200,6 +228,7 @@ impl Pipeline {
         let outcome = self.sink.store(&prepared.id, prepared.blocks, of_no_use).await;
         if matches!(outcome, StoreOutcome::Stored) {
             prepared.node.lock().settle(prepared.id.number);
+            self.save_state(&prepared.id, prepared.state, &prepared.node).await;
             self.stacks_seen.stored(&prepared.stacks);
             self.symbols_seen.stored(&prepared.symbols);
             count(&self.counters.batches_stored);
@@ -213,12 +242,31 @@ impl Pipeline {
         self.count_evicted(self.nodes.forget_idle(self.config.idle, Instant::now()));
     }
 
-    fn prepare_batch(&self, batch: &Batch) -> Result<Prepared, Refusal> {
+    /// Saves the state after a batch that is stored, if those before it are too: what one of them told of its first sight
+    /// would be lost if the model came back from here.
+    async fn save_state(&self, id: &BatchId, state: Option<Block>, node: &SharedNode) {
+        let Some(state) = state else { return };
+        let saved = !node.lock().has_unsettled_before(id.number) && self.states.save(id, state).await;
+        if !saved {
+            node.lock().state_is_unsaved();
+        }
+    }
+
+    /// Aligns a batch and makes its rows. Takes CPU, not time. A node's batches must be prepared in their order.
+    ///
+    /// # Errors
+    /// The batch will never be stored, and why.
+    pub fn prepare(&self, batch: &Batch) -> Result<Prepared, Refusal> {
         let (shared, evicted) = self.nodes.of(&batch.id(), Instant::now());
         self.count_evicted(evicted);
         let stacks = self.stacks_seen.missing(batch.stacks.iter().map(|stack| stack.id.0));
         let symbols = self.symbols_seen.missing(batch.symbols.iter().map(symbol_key));
-        let mut blocks = self.node_blocks(batch, &mut shared.lock())?;
+        let (mut blocks, state) = {
+            let mut node = shared.lock();
+            let blocks = self.node_blocks(batch, &mut node)?;
+            let state = node.state_if_due(Instant::now()).map(|state| rows::state(batch, state).into_block());
+            (blocks, state.transpose()?)
+        };
         blocks.extend(self.dictionary_blocks(batch, &stacks, &symbols)?);
         blocks.retain(|block| !block.is_empty());
         Ok(Prepared {
@@ -228,6 +276,7 @@ impl Pipeline {
             stacks: stacks.into_iter().map(|(_, key)| key).collect(),
             symbols: symbols.into_iter().map(|(_, key)| key).collect(),
             node: shared,
+            state,
         })
     }
 

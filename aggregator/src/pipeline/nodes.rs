@@ -4,15 +4,30 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use syncline_clock::{NodeClock, Tolerance};
+use syncline_clock::{NodeClock, SnapshotError, Tolerance};
 use syncline_event::{Batch, BatchId};
+use syncline_store::ClockState;
 use syncline_timebase::{BootId, Mono, NodeName};
+use thiserror::Error;
 
 use super::sighting::Sighting;
 
 /// Batches whose sightings are remembered until they are stored. A stream has a few in flight; what is older was never
 /// answered and, if it comes again, is stored without what only the first sight of its samples could tell.
 const UNSETTLED: usize = 64;
+
+/// A model's state is saved this long after the first time, then after twice as long each time, up to the longest.
+const FIRST_SAVE: Duration = Duration::from_secs(1);
+const LONGEST_SAVE: Duration = Duration::from_secs(10);
+
+/// A state that cannot be gone on with: the model begins anew.
+#[derive(Debug, Error)]
+pub(crate) enum UnusableState {
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+    #[error("it was made under another --clock-tolerance-ppm")]
+    OtherTolerance,
+}
 
 /// One boot of one node.
 #[derive(Debug)]
@@ -30,6 +45,8 @@ pub(crate) struct Node {
     segment_end: Option<syncline_timebase::Instant<Mono>>,
     /// When its row in `nodes` was last written.
     introduced: Option<Instant>,
+    /// When its state was last saved, and when it is to be again after that.
+    saved: Option<(Instant, Duration)>,
 }
 
 impl Node {
@@ -42,7 +59,49 @@ impl Node {
             unsettled: BTreeMap::new(),
             segment_end: None,
             introduced: None,
+            saved: None,
         }
+    }
+
+    /// The node as an aggregator left it behind.
+    ///
+    /// # Errors
+    /// The state is of another version, or damaged, or of a model that assumes something else.
+    pub(crate) fn restore(state: &ClockState, tolerance: Tolerance) -> Result<Self, UnusableState> {
+        let clock = NodeClock::restore(&state.state)?;
+        if clock.tolerance() != tolerance {
+            return Err(UnusableState::OtherTolerance);
+        }
+        let segment_end = i64::try_from(state.segment_end).ok().filter(|ns| *ns != 0);
+        Ok(Self {
+            clock,
+            run: state.ref_run,
+            newest: Some(state.batch),
+            segment_end: segment_end.map(syncline_timebase::Instant::from_ns),
+            ..Self::new(tolerance)
+        })
+    }
+
+    /// The state to be saved once the newest batch is in the store, if it is time; it counts as saved then. Soon after a
+    /// start, then ever less often.
+    pub(crate) fn state_if_due(&mut self, now: Instant) -> Option<ClockState> {
+        let (then, pause) = self.saved.unwrap_or((now, Duration::ZERO));
+        if self.run == 0 || now.saturating_duration_since(then) < pause {
+            return None;
+        }
+        self.saved = Some((now, (2 * pause).clamp(FIRST_SAVE, LONGEST_SAVE)));
+        let segment_end = self.segment_end.map_or(0, |end| u64::try_from(end.ns()).unwrap_or(0));
+        Some(ClockState { ref_run: self.run, batch: self.newest?, segment_end, state: self.clock.snapshot() })
+    }
+
+    /// What was due could not be saved.
+    pub(crate) fn state_is_unsaved(&mut self) {
+        self.saved = None;
+    }
+
+    /// Whether a batch before `number` is not in the store yet.
+    pub(crate) fn has_unsettled_before(&self, number: u64) -> bool {
+        self.unsettled.range(..number).next().is_some()
     }
 
     /// Shows the clock the samples of `batch`, once: a batch that was observed before (its stream broke before the
@@ -144,6 +203,23 @@ impl Nodes {
         let node = SharedNode(Arc::new(Mutex::new(Node::new(self.tolerance))));
         places.insert(key, Place { node: node.clone(), used: now });
         (node, evicted)
+    }
+
+    /// Whether the node of batch `id` has a place.
+    pub(crate) fn knows(&self, id: &BatchId) -> bool {
+        self.lock().contains_key(&(id.node.clone(), id.boot))
+    }
+
+    /// Gives the node of batch `id` the place that nobody has taken for it meanwhile; how many others had to go.
+    pub(crate) fn settle_in(&self, id: &BatchId, node: Node, now: Instant) -> usize {
+        let mut places = self.lock();
+        let key = (id.node.clone(), id.boot);
+        if places.contains_key(&key) {
+            return 0;
+        }
+        let evicted = if places.len() >= self.capacity { evict_oldest(&mut places) } else { 0 };
+        places.insert(key, Place { node: SharedNode(Arc::new(Mutex::new(node))), used: now });
+        evicted
     }
 
     /// Forgets what was not used for `idle`: old boots, and nodes that are gone. Their models would be stale anyway.

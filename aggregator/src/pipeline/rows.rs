@@ -1,12 +1,12 @@
 //! Rows from a batch, a table each. Pure: the same batch under the same model gives the same rows.
 
 use syncline_clock::Segment;
-use syncline_event::{Batch, Kind, Stack, Symbol};
+use syncline_event::{Batch, Kind, ProbePath, Stack, Symbol};
 use syncline_store::rows::{
-    ClockProbeRows, ClockScale, ClockSegmentRows, ClockStepRows, EventKind, EventRows, LossRows, NodeRows, ProbeKind,
-    ShortWaitRows, StackRows, SymbolRows, UNBOUNDED_NS,
+    ClockProbeRows, ClockScale, ClockSegmentRows, ClockStateRows, ClockStepRows, EventKind, EventRows, LossRows,
+    NodeRows, ProbeKind, ShortWaitRows, StackRows, SymbolRows, UNBOUNDED_NS,
 };
-use syncline_store::{Arrays, LowCardinality};
+use syncline_store::{Arrays, ClockState, LowCardinality};
 use syncline_timebase::{ErrorBound, Instant, Mono, Offset, Reference, Span};
 use syncline_timeline::{Aligned, Moments};
 
@@ -162,7 +162,7 @@ pub(crate) fn probes(batch: &Batch, sighting: &Sighting) -> ClockProbeRows {
         t3: probes.iter().map(|probe| probe.replied.ns()).collect(),
         t4: probes.iter().map(|probe| probe.returned.ns()).collect(),
         rtt_ns: probes.iter().map(|probe| u64::try_from(probe.round_trip().ns()).unwrap_or(0)).collect(),
-        kind: vec![ProbeKind::Grpc; rows],
+        kind: batch.probe_paths.iter().map(|path| probe_kind(*path)).collect(),
         used: (0..rows).map(|row| u8::from(sighting.used.get(row).copied().unwrap_or(false))).collect(),
     }
 }
@@ -189,6 +189,20 @@ pub(crate) fn segment(batch: &Batch, segment: &Segment, run: u64) -> ClockSegmen
         wall_off: vec![wall.ns()],
         status: vec![clock_status(last.status)],
         rev: vec![ONLINE_REVISION],
+    }
+}
+
+/// The node's clock model as it is after the batch.
+pub(crate) fn state(batch: &Batch, state: ClockState) -> ClockStateRows {
+    let Whose { region, node, boot } = Whose::of(batch, 1);
+    ClockStateRows {
+        region,
+        node,
+        boot,
+        ref_run: vec![state.ref_run],
+        batch: vec![state.batch],
+        segment_end: vec![state.segment_end],
+        state: vec![state.state],
     }
 }
 
@@ -226,6 +240,13 @@ fn event_kind(kind: Kind) -> EventKind {
         Kind::Goroutine => EventKind::Goroutine,
         // Kind is non-exhaustive for other crates' sake. A new kind gets its arm here when it gets its number.
         _ => EventKind::OffCpu,
+    }
+}
+
+fn probe_kind(path: ProbePath) -> ProbeKind {
+    match path {
+        ProbePath::Grpc => ProbeKind::Grpc,
+        ProbePath::Udp => ProbeKind::Udp,
     }
 }
 

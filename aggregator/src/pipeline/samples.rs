@@ -1,7 +1,7 @@
 //! A small batch for unit tests.
 
 use syncline_event::{
-    Batch, Kind, Loss, LossCause, Origin, Process, ShortWaits, Stack, StackId, Symbol, WaitFlags, Waits,
+    Batch, Kind, Loss, LossCause, Origin, ProbePath, Process, ShortWaits, Stack, StackId, Symbol, WaitFlags, Waits,
 };
 use syncline_timebase::{BootId, Instant, Knot, Offset, Probe, Span};
 
@@ -50,6 +50,7 @@ pub(crate) fn batch(node: &str, number: u64) -> Batch {
         losses: vec![Loss { cause: LossCause::RingBufferFull, count: 9 }],
         knots: (1..=10).map(|i| knot(sealed - SECOND + i * SECOND / 10 - SECOND / 10 + 1)).collect(),
         probes: vec![probe(sealed - 1_000_000)],
+        probe_paths: vec![ProbePath::Udp],
         reference_run: 0xf00d,
     }
 }

@@ -30,13 +30,13 @@ pub enum StoreOutcome {
 pub(crate) struct Sink {
     store: Store,
     inserts: Semaphore,
-    outage: Outage,
+    outage: Arc<Outage>,
     counters: Arc<Counters>,
 }
 
 impl Sink {
-    pub(crate) fn new(store: Store, inserts: usize, counters: Arc<Counters>) -> Self {
-        Self { store, inserts: Semaphore::new(inserts.max(1)), outage: Outage::default(), counters }
+    pub(crate) fn new(store: Store, inserts: usize, outage: Arc<Outage>, counters: Arc<Counters>) -> Self {
+        Self { store, inserts: Semaphore::new(inserts.max(1)), outage, counters }
     }
 
     /// Inserts `blocks` under the token of `id`. An attempt under way is always finished; further ones are not made once

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 
 use syncline_event::{
-    Batch, Kind, Loss, LossCause, Origin, Process, ShortWaits, Stack, StackId, Symbol, WaitFlags, Waits,
+    Batch, Kind, Loss, LossCause, Origin, ProbePath, Process, ShortWaits, Stack, StackId, Symbol, WaitFlags, Waits,
 };
 use syncline_proto::v1::collector_client::CollectorClient;
 use syncline_proto::v1::ingest_reply::Outcome;
@@ -79,6 +79,7 @@ impl SimulatedAgent {
             stacks: vec![stack],
             losses: vec![Loss { cause: LossCause::RingBufferFull, count: 9 }],
             knots,
+            probe_paths: probe.iter().map(|_| ProbePath::Udp).collect(),
             reference_run: if probe.is_some() { 0xf00d } else { 0 },
             probes: probe.map(|probe| self.today(probe)).into_iter().collect(),
         };

@@ -87,6 +87,12 @@ impl Program {
         self.end()
     }
 
+    /// SIGKILL: it gets no chance to do anything.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
     /// How it ends by itself, and what it said.
     pub(crate) fn ends(mut self) -> (ExitStatus, String) {
         let status = self.wait();

@@ -53,6 +53,11 @@ impl NodeClock {
         Self { map: MonoToRaw::identity(), ..Self::new(tolerance) }
     }
 
+    /// What its bounds assume.
+    pub fn tolerance(&self) -> Tolerance {
+        self.tolerance
+    }
+
     /// Takes the samples of one batch, knots in order of time. Samples not newer than what was taken before are refused
     /// and counted, so a batch that comes twice does no harm.
     ///

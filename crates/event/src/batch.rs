@@ -55,6 +55,15 @@ pub struct Process {
     pub build_id: u64,
 }
 
+/// How a probe went, and so who stamped it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ProbePath {
+    /// Over a gRPC stream: in user space, above HTTP/2.
+    Grpc,
+    /// Over UDP: the kernels at both ends, as far as they did.
+    Udp,
+}
+
 /// What one address of one build stands for: one row per frame, inlined ones included.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Symbol {
@@ -121,6 +130,8 @@ pub struct Batch {
     pub knots: Vec<Knot>,
     /// Finished probes since the last batch, in order of their return, all against one run of the reference.
     pub probes: Vec<Probe>,
+    /// How each of them went.
+    pub probe_paths: Vec<ProbePath>,
     /// The run of the reference that the probes were made against, as the reference itself names it; 0 without probes.
     /// Probes against two runs are never put into one batch, and never into one clock model.
     pub reference_run: u64,

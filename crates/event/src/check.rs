@@ -114,6 +114,10 @@ impl Batch {
                 return Err(BatchError::UnevenColumns { column, found, expected });
             }
         }
+        let (expected, found) = (self.probes.len(), self.probe_paths.len());
+        if found != expected {
+            return Err(BatchError::UnevenColumns { column: "probe_paths", found, expected });
+        }
         indices_inside("reason", &self.waits.reason, self.reasons.len())?;
         indices_inside("process", &self.waits.process, self.processes.len())?;
         if self.first_seq.checked_add(expected as u64).is_none() {

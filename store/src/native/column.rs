@@ -30,6 +30,8 @@ pub enum Column {
     I64(Vec<i64>),
     /// `String`
     String(Vec<String>),
+    /// `String`, which ClickHouse takes any bytes for.
+    Bytes(Vec<Vec<u8>>),
     /// `LowCardinality(String)`
     LowCardinality(LowCardinality),
     /// `Array(UInt64)`
@@ -180,6 +182,7 @@ impl Column {
             Self::I32(v) => v.len(),
             Self::I64(v) | Self::DateTime64(v) => v.len(),
             Self::String(v) => v.len(),
+            Self::Bytes(v) => v.len(),
             Self::LowCardinality(v) => v.len(),
             Self::ArrayU64(v) => v.len(),
             Self::MapU64(v) => v.len(),
@@ -203,7 +206,7 @@ impl Column {
             Self::I16(_) => "Int16",
             Self::I32(_) => "Int32",
             Self::I64(_) => "Int64",
-            Self::String(_) => "String",
+            Self::String(_) | Self::Bytes(_) => "String",
             Self::LowCardinality(_) => "LowCardinality(String)",
             Self::ArrayU64(_) => "Array(UInt64)",
             Self::DateTime(_) => "DateTime('UTC')",
@@ -224,6 +227,7 @@ impl Column {
             Self::I32(v) => put_numbers!(out, v),
             Self::I64(v) | Self::DateTime64(v) => put_numbers!(out, v),
             Self::String(v) => v.iter().for_each(|text| put_string(out, text)),
+            Self::Bytes(v) => v.iter().for_each(|bytes| put_bytes(out, bytes)),
             Self::LowCardinality(v) => v.encode(out),
             Self::ArrayU64(v) => {
                 put_numbers!(out, v.ends);
@@ -245,8 +249,12 @@ fn put_maps(out: &mut Vec<u8>, maps: &[Vec<(String, u64)>]) {
 }
 
 pub(super) fn put_string(out: &mut Vec<u8>, text: &str) {
-    put_length(out, text.len());
-    out.extend_from_slice(text.as_bytes());
+    put_bytes(out, text.as_bytes());
+}
+
+fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+    put_length(out, bytes.len());
+    out.extend_from_slice(bytes);
 }
 
 /// LEB128.

@@ -123,3 +123,23 @@ rows! {
         scale: Vec<ClockScale> => enum8,
     }
 }
+
+rows! {
+    /// Clock models as they are now, for the aggregator that takes a node over.
+    ClockStateRows => "clock_states" {
+        /// Region of the node.
+        region: LowCardinality => Column::LowCardinality,
+        /// Name of the node.
+        node: LowCardinality => Column::LowCardinality,
+        /// First 8 bytes of the node's boot id.
+        boot: Vec<u64> => Column::U64,
+        /// Run of the reference that the model speaks of.
+        ref_run: Vec<u64> => Column::U64,
+        /// Newest batch that it has seen; the highest wins.
+        batch: Vec<u64> => Column::U64,
+        /// Where its last segment ends: mono, ns; 0 = it has none.
+        segment_end: Vec<u64> => Column::U64,
+        /// The model.
+        state: Vec<Vec<u8>> => Column::Bytes,
+    }
+}

@@ -12,7 +12,7 @@ mod events;
 mod nodes;
 mod stacks;
 
-pub use clock::{ClockProbeRows, ClockSegmentRows, ClockStepRows, RegionClockRows};
+pub use clock::{ClockProbeRows, ClockSegmentRows, ClockStateRows, ClockStepRows, RegionClockRows};
 pub use enums::{BoundClass, ClockScale, ClockStatus, EventKind, ProbeKind};
 pub use events::{EventRows, FLAG_READY_SEEN, FLAG_WOKEN_BY_NETPOLL, LossRows, ShortWaitRows};
 pub use nodes::NodeRows;

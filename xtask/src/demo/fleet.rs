@@ -86,6 +86,8 @@ impl Aggregators {
                 let name = format!("wan-probes-{}", region.name);
                 let process = start_link(&programs.wan, dirs, &name, link, &address).await?;
                 process.said("listen")?.clone_into(&mut address);
+                // The link carries TCP; probes over UDP would go past it.
+                command.arg("--no-udp-probes");
                 links.push(process);
             }
             if !matches!(comparison, Comparison::None) {

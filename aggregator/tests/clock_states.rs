@@ -1,0 +1,106 @@
+//! Clock models across the death of the aggregator.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod support;
+
+use support::agent::{SimulatedAgent, Uplink};
+use support::engine_is_here;
+use support::program::{Program, ask, engine_url, store};
+use syncline_event::Batch;
+use syncline_sim::{NodeSettings, OscillatorSettings};
+
+const ROUNDS: usize = 20;
+
+/// A node whose clock runs fast and drifts, so that a model which has just begun knows much less than one that went on.
+fn agent() -> SimulatedAgent {
+    let oscillator = OscillatorSettings { frequency_ppb: 90_000.0, ..OscillatorSettings::default() };
+    SimulatedAgent::new("n1", "us", 3, NodeSettings { oscillator, ..NodeSettings::default() })
+}
+
+/// An aggregator on the engine of another one, so that killing it leaves the store alone.
+fn start(dir: &std::path::Path, url: &str) -> Program {
+    let state = dir.join("killed");
+    let arguments = ["--region", "us", "--listen", "127.0.0.1:0", "--clickhouse-url", url, "--state-dir"];
+    Program::start(dir, &[&arguments[..], &[state.to_str().unwrap()]].concat())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_again_and_again_an_aggregator_loses_no_lock_and_breaks_no_bound() {
+    if !engine_is_here() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let engine = Program::embedded(dir.path());
+    let (url, store) = (engine_url(dir.path()), store(dir.path()).await);
+    let (mut agent, mut unanswered) = (agent(), Vec::<Batch>::new());
+    for round in 0..ROUNDS {
+        let program = start(dir.path(), &url);
+        let mut uplink = Uplink::connect(&program.url()).await;
+        for batch in std::mem::take(&mut unanswered) {
+            uplink.store(&batch).await;
+        }
+        for _ in 0..=round % 4 {
+            uplink.store(&agent.next_batch(50)).await;
+        }
+        // What is under way as it is killed is sent again.
+        unanswered = (0..round % 3).map(|_| agent.next_batch(50)).collect();
+        for batch in &unanswered {
+            uplink.send(batch).await;
+        }
+        program.kill();
+    }
+    let sent = agent.truth.len() - unanswered.iter().map(|batch| batch.waits.len()).sum::<usize>();
+    let rows = ask(
+        &store,
+        "SELECT seq, toInt64(mono_ns) + al_off, toInt64(mono_ns + dur_ns) + al_end_off, err_ns, err_end_ns FROM events",
+    )
+    .await;
+    let mut widest = 0;
+    for row in rows.lines() {
+        let [seq, start, end, err, err_end] =
+            row.split('\t').map(|v| v.parse::<i128>().unwrap()).collect::<Vec<_>>()[..]
+        else {
+            panic!("{row}")
+        };
+        let (true_start, true_end) = agent.truth[&u64::try_from(seq).unwrap()];
+        assert!((start - i128::from(true_start)).abs() <= err, "seq {seq}: {start} for {true_start} +/- {err}");
+        assert!((end - i128::from(true_end)).abs() <= err_end, "seq {seq}: {end} for {true_end} +/- {err_end}");
+        widest = widest.max(err.max(err_end));
+    }
+    assert!(rows.lines().count() >= sent, "{} of {sent}", rows.lines().count());
+    // Between the last knot of the state and the first after it MONO may have bent, by 0.25 ms a second at most.
+    assert!(widest < 2_500_000, "a bound of {widest} ns");
+    // A model that goes on begins a segment where one ended, of what was saved of it.
+    let joined = ask(
+        &store,
+        "SELECT countIf(mono_from IN (SELECT mono_to FROM clock_segments_log)), count() FROM clock_segments_log",
+    )
+    .await;
+    let [joined, segments] = joined.split('\t').map(|v| v.parse::<usize>().unwrap()).collect::<Vec<_>>()[..] else {
+        panic!("{joined}")
+    };
+    assert!(joined + 1 >= segments && segments > ROUNDS, "{joined} of {segments} segments join");
+    drop(engine);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_state_that_is_of_no_use_begins_a_new_model_and_is_told() {
+    if !engine_is_here() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let engine = Program::embedded(dir.path());
+    let (url, store, mut agent) = (engine_url(dir.path()), store(dir.path()).await, agent());
+    let program = start(dir.path(), &url);
+    Uplink::connect(&program.url()).await.store(&agent.next_batch(10)).await;
+    program.kill();
+    assert_eq!(ask(&store, "SELECT count() FROM clock_states").await, "1");
+    let garbled = "INSERT INTO clock_states (region, node, boot, ref_run, batch, segment_end, state)
+        SELECT region, node, boot, ref_run, batch + 1, segment_end, concat(state, 'x') FROM clock_states";
+    ask(&store, garbled).await;
+    let program = start(dir.path(), &url);
+    Uplink::connect(&program.url()).await.store(&agent.next_batch(10)).await;
+    assert!(program.log().contains("the saved state of a clock model is of no use"), "{}", program.log());
+    assert_eq!(ask(&store, "SELECT countIf(err_ns < 5000000), count() FROM events").await, "20\t20");
+    drop(engine);
+}

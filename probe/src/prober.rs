@@ -1,0 +1,145 @@
+//! From session to session.
+
+use std::io;
+use std::thread;
+use std::time::{Duration, Instant as Stopwatch};
+
+use syncline_exchange::{Pacer, Refused};
+use tokio::sync::watch;
+use tonic::transport::Channel;
+
+use crate::backoff::Backoff;
+use crate::failure::{SessionError, root_cause};
+use crate::grpc::GrpcSession;
+use crate::udp::{Ending, Grant, UdpSession, hinted};
+use crate::{Answer, HintReceiver, LocalClock, ProbeEvent, ProberConfig};
+
+/// Where UDP does not get through it is tried again this often.
+const UDP_AGAIN: Duration = Duration::from_secs(60);
+
+/// Starts the thread that probes until `stop` says so. `sink` must not block.
+///
+/// # Errors
+/// If the system gives no thread.
+pub fn spawn<C: LocalClock>(
+    config: ProberConfig,
+    clock: C,
+    hints: HintReceiver,
+    stop: watch::Receiver<bool>,
+    sink: impl FnMut(ProbeEvent) + Send + 'static,
+) -> io::Result<thread::JoinHandle<()>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let pacer = Pacer::new(config.pacing);
+    let prober = Prober { config, clock, hints, sink, pacer, is_udp_blocked: false };
+    thread::Builder::new().name("clock-probes".into()).spawn(move || runtime.block_on(until_stopped(prober, stop)))
+}
+
+async fn until_stopped<C: LocalClock, S: FnMut(ProbeEvent)>(prober: Prober<C, S>, mut stop: watch::Receiver<bool>) {
+    tokio::select! {
+        () = prober.run() => {}
+        _ = stop.wait_for(|stop| *stop) => {}
+    }
+}
+
+struct Prober<C, S> {
+    config: ProberConfig,
+    clock: C,
+    hints: HintReceiver,
+    sink: S,
+    pacer: Pacer,
+    is_udp_blocked: bool,
+}
+
+impl<C: LocalClock, S: FnMut(ProbeEvent)> Prober<C, S> {
+    async fn run(mut self) {
+        let mut backoff = Backoff::default();
+        loop {
+            let mut answers = 0;
+            let error = self.probe(&mut answers).await.err();
+            if answers > 0 {
+                backoff.reset();
+            }
+            if let Some(error) = error {
+                let unreachable = matches!(error, SessionError::Unreachable(_));
+                (self.sink)(ProbeEvent::Failed { unreachable, why: error.to_string() });
+                tokio::time::sleep(backoff.after_failure()).await;
+            }
+        }
+    }
+
+    /// Probes until a session ends; without an error where another is to follow at once.
+    async fn probe(&mut self, answers: &mut u64) -> Result<(), SessionError> {
+        let connecting = self.config.endpoint.connect().await;
+        let channel = connecting.map_err(|error| SessionError::Unreachable(root_cause(&error)))?;
+        let host = self.config.endpoint.uri().host().unwrap_or_default().to_owned();
+        let grant = if self.config.udp { Grant::ask(channel.clone(), &host, &self.config.name).await? } else { None };
+        let Some(grant) = grant else { return self.over_grpc(channel, None, answers).await };
+        match self.over_udp(grant, answers).await? {
+            Ending::FellSilent => Err(SessionError::Silent),
+            Ending::NeverAnswered => {
+                if !std::mem::replace(&mut self.is_udp_blocked, true) {
+                    tracing::warn!(
+                        "clock probes over UDP get no answer (a firewall?): probing over gRPC, whose stamps are coarser; trying again"
+                    );
+                }
+                self.over_grpc(channel, Some(UDP_AGAIN), answers).await
+            }
+        }
+    }
+
+    async fn over_udp(&mut self, grant: Grant, answers: &mut u64) -> Result<Ending, SessionError> {
+        let mut session = UdpSession::open(grant, self.clock)?;
+        let (sink, is_udp_blocked) = (&mut self.sink, &mut self.is_udp_blocked);
+        let mut answered = |answer: Answer| {
+            *answers += 1;
+            if std::mem::take(is_udp_blocked) {
+                tracing::info!("clock probes over UDP are answered again");
+            }
+            sink(ProbeEvent::Answered(answer));
+        };
+        let ending = session.run(&mut self.pacer, &mut self.hints, &mut answered).await;
+        if session.refused() != Refused::default() {
+            (self.sink)(ProbeEvent::Refused(session.refused()));
+        }
+        ending
+    }
+
+    /// Probes over gRPC, for as long as `within` says.
+    async fn over_grpc(
+        &mut self,
+        channel: Channel,
+        within: Option<Duration>,
+        answers: &mut u64,
+    ) -> Result<(), SessionError> {
+        let mut session = GrpcSession::open(channel, self.clock).await?;
+        let (begun, mut disruptions) = (Stopwatch::now(), self.hints.borrow().disruptions);
+        while within.is_none_or(|within| begun.elapsed() < within) {
+            self.pacer.sent();
+            let answer = session.exchange().await?;
+            *answers += 1;
+            self.pacer.exchanged(&answer.probe);
+            (self.sink)(ProbeEvent::Answered(answer));
+            self.pause(&mut disruptions).await;
+        }
+        Ok(())
+    }
+
+    /// Waits until the next probe is due, which a hint may bring nearer.
+    async fn pause(&mut self, disruptions: &mut u64) {
+        let from = self.clock.now();
+        loop {
+            let (now, hint) = (self.clock.now(), *self.hints.borrow_and_update());
+            if std::mem::replace(disruptions, hint.disruptions) != hint.disruptions {
+                self.pacer.disrupted(now);
+            }
+            let left = (from + self.pacer.pause(now, hint.busy)) - now;
+            if left.ns() <= 0 {
+                return;
+            }
+            tokio::select! {
+                () = tokio::time::sleep(Duration::from_nanos(left.ns().unsigned_abs())) => {}
+                () = hinted(&mut self.hints) => {}
+            }
+        }
+    }
+}
