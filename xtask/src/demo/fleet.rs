@@ -7,6 +7,7 @@ use serde::Deserialize;
 use syncline_sim::InjectedClock;
 use tokio::process::Command;
 
+use super::Options;
 use super::build::Programs;
 use super::child::Process;
 use super::knots::Knot;
@@ -48,8 +49,8 @@ impl Directories {
 /// How the regions' clocks are compared.
 #[derive(Clone, Copy)]
 pub(crate) enum Comparison {
-    /// The aggregators probe the root's.
-    Direct,
+    /// The aggregators probe the root's, over UDP or only gRPC.
+    Direct { udp: bool },
     /// They probe it through a link with such delays.
     Through(Link),
     /// Not now: the times are of another day, and so is what was known of the clocks.
@@ -89,6 +90,9 @@ impl Aggregators {
                 // The link carries TCP; probes over UDP would go past it.
                 command.arg("--no-udp-probes");
                 links.push(process);
+            }
+            if matches!(comparison, Comparison::Direct { udp: false }) {
+                command.arg("--no-udp-probes");
             }
             if !matches!(comparison, Comparison::None) {
                 command.args(["--root", &format!("http://{address}")]);
@@ -235,6 +239,7 @@ impl Agents {
         aggregators: &Aggregators,
         pids: &[u32],
         clocks: &[InjectedClock],
+        options: &Options,
         recording: Option<&Recording>,
     ) -> Result<Self> {
         let mut agents = Vec::new();
@@ -244,6 +249,9 @@ impl Agents {
             command.args(["--aggregator", &format!("http://{}", aggregators.address(region)?)]);
             command.args(["--pid", &pid.to_string(), "--threshold", "1ms"]);
             command.args(["--inject-clock", &clock.to_string()]);
+            if options.grpc_probes {
+                command.arg("--no-udp-probes");
+            }
             if let Some(recording) = recording {
                 command.arg("--record").arg(recording.batches(region));
             }

@@ -23,7 +23,7 @@ impl Demo {
         let programs = staged.as_ref().map_or(self.programs.services.as_slice(), Staged::services);
         let sampler = Sampler::start()?;
         let delayed = options.wan_probes.then_some(REGIONS[0].link).flatten();
-        let comparison = delayed.map_or(Comparison::Direct, Comparison::Through);
+        let comparison = delayed.map_or(Comparison::Direct { udp: !options.grpc_probes }, Comparison::Through);
         let mut aggregators = Aggregators::start(&self.programs, &self.dirs, &self.libchdb, comparison).await?;
         self.say("three aggregators are running, the root's with the embedded ClickHouse store");
         let mut services = Services::start(&self.programs.wan, programs, &self.dirs).await?;
@@ -35,7 +35,7 @@ impl Demo {
         let clocks: Vec<_> = REGIONS.iter().map(|region| injected(region.clock, start, step_at_ns)).collect();
         let pids = services.pids()?;
         let to = recording.as_ref();
-        let mut agents = Agents::start(&self.programs, &self.dirs, &aggregators, &pids, &clocks, to).await?;
+        let mut agents = Agents::start(&self.programs, &self.dirs, &aggregators, &pids, &clocks, options, to).await?;
         self.say("three agents are capturing, each with a wrong clock");
 
         let from = knots::now().mono;

@@ -64,6 +64,9 @@ pub(crate) struct Options {
     /// to half the round trip
     #[arg(long)]
     pub(crate) wan_probes: bool,
+    /// Probe clocks over gRPC only, as where UDP does not get through: stamps are then taken in user space
+    #[arg(long)]
+    pub(crate) grpc_probes: bool,
 }
 
 const DEFAULT_SECONDS: u64 = 25;
@@ -71,7 +74,8 @@ const DEFAULT_SECONDS: u64 = 25;
 impl Options {
     /// As a test runs it.
     pub(crate) fn checked(live: bool) -> Self {
-        Self { check: true, live, replay: false, record: None, seconds: DEFAULT_SECONDS, wan_probes: false }
+        let (seconds, record) = (DEFAULT_SECONDS, None);
+        Self { check: true, live, replay: false, record, seconds, wan_probes: false, grpc_probes: false }
     }
 }
 
