@@ -57,6 +57,10 @@ counters! {
     clock_states_recalled,
     /// Saved states of clock models that could not be used; the models began anew.
     clock_states_unusable,
+    /// Pieces of clock models by whose revision stored rows were placed again.
+    pieces_settled,
+    /// Pieces of clock models whose rows are as they were first placed, because that could not be done; `events_live` has them right.
+    pieces_unsettled,
     /// Probes answered.
     probes_answered,
     /// Probes refused: too many on one stream or of one session.

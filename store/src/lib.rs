@@ -17,6 +17,7 @@ mod native;
 mod open;
 pub mod rows;
 mod schema;
+mod settle;
 mod store;
 
 pub use clock_state::ClockState;
@@ -25,4 +26,5 @@ pub use error::StoreError;
 pub use native::{Arrays, Block, BlockBuilder, Column, LowCardinality, MAX_BLOCK_ROWS};
 pub use open::{Location, OpenOptions, OpenStore, open};
 pub use schema::MigrationReport;
+pub use settle::{SettledPiece, Settlement};
 pub use store::{DEFAULT_DATABASE, Store};

@@ -13,10 +13,12 @@
 mod bucket;
 mod nodes;
 mod outage;
+mod revision;
 mod rows;
 #[cfg(test)]
 pub(crate) mod samples;
 mod seen;
+mod settler;
 mod sighting;
 mod sink;
 mod states;
@@ -27,7 +29,7 @@ use std::time::{Duration, Instant};
 use syncline_clock::{NodeClock, Tolerance};
 use syncline_event::{Batch, BatchId, Symbol};
 use syncline_proto::WireError;
-use syncline_store::{Block, Store, StoreError};
+use syncline_store::{Block, Settlement, Store, StoreError};
 use syncline_timebase::{Mono, Offset, Reference as ReferenceScale};
 use thiserror::Error;
 use xxhash_rust::xxh3::xxh3_64;
@@ -37,6 +39,7 @@ use crate::reference::Reference;
 use nodes::{Freshness, Node, Nodes, SharedNode};
 use outage::Outage;
 use seen::Seen;
+use settler::Settler;
 use sighting::Sighting;
 use sink::Sink;
 use states::States;
@@ -118,6 +121,7 @@ pub struct Pipeline {
     symbols_seen: Seen,
     sink: Sink,
     states: States,
+    settler: Settler,
     counters: Arc<Counters>,
 }
 
@@ -132,6 +136,8 @@ pub struct Prepared {
     node: SharedNode,
     /// The state of the node's clock model after the batch, where it is to be saved.
     state: Option<Block>,
+    /// Where rows of earlier batches lie by now.
+    settlement: Settlement,
 }
 
 impl Prepared {
@@ -147,7 +153,7 @@ impl Prepared {
 }
 
 impl Pipeline {
-    /// A pipeline of `region` into `store`. `reference` stamps what has no better time.
+    /// A pipeline of `region` into `store`, within an async runtime. `reference` stamps what has no better time.
     pub fn new(
         region: Arc<str>,
         reference: Reference,
@@ -164,6 +170,7 @@ impl Pipeline {
             stacks_seen: Seen::new(config.seen),
             symbols_seen: Seen::new(config.seen),
             states: States::new(store.clone(), Arc::clone(&outage)),
+            settler: Settler::spawn(store.clone(), Arc::clone(&counters)),
             sink: Sink::new(store, config.inserts, outage, Arc::clone(&counters)),
             counters,
         }
@@ -228,6 +235,7 @@ impl Pipeline {
         let outcome = self.sink.store(&prepared.id, prepared.blocks, of_no_use).await;
         if matches!(outcome, StoreOutcome::Stored) {
             prepared.node.lock().settle(prepared.id.number);
+            self.settler.settle(prepared.settlement);
             self.save_state(&prepared.id, prepared.state, &prepared.node).await;
             self.stacks_seen.stored(&prepared.stacks);
             self.symbols_seen.stored(&prepared.symbols);
@@ -261,11 +269,11 @@ impl Pipeline {
         self.count_evicted(evicted);
         let stacks = self.stacks_seen.missing(batch.stacks.iter().map(|stack| stack.id.0));
         let symbols = self.symbols_seen.missing(batch.symbols.iter().map(symbol_key));
-        let (mut blocks, state) = {
+        let (mut blocks, settlement, state) = {
             let mut node = shared.lock();
-            let blocks = self.node_blocks(batch, &mut node)?;
+            let (blocks, settlement) = self.node_blocks(batch, &mut node)?;
             let state = node.state_if_due(Instant::now()).map(|state| rows::state(batch, state).into_block());
-            (blocks, state.transpose()?)
+            (blocks, settlement, state.transpose()?)
         };
         blocks.extend(self.dictionary_blocks(batch, &stacks, &symbols)?);
         blocks.retain(|block| !block.is_empty());
@@ -277,11 +285,12 @@ impl Pipeline {
             symbols: symbols.into_iter().map(|(_, key)| key).collect(),
             node: shared,
             state,
+            settlement,
         })
     }
 
-    /// Rows that depend on the node's clock, and the counts.
-    fn node_blocks(&self, batch: &Batch, node: &mut Node) -> Result<Vec<Block>, StoreError> {
+    /// Rows that depend on the node's clock, and the counts; and what is to be settled of those before.
+    fn node_blocks(&self, batch: &Batch, node: &mut Node) -> Result<(Vec<Block>, Settlement), StoreError> {
         let (sighting, freshness) = node.sight(batch);
         self.count_sighting(&sighting, freshness);
         let aligned = syncline_timeline::align(&batch.waits, &node.clock);
@@ -293,14 +302,12 @@ impl Pipeline {
             rows::losses(batch).into_block()?,
             rows::probes(batch, &sighting).into_block()?,
             rows::steps(batch, &sighting, |at| reference_offset(clock, at, batch)).into_block()?,
+            rows::segments(batch, &sighting, run).into_block()?,
         ];
-        if let Some(segment) = &sighting.segment {
-            blocks.push(rows::segment(batch, segment, run).into_block()?);
-        }
         if node.is_to_be_introduced(Instant::now(), INTRODUCE_EVERY) {
             blocks.push(rows::node(batch, self.reference.now()).into_block()?);
         }
-        Ok(blocks)
+        Ok((blocks, rows::settlement(batch, &sighting, run)))
     }
 
     fn dictionary_blocks(

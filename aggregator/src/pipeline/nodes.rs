@@ -10,6 +10,7 @@ use syncline_store::ClockState;
 use syncline_timebase::{BootId, Mono, NodeName};
 use thiserror::Error;
 
+use super::revision::Pending;
 use super::sighting::Sighting;
 
 /// Batches whose sightings are remembered until they are stored. A stream has a few in flight; what is older was never
@@ -43,6 +44,8 @@ pub(crate) struct Node {
     unsettled: BTreeMap<u64, Arc<Sighting>>,
     /// Where the last segment of the clock's model ended.
     segment_end: Option<syncline_timebase::Instant<Mono>>,
+    /// Pieces of the model that may yet be known better.
+    pending: Pending,
     /// When its row in `nodes` was last written.
     introduced: Option<Instant>,
     /// When its state was last saved, and when it is to be again after that.
@@ -58,6 +61,7 @@ impl Node {
             newest: None,
             unsettled: BTreeMap::new(),
             segment_end: None,
+            pending: Pending::default(),
             introduced: None,
             saved: None,
         }
@@ -113,7 +117,7 @@ impl Node {
         }
         self.newest = Some(batch.number);
         self.follow_run(batch);
-        let sighting = Arc::new(Sighting::take(&mut self.clock, &mut self.segment_end, batch));
+        let sighting = Arc::new(Sighting::take(&mut self.clock, &mut self.segment_end, &mut self.pending, batch));
         self.unsettled.insert(batch.number, Arc::clone(&sighting));
         if self.unsettled.len() > UNSETTLED {
             self.unsettled.pop_first();
@@ -135,6 +139,7 @@ impl Node {
             tracing::info!(node = %batch.origin.node, "the reference began a new run: the node's clock model starts anew");
             self.clock = NodeClock::new(self.tolerance);
             self.segment_end = None;
+            self.pending = Pending::default();
         }
         self.run = batch.reference_run;
     }

@@ -6,16 +6,19 @@ use syncline_store::rows::{
     ClockProbeRows, ClockScale, ClockSegmentRows, ClockStateRows, ClockStepRows, EventKind, EventRows, LossRows,
     NodeRows, ProbeKind, ShortWaitRows, StackRows, SymbolRows, UNBOUNDED_NS,
 };
-use syncline_store::{Arrays, ClockState, LowCardinality};
-use syncline_timebase::{ErrorBound, Instant, Mono, Offset, Reference, Span};
+use syncline_store::{Arrays, ClockState, LowCardinality, SettledPiece, Settlement};
+use syncline_timebase::{ErrorBound, Instant, Mono, Offset, Reference, Span, Wall};
 use syncline_timeline::{Aligned, Moments};
 
 use super::bucket;
-use super::sighting::Sighting;
+use super::revision::Revised;
+use super::sighting::{Sighting, wall_offset};
 use crate::segment::{bound_class, clock_status, rate_ppb};
 
-/// Revision of alignment at ingest; later, better passes count on from it.
+/// Revision of alignment at ingest.
 pub(crate) const ONLINE_REVISION: u32 = 1;
+/// Revision of what is known once more probes have come.
+pub(crate) const SETTLED_REVISION: u32 = 2;
 
 /// The columns that say whose rows they are.
 struct Whose {
@@ -167,28 +170,32 @@ pub(crate) fn probes(batch: &Batch, sighting: &Sighting) -> ClockProbeRows {
     }
 }
 
-/// The piece of the node's clock model that the batch brought, against `run` of the reference.
-pub(crate) fn segment(batch: &Batch, segment: &Segment, run: u64) -> ClockSegmentRows {
-    let Whose { region, node, boot } = Whose::of(batch, 1);
-    let (first, last) = (&segment.at_from, &segment.at_to);
-    let wall = batch.knots.last().map_or(batch.wall_offset, |knot| knot.mono.offset_to(knot.wall));
+/// The piece of the node's clock model that the batch brought, and those of earlier batches that are known otherwise by
+/// now, against `run` of the reference.
+pub(crate) fn segments(batch: &Batch, sighting: &Sighting, run: u64) -> ClockSegmentRows {
+    let online = sighting.segment.iter().map(|segment| (segment, wall_offset(batch), ONLINE_REVISION));
+    let settled = sighting.revised.iter().map(|revised| (&revised.segment, revised.wall, SETTLED_REVISION));
+    let told: Vec<(&Segment, Offset<Mono, Wall>, u32)> = online.chain(settled).collect();
+    let Whose { region, node, boot } = Whose::of(batch, told.len());
+    let each = || told.iter().map(|(segment, ..)| segment);
+    let last = || each().map(|segment| &segment.at_to);
     ClockSegmentRows {
         region,
         node,
         boot,
-        ref_run: vec![run],
-        epoch: vec![last.epoch],
-        mono_from: vec![mono_ns(segment.from)],
-        mono_to: vec![mono_ns(segment.to)],
-        ref_off: vec![first.offset.ns()],
-        ref_off_to: vec![last.offset.ns()],
-        rate_ppb: vec![rate_ppb(last)],
-        err_from_ns: bounds(&[first.hard]),
-        err_to_ns: bounds(&[last.hard]),
-        bound_class: vec![bound_class(last.hard)],
-        wall_off: vec![wall.ns()],
-        status: vec![clock_status(last.status)],
-        rev: vec![ONLINE_REVISION],
+        ref_run: vec![run; told.len()],
+        epoch: last().map(|last| last.epoch).collect(),
+        mono_from: each().map(|segment| mono_ns(segment.from)).collect(),
+        mono_to: each().map(|segment| mono_ns(segment.to)).collect(),
+        ref_off: each().map(|segment| segment.at_from.offset.ns()).collect(),
+        ref_off_to: last().map(|last| last.offset.ns()).collect(),
+        rate_ppb: last().map(rate_ppb).collect(),
+        err_from_ns: each().map(|segment| bound_ns(segment.at_from.hard)).collect(),
+        err_to_ns: last().map(|last| bound_ns(last.hard)).collect(),
+        bound_class: last().map(|last| bound_class(last.hard)).collect(),
+        wall_off: told.iter().map(|(_, wall, _)| wall.ns()).collect(),
+        status: last().map(|last| clock_status(last.status)).collect(),
+        rev: told.iter().map(|(.., revision)| *revision).collect(),
     }
 }
 
@@ -222,6 +229,28 @@ pub(crate) fn steps(
         at: steps.iter().map(|step| (step.at + reference(step.at)).ns()).collect(),
         size_ns: steps.iter().map(|step| Span::ns(step.size)).collect(),
         scale: vec![ClockScale::Wall; rows],
+    }
+}
+
+/// Where rows that are stored already lie by now.
+pub(crate) fn settlement(batch: &Batch, sighting: &Sighting, run: u64) -> Settlement {
+    let piece = |revised: &Revised| {
+        let Segment { from, to, at_from, at_to, .. } = &revised.segment;
+        SettledPiece {
+            mono: [mono_ns(*from), mono_ns(*to)],
+            ref_off: [at_from.offset.ns(), at_to.offset.ns()],
+            err_ns: bound_ns(at_from.hard.max(at_to.hard)),
+            status: clock_status(at_to.status),
+            epoch: at_to.epoch,
+        }
+    };
+    Settlement {
+        region: batch.origin.region.clone(),
+        node: batch.origin.node.to_string(),
+        boot: batch.origin.boot.0,
+        ref_run: run,
+        revision: SETTLED_REVISION,
+        pieces: sighting.revised.iter().map(piece).collect(),
     }
 }
 
@@ -263,12 +292,17 @@ fn offsets(batch: &Batch, moments: &Moments) -> Vec<i64> {
 }
 
 fn bounds(bounds: &[ErrorBound]) -> Vec<u64> {
-    bounds.iter().map(|bound| if bound.is_bounded() { bound.ns() } else { UNBOUNDED_NS }).collect()
+    bounds.iter().map(|bound| bound_ns(*bound)).collect()
+}
+
+fn bound_ns(bound: ErrorBound) -> u64 {
+    if bound.is_bounded() { bound.ns() } else { UNBOUNDED_NS }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pipeline::revision::Pending;
     use crate::pipeline::samples::{self, OFFSET, SECOND};
     use syncline_clock::{NodeClock, Tolerance};
     use syncline_store::rows::{BoundClass, ClockStatus};
@@ -280,7 +314,7 @@ mod tests {
 
     fn seen(batch: &Batch) -> (NodeClock, Sighting) {
         let mut clock = NodeClock::new(Tolerance::default());
-        let sighting = Sighting::take(&mut clock, &mut None, batch);
+        let sighting = Sighting::take(&mut clock, &mut None, &mut Pending::default(), batch);
         (clock, sighting)
     }
 
@@ -334,7 +368,7 @@ mod tests {
             symbols(batch.symbols.iter()).into_block(),
             node(&batch, now).into_block(),
             probes(&batch, &sighting).into_block(),
-            segment(&batch, sighting.segment.as_ref().unwrap(), 7).into_block(),
+            segments(&batch, &sighting, 7).into_block(),
             super::steps(&batch, &steps, |_| Offset::from_ns(OFFSET)).into_block(),
         ];
         for block in blocks {

@@ -2,7 +2,9 @@
 
 use syncline_clock::{NodeClock, Segment, WallStep};
 use syncline_event::Batch;
-use syncline_timebase::{Instant, Mono};
+use syncline_timebase::{Instant, Mono, Offset, Wall};
+
+use super::revision::{Pending, Revised};
 
 /// Kept until the batch is in the store, because a second sight of the same samples tells nothing.
 #[derive(Clone, Debug, Default)]
@@ -17,23 +19,47 @@ pub(crate) struct Sighting {
     pub(crate) refused: u64,
     /// The piece of the model up to the end of the batch.
     pub(crate) segment: Option<Segment>,
+    /// Pieces of earlier batches that are known otherwise by now.
+    pub(crate) revised: Vec<Revised>,
 }
 
 impl Sighting {
-    /// Shows `clock` the samples of `batch`. `segment_end` is where the last segment ended, and moves on.
-    pub(crate) fn take(clock: &mut NodeClock, segment_end: &mut Option<Instant<Mono>>, batch: &Batch) -> Self {
+    /// Shows `clock` the samples of `batch`. `segment_end` is where the last segment ended, and moves on; `pending` is what may
+    /// be told again.
+    pub(crate) fn take(
+        clock: &mut NodeClock,
+        segment_end: &mut Option<Instant<Mono>>,
+        pending: &mut Pending,
+        batch: &Batch,
+    ) -> Self {
         let observed = clock.observe(&batch.knots, &batch.probes);
         for disruption in &observed.disruptions {
             tracing::info!(node = %batch.origin.node, boot = %batch.origin.boot, ?disruption, "clock disrupted");
         }
+        let revised = pending.revised(clock);
+        let segment = segment(clock, segment_end, batch);
+        match (&segment, batch.knots.first(), batch.knots.last()) {
+            (Some(told), ..) => pending.push([told.from, told.to], wall_offset(batch), Some(told)),
+            // Nothing is known yet, but may be of now one day.
+            (None, Some(first), Some(last)) if first.mono < last.mono => {
+                pending.push([first.mono, last.mono], wall_offset(batch), None);
+            }
+            _ => {}
+        }
         Self {
-            segment: segment(clock, segment_end, batch),
+            segment,
+            revised,
             used: observed.used,
             wall_steps: observed.wall_steps,
             disruptions: observed.disruptions.len(),
             refused: observed.refused.values().sum(),
         }
     }
+}
+
+/// WALL - MONO at the newest knot of the batch.
+pub(crate) fn wall_offset(batch: &Batch) -> Offset<Mono, Wall> {
+    batch.knots.last().map_or(batch.wall_offset, |knot| knot.mono.offset_to(knot.wall))
 }
 
 /// From the end of the last one to the end of the batch's knots, so that every bend of MONO is looked at; over a

@@ -25,7 +25,8 @@ macro_rules! migration {
 }
 
 /// In order of their versions, without gaps, never changed once released.
-const MIGRATIONS: &[Migration] = &[migration!(1, "0001_first_thread"), migration!(2, "0002_clock_states")];
+const MIGRATIONS: &[Migration] =
+    &[migration!(1, "0001_first_thread"), migration!(2, "0002_clock_states"), migration!(3, "0003_realignment")];
 
 /// What [`Store::migrate`](crate::Store::migrate) found and did.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,6 +2,7 @@
 
 mod engine;
 mod insert;
+mod realign;
 mod schema;
 mod skew;
 mod timeline;
@@ -51,6 +52,9 @@ pub(crate) const ALL: &[Case] = cases![
     timeline::order_is_proved_only_by_disjoint_intervals,
     timeline::another_run_or_another_root_is_not_compared,
     timeline::stacks_are_named,
+    realign::rows_are_live_at_once_and_settled_by_an_update,
+    realign::a_server_without_updates_rewrites_the_parts,
+    realign::the_order_of_two_moments_is_told_only_where_it_can_be,
     skew::the_newest_of_each_node_on_the_fleets_clock,
     skew::one_region_needs_no_map,
 ];

@@ -9,21 +9,21 @@ const SECOND: i64 = 1_000_000_000;
 
 /// One wait: where, and when on its region's REF (ns after [`base_ns`]).
 #[derive(Clone, Copy)]
-struct Wait {
-    region: &'static str,
-    goid: u64,
-    at: i64,
-    dur: u64,
-    err: u64,
-    err_end: u64,
-    stack_id: u64,
+pub(super) struct Wait {
+    pub(super) region: &'static str,
+    pub(super) goid: u64,
+    pub(super) at: i64,
+    pub(super) dur: u64,
+    pub(super) err: u64,
+    pub(super) err_end: u64,
+    pub(super) stack_id: u64,
 }
 
-const WAIT: Wait = Wait { region: "eu", goid: 0, at: 0, dur: 1000, err: 0, err_end: 0, stack_id: 0 };
+pub(super) const WAIT: Wait = Wait { region: "eu", goid: 0, at: 0, dur: 1000, err: 0, err_end: 0, stack_id: 0 };
 /// REF - mono changes by this between park and running again.
 const STRETCH: i64 = 7;
 
-async fn insert_waits(fixture: &Fixture, waits: &[Wait]) {
+pub(super) async fn insert_waits(fixture: &Fixture, waits: &[Wait]) {
     let n = waits.len();
     let each = |value: fn(&Wait) -> u64| waits.iter().map(value).collect::<Vec<u64>>();
     // Every node's mono starts somewhere else.

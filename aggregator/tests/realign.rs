@@ -1,0 +1,75 @@
+//! What was stored before much was known is placed again.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod support;
+
+use support::agent::{SimulatedAgent, Truth, Uplink};
+use support::program::{Program, ask, store};
+use support::{engine_is_here, eventually};
+use syncline_sim::{NodeSettings, OscillatorSettings};
+use syncline_store::Store;
+
+/// Batches of a second each before the first probe, and after it until they are settled.
+const BEFORE: u64 = 5;
+const AFTER: u64 = 75;
+const WAITS: usize = 40;
+
+/// Rows of `from` that were stored before the first probe: how many have a bound, and all have the truth inside.
+async fn bounded(store: &Store, from: &str, truth: &Truth) -> usize {
+    let sql = format!(
+        "SELECT seq, toInt64(mono_ns) + al_off, toInt64(mono_ns + dur_ns) + al_end_off, err_ns, err_end_ns
+         FROM {from} WHERE seq < {} AND err_ns < 10000000 AND err_end_ns < 10000000",
+        1_000 + BEFORE * WAITS as u64
+    );
+    let answer = ask(store, &sql).await;
+    for row in answer.lines() {
+        let [seq, start, end, err, err_end] =
+            row.split('\t').map(|v| v.parse::<i128>().unwrap()).collect::<Vec<_>>()[..]
+        else {
+            panic!("{row}")
+        };
+        let (true_start, true_end) = truth[&u64::try_from(seq).unwrap()];
+        assert!((start - i128::from(true_start)).abs() <= err, "seq {seq} in {from}: {start} for {true_start} +/- {err}");
+        assert!((end - i128::from(true_end)).abs() <= err_end, "seq {seq} in {from}: {end} for {true_end} +/- {err_end}");
+    }
+    answer.lines().count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn waits_from_before_the_first_probe_get_their_place_once_it_is_known() {
+    if !engine_is_here() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let program = Program::embedded(dir.path());
+    let store = store(dir.path()).await;
+    let oscillator = OscillatorSettings { frequency_ppb: -60_000.0, ..OscillatorSettings::default() };
+    let mut agent = SimulatedAgent::new("n1", "us", 5, NodeSettings { oscillator, ..NodeSettings::default() });
+    let mut uplink = Uplink::connect(&program.url()).await;
+    for _ in 0..BEFORE {
+        let mut batch = agent.next_batch(WAITS);
+        (batch.probes, batch.probe_paths, batch.reference_run) = (Vec::new(), Vec::new(), 0);
+        uplink.store(&batch).await;
+    }
+    assert_eq!(bounded(&store, "events", &agent.truth).await, 0, "nothing is known of them yet");
+    for _ in 0..AFTER {
+        uplink.store(&agent.next_batch(1)).await;
+    }
+    let revisions = ask(&store, "SELECT count() FROM clock_segments FINAL WHERE rev = 2").await;
+    assert!(revisions.parse::<u64>().unwrap() >= BEFORE, "{revisions} pieces were revised");
+    // All but those of the last moments before a batch without a knot behind them.
+    let most = BEFORE as usize * WAITS * 9 / 10;
+    let live = "events_live(t0 = now64(9, 'UTC') - 3600, t1 = now64(9, 'UTC') + 3600)";
+    let placed = bounded(&store, live, &agent.truth).await;
+    assert!(placed >= most, "{placed} of {} are placed at once", BEFORE as usize * WAITS);
+    eventually("the rows are settled", async || bounded(&store, "events", &agent.truth).await >= most).await;
+    let same = ask(
+        &store,
+        &format!(
+            "SELECT countIf(e.al_off != l.al_off OR e.err_ns != l.err_ns OR e.al_end_off != l.al_end_off OR e.err_end_ns != l.err_end_ns), count()
+             FROM events AS e INNER JOIN (SELECT node, boot, seq, al_off, al_end_off, err_ns, err_end_ns FROM {live}) AS l USING (node, boot, seq)"
+        ),
+    )
+    .await;
+    assert_eq!(same, format!("0\t{}", agent.truth.len()), "rows and what they should be");
+}
