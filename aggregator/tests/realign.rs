@@ -29,8 +29,14 @@ async fn bounded(store: &Store, from: &str, truth: &Truth) -> usize {
             panic!("{row}")
         };
         let (true_start, true_end) = truth[&u64::try_from(seq).unwrap()];
-        assert!((start - i128::from(true_start)).abs() <= err, "seq {seq} in {from}: {start} for {true_start} +/- {err}");
-        assert!((end - i128::from(true_end)).abs() <= err_end, "seq {seq} in {from}: {end} for {true_end} +/- {err_end}");
+        assert!(
+            (start - i128::from(true_start)).abs() <= err,
+            "seq {seq} in {from}: {start} for {true_start} +/- {err}"
+        );
+        assert!(
+            (end - i128::from(true_end)).abs() <= err_end,
+            "seq {seq} in {from}: {end} for {true_end} +/- {err_end}"
+        );
     }
     answer.lines().count()
 }

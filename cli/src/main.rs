@@ -1,7 +1,6 @@
 //! `syncline`: what a person types against a running fleet.
 //!
-//! [`args`] is the command line; each command has its own module; [`source`] is the one door to the store, which [`clock`]
-//! alone does without. Pictures and judgements are pure functions, what they are made of is read at the edge.
+//! [`args`] is the command line; each command has its own module; [`source`] is the one door to the store. Pictures and judgements are pure functions, what they are made of is read at the edge.
 
 mod args;
 mod clock;
@@ -40,7 +39,7 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Timeline(args) => runtime.block_on(timeline::run(&cli.store, args)),
         Command::Skew(args) => runtime.block_on(skew::run(&cli.store, args)),
         Command::Doctor(args) => doctor::run(&cli.store, args),
-        Command::Clock(args) => clock::run(args),
+        Command::Clock(args) => runtime.block_on(clock::run(&cli.store, args)),
     }
 }
 

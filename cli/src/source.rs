@@ -12,6 +12,7 @@ use crate::place;
 /// ClickHouse's error codes.
 const UNKNOWN_TABLE: u32 = 60;
 const UNKNOWN_DATABASE: u32 = 81;
+const UNKNOWN_IDENTIFIER: u32 = 47;
 
 /// A store and a way to ask it that cannot change it.
 pub(crate) struct Source {
@@ -85,6 +86,11 @@ impl Source {
         match error {
             StoreError::Sql { code: UNKNOWN_TABLE | UNKNOWN_DATABASE, .. } => anyhow::anyhow!(
                 "{} has no tables of Syncline in database `{}`: start an aggregator on it, or name another with --database",
+                self.store.shown_url(),
+                self.store.database()
+            ),
+            StoreError::Sql { code: UNKNOWN_IDENTIFIER, .. } => anyhow::anyhow!(
+                "{}, database `{}`, has the tables of an older version: an aggregator of this version brings them up to date when it starts",
                 self.store.shown_url(),
                 self.store.database()
             ),

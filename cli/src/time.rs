@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use chrono::{DateTime, Days, NaiveDate, NaiveDateTime, NaiveTime};
+use chrono::{DateTime, Days, NaiveDate, NaiveDateTime, NaiveTime, Utc};
 
 /// What may be typed, for help and errors.
 pub(crate) const FORMS: &str = "RFC 3339 (2026-11-23T14:05:00.25Z), HH:MM:SS[.fff] (today, UTC), -30s or -5m (before now), now, or Unix s/ms/us/ns";
@@ -18,6 +18,11 @@ impl fmt::Display for NotATime {
 }
 
 impl std::error::Error for NotATime {}
+
+/// This machine's wall clock, which is near the fleet's.
+pub(crate) fn now_ns() -> i64 {
+    Utc::now().timestamp_nanos_opt().unwrap_or(0)
+}
 
 /// Reads a time; relative ones count from `now_ns`.
 pub(crate) fn parse(text: &str, now_ns: i64) -> Result<i64, NotATime> {

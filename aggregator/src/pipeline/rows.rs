@@ -7,7 +7,7 @@ use syncline_store::rows::{
     NodeRows, ProbeKind, ShortWaitRows, StackRows, SymbolRows, UNBOUNDED_NS,
 };
 use syncline_store::{Arrays, ClockState, LowCardinality, SettledPiece, Settlement};
-use syncline_timebase::{ErrorBound, Instant, Mono, Offset, Reference, Span, Wall};
+use syncline_timebase::{ErrorBound, Instant, Knot, Mono, Offset, Reference, Span, Wall};
 use syncline_timeline::{Aligned, Moments};
 
 use super::bucket;
@@ -156,6 +156,9 @@ pub(crate) fn node(batch: &Batch, now: Instant<Reference>) -> NodeRows {
 pub(crate) fn probes(batch: &Batch, sighting: &Sighting) -> ClockProbeRows {
     let (probes, rows) = (&batch.probes, batch.probes.len());
     let Whose { region, node, boot } = Whose::of(batch, rows);
+    let before = probes.iter().map(|probe| batch.knots.iter().rfind(|knot| knot.mono <= probe.sent));
+    let after = probes.iter().map(|probe| batch.knots.iter().find(|knot| knot.mono >= probe.returned));
+    let (before, after) = (Beside::of(before), Beside::of(after));
     ClockProbeRows {
         region,
         node,
@@ -167,6 +170,37 @@ pub(crate) fn probes(batch: &Batch, sighting: &Sighting) -> ClockProbeRows {
         rtt_ns: probes.iter().map(|probe| u64::try_from(probe.round_trip().ns()).unwrap_or(0)).collect(),
         kind: batch.probe_paths.iter().map(|path| probe_kind(*path)).collect(),
         used: (0..rows).map(|row| u8::from(sighting.used.get(row).copied().unwrap_or(false))).collect(),
+        before_mono: before.mono,
+        before_raw_off: before.raw_off,
+        before_wall_off: before.wall_off,
+        before_bracket_ns: before.bracket_ns,
+        after_mono: after.mono,
+        after_raw_off: after.raw_off,
+        after_wall_off: after.wall_off,
+        after_bracket_ns: after.bracket_ns,
+        ref_run: vec![batch.reference_run; rows],
+    }
+}
+
+/// Knots beside probes, a column each; zeros where there is none.
+#[derive(Default)]
+struct Beside {
+    mono: Vec<i64>,
+    raw_off: Vec<i64>,
+    wall_off: Vec<i64>,
+    bracket_ns: Vec<u64>,
+}
+
+impl Beside {
+    fn of<'a>(knots: impl Iterator<Item = Option<&'a Knot>>) -> Self {
+        let mut columns = Self::default();
+        for knot in knots {
+            columns.mono.push(knot.map_or(0, |knot| knot.mono.ns()));
+            columns.raw_off.push(knot.map_or(0, |knot| knot.mono.offset_to(knot.raw).ns()));
+            columns.wall_off.push(knot.map_or(0, |knot| knot.mono.offset_to(knot.wall).ns()));
+            columns.bracket_ns.push(knot.map_or(0, |knot| knot.bracket.ns().unsigned_abs()));
+        }
+        columns
     }
 }
 

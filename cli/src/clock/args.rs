@@ -6,10 +6,11 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use super::model::{Claim, usual_alpha};
 use super::replay::Options;
+use crate::args::Format;
 use crate::failure::usage;
 use syncline_timebase::Span;
 
-/// Put the clock model to the test, without a fleet and without a store.
+/// Look into a node's clock: what carries its estimate, what was recorded of it, and what the model makes of a recording.
 #[derive(Args, Debug)]
 #[command(after_help = CLOCK_EXAMPLES)]
 pub(crate) struct ClockArgs {
@@ -19,12 +20,58 @@ pub(crate) struct ClockArgs {
 
 const CLOCK_EXAMPLES: &str = "\
 Examples:
-  syncline clock replay --stream stream.csv --answers answers.csv
+  syncline clock explain web-17
+  syncline clock explain web-17 --at -10m
+  syncline clock record web-17 --since 6h --out web-17.csv
+  syncline clock replay --stream web-17.csv --answers answers.csv
   syncline clock replay --help                   the format of the stream, and more examples";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ClockCommand {
+    Explain(ExplainArgs),
+    Record(RecordArgs),
     Replay(ReplayArgs),
+}
+
+/// Of which node.
+#[derive(Args, Debug)]
+pub(crate) struct WhichNode {
+    /// The node's name
+    pub(crate) node: String,
+    /// How much of the past: probes are kept for three days
+    #[arg(long, value_name = "SPAN", default_value = "1h", value_parser = since)]
+    pub(crate) since: u64,
+    /// A boot of the node, in hexadecimal [default: the newest]
+    #[arg(long, value_name = "HEX")]
+    pub(crate) boot: Option<String>,
+}
+
+/// Say what carries a node's clock estimate: which probes, what its bound rests on, what happened to it, what would narrow it.
+///
+/// The stored probes of the node go through the clock model once more, so it says what is known by now. Times are on the
+/// clock of the node's region.
+#[derive(Args, Debug)]
+pub(crate) struct ExplainArgs {
+    #[command(flatten)]
+    pub(crate) which: WhichNode,
+    /// At which time [default: that of the newest probe]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    pub(crate) at: Option<String>,
+    /// text for people, json for programs
+    #[arg(long, short, value_name = "FORMAT", default_value = "text")]
+    pub(crate) format: Format,
+}
+
+/// Write a node's stored probes, with the readings of its clocks beside them, in the form that `syncline clock replay` reads.
+///
+/// So an estimate can be reproduced elsewhere, and reported.
+#[derive(Args, Debug)]
+pub(crate) struct RecordArgs {
+    #[command(flatten)]
+    pub(crate) which: WhichNode,
+    /// Where to write it; `-` is standard output
+    #[arg(long, value_name = "FILE", default_value = "-")]
+    pub(crate) out: PathBuf,
 }
 
 /// Run a recorded node through the clock model: when was each event, on the reference's clock?
@@ -100,6 +147,11 @@ impl ReplayArgs {
         };
         Ok(Options { claim, lag: self.lag_ms, smooth: self.smooth.is_some() })
     }
+}
+
+fn since(text: &str) -> Result<u64, String> {
+    let span = crate::time::span(text).filter(|span| *span > 0);
+    span.ok_or_else(|| format!("{text:?} is not a length of time; write 10m, 1h, 6h"))
 }
 
 fn alpha(text: &str) -> Result<f64, String> {

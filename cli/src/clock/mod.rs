@@ -1,16 +1,19 @@
-//! `syncline clock`: the clock model on its own, fed from a file.
+//! `syncline clock`: the clock model on its own, fed from a file or from what is stored of a node.
 //!
+//! [`stored`] reads what the store has of a node and writes it as a stream, [`explain`] puts it through the model once more.
 //! [`record`] and [`stream`] read, [`replay`] (with [`lag`]) drives the estimator through [`model`] (with [`steps`]), [`answers`] and
 //! [`output`] write. All between reading and writing is pure.
 
 mod answers;
 mod args;
+mod explain;
 mod lag;
 mod model;
 mod output;
 mod record;
 mod replay;
 mod steps;
+mod stored;
 mod stream;
 
 use std::fs::File;
@@ -20,17 +23,77 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 
+use syncline_timebase::Instant;
+
+use crate::args::{Format, StoreArgs};
 use crate::failure::usage;
+use crate::source::Source;
+use crate::time;
 use answers::Answers;
 pub(crate) use args::ClockArgs;
-use args::ClockCommand;
+use args::{ClockCommand, ExplainArgs, RecordArgs, ReplayArgs, WhichNode};
+use stored::StoredStream;
 use stream::Stream;
 
+/// A region's clock may be ahead of this machine's; and what came after a time is of use too. ns.
+const AFTERWARDS_NS: i64 = 300_000_000_000;
 /// Streams are read in pieces of this size.
 const READ_BYTES: usize = 256 << 10;
 
-pub(crate) fn run(args: &ClockArgs) -> anyhow::Result<ExitCode> {
-    let ClockCommand::Replay(args) = &args.command;
+pub(crate) async fn run(store: &StoreArgs, args: &ClockArgs) -> anyhow::Result<ExitCode> {
+    match &args.command {
+        ClockCommand::Explain(args) => explain_node(store, args).await,
+        ClockCommand::Record(args) => record_node(store, args).await,
+        ClockCommand::Replay(args) => replay_stream(args),
+    }
+}
+
+async fn read_stored(store: &StoreArgs, which: &WhichNode, until_ns: i64) -> anyhow::Result<StoredStream> {
+    let source = Source::open(store).await?;
+    let read = stored::read(&source, which, until_ns).await;
+    source.close().await?;
+    read
+}
+
+async fn explain_node(store: &StoreArgs, args: &ExplainArgs) -> anyhow::Result<ExitCode> {
+    let now_ns = time::now_ns();
+    let at_ns =
+        args.at.as_deref().map(|text| time::parse(text, now_ns)).transpose().map_err(|why| usage(why.to_string()))?;
+    // What came soon after it says as much of it as what came before.
+    let until_ns = at_ns.map_or(i64::MAX, |at_ns| at_ns.saturating_add(AFTERWARDS_NS));
+    let stream = read_stored(store, &args.which, until_ns.min(now_ns.saturating_add(AFTERWARDS_NS))).await?;
+    let newest = stream.probes.last().map_or(now_ns, |stored| stored.probe.replied.ns());
+    let at = Instant::from_ns(at_ns.unwrap_or(newest));
+    let explanation = explain::explain(&args.which.node, &stream, at)
+        .map_err(|explain::Unknown| usage(format!("nothing is known of node {:?} at that time", args.which.node)))?;
+    let mut out = io::stdout().lock();
+    match args.format {
+        Format::Text => out.write_all(explanation.text().as_bytes())?,
+        Format::Json => {
+            serde_json::to_writer_pretty(&mut out, &explanation).map_err(io::Error::from)?;
+            writeln!(out)?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn record_node(store: &StoreArgs, args: &RecordArgs) -> anyhow::Result<ExitCode> {
+    let stream = read_stored(store, &args.which, time::now_ns().saturating_add(AFTERWARDS_NS)).await?;
+    let (probes, knots) = if args.out == Path::new("-") {
+        stored::write(&stream, &mut io::BufWriter::new(io::stdout().lock()))?
+    } else {
+        let name = args.out.display();
+        let file = File::create(&args.out).with_context(|| format!("cannot write {name}"))?;
+        let mut file = io::BufWriter::new(file);
+        let written = stored::write(&stream, &mut file).and_then(|written| file.flush().map(|()| written));
+        written.with_context(|| format!("cannot write {name}"))?
+    };
+    let boot = stream.boot;
+    let _ = writeln!(io::stderr(), "syncline: probes={probes} knots={knots} region={} boot={boot:016x}", stream.region);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn replay_stream(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
     let options = args.options()?;
     let stream = open(&args.stream)?;
     let mut answers = Answers::create(args)?;

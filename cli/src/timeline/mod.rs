@@ -13,7 +13,6 @@ mod window;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use chrono::Utc;
 use serde::Serialize;
 
 use crate::args::{Format, StoreArgs, TimelineArgs};
@@ -25,7 +24,7 @@ use picture::{Look, View, picture};
 use window::Window;
 
 pub(crate) async fn run(store: &StoreArgs, args: &TimelineArgs) -> anyhow::Result<ExitCode> {
-    let now_ns = Utc::now().timestamp_nanos_opt().unwrap_or(0);
+    let now_ns = time::now_ns();
     // Wrong times are told before anything is started.
     let wish = window::Wish::parse(args.from.as_deref(), args.to.as_deref(), now_ns)?;
     let source = Source::open(store).await?;

@@ -109,6 +109,14 @@ fn rows(base_ns: i64) -> Vec<String> {
             "INSERT INTO clock_probes (region, node, boot, t1, t2, t3, t4, rtt_ns, kind, used, received) \
              VALUES ('eu-west', 'eu-1', 1, 1, {base_ns}, {base_ns}, 2, 1, 'grpc', 1, now64(3, 'UTC') + INTERVAL 1 HOUR)"
         ),
+        // A minute of probes of a node whose raw is 7 ns behind its mono: 20 us each way, 10 us in the 50th.
+        format!(
+            "INSERT INTO clock_probes (region, node, boot, t1, t2, t3, t4, rtt_ns, kind, used, before_mono, before_raw_off, before_wall_off, \
+             before_bracket_ns, after_mono, after_raw_off, after_wall_off, after_bracket_ns, ref_run) \
+             WITH toInt64(100000000000 + number * 1000000000) AS mono, if(number = 50, 10000, 20000) AS way, {base_ns} - 100000000000 AS off \
+             SELECT 'eu-west', 'eu-2', 255, mono, mono + off + way, mono + off + way + 500, mono + 2 * way + 500, 2 * way, 'udp', 1, \
+             mono - 1000, -7, off, 80, mono + 2 * way + 1500, -7, off, 80, 9 FROM numbers(60)"
+        ),
         "INSERT INTO stacks (stack_id, build_id, pcs, last_seen) VALUES (7, 3, [10, 20, 30], now())".to_owned(),
         "INSERT INTO symbols (build_id, pc, depth, func, file, line) VALUES (3, 10, 0, 'runtime.gopark', 'proc.go', 1), \
          (3, 20, 0, 'sync.(*Mutex).lockSlow', 'mutex.go', 2), (3, 30, 0, 'main.(*Cart).Add', 'cart.go', 3)"

@@ -26,6 +26,24 @@ rows! {
         kind: Vec<ProbeKind> => enum8,
         /// 1 when the estimator took it, 0 when it rejected it.
         used: Vec<u8> => Column::U8,
+        /// Last reading of the node's clocks before t1: mono, ns; 0 = there is none.
+        before_mono: Vec<i64> => Column::I64,
+        /// raw - mono there, ns.
+        before_raw_off: Vec<i64> => Column::I64,
+        /// wall - mono there, ns.
+        before_wall_off: Vec<i64> => Column::I64,
+        /// How long that reading took, ns.
+        before_bracket_ns: Vec<u64> => Column::U64,
+        /// First reading of the node's clocks after t4, likewise.
+        after_mono: Vec<i64> => Column::I64,
+        /// raw - mono there, ns.
+        after_raw_off: Vec<i64> => Column::I64,
+        /// wall - mono there, ns.
+        after_wall_off: Vec<i64> => Column::I64,
+        /// How long that reading took, ns.
+        after_bracket_ns: Vec<u64> => Column::U64,
+        /// Run of the reference that answered.
+        ref_run: Vec<u64> => Column::U64,
     }
 }
 

@@ -25,8 +25,12 @@ macro_rules! migration {
 }
 
 /// In order of their versions, without gaps, never changed once released.
-const MIGRATIONS: &[Migration] =
-    &[migration!(1, "0001_first_thread"), migration!(2, "0002_clock_states"), migration!(3, "0003_realignment")];
+const MIGRATIONS: &[Migration] = &[
+    migration!(1, "0001_first_thread"),
+    migration!(2, "0002_clock_states"),
+    migration!(3, "0003_realignment"),
+    migration!(4, "0004_probe_knots"),
+];
 
 /// What [`Store::migrate`](crate::Store::migrate) found and did.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -187,6 +187,15 @@ pub(super) async fn every_table_takes_its_rows() {
             rtt_ns: vec![5],
             kind: vec![ProbeKind::Grpc],
             used: vec![1],
+            before_mono: vec![1],
+            before_raw_off: vec![2],
+            before_wall_off: vec![3],
+            before_bracket_ns: vec![4],
+            after_mono: vec![5],
+            after_raw_off: vec![6],
+            after_wall_off: vec![7],
+            after_bracket_ns: vec![8],
+            ref_run: vec![9],
         }
         .into_block(),
         RegionClockRows {

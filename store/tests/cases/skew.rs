@@ -57,6 +57,15 @@ async fn insert_probe(fixture: &Fixture, region: &str, node: &str, t2: i64) {
         rtt_ns: vec![100],
         kind: vec![ProbeKind::Grpc],
         used: vec![1],
+        before_mono: vec![1],
+        before_raw_off: vec![2],
+        before_wall_off: vec![3],
+        before_bracket_ns: vec![4],
+        after_mono: vec![5],
+        after_raw_off: vec![6],
+        after_wall_off: vec![7],
+        after_bracket_ns: vec![8],
+        ref_run: vec![9],
     };
     fixture.store.insert(rows.into_block().unwrap(), &format!("{region}/{node}/{t2}")).await.unwrap();
 }

@@ -1,0 +1,428 @@
+//! `syncline clock explain`: what carries an estimate, what its bound rests on, and what would narrow it. Pure: from a stored stream to
+//! words.
+
+use serde::Serialize;
+use syncline_clock::{DisruptionCause, NodeClock, OffsetInterval, Status, Tolerance};
+use syncline_timebase::{Instant, Knot, Mono, Probe, Reference, Span};
+
+use super::stored::{StoredProbe, StoredStream};
+use crate::{time, units};
+
+/// Probes that carry an estimate are within so long of it: older ones have been outweighed by the oscillator's wander.
+const CARRIED_FOR: Span = Span::from_s(300);
+/// A least round trip of a tenth of the window that differs by a tenth from the one before is another route.
+const TENTHS: usize = 10;
+const OTHER_ROUTE: f64 = 0.1;
+
+/// What is to be said of a node's clock at one time.
+#[derive(Debug, PartialEq, Serialize)]
+pub(crate) struct Explanation {
+    node: String,
+    region: String,
+    boot: String,
+    /// The region's reference clock, ns since 1970.
+    at_ns: i64,
+    status: &'static str,
+    epoch: u32,
+    /// REF - MONO.
+    offset_ns: i64,
+    /// How much too slow (+) the oscillator runs.
+    rate_ppb: f64,
+    bounds: Bounds,
+    carried_by: Carriers,
+    /// The probes that the ends of the hard bound rest on.
+    low_end: Option<Support>,
+    high_end: Option<Support>,
+    disruptions: Vec<Event>,
+    wall_steps: Vec<Event>,
+    routes: Vec<Event>,
+    refused: u64,
+    hints: Vec<String>,
+}
+
+/// Half widths around the offset, and the interval itself, ns.
+#[derive(Debug, PartialEq, Serialize)]
+struct Bounds {
+    hard_ns: [i64; 2],
+    budgeted_ns: [i64; 2],
+    tight_ns: [i64; 2],
+    half_width_ns: u64,
+}
+
+/// The probes around the time.
+#[derive(Debug, PartialEq, Serialize)]
+struct Carriers {
+    probes: usize,
+    by_kernel_stamps: usize,
+    least_round_trip_ns: u64,
+    median_round_trip_ns: u64,
+    /// From the newest probe to the time; negative if probes lie behind it.
+    age_ns: i64,
+}
+
+/// A probe that an end of a bound rests on.
+#[derive(Debug, PartialEq, Serialize)]
+struct Support {
+    at_ns: i64,
+    round_trip_ns: u64,
+    by_kernel_stamps: bool,
+    /// Of what it says at its own time the bound has this much more.
+    carried_ns: i64,
+}
+
+/// Something that happened to the clock.
+#[derive(Debug, PartialEq, Serialize)]
+struct Event {
+    at_ns: i64,
+    what: String,
+}
+
+/// A time that the stream says nothing about.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Unknown;
+
+/// Explains what `stream` makes of the clock of `node` at `at`.
+///
+/// # Errors
+/// Nothing is known there: no probe was taken.
+pub(crate) fn explain(node: &str, stream: &StoredStream, at: Instant<Reference>) -> Result<Explanation, Unknown> {
+    let mut replayed = Replayed::of(stream);
+    let mono = replayed.mono_at(at).ok_or(Unknown)?;
+    let (estimate, bounds) = (replayed.clock.estimate(mono), replayed.clock.bounds(mono).ok_or(Unknown)?);
+    let carriers = carriers(&replayed.used, at).ok_or(Unknown)?;
+    let ends = |interval: OffsetInterval| [interval.low.ns(), interval.high.ns()];
+    let hard_ns = ends(bounds.hard);
+    let support = |end: End| support(&replayed.used, mono, estimate.rate.ppb(), hard_ns, end);
+    let mut explanation = Explanation {
+        node: node.to_owned(),
+        region: stream.region.clone(),
+        boot: format!("{:016x}", stream.boot),
+        at_ns: at.ns(),
+        status: status_text(estimate.status),
+        epoch: estimate.epoch,
+        offset_ns: estimate.offset.ns(),
+        rate_ppb: estimate.rate.ppb(),
+        bounds: Bounds {
+            hard_ns,
+            budgeted_ns: ends(bounds.budgeted),
+            tight_ns: ends(bounds.tight),
+            half_width_ns: estimate.hard.ns(),
+        },
+        low_end: support(End::Low),
+        high_end: support(End::High),
+        disruptions: std::mem::take(&mut replayed.disruptions),
+        wall_steps: std::mem::take(&mut replayed.wall_steps),
+        routes: routes(&replayed.used),
+        refused: replayed.refused,
+        carried_by: carriers,
+        hints: Vec::new(),
+    };
+    explanation.hints = hints(&explanation);
+    Ok(explanation)
+}
+
+/// The stream after it has gone through the model, as it would in an aggregator.
+struct Replayed {
+    clock: NodeClock,
+    used: Vec<StoredProbe>,
+    disruptions: Vec<Event>,
+    wall_steps: Vec<Event>,
+    refused: u64,
+}
+
+impl Replayed {
+    fn of(stream: &StoredStream) -> Self {
+        let clock = NodeClock::new(Tolerance::default());
+        let (disruptions, wall_steps) = (Vec::new(), Vec::new());
+        let mut replayed = Self { clock, used: Vec::new(), disruptions, wall_steps, refused: 0 };
+        let mut newest = None;
+        for stored in &stream.probes {
+            let is_new = |knot: &Knot| newest.replace(knot.mono).is_none_or(|newest| newest < knot.mono);
+            let knots: Vec<Knot> = stored.knots.into_iter().flatten().filter(is_new).collect();
+            replayed.take(stored, &knots);
+        }
+        let rest = replayed.clock.settle();
+        replayed.refused += rest.refused.values().sum::<u64>();
+        replayed
+    }
+
+    fn take(&mut self, stored: &StoredProbe, knots: &[Knot]) {
+        let observed = self.clock.observe(knots, std::slice::from_ref(&stored.probe));
+        let at_ns = stored.probe.replied.ns();
+        for disruption in &observed.disruptions {
+            let what = match disruption.cause {
+                DisruptionCause::ClocksDisagree => "MONO and RAW jumped against each other",
+                _ => "the oscillator jumped: a pause, a migration, a suspend, or a step of the reference",
+            };
+            self.disruptions.push(Event { at_ns, what: what.to_owned() });
+        }
+        for step in &observed.wall_steps {
+            let what = format!("somebody set the wall clock by {}", units::offset(step.size.ns(), None));
+            self.wall_steps.push(Event { at_ns, what });
+        }
+        self.refused += observed.refused.values().sum::<u64>();
+        if observed.used == [true] {
+            self.used.push(*stored);
+        }
+    }
+
+    /// The node's MONO at a time of the reference: its own probes say it closely enough to begin with, and then the model.
+    fn mono_at(&self, at: Instant<Reference>) -> Option<Instant<Mono>> {
+        let nearest = self.used.iter().min_by_key(|stored| (stored.probe.replied - at).abs())?;
+        let mut mono = nearest.probe.returned + (at - nearest.probe.replied);
+        for _ in 0..3 {
+            let estimate = self.clock.estimate(mono);
+            if estimate.status == Status::Unknown {
+                return None;
+            }
+            mono = mono + (at - (mono + estimate.offset));
+        }
+        Some(mono)
+    }
+}
+
+fn round_trip_ns(probe: &Probe) -> u64 {
+    u64::try_from(probe.round_trip().ns()).unwrap_or(0)
+}
+
+fn carriers(used: &[StoredProbe], at: Instant<Reference>) -> Option<Carriers> {
+    let near: Vec<&StoredProbe> =
+        used.iter().filter(|stored| (stored.probe.replied - at).abs() <= CARRIED_FOR).collect();
+    let near = if near.is_empty() { used.iter().collect() } else { near };
+    let mut trips: Vec<u64> = near.iter().map(|stored| round_trip_ns(&stored.probe)).collect();
+    trips.sort_unstable();
+    Some(Carriers {
+        probes: near.len(),
+        by_kernel_stamps: near.iter().filter(|stored| stored.by_udp).count(),
+        least_round_trip_ns: *trips.first()?,
+        median_round_trip_ns: *trips.get(trips.len() / 2)?,
+        age_ns: (at - near.iter().map(|stored| stored.probe.replied).max()?).ns(),
+    })
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum End {
+    Low,
+    High,
+}
+
+/// The probe whose own bound, carried to `mono` at the estimated rate and as far as the oscillator may wander meanwhile, reaches least
+/// beyond the other end.
+fn support(used: &[StoredProbe], mono: Instant<Mono>, rate_ppb: f64, hard_ns: [i64; 2], end: End) -> Option<Support> {
+    let wander_ppb = Tolerance::default().wander.ppb();
+    let raw_off = |stored: &StoredProbe| {
+        let knot = stored.knots[1].or(stored.knots[0]);
+        knot.map_or(0, |knot| knot.mono.offset_to(knot.raw).ns())
+    };
+    let said = |stored: &StoredProbe| {
+        let Probe { sent, received, replied, returned } = stored.probe;
+        match end {
+            End::Low => returned.offset_to(replied).ns() - raw_off(stored),
+            End::High => sent.offset_to(received).ns() - raw_off(stored),
+        }
+    };
+    let here = used.iter().min_by_key(|stored| (stored.probe.returned - mono).abs())?;
+    let carried = |stored: &StoredProbe| {
+        let elapsed_s = (mono - stored.probe.returned).ns() as f64 * 1e-9;
+        let wander = wander_ppb * elapsed_s.abs();
+        let drifted = rate_ppb * elapsed_s;
+        let reach = said(stored) as f64 + drifted;
+        (if end == End::High { reach + wander } else { reach - wander }) as i64
+    };
+    let binding = match end {
+        End::Low => used.iter().max_by_key(|stored| carried(stored))?,
+        End::High => used.iter().min_by_key(|stored| carried(stored))?,
+    };
+    let published = if end == End::High { hard_ns[1] } else { hard_ns[0] } - raw_off(here);
+    let own = said(binding) as f64 + rate_ppb * (mono - binding.probe.returned).ns() as f64 * 1e-9;
+    let more = if end == End::High { published - own as i64 } else { own as i64 - published };
+    Some(Support {
+        at_ns: binding.probe.replied.ns(),
+        round_trip_ns: round_trip_ns(&binding.probe),
+        by_kernel_stamps: binding.by_udp,
+        carried_ns: more.max(0),
+    })
+}
+
+/// Where the least round trip of a tenth of the window is another than that of the tenth before.
+fn routes(used: &[StoredProbe]) -> Vec<Event> {
+    let size = used.len().div_ceil(TENTHS).max(8);
+    let floors: Vec<(i64, u64)> = used
+        .chunks(size)
+        .filter(|chunk| chunk.len() >= 8)
+        .filter_map(|chunk| {
+            let least = chunk.iter().map(|stored| round_trip_ns(&stored.probe)).min()?;
+            Some((chunk.first()?.probe.replied.ns(), least))
+        })
+        .collect();
+    let changed = |pair: &[(i64, u64)]| {
+        let [(_, before), (at_ns, now)] = *pair else { return None };
+        let change = now as f64 / before.max(1) as f64 - 1.0;
+        (change.abs() > OTHER_ROUTE).then(|| Event {
+            at_ns,
+            what: format!("the least round trip went from {} to {}", units::span(before), units::span(now)),
+        })
+    };
+    floors.windows(2).filter_map(changed).collect()
+}
+
+fn hints(explanation: &Explanation) -> Vec<String> {
+    let mut hints = Vec::new();
+    let carriers = &explanation.carried_by;
+    let half_trip = carriers.least_round_trip_ns / 2;
+    let width = explanation.bounds.half_width_ns;
+    if half_trip * 2 > width {
+        hints.push(format!(
+            "half of the least round trip is {} of the bound's {}: one way may have had it all, and nothing but a shorter path can show that \
+             it did not (an aggregator that is nearer)",
+            units::span(half_trip),
+            units::span(width)
+        ));
+    }
+    if carriers.by_kernel_stamps * 2 < carriers.probes {
+        hints.push(
+            "most probes are stamped in user space, over gRPC: let UDP through to the aggregator's port, and the kernels stamp them"
+                .to_owned(),
+        );
+    }
+    if carriers.age_ns > 16_000_000_000 {
+        hints.push(format!(
+            "the newest probe is {} older: until the next one the oscillator alone carries the estimate",
+            units::span(carriers.age_ns.unsigned_abs())
+        ));
+    }
+    if width > 2 * half_trip && carriers.age_ns.abs() < 16_000_000_000 {
+        hints.push(
+            "the bound is wider than the paths make it: few probes were made since the start or the last disruption; more of them narrow it"
+                .to_owned(),
+        );
+    }
+    hints
+}
+
+fn status_text(status: Status) -> &'static str {
+    match status {
+        Status::Unknown => "unknown",
+        Status::Synchronized => "synchronized",
+        Status::FreeRunning => "free_running",
+        Status::Disrupted => "disrupted",
+    }
+}
+
+impl Explanation {
+    /// For people.
+    pub(crate) fn text(&self) -> String {
+        let mut lines = Vec::new();
+        let mut line = |text: String| lines.push(text);
+        line(format!(
+            "node {} (region {}, boot {}) at {}",
+            self.node,
+            self.region,
+            self.boot,
+            time::date_and_time(self.at_ns)
+        ));
+        line(format!("  status     {}, {} disruptions before in this stream", self.status, self.epoch));
+        let half = |[low, high]: [i64; 2]| units::bound(Some(high.abs_diff(low) / 2));
+        let Bounds { hard_ns, budgeted_ns, tight_ns, half_width_ns } = self.bounds;
+        line(format!("  bound      {} around the time given", units::bound(Some(half_width_ns))));
+        line(format!("  intervals  hard {}, budgeted {}, tight {}", half(hard_ns), half(budgeted_ns), half(tight_ns)));
+        line(format!("  oscillator {} against the reference", units::ppm(-self.rate_ppb.round() as i64)));
+        let carriers = &self.carried_by;
+        line(format!(
+            "  carried by {} probes within 5 minutes, {} of them stamped by the kernels; round trips {} at least, {} in the middle",
+            carriers.probes,
+            carriers.by_kernel_stamps,
+            units::span(carriers.least_round_trip_ns),
+            units::span(carriers.median_round_trip_ns)
+        ));
+        for (name, support) in [("lower end", &self.low_end), ("upper end", &self.high_end)] {
+            if let Some(support) = support {
+                line(format!(
+                    "  {name}  rests on the probe of {} (round trip {}), and {} for the time since and the readings",
+                    time::time_of_day(support.at_ns, 3),
+                    units::span(support.round_trip_ns),
+                    units::span(support.carried_ns.unsigned_abs())
+                ));
+            }
+        }
+        for (title, events) in
+            [("disruptions", &self.disruptions), ("wall clock", &self.wall_steps), ("routes", &self.routes)]
+        {
+            for event in events {
+                line(format!("  {title:<11}{}: {}", time::time_of_day(event.at_ns, 3), event.what));
+            }
+        }
+        if self.refused > 0 {
+            line(format!("  refused    {} samples that cannot be, or came twice", self.refused));
+        }
+        for hint in &self.hints {
+            line(format!("  hint       {hint}"));
+        }
+        lines.push(String::new());
+        lines.join("\n")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use syncline_timebase::Offset;
+
+    const START: i64 = 1_790_000_000_000_000_000;
+    const SECOND: i64 = 1_000_000_000;
+
+    /// A probe each second, 20 us each way; the 30th is the shortest.
+    fn stream(seconds: i64) -> StoredStream {
+        let probe = |second: i64| {
+            let sent = second * SECOND;
+            let way = if second == 30 { 15_000 } else { 20_000 + 100 * (second % 7) };
+            let reference = |mono: i64| Instant::<Reference>::from_ns(START + mono);
+            let knot = |mono: i64| Knot {
+                mono: Instant::from_ns(mono),
+                raw: Instant::from_ns(mono),
+                wall: Instant::from_ns(START + mono + 5),
+                bracket: Span::from_ns(60),
+            };
+            StoredProbe {
+                probe: Probe {
+                    sent: Instant::from_ns(sent),
+                    received: reference(sent + way),
+                    replied: reference(sent + way + 1_000),
+                    returned: Instant::from_ns(sent + 2 * way + 1_000),
+                },
+                by_udp: second % 2 == 0,
+                knots: [Some(knot(sent - 1_000)), Some(knot(sent + 2 * way + 2_000))],
+            }
+        };
+        StoredStream { region: "eu".into(), boot: 7, probes: (1..=seconds).map(probe).collect() }
+    }
+
+    #[test]
+    fn the_shortest_round_trip_carries_both_ends_and_the_path_is_the_limit() {
+        let explanation = explain("n1", &stream(60), Instant::from_ns(START + 32 * SECOND)).unwrap();
+        assert_eq!((explanation.status, explanation.offset_ns.abs_diff(START) < 20_000), ("synchronized", true));
+        let ends = [&explanation.low_end, &explanation.high_end].map(|end| end.as_ref().unwrap());
+        assert!(ends.iter().all(|end| end.round_trip_ns == 30_000), "{ends:?}");
+        assert!(ends.iter().all(|end| end.carried_ns < 30_000), "{ends:?}");
+        assert_eq!((explanation.carried_by.probes, explanation.carried_by.by_kernel_stamps), (60, 30));
+        assert!(explanation.hints[0].contains("half of the least round trip"), "{:?}", explanation.hints);
+        let text = explanation.text();
+        assert!(text.contains("rests on the probe of") && text.contains("round trip 30.0 µs"), "{text}");
+    }
+
+    #[test]
+    fn what_happened_is_told_and_a_silent_reference_too() {
+        let mut stream = stream(120);
+        for stored in &mut stream.probes[60..] {
+            let jump = Offset::<Reference, Reference>::from_ns(40_000_000);
+            stored.probe.received = stored.probe.received + jump;
+            stored.probe.replied = stored.probe.replied + jump;
+        }
+        let explanation = explain("n1", &stream, Instant::from_ns(START + 160 * SECOND)).unwrap();
+        assert_eq!(explanation.disruptions.len(), 1, "{:?}", explanation.disruptions);
+        assert_eq!(explanation.status, "free_running");
+        assert!(explanation.hints.iter().any(|hint| hint.contains("older")), "{:?}", explanation.hints);
+        let nothing = StoredStream { probes: Vec::new(), ..stream };
+        assert_eq!(explain("n1", &nothing, Instant::from_ns(START)), Err(Unknown));
+    }
+}

@@ -1,0 +1,190 @@
+//! A node's clock stream as it is in the store: its probes and the readings of its clocks beside them.
+
+use std::io::{self, Write};
+
+use serde::Deserialize;
+use syncline_timebase::{Instant, Knot, Probe, Span};
+
+use super::args::WhichNode;
+use crate::failure::usage;
+use crate::source::Source;
+use crate::time;
+
+/// A probe with the readings beside it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct StoredProbe {
+    pub(crate) probe: Probe,
+    /// Stamped by the kernels.
+    pub(crate) by_udp: bool,
+    /// Before it and after it, where there are any.
+    pub(crate) knots: [Option<Knot>; 2],
+}
+
+/// What the store has of one node, in one boot and against one run of the reference.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct StoredStream {
+    pub(crate) region: String,
+    pub(crate) boot: u64,
+    /// In order of their reception.
+    pub(crate) probes: Vec<StoredProbe>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Row {
+    region: String,
+    boot: u64,
+    t1: i64,
+    t2: i64,
+    t3: i64,
+    t4: i64,
+    kind: String,
+    before_mono: i64,
+    before_raw_off: i64,
+    before_wall_off: i64,
+    before_bracket_ns: i64,
+    after_mono: i64,
+    after_raw_off: i64,
+    after_wall_off: i64,
+    after_bracket_ns: i64,
+}
+
+/// The newest boot and run within the window; `t2` is the region's REF.
+const PROBES: &str = "
+WITH newest AS (
+    SELECT boot, ref_run FROM clock_probes
+    WHERE node = {node:String} AND t2 >= {from:Int64} AND t2 < {to:Int64} AND ({boot:String} = '' OR hex(boot) = upper({boot:String}))
+    ORDER BY t2 DESC LIMIT 1
+)
+SELECT toString(region) AS region, boot, t1, t2, t3, t4, toString(kind) AS kind, before_mono, before_raw_off, before_wall_off,
+    toInt64(before_bracket_ns) AS before_bracket_ns, after_mono, after_raw_off, after_wall_off, toInt64(after_bracket_ns) AS after_bracket_ns
+FROM clock_probes
+WHERE node = {node:String} AND t2 >= {from:Int64} AND t2 < {to:Int64} AND (boot, ref_run) IN newest
+ORDER BY t2";
+
+/// What the store has of the node that is asked for, from `since` before `until_ns` on.
+pub(crate) async fn read(source: &Source, which: &WhichNode, until_ns: i64) -> anyhow::Result<StoredStream> {
+    let from_ns = until_ns.saturating_sub_unsigned(which.since);
+    let param = |name: &str, value: String| (name.to_owned(), value);
+    let boot = which.boot.as_deref().unwrap_or_default().trim_start_matches("0x").to_owned();
+    let params = [
+        param("node", which.node.clone()),
+        param("from", from_ns.to_string()),
+        param("to", until_ns.to_string()),
+        param("boot", boot),
+    ];
+    let rows: Vec<Row> = source.rows(PROBES, &params).await?;
+    let Some(first) = rows.first() else {
+        return Err(usage(format!(
+            "the store has no probe of node {:?} between {} and {}: `syncline skew` lists the nodes; --since reaches further back, for three days at most",
+            which.node,
+            time::date_and_time(from_ns),
+            time::date_and_time(until_ns)
+        )));
+    };
+    Ok(StoredStream {
+        region: first.region.clone(),
+        boot: first.boot,
+        probes: rows.iter().map(StoredProbe::of).collect(),
+    })
+}
+
+impl StoredProbe {
+    fn of(row: &Row) -> Self {
+        let knot = |mono: i64, raw_off: i64, wall_off: i64, bracket_ns: i64| {
+            (mono != 0).then(|| Knot {
+                mono: Instant::from_ns(mono),
+                raw: Instant::from_ns(mono.saturating_add(raw_off)),
+                wall: Instant::from_ns(mono.saturating_add(wall_off)),
+                bracket: Span::from_ns(bracket_ns),
+            })
+        };
+        Self {
+            probe: Probe {
+                sent: Instant::from_ns(row.t1),
+                received: Instant::from_ns(row.t2),
+                replied: Instant::from_ns(row.t3),
+                returned: Instant::from_ns(row.t4),
+            },
+            by_udp: row.kind == "udp",
+            knots: [
+                knot(row.before_mono, row.before_raw_off, row.before_wall_off, row.before_bracket_ns),
+                knot(row.after_mono, row.after_raw_off, row.after_wall_off, row.after_bracket_ns),
+            ],
+        }
+    }
+}
+
+/// Writes the stream in the form that `syncline clock replay` reads; how many probes and readings it has. A reading that stands beside
+/// two probes is written once.
+pub(crate) fn write(stream: &StoredStream, out: &mut impl Write) -> io::Result<(usize, usize)> {
+    let (mut knots, mut newest) = (0, None);
+    let mut write_knot = |knot: &Knot, out: &mut dyn Write| {
+        if newest.is_none_or(|newest| knot.mono > newest) {
+            newest = Some(knot.mono);
+            knots += 1;
+            writeln!(out, "K,{},{},{}", knot.mono.ns(), knot.raw.ns(), knot.wall.ns())?;
+        }
+        io::Result::Ok(())
+    };
+    for stored in &stream.probes {
+        let Probe { sent, received, replied, returned } = stored.probe;
+        let [before, after] = stored.knots;
+        if let Some(before) = before {
+            write_knot(&before, out)?;
+        }
+        let wall_off = before.or(after).map_or(0, |knot| knot.mono.offset_to(knot.wall).ns());
+        let wall = |mono: i64| mono.saturating_add(wall_off);
+        writeln!(
+            out,
+            "P,{},{},{},{},{},{}",
+            sent.ns(),
+            received.ns(),
+            replied.ns(),
+            returned.ns(),
+            wall(sent.ns()),
+            wall(returned.ns())
+        )?;
+        if let Some(after) = after {
+            write_knot(&after, out)?;
+        }
+    }
+    Ok((stream.probes.len(), knots))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(t1: i64, before: i64, after: i64) -> Row {
+        Row {
+            region: "eu".into(),
+            boot: 7,
+            t1,
+            t2: t1 + 1_000_050,
+            t3: t1 + 1_000_060,
+            t4: t1 + 110,
+            kind: "udp".into(),
+            before_mono: before,
+            before_raw_off: 5,
+            before_wall_off: 900,
+            before_bracket_ns: 80,
+            after_mono: after,
+            after_raw_off: 6,
+            after_wall_off: 900,
+            after_bracket_ns: 90,
+        }
+    }
+
+    #[test]
+    fn a_stored_stream_is_one_that_replay_reads() {
+        let rows = [row(1_000, 990, 1_200), row(2_000, 1_200, 2_200), row(3_000, 0, 0)];
+        let stream = StoredStream { region: "eu".into(), boot: 7, probes: rows.iter().map(StoredProbe::of).collect() };
+        let mut out = Vec::new();
+        assert_eq!(write(&stream, &mut out).unwrap(), (3, 3));
+        let text = String::from_utf8(out).unwrap();
+        let expected = "K,990,995,1890\nP,1000,1001050,1001060,1110,1900,2010\nK,1200,1206,2100\n\
+                        P,2000,1002050,1002060,2110,2900,3010\nK,2200,2206,3100\nP,3000,1003050,1003060,3110,3000,3110\n";
+        assert_eq!(text, expected);
+        assert!(text.lines().all(|line| super::super::record::parse(line.as_bytes()).is_ok()));
+    }
+}
