@@ -47,6 +47,9 @@ pub(crate) struct Args {
     /// Probe the root over gRPC only, whose stamps are coarser
     #[arg(long, help_heading = "Clock")]
     pub(crate) no_udp_probes: bool,
+    /// Command port of this machine's chronyd, whose claim leads from the reference to UTC
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:323", help_heading = "Clock")]
+    pub(crate) chrony: std::net::SocketAddr,
     /// What error bounds assume an oscillator's frequency to be off at most, ppm
     #[arg(long, value_name = "PPM", default_value = "500", value_parser = tolerance_ppm, help_heading = "Clock")]
     pub(crate) clock_tolerance_ppm: f64,

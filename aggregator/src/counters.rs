@@ -61,6 +61,8 @@ counters! {
     pieces_settled,
     /// Pieces of clock models whose rows are as they were first placed, because that could not be done; `events_live` has them right.
     pieces_unsettled,
+    /// Claims of nodes about their wall clocks that the probes contradict.
+    claims_contradicted,
     /// Probes answered.
     probes_answered,
     /// Probes refused: too many on one stream or of one session.

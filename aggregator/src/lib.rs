@@ -22,3 +22,4 @@ mod segment;
 pub mod serve;
 pub mod stopping;
 pub mod udp_probes;
+pub mod utc;

@@ -15,6 +15,7 @@ use syncline_aggregator::reference::Reference;
 use syncline_aggregator::region_clock::RegionClockConfig;
 use syncline_aggregator::serve::{Aggregator, Config};
 use syncline_aggregator::udp_probes::open_master_key;
+use syncline_claims::Chrony;
 use syncline_clock::Tolerance;
 use syncline_store::{EmbeddedConfig, EmbeddedEngine, Store};
 use syncline_timebase::FrequencyError;
@@ -119,6 +120,7 @@ fn config(args: &Args, reference: Reference, root: Option<RegionClockConfig>) ->
     let mut config = Config::new(&args.region, reference);
     config.root = root;
     config.pipeline.tolerance = tolerance(args);
+    config.chrony = Chrony::at(args.chrony);
     config.memory = (args.memory_mib as usize) << 20;
     config
 }

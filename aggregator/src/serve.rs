@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use syncline_claims::Chrony;
 use syncline_exchange::MasterKey;
 use syncline_stamping::StampedSocket;
 use syncline_store::Store;
@@ -23,6 +24,7 @@ use crate::reference::Reference;
 use crate::region_clock::{self, RegionClockConfig};
 use crate::stopping::{Stop, Stopping, stop};
 use crate::udp_probes::{self, Grants};
+use crate::utc::UtcClock;
 
 /// Streams that one connection may have open. An agent uses two.
 const STREAMS_PER_CONNECTION: u32 = 16;
@@ -54,6 +56,8 @@ pub struct Config {
     pub connections: connections::Limits,
     /// What probing peers may ask.
     pub clock: clock_service::Limits,
+    /// The chronyd that leads from the reference to UTC.
+    pub chrony: Chrony,
     /// What the keys of probes over UDP are made from; without it there are none.
     pub probe_key: Option<MasterKey>,
 }
@@ -69,6 +73,7 @@ impl Config {
             memory: 1 << 30,
             connections: connections::Limits::default(),
             clock: clock_service::Limits::default(),
+            chrony: Chrony::default(),
             probe_key: None,
         }
     }
@@ -98,7 +103,8 @@ impl Aggregator {
                 .context("cannot start the region clock's thread")?;
         }
         let grants = start_udp_probes(&config, address, &counters, &stopping)?;
-        let pipeline = Pipeline::new(region, reference, store, config.pipeline, Arc::clone(&counters));
+        let utc = UtcClock::spawn(config.chrony, stopping.clone()).context("cannot start the thread of UTC claims")?;
+        let pipeline = Pipeline::new(region, reference, utc, store, config.pipeline, Arc::clone(&counters));
         let pipeline = Arc::new(pipeline);
         tokio::spawn(report(Arc::clone(&pipeline), stopping.clone()));
         let serving = tokio::spawn(serve(config, listener, pipeline, grants, Arc::clone(&counters), stopping));

@@ -17,6 +17,23 @@ struct Skews {
     nodes: Vec<NodeSkew>,
     /// The regions' clocks against the fleet's, the root's; the root itself has no entry.
     regions: Vec<RegionSkew>,
+    /// What nodes say of their own wall clocks and the probes contradict.
+    false_claims: Vec<FalseClaim>,
+}
+
+/// REF - wall of the node, by its claim and as measured.
+#[derive(Debug, Serialize, Deserialize)]
+struct FalseClaim {
+    region: String,
+    node: String,
+    /// Who claims it.
+    source: String,
+    claimed_low_ns: i64,
+    claimed_high_ns: i64,
+    measured_low_ns: i64,
+    measured_high_ns: i64,
+    /// When, in RFC 3339.
+    at: String,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -61,6 +78,12 @@ const REGIONS: &str = "SELECT region, root, toString(status) AS status, -off_to 
     dateDiff('millisecond', created, now64(3, 'UTC')) AS age_ms \
     FROM (SELECT * FROM region_clock FINAL ORDER BY ref_from DESC LIMIT 1 BY region) ORDER BY region";
 
+/// The newest claim of each, if it is false.
+const FALSE_CLAIMS: &str = "SELECT * EXCEPT verdict FROM (SELECT toString(region) AS region, toString(node) AS node, toString(source) AS source, \
+    claimed_low_ns, claimed_high_ns, measured_low_ns, measured_high_ns, concat(replaceOne(toString(clock_claims.at), ' ', 'T'), 'Z') AS at, \
+    verdict FROM clock_claims ORDER BY clock_claims.at DESC LIMIT 1 BY region, node, source) \
+    WHERE verdict = 'contradicted' ORDER BY region, node, source";
+
 const NOTE: [&str; 2] = [
     "OFFSET is the wall clock minus the fleet's clock; the true offset lies within OFFSET ± BOUND.",
     "An asymmetry of the path that never changes cannot be seen, only bounded.",
@@ -87,7 +110,23 @@ pub(crate) async fn run(store: &StoreArgs, args: &SkewArgs) -> anyhow::Result<Ex
 }
 
 async fn find(source: &Source) -> anyhow::Result<Skews> {
-    Ok(Skews { nodes: source.rows(NODES, &[]).await?, regions: source.rows(REGIONS, &[]).await? })
+    let (nodes, regions) = (source.rows(NODES, &[]).await?, source.rows(REGIONS, &[]).await?);
+    Ok(Skews { nodes, regions, false_claims: source.rows(FALSE_CLAIMS, &[]).await? })
+}
+
+impl FalseClaim {
+    fn text(&self) -> String {
+        let Self { node, source, claimed_low_ns, claimed_high_ns, measured_low_ns, measured_high_ns, .. } = self;
+        let interval = |low: i64, high: i64| {
+            let half = high.abs_diff(low) / 2;
+            format!("{} {}", units::offset(low.saturating_add_unsigned(half), Some(half)), units::bound(Some(half)))
+        };
+        format!(
+            "{node}: what {source} says of the wall clock is false: the reference is ahead of it by {} by its claim, by {} as measured",
+            interval(*claimed_low_ns, *claimed_high_ns),
+            interval(*measured_low_ns, *measured_high_ns)
+        )
+    }
 }
 
 impl Skews {
@@ -100,6 +139,10 @@ impl Skews {
         if !self.regions.is_empty() {
             lines.push(String::new());
             lines.extend(with_heading(&self.region_table(), width, palette));
+        }
+        if !self.false_claims.is_empty() {
+            lines.push(String::new());
+            lines.extend(self.false_claims.iter().map(FalseClaim::text));
         }
         lines.push(String::new());
         lines.extend(NOTE.map(str::to_owned));
@@ -205,6 +248,7 @@ mod tests {
                 drift_ppb: 5,
                 age_ms: 61_000,
             }],
+            false_claims: Vec::new(),
         };
         let text = skews.text(200, Palette { enabled: false });
         let lines: Vec<&str> = text.lines().take(6).collect();
@@ -223,7 +267,7 @@ mod tests {
 
     #[test]
     fn an_empty_fleet_says_so() {
-        let skews = Skews { nodes: Vec::new(), regions: Vec::new() };
+        let skews = Skews { nodes: Vec::new(), regions: Vec::new(), false_claims: Vec::new() };
         assert!(skews.text(80, Palette { enabled: false }).starts_with("no node's clock is known yet"));
     }
 }

@@ -30,7 +30,7 @@ pub fn spawn<C: LocalClock>(
 ) -> io::Result<thread::JoinHandle<()>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let pacer = Pacer::new(config.pacing);
-    let prober = Prober { config, clock, hints, sink, pacer, is_udp_blocked: false };
+    let prober = Prober { config, clock, hints, sink, pacer, is_udp_blocked: false, unanswered_sessions: 0 };
     thread::Builder::new().name("clock-probes".into()).spawn(move || runtime.block_on(until_stopped(prober, stop)))
 }
 
@@ -48,6 +48,8 @@ struct Prober<C, S> {
     sink: S,
     pacer: Pacer,
     is_udp_blocked: bool,
+    /// Sessions over UDP that never brought an answer.
+    unanswered_sessions: usize,
 }
 
 impl<C: LocalClock, S: FnMut(ProbeEvent)> Prober<C, S> {
@@ -72,11 +74,16 @@ impl<C: LocalClock, S: FnMut(ProbeEvent)> Prober<C, S> {
         let connecting = self.config.endpoint.connect().await;
         let channel = connecting.map_err(|error| SessionError::Unreachable(root_cause(&error)))?;
         let host = self.config.endpoint.uri().host().unwrap_or_default().to_owned();
-        let grant = if self.config.udp { Grant::ask(channel.clone(), &host, &self.config.name).await? } else { None };
+        let grant = if self.config.udp {
+            Grant::ask(channel.clone(), &host, &self.config.name, self.unanswered_sessions).await?
+        } else {
+            None
+        };
         let Some(grant) = grant else { return self.over_grpc(channel, None, answers).await };
         match self.over_udp(grant, answers).await? {
             Ending::FellSilent => Err(SessionError::Silent),
             Ending::NeverAnswered => {
+                self.unanswered_sessions += 1;
                 if !std::mem::replace(&mut self.is_udp_blocked, true) {
                     tracing::warn!(
                         "clock probes over UDP get no answer (a firewall?): probing over gRPC, whose stamps are coarser; trying again"

@@ -33,7 +33,13 @@ pub(crate) struct Grant {
 
 impl Grant {
     /// Asks the aggregator behind `channel`, whose host is `host`, for a session; `None` where it has no UDP.
-    pub(crate) async fn ask(channel: Channel, host: &str, name: &str) -> Result<Option<Self>, SessionError> {
+    /// A host with several addresses is tried at another one with each `attempt`.
+    pub(crate) async fn ask(
+        channel: Channel,
+        host: &str,
+        name: &str,
+        attempt: usize,
+    ) -> Result<Option<Self>, SessionError> {
         let mut client = ClockClient::new(channel);
         let request = client.open_session(OpenSessionRequest { node: name.to_owned() });
         let reply = match timeout(ANSWER_WITHIN, request).await {
@@ -48,8 +54,10 @@ impl Grant {
         if port == 0 {
             return Ok(None);
         }
-        let mut addresses = tokio::net::lookup_host((host.trim_matches(['[', ']']), port)).await?;
-        let address = addresses.next().ok_or_else(|| SessionError::Failed(format!("{host} has no address")))?;
+        let addresses: Vec<SocketAddr> =
+            tokio::net::lookup_host((host.trim_matches(['[', ']']), port)).await?.collect();
+        let address = addresses.get(attempt % addresses.len().max(1));
+        let address = *address.ok_or_else(|| SessionError::Failed(format!("{host} has no address")))?;
         Self::of(&reply, address).map(Some)
     }
 
@@ -129,7 +137,9 @@ impl<C: LocalClock> UdpSession<C> {
             if std::mem::replace(&mut disruptions, hint.disruptions) != hint.disruptions {
                 pacer.disrupted(now);
             }
-            let due = last_sent.map_or(now, |sent| sent + pacer.pause(now, hint.busy));
+            // Until something comes back there is no reason to be slow: whether UDP gets through is to be found out soon.
+            let pause = if self.answered { pacer.pause(now, hint.busy) } else { pacer.least() };
+            let due = last_sent.map_or(now, |sent| sent + pause);
             if due <= now {
                 self.send();
                 pacer.sent();
@@ -175,7 +185,7 @@ impl<C: LocalClock> UdpSession<C> {
                 ready?.clear_ready();
                 true
             }
-            () = std::future::ready(()), if self.more => true,
+            () = tokio::task::yield_now(), if self.more => true,
             () = tokio::time::sleep(deadline) => false,
             () = hinted(hints) => false,
         };

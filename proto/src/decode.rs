@@ -2,7 +2,8 @@
 //! can get wrong: missing messages, columns of unlike length, numbers outside their type.
 
 use syncline_event::{
-    Batch, Kind, Loss, LossCause, Origin, ProbePath, Process, ShortWaits, Stack, StackId, Symbol, WaitFlags, Waits,
+    Batch, ClaimSource, ClockClaim, Kind, Loss, LossCause, Origin, ProbePath, Process, ShortWaits, Stack, StackId,
+    Symbol, WaitFlags, Waits,
 };
 use syncline_timebase::{BootId, Instant, Knot, NodeNameError, Offset, Probe, Span};
 
@@ -30,6 +31,7 @@ impl TryFrom<v1::Batch> for Batch {
             knots: knots(&message.knots.unwrap_or_default())?,
             reference_run: message.probes.as_ref().map_or(0, |probes| probes.reference_run),
             probe_paths: probe_paths(message.probes.as_ref())?,
+            claims: message.claims.iter().filter_map(claim).collect(),
             probes: probes(&message.probes.unwrap_or_default())?,
         })
     }
@@ -194,6 +196,17 @@ fn probe_paths(message: Option<&v1::Probes>) -> Result<Vec<ProbePath>, WireError
     same_length("probes.path", message.path.len(), len)?;
     let path = |number: &i32| if *number == i32::from(v1::ProbePath::Udp) { ProbePath::Udp } else { ProbePath::Grpc };
     Ok(message.path.iter().map(path).collect())
+}
+
+/// Claims of somebody whom this version does not know are left out: they are held against probes, and nothing rests on them.
+fn claim(message: &v1::ClockClaim) -> Option<ClockClaim> {
+    let source = match v1::ClaimSource::try_from(message.source) {
+        Ok(v1::ClaimSource::Kernel) => ClaimSource::Kernel,
+        Ok(v1::ClaimSource::Chrony) => ClaimSource::Chrony,
+        _ => return None,
+    };
+    let utc_minus_wall_ns = message.claimed.map(|claimed| (claimed.utc_minus_wall_ns, claimed.bound_ns));
+    Some(ClockClaim { source, at: Instant::from_ns(message.mono_ns), utc_minus_wall_ns })
 }
 
 fn same_length(name: &'static str, found: usize, expected: usize) -> Result<(), WireError> {

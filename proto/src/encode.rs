@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use syncline_event::{
-    Batch, Kind, Loss, LossCause, Origin, ProbePath, Process, ShortWaits, Stack, StackId, Symbol, Waits,
+    Batch, ClaimSource, ClockClaim, Kind, Loss, LossCause, Origin, ProbePath, Process, ShortWaits, Stack, StackId,
+    Symbol, Waits,
 };
 use syncline_timebase::Knot;
 
@@ -28,6 +29,7 @@ impl From<&Batch> for v1::Batch {
             losses: batch.losses.iter().map(Into::into).collect(),
             knots: Some(knots(&batch.knots)),
             probes: Some(probes(batch)),
+            claims: batch.claims.iter().map(claim).collect(),
         }
     }
 }
@@ -169,4 +171,14 @@ fn path_number(path: ProbePath) -> i32 {
         ProbePath::Udp => v1::ProbePath::Udp,
     };
     path.into()
+}
+
+fn claim(claim: &ClockClaim) -> v1::ClockClaim {
+    let source = match claim.source {
+        ClaimSource::Kernel => v1::ClaimSource::Kernel,
+        ClaimSource::Chrony => v1::ClaimSource::Chrony,
+    };
+    let claimed =
+        claim.utc_minus_wall_ns.map(|(utc_minus_wall_ns, bound_ns)| v1::UtcOffset { utc_minus_wall_ns, bound_ns });
+    v1::ClockClaim { source: source.into(), mono_ns: claim.at.ns(), claimed }
 }

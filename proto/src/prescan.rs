@@ -10,13 +10,14 @@ use syncline_event::{BatchError, limits};
 use crate::error::WireError;
 
 /// Repeated submessages of `Batch` by field number, with their limit.
-const REPEATED: [(u32, &str, usize); 6] = [
+const REPEATED: [(u32, &str, usize); 7] = [
     (7, "reasons", limits::DICTIONARY),
     (8, "processes", limits::DICTIONARY),
     (10, "short waits", limits::DICTIONARY),
     (11, "stacks", limits::DICTIONARY),
     (12, "symbols", limits::SYMBOLS),
     (13, "losses", limits::DICTIONARY),
+    (16, "claims", limits::CLOCK_SAMPLES),
 ];
 
 /// Refuses a batch with more submessages of a kind than it may hold.

@@ -5,8 +5,8 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 use syncline_event::{
-    Batch, BatchError, Kind, Loss, LossCause, Origin, ProbePath, Process, ShortWaits, Stack, StackId, Symbol,
-    WaitFlags, Waits, limits,
+    Batch, BatchError, ClaimSource, ClockClaim, Kind, Loss, LossCause, Origin, ProbePath, Process, ShortWaits, Stack,
+    StackId, Symbol, WaitFlags, Waits, limits,
 };
 use syncline_proto::{WireError, decode, encode};
 use syncline_timebase::{BootId, Instant, Knot, Offset, Probe, Span};
@@ -77,6 +77,10 @@ fn batch_with(waits: Waits) -> Batch {
             returned: Instant::from_ns(25),
         }],
         probe_paths: vec![ProbePath::Udp],
+        claims: vec![
+            ClockClaim { source: ClaimSource::Kernel, at: Instant::from_ns(5), utc_minus_wall_ns: None },
+            ClockClaim { source: ClaimSource::Chrony, at: Instant::from_ns(6), utc_minus_wall_ns: Some((-7, 8)) },
+        ],
         reference_run: 0xfeed,
     }
 }

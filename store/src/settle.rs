@@ -27,7 +27,7 @@ pub struct Settlement {
     pub node: String,
     /// First 8 bytes of its boot id.
     pub boot: u64,
-    /// Run of the reference that they lead to.
+    /// Run of the reference that they lead to; rows of another are left as they are.
     pub ref_run: u64,
     /// Their revision.
     pub revision: u32,
@@ -114,7 +114,6 @@ impl Sql {
             format!("bound_class = if(greatest({err}, {err_end}) = {UNBOUNDED_NS}, toInt8(0), toInt8(1))"),
             format!("clock_status = {}", either(end, &at(&statuses, end), "toInt8(clock_status)")),
             format!("epoch = {}", either(end, &at(&epochs, end), "epoch")),
-            format!("ref_run = toUInt64({})", settlement.ref_run),
             format!("model_rev = toUInt32({})", settlement.revision),
         ];
         let second =
@@ -123,7 +122,8 @@ impl Sql {
         let to_s = second(last.mono[1], last.ref_off[1]).saturating_add(BUCKET_SLACK_S);
         let seconds = |s: i64| s.clamp(0, i64::from(u32::MAX));
         let condition = format!(
-            "region = ? AND node = ? AND boot = ? AND bucket >= toDateTime({}) AND bucket <= toDateTime({}) AND ({} OR {})",
+            "region = ? AND node = ? AND boot = ? AND ref_run = {} AND bucket >= toDateTime({}) AND bucket <= toDateTime({}) AND ({} OR {})",
+            settlement.ref_run,
             seconds(from_s),
             seconds(to_s),
             inside(start),

@@ -44,6 +44,9 @@ fn cargo_test(options: &Options, skipped: &mut Vec<String>) -> Result<()> {
     let mut command = process::cargo();
     command.args(["test", "--workspace", "--no-fail-fast", "--", "--show-output"]);
     command.env(fetch::libchdb::OVERRIDE, fetch::libchdb::path()?);
+    if let Some(chronyd) = fetch::chrony::path() {
+        command.env(fetch::chrony::OVERRIDE, chronyd);
+    }
     if options.require_bpf {
         command.env("SYNCLINE_REQUIRE_BPF", "1").env("SYNCLINE_REQUIRE_ENGINE", "1");
     }

@@ -25,7 +25,7 @@ mod wait;
 
 use std::sync::Arc;
 
-use syncline_event::{Batch, LossCause, Origin, ProbePath, Process, limits};
+use syncline_event::{Batch, ClockClaim, LossCause, Origin, ProbePath, Process, limits};
 use syncline_timebase::{Instant, Knot, Mono, Offset, Probe, Reference, Wall};
 
 pub use losses::Losses;
@@ -52,6 +52,7 @@ pub struct Batcher {
     knots: Vec<Knot>,
     probes: Vec<Probe>,
     probe_paths: Vec<ProbePath>,
+    claims: Vec<ClockClaim>,
     newest_knot: Knot,
     newest_told_knot: Option<Instant<Mono>>,
     newest_probe: Option<Probe>,
@@ -87,6 +88,7 @@ impl Batcher {
             knots: vec![first_knot],
             probes: Vec::new(),
             probe_paths: Vec::new(),
+            claims: Vec::new(),
             newest_knot: first_knot,
             newest_told_knot: None,
             newest_probe: None,
@@ -144,6 +146,13 @@ impl Batcher {
             self.rule.probe_finished(probe.sent);
         }
         sealed
+    }
+
+    /// Takes a claim about the node's wall clock.
+    pub fn push_claim(&mut self, claim: ClockClaim) {
+        if self.claims.len() < limits::CLOCK_SAMPLES {
+            self.claims.push(claim);
+        }
     }
 
     /// Counts waits lost before they came here.
@@ -238,6 +247,7 @@ impl Batcher {
             reference_run: if self.probes.is_empty() { 0 } else { self.reference_run },
             probes: std::mem::take(&mut self.probes),
             probe_paths: std::mem::take(&mut self.probe_paths),
+            claims: std::mem::take(&mut self.claims),
         };
         self.next_number = self.next_number.saturating_add(1);
         self.next_seq = self.next_seq.saturating_add(batch.waits.len() as u64);

@@ -3,10 +3,12 @@
 pub mod units;
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use syncline_claims::Chrony;
 use syncline_exchange::Pacing;
 use syncline_timebase::{NodeName, Span};
 
@@ -89,6 +91,9 @@ pub struct RunArgs {
     /// Measure the clock over the gRPC connection only, whose stamps are coarser
     #[arg(long)]
     no_udp_probes: bool,
+    /// Command port of this node's chronyd, whose claims about the clock are held against the probes
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:323")]
+    chrony: SocketAddr,
     /// Size of the ring between kernel and agent, a power of two: more rides out longer bursts
     #[arg(long, value_name = "SIZE", default_value = "4MiB", value_parser = ring_bytes)]
     ring_bytes: u32,
@@ -160,6 +165,7 @@ impl RunArgs {
             },
             service: self.service,
             pacing: Pacing::every(Span::from_ns(i64::try_from(self.probe_interval.as_nanos()).unwrap_or(i64::MAX))),
+            chrony: Chrony::at(self.chrony),
             udp_probes: !self.no_udp_probes,
             queue_bytes: self.queue_bytes,
             record: self.record,

@@ -4,6 +4,7 @@
 //! anything else sees it. In an agent built for the demo (`inject-clock`) it may move them by a known error there; nothing
 //! behind it can tell that from a real clock.
 
+mod claims;
 mod disruption;
 mod injection;
 mod knots;
@@ -11,6 +12,7 @@ mod knots;
 use syncline_stamping::{Reading, mono_ns};
 use syncline_timebase::{Instant, Knot, Mono, Span, Wall};
 
+pub use claims::ask_for_claims;
 pub use disruption::DisruptionWatch;
 pub use injection::Injection;
 pub use knots::sample_knots;

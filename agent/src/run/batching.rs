@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
-use syncline_event::{Batch, LossCause, Process};
+use syncline_event::{Batch, ClockClaim, LossCause, Process};
 use syncline_timebase::Knot;
 
 use super::gaps::Gaps;
@@ -28,6 +28,7 @@ pub(super) enum Input {
     Knot(Knot),
     Gaps(Gaps),
     Probe(UsableProbe),
+    Claim(ClockClaim),
 }
 
 /// What a run came to.
@@ -90,6 +91,7 @@ impl Batching {
             Input::Gaps(gaps) => self.gaps = gaps,
             Input::Knot(knot) => self.batcher.push_knot(knot),
             Input::Probe(probe) => self.take_probe(&probe),
+            Input::Claim(claim) => self.batcher.push_claim(claim),
         }
     }
 

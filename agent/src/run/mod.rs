@@ -5,6 +5,7 @@
 //! | `capture` | empties the kernel's ring | waits for room in the batcher's channel; then the ring fills, and the kernel counts |
 //! | `knots` | reads the clocks at 10 Hz | drops a knot when the channel is full |
 //! | `clock-probes` | four-stamp exchanges | drops a probe when the channel is full |
+//! | `claims` | asks the kernel and chrony what they claim of the clock | drops a claim when the channel is full |
 //! | `batcher` | seals, encodes, queues | the queue drops its oldest batch when full, and counts |
 //! | main | uplink, signals | |
 
@@ -19,6 +20,7 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use syncline_claims::Chrony;
 use syncline_exchange::Pacing;
 use syncline_timebase::NodeName;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -53,6 +55,8 @@ pub struct RunConfig {
     pub service: Option<String>,
     /// When to probe.
     pub pacing: Pacing,
+    /// The chronyd whose claims are asked for.
+    pub chrony: Chrony,
     /// Over UDP where that gets through.
     pub udp_probes: bool,
     /// Most bytes of unacknowledged batches.

@@ -7,7 +7,7 @@ use std::thread;
 
 use syncline_event::Origin;
 use syncline_probe::ProberConfig;
-use syncline_timebase::Knot;
+use syncline_timebase::{Knot, Span};
 use tokio::sync::{oneshot, watch};
 
 use super::batching::{Batching, Input, Outcome};
@@ -16,7 +16,7 @@ use super::hints::HintSender;
 use super::{RunConfig, RunError};
 use crate::batch::Batcher;
 use crate::capture::{Capture, CaptureError};
-use crate::clock::{Clocks, DisruptionWatch, sample_knots};
+use crate::clock::{Clocks, DisruptionWatch, ask_for_claims, sample_knots};
 use crate::identity;
 use crate::intake::Intake;
 use crate::probe::{Heard, ProbeListener};
@@ -26,6 +26,9 @@ use crate::uplink::Uplink;
 
 /// Messages between capture and batcher: with 256 waits each, 16,384 waits.
 const CHANNEL: usize = 64;
+
+/// One disruption is told of in so long.
+const DISRUPTED_EVERY: Span = Span::from_s(10);
 
 /// Whether the aggregator's clock answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,6 +65,7 @@ impl Stations {
         let batching = Batching::new(batcher, clocks, Arc::clone(&queue), recorder, hints.clone());
         let outcome = station("batcher", move || batching.run(&inputs))?;
         start_knots(clocks, stopped.clone(), out.clone(), hints.clone())?;
+        start_claims(config, stopped.clone(), out.clone())?;
         let probe_state = start_probes(config, stopped.clone(), out.clone(), &hints)?;
         let capturing = Capturing::new(capture, Intake::new(clocks, config.service.clone()), out);
         let capture = station("capture", move || capturing.run(&stopped))?;
@@ -127,9 +131,11 @@ fn start_knots(
     out: SyncSender<Input>,
     hints: HintSender,
 ) -> Result<(), RunError> {
-    let mut disruptions = DisruptionWatch::default();
-    let sink = move |knot| {
-        if disruptions.observe(&knot) {
+    let (mut disruptions, mut told) = (DisruptionWatch::default(), None);
+    let sink = move |knot: Knot| {
+        // A clock that is slewed by its tick looks disrupted all the time.
+        if disruptions.observe(&knot) && told.is_none_or(|told| knot.mono - told > DISRUPTED_EVERY) {
+            told = Some(knot.mono);
             tracing::warn!("this machine was stopped, or its clocks jumped: probing faster for a while");
             hints.disrupted();
         }
@@ -137,6 +143,13 @@ fn start_knots(
         drop(out.try_send(Input::Knot(knot)));
     };
     station("knots", move || sample_knots(clocks, &stop, sink)).map(drop)
+}
+
+fn start_claims(config: &RunConfig, stop: watch::Receiver<bool>, out: SyncSender<Input>) -> Result<(), RunError> {
+    let (clocks, chrony) = (config.clocks, config.chrony);
+    // A claim that finds the channel full is left out: the next one comes soon.
+    let sink = move |claim| drop(out.try_send(Input::Claim(claim)));
+    station("claims", move || ask_for_claims(clocks, chrony, &stop, sink)).map(drop)
 }
 
 fn start_probes(

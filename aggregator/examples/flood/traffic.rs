@@ -101,6 +101,7 @@ impl Source {
             losses: Vec::new(),
             knots,
             probe_paths: probe.iter().map(|_| ProbePath::Udp).collect(),
+            claims: Vec::new(),
             reference_run: if probe.is_some() { 1 } else { 0 },
             probes: probe.map(|probe| self.today(probe)).into_iter().collect(),
         }

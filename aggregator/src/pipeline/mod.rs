@@ -11,6 +11,7 @@
 //! that two attempts could disagree about except the clock model, and there the first attempt wins.
 
 mod bucket;
+mod claims;
 mod nodes;
 mod outage;
 mod revision;
@@ -26,9 +27,10 @@ mod states;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use syncline_clock::{NodeClock, Tolerance};
+use syncline_clock::{ClaimVerdict, NodeClock, Tolerance};
 use syncline_event::{Batch, BatchId, Symbol};
 use syncline_proto::WireError;
+use syncline_store::rows::ClockClaimRows;
 use syncline_store::{Block, Settlement, Store, StoreError};
 use syncline_timebase::{Mono, Offset, Reference as ReferenceScale};
 use thiserror::Error;
@@ -36,6 +38,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::counters::{Counters, add, count};
 use crate::reference::Reference;
+use crate::utc::UtcClock;
 use nodes::{Freshness, Node, Nodes, SharedNode};
 use outage::Outage;
 use seen::Seen;
@@ -115,6 +118,7 @@ pub enum Refusal {
 pub struct Pipeline {
     region: Arc<str>,
     reference: Reference,
+    utc: UtcClock,
     config: PipelineConfig,
     nodes: Nodes,
     stacks_seen: Seen,
@@ -157,6 +161,7 @@ impl Pipeline {
     pub fn new(
         region: Arc<str>,
         reference: Reference,
+        utc: UtcClock,
         store: Store,
         config: PipelineConfig,
         counters: Arc<Counters>,
@@ -165,6 +170,7 @@ impl Pipeline {
         Self {
             region,
             reference,
+            utc,
             config,
             nodes: Nodes::new(config.tolerance, config.nodes),
             stacks_seen: Seen::new(config.seen),
@@ -241,6 +247,9 @@ impl Pipeline {
             self.symbols_seen.stored(&prepared.symbols);
             count(&self.counters.batches_stored);
             add(&self.counters.events_stored, prepared.events);
+        } else if matches!(outcome, StoreOutcome::Refused(_)) {
+            // It never will be.
+            prepared.node.lock().settle(prepared.id.number);
         }
         outcome
     }
@@ -302,12 +311,35 @@ impl Pipeline {
             rows::losses(batch).into_block()?,
             rows::probes(batch, &sighting).into_block()?,
             rows::steps(batch, &sighting, |at| reference_offset(clock, at, batch)).into_block()?,
-            rows::segments(batch, &sighting, run).into_block()?,
+            rows::segments(batch, &sighting).into_block()?,
+            self.claim_rows(batch, node).into_block()?,
         ];
         if node.is_to_be_introduced(Instant::now(), INTRODUCE_EVERY) {
             blocks.push(rows::node(batch, self.reference.now()).into_block()?);
         }
-        Ok((blocks, rows::settlement(batch, &sighting, run)))
+        Ok((blocks, rows::settlement(batch, &sighting)))
+    }
+
+    /// What the node says of its wall clock, judged. A claim that becomes false is told once.
+    fn claim_rows(&self, batch: &Batch, node: &mut Node) -> ClockClaimRows {
+        let utc = if batch.claims.is_empty() { None } else { self.utc.utc_of(&self.reference) };
+        let clock = &node.clock;
+        let judged: Vec<_> = batch.claims.iter().map(|claim| (claim, claims::judge(claim, utc, clock))).collect();
+        let rows = rows::claims(batch, &judged, |at| reference_offset(clock, at, batch));
+        for (claim, verdict) in judged {
+            if let ClaimVerdict::Contradicted { claimed_ns, measured_ns } = verdict {
+                count(&self.counters.claims_contradicted);
+                if node.is_newly_contradicted(claim.source) {
+                    tracing::warn!(
+                        node = %batch.origin.node, source = ?claim.source, ?claimed_ns, ?measured_ns,
+                        "what the node says of its wall clock is false: REF - WALL by its claim, and as measured"
+                    );
+                }
+            } else if verdict == ClaimVerdict::Consistent {
+                node.is_not_contradicted(claim.source);
+            }
+        }
+        rows
     }
 
     fn dictionary_blocks(

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use syncline_clock::{NodeClock, SnapshotError, Tolerance};
-use syncline_event::{Batch, BatchId};
+use syncline_event::{Batch, BatchId, ClaimSource};
 use syncline_store::ClockState;
 use syncline_timebase::{BootId, Mono, NodeName};
 use thiserror::Error;
@@ -48,6 +48,8 @@ pub(crate) struct Node {
     pending: Pending,
     /// When its row in `nodes` was last written.
     introduced: Option<Instant>,
+    /// Whose claims about its wall clock were last found false.
+    contradicted: Vec<ClaimSource>,
     /// When its state was last saved, and when it is to be again after that.
     saved: Option<(Instant, Duration)>,
 }
@@ -63,6 +65,7 @@ impl Node {
             segment_end: None,
             pending: Pending::default(),
             introduced: None,
+            contradicted: Vec::new(),
             saved: None,
         }
     }
@@ -98,6 +101,20 @@ impl Node {
         Some(ClockState { ref_run: self.run, batch: self.newest?, segment_end, state: self.clock.snapshot() })
     }
 
+    /// A claim of `source` was found false; whether the one before was not.
+    pub(crate) fn is_newly_contradicted(&mut self, source: ClaimSource) -> bool {
+        let is_new = !self.contradicted.contains(&source);
+        if is_new {
+            self.contradicted.push(source);
+        }
+        is_new
+    }
+
+    /// A claim of `source` may be true.
+    pub(crate) fn is_not_contradicted(&mut self, source: ClaimSource) {
+        self.contradicted.retain(|known| *known != source);
+    }
+
     /// What was due could not be saved.
     pub(crate) fn state_is_unsaved(&mut self) {
         self.saved = None;
@@ -116,8 +133,12 @@ impl Node {
             return (known.unwrap_or_default(), Freshness::Repeated);
         }
         self.newest = Some(batch.number);
+        // What was given up, as after an outage that its agent did not ride out, does not come again.
+        let oldest = batch.number.saturating_sub(UNSETTLED as u64);
+        self.unsettled = self.unsettled.split_off(&oldest);
         self.follow_run(batch);
-        let sighting = Arc::new(Sighting::take(&mut self.clock, &mut self.segment_end, &mut self.pending, batch));
+        let sighting = Sighting::take(&mut self.clock, &mut self.segment_end, &mut self.pending, batch);
+        let sighting = Arc::new(Sighting { run: self.run, ..sighting });
         self.unsettled.insert(batch.number, Arc::clone(&sighting));
         if self.unsettled.len() > UNSETTLED {
             self.unsettled.pop_first();

@@ -1,10 +1,10 @@
 //! Rows from a batch, a table each. Pure: the same batch under the same model gives the same rows.
 
-use syncline_clock::Segment;
-use syncline_event::{Batch, Kind, ProbePath, Stack, Symbol};
+use syncline_clock::{ClaimVerdict, Segment};
+use syncline_event::{Batch, ClaimSource, ClockClaim, Kind, ProbePath, Stack, Symbol};
 use syncline_store::rows::{
-    ClockProbeRows, ClockScale, ClockSegmentRows, ClockStateRows, ClockStepRows, EventKind, EventRows, LossRows,
-    NodeRows, ProbeKind, ShortWaitRows, StackRows, SymbolRows, UNBOUNDED_NS,
+    self, ClockClaimRows, ClockProbeRows, ClockScale, ClockSegmentRows, ClockStateRows, ClockStepRows, EventKind,
+    EventRows, LossRows, NodeRows, ProbeKind, ShortWaitRows, StackRows, SymbolRows, UNBOUNDED_NS,
 };
 use syncline_store::{Arrays, ClockState, LowCardinality, SettledPiece, Settlement};
 use syncline_timebase::{ErrorBound, Instant, Knot, Mono, Offset, Reference, Span, Wall};
@@ -205,8 +205,8 @@ impl Beside {
 }
 
 /// The piece of the node's clock model that the batch brought, and those of earlier batches that are known otherwise by
-/// now, against `run` of the reference.
-pub(crate) fn segments(batch: &Batch, sighting: &Sighting, run: u64) -> ClockSegmentRows {
+/// now.
+pub(crate) fn segments(batch: &Batch, sighting: &Sighting) -> ClockSegmentRows {
     let online = sighting.segment.iter().map(|segment| (segment, wall_offset(batch), ONLINE_REVISION));
     let settled = sighting.revised.iter().map(|revised| (&revised.segment, revised.wall, SETTLED_REVISION));
     let told: Vec<(&Segment, Offset<Mono, Wall>, u32)> = online.chain(settled).collect();
@@ -217,7 +217,7 @@ pub(crate) fn segments(batch: &Batch, sighting: &Sighting, run: u64) -> ClockSeg
         region,
         node,
         boot,
-        ref_run: vec![run; told.len()],
+        ref_run: vec![sighting.run; told.len()],
         epoch: last().map(|last| last.epoch).collect(),
         mono_from: each().map(|segment| mono_ns(segment.from)).collect(),
         mono_to: each().map(|segment| mono_ns(segment.to)).collect(),
@@ -247,6 +247,42 @@ pub(crate) fn state(batch: &Batch, state: ClockState) -> ClockStateRows {
     }
 }
 
+/// Claims about the node's wall clock, with what became of them. `reference` leads from the node's MONO to REF, as well as it is
+/// known.
+pub(crate) fn claims(
+    batch: &Batch,
+    judged: &[(&ClockClaim, ClaimVerdict)],
+    reference: impl Fn(Instant<Mono>) -> Offset<Mono, Reference>,
+) -> ClockClaimRows {
+    let Whose { region, node, boot } = Whose::of(batch, judged.len());
+    let mut rows = ClockClaimRows { region, node, boot, ..ClockClaimRows::default() };
+    for (claim, verdict) in judged {
+        let (utc_wall_ns, bound_ns) = claim.utc_minus_wall_ns.unwrap_or_default();
+        let (verdict, claimed, measured) = match verdict {
+            ClaimVerdict::Unknown => (rows::ClaimVerdict::Unknown, (0, 0), (0, 0)),
+            ClaimVerdict::Consistent => (rows::ClaimVerdict::Consistent, (0, 0), (0, 0)),
+            ClaimVerdict::Contradicted { claimed_ns, measured_ns } => {
+                (rows::ClaimVerdict::Contradicted, *claimed_ns, *measured_ns)
+            }
+        };
+        rows.mono_ns.push(mono_ns(claim.at));
+        rows.at.push((claim.at + reference(claim.at)).ns());
+        rows.source.push(match claim.source {
+            ClaimSource::Kernel => rows::ClaimSource::Kernel,
+            ClaimSource::Chrony => rows::ClaimSource::Chrony,
+        });
+        rows.synchronized.push(u8::from(claim.utc_minus_wall_ns.is_some()));
+        rows.utc_wall_ns.push(utc_wall_ns);
+        rows.bound_ns.push(bound_ns);
+        rows.verdict.push(verdict);
+        rows.claimed_low_ns.push(claimed.0);
+        rows.claimed_high_ns.push(claimed.1);
+        rows.measured_low_ns.push(measured.0);
+        rows.measured_high_ns.push(measured.1);
+    }
+    rows
+}
+
 /// Steps of the node's wall clock. `reference` leads from the node's MONO to REF, as well as it is known.
 pub(crate) fn steps(
     batch: &Batch,
@@ -267,7 +303,7 @@ pub(crate) fn steps(
 }
 
 /// Where rows that are stored already lie by now.
-pub(crate) fn settlement(batch: &Batch, sighting: &Sighting, run: u64) -> Settlement {
+pub(crate) fn settlement(batch: &Batch, sighting: &Sighting) -> Settlement {
     let piece = |revised: &Revised| {
         let Segment { from, to, at_from, at_to, .. } = &revised.segment;
         SettledPiece {
@@ -282,7 +318,7 @@ pub(crate) fn settlement(batch: &Batch, sighting: &Sighting, run: u64) -> Settle
         region: batch.origin.region.clone(),
         node: batch.origin.node.to_string(),
         boot: batch.origin.boot.0,
-        ref_run: run,
+        ref_run: sighting.run,
         revision: SETTLED_REVISION,
         pieces: sighting.revised.iter().map(piece).collect(),
     }
@@ -402,7 +438,7 @@ mod tests {
             symbols(batch.symbols.iter()).into_block(),
             node(&batch, now).into_block(),
             probes(&batch, &sighting).into_block(),
-            segments(&batch, &sighting, 7).into_block(),
+            segments(&batch, &sighting).into_block(),
             super::steps(&batch, &steps, |_| Offset::from_ns(OFFSET)).into_block(),
         ];
         for block in blocks {

@@ -51,6 +51,7 @@ pub(crate) fn batch(node: &str, number: u64) -> Batch {
         knots: (1..=10).map(|i| knot(sealed - SECOND + i * SECOND / 10 - SECOND / 10 + 1)).collect(),
         probes: vec![probe(sealed - 1_000_000)],
         probe_paths: vec![ProbePath::Udp],
+        claims: Vec::new(),
         reference_run: 0xf00d,
     }
 }

@@ -19,6 +19,8 @@ pub(crate) struct Sighting {
     pub(crate) refused: u64,
     /// The piece of the model up to the end of the batch.
     pub(crate) segment: Option<Segment>,
+    /// The run of the reference that the pieces lead to; 0 without any.
+    pub(crate) run: u64,
     /// Pieces of earlier batches that are known otherwise by now.
     pub(crate) revised: Vec<Revised>,
 }
@@ -49,6 +51,7 @@ impl Sighting {
         Self {
             segment,
             revised,
+            run: 0,
             used: observed.used,
             wall_steps: observed.wall_steps,
             disruptions: observed.disruptions.len(),

@@ -28,7 +28,12 @@ pub(super) struct Sessions {
     rate: Rate,
     capacity: usize,
     known: HashMap<SessionId, Session>,
+    /// When silent ones were last looked for: with very many that takes long.
+    swept: Option<Instant<ReferenceScale>>,
 }
+
+/// Between two searches for silent sessions.
+const SWEPT_EVERY: Span = Span::from_s(1);
 
 #[derive(Debug)]
 struct Session {
@@ -40,7 +45,7 @@ struct Session {
 
 impl Sessions {
     pub(super) fn new(master: MasterKey, run: u64, rate: Rate, capacity: usize) -> Self {
-        Self { master, run, rate, capacity: capacity.max(1), known: HashMap::new() }
+        Self { master, run, rate, capacity: capacity.max(1), known: HashMap::new(), swept: None }
     }
 
     /// The request that `bytes` are, with the key to answer it.
@@ -77,7 +82,9 @@ impl Sessions {
     fn begin(&mut self, bytes: &[u8], id: SessionId, now: Instant<ReferenceScale>) -> Result<(), Refused> {
         let key = self.master.session(id, self.run);
         verify(bytes, &key)?;
-        if self.known.len() >= self.capacity {
+        let is_due = self.swept.is_none_or(|swept| now - swept >= SWEPT_EVERY);
+        if self.known.len() >= self.capacity && is_due {
+            self.swept = Some(now);
             self.known.retain(|_, session| now - session.used < SILENT);
         }
         if self.known.len() >= self.capacity {

@@ -80,6 +80,7 @@ impl SimulatedAgent {
             losses: vec![Loss { cause: LossCause::RingBufferFull, count: 9 }],
             knots,
             probe_paths: probe.iter().map(|_| ProbePath::Udp).collect(),
+            claims: Vec::new(),
             reference_run: if probe.is_some() { 0xf00d } else { 0 },
             probes: probe.map(|probe| self.today(probe)).into_iter().collect(),
         };
@@ -96,6 +97,12 @@ impl SimulatedAgent {
             agent_version: "0.1.0".into(),
             kernel: "6.18".into(),
         }
+    }
+
+    /// WALL - REF at the last batch, ns.
+    pub(crate) fn wall_minus_reference_ns(&mut self) -> i64 {
+        let now = self.number as i64 * SECOND;
+        (self.node.wall(now) + self.shift).ns() - self.reference(now).ns()
     }
 
     fn waits(&mut self, second: i64, rows: usize, stack: StackId) -> Waits {

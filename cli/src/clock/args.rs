@@ -42,8 +42,8 @@ pub(crate) struct WhichNode {
     #[arg(long, value_name = "SPAN", default_value = "1h", value_parser = since)]
     pub(crate) since: u64,
     /// A boot of the node, in hexadecimal [default: the newest]
-    #[arg(long, value_name = "HEX")]
-    pub(crate) boot: Option<String>,
+    #[arg(long, value_name = "HEX", value_parser = boot)]
+    pub(crate) boot: Option<u64>,
 }
 
 /// Say what carries a node's clock estimate: which probes, what its bound rests on, what happened to it, what would narrow it.
@@ -147,6 +147,11 @@ impl ReplayArgs {
         };
         Ok(Options { claim, lag: self.lag_ms, smooth: self.smooth.is_some() })
     }
+}
+
+fn boot(text: &str) -> Result<u64, String> {
+    let digits = text.trim_start_matches("0x");
+    u64::from_str_radix(digits, 16).map_err(|_| format!("{text:?} is no boot: write up to 16 hexadecimal digits"))
 }
 
 fn since(text: &str) -> Result<u64, String> {

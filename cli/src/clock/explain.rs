@@ -137,7 +137,11 @@ impl Replayed {
         let mut replayed = Self { clock, used: Vec::new(), disruptions, wall_steps, refused: 0 };
         let mut newest = None;
         for stored in &stream.probes {
-            let is_new = |knot: &Knot| newest.replace(knot.mono).is_none_or(|newest| newest < knot.mono);
+            let is_new = |knot: &Knot| {
+                let is_new = newest.is_none_or(|newest| newest < knot.mono);
+                newest = newest.max(Some(knot.mono));
+                is_new
+            };
             let knots: Vec<Knot> = stored.knots.into_iter().flatten().filter(is_new).collect();
             replayed.take(stored, &knots);
         }

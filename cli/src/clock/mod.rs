@@ -48,11 +48,16 @@ pub(crate) async fn run(store: &StoreArgs, args: &ClockArgs) -> anyhow::Result<E
     }
 }
 
-async fn read_stored(store: &StoreArgs, which: &WhichNode, until_ns: i64) -> anyhow::Result<StoredStream> {
+async fn read_stored(store: &StoreArgs, which: &WhichNode, window: [i64; 2]) -> anyhow::Result<StoredStream> {
     let source = Source::open(store).await?;
-    let read = stored::read(&source, which, until_ns).await;
+    let read = stored::read(&source, which, window).await;
     source.close().await?;
     read
+}
+
+/// From `--since` before a time until a while after it.
+fn window(which: &WhichNode, at_ns: i64) -> [i64; 2] {
+    [at_ns.saturating_sub_unsigned(which.since), at_ns.saturating_add(AFTERWARDS_NS)]
 }
 
 async fn explain_node(store: &StoreArgs, args: &ExplainArgs) -> anyhow::Result<ExitCode> {
@@ -60,8 +65,7 @@ async fn explain_node(store: &StoreArgs, args: &ExplainArgs) -> anyhow::Result<E
     let at_ns =
         args.at.as_deref().map(|text| time::parse(text, now_ns)).transpose().map_err(|why| usage(why.to_string()))?;
     // What came soon after it says as much of it as what came before.
-    let until_ns = at_ns.map_or(i64::MAX, |at_ns| at_ns.saturating_add(AFTERWARDS_NS));
-    let stream = read_stored(store, &args.which, until_ns.min(now_ns.saturating_add(AFTERWARDS_NS))).await?;
+    let stream = read_stored(store, &args.which, window(&args.which, at_ns.unwrap_or(now_ns))).await?;
     let newest = stream.probes.last().map_or(now_ns, |stored| stored.probe.replied.ns());
     let at = Instant::from_ns(at_ns.unwrap_or(newest));
     let explanation = explain::explain(&args.which.node, &stream, at)
@@ -78,7 +82,7 @@ async fn explain_node(store: &StoreArgs, args: &ExplainArgs) -> anyhow::Result<E
 }
 
 async fn record_node(store: &StoreArgs, args: &RecordArgs) -> anyhow::Result<ExitCode> {
-    let stream = read_stored(store, &args.which, time::now_ns().saturating_add(AFTERWARDS_NS)).await?;
+    let stream = read_stored(store, &args.which, window(&args.which, time::now_ns())).await?;
     let (probes, knots) = if args.out == Path::new("-") {
         stored::write(&stream, &mut io::BufWriter::new(io::stdout().lock()))?
     } else {

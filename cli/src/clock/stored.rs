@@ -52,7 +52,7 @@ struct Row {
 const PROBES: &str = "
 WITH newest AS (
     SELECT boot, ref_run FROM clock_probes
-    WHERE node = {node:String} AND t2 >= {from:Int64} AND t2 < {to:Int64} AND ({boot:String} = '' OR hex(boot) = upper({boot:String}))
+    WHERE node = {node:String} AND t2 >= {from:Int64} AND t2 < {to:Int64} AND ({boot:UInt64} = 0 OR boot = {boot:UInt64})
     ORDER BY t2 DESC LIMIT 1
 )
 SELECT toString(region) AS region, boot, t1, t2, t3, t4, toString(kind) AS kind, before_mono, before_raw_off, before_wall_off,
@@ -61,16 +61,18 @@ FROM clock_probes
 WHERE node = {node:String} AND t2 >= {from:Int64} AND t2 < {to:Int64} AND (boot, ref_run) IN newest
 ORDER BY t2";
 
-/// What the store has of the node that is asked for, from `since` before `until_ns` on.
-pub(crate) async fn read(source: &Source, which: &WhichNode, until_ns: i64) -> anyhow::Result<StoredStream> {
-    let from_ns = until_ns.saturating_sub_unsigned(which.since);
+/// What the store has of the node that is asked for, between the two.
+pub(crate) async fn read(
+    source: &Source,
+    which: &WhichNode,
+    [from_ns, until_ns]: [i64; 2],
+) -> anyhow::Result<StoredStream> {
     let param = |name: &str, value: String| (name.to_owned(), value);
-    let boot = which.boot.as_deref().unwrap_or_default().trim_start_matches("0x").to_owned();
     let params = [
         param("node", which.node.clone()),
         param("from", from_ns.to_string()),
         param("to", until_ns.to_string()),
-        param("boot", boot),
+        param("boot", which.boot.unwrap_or(0).to_string()),
     ];
     let rows: Vec<Row> = source.rows(PROBES, &params).await?;
     let Some(first) = rows.first() else {

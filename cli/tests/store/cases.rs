@@ -215,6 +215,14 @@ fn skew_shows_nodes_and_regions(fixture: &Fixture) {
     assert_eq!(json["nodes"][1]["bound_ns"], 80_025, "50 us and 30 us, and 500 ppm of the 50");
     assert_eq!(json["regions"][0]["region"], "us-east");
     assert_eq!(json["regions"][0]["offset_ns"], -5_000_000);
+    let false_claim = text.lines().find(|line| line.contains("what chrony says of the wall clock is false")).unwrap();
+    assert!(
+        false_claim.starts_with("eu-1: ") && false_claim.contains("+1.0 ms ±3.00 ms by its claim"),
+        "{false_claim}"
+    );
+    assert!(false_claim.contains("-3.00015 s ±150 µs as measured"), "{false_claim}");
+    let claims = json["false_claims"].as_array().unwrap();
+    assert_eq!((claims.len(), &claims[0]["source"]), (1, &"chrony".into()), "the newer one of us-1 may be true");
 }
 
 fn another_database_is_named_in_the_error(fixture: &Fixture) {

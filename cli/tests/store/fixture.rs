@@ -109,6 +109,13 @@ fn rows(base_ns: i64) -> Vec<String> {
             "INSERT INTO clock_probes (region, node, boot, t1, t2, t3, t4, rtt_ns, kind, used, received) \
              VALUES ('eu-west', 'eu-1', 1, 1, {base_ns}, {base_ns}, 2, 1, 'grpc', 1, now64(3, 'UTC') + INTERVAL 1 HOUR)"
         ),
+        format!(
+            "INSERT INTO clock_claims (region, node, boot, mono_ns, at, source, synchronized, utc_wall_ns, bound_ns, verdict, claimed_low_ns, \
+             claimed_high_ns, measured_low_ns, measured_high_ns) VALUES \
+             ('eu-west', 'eu-1', 1, 1, fromUnixTimestamp64Nano({base_ns}), 'chrony', 1, 0, 1000, 'contradicted', -2000000, 4000000, -3000300000, -3000000000), \
+             ('us-east', 'us-1', 1, 1, fromUnixTimestamp64Nano({base_ns}), 'kernel', 1, 0, 1000, 'contradicted', 1, 2, 3, 4), \
+             ('us-east', 'us-1', 1, 2, fromUnixTimestamp64Nano({base_ns} + 1000000000), 'kernel', 1, 0, 1000, 'consistent', 0, 0, 0, 0)"
+        ),
         // A minute of probes of a node whose raw is 7 ns behind its mono: 20 us each way, 10 us in the 50th.
         format!(
             "INSERT INTO clock_probes (region, node, boot, t1, t2, t3, t4, rtt_ns, kind, used, before_mono, before_raw_off, before_wall_off, \

@@ -55,6 +55,26 @@ pub struct Process {
     pub build_id: u64,
 }
 
+/// Who claims something of a node's wall clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ClaimSource {
+    /// The kernel: adjtimex(2).
+    Kernel,
+    /// chronyd: its tracking report.
+    Chrony,
+}
+
+/// What somebody on the node claims of its wall clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClockClaim {
+    /// Who.
+    pub source: ClaimSource,
+    /// When.
+    pub at: Instant<Mono>,
+    /// UTC - WALL, and how far the truth may be from it, ns; none where it says that it knows nothing.
+    pub utc_minus_wall_ns: Option<(i64, u64)>,
+}
+
 /// How a probe went, and so who stamped it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ProbePath {
@@ -132,6 +152,8 @@ pub struct Batch {
     pub probes: Vec<Probe>,
     /// How each of them went.
     pub probe_paths: Vec<ProbePath>,
+    /// Claims about the node's wall clock since the last batch.
+    pub claims: Vec<ClockClaim>,
     /// The run of the reference that the probes were made against, as the reference itself names it; 0 without probes.
     /// Probes against two runs are never put into one batch, and never into one clock model.
     pub reference_run: u64,

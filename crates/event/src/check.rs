@@ -98,6 +98,7 @@ impl Batch {
         at_most("symbols", self.symbols.len(), limits::SYMBOLS)?;
         at_most("knots", self.knots.len(), limits::CLOCK_SAMPLES)?;
         at_most("probes", self.probes.len(), limits::CLOCK_SAMPLES)?;
+        at_most("claims", self.claims.len(), limits::CLOCK_SAMPLES)?;
         at_most("bytes of region name", self.origin.region.len(), limits::TEXT_BYTES)?;
         at_most("bytes of agent version", self.origin.agent_version.len(), limits::TEXT_BYTES)?;
         at_most("bytes of kernel release", self.origin.kernel.len(), limits::TEXT_BYTES)?;

@@ -11,7 +11,7 @@ mod loss;
 mod stack;
 mod wait;
 
-pub use batch::{Batch, BatchId, Origin, ProbePath, Process, ShortWaits, Symbol};
+pub use batch::{Batch, BatchId, ClaimSource, ClockClaim, Origin, ProbePath, Process, ShortWaits, Symbol};
 pub use check::BatchError;
 pub use loss::{Loss, LossCause};
 pub use stack::{Stack, StackId};

@@ -23,11 +23,6 @@ impl Pacing {
         let fast = Span::from_ms(100).min(interval);
         Self { interval, fast: (fast, 16), idle: Span::from_s(8).max(interval) }
     }
-
-    /// The least time between two requests, whatever happens.
-    pub fn least(&self) -> Span {
-        self.fast.0
-    }
 }
 
 /// The clock runs as fast or slow as this against the reference: 1 in so many. Twice what oscillators may and NTP may steer.
@@ -85,6 +80,11 @@ impl Pacer {
             () if busy || !is_settled => self.pacing.interval,
             () => self.pacing.idle,
         }
+    }
+
+    /// The least time between two requests, whatever happens.
+    pub fn least(&self) -> Span {
+        self.pacing.fast.0
     }
 
     /// A request was sent.
@@ -160,6 +160,6 @@ mod tests {
             pacer.exchanged(&Probe { sent: mono, received: reference, replied: reference, returned: mono });
             assert_eq!(pacer.pause(mono, true), Span::from_ms(5));
         }
-        assert_eq!(pacer.pacing.least(), Span::from_ms(5));
+        assert_eq!(pacer.least(), Span::from_ms(5));
     }
 }

@@ -75,12 +75,14 @@ pub struct Refused {
     pub repeated: u64,
     /// Of exchanges that are finished or given up: late, or replayed.
     pub stale: u64,
+    /// Exchanges that ended before they began by their stamps.
+    pub impossible: u64,
 }
 
 impl Refused {
     /// All of them.
     pub fn total(&self) -> u64 {
-        self.malformed + self.forged + self.repeated + self.stale
+        self.malformed + self.forged + self.repeated + self.stale + self.impossible
     }
 }
 
@@ -143,8 +145,13 @@ impl Pairing {
     /// The next exchange that is finished by `now`, in the order of sending.
     pub fn finish(&mut self, now: Instant<Mono>) -> Option<Finished> {
         let within = self.follow_up_within;
-        let place = self.open.iter().position(|open| open.is_finished(now, within))?;
-        self.open.remove(place)?.finished()
+        loop {
+            let place = self.open.iter().position(|open| open.is_finished(now, within))?;
+            match self.open.remove(place)?.finished() {
+                Some(finished) => return Some(finished),
+                None => self.refused.impossible += 1,
+            }
+        }
     }
 
     /// Gives up what is unanswered by `now`; how many these are, with those that had to go for others since it was last asked.
@@ -180,6 +187,9 @@ impl Open {
         let reply = self.reply?;
         let replied = self.follow_up.map_or(reply.replied, |replied| replied.max(reply.replied));
         let probe = Probe { sent: self.sent, received: reply.received, replied, returned: reply.returned };
+        if probe.returned < probe.sent {
+            return None;
+        }
         let stamped = Stamped { departure: self.departed, reply: self.follow_up.is_some(), arrival: reply.arrived };
         Some(Finished { number: self.number, probe, stamped })
     }

@@ -10,6 +10,8 @@ use crate::reading::Reading;
 
 /// MONO and RAW part by no more than 1 in so many: NTP steers by 500 ppm at most, the tick set aside.
 const STEERED: i64 = 1_000;
+/// Packets and stamps of departures are read no later than so long after, ns.
+const QUEUED: i64 = 1_000_000_000;
 /// The kernel rounds each clock to whole ns.
 const ROUNDING: i64 = 1;
 
@@ -33,16 +35,19 @@ pub struct StampMap {
     low: i64,
     high: i64,
     newest: Reading,
+    /// MONO when WALL was last seen to have been stepped, ns.
+    stepped: Option<i64>,
 }
 
 impl StampMap {
     /// The map after one reading.
     pub fn new(reading: Reading) -> Self {
         let [low, high] = wall_minus_mono(&reading);
-        Self { low, high, newest: reading }
+        Self { low, high, newest: reading, stepped: None }
     }
 
-    /// Takes a later reading; whether WALL was not stepped since the one before, so that stamps from between can be placed.
+    /// Takes a later reading; whether WALL was not stepped within the last second, so that stamps of that time can be placed.
+    /// Packets wait in queues before they are read, and stamps of departures too.
     #[must_use]
     pub fn update(&mut self, reading: Reading) -> bool {
         let [low, high] = wall_minus_mono(&reading);
@@ -50,7 +55,10 @@ impl StampMap {
         let is_one = low_both <= high_both;
         (self.low, self.high) = if is_one { (low_both, high_both) } else { (low, high) };
         self.newest = reading;
-        is_one
+        if !is_one {
+            self.stepped = Some(reading.mono_before_ns);
+        }
+        self.stepped.is_none_or(|stepped| reading.mono_before_ns.saturating_sub(stepped) > QUEUED)
     }
 
     /// Where `stamp` lies, which is not long before the newest reading.
@@ -107,7 +115,8 @@ mod tests {
         let mut map = StampMap::new(reading(0, 60));
         let stepped = |mono| Reading { wall_ns: mono + 40 + 900_000, ..reading(mono, 60) };
         assert!(!map.update(stepped(1_000)));
-        assert!(map.update(stepped(2_000)));
+        assert!(!map.update(stepped(QUEUED)), "a stamp from before may still be in a queue");
+        assert!(map.update(stepped(QUEUED + 2_000)));
         assert!((map.place(Instant::from_ns(901_500)).mono - Instant::from_ns(1_500)).abs() < Span::from_ns(40));
     }
 

@@ -1,6 +1,6 @@
 //! Clock measurements and models.
 
-use super::{BoundClass, ClockScale, ClockStatus, ProbeKind, enum8, rows};
+use super::{BoundClass, ClaimSource, ClaimVerdict, ClockScale, ClockStatus, ProbeKind, enum8, rows};
 use crate::{Column, LowCardinality};
 
 rows! {
@@ -159,5 +159,39 @@ rows! {
         segment_end: Vec<u64> => Column::U64,
         /// The model.
         state: Vec<Vec<u8>> => Column::Bytes,
+    }
+}
+
+rows! {
+    /// Claims of nodes about their wall clocks, and whether they can be true.
+    ClockClaimRows => "clock_claims" {
+        /// Region of the node.
+        region: LowCardinality => Column::LowCardinality,
+        /// Name of the node.
+        node: LowCardinality => Column::LowCardinality,
+        /// First 8 bytes of the node's boot id.
+        boot: Vec<u64> => Column::U64,
+        /// When: the node's mono, ns.
+        mono_ns: Vec<u64> => Column::U64,
+        /// When: REF, ns since 1970.
+        at: Vec<i64> => Column::DateTime64,
+        /// Who says so.
+        source: Vec<ClaimSource> => enum8,
+        /// 0 when it says that it knows nothing.
+        synchronized: Vec<u8> => Column::U8,
+        /// UTC - wall as claimed, ns.
+        utc_wall_ns: Vec<i64> => Column::I64,
+        /// Half width of that, ns.
+        bound_ns: Vec<u64> => Column::U64,
+        /// Whether it can be true.
+        verdict: Vec<ClaimVerdict> => enum8,
+        /// REF - wall by the claim, at least, ns; 0 unless contradicted.
+        claimed_low_ns: Vec<i64> => Column::I64,
+        /// At most.
+        claimed_high_ns: Vec<i64> => Column::I64,
+        /// REF - wall as measured, at least, ns.
+        measured_low_ns: Vec<i64> => Column::I64,
+        /// At most.
+        measured_high_ns: Vec<i64> => Column::I64,
     }
 }

@@ -84,3 +84,25 @@ wire_enum! {
         Wall = 3,
     }
 }
+
+wire_enum! {
+    /// Who claims something of a node's wall clock.
+    ClaimSource {
+        /// adjtimex(2).
+        Kernel = 1,
+        /// chronyd's tracking report.
+        Chrony = 2,
+    }
+}
+
+wire_enum! {
+    /// Whether a claim can be true.
+    ClaimVerdict {
+        /// There is nothing to hold it against.
+        Unknown = 0,
+        /// It can.
+        Consistent = 1,
+        /// It cannot, beside the probes and the aggregator's own claim.
+        Contradicted = 2,
+    }
+}

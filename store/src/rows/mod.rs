@@ -12,8 +12,8 @@ mod events;
 mod nodes;
 mod stacks;
 
-pub use clock::{ClockProbeRows, ClockSegmentRows, ClockStateRows, ClockStepRows, RegionClockRows};
-pub use enums::{BoundClass, ClockScale, ClockStatus, EventKind, ProbeKind};
+pub use clock::{ClockClaimRows, ClockProbeRows, ClockSegmentRows, ClockStateRows, ClockStepRows, RegionClockRows};
+pub use enums::{BoundClass, ClaimSource, ClaimVerdict, ClockScale, ClockStatus, EventKind, ProbeKind};
 pub use events::{EventRows, FLAG_READY_SEEN, FLAG_WOKEN_BY_NETPOLL, LossRows, ShortWaitRows};
 pub use nodes::NodeRows;
 pub use stacks::{StackRows, SymbolRows};

@@ -30,6 +30,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(2, "0002_clock_states"),
     migration!(3, "0003_realignment"),
     migration!(4, "0004_probe_knots"),
+    migration!(5, "0005_clock_claims"),
 ];
 
 /// What [`Store::migrate`](crate::Store::migrate) found and did.

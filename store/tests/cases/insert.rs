@@ -176,6 +176,33 @@ pub(super) async fn every_table_takes_its_rows() {
             last_seen: vec![base_ns() + 1],
         }
         .into_block(),
+        ClockClaimRows {
+            region: one(),
+            node: one(),
+            boot: vec![1],
+            mono_ns: vec![2],
+            at: vec![base_ns()],
+            source: vec![ClaimSource::Chrony],
+            synchronized: vec![1],
+            utc_wall_ns: vec![-5],
+            bound_ns: vec![6],
+            verdict: vec![ClaimVerdict::Contradicted],
+            claimed_low_ns: vec![-11],
+            claimed_high_ns: vec![1],
+            measured_low_ns: vec![7],
+            measured_high_ns: vec![9],
+        }
+        .into_block(),
+        ClockStateRows {
+            region: one(),
+            node: one(),
+            boot: vec![1],
+            ref_run: vec![2],
+            batch: vec![3],
+            segment_end: vec![4],
+            state: vec![vec![0, 255, 10, 9]],
+        }
+        .into_block(),
         ClockProbeRows {
             region: one(),
             node: one(),

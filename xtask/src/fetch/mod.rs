@@ -2,6 +2,7 @@
 //! checked, and cached outside the tree.
 
 mod apt;
+pub(crate) mod chrony;
 mod clang;
 mod go;
 pub(crate) mod libchdb;
@@ -20,6 +21,8 @@ pub(crate) enum Part {
     Go,
     /// The compiler and headers of the eBPF programs
     Clang,
+    /// A chronyd for the tests of what it claims
+    Chrony,
     /// All of them
     All,
 }
@@ -31,10 +34,16 @@ pub(crate) fn run(part: Part) -> Result<()> {
         Part::Libchdb => libchdb::ensure(),
         Part::Go => go::ensure(),
         Part::Clang => clang::ensure(),
+        Part::Chrony => {
+            chrony::ensure();
+            Ok(())
+        }
         Part::All => {
             clang::ensure()?;
             go::ensure()?;
-            libchdb::ensure()
+            libchdb::ensure()?;
+            chrony::ensure();
+            Ok(())
         }
     }
 }
