@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use syncline_store::{SettledPiece, Settlement, Store};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::counters::{Counters, add};
 
@@ -18,8 +18,11 @@ const COLLECTED_FOR: Duration = Duration::from_secs(5);
 const MOST_WAITING: usize = 4_096;
 /// Pieces in one update.
 const MOST_PIECES: usize = 64;
-/// Pause before a store that does not answer is tried again.
+/// Pause before a store that does not answer is tried again, and how often it is: others wait behind.
 const PAUSE: Duration = Duration::from_secs(5);
+const ATTEMPTS: u32 = 12;
+/// An update that takes longer is given up; the server may finish it all the same, which does no harm.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Takes what is to be settled.
 #[derive(Debug)]
@@ -60,19 +63,19 @@ async fn run(store: Store, mut settlements: mpsc::Receiver<Settlement>, counters
 
 async fn settle(store: &Store, settlement: &Settlement, counters: &Counters) {
     let pieces = settlement.pieces.len() as u64;
-    loop {
-        match store.settle_events(settlement).await {
-            Ok(()) => return add(&counters.pieces_settled, pieces),
-            Err(error) if error.is_retryable() => {
-                tracing::debug!(node = settlement.node, %error, "settling waits");
-                tokio::time::sleep(PAUSE).await;
-            }
-            Err(error) => {
+    for _ in 0..ATTEMPTS {
+        match timeout(PATIENCE, store.settle_events(settlement)).await {
+            Ok(Ok(())) => return add(&counters.pieces_settled, pieces),
+            Ok(Err(error)) if !error.is_retryable() => {
                 tracing::warn!(node = settlement.node, %error, "rows cannot be settled in place; events_live has them right");
-                return add(&counters.pieces_unsettled, pieces);
+                break;
             }
+            Ok(Err(error)) => tracing::debug!(node = settlement.node, %error, "settling waits"),
+            Err(_) => tracing::debug!(node = settlement.node, "settling takes longer than {PATIENCE:?}"),
         }
+        tokio::time::sleep(PAUSE).await;
     }
+    add(&counters.pieces_unsettled, pieces);
 }
 
 /// One settlement for each node, boot and run, of so many pieces at most, in order of time.
