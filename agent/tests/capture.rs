@@ -162,7 +162,7 @@ fn the_wall_stamp_follows_the_tai_offset_it_is_told() {
     let _alone = support::alone();
     let mut program = GoProgram::start(&support::go_program::ANY.program("waits"), &["scenarios"]);
     let mut capture = Capture::start(CaptureConfig::new(Target::Pid(program.pid()))).unwrap();
-    let true_offset = syncline_agent::capture::kernel_tai_offset_seconds().unwrap();
+    let true_offset = syncline_claims::kernel_tai_offset_seconds().unwrap();
     capture.set_tai_offset(true_offset - 1000).unwrap();
     program.go();
     let reports = program.events_until_done();

@@ -20,6 +20,7 @@ pub mod reference;
 pub mod region_clock;
 mod segment;
 pub mod serve;
+mod state_file;
 pub mod stopping;
 pub mod udp_probes;
 pub mod utc;

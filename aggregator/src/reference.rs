@@ -7,15 +7,16 @@
 //!
 //! REF is a time scale, not UTC: it starts near it and drifts from it with the bare oscillator.
 
-use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
-use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
+use syncline_stamping::{Reading, raw_ns};
 use syncline_timebase::{Instant, Raw, Reference as ReferenceScale};
 use thiserror::Error;
 use xxhash_rust::xxh3::xxh3_64;
+
+use crate::state_file;
 
 const FILE: &str = "reference.json";
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
@@ -106,7 +107,8 @@ impl Reference {
             _ => {
                 let (anchor_ns, anchor_bracket_ns) = anchor();
                 let kept = Kept { boot: boot.to_owned(), region: region.to_owned(), anchor_ns, anchor_bracket_ns };
-                save(state_dir, &path, &kept).map_err(|error| ReferenceError::State { path, error })?;
+                let save = || state_file::save(state_dir, FILE, &serde_json::to_vec_pretty(&kept)?);
+                save().map_err(|error| ReferenceError::State { path, error })?;
                 Ok(Self::of(&kept))
             }
         }
@@ -119,7 +121,7 @@ impl Reference {
 
     /// The time now. One vDSO read and an addition.
     pub fn now(&self) -> Instant<ReferenceScale> {
-        Instant::from_ns(read_ns(ClockId::MonotonicRaw).saturating_add(self.anchor_ns))
+        Instant::from_ns(raw_ns().saturating_add(self.anchor_ns))
     }
 
     /// REF at an instant of `CLOCK_MONOTONIC_RAW` of this machine.
@@ -138,21 +140,11 @@ impl Reference {
     }
 }
 
-/// wall - raw and how far apart the two may have been read, both in ns: the tightest of several readings of RAW, WALL,
-/// RAW.
+/// wall - raw and how far apart the two may have been read, both in ns: the tightest of several readings.
 fn read_anchor() -> (i64, i64) {
-    let reading = |_| {
-        let before = read_ns(ClockId::MonotonicRaw);
-        let wall = read_ns(ClockId::Realtime);
-        let bracket = read_ns(ClockId::MonotonicRaw) - before;
-        (wall - before - bracket / 2, bracket)
-    };
-    (0..READINGS).map(reading).min_by_key(|(_, bracket)| *bracket).unwrap_or_default()
-}
-
-fn read_ns(clock: ClockId) -> i64 {
-    let time = clock_gettime(clock);
-    time.tv_sec.saturating_mul(1_000_000_000).saturating_add(time.tv_nsec)
+    let readings = (0..READINGS).map(|_| Reading::take());
+    let anchor = |reading: Reading| (reading.wall_ns.saturating_sub(reading.raw_ns), reading.width_ns());
+    readings.min_by_key(|reading| reading.width_ns()).map(anchor).unwrap_or_default()
 }
 
 fn load(path: &Path) -> Result<Option<Kept>, ReferenceError> {
@@ -163,17 +155,6 @@ fn load(path: &Path) -> Result<Option<Kept>, ReferenceError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(ReferenceError::State { path: path.to_owned(), error }),
     }
-}
-
-/// All of it or nothing: written beside, made durable, renamed, and the rename made durable.
-fn save(dir: &Path, path: &Path, kept: &Kept) -> io::Result<()> {
-    std::fs::create_dir_all(dir)?;
-    let temporary = path.with_extension("json.new");
-    let mut file = File::create(&temporary)?;
-    file.write_all(&serde_json::to_vec_pretty(kept)?)?;
-    file.sync_all()?;
-    std::fs::rename(&temporary, path)?;
-    File::open(dir)?.sync_all()
 }
 
 #[cfg(test)]
@@ -245,9 +226,9 @@ mod tests {
     fn the_reference_starts_at_the_wall_clock_and_runs_with_raw() {
         let dir = tempfile::tempdir().unwrap();
         let reference = Reference::open(dir.path(), "eu").unwrap();
-        let raw_before = read_ns(ClockId::MonotonicRaw);
-        let (now, wall) = (reference.now().ns(), read_ns(ClockId::Realtime));
-        let raw_after = read_ns(ClockId::MonotonicRaw);
+        let raw_before = raw_ns();
+        let (now, wall) = (reference.now().ns(), Reading::take().wall_ns);
+        let raw_after = raw_ns();
         assert!((raw_before..=raw_after).contains(&(now - reference.anchor_ns())));
         assert!((now - wall).abs() < 1_000_000_000, "{now} against {wall}");
     }

@@ -25,7 +25,6 @@ mod processes;
 mod report;
 mod retry;
 mod short_waits;
-mod tai;
 mod target;
 mod wait;
 mod wakeups;
@@ -37,7 +36,6 @@ pub use error::{CaptureError, KernelError, Refusal};
 pub use process::ObservedProcess;
 pub use report::{Attached, Coverage, RescanReport, Skipped};
 pub use short_waits::ShortWait;
-pub use tai::kernel_tai_offset_seconds;
 pub use target::Target;
 pub use wait::{RawWait, UNKNOWN_REASON};
 
@@ -46,6 +44,7 @@ use std::time::Duration;
 
 use aya::programs::raw_trace_point::RawTracePointLink;
 use syncline_bpf::{CaptureSettings, Record, ShortWaitKey, ShortWaitSum, WaitRecord, encode_tai_offset_ns};
+use syncline_claims::kernel_tai_offset_seconds;
 
 use counters::OwnCounters;
 use kernel::{Maps, Programs};

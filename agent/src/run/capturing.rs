@@ -4,13 +4,14 @@ use std::collections::VecDeque;
 use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
 
+use syncline_claims::kernel_tai_offset_seconds;
 use syncline_event::LossCause;
 use tokio::sync::watch;
 
 use super::batching::Input;
 use super::gaps::{CoverageLog, Gaps};
 use crate::batch::{FinishedWait, Losses};
-use crate::capture::{Capture, CaptureError, Counters, RawWait, RescanReport, kernel_tai_offset_seconds};
+use crate::capture::{Capture, CaptureError, Counters, RawWait, RescanReport};
 use crate::intake::{Intake, losses};
 
 /// Longest sleep in the kernel, and so the longest delay of everything else here.

@@ -1,12 +1,12 @@
 //! Sessions handed out.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use syncline_exchange::{MasterKey, SessionId, SessionKey};
 use thiserror::Error;
+
+use crate::state_file;
 
 const FILE: &str = "probe.key";
 
@@ -74,22 +74,11 @@ pub fn open_master_key(state_dir: &Path) -> Result<MasterKey, MasterKeyError> {
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let key = random();
-            save(state_dir, &path, &key).map_err(|error| MasterKeyError::State { path, error })?;
+            state_file::save(state_dir, FILE, &key).map_err(|error| MasterKeyError::State { path, error })?;
             Ok(MasterKey::from_random(key))
         }
         Err(error) => Err(MasterKeyError::State { path, error }),
     }
-}
-
-/// All of it or nothing, as the reference's anchor is saved.
-fn save(dir: &Path, path: &Path, key: &[u8]) -> io::Result<()> {
-    std::fs::create_dir_all(dir)?;
-    let temporary = path.with_extension("key.new");
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
-    file.write_all(key)?;
-    file.sync_all()?;
-    std::fs::rename(&temporary, path)?;
-    File::open(dir)?.sync_all()
 }
 
 /// From the kernel's generator, which does not fail once the machine is up.

@@ -9,7 +9,7 @@ mod chrony;
 mod kernel;
 
 pub use chrony::{Chrony, ChronyError};
-pub use kernel::kernel;
+pub use kernel::{kernel, kernel_tai_offset_seconds};
 
 /// UTC - WALL as somebody on the machine has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
