@@ -6,6 +6,7 @@ mod support;
 use support::agent::{SimulatedAgent, Uplink};
 use support::engine_is_here;
 use support::program::{Program, ask, engine_url, store};
+use support::truth::check;
 use syncline_event::Batch;
 use syncline_sim::{NodeSettings, OscillatorSettings};
 
@@ -50,26 +51,10 @@ async fn killed_again_and_again_an_aggregator_loses_no_lock_and_breaks_no_bound(
         program.kill();
     }
     let sent = agent.truth.len() - unanswered.iter().map(|batch| batch.waits.len()).sum::<usize>();
-    let rows = ask(
-        &store,
-        "SELECT seq, toInt64(mono_ns) + al_off, toInt64(mono_ns + dur_ns) + al_end_off, err_ns, err_end_ns FROM events",
-    )
-    .await;
-    let mut widest = 0;
-    for row in rows.lines() {
-        let [seq, start, end, err, err_end] =
-            row.split('\t').map(|v| v.parse::<i128>().unwrap()).collect::<Vec<_>>()[..]
-        else {
-            panic!("{row}")
-        };
-        let (true_start, true_end) = agent.truth[&u64::try_from(seq).unwrap()];
-        assert!((start - i128::from(true_start)).abs() <= err, "seq {seq}: {start} for {true_start} +/- {err}");
-        assert!((end - i128::from(true_end)).abs() <= err_end, "seq {seq}: {end} for {true_end} +/- {err_end}");
-        widest = widest.max(err.max(err_end));
-    }
-    assert!(rows.lines().count() >= sent, "{} of {sent}", rows.lines().count());
+    let stored = check(&store, "events", &agent.truth).await;
+    assert!(stored.rows >= sent, "{} of {sent}", stored.rows);
     // Between the last knot of the state and the first after it MONO may have bent, by 0.25 ms a second at most.
-    assert!(widest < 2_500_000, "a bound of {widest} ns");
+    assert!(stored.widest_ns < 2_500_000, "a bound of {} ns", stored.widest_ns);
     // A model that goes on begins a segment where one ended, of what was saved of it.
     let joined = ask(
         &store,

@@ -8,6 +8,7 @@ use std::time::Duration;
 use support::agent::{SimulatedAgent, Truth, Uplink};
 use support::program::{Program, ask, engine_url, store};
 use support::relay::{Mode, Relay};
+use support::truth::check;
 use support::{engine_is_here, eventually};
 use syncline_sim::{NodeSettings, OscillatorSettings, WallStep};
 use syncline_store::Store;
@@ -28,22 +29,9 @@ async fn count(store: &Store, table: &str) -> u64 {
 
 /// How many rows of `node` there are, each checked against the truth.
 async fn check_events(store: &Store, node: &str, truth: &Truth) -> usize {
-    let sql = format!(
-        "SELECT seq, mono_ns + al_off, mono_ns + dur_ns + al_end_off, err_ns, err_end_ns FROM events WHERE node = '{node}'"
-    );
-    let answer = ask(store, &sql).await;
-    for row in answer.lines() {
-        let [seq, start, end, err, err_end] =
-            row.split('\t').map(|v| v.parse::<i128>().unwrap()).collect::<Vec<_>>()[..]
-        else {
-            panic!("{row}")
-        };
-        let (true_start, true_end) = truth[&u64::try_from(seq).unwrap()];
-        assert!((start - i128::from(true_start)).abs() <= err, "seq {seq}: {start} for {true_start} +/- {err}");
-        assert!((end - i128::from(true_end)).abs() <= err_end, "seq {seq}: {end} for {true_end} +/- {err_end}");
-        assert!(err < 5_000_000, "a bound of {err} ns says nothing");
-    }
-    answer.lines().count()
+    let checked = check(store, &format!("events WHERE node = '{node}'"), truth).await;
+    assert!(checked.widest_ns < 5_000_000, "a bound of {} ns says nothing", checked.widest_ns);
+    checked.rows
 }
 
 #[tokio::test(flavor = "multi_thread")]

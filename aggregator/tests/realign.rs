@@ -5,6 +5,7 @@ mod support;
 
 use support::agent::{SimulatedAgent, Truth, Uplink};
 use support::program::{Program, ask, store};
+use support::truth::check;
 use support::{engine_is_here, eventually};
 use syncline_sim::{NodeSettings, OscillatorSettings};
 use syncline_store::Store;
@@ -16,29 +17,9 @@ const WAITS: usize = 40;
 
 /// Rows of `from` that were stored before the first probe: how many have a bound, and all have the truth inside.
 async fn bounded(store: &Store, from: &str, truth: &Truth) -> usize {
-    let sql = format!(
-        "SELECT seq, toInt64(mono_ns) + al_off, toInt64(mono_ns + dur_ns) + al_end_off, err_ns, err_end_ns
-         FROM {from} WHERE seq < {} AND err_ns < 10000000 AND err_end_ns < 10000000",
-        1_000 + BEFORE * WAITS as u64
-    );
-    let answer = ask(store, &sql).await;
-    for row in answer.lines() {
-        let [seq, start, end, err, err_end] =
-            row.split('\t').map(|v| v.parse::<i128>().unwrap()).collect::<Vec<_>>()[..]
-        else {
-            panic!("{row}")
-        };
-        let (true_start, true_end) = truth[&u64::try_from(seq).unwrap()];
-        assert!(
-            (start - i128::from(true_start)).abs() <= err,
-            "seq {seq} in {from}: {start} for {true_start} +/- {err}"
-        );
-        assert!(
-            (end - i128::from(true_end)).abs() <= err_end,
-            "seq {seq} in {from}: {end} for {true_end} +/- {err_end}"
-        );
-    }
-    answer.lines().count()
+    let before = 1_000 + BEFORE * WAITS as u64;
+    let from = format!("{from} WHERE seq < {before} AND err_ns < 10000000 AND err_end_ns < 10000000");
+    check(store, &from, truth).await.rows
 }
 
 #[tokio::test(flavor = "multi_thread")]

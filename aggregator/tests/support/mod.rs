@@ -5,6 +5,7 @@
 pub(crate) mod agent;
 pub(crate) mod program;
 pub(crate) mod relay;
+pub(crate) mod truth;
 pub(crate) mod udp_relay;
 
 use std::time::{Duration, Instant};
