@@ -28,7 +28,8 @@ pub struct Received {
     pub len: usize,
     /// The sender.
     pub from: SocketAddr,
-    /// When the kernel got it.
+    /// When the kernel got it; `None` where it takes no stamps, and for a moment after the machine's first socket that wants
+    /// them, since it turns stamping on in the background (net/core/dev.c, `net_enable_timestamp`).
     pub at: Option<Instant<Wall>>,
 }
 

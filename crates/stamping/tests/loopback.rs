@@ -23,6 +23,13 @@ fn wait_for<T>(mut ask: impl FnMut() -> Option<T>) -> T {
 fn pair(address: &str) -> [StampedSocket; 2] {
     let sockets = [0; 2].map(|_| StampedSocket::bind(address.parse().unwrap()).unwrap());
     sockets[0].connect(sockets[1].local_addr().unwrap()).unwrap();
+    // The kernel turns stamping on in the background.
+    wait_for(|| {
+        sockets[0].send(&[0; 56]).unwrap();
+        let received = wait_for(|| sockets[1].receive(&mut [0; 100]).unwrap());
+        wait_for(|| sockets[0].departed::<56>().unwrap());
+        received.at
+    });
     sockets
 }
 
