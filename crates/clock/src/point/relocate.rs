@@ -120,6 +120,7 @@ impl PointFilter {
         if sum * sum < 25.0 * Self::doubt_of_sum(spread, views) {
             return;
         }
+        self.doubt_change(self.state.at);
         let [there, back, both] = spread;
         let theta = (moved[0] + moved[1]) / 2.0;
         let unsure = (there + back + 2.0 * both + views[0].variance + views[1].variance) / 4.0;

@@ -150,8 +150,10 @@ impl PointFilter {
         let (asymmetry, variance) = (self.state.asymmetry(), self.state.asymmetry_variance());
         let sum = self.state.mean[THERE] + self.state.mean[BACK];
         let habit = self.routes.habit;
-        if self.routes.before.is_none_or(|before| before.pinned && at - before.at > UNKNOWN_S) {
-            self.routes.before = Some(Before { at, asymmetry, variance, sum, habit, pinned: false });
+        match &mut self.routes.before {
+            // One more change soon after: what stood before the first is still the measure.
+            Some(before) if !before.pinned || at - before.at <= UNKNOWN_S => before.pinned = false,
+            before => *before = Some(Before { at, asymmetry, variance, sum, habit, pinned: false }),
         }
     }
 
