@@ -75,6 +75,7 @@ impl Routes {
     pub(super) fn recall(&self, way: Way, delay: f64, before: f64, doubt: f64) -> Option<f64> {
         let full = (self.count[way as usize] as usize).min(REMEMBERED);
         let fits = |known: &f64| (known - delay).powi(2) < 9.0 * doubt && (known - before).powi(2) > 4.0 * doubt;
-        self.known[way as usize][..full].iter().copied().find(fits)
+        let mut fitting = self.known[way as usize][..full].iter().copied().filter(fits);
+        fitting.next().filter(|_| fitting.next().is_none())
     }
 }
