@@ -93,7 +93,7 @@ impl PointFilter {
             (true, false) => 4.0,
             (true, true) => 0.0,
         };
-        if with > needed && self.alike(way, shift) {
+        if with > needed && !self.routes.is_unfinished(way, at) && self.alike(way, shift) {
             return Meaning::Both;
         }
         // Below a floor found a moment ago, with nothing to check it by: more of it will tell.

@@ -57,6 +57,11 @@ impl Routes {
         self.last.filter(|commit| commit.way != way && at - commit.at < EXPECTED_S).map(|commit| commit.by)
     }
 
+    /// Whether `way` has just changed by itself, so that a further shift of it is a part of that.
+    pub(super) fn is_unfinished(&self, way: Way, at: f64) -> bool {
+        self.last.is_some_and(|commit| commit.way == way && at - commit.at < EXPECTED_S)
+    }
+
     /// Both ways have changed alike, or one alone has.
     pub(super) fn learn(&mut self, by: f64) {
         self.habit = (self.habit + by).clamp(-HABIT, HABIT);
