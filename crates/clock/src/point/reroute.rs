@@ -1,7 +1,7 @@
 //! Taking a change of route into the state, and what it turns out to have been.
 
 use super::floor::Shift;
-use super::routes::{Before, Commit};
+use super::routes::{Before, Commit, Pair};
 use super::state::{BACK, THERE, THETA, Way};
 use super::{PointFilter, UNKNOWN_S};
 
@@ -11,6 +11,9 @@ const HALVES_S: f64 = 600.0;
 const PENDING_S: f64 = 900.0;
 /// A floor that has stood for so long is one, s.
 const LASTING_S: f64 = 10.0;
+
+/// A route that has stood for so long is one to remember, s.
+const STOOD_S: f64 = 60.0;
 
 impl PointFilter {
     /// theta was found by the other way alone, whose route had changed before to one from before.
@@ -101,6 +104,13 @@ impl PointFilter {
 
     /// What came before belongs to the old route: the bin is closed without what `ways` said in it.
     fn leave(&mut self, ways: [Way; 2], at: f64) {
+        let unit = 1.0 / self.density.information();
+        if at - self.routes.changed > STOOD_S && self.state.sum_variance() < unit {
+            let state = &self.state;
+            let pair = Pair { sum: state.mean[THERE] + state.mean[BACK], asymmetry: state.asymmetry(), variance: state.asymmetry_variance() };
+            self.routes.remember_pair(pair, 3.0 * unit.sqrt());
+        }
+        self.routes.changed = at;
         self.there.forget_recent();
         self.back.forget_recent();
         for shares in &mut self.shares[..self.filled] {
@@ -160,6 +170,7 @@ impl PointFilter {
     /// Once both delays are known again: where they differ by what they did before, the route changed both ways alike;
     /// where they are together what they were before, the route is the one from before.
     pub(super) fn settle_asymmetry(&mut self) {
+        self.recognize_pair();
         let Some(before) = self.routes.before else { return };
         let (now, unit) = (self.state.asymmetry_variance(), 1.0 / self.density.information());
         if self.state.at - before.at > PENDING_S {
@@ -178,6 +189,28 @@ impl PointFilter {
             self.state.mean[BACK] += off / 2.0;
             self.state.pin_asymmetry(before.asymmetry, before.variance.max(0.01 * unit));
             self.routes.before = None;
+        }
+    }
+
+    /// A route of both ways that stood before is back: its delays are together what they were, which does not depend on theta.
+    fn recognize_pair(&mut self) {
+        let unit = 1.0 / self.density.information();
+        let since = self.state.at - self.routes.changed;
+        let seen = self.there.is_calm() && self.back.is_calm();
+        let (now, sum_variance) = (self.state.asymmetry_variance(), self.state.sum_variance());
+        if !seen || !(LASTING_S..PENDING_S).contains(&since) || sum_variance > unit {
+            return;
+        }
+        let sum = self.state.mean[THERE] + self.state.mean[BACK];
+        let Some(pair) = self.routes.recall_pair(sum, 3.0 * (sum_variance + unit).sqrt()) else { return };
+        let off = self.state.asymmetry() - pair.asymmetry;
+        let significant = off * off > 9.0 * unit;
+        let plausible = off * off < 16.0 * (now + pair.variance);
+        if significant && plausible && pair.variance < now {
+            self.state.mean[THETA] += off / 2.0;
+            self.state.mean[THERE] -= off / 2.0;
+            self.state.mean[BACK] += off / 2.0;
+            self.state.pin_asymmetry(pair.asymmetry, pair.variance.max(0.01 * unit));
         }
     }
 

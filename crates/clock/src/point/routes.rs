@@ -38,6 +38,16 @@ pub(super) struct Before {
     pub(super) pinned: bool,
 }
 
+/// The delays of both ways while a route stood.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Pair {
+    /// Df + Db.
+    pub(super) sum: f64,
+    /// Df - Db, and its variance.
+    pub(super) asymmetry: f64,
+    pub(super) variance: f64,
+}
+
 /// What is remembered of routes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Routes {
@@ -47,6 +57,11 @@ pub(super) struct Routes {
     pub(super) before: Option<Before>,
     known: [[f64; REMEMBERED]; 2],
     count: [u32; 2],
+    /// Routes of both ways that stood.
+    pairs: [Pair; REMEMBERED],
+    pair_count: u32,
+    /// When the last change was taken, s.
+    pub(super) changed: f64,
     /// How many more times both ways changed alike than one alone did, of late.
     pub(super) habit: f64,
 }
@@ -74,6 +89,26 @@ impl Routes {
             known[*count as usize % REMEMBERED] = delay;
             *count += 1;
         }
+    }
+
+    /// A route is left that has stood.
+    pub(super) fn remember_pair(&mut self, pair: Pair, tolerance: f64) {
+        let full = (self.pair_count as usize).min(REMEMBERED);
+        let same = self.pairs[..full].iter_mut().find(|known| (known.sum - pair.sum).abs() < tolerance);
+        if let Some(known) = same {
+            if pair.variance < known.variance {
+                *known = pair;
+            }
+        } else {
+            self.pairs[self.pair_count as usize % REMEMBERED] = pair;
+            self.pair_count += 1;
+        }
+    }
+
+    /// The remembered route whose delays are together `sum`, to within `tolerance`.
+    pub(super) fn recall_pair(&self, sum: f64, tolerance: f64) -> Option<Pair> {
+        let full = (self.pair_count as usize).min(REMEMBERED);
+        self.pairs[..full].iter().copied().find(|known| (known.sum - sum).abs() < tolerance)
     }
 
     /// A remembered delay of `way` near `delay` and not near `before`; `doubt` is the variance of either.
