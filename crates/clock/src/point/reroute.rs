@@ -44,6 +44,9 @@ impl PointFilter {
         self.state.mean[BACK] += half;
         self.state.cov[THETA][THETA] += unit;
         self.state.free_together(unit);
+        if self.routes.habit <= 1.0 {
+            self.state.doubt_split(half * half);
+        }
         self.note(&expected);
         self.begin_afresh();
     }
@@ -184,9 +187,7 @@ impl PointFilter {
                 self.routes.before = Some(Before { pinned: true, ..before });
             }
         } else if self.is_back(&before) {
-            self.state.mean[THETA] += off / 2.0;
-            self.state.mean[THERE] -= off / 2.0;
-            self.state.mean[BACK] += off / 2.0;
+            self.state.move_split(off / 2.0);
             self.state.pin_asymmetry(before.asymmetry, before.variance.max(0.01 * unit));
             self.routes.before = None;
         }
@@ -207,9 +208,7 @@ impl PointFilter {
         let significant = off * off > 9.0 * unit;
         let plausible = off * off < 16.0 * (now + pair.variance);
         if significant && plausible && pair.variance < now {
-            self.state.mean[THETA] += off / 2.0;
-            self.state.mean[THERE] -= off / 2.0;
-            self.state.mean[BACK] += off / 2.0;
+            self.state.move_split(off / 2.0);
             self.state.pin_asymmetry(pair.asymmetry, pair.variance.max(0.01 * unit));
         }
     }

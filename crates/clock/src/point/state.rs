@@ -81,6 +81,9 @@ pub(super) fn drifted(dt: f64) -> [f64; 3] {
     [DRIFT_LASTS_S * (dt - rate), rate, left]
 }
 
+/// The direction of the state that neither way sees.
+const SPLIT: [f64; N] = [1.0, 0.0, 0.0, -1.0, 1.0];
+
 impl State {
     /// Nothing known, at zero.
     pub(super) const fn unknown() -> Self {
@@ -191,6 +194,22 @@ impl State {
         for i in [THERE, BACK] {
             for j in [THERE, BACK] {
                 self.cov[i][j] += variance;
+            }
+        }
+    }
+
+    /// The way there is shorter and the way back longer by `by` than was thought: theta with them, and neither way sees it.
+    pub(super) fn move_split(&mut self, by: f64) {
+        for (mean, sign) in self.mean.iter_mut().zip(SPLIT) {
+            *mean += sign * by;
+        }
+    }
+
+    /// How the delays divide between the ways may be off by anything of this variance.
+    pub(super) fn doubt_split(&mut self, variance: f64) {
+        for (row, one) in self.cov.iter_mut().zip(SPLIT) {
+            for (value, other) in row.iter_mut().zip(SPLIT) {
+                *value += one * other * variance;
             }
         }
     }
