@@ -158,7 +158,7 @@ impl PointFilter {
         };
         let reach = 6.0 * self.state.cov[RATE][RATE].sqrt() * since
             + shock * since.min(SHOCK_S)
-            + 6.0 / self.density.information().sqrt()
+            + 6.0 / (shift.calm.max(1.0) * self.density.information()).sqrt()
             + 4.0 * self.deviations(at)[way as usize];
         let against = other.preference(&self.density, -shift.by, shift.length);
         let against = against - if young && other.is_calm() { -1.0 } else { 3.0 };
