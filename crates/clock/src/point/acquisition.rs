@@ -187,7 +187,7 @@ impl PointFilter {
         let lasting = starting || now - self.line[0] - f64::from(self.packets[0].at) >= ONE_WAY_S;
         let one = self.filled >= least && lasting && fix.floor_seen(clean);
         // A rate of other hardware needs both ways: one alone follows any slope.
-        let plausible = starting || clean >= CLEAN || fix.rate.abs() < 5.0 * MOVED_RATE;
+        let plausible = starting || clean >= CLEAN || fix.rate.abs() < MOVED_RATE / 3.0;
         let narrow = fix.cov[0] < 0.5 * unit && fix.cov[2] * BIN_TIME_S * BIN_TIME_S < unit;
         (both || one) && plausible && narrow
     }
