@@ -12,6 +12,9 @@ const LITTLE: f64 = 2.5;
 /// Least sharpness of the edge, for its absence to say anything.
 const SHARP: f64 = 0.25;
 
+/// A prior variance that says nothing, ns^2.
+const ANYWHERE: f64 = 1e18;
+
 impl PointFilter {
     /// Where scoring shall start: by how much what each way sees has moved. Frees the delays where the path has changed.
     pub(super) fn relocate(&mut self, views: &mut [View; 2]) -> [f64; 2] {
@@ -28,15 +31,33 @@ impl PointFilter {
                 self.reroute(moved, views, spread);
                 return moved;
             }
-            if !self.sum_is_off(views, spread) {
+            let sum = self.sum_off(views, spread);
+            if sum.is_none() {
                 return [0.0; 2];
             }
+            // Packets are not early by congestion, so that they are looked for wherever they are.
+            let anywhere = self.moved(views, [ANYWHERE; 2]);
+            if sum < Some(0.0) && Self::sum_has_changed(anywhere, views, spread) {
+                self.reroute(anywhere, views, spread);
+                return anywhere;
+            }
         }
-        let moved = [0, 1].map(|i| if views[i].calm > 0.5 { self.located(Way::BOTH[i], spread[i]) } else { 0.0 });
+        let moved = self.moved(views, [spread[0], spread[1]]);
         if !wide[0] && !wide[1] {
             self.reroute(moved, views, spread);
         }
         moved
+    }
+
+    /// By how much what each way sees has moved, where the variances of their expectations are `priors`.
+    fn moved(&self, views: &[View; 2], priors: [f64; 2]) -> [f64; 2] {
+        [0, 1].map(|i| if views[i].calm > 0.5 { self.located(Way::BOTH[i], priors[i]) } else { 0.0 })
+    }
+
+    /// Whether the sum of the delays has changed, by what `moved` says.
+    fn sum_has_changed(moved: [f64; 2], views: &[View; 2], spread: [f64; 3]) -> bool {
+        let sum = moved[0] - moved[1];
+        sum * sum >= 25.0 * Self::doubt_of_sum(spread, views)
     }
 
     /// Variance of the sum of the delays as the two ways show it.
@@ -44,17 +65,17 @@ impl PointFilter {
         there + back - 2.0 * both + views[0].variance + views[1].variance
     }
 
-    /// Whether the bin puts the sum of both delays elsewhere than it was.
-    fn sum_is_off(&self, views: &[View; 2], spread: [f64; 3]) -> bool {
+    /// By about how much the bin puts the sum of both delays elsewhere than it was, where it does.
+    fn sum_off(&self, views: &[View; 2], spread: [f64; 3]) -> Option<f64> {
         if views.iter().any(|view| view.calm < 3.0) {
-            return false;
+            return None;
         }
         let pull = |way: Way, variance: f64| {
             let pulls = self.lateness(way).map(|(excess, share)| share * self.density.weight(excess) * excess);
             pulls.sum::<f64>() * variance
         };
         let sum = pull(Way::There, views[0].variance) + pull(Way::Back, views[1].variance);
-        sum * sum > 9.0 * Self::doubt_of_sum(spread, views)
+        (sum * sum > 9.0 * Self::doubt_of_sum(spread, views)).then_some(sum)
     }
 
     /// By how much what both ways see has moved, where hardly a packet of the bin is at its floor, and the packets of both
@@ -73,7 +94,7 @@ impl PointFilter {
         let (mut late, mut gain) = ([0.0; 2], 0.0);
         for (late, way) in late.iter_mut().zip(Way::BOTH) {
             let [least, _] = two_least(self.lateness(way).map(|(excess, _)| excess));
-            *late = self.climbed(way, 1e18, least + self.density.below());
+            *late = self.climbed(way, ANYWHERE, least + self.density.below());
             let gains =
                 self.lateness(way).map(|(excess, _)| self.density.ln_any(excess - *late) - self.density.ln_any(excess));
             gain += gains.sum::<f64>();
@@ -116,10 +137,10 @@ impl PointFilter {
 
     /// The path has changed within or before the bin, if the sum of the delays has by as much as `moved` says.
     fn reroute(&mut self, moved: [f64; 2], views: &[View; 2], spread: [f64; 3]) {
-        let sum = moved[0] - moved[1];
-        if sum * sum < 25.0 * Self::doubt_of_sum(spread, views) {
+        if !Self::sum_has_changed(moved, views, spread) {
             return;
         }
+        let sum = moved[0] - moved[1];
         self.doubt_change(self.state.at);
         let [there, back, both] = spread;
         let theta = (moved[0] + moved[1]) / 2.0;
