@@ -110,7 +110,11 @@ impl PointFilter {
         let unit = 1.0 / self.density.information();
         if at - self.routes.changed > STOOD_S && self.state.sum_variance() < unit {
             let state = &self.state;
-            let pair = Pair { sum: state.mean[THERE] + state.mean[BACK], asymmetry: state.asymmetry(), variance: state.asymmetry_variance() };
+            let pair = Pair {
+                sum: (state.mean[THERE] + state.mean[BACK]) as f32,
+                asymmetry: state.asymmetry() as f32,
+                variance: state.asymmetry_variance() as f32,
+            };
             self.routes.remember_pair(pair, 3.0 * unit.sqrt());
         }
         self.routes.changed = at;
@@ -204,12 +208,12 @@ impl PointFilter {
         }
         let sum = self.state.mean[THERE] + self.state.mean[BACK];
         let Some(pair) = self.routes.recall_pair(sum, 3.0 * (sum_variance + unit).sqrt()) else { return };
-        let off = self.state.asymmetry() - pair.asymmetry;
-        let significant = off * off > 9.0 * unit;
-        let plausible = off * off < 16.0 * (now + pair.variance);
-        if significant && plausible && pair.variance < now {
+        let (asymmetry, variance) = (f64::from(pair.asymmetry), f64::from(pair.variance));
+        let off = self.state.asymmetry() - asymmetry;
+        let plausible = off * off < 16.0 * (now + variance);
+        if off * off > 9.0 * unit && plausible && variance < now {
             self.state.move_split(off / 2.0);
-            self.state.pin_asymmetry(pair.asymmetry, pair.variance.max(0.01 * unit));
+            self.state.pin_asymmetry(asymmetry, variance.max(0.01 * unit));
         }
     }
 
