@@ -1,7 +1,7 @@
 //! What a new floor of one way means: that way's route has changed, both have, or theta itself has moved.
 
 use super::floor::Shift;
-use super::state::{RATE, THETA, Way};
+use super::state::{BACK, RATE, THERE, THETA, Way};
 use super::{MOVED_RATE, PointFilter, UNKNOWN_S, Unproven, YOUNG_S, two_least};
 
 /// A start may have met congestion both ways, which lasts: a floor that falls within this time was none, s.
@@ -75,6 +75,10 @@ impl PointFilter {
     fn meaning(&self, way: Way, shift: &Shift, expected: bool, at: f64) -> Meaning {
         if shift.by * shift.by < if expected { 9.0 } else { 16.0 } * self.doubt_of(way, shift) {
             return Meaning::Open;
+        }
+        // No round trip takes less than no time, whatever the ways differ by.
+        if self.state.mean[THERE] + self.state.mean[BACK] + shift.by < 0.0 {
+            return Meaning::Moved;
         }
         let other = self.direction(way.other());
         let with = other.preference(&self.density, shift.by, shift.length);
