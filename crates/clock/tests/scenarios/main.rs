@@ -3,11 +3,9 @@
 mod claims;
 mod compositions;
 mod judge;
-mod open;
 mod run;
 
-use judge::{Kind, Miss, misses};
-use open::POINT_NOT_YET;
+use judge::{Miss, misses};
 use run::{Measured, percentile, run};
 use syncline_sim::scenario::{self, Scenario};
 
@@ -27,14 +25,8 @@ fn judged(scenario: &Scenario) -> Vec<String> {
     let runs: Vec<(u64, Measured)> = SEEDS.iter().map(|seed| (*seed, run(scenario, *seed))).collect();
     let missed: Vec<(u64, Miss)> =
         runs.iter().flat_map(|(seed, run)| misses(scenario, run).into_iter().map(|miss| (*seed, miss))).collect();
-    let is_open = POINT_NOT_YET.contains(&scenario.number);
-    let is_missed = missed.iter().any(|(_, miss)| miss.kind == Kind::Point);
-    println!("{}{}", measured(scenario, &runs), if is_open { " open: Point" } else { "" });
-    let mut failures: Vec<String> =
-        missed.into_iter().filter(|(_, miss)| !(is_open && miss.kind == Kind::Point)).map(told).collect();
-    if is_open && !is_missed {
-        failures.push("    its point error is reached now: take it off POINT_NOT_YET".to_owned());
-    }
+    println!("{}", measured(scenario, &runs));
+    let failures: Vec<String> = missed.into_iter().map(told).collect();
     if failures.is_empty() { failures } else { [vec![scenario.to_string()], failures].concat() }
 }
 

@@ -61,12 +61,12 @@ fn kernel_stamps() -> Scenario {
 }
 
 fn rare_probes() -> Scenario {
-    rarely(10, [1_800, 300], [10_000, 60_000], lan(8, "rare_probes", "One probe in ten seconds."))
+    rarely(10, [1_800, 300], [15_000, 60_000], lan(8, "rare_probes", "One probe in ten seconds."))
 }
 
 fn a_probe_a_minute() -> Scenario {
     let what = "One probe in 64 seconds: between them the oscillator carries it.";
-    rarely(64, [3_600, 900], [30_000, 150_000], lan(9, "a_probe_a_minute", what))
+    rarely(64, [3_600, 900], [80_000, 150_000], lan(9, "a_probe_a_minute", what))
 }
 
 /// A probe every so many seconds; the length and the settling, s; the error and what is over half the round trip, ns.

@@ -14,7 +14,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         },
         Scenario {
             faults: vec![Fault::SecondReference { every_ns: 30 * SECOND, ahead_ns: -3 * MS }],
-            limits: Limits { width: Some(Width::HalfBestRoundTripAnd(60_000)), point_ns: Some(8_000), ..on_lan() },
+            limits: Limits { width: Some(Width::HalfBestRoundTripAnd(60_000)), point_ns: Some(10_000), ..on_lan() },
             ..lan(
                 62,
                 "two_aggregators",
