@@ -34,6 +34,7 @@
 
 mod claim;
 mod estimate;
+pub mod fusion;
 mod hull;
 mod mono_raw;
 mod node_clock;

@@ -2,7 +2,7 @@
 //!
 //! [`SimulatedNode`] is a node's three clocks and its path to the reference, seeded and reproducible, with the truth
 //! beside every reading. [`profile`] draws whole runs of a host under typical and hard conditions, for scoring an
-//! estimator. [`InjectedClock`] puts a known error on the stamps of a real machine.
+//! estimator; [`regions`] draws regions with their links and claims. [`InjectedClock`] puts a known error on the stamps of a real machine.
 
 mod injected;
 mod node;
@@ -11,6 +11,7 @@ mod path;
 pub mod profile;
 mod random;
 mod reference;
+pub mod regions;
 pub mod scenario;
 
 pub use injected::{InjectedClock, InjectedClockError};

@@ -8,7 +8,9 @@ mod clock;
 mod machine;
 mod observer;
 mod overhead;
+mod page;
 mod region;
+mod regions;
 mod statistics;
 mod table;
 mod throughput;
@@ -24,6 +26,8 @@ use clap::{Args, Subcommand, ValueEnum};
 pub(crate) enum Benchmark {
     /// How far clock estimates are off in simulation, ours beside those of others
     Clock(clock::Options),
+    /// How far the references of regions are known against each other in simulation
+    Regions(regions::Options),
     /// What observing costs the observed program, beside Go's block profile and bpftrace
     Overhead(overhead::Options),
     /// How many events a second go from the agents' side into ClickHouse
@@ -58,6 +62,7 @@ impl fmt::Display for Built {
 pub(crate) fn run(benchmark: &Benchmark) -> Result<()> {
     match benchmark {
         Benchmark::Clock(options) => clock::run(options),
+        Benchmark::Regions(options) => regions::run(options),
         Benchmark::Overhead(options) => overhead::run(options),
         Benchmark::Throughput(options) => throughput::run(options),
     }

@@ -35,6 +35,16 @@ impl fmt::Display for Spread {
     }
 }
 
+/// The least that so large a share of the pool does not exceed; NaN of an empty one.
+pub(super) fn quantile(pool_ns: &[f32], share: f64) -> f64 {
+    let mut pool_ns = pool_ns.to_vec();
+    let rank = ((share * pool_ns.len() as f64).ceil() as usize).saturating_sub(1);
+    if rank >= pool_ns.len() {
+        return f64::NAN;
+    }
+    f64::from(*pool_ns.select_nth_unstable_by(rank, f32::total_cmp).1)
+}
+
 /// Rounded, with a comma between thousands.
 pub(super) fn whole(number: f64) -> String {
     if !number.is_finite() {
@@ -60,6 +70,13 @@ mod tests {
         assert_eq!(Spread::of([3.0, 1.0, 2.0]), Spread { median: 2.0, min: 1.0, max: 3.0 });
         assert_eq!(Spread::of([4.0, 1.0]).median, 2.5);
         assert!(Spread::of([]).median.is_nan());
+    }
+
+    #[test]
+    fn quantiles_are_of_the_pool() {
+        let pool: Vec<f32> = (1_u16..=200).rev().map(f32::from).collect();
+        assert_eq!([0.0, 0.5, 0.99, 1.0].map(|share| quantile(&pool, share)), [1.0, 100.0, 198.0, 200.0]);
+        assert!(quantile(&[], 0.5).is_nan());
     }
 
     #[test]

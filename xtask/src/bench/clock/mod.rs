@@ -10,7 +10,6 @@ mod condition;
 mod cost;
 mod ours;
 mod outcome;
-mod page;
 mod plot;
 mod report;
 mod rivals;
@@ -25,9 +24,12 @@ use anyhow::{Result, bail};
 use clap::Args;
 use syncline_sim::profile::Network;
 
+use super::page::Page;
 use crate::process;
 use condition::Condition;
 use outcome::{Outcome, Runs};
+
+const PAGE: Page = Page { name: "accuracy.md", mark: "bench clock" };
 
 /// What `cargo xtask bench clock` can be told.
 #[derive(Args)]
@@ -84,14 +86,14 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let tables = report::text(&outcomes, runs) + &cost::text();
     if options.write {
         plot::write()?;
-        return page::write(&tables);
+        return PAGE.write(&tables);
     }
     print!("{tables}");
     Ok(())
 }
 
 /// An unoptimized build would take hours, and its costs say nothing.
-fn again_in_release() -> Result<()> {
+pub(super) fn again_in_release() -> Result<()> {
     let mut command = process::cargo();
     command.args(["run", "--quiet", "--release", "-p", "xtask", "--"]).args(std::env::args_os().skip(1));
     process::run(&mut command)

@@ -8,6 +8,7 @@ use syncline_sim::profile::{Quantiles, Score, StepScore, generate};
 use super::condition::Condition;
 use super::tally::Tally;
 use super::{rivals, seeds};
+use crate::bench::statistics::quantile;
 
 /// Seeds of the heavier peers where probes are dense.
 const DENSE_RIVAL_SEEDS: usize = 20;
@@ -95,16 +96,6 @@ fn pool(condition: Condition, seeds: &[u64], rival_seeds: &[u64]) -> Result<(Tal
     failed.map_or(Ok((tally, scores)), Err)
 }
 
-/// The least that so large a share of the pool does not exceed; NaN of an empty one.
-fn quantile(pool_ns: &[f32], share: f64) -> f64 {
-    let mut pool_ns = pool_ns.to_vec();
-    let rank = ((share * pool_ns.len() as f64).ceil() as usize).saturating_sub(1);
-    if rank >= pool_ns.len() {
-        return f64::NAN;
-    }
-    f64::from(*pool_ns.select_nth_unstable_by(rank, f32::total_cmp).1)
-}
-
 impl Reached {
     fn of(tally: &Tally) -> Self {
         let (online, hindsight) = (&tally.online, &tally.hindsight);
@@ -128,13 +119,6 @@ impl Reached {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn quantiles_are_of_the_pool() {
-        let pool: Vec<f32> = (1_u16..=200).rev().map(f32::from).collect();
-        assert_eq!([0.0, 0.5, 0.99, 1.0].map(|share| quantile(&pool, share)), [1.0, 100.0, 198.0, 200.0]);
-        assert!(quantile(&[], 0.5).is_nan());
-    }
 
     #[test]
     fn a_run_gives_figures_for_everything() {
