@@ -48,7 +48,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     ];
     let mut rows = Vec::new();
     for (name, settings, learned_s) in kinds {
-        let trials: Vec<Trial> = seeds.clone().map(|seed| trial(settings, seed, learned_s)).collect();
+        let trials: Vec<Trial> = seeds.clone().map(|seed| trial(settings, seed, learned_s)).collect::<Result<_>>()?;
         rows.push(row(name, &trials));
     }
     let headings = [

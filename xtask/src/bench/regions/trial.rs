@@ -1,5 +1,6 @@
 //! One draw of regions, fused.
 
+use anyhow::{Context, Result};
 use syncline_clock::fusion::{Calibration, Constraint, Fused, Interval, Kind, fuse};
 use syncline_sim::regions::{ClaimReading, LinkReading, RegionSettings, Regions};
 use syncline_timebase::Span;
@@ -28,12 +29,15 @@ pub(super) struct Pair {
 }
 
 /// Draws regions, lets their claims teach the links for so long, and fuses what is said then.
-pub(super) fn trial(settings: RegionSettings, seed: u64, learned_s: f64) -> Trial {
+///
+/// # Errors
+/// It cannot be fused, which would be a fault of ours.
+pub(super) fn trial(settings: RegionSettings, seed: u64, learned_s: f64) -> Result<Trial> {
     let mut regions = Regions::draw(settings, seed);
     let mut calibrations = vec![Calibration::default(); regions.links().len()];
     for step in 0..(learned_s / EVERY_S) as u32 {
         regions.pass(EVERY_S);
-        let moment = Moment::of(&mut regions, &calibrations);
+        let moment = Moment::of(&mut regions, &calibrations)?;
         let is_false = moment.false_claims();
         for (calibration, link) in calibrations.iter_mut().zip(&moment.links) {
             if is_false.contains(&link.from) || is_false.contains(&link.to) {
@@ -44,7 +48,7 @@ pub(super) fn trial(settings: RegionSettings, seed: u64, learned_s: f64) -> Tria
             calibration.observe(f64::from(step) * EVERY_S, off, deviation(&from).hypot(deviation(&to)));
         }
     }
-    Moment::of(&mut regions, &calibrations).scored(&regions)
+    Moment::of(&mut regions, &calibrations)?.scored(&regions)
 }
 
 /// What is said at one moment, and what is made of it.
@@ -60,7 +64,7 @@ fn deviation(claim: &ClaimReading) -> f64 {
 }
 
 impl Moment {
-    fn of(regions: &mut Regions, calibrations: &[Calibration]) -> Self {
+    fn of(regions: &mut Regions, calibrations: &[Calibration]) -> Result<Self> {
         let (links, claims) = (regions.links(), regions.claims());
         let utc = claims.len();
         let mut constraints: Vec<Constraint> =
@@ -69,8 +73,8 @@ impl Moment {
             let [from, to] = [link.from, link.to].map(|region| deviation(&claims[region]));
             calibration.applied(of_link(link), from.hypot(to))
         }));
-        let fused = fuse(utc + 1, &constraints).expect("what is simulated is sound");
-        Self { links, claims, fused }
+        let fused = fuse(utc + 1, &constraints)?;
+        Ok(Self { links, claims, fused })
     }
 
     /// Regions whose claim is taken for false. Claims are the first constraints.
@@ -79,19 +83,20 @@ impl Moment {
         places.filter(|place| *place < self.claims.len()).collect()
     }
 
-    fn scored(&self, regions: &Regions) -> Trial {
-        let pairs = self.links.iter().map(|link| self.pair(link, regions.apart_ns(link.from, link.to))).collect();
+    fn scored(&self, regions: &Regions) -> Result<Trial> {
+        let pairs = self.links.iter().map(|link| self.pair(link, regions.apart_ns(link.from, link.to)));
+        let pairs = pairs.collect::<Option<_>>().context("regions that nothing links")?;
         let named: Vec<usize> = self.fused.falsehoods.iter().map(|falsehood| falsehood.place).collect();
         let named_right = (!named.is_empty()).then(|| regions.liar().is_some_and(|liar| named == [liar]));
-        Trial { pairs, lies: regions.liar().is_some(), named_right }
+        Ok(Trial { pairs, lies: regions.liar().is_some(), named_right })
     }
 
-    fn pair(&self, link: &LinkReading, truth: f64) -> Pair {
+    fn pair(&self, link: &LinkReading, truth: f64) -> Option<Pair> {
         let [from, to] = [self.claims[link.from], self.claims[link.to]];
-        let bounds = self.fused.bounds(link.from, link.to).expect("all are linked");
-        let point = self.fused.point(link.from, link.to).expect("all are linked");
+        let bounds = self.fused.bounds(link.from, link.to)?;
+        let point = self.fused.point(link.from, link.to)?;
         let [low, high] = [bounds.low, bounds.high].map(|end| end.ns() as f64);
-        Pair {
+        Some(Pair {
             direct_ns: (link.point_ns - truth).abs(),
             claims_ns: (to.point_ns - from.point_ns - truth).abs(),
             fused_ns: (point.ns() as f64 - truth).abs(),
@@ -99,7 +104,7 @@ impl Moment {
             claims_half_ns: from.bound_ns + to.bound_ns,
             fused_half_ns: (high - low) / 2.0,
             is_inside: (low..=high).contains(&truth),
-        }
+        })
     }
 }
 
