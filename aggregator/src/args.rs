@@ -41,10 +41,16 @@ pub(crate) struct Args {
     /// The reference of the root region is the fleet's one clock.
     #[arg(long, value_name = "URL", help_heading = "Clock")]
     pub(crate) root: Option<String>,
-    /// Time between probes of the root, such as 1s or 250ms
+    /// Aggregator of another region to measure against too, http://host:port; may be given several times
+    ///
+    /// With every two regions measured, and what each claims of UTC, bounds between regions become tighter than half of a
+    /// round trip, and a region whose claim is false is named: `syncline skew --regions`.
+    #[arg(long, value_name = "URL", help_heading = "Clock")]
+    pub(crate) peer: Vec<String>,
+    /// Time between probes of the root and of peers, such as 1s or 250ms
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = probe_interval, help_heading = "Clock")]
     pub(crate) probe_interval: Duration,
-    /// Probe the root over gRPC only, whose stamps are coarser
+    /// Probe other regions over gRPC only, whose stamps are coarser
     #[arg(long, help_heading = "Clock")]
     pub(crate) no_udp_probes: bool,
     /// Command port of this machine's chronyd, whose claim leads from the reference to UTC

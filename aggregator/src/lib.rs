@@ -18,6 +18,7 @@ pub mod ingest;
 pub mod pipeline;
 pub mod reference;
 pub mod region_clock;
+mod regions;
 mod segment;
 pub mod serve;
 mod state_file;

@@ -52,7 +52,7 @@ fn run(args: &Args) -> anyhow::Result<()> {
 
 async fn serve(args: &Args) -> anyhow::Result<()> {
     let mut signals = Signals::new().context("cannot listen for signals")?;
-    let (place, root) = (args.store()?, root(args)?);
+    let (place, regions) = (args.store()?, regions(args)?);
     let listener = listen(&args.listen).await?;
     let (store, engine) = tokio::select! {
         opened = open_store(&place, &args.database) => opened?,
@@ -63,7 +63,7 @@ async fn serve(args: &Args) -> anyhow::Result<()> {
     let probe_key = open_master_key(&state_dir)?;
     let shown_url = store.shown_url().trim_end_matches('/').to_owned();
     let mut aggregator =
-        Aggregator::start(Config { probe_key: Some(probe_key), ..config(args, reference, root) }, listener, store)?;
+        Aggregator::start(Config { probe_key: Some(probe_key), ..config(args, reference, regions) }, listener, store)?;
     ready(args, &aggregator, &shown_url, &reference);
     let ended = tokio::select! {
         name = signals.next() => { tracing::info!("{name}: stopping"); Ok(()) }
@@ -109,16 +109,21 @@ fn tolerance(args: &Args) -> Tolerance {
     Tolerance { absolute: FrequencyError::from_ppm(args.clock_tolerance_ppm), ..Tolerance::default() }
 }
 
-fn root(args: &Args) -> anyhow::Result<Option<RegionClockConfig>> {
-    let Some(url) = &args.root else { return Ok(None) };
-    let root = RegionClockConfig::new(url, args.probe_interval, tolerance(args));
-    let root = root.map(|root| RegionClockConfig { udp: !args.no_udp_probes, ..root });
-    root.map(Some).with_context(|| format!("cannot use --root {url}"))
+/// The ways to other regions, the root's first.
+fn regions(args: &Args) -> anyhow::Result<Vec<RegionClockConfig>> {
+    let root = args.root.iter().map(|url| (url, true, "--root"));
+    let peers = args.peer.iter().map(|url| (url, false, "--peer"));
+    let way = |(url, is_root, option): (&String, bool, &str)| {
+        let way = RegionClockConfig::new(url, is_root, args.probe_interval, tolerance(args));
+        let way = way.map(|way| RegionClockConfig { udp: !args.no_udp_probes, ..way });
+        way.with_context(|| format!("cannot use {option} {url}"))
+    };
+    root.chain(peers).map(way).collect()
 }
 
-fn config(args: &Args, reference: Reference, root: Option<RegionClockConfig>) -> Config {
+fn config(args: &Args, reference: Reference, regions: Vec<RegionClockConfig>) -> Config {
     let mut config = Config::new(&args.region, reference);
-    config.root = root;
+    config.regions = regions;
     config.pipeline.tolerance = tolerance(args);
     config.chrony = Chrony::at(args.chrony);
     config.memory = (args.memory_mib as usize) << 20;

@@ -8,6 +8,9 @@
 //! linear in between, with its rate and the growth of its bound for what comes after. While the root cannot be reached a
 //! row comes each [`FREE_RUNNING_ROW`]: the model carried by the oscillator alone, with a bound that says so.
 //!
+//! Regions other than the root are probed too where they are named (`--peer`), in the same way; they map nothing. Of every
+//! region probed a row of `region_links` comes every [`LINK_ROW`], for `regions` to make more of all of them together.
+//!
 //! It runs on the prober's thread, so that ingest does not delay the stamps.
 
 use std::sync::Arc;
@@ -17,8 +20,8 @@ use syncline_clock::{NodeClock, Segment, Tolerance};
 use syncline_exchange::Pacing;
 use syncline_probe::{Answer, Hints, LocalClock, Peer, ProbeEvent, ProberConfig};
 use syncline_stamping::Placed;
-use syncline_store::rows::{RegionClockRows, UNBOUNDED_NS};
-use syncline_store::{Block, LowCardinality, Store};
+use syncline_store::rows::{RegionClockRows, RegionLinkRows, UNBOUNDED_NS};
+use syncline_store::{Block, LowCardinality, Store, StoreError};
 use syncline_timebase::{ErrorBound, Instant, Knot, Mono, Probe, Reference as ReferenceScale, Span};
 use tokio::sync::{mpsc, watch};
 use tonic::transport::Endpoint;
@@ -32,6 +35,8 @@ use crate::stopping::Stopping;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// While the root is silent, a row as often as this: well within what the views carry a row on for.
 const FREE_RUNNING_ROW: Span = Span::from_s(60);
+/// A row of `region_links` as often as this.
+const LINK_ROW: Span = Span::from_s(5);
 /// Pause before the root is tried again.
 const RECONNECT_PAUSE: Duration = Duration::from_secs(1);
 /// Rows that wait for the store; beyond that they are left out, and the row before carries on.
@@ -40,8 +45,10 @@ const ROWS_WAITING: usize = 16;
 /// What the region clock needs.
 #[derive(Clone, Debug)]
 pub struct RegionClockConfig {
-    /// The root's aggregator, `http://host:port`.
-    pub root: Endpoint,
+    /// The other region's aggregator, `http://host:port`.
+    pub peer: Endpoint,
+    /// That region is the root: this one is mapped to it.
+    pub is_root: bool,
     /// Time between probes.
     pub interval: Duration,
     /// What bounds assume.
@@ -51,20 +58,20 @@ pub struct RegionClockConfig {
 }
 
 impl RegionClockConfig {
-    /// To the root at `url`.
+    /// To the region at `url`, the root or any other.
     ///
     /// # Errors
     /// It is no URL of an aggregator.
-    pub fn new(url: &str, interval: Duration, tolerance: Tolerance) -> anyhow::Result<Self> {
-        let root = Endpoint::from_shared(url.to_owned())?;
-        let usable = root.uri().scheme_str() == Some("http") && root.uri().port().is_some();
+    pub fn new(url: &str, is_root: bool, interval: Duration, tolerance: Tolerance) -> anyhow::Result<Self> {
+        let peer = Endpoint::from_shared(url.to_owned())?;
+        let usable = peer.uri().scheme_str() == Some("http") && peer.uri().port().is_some();
         anyhow::ensure!(usable, "it must be http://host:port");
-        let root = root
+        let peer = peer
             .connect_timeout(CONNECT_TIMEOUT)
             .tcp_nodelay(true)
             .http2_keep_alive_interval(Duration::from_secs(20))
             .keep_alive_timeout(Duration::from_secs(10));
-        Ok(Self { root, interval, tolerance, udp: true })
+        Ok(Self { peer, is_root, interval, tolerance, udp: true })
     }
 }
 
@@ -77,11 +84,13 @@ pub struct RegionClock {
     counters: Arc<Counters>,
     rows: mpsc::Sender<Row>,
     model: Option<Model>,
+    /// When the last row of `region_links` was made.
+    linked: Option<Instant<Mono>>,
     reachable: bool,
 }
 
 /// A row and the token that keeps it single.
-type Row = (RegionClockRows, String);
+type Row = (Block, String);
 
 /// The model of one run of the root's reference.
 #[derive(Debug)]
@@ -107,12 +116,13 @@ pub fn spawn(
     let (rows, waiting) = mpsc::channel(ROWS_WAITING);
     let prober = ProberConfig {
         name: region.as_ref().to_owned(),
-        endpoint: config.root.clone(),
+        endpoint: config.peer.clone(),
         // It is always busy: events of all its nodes rest on it.
         pacing: Pacing::every(Span::from_ns(i64::try_from(config.interval.as_nanos()).unwrap_or(i64::MAX))),
         udp: config.udp,
     };
-    let mut clock = RegionClock { region, reference, config, counters, rows, model: None, reachable: true };
+    let mut clock =
+        RegionClock { region, reference, config, counters, rows, model: None, linked: None, reachable: true };
     let (hints, hint) = watch::channel(Hints { busy: true, disruptions: 0 });
     let (stop, stopped) = watch::channel(false);
     tokio::spawn(async move {
@@ -134,18 +144,18 @@ impl RegionClock {
             },
             ProbeEvent::Failed { why, .. } => self.failed(&why),
             ProbeEvent::Refused(refused) => {
-                tracing::warn!(?refused, "packets that are no answers to probes of the root");
+                tracing::warn!(?refused, "packets that are no answers to probes of another region");
             }
         }
     }
 
-    /// Why `peer` is not the root.
+    /// Why `peer` is not a region to measure against, or not the root.
     fn unfit(&self, peer: &Peer) -> Option<String> {
         match () {
             () if *peer.region == *self.region => {
                 Some(format!("it is an aggregator of this very region {:?}", self.region))
             }
-            () if peer.mapped => Some(format!(
+            () if peer.mapped && self.config.is_root => Some(format!(
                 "region {:?} is itself measured against another (--root): name the aggregator of that root region",
                 peer.region
             )),
@@ -155,7 +165,7 @@ impl RegionClock {
 
     fn answered(&mut self, answer: &Answer) {
         if !std::mem::replace(&mut self.reachable, true) {
-            tracing::info!(root = %self.config.root.uri(), "the root region's aggregator answers again");
+            tracing::info!(peer = %self.config.peer.uri(), "the other region's aggregator answers again");
         }
         self.take(answer.probe, &answer.peer);
     }
@@ -163,8 +173,12 @@ impl RegionClock {
     fn failed(&mut self, why: &str) {
         count(&self.counters.root_probes_failed);
         if std::mem::replace(&mut self.reachable, false) {
-            let root = self.config.root.uri();
-            tracing::warn!(%root, why, "cannot probe the root region's aggregator; until it answers the region's clock runs free. Is --root right?");
+            let peer = self.config.peer.uri();
+            if self.config.is_root {
+                tracing::warn!(%peer, why, "cannot probe the root region's aggregator; until it answers the region's clock runs free. Is --root right?");
+            } else {
+                tracing::warn!(%peer, why, "cannot probe the aggregator of another region. Is --peer right?");
+            }
         }
         self.run_free();
     }
@@ -178,7 +192,11 @@ impl RegionClock {
 
     fn take(&mut self, probe: Probe, peer: &Peer) {
         if self.model.as_ref().is_none_or(|model| model.run != peer.run) {
-            tracing::info!(root = peer.region, run = format!("{:#x}", peer.run), "a new run of the root's reference");
+            tracing::info!(
+                region = peer.region,
+                run = format!("{:#x}", peer.run),
+                "a new run of another region's reference"
+            );
         }
         let tolerance = self.config.tolerance;
         let model = match self.model.take() {
@@ -190,14 +208,31 @@ impl RegionClock {
         }
     }
 
-    fn publish(&self, segment: &Segment) {
+    fn publish(&mut self, segment: &Segment) {
         let Some(model) = &self.model else { return };
         let run = self.reference.run();
-        let rows = row(&self.region, run, model, &self.config.tolerance, segment);
         let token = format!("{}/{run:016x}/{:016x}/{}", self.region, model.run, segment.to.ns());
-        if self.rows.try_send((rows, token)).is_err() {
-            // The gap is carried over by the row before it, with its growing bound.
-            tracing::debug!("a region_clock row gave way: the store does not take rows");
+        if self.config.is_root {
+            let rows = row(&self.region, run, model, &self.config.tolerance, segment);
+            self.send(rows.into_block(), token.clone());
+        }
+        if self.linked.is_none_or(|linked| segment.to - linked >= LINK_ROW)
+            && let Some(rows) = link_row(&self.region, run, model, &self.config.tolerance, segment.to)
+        {
+            self.send(rows.into_block(), format!("{}/{token}", model.root));
+            self.linked = Some(segment.to);
+        }
+    }
+
+    fn send(&self, rows: Result<Block, StoreError>, token: String) {
+        match rows {
+            Ok(rows) => {
+                // The gap is carried over by the row before it, with its growing bound.
+                if self.rows.try_send((rows, token)).is_err() {
+                    tracing::debug!("a row about regions gave way: the store does not take rows");
+                }
+            }
+            Err(error) => tracing::error!(%error, "a row about regions is malformed"),
         }
     }
 }
@@ -252,6 +287,24 @@ fn row(region: &str, run: u64, model: &Model, tolerance: &Tolerance, segment: &S
     }
 }
 
+/// What is known of the other region at `at`; `None` before there is a bound.
+fn link_row(region: &str, run: u64, model: &Model, tolerance: &Tolerance, at: Instant<Mono>) -> Option<RegionLinkRows> {
+    let (estimate, hard) = (model.clock.estimate(at), model.clock.bounds(at)?.hard);
+    Some(RegionLinkRows {
+        region: LowCardinality::constant(region, 1),
+        peer: LowCardinality::constant(&model.root, 1),
+        ref_run: vec![run],
+        peer_run: vec![model.run],
+        ref_at: vec![at.ns()],
+        off: vec![estimate.offset.ns().clamp(hard.low.ns(), hard.high.ns())],
+        low: vec![hard.low.ns()],
+        high: vec![hard.high.ns()],
+        rate_ppb: vec![rate_ppb(&estimate)],
+        err_rate_ppb: vec![growth_ppb(&model.clock, at, tolerance.wander_window)],
+        status: vec![clock_status(estimate.status)],
+    })
+}
+
 /// The region's own REF asks, in the place of a node's MONO.
 impl LocalClock for Reference {
     fn now(&self) -> Instant<Mono> {
@@ -275,20 +328,17 @@ fn stamp(reference: Instant<ReferenceScale>) -> Instant<Mono> {
 
 /// Rows into the store, in their order; each is tried until it is in or the store says it never will be.
 async fn store_rows(store: Store, mut waiting: mpsc::Receiver<Row>) {
-    while let Some((rows, token)) = waiting.recv().await {
-        match rows.into_block() {
-            Ok(block) => store_row(&store, block, &token).await,
-            Err(error) => tracing::error!(%error, "a region_clock row is malformed"),
-        }
+    while let Some((block, token)) = waiting.recv().await {
+        store_row(&store, block, &token).await;
     }
 }
 
 async fn store_row(store: &Store, block: Block, token: &str) {
     while let Err(error) = store.insert(block.clone(), token).await {
         if is_fault_of_the_rows(&error) {
-            return tracing::error!(%error, "a region_clock row was refused");
+            return tracing::error!(%error, "a row about regions was refused");
         }
-        tracing::debug!(%error, "a region_clock row waits");
+        tracing::debug!(%error, "a row about regions waits");
         tokio::time::sleep(RECONNECT_PAUSE).await;
     }
 }
@@ -369,7 +419,7 @@ mod tests {
 
     #[test]
     fn only_a_url_with_a_port_leads_to_a_root() {
-        let config = |url| RegionClockConfig::new(url, Duration::from_secs(1), Tolerance::default());
+        let config = |url| RegionClockConfig::new(url, true, Duration::from_secs(1), Tolerance::default());
         assert!(config("http://us.example:7700").is_ok());
         for bad in ["", "us.example", "us.example:7700", "https://us.example:7700", "http://us.example", "http://"] {
             assert!(config(bad).is_err(), "{bad}");

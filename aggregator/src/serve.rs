@@ -22,6 +22,7 @@ use crate::ingest::grpc::CollectorService;
 use crate::pipeline::{Pipeline, PipelineConfig};
 use crate::reference::Reference;
 use crate::region_clock::{self, RegionClockConfig};
+use crate::regions;
 use crate::stopping::{Stop, Stopping, stop};
 use crate::udp_probes::{self, Grants};
 use crate::utc::UtcClock;
@@ -46,8 +47,8 @@ pub struct Config {
     pub region: Arc<str>,
     /// The region's reference.
     pub reference: Reference,
-    /// The way to the root region; `None` at the root.
-    pub root: Option<RegionClockConfig>,
+    /// The ways to other regions: to the root, unless this is it, and to others.
+    pub regions: Vec<RegionClockConfig>,
     /// The pipeline's limits and assumptions.
     pub pipeline: PipelineConfig,
     /// Bytes that batches may take in memory, all together.
@@ -68,7 +69,7 @@ impl Config {
         Self {
             region: region.into(),
             reference,
-            root: None,
+            regions: Vec::new(),
             pipeline: PipelineConfig::default(),
             memory: 1 << 30,
             connections: connections::Limits::default(),
@@ -96,14 +97,17 @@ impl Aggregator {
     pub fn start(config: Config, listener: TcpListener, store: Store) -> anyhow::Result<Self> {
         let (stop, stopping) = stop();
         let (address, counters) = (listener.local_addr()?, Arc::new(Counters::default()));
-        let Config { region, reference, root, .. } = config.clone();
-        if let Some(root) = root {
+        let Config { region, reference, regions, .. } = config.clone();
+        let is_root = !regions.iter().any(|other| other.is_root);
+        for other in regions {
             let (region, counters) = (Arc::clone(&region), Arc::clone(&counters));
-            region_clock::spawn(region, reference, root, store.clone(), counters, stopping.clone())
-                .context("cannot start the region clock's thread")?;
+            region_clock::spawn(region, reference, other, store.clone(), counters, stopping.clone())
+                .context("cannot start the thread that probes another region")?;
         }
         let grants = start_udp_probes(&config, address, &counters, &stopping)?;
         let utc = UtcClock::spawn(config.chrony, stopping.clone()).context("cannot start the thread of UTC claims")?;
+        let own = regions::Own { region: Arc::clone(&region), reference, utc: utc.clone(), is_root };
+        tokio::spawn(regions::tell(own, store.clone(), stopping.clone()));
         let pipeline = Pipeline::new(region, reference, utc, store, config.pipeline, Arc::clone(&counters));
         let pipeline = Arc::new(pipeline);
         tokio::spawn(report(Arc::clone(&pipeline), stopping.clone()));
@@ -175,7 +179,7 @@ fn serve(
     stopping: Stopping,
 ) -> impl Future<Output = Result<(), tonic::transport::Error>> {
     let incoming = connections::accept(listener, config.connections, Arc::clone(&counters));
-    let mapped = config.root.is_some();
+    let mapped = config.regions.iter().any(|other| other.is_root);
     let clock =
         ClockService::new(config.reference, config.region, mapped, config.clock, grants, counters, stopping.clone());
     let collector = CollectorService::new(pipeline, Budget::new(config.memory), stopping.clone());

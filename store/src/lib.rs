@@ -15,6 +15,7 @@ mod engine;
 mod error;
 mod native;
 mod open;
+mod regions;
 pub mod rows;
 mod schema;
 mod settle;
@@ -25,6 +26,7 @@ pub use engine::{EmbeddedConfig, EmbeddedEngine, default_max_memory_bytes, libch
 pub use error::StoreError;
 pub use native::{Arrays, Block, BlockBuilder, Column, LowCardinality, MAX_BLOCK_ROWS};
 pub use open::{Location, OpenOptions, OpenStore, open};
+pub use regions::{RegionClaim, RegionLink};
 pub use schema::MigrationReport;
 pub use settle::{SettledPiece, Settlement};
 pub use store::{DEFAULT_DATABASE, Store};

@@ -106,3 +106,17 @@ wire_enum! {
         Contradicted = 2,
     }
 }
+
+wire_enum! {
+    /// Whether what two regions measure of one another, or one claims of UTC, can be true beside all else.
+    PairVerdict {
+        /// They do not, or it does not.
+        Unknown = 0,
+        /// It can be.
+        Consistent = 1,
+        /// It was left out as the least likely of those that cannot all be true.
+        Doubted = 2,
+        /// It alone cannot be true.
+        False = 3,
+    }
+}

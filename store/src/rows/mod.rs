@@ -10,12 +10,14 @@ mod clock;
 mod enums;
 mod events;
 mod nodes;
+mod regions;
 mod stacks;
 
 pub use clock::{ClockClaimRows, ClockProbeRows, ClockSegmentRows, ClockStateRows, ClockStepRows, RegionClockRows};
-pub use enums::{BoundClass, ClaimSource, ClaimVerdict, ClockScale, ClockStatus, EventKind, ProbeKind};
+pub use enums::{BoundClass, ClaimSource, ClaimVerdict, ClockScale, ClockStatus, EventKind, PairVerdict, ProbeKind};
 pub use events::{EventRows, FLAG_READY_SEEN, FLAG_WOKEN_BY_NETPOLL, LossRows, ShortWaitRows};
 pub use nodes::NodeRows;
+pub use regions::{RegionClaimRows, RegionLinkRows, RegionPairRows};
 pub use stacks::{StackRows, SymbolRows};
 
 /// The value of an error bound (`err_ns` and its relatives) that says: nothing is known.

@@ -31,6 +31,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(3, "0003_realignment"),
     migration!(4, "0004_probe_knots"),
     migration!(5, "0005_clock_claims"),
+    migration!(6, "0006_regions"),
 ];
 
 /// What [`Store::migrate`](crate::Store::migrate) found and did.

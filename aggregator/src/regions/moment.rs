@@ -1,0 +1,357 @@
+//! What links and claims of regions say together at one moment: a pure function of what they said.
+
+use std::collections::{BTreeMap, HashMap};
+
+use syncline_clock::fusion::{Calibration, Constraint, Falsehood, Fused, FusionError, Interval, Kind, fuse};
+use syncline_store::rows::PairVerdict;
+use syncline_store::{RegionClaim, RegionLink};
+use syncline_timebase::Span;
+
+/// The name that UTC has among the regions, and none of them can have.
+pub(super) const UTC: &str = "(utc)";
+/// Half of a bound is asymmetry at most; as a rule it is such a part of it.
+const ASYMMETRY_SHARE: f64 = 0.06;
+/// What a link's estimate is off by besides, ns.
+const LINK_NOISE_NS: f64 = 1_000.0;
+/// A claim is off by its half width at most, and by such a part of it as a rule.
+const CLAIM_SHARE: f64 = 1.0 / 3.0;
+/// A reference may leave UTC so fast, ppb: an oscillator that nobody steers.
+const FREE_PPB: i64 = 500_000;
+
+/// What is known of all regions at one moment.
+#[derive(Debug)]
+pub(super) struct Moment {
+    /// Every two that anything leads between, and each and UTC.
+    pub(super) pairs: Vec<Pair>,
+}
+
+/// Two regions, or a region and UTC.
+#[derive(Debug)]
+pub(super) struct Pair {
+    pub(super) region: String,
+    pub(super) peer: String,
+    /// `peer` - `region`.
+    pub(super) off: Span,
+    pub(super) bounds: Interval,
+    /// What the two say of each other by themselves.
+    pub(super) direct: Option<Direct>,
+}
+
+/// One link or claim.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Direct {
+    pub(super) bounds: Interval,
+    pub(super) left_out: Option<Falsehood>,
+}
+
+/// What links are off by, learned from claims; by the two regions and the runs of their references.
+pub(super) type Learned = HashMap<(String, u64, String, u64), Calibration>;
+
+impl Pair {
+    pub(super) fn verdict(&self) -> PairVerdict {
+        match self.direct {
+            None => PairVerdict::Unknown,
+            Some(Direct { left_out: None, .. }) => PairVerdict::Consistent,
+            Some(Direct { left_out: Some(left), .. }) if left.is_proved => PairVerdict::False,
+            Some(_) => PairVerdict::Doubted,
+        }
+    }
+}
+
+impl Moment {
+    /// At `at` on the REF of `root` (its name and the run of its reference), from the newest of what each said.
+    pub(super) fn of(
+        root: (&str, u64),
+        at: i64,
+        links: &[RegionLink],
+        claims: &[RegionClaim],
+        learned: &mut Learned,
+    ) -> Result<Self, FusionError> {
+        let clocks = Clocks::of(root, at, links, claims);
+        let mut constraints: Vec<Constraint> = clocks.claims.iter().map(|claim| clocks.of_claim(claim)).collect();
+        let measured: Vec<Constraint> = clocks.links.iter().map(|link| clocks.of_link(link)).collect();
+        constraints.extend(clocks.links.iter().zip(&measured).map(|(link, constraint)| {
+            let calibration = learned.get(&key(link)).copied().unwrap_or_default();
+            clocks.deviation(link).map_or(*constraint, |deviation_ns| calibration.applied(*constraint, deviation_ns))
+        }));
+        let fused = fuse(clocks.names.len() + 1, &constraints)?;
+        clocks.learn(&measured, &constraints, &fused, learned);
+        Ok(Self { pairs: clocks.pairs(&constraints, &fused) })
+    }
+}
+
+/// The regions by number, with UTC as the last, and what of all that was said is of the present runs of their references.
+struct Clocks<'a> {
+    names: Vec<&'a str>,
+    links: Vec<&'a RegionLink>,
+    claims: Vec<&'a RegionClaim>,
+    /// The moment on each region's REF, about.
+    at: Vec<i64>,
+    root_at: i64,
+}
+
+impl<'a> Clocks<'a> {
+    fn of(root: (&'a str, u64), at: i64, links: &'a [RegionLink], claims: &'a [RegionClaim]) -> Self {
+        // The newest run of each region's reference: that of what it said last itself.
+        let mut runs: BTreeMap<&str, (i64, u64)> = BTreeMap::new();
+        let own = links.iter().map(|link| (link.region.as_str(), link.ref_at, link.ref_run));
+        let own = own.chain(claims.iter().map(|claim| (claim.region.as_str(), claim.ref_at, claim.ref_run)));
+        for (region, ref_at, run) in own {
+            let newest = runs.entry(region).or_insert((ref_at, run));
+            *newest = (*newest).max((ref_at, run));
+        }
+        // A region that says nothing itself is known by what others say of it.
+        for link in links {
+            runs.entry(&link.peer).or_insert((link.ref_at, link.peer_run));
+        }
+        runs.insert(root.0, (at, root.1));
+        let is_present = |region: &str, run: u64| runs.get(region).is_some_and(|(_, present)| *present == run);
+        let links: Vec<&RegionLink> = links
+            .iter()
+            .filter(|link| is_present(&link.region, link.ref_run) && is_present(&link.peer, link.peer_run))
+            .filter(|link| link.region != link.peer && link.low <= link.high)
+            .collect();
+        let claims = claims.iter().filter(|claim| is_present(&claim.region, claim.ref_run)).collect();
+        let names: Vec<&str> = runs.keys().copied().collect();
+        let about = about(&names, root.0, &links);
+        let at_of = |off: Option<i64>| at.saturating_add(off.unwrap_or_default());
+        Self { at: about.into_iter().map(at_of).collect(), names, links, claims, root_at: at }
+    }
+
+    fn number(&self, region: &str) -> usize {
+        self.names.binary_search(&region).unwrap_or_default()
+    }
+
+    fn utc(&self) -> usize {
+        self.names.len()
+    }
+
+    /// A claim, carried to the moment.
+    fn of_claim(&self, claim: &RegionClaim) -> Constraint {
+        let from = self.number(&claim.region);
+        let away_ns = self.at[from].saturating_sub(claim.ref_at);
+        let half_ns = i64::try_from(claim.bound_ns).unwrap_or(i64::MAX).saturating_add(grown(away_ns, FREE_PPB));
+        Constraint {
+            from,
+            to: self.utc(),
+            kind: Kind::Claim,
+            hard: around(claim.utc_off, half_ns),
+            point: Span::from_ns(claim.utc_off),
+            deviation_ns: claim_deviation(claim).max(1.0),
+        }
+    }
+
+    /// A link, carried to the moment.
+    fn of_link(&self, link: &RegionLink) -> Constraint {
+        let from = self.number(&link.region);
+        let away_ns = self.at[from].saturating_sub(link.ref_at);
+        let gained_ns = gained(away_ns, link.rate_ppb);
+        let growth_ppb = i64::try_from(link.err_rate_ppb).unwrap_or(i64::MAX);
+        let grown_ns = grown(away_ns, growth_ppb);
+        let low = link.low.saturating_add(gained_ns).saturating_sub(grown_ns);
+        let high = link.high.saturating_add(gained_ns).saturating_add(grown_ns);
+        let half_ns = high.saturating_sub(low) as f64 / 2.0;
+        Constraint {
+            from,
+            to: self.number(&link.peer),
+            kind: Kind::Link,
+            hard: Interval { low: Span::from_ns(low), high: Span::from_ns(high) },
+            point: Span::from_ns(link.off.saturating_add(gained_ns)),
+            deviation_ns: LINK_NOISE_NS + ASYMMETRY_SHARE * half_ns,
+        }
+    }
+
+    /// By how much the claims of both ends of a link deviate together, ns; `None` where one claims nothing.
+    fn deviation(&self, link: &RegionLink) -> Option<f64> {
+        let of =
+            |region: &str| self.claims.iter().find(|claim| claim.region == region).map(|claim| claim_deviation(claim));
+        Some(of(&link.region)?.hypot(of(&link.peer)?).max(1.0))
+    }
+
+    /// What the claims of both ends of each link say of it.
+    fn learn(&self, measured: &[Constraint], constraints: &[Constraint], fused: &Fused, learned: &mut Learned) {
+        let is_true = |place: usize| !fused.falsehoods.iter().any(|falsehood| falsehood.place == place);
+        let utc_minus = |clock: usize| {
+            let claims = constraints.iter().enumerate().take(self.claims.len());
+            claims
+                .filter(|(place, _)| is_true(*place))
+                .find(|(_, claim)| claim.from == clock)
+                .map(|(_, claim)| claim.point)
+        };
+        for (link, constraint) in self.links.iter().zip(measured) {
+            let both = utc_minus(constraint.from).zip(utc_minus(constraint.to));
+            if let Some(((from, to), deviation_ns)) = both.zip(self.deviation(link)) {
+                let off = constraint.point - (from - to);
+                learned.entry(key(link)).or_default().observe(self.root_at as f64 * 1e-9, off, deviation_ns);
+            }
+        }
+        learned.retain(|known, _| self.links.iter().any(|link| key(link) == *known));
+    }
+
+    fn pairs(&self, constraints: &[Constraint], fused: &Fused) -> Vec<Pair> {
+        let clocks = self.names.len() + 1;
+        let name = |clock: usize| self.names.get(clock).map_or(UTC, |name| name).to_owned();
+        let two = (0..clocks).flat_map(|from| (from + 1..clocks).map(move |to| (from, to)));
+        two.filter_map(|(from, to)| {
+            let (bounds, off) = (fused.bounds(from, to)?, fused.point(from, to)?);
+            Some(Pair { region: name(from), peer: name(to), off, bounds, direct: direct(from, to, constraints, fused) })
+        })
+        .collect()
+    }
+}
+
+/// What the two say of each other: the one that was left out, or else the tightest.
+fn direct(from: usize, to: usize, constraints: &[Constraint], fused: &Fused) -> Option<Direct> {
+    let between = constraints.iter().enumerate().filter_map(|(place, constraint)| {
+        let bounds = match (constraint.from, constraint.to) {
+            ends if ends == (from, to) => constraint.hard,
+            ends if ends == (to, from) => Interval { low: -constraint.hard.high, high: -constraint.hard.low },
+            _ => return None,
+        };
+        let left_out = fused.falsehoods.iter().find(|falsehood| falsehood.place == place).copied();
+        Some(Direct { bounds, left_out })
+    });
+    between.min_by_key(|direct| (direct.left_out.is_none(), direct.bounds.high - direct.bounds.low))
+}
+
+/// REF of each region - REF of the root, about: along the links that lead there.
+fn about(names: &[&str], root: &str, links: &[&RegionLink]) -> Vec<Option<i64>> {
+    let mut known: Vec<Option<i64>> = names.iter().map(|name| (*name == root).then_some(0)).collect();
+    let number = |region: &str| names.binary_search(&region).unwrap_or_default();
+    for _ in names {
+        for link in links {
+            let (from, to) = (number(&link.region), number(&link.peer));
+            match (known[from], known[to]) {
+                (Some(off), None) => known[to] = Some(off.saturating_add(link.off)),
+                (None, Some(off)) => known[from] = Some(off.saturating_sub(link.off)),
+                _ => {}
+            }
+        }
+    }
+    known
+}
+
+fn key(link: &RegionLink) -> (String, u64, String, u64) {
+    (link.region.clone(), link.ref_run, link.peer.clone(), link.peer_run)
+}
+
+fn claim_deviation(claim: &RegionClaim) -> f64 {
+    claim.bound_ns as f64 * CLAIM_SHARE
+}
+
+fn around(point_ns: i64, half_ns: i64) -> Interval {
+    Interval {
+        low: Span::from_ns(point_ns.saturating_sub(half_ns)),
+        high: Span::from_ns(point_ns.saturating_add(half_ns)),
+    }
+}
+
+/// What a rate gains over `ns`.
+fn gained(ns: i64, rate_ppb: i64) -> i64 {
+    i64::try_from(i128::from(ns) * i128::from(rate_ppb) / 1_000_000_000).unwrap_or(i64::MAX)
+}
+
+/// What a bound grows by over `ns`, forwards or back, at `rate_ppb`; rounded up.
+fn grown(ns: i64, rate_ppb: i64) -> i64 {
+    gained(ns.saturating_abs(), rate_ppb.saturating_abs()).saturating_add(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const AT: i64 = 1_790_000_000_000_000_000;
+    const MS: i64 = 1_000_000;
+
+    /// REF of `peer` is `off_ms` ahead; 30 ms round trip.
+    fn link(region: &str, peer: &str, at: i64, off_ms: i64) -> RegionLink {
+        let off = off_ms * MS;
+        let (low, high) = (off - 15 * MS, off + 15 * MS);
+        let [region, peer] = [region, peer].map(str::to_owned);
+        RegionLink { region, peer, ref_run: 1, peer_run: 1, ref_at: at, off, low, high, rate_ppb: 0, err_rate_ppb: 100 }
+    }
+
+    fn claim(region: &str, at: i64, utc_off: i64, bound_ns: u64) -> RegionClaim {
+        RegionClaim { region: region.to_owned(), ref_run: 1, ref_at: at, utc_off, bound_ns }
+    }
+
+    /// eu is 40 ms ahead of us, ap 90; all know UTC, which is 7 ms ahead of us, to 0.3 ms.
+    fn said() -> (Vec<RegionLink>, Vec<RegionClaim>) {
+        let links =
+            vec![link("eu", "us", AT + 40 * MS, -40), link("us", "ap", AT, 90), link("eu", "ap", AT + 40 * MS, 50)];
+        let claims = [("us", 0), ("eu", 40), ("ap", 90)]
+            .map(|(region, ahead)| claim(region, AT + ahead * MS, (7 - ahead) * MS, 300_000));
+        (links, claims.to_vec())
+    }
+
+    fn pair<'a>(moment: &'a Moment, region: &str, peer: &str) -> &'a Pair {
+        moment.pairs.iter().find(|pair| pair.region == region && pair.peer == peer).unwrap()
+    }
+
+    #[test]
+    fn claims_make_bounds_tighter_than_half_a_round_trip() {
+        let (links, claims) = said();
+        let moment = Moment::of(("us", 1), AT, &links, &claims, &mut Learned::new()).unwrap();
+        assert_eq!(moment.pairs.len(), 6, "{moment:?}");
+        let eu_us = pair(&moment, "eu", "us");
+        assert!((eu_us.off.ns() + 40 * MS).abs() < 1_000, "{eu_us:?}");
+        let half = (eu_us.bounds.high - eu_us.bounds.low).ns() / 2;
+        assert!((600_000..610_000).contains(&half), "{eu_us:?}");
+        assert_eq!((eu_us.verdict(), eu_us.direct.unwrap().left_out), (PairVerdict::Consistent, None));
+        let utc = pair(&moment, "us", UTC);
+        assert!((utc.off.ns() - 7 * MS).abs() < 1_000, "{utc:?}");
+    }
+
+    #[test]
+    fn a_false_claim_is_named_and_harms_its_own_region_alone() {
+        let (links, mut claims) = said();
+        claims[1].utc_off += 60 * MS;
+        let mut learned = Learned::new();
+        let moment = Moment::of(("us", 1), AT, &links, &claims, &mut learned).unwrap();
+        let named: Vec<&str> = moment
+            .pairs
+            .iter()
+            .filter(|pair| pair.verdict() == PairVerdict::False)
+            .map(|pair| pair.region.as_str())
+            .collect();
+        assert_eq!(named, ["eu"]);
+        let left = pair(&moment, "eu", UTC).direct.unwrap().left_out.unwrap();
+        assert!((40 * MS..60 * MS).contains(&left.off_by.ns()), "{left:?}");
+        assert!((pair(&moment, "eu", "us").off.ns() + 40 * MS).abs() < MS);
+        assert!((pair(&moment, "ap", "us").bounds.high - pair(&moment, "ap", "us").bounds.low).ns() < 1_300_000);
+        assert!(learned.keys().all(|(region, ..)| region != "eu"), "nothing is learned from a lie: {learned:?}");
+    }
+
+    #[test]
+    fn what_was_said_of_another_run_of_a_reference_is_left_out() {
+        let (mut links, claims) = said();
+        links.push(RegionLink { ref_run: 9, ..link("eu", "us", AT - 5 * MS, 7_000) });
+        links[1].peer_run = 9;
+        let moment = Moment::of(("us", 1), AT, &links, &claims, &mut Learned::new()).unwrap();
+        assert!(pair(&moment, "ap", "us").direct.is_none());
+        assert!((pair(&moment, "eu", "us").off.ns() + 40 * MS).abs() < 1_000);
+    }
+
+    #[test]
+    fn older_words_are_carried_with_what_may_have_happened_since() {
+        let (mut links, claims) = said();
+        links.truncate(1);
+        links[0].ref_at -= 20_000 * MS;
+        links[0].rate_ppb = 1_000;
+        links[0].off -= 20_000;
+        let moment = Moment::of(("us", 1), AT, &links, &claims[..0], &mut Learned::new()).unwrap();
+        let eu_us = pair(&moment, "eu", "us");
+        assert_eq!(eu_us.off.ns(), -40 * MS);
+        assert!((eu_us.bounds.high - eu_us.bounds.low).ns() > 30 * MS, "{eu_us:?}");
+    }
+
+    #[test]
+    fn nothing_said_is_nothing_known_and_nonsense_is_no_panic() {
+        assert!(Moment::of(("us", 1), AT, &[], &[], &mut Learned::new()).unwrap().pairs.is_empty());
+        let mut wild = link("eu", "us", i64::MIN, 0);
+        (wild.low, wild.high, wild.off, wild.rate_ppb, wild.err_rate_ppb) =
+            (i64::MIN, i64::MAX, i64::MAX, i64::MAX, u64::MAX);
+        let claims = [claim("eu", i64::MAX, i64::MIN, u64::MAX)];
+        assert!(Moment::of(("us", 1), AT, &[wild, link("us", "us", 0, 0)], &claims, &mut Learned::new()).is_ok());
+    }
+}
