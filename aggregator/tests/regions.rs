@@ -16,7 +16,8 @@ async fn every_two_regions_are_known_against_each_other_inside_the_bound() {
     let url = engine_url(dir.path());
     let start = |region: &str, others: &[&str]| {
         let state = dir.path().join(region);
-        let fixed = ["--region", region, "--listen", "127.0.0.1:0", "--clickhouse-url", &url, "--probe-interval", "50ms"];
+        let fixed =
+            ["--region", region, "--listen", "127.0.0.1:0", "--clickhouse-url", &url, "--probe-interval", "50ms"];
         Program::start(dir.path(), &[&fixed[..], &["--state-dir", state.to_str().unwrap()], others].concat())
     };
     let eu = start("eu", &["--root", &root.url()]);

@@ -156,6 +156,9 @@ Colours tell the reasons apart on a terminal; set NO_COLOR to have none.";
 #[derive(Args, Debug)]
 #[command(after_help = SKEW_EXAMPLES)]
 pub(crate) struct SkewArgs {
+    /// Every two regions instead, and each against UTC: what all links and claims say together, and which is false
+    #[arg(long)]
+    pub(crate) regions: bool,
     /// text for people, json for programs
     #[arg(long, short, value_name = "FORMAT", default_value = "text")]
     pub(crate) format: Format,
@@ -165,6 +168,7 @@ const SKEW_EXAMPLES: &str = "\
 Examples:
   syncline skew
   syncline skew --format json | jq '.nodes[] | select(.status != \"synchronized\")'
+  syncline skew --regions
 
 Status: synchronized (probes arrive and agree), free_running (no probe for 16 s: the numbers are of AGE ago),
 disrupted (the clock was disturbed and is being learnt anew), unknown (no estimate yet).";

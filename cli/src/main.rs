@@ -8,6 +8,7 @@ mod colour;
 mod doctor;
 mod failure;
 mod place;
+mod region_pairs;
 mod skew;
 mod source;
 mod sql;

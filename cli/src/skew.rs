@@ -9,7 +9,7 @@ use crate::args::{Format, SkewArgs, StoreArgs};
 use crate::colour::{Colour, Palette};
 use crate::source::Source;
 use crate::table::{Align, Table};
-use crate::{terminal, units};
+use crate::{region_pairs, terminal, units};
 
 /// What is known about the clocks of the fleet.
 #[derive(Debug, Serialize)]
@@ -91,22 +91,22 @@ const NOTE: [&str; 2] = [
 
 pub(crate) async fn run(store: &StoreArgs, args: &SkewArgs) -> anyhow::Result<ExitCode> {
     let source = Source::open(store).await?;
-    let found = find(&source).await;
+    let found = found(&source, args).await;
     source.close().await?;
-    let skews = found?;
-    let mut out = io::stdout().lock();
-    match args.format {
-        Format::Text => {
-            let palette = Palette { enabled: terminal::wants_colour() };
-            let width = if terminal::is_terminal() { terminal::width() } else { usize::MAX };
-            out.write_all(skews.text(width, palette).as_bytes())?;
-        }
-        Format::Json => {
-            serde_json::to_writer_pretty(&mut out, &skews).map_err(io::Error::from)?;
-            writeln!(out)?;
-        }
-    }
+    io::stdout().lock().write_all(found?.as_bytes())?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What is asked for, as it is to be printed.
+async fn found(source: &Source, args: &SkewArgs) -> anyhow::Result<String> {
+    let palette = Palette { enabled: terminal::wants_colour() };
+    let width = if terminal::is_terminal() { terminal::width() } else { usize::MAX };
+    Ok(match (args.regions, args.format) {
+        (false, Format::Text) => find(source).await?.text(width, palette),
+        (false, Format::Json) => serde_json::to_string_pretty(&find(source).await?)? + "\n",
+        (true, Format::Text) => region_pairs::text(&region_pairs::find(source).await?, width, palette),
+        (true, Format::Json) => serde_json::to_string_pretty(&region_pairs::find(source).await?)? + "\n",
+    })
 }
 
 async fn find(source: &Source) -> anyhow::Result<Skews> {
@@ -209,7 +209,7 @@ fn age(ms: i64) -> String {
     format!("{} ago", units::span(ns))
 }
 
-fn with_heading(table: &Table, width: usize, palette: Palette) -> Vec<String> {
+pub(crate) fn with_heading(table: &Table, width: usize, palette: Palette) -> Vec<String> {
     let mut lines = table.lines(width);
     if let Some(heading) = lines.first_mut() {
         *heading = palette.paint(Colour::Bold, heading);

@@ -27,6 +27,7 @@ pub(crate) const ALL: &[Case] = cases![
     timeline_takes_windows_and_filters,
     timeline_json_has_all_that_is_known,
     skew_shows_nodes_and_regions,
+    skew_of_regions_shows_every_two_and_names_what_is_false,
     clock_record_writes_what_replay_reads,
     clock_explain_says_what_carries_an_estimate,
     another_database_is_named_in_the_error,
@@ -196,6 +197,15 @@ fn timeline_json_has_all_that_is_known(fixture: &Fixture) {
     // 80 us of the node, 30 us of the region, and what its map may slope by within those 80 us.
     assert_eq!(event(7)["bound_ns"], 110_040);
     assert_eq!(event(7)["run_delay_ns"], 1000);
+}
+
+fn skew_of_regions_shows_every_two_and_names_what_is_false(fixture: &Fixture) {
+    let text = fixture.answer(&["skew", "--regions"]);
+    assert_eq!(text.lines().filter(|line| line.starts_with("eu-west  us-east")).count(), 1, "{text}");
+    assert!(text.contains("what us-east claims of UTC is false: it is off by at least 70.0 ms"), "{text}");
+    let json: Value = serde_json::from_str(&fixture.answer(&["skew", "--regions", "--format", "json"])).unwrap();
+    assert_eq!(json[1]["peer"], "us-east");
+    assert_eq!(json[1]["high_ns"].as_i64().unwrap() - json[1]["low_ns"].as_i64().unwrap(), 600_000);
 }
 
 fn skew_shows_nodes_and_regions(fixture: &Fixture) {
