@@ -6,10 +6,10 @@
 //!
 //! After each probe the newest piece of the model becomes a row of `region_clock`: from the probe before to this one,
 //! linear in between, with its rate and the growth of its bound for what comes after. While the root cannot be reached a
-//! row comes each [`FREE_RUNNING_ROW`]: the model carried by the oscillator alone, with a bound that says so.
+//! row comes each `FREE_RUNNING_ROW`: the model carried by the oscillator alone, with a bound that says so.
 //!
 //! Regions other than the root are probed too where they are named (`--peer`), in the same way; they map nothing. Of every
-//! region probed a row of `region_links` comes every [`LINK_ROW`], for `regions` to make more of all of them together.
+//! region probed a row of `region_links` comes every `LINK_ROW`, for `regions` to make more of all of them together.
 //!
 //! It runs on the prober's thread, so that ingest does not delay the stamps.
 

@@ -6,15 +6,12 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use syncline_claims::{Chrony, UtcClaim, kernel};
+use syncline_claims::{Chrony, UtcClaim, ask_until, kernel};
 use syncline_stamping::{Reading, raw_ns};
 
 use crate::reference::Reference;
 use crate::stopping::Stopping;
 
-/// Between two questions.
-const INTERVAL: Duration = Duration::from_secs(16);
-const LOOK_UP: Duration = Duration::from_millis(200);
 const PATIENCE: Duration = Duration::from_secs(1);
 /// What a claim may lose of its truth meanwhile, ppm: what ClockBound's documentation asks for, chrony's own 1 ppm being "an estimate".
 const DRIFT_PPM: u64 = 50;
@@ -48,17 +45,7 @@ impl UtcClock {
     pub fn spawn(chrony: Chrony, stopping: Stopping) -> std::io::Result<Self> {
         let clock = Self::default();
         let asked = clock.clone();
-        let ask = move || {
-            let mut waited = INTERVAL;
-            while !stopping.is_wanted() {
-                if waited >= INTERVAL {
-                    waited = Duration::ZERO;
-                    asked.hold(ask(chrony));
-                }
-                waited += LOOK_UP;
-                std::thread::sleep(LOOK_UP);
-            }
-        };
+        let ask = move || ask_until(|| stopping.is_wanted(), || asked.hold(ask(chrony)));
         std::thread::Builder::new().name("utc-claims".to_owned()).spawn(ask)?;
         Ok(clock)
     }

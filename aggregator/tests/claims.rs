@@ -3,62 +3,22 @@
 
 mod support;
 
-use std::net::{SocketAddr, UdpSocket};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
-
 use support::agent::{SimulatedAgent, Uplink};
 use support::program::{Program, ask, store};
-use support::{engine_is_here, eventually};
-use syncline_claims::Chrony;
+use support::{chronyd, engine_is_here, eventually};
 use syncline_event::{ClaimSource, ClockClaim};
 use syncline_sim::NodeSettings;
 
-/// Where `cargo xtask test` has unpacked one, or where an installed one is.
-fn chronyd_path() -> PathBuf {
-    std::env::var_os("SYNCLINE_CHRONYD").map_or_else(|| "/usr/sbin/chronyd".into(), PathBuf::from)
-}
 const SECOND: i64 = 1_000_000_000;
-
-struct Daemon(Child);
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// A chronyd that touches no clock (`-x`) and claims that this machine's is right.
-async fn chronyd(dir: &Path) -> (Daemon, SocketAddr) {
-    let free = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let file = |name: &str| dir.join(name).display().to_string();
-    let config = format!(
-        "local stratum 10\nport 0\ncmdport {}\nbindcmdaddress 127.0.0.1\nbindcmdaddress {}\npidfile {}\ndriftfile {}\n",
-        free.port(),
-        file("chronyd.sock"),
-        file("chronyd.pid"),
-        file("drift")
-    );
-    std::fs::write(dir.join("chrony.conf"), config).unwrap();
-    let arguments = ["-x", "-d", "-u", "root", "-f", &file("chrony.conf")].map(str::to_owned);
-    let child =
-        Command::new(chronyd_path()).args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    let daemon = Daemon(child);
-    let answers = async || Chrony::at(free).ask(Duration::from_millis(100)).is_ok_and(|claim| claim.is_some());
-    eventually("chronyd answers", answers).await;
-    (daemon, free)
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_claim_that_contradicts_the_probes_is_reported_with_both_numbers() {
-    if !engine_is_here() || !chronyd_path().is_file() {
-        println!("skipped: no engine, or no chronyd at {} (cargo xtask fetch chrony)", chronyd_path().display());
+    if !engine_is_here() || !chronyd::path().is_file() {
+        println!("skipped: no engine, or no chronyd at {} (cargo xtask fetch chrony)", chronyd::path().display());
         return;
     }
     let dir = tempfile::tempdir().unwrap();
-    let (_daemon, chrony) = chronyd(dir.path()).await;
+    let (_daemon, chrony) = chronyd::that_claims(dir.path()).await;
     let (store_dir, chrony) = (dir.path().join("store"), chrony.to_string());
     std::fs::create_dir(&store_dir).unwrap();
     let arguments = ["--region", "us", "--listen", "127.0.0.1:0", "--chrony", &chrony, "--store-dir"];

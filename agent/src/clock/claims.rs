@@ -2,43 +2,35 @@
 
 use std::time::Duration;
 
-use syncline_claims::{Chrony, UtcClaim, kernel};
+use syncline_claims::{Chrony, UtcClaim, ask_until, kernel};
 use syncline_event::{ClaimSource, ClockClaim};
 use tokio::sync::watch;
 
 use super::Clocks;
 
-/// Between two questions: a daemon steers its clock hardly more often.
-const INTERVAL: Duration = Duration::from_secs(16);
-/// How often it looks whether to stop.
-const LOOK_UP: Duration = Duration::from_millis(200);
 /// A daemon on this machine answers at once.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Asks both until `stop` says so, and gives what they say to `sink`. Blocks: wants a thread of its own. One that is not
 /// there, or that may not be asked, says nothing.
 pub fn ask_for_claims(clocks: Clocks, chrony: Chrony, stop: &watch::Receiver<bool>, mut sink: impl FnMut(ClockClaim)) {
-    let mut waited = INTERVAL;
-    while !*stop.borrow() {
-        if waited < INTERVAL {
-            waited += LOOK_UP;
-            std::thread::sleep(LOOK_UP);
-            continue;
-        }
-        waited = Duration::ZERO;
-        let mut claimed = |source, said: Option<UtcClaim>| {
-            let utc_minus_wall_ns = said.map(|claim| (claim.utc_minus_wall_ns, claim.bound_ns));
-            sink(ClockClaim { source, at: clocks.mono(), utc_minus_wall_ns });
-        };
-        match kernel() {
-            Ok(said) => claimed(ClaimSource::Kernel, said),
-            Err(error) => tracing::debug!(%error, "the kernel does not say what it claims of the clock"),
-        }
-        match chrony.ask(PATIENCE) {
-            Ok(said) => claimed(ClaimSource::Chrony, said),
-            Err(error) => tracing::debug!(%error, "no claim of chrony"),
-        }
-    }
+    ask_until(
+        || *stop.borrow(),
+        || {
+            let mut claimed = |source, said: Option<UtcClaim>| {
+                let utc_minus_wall_ns = said.map(|claim| (claim.utc_minus_wall_ns, claim.bound_ns));
+                sink(ClockClaim { source, at: clocks.mono(), utc_minus_wall_ns });
+            };
+            match kernel() {
+                Ok(said) => claimed(ClaimSource::Kernel, said),
+                Err(error) => tracing::debug!(%error, "the kernel does not say what it claims of the clock"),
+            }
+            match chrony.ask(PATIENCE) {
+                Ok(said) => claimed(ClaimSource::Chrony, said),
+                Err(error) => tracing::debug!(%error, "no claim of chrony"),
+            }
+        },
+    );
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 //! the root's         region_links, region_claims ──► moment (crates/clock, fusion) ──► region_pairs
 //! ```
 //!
-//! All tell at the same moments, whole multiples of [`EVERY_S`] of their wall clocks, so that claims need not be carried far:
+//! All tell at the same moments, whole multiples of `EVERY_S` of their wall clocks, so that claims need not be carried far:
 //! a reference runs on an oscillator that nobody steers.
 
 mod moment;

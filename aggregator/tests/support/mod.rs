@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 
 pub(crate) mod agent;
+pub(crate) mod chronyd;
 pub(crate) mod program;
 pub(crate) mod relay;
 pub(crate) mod truth;

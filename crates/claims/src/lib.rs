@@ -5,9 +5,11 @@
 //!
 //! [`kernel`] asks adjtimex(2), [`Chrony`] the daemon's command port. No async; asking blocks for as long as it is told.
 
+mod asking;
 mod chrony;
 mod kernel;
 
+pub use asking::ask_until;
 pub use chrony::{Chrony, ChronyError};
 pub use kernel::{kernel, kernel_tai_offset_seconds};
 
