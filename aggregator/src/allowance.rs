@@ -34,6 +34,11 @@ impl Allowance {
         Self { per_second: rate.per_second, probe_ns, full_ns, left_ns: full_ns, at: now }
     }
 
+    /// Whether nothing of it is spent at `now`: as a new one.
+    pub(crate) fn is_whole(&self, now: Instant<ReferenceScale>) -> bool {
+        self.left_ns.saturating_add((now - self.at).ns()) >= self.full_ns
+    }
+
     /// Whether one more may be.
     pub(crate) fn take(&mut self, now: Instant<ReferenceScale>) -> bool {
         self.left_ns = self.left_ns.saturating_add((now - self.at).ns()).min(self.full_ns);
@@ -60,6 +65,7 @@ mod tests {
         assert!(!allowance.take(start + Span::from_ms(99)));
         assert!(allowance.take(start + Span::from_ms(100)));
         assert!(!allowance.take(start + Span::from_ms(101)));
+        assert!(!allowance.is_whole(start + Span::from_ms(399)) && allowance.is_whole(start + Span::from_ms(400)));
         let later = start + Span::from_s(3_600);
         assert_eq!((0..5).filter(|_| allowance.take(later)).count(), 3, "a pause earns one burst and no more");
     }

@@ -6,7 +6,7 @@
 //! round trip, and so inside the hard bound.
 
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use syncline_exchange::SessionId;
@@ -19,6 +19,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use crate::allowance::{Allowance, Rate};
 use crate::counters::{Counters, count};
+use crate::peers::PeerAllowances;
 use crate::reference::Reference;
 use crate::stopping::Stopping;
 use crate::udp_probes::Grants;
@@ -32,12 +33,23 @@ pub struct Limits {
     pub rate: Rate,
     /// UDP sessions that are kept.
     pub sessions: usize,
+    /// UDP sessions that one address may ask for; nodes behind one translated address share it.
+    pub session_rate: Rate,
+    /// Addresses whose requests for sessions are counted at once.
+    pub session_peers: usize,
 }
 
 impl Default for Limits {
-    /// Enough for 100,000 nodes, each with a burst of probes after a step.
+    /// Enough for 100,000 nodes, each with a burst of probes after a step. A node needs a session at its start and after each
+    /// restart of its aggregator; one that is refused probes over gRPC and asks again a minute later.
     fn default() -> Self {
-        Self { streams: 100_000, rate: Rate { per_second: 50, burst: 100 }, sessions: 200_000 }
+        Self {
+            streams: 100_000,
+            rate: Rate { per_second: 50, burst: 100 },
+            sessions: 200_000,
+            session_rate: Rate { per_second: 2, burst: 200 },
+            session_peers: 65_536,
+        }
     }
 }
 
@@ -50,6 +62,7 @@ pub struct ClockService {
     limits: Limits,
     streams: Arc<Semaphore>,
     grants: Option<Grants>,
+    asking: Mutex<PeerAllowances>,
     counters: Arc<Counters>,
     stopping: Stopping,
 }
@@ -67,7 +80,8 @@ impl ClockService {
         stopping: Stopping,
     ) -> Self {
         let streams = Arc::new(Semaphore::new(limits.streams));
-        Self { reference, region, mapped, limits, streams, grants, counters, stopping }
+        let asking = Mutex::new(PeerAllowances::new(limits.session_rate, limits.session_peers));
+        Self { reference, region, mapped, limits, streams, grants, asking, counters, stopping }
     }
 
     /// As a tonic service. A request is a few bytes; more is refused unread.
@@ -104,6 +118,7 @@ impl Clock for ClockService {
             ..OpenSessionReply::default()
         };
         if let Some(grants) = &self.grants {
+            self.allow_session(&request)?;
             let (SessionId(session), key) = grants.open(reference_run);
             tracing::debug!(node = request.get_ref().node, session, "UDP session");
             (reply.session, reply.key) = (session, key.as_bytes().to_vec());
@@ -117,6 +132,19 @@ impl ClockService {
     fn refuse_stream(&self) -> Status {
         count(&self.counters.probe_streams_refused);
         Status::resource_exhausted(format!("{} probe streams are open already", self.limits.streams))
+    }
+
+    fn allow_session<T>(&self, request: &Request<T>) -> Result<(), Status> {
+        let peer = request.remote_addr().map(|address| address.ip());
+        let mut asking = self.asking.lock().unwrap_or_else(PoisonError::into_inner);
+        if asking.take(peer, self.reference.now()) {
+            return Ok(());
+        }
+        count(&self.counters.udp_session_requests_refused);
+        let per_second = self.limits.session_rate.per_second;
+        Err(Status::resource_exhausted(format!(
+            "more than {per_second} UDP sessions a second for one address: probe over gRPC, and ask again in a minute"
+        )))
     }
 }
 

@@ -73,6 +73,8 @@ counters! {
     udp_probes_forged,
     /// Probes over UDP refused: their number was answered before.
     udp_probes_replayed,
+    /// Requests for a session over UDP refused: too many from one address.
+    udp_session_requests_refused,
     /// Sessions over UDP refused: too many.
     udp_sessions_refused,
     /// Answers over UDP that could not be sent.

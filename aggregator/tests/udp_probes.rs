@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use support::eventually;
 use support::udp_relay::{Treatment, UdpRelay};
+use syncline_aggregator::allowance::Rate;
 use syncline_aggregator::clock_service::{ClockService, Limits};
 use syncline_aggregator::counters::Counters;
 use syncline_aggregator::reference::Reference;
@@ -16,6 +17,8 @@ use syncline_aggregator::stopping::{Stop, stop};
 use syncline_aggregator::udp_probes::{self, Grants, open_master_key};
 use syncline_exchange::Pacing;
 use syncline_probe::{Answer, Hints, Path, ProbeEvent, ProberConfig};
+use syncline_proto::v1::OpenSessionRequest;
+use syncline_proto::v1::clock_client::ClockClient;
 use syncline_stamping::StampedSocket;
 use syncline_timebase::{Instant, Mono, Reference as ReferenceScale, Span};
 use tokio::net::TcpListener;
@@ -35,9 +38,13 @@ struct Answering {
 impl Answering {
     /// Answers; sessions are sent to the port of `relay` instead of its own, where there is one.
     async fn start(treatment: Option<Treatment>) -> (Self, Option<UdpRelay>) {
+        Self::start_with(treatment, Limits::default()).await
+    }
+
+    async fn start_with(treatment: Option<Treatment>, limits: Limits) -> (Self, Option<UdpRelay>) {
         let (dir, (stop, stopping)) = (tempfile::tempdir().unwrap(), stop());
         let reference = Reference::open(dir.path(), "us").unwrap();
-        let (counters, limits) = (Arc::new(Counters::default()), Limits::default());
+        let counters = Arc::new(Counters::default());
         let master = open_master_key(dir.path()).unwrap();
         let socket = StampedSocket::bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = socket.local_addr().unwrap();
@@ -166,4 +173,23 @@ async fn where_udp_does_not_get_through_grpc_does() {
     asking.all_are_causal(&answering, &answers);
     assert!(relay.unwrap().swallowed() > 0);
     asking.stop.send_replace(true);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sessions_are_refused_to_who_asks_too_often_and_probes_go_on_over_grpc() {
+    let limits = Limits { session_rate: Rate { per_second: 1, burst: 3 }, ..Limits::default() };
+    let (answering, _) = Answering::start_with(None, limits).await;
+    let mut client = ClockClient::connect(format!("http://{}", answering.grpc)).await.unwrap();
+    let refused = loop {
+        match client.open_session(OpenSessionRequest { node: "greedy".to_owned() }).await {
+            Ok(reply) => assert!(reply.get_ref().port != 0),
+            Err(status) => break status,
+        }
+    };
+    assert_eq!(refused.code(), tonic::Code::ResourceExhausted);
+    assert!(refused.message().contains("ask again"), "{refused}");
+    assert!(answering.counted(|c| &c.udp_session_requests_refused) >= 1);
+    // Nobody is left without a clock.
+    let asking = Asking::start(&answering);
+    asking.until_answered(3).await;
 }

@@ -11,7 +11,7 @@ use tonic::transport::Channel;
 use crate::backoff::Backoff;
 use crate::failure::{SessionError, root_cause};
 use crate::grpc::GrpcSession;
-use crate::udp::{Ending, Grant, UdpSession, hinted};
+use crate::udp::{Ending, Grant, Offer, UdpSession, hinted};
 use crate::{Answer, HintReceiver, LocalClock, ProbeEvent, ProberConfig};
 
 /// Where UDP does not get through it is tried again this often.
@@ -74,23 +74,33 @@ impl<C: LocalClock, S: FnMut(ProbeEvent)> Prober<C, S> {
         let connecting = self.config.endpoint.connect().await;
         let channel = connecting.map_err(|error| SessionError::Unreachable(root_cause(&error)))?;
         let host = self.config.endpoint.uri().host().unwrap_or_default().to_owned();
-        let grant = if self.config.udp {
+        let offer = if self.config.udp {
             Grant::ask(channel.clone(), &host, &self.config.name, self.unanswered_sessions).await?
         } else {
-            None
+            Offer::NoUdp
         };
-        let Some(grant) = grant else { return self.over_grpc(channel, None, answers).await };
+        let grant = match offer {
+            Offer::Session(grant) => grant,
+            Offer::NoUdp => return self.over_grpc(channel, None, answers).await,
+            Offer::Later(why) => {
+                self.udp_is_blocked(&format!("are not to be had now ({why})"));
+                return self.over_grpc(channel, Some(UDP_AGAIN), answers).await;
+            }
+        };
         match self.over_udp(grant, answers).await? {
             Ending::FellSilent => Err(SessionError::Silent),
             Ending::NeverAnswered => {
                 self.unanswered_sessions += 1;
-                if !std::mem::replace(&mut self.is_udp_blocked, true) {
-                    tracing::warn!(
-                        "clock probes over UDP get no answer (a firewall?): probing over gRPC, whose stamps are coarser; trying again"
-                    );
-                }
+                self.udp_is_blocked("get no answer (a firewall?)");
                 self.over_grpc(channel, Some(UDP_AGAIN), answers).await
             }
+        }
+    }
+
+    /// Says so once.
+    fn udp_is_blocked(&mut self, how: &str) {
+        if !std::mem::replace(&mut self.is_udp_blocked, true) {
+            tracing::warn!("clock probes over UDP {how}: probing over gRPC, whose stamps are coarser; trying again");
         }
     }
 

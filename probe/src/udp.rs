@@ -23,6 +23,16 @@ const FOLLOW_UP_WITHIN: Span = Span::from_ms(50);
 /// Packets read before the others of the thread get a turn.
 const MOST_AT_ONCE: usize = 64;
 
+/// What an aggregator says to who asks for a session.
+pub(crate) enum Offer {
+    /// Here is one.
+    Session(Grant),
+    /// It has no UDP.
+    NoUdp,
+    /// Not now, and why: others ask too often.
+    Later(String),
+}
+
 /// What an aggregator hands out.
 pub(crate) struct Grant {
     session: SessionId,
@@ -32,33 +42,31 @@ pub(crate) struct Grant {
 }
 
 impl Grant {
-    /// Asks the aggregator behind `channel`, whose host is `host`, for a session; `None` where it has no UDP.
+    /// Asks the aggregator behind `channel`, whose host is `host`, for a session.
     /// A host with several addresses is tried at another one with each `attempt`.
-    pub(crate) async fn ask(
-        channel: Channel,
-        host: &str,
-        name: &str,
-        attempt: usize,
-    ) -> Result<Option<Self>, SessionError> {
+    pub(crate) async fn ask(channel: Channel, host: &str, name: &str, attempt: usize) -> Result<Offer, SessionError> {
         let mut client = ClockClient::new(channel);
         let request = client.open_session(OpenSessionRequest { node: name.to_owned() });
         let reply = match timeout(ANSWER_WITHIN, request).await {
             Ok(Ok(reply)) => reply.into_inner(),
             // It is older than UDP probes.
-            Ok(Err(status)) if status.code() == tonic::Code::Unimplemented => return Ok(None),
+            Ok(Err(status)) if status.code() == tonic::Code::Unimplemented => return Ok(Offer::NoUdp),
+            Ok(Err(status)) if status.code() == tonic::Code::ResourceExhausted => {
+                return Ok(Offer::Later(explain(&status)));
+            }
             Ok(Err(status)) => return Err(SessionError::Failed(explain(&status))),
             Err(_) => return Err(SessionError::Silent),
         };
         let port =
             u16::try_from(reply.port).map_err(|_| SessionError::Failed(format!("no UDP port: {}", reply.port)))?;
         if port == 0 {
-            return Ok(None);
+            return Ok(Offer::NoUdp);
         }
         let addresses: Vec<SocketAddr> =
             tokio::net::lookup_host((host.trim_matches(['[', ']']), port)).await?.collect();
         let address = addresses.get(attempt % addresses.len().max(1));
         let address = *address.ok_or_else(|| SessionError::Failed(format!("{host} has no address")))?;
-        Self::of(&reply, address).map(Some)
+        Self::of(&reply, address).map(Offer::Session)
     }
 
     fn of(reply: &OpenSessionReply, address: SocketAddr) -> Result<Self, SessionError> {
