@@ -36,17 +36,17 @@ struct Answering {
 }
 
 impl Answering {
-    /// Answers; sessions are sent to the port of `relay` instead of its own, where there is one.
+    /// Answers at 127.0.0.1; sessions are sent to the port of `relay` instead of its own, where there is one.
     async fn start(treatment: Option<Treatment>) -> (Self, Option<UdpRelay>) {
-        Self::start_with(treatment, Limits::default()).await
+        Self::start_at("127.0.0.1:0", Limits::default(), treatment).await
     }
 
-    async fn start_with(treatment: Option<Treatment>, limits: Limits) -> (Self, Option<UdpRelay>) {
+    async fn start_at(listen: &str, limits: Limits, treatment: Option<Treatment>) -> (Self, Option<UdpRelay>) {
         let (dir, (stop, stopping)) = (tempfile::tempdir().unwrap(), stop());
         let reference = Reference::open(dir.path(), "us").unwrap();
         let counters = Arc::new(Counters::default());
         let master = open_master_key(dir.path()).unwrap();
-        let socket = StampedSocket::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let socket = StampedSocket::bind(listen.parse().unwrap()).unwrap();
         let address = socket.local_addr().unwrap();
         let relay = treatment.map(|treatment| UdpRelay::to(address, treatment));
         let port = relay.as_ref().map_or(address.port(), |relay| relay.address.port());
@@ -55,7 +55,7 @@ impl Answering {
         let grants = Some(Grants::new(master, port));
         let service =
             ClockService::new(reference, "us".into(), false, limits, grants, Arc::clone(&counters), stopping.clone());
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = TcpListener::bind(listen).await.unwrap();
         let grpc = listener.local_addr().unwrap();
         let incoming = TcpListenerStream::new(listener);
         tokio::spawn(
@@ -176,9 +176,19 @@ async fn where_udp_does_not_get_through_grpc_does() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_several_addresses_the_one_that_was_asked_answers() {
+    let (mut answering, _) = Answering::start_at("0.0.0.0:0", Limits::default(), None).await;
+    answering.grpc.set_ip("127.0.0.5".parse().unwrap());
+    let answers = Asking::start(&answering).until_answered(20).await;
+    assert!(answers.iter().all(|answer| matches!(answer.path, Path::Udp(_))), "{answers:?}");
+    let stamped = answers.iter().filter(|answer| is_all_stamped(answer)).count();
+    assert!(stamped * 2 >= answers.len(), "{stamped} of {}", answers.len());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sessions_are_refused_to_who_asks_too_often_and_probes_go_on_over_grpc() {
     let limits = Limits { session_rate: Rate { per_second: 1, burst: 3 }, ..Limits::default() };
-    let (answering, _) = Answering::start_with(None, limits).await;
+    let (answering, _) = Answering::start_at("127.0.0.1:0", limits, None).await;
     let mut client = ClockClient::connect(format!("http://{}", answering.grpc)).await.unwrap();
     let refused = loop {
         match client.open_session(OpenSessionRequest { node: "greedy".to_owned() }).await {
@@ -191,5 +201,7 @@ async fn sessions_are_refused_to_who_asks_too_often_and_probes_go_on_over_grpc()
     assert!(answering.counted(|c| &c.udp_session_requests_refused) >= 1);
     // Nobody is left without a clock.
     let asking = Asking::start(&answering);
-    asking.until_answered(3).await;
+    let answers = asking.until_answered(3).await;
+    let asker_was_refused = answering.counted(|c| &c.udp_session_requests_refused) >= 2;
+    assert_eq!(answers[0].path == Path::Grpc, asker_was_refused);
 }

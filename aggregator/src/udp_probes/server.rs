@@ -2,12 +2,11 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use syncline_exchange::{MasterKey, Message, PACKET_BYTES, Packet, SessionId};
-use syncline_stamping::{Reading, StampMap, StampedSocket};
+use syncline_stamping::{Reading, StampMap, StampedSocket, Way};
 use syncline_timebase::{Instant, Reference as ReferenceScale, Wall};
 
 use super::sessions::{Refused, Sessions};
@@ -30,7 +29,7 @@ pub struct Server {
     reference: Reference,
     sessions: Sessions,
     stamps: StampMap,
-    departing: VecDeque<(SessionId, u64, SocketAddr)>,
+    departing: VecDeque<(SessionId, u64, Way)>,
     counters: Arc<Counters>,
 }
 
@@ -38,7 +37,7 @@ pub struct Server {
 struct Arrival {
     bytes: [u8; PACKET_BYTES + 1],
     len: usize,
-    from: SocketAddr,
+    way: Way,
     read: Instant<ReferenceScale>,
     at: Option<Instant<Wall>>,
 }
@@ -95,13 +94,13 @@ impl Server {
             // An error is that of an answer sent before, to a port that is closed by now.
             let received = self.socket.receive(&mut bytes).transpose()?;
             let read = self.reference.now();
-            Some(received.ok().map(|r| Arrival { bytes, len: r.len, from: r.from, read, at: r.at }))
+            Some(received.ok().map(|r| Arrival { bytes, len: r.len, way: r.way, read, at: r.at }))
         };
         std::iter::from_fn(next).take(MOST_AT_ONCE).flatten().collect()
     }
 
     fn answer(&mut self, arrival: &Arrival, is_one_wall: bool) {
-        let Arrival { bytes, len, from, read, at } = arrival;
+        let Arrival { bytes, len, way, read, at } = arrival;
         let (packet, key) = match self.sessions.admit(bytes.get(..*len).unwrap_or_default(), *read) {
             Ok(admitted) => admitted,
             Err(why) => return count(counter(&self.counters, why)),
@@ -111,15 +110,15 @@ impl Server {
         let received = stamped.map_or(*read, |placed| self.reference.of_raw(placed.raw + placed.raw_slack).min(*read));
         let message = Message::Reply { received, replied: self.reference.now(), has_follow_up: at.is_some() };
         let reply = Packet { message, ..packet }.seal(key);
-        if let Err(error) = self.socket.send_to(&reply, *from) {
-            tracing::debug!(%error, %from, "a probe's answer was not sent");
+        if let Err(error) = self.socket.send_back(&reply, way) {
+            tracing::debug!(%error, peer = %way.peer, "a probe's answer was not sent");
             return count(&self.counters.udp_probes_unsent);
         }
         count(&self.counters.probes_answered);
         if self.departing.len() == MOST_DEPARTING {
             self.departing.pop_front();
         }
-        self.departing.push_back((packet.session, packet.number, *from));
+        self.departing.push_back((packet.session, packet.number, *way));
     }
 
     /// Tells when the replies departed.
@@ -138,11 +137,11 @@ impl Server {
             let Message::Reply { .. } = packet.message else { continue };
             let Some(place) = self.departing.iter().position(is_it) else { continue };
             // Stamps come in the order of sending: those before it have none.
-            let Some((_, _, to)) = self.departing.drain(..=place).next_back() else { continue };
+            let Some((_, _, way)) = self.departing.drain(..=place).next_back() else { continue };
             let placed = self.stamps.place(departed.at);
             let message = Message::FollowUp { replied: self.reference.of_raw(placed.raw - placed.raw_slack) };
             let Some(key) = self.sessions.key(packet.session) else { continue };
-            if self.socket.send_to(&Packet { message, ..packet }.seal(key), to).is_err() {
+            if self.socket.send_back(&Packet { message, ..packet }.seal(key), &way).is_err() {
                 count(&self.counters.udp_probes_unsent);
             }
         }

@@ -8,7 +8,9 @@
 mod map;
 mod reading;
 mod socket;
+mod way;
 
 pub use map::{Placed, StampMap};
 pub use reading::{Reading, mono_ns, raw_ns};
 pub use socket::{Departed, Received, StampedSocket};
+pub use way::Way;

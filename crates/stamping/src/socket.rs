@@ -10,7 +10,10 @@ use nix::sys::socket::{
 };
 use syncline_timebase::{Instant, Wall};
 
-/// Room for a stamp and what the error queue says beside it (`scm_timestamping`, `sock_extended_err` with an address).
+use crate::way::{self, Source, Way};
+
+/// Room for a stamp, the address that a packet came to, and what the error queue says beside them (`scm_timestamping`,
+/// `in6_pktinfo`, `sock_extended_err` with an address).
 const CONTROL_BYTES: usize = 256;
 /// Longest headers before our bytes in what the error queue gives back of a packet: Ethernet, IPv6 with options, UDP.
 const HEADER_BYTES: usize = 256;
@@ -26,8 +29,8 @@ pub struct StampedSocket {
 pub struct Received {
     /// Bytes of it; if this is the length of the buffer it may have been longer.
     pub len: usize,
-    /// The sender.
-    pub from: SocketAddr,
+    /// The way that it came.
+    pub way: Way,
     /// When the kernel got it; `None` where it takes no stamps, and for a moment after the machine's first socket that wants
     /// them, since it turns stamping on in the background (net/core/dev.c, `net_enable_timestamp`).
     pub at: Option<Instant<Wall>>,
@@ -57,6 +60,7 @@ impl StampedSocket {
             | TimestampingFlag::SOF_TIMESTAMPING_TX_SOFTWARE;
         // Without stamps of the kernel those of user space do.
         let _ = setsockopt(&socket, Timestamping, &wanted);
+        way::ask_for_it(&socket)?;
         Ok(Self { socket })
     }
 
@@ -84,13 +88,14 @@ impl StampedSocket {
         self.socket.send(packet).map(drop)
     }
 
-    /// Sends `packet` to `peer`.
+    /// Sends `packet` back on the `way` that another one came.
     ///
     /// # Errors
     /// As send(2); [`io::ErrorKind::WouldBlock`] where there is no room.
-    pub fn send_to(&self, packet: &[u8], peer: SocketAddr) -> io::Result<()> {
-        let address = SockaddrStorage::from(peer);
-        sendmsg(self.as_raw_fd(), &[IoSlice::new(packet)], &[], MsgFlags::empty(), Some(&address))?;
+    pub fn send_back(&self, packet: &[u8], way: &Way) -> io::Result<()> {
+        let (peer, source) = (SockaddrStorage::from(way.peer), way.local.map(Source::of));
+        let control: Vec<_> = source.iter().map(Source::control).collect();
+        sendmsg(self.as_raw_fd(), &[IoSlice::new(packet)], &control, MsgFlags::empty(), Some(&peer))?;
         Ok(())
     }
 
@@ -110,9 +115,10 @@ impl StampedSocket {
         else {
             return Ok(None);
         };
-        let from = message.address.as_ref().and_then(address);
-        let from = from.ok_or_else(|| io::Error::other("a packet without a sender's address"))?;
-        Ok(Some(Received { len: message.bytes, from, at: stamp(&message) }))
+        let peer = message.address.as_ref().and_then(address);
+        let peer = peer.ok_or_else(|| io::Error::other("a packet without a sender's address"))?;
+        let local = message.cmsgs().ok().and_then(|mut controls| controls.find_map(|control| way::local(&control)));
+        Ok(Some(Received { len: message.bytes, way: Way { peer, local }, at: stamp(&message) }))
     }
 
     /// The next packet of N bytes that the kernel saw depart; `None` where no more are known to have.

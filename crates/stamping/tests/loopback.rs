@@ -1,6 +1,7 @@
 //! Packets over the loopback device, with the kernel's own stamps.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may")]
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, Instant as Stopwatch};
 
 use syncline_stamping::{Reading, StampMap, StampedSocket, mono_ns};
@@ -44,7 +45,7 @@ fn stamps_are_in_order(address: &str) {
         let received = wait_for(|| there.receive(&mut buffer).unwrap());
         let departed = wait_for(|| here.departed::<56>().unwrap());
         let after = mono_ns();
-        assert_eq!((received.len, received.from), (56, here.local_addr().unwrap()));
+        assert_eq!((received.len, received.way.peer), (56, here.local_addr().unwrap()));
         assert_eq!((departed.bytes, buffer[0]), ([round; 56], round));
         if !map.update(Reading::take()) {
             continue;
@@ -82,8 +83,45 @@ fn a_socket_without_packets_says_so_and_one_refused_goes_on() {
     let there = StampedSocket::bind(gone).unwrap();
     here.send(&[2; 56]).unwrap();
     let received = wait_for(|| there.receive(&mut [0; 100]).unwrap());
-    there.send_to(&[3; 56], received.from).unwrap();
+    there.send_back(&[3; 56], &received.way).unwrap();
     let mut buffer = [0; 100];
     wait_for(|| here.receive(&mut buffer).unwrap());
     assert_eq!(buffer[0], 3);
+}
+
+/// A socket that has asked `asked` of one bound to all addresses takes its answers from there alone.
+fn an_answer_comes_from_the_address_that_was_asked(all: &str, asked: &str) {
+    let there = StampedSocket::bind(all.parse().unwrap()).unwrap();
+    let asked = SocketAddr::new(asked.parse().unwrap(), there.local_addr().unwrap().port());
+    let unspecified: IpAddr = if asked.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let here = StampedSocket::bind((unspecified, 0).into()).unwrap();
+    here.connect(asked).unwrap();
+    here.send(&[1; 56]).unwrap();
+    let received = wait_for(|| there.receive(&mut [0; 100]).unwrap());
+    assert_eq!(received.way.local.unwrap().to_canonical(), asked.ip());
+    there.send_back(&[2; 56], &received.way).unwrap();
+    let mut buffer = [0; 100];
+    wait_for(|| here.receive(&mut buffer).unwrap());
+    assert_eq!(buffer[0], 2);
+    // The answer's departure is told beside the address, too.
+    let departed = wait_for(|| {
+        there.send_back(&[3; 56], &received.way).unwrap();
+        there.departed::<56>().unwrap()
+    });
+    assert!(departed.bytes == [2; 56] || departed.bytes == [3; 56]);
+}
+
+#[test]
+fn an_answer_comes_from_the_address_that_was_asked_over_ipv4() {
+    an_answer_comes_from_the_address_that_was_asked("0.0.0.0:0", "127.0.0.5");
+}
+
+#[test]
+fn an_answer_comes_from_the_address_that_was_asked_over_ipv6() {
+    an_answer_comes_from_the_address_that_was_asked("[::]:0", "::1");
+}
+
+#[test]
+fn an_answer_comes_from_the_address_that_was_asked_over_ipv4_at_a_socket_of_both() {
+    an_answer_comes_from_the_address_that_was_asked("[::]:0", "127.0.0.5");
 }
