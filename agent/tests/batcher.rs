@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use syncline_agent::batch::{Batcher, ENOUGH_WAITS, FinishedWait, ShortSum, Symbolizer};
+use syncline_agent::batch::{Batcher, ENOUGH_WAITS, FinishedWait, Sealing, ShortSum, Symbolizer};
 use syncline_event::{Batch, Loss, LossCause, Origin, ProbePath, Process, StackId, Symbol, WaitFlags};
 use syncline_timebase::{BootId, Instant, Knot, Mono, Probe, Span};
 
@@ -83,6 +83,10 @@ fn wait(process: &Arc<Process>, park_ms: i64, run_ms: i64) -> FinishedWait {
 }
 
 fn batcher() -> Batcher {
+    batcher_with(Sealing::BehindProbe)
+}
+
+fn batcher_with(sealing: Sealing) -> Batcher {
     let origin = Origin {
         node: "n1".parse().unwrap(),
         region: "eu".to_owned(),
@@ -91,7 +95,7 @@ fn batcher() -> Batcher {
         agent_version: "test".to_owned(),
         kernel: "6.18".to_owned(),
     };
-    Batcher::new(origin, knot(0))
+    Batcher::new(origin, knot(0), sealing)
 }
 
 fn probed(batcher: &mut Batcher, sent_ms: i64) -> Option<Batch> {
@@ -119,6 +123,20 @@ fn a_batch_holds_what_ended_before_the_probe_and_the_rest_comes_with_the_next() 
     assert_eq!(second.number, first.number + 1);
     assert_eq!(second.first_seq, first.first_seq + 1);
     assert_eq!(first.first_seq, START_NS.unsigned_abs());
+}
+
+#[test]
+fn without_holding_the_waits_behind_the_last_probe_go_too() {
+    let (mut batcher, process) = (batcher_with(Sealing::Every(Span::from_s(1))), process());
+    batcher.push_wait(wait(&process, 100, 900));
+    assert!(probed(&mut batcher, 901).is_none(), "a probe does not bring it forward");
+    batcher.push_wait(wait(&process, 100, 990));
+    let batch = batcher.seal_if_due(at(1_000)).unwrap();
+    assert_eq!((batch.waits.len(), batch.probes.len()), (2, 1));
+    batcher.push_wait(wait(&process, 1_000, 1_500));
+    assert!(batcher.seal_if_due(at(1_999)).is_none());
+    let batch = batcher.seal_if_due(at(2_000)).unwrap();
+    assert_eq!((batch.waits.len(), batch.probes.len()), (1, 0), "no probe is waited for");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use fake::{Answer, Fake};
-use syncline_agent::batch::Batcher;
+use syncline_agent::batch::{Batcher, Sealing};
 use syncline_agent::clock::Clocks;
 use syncline_agent::recording::{Recorder, Recording};
 use syncline_agent::replay::{ReplayConfig, ReplayError, replay};
@@ -26,7 +26,7 @@ fn batches(count: u64) -> Vec<Vec<u8>> {
         agent_version: "test".to_owned(),
         kernel: "6.18".to_owned(),
     };
-    let mut batcher = Batcher::new(origin, clocks.knot());
+    let mut batcher = Batcher::new(origin, clocks.knot(), Sealing::BehindProbe);
     let batch = |count| {
         batcher.lose(LossCause::RingBufferFull, count);
         syncline_proto::encode(&batcher.seal_rest(clocks.mono()).unwrap()).unwrap()

@@ -9,8 +9,10 @@
 //!   last batch, else with everything.
 //! - Two probes shortly after one another (the burst at the start) make one batch.
 //! - Probes against another run of the reference make another batch.
+//! - Where waits are not to be held ([`Sealing::Every`]), whatever is there is sealed at an interval, and whoever aligns it carries
+//!   the clock on from the last probe: a freeze of all clocks since then is not seen.
 //!
-//! So a wait lies beyond the last probe that its reader knows, and is aligned by carrying the clock on instead of
+//! So with holding a wait lies beyond the last probe that its reader knows, and is aligned by carrying the clock on instead of
 //! interpolating, only where probes fail, or where more than [`ENOUGH_WAITS`] long waits end between two probes (some 48,000
 //! a second with a probe each second).
 //!
@@ -29,7 +31,7 @@ use syncline_event::{Batch, ClockClaim, LossCause, Origin, ProbePath, Process, l
 use syncline_timebase::{Instant, Knot, Mono, Offset, Probe, Reference, Wall};
 
 pub use losses::Losses;
-pub use seal::{ENOUGH_WAITS, LONGEST_WAIT, SHORTEST_GAP};
+pub use seal::{ENOUGH_WAITS, LONGEST_WAIT, SHORTEST_GAP, Sealing};
 pub use short::ShortSum;
 pub use wait::{FinishedWait, Symbolizer};
 
@@ -74,13 +76,13 @@ pub struct Totals {
 }
 
 impl Batcher {
-    /// A run that starts at `first_knot`. Numbers and sequence numbers start at [`Origin::run_first_seq`].
-    pub fn new(origin: Origin, first_knot: Knot) -> Self {
+    /// A run that starts at `first_knot`, whose batches are sealed as `sealing` says. Numbers and sequence numbers start at [`Origin::run_first_seq`].
+    pub fn new(origin: Origin, first_knot: Knot, sealing: Sealing) -> Self {
         Self {
             next_number: origin.run_first_seq,
             next_seq: origin.run_first_seq,
             origin,
-            rule: SealRule::new(first_knot.mono),
+            rule: SealRule::new(sealing, first_knot.mono),
             waits: Vec::new(),
             short: ShortSums::default(),
             dictionary: Dictionary::default(),

@@ -10,6 +10,15 @@ pub const ENOUGH_WAITS: usize = 49_152;
 /// Probes closer together than this make one batch.
 pub const SHORTEST_GAP: Span = Span::from_ms(500);
 
+/// Whether waits are held until a probe was made behind them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sealing {
+    /// They are: a batch goes once a probe has finished, with the waits that ended before that was sent.
+    BehindProbe,
+    /// They are not: whatever is there goes as often as this.
+    Every(Span),
+}
+
 /// Which waits go into a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Holding {
@@ -22,14 +31,15 @@ pub(super) enum Holding {
 /// State of the rule.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SealRule {
+    sealing: Sealing,
     last_sealed: Instant<Mono>,
     /// T1 of the newest probe that finished since the last sealing.
     probe_sent: Option<Instant<Mono>>,
 }
 
 impl SealRule {
-    pub(super) fn new(start: Instant<Mono>) -> Self {
-        Self { last_sealed: start, probe_sent: None }
+    pub(super) fn new(sealing: Sealing, start: Instant<Mono>) -> Self {
+        Self { sealing, last_sealed: start, probe_sent: None }
     }
 
     pub(super) fn probe_finished(&mut self, sent: Instant<Mono>) {
@@ -39,15 +49,22 @@ impl SealRule {
     /// Whether to seal now, and with what.
     pub(super) fn due(&self, now: Instant<Mono>, waits: usize) -> Option<Holding> {
         let since = now - self.last_sealed;
-        match self.probe_sent {
-            Some(sent) if since >= SHORTEST_GAP || waits >= ENOUGH_WAITS => Some(Holding::EndedBefore(sent)),
-            None if since >= LONGEST_WAIT || waits >= ENOUGH_WAITS => Some(Holding::Everything),
-            _ => None,
+        let are_enough = waits >= ENOUGH_WAITS;
+        match (self.sealing, self.probe_sent) {
+            (Sealing::BehindProbe, Some(sent)) => {
+                (since >= SHORTEST_GAP || are_enough).then_some(Holding::EndedBefore(sent))
+            }
+            (Sealing::BehindProbe, None) => (since >= LONGEST_WAIT || are_enough).then_some(Holding::Everything),
+            (Sealing::Every(interval), probe) => {
+                let has_news = waits > 0 || probe.is_some();
+                let is_due = since >= LONGEST_WAIT || (has_news && since >= interval);
+                (is_due || are_enough).then_some(Holding::Everything)
+            }
         }
     }
 
     pub(super) fn sealed(&mut self, now: Instant<Mono>) {
-        *self = Self::new(now);
+        *self = Self::new(self.sealing, now);
     }
 }
 
@@ -61,7 +78,7 @@ mod tests {
 
     #[test]
     fn a_probe_seals_with_what_ended_before_it() {
-        let mut rule = SealRule::new(at_ms(0));
+        let mut rule = SealRule::new(Sealing::BehindProbe, at_ms(0));
         assert_eq!(rule.due(at_ms(1_000), 5), None);
         rule.probe_finished(at_ms(999));
         assert_eq!(rule.due(at_ms(1_000), 5), Some(Holding::EndedBefore(at_ms(999))));
@@ -71,7 +88,7 @@ mod tests {
 
     #[test]
     fn a_burst_of_probes_makes_one_batch_behind_the_newest() {
-        let mut rule = SealRule::new(at_ms(0));
+        let mut rule = SealRule::new(Sealing::BehindProbe, at_ms(0));
         for ms in [100, 200, 300, 400] {
             rule.probe_finished(at_ms(ms));
             assert_eq!(rule.due(at_ms(ms + 1), 0), None);
@@ -81,21 +98,34 @@ mod tests {
 
     #[test]
     fn without_probes_everything_goes_after_five_seconds() {
-        let rule = SealRule::new(at_ms(0));
+        let rule = SealRule::new(Sealing::BehindProbe, at_ms(0));
         assert_eq!(rule.due(at_ms(4_999), 1), None);
         assert_eq!(rule.due(at_ms(5_000), 1), Some(Holding::Everything));
     }
 
     #[test]
+    fn without_holding_what_is_there_goes_at_the_interval_whether_probes_finish_or_not() {
+        let mut rule = SealRule::new(Sealing::Every(Span::from_s(1)), at_ms(0));
+        assert_eq!(rule.due(at_ms(999), 1), None);
+        assert_eq!(rule.due(at_ms(1_000), 1), Some(Holding::Everything));
+        assert_eq!(rule.due(at_ms(1), ENOUGH_WAITS), Some(Holding::Everything));
+        assert_eq!(rule.due(at_ms(4_999), 0), None, "there is nothing to say");
+        assert_eq!(rule.due(at_ms(5_000), 0), Some(Holding::Everything));
+        rule.probe_finished(at_ms(900));
+        assert_eq!(rule.due(at_ms(999), 1), None);
+        assert_eq!(rule.due(at_ms(1_000), 0), Some(Holding::Everything), "the probe is to be told");
+    }
+
+    #[test]
     fn enough_waits_go_at_once() {
-        let rule = SealRule::new(at_ms(0));
+        let rule = SealRule::new(Sealing::BehindProbe, at_ms(0));
         assert_eq!(rule.due(at_ms(1), ENOUGH_WAITS - 1), None);
         assert_eq!(rule.due(at_ms(1), ENOUGH_WAITS), Some(Holding::Everything));
     }
 
     #[test]
     fn enough_waits_go_at_once_but_those_behind_the_probe_stay_for_the_next() {
-        let mut rule = SealRule::new(at_ms(0));
+        let mut rule = SealRule::new(Sealing::BehindProbe, at_ms(0));
         rule.probe_finished(at_ms(100));
         assert_eq!(rule.due(at_ms(150), ENOUGH_WAITS - 1), None);
         assert_eq!(rule.due(at_ms(150), ENOUGH_WAITS), Some(Holding::EndedBefore(at_ms(100))));

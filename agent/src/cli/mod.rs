@@ -12,6 +12,7 @@ use syncline_claims::Chrony;
 use syncline_exchange::Pacing;
 use syncline_timebase::{NodeName, Span};
 
+use crate::batch::Sealing;
 use crate::capture::{CaptureConfig, Target};
 use crate::clock::Clocks;
 use crate::endpoint::Aggregator;
@@ -88,6 +89,10 @@ pub struct RunArgs {
     /// more back. Ten a second at a start and after a disruption, one in 8 s while there is nothing to align
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = probe_interval)]
     probe_interval: Duration,
+    /// Send waits every --probe-interval, without holding them until the clock was measured after them. A machine whose clocks all
+    /// stood still (a paused or moved VM, a suspend) shows that only to the next probe: waits sent before it are placed wrongly
+    #[arg(long)]
+    no_hold: bool,
     /// Measure the clock over the gRPC connection only, whose stamps are coarser
     #[arg(long)]
     no_udp_probes: bool,
@@ -153,6 +158,7 @@ impl RunArgs {
     /// If no name is given and the host's is none.
     pub fn config(self) -> Result<RunConfig, IdentityError> {
         let clocks = self.clocks();
+        let probe_interval = Span::from_ns(i64::try_from(self.probe_interval.as_nanos()).unwrap_or(i64::MAX));
         Ok(RunConfig {
             node: self.node.map_or_else(identity::host_name, Ok)?,
             region: self.region,
@@ -164,7 +170,8 @@ impl RunArgs {
                 target: self.target.target(),
             },
             service: self.service,
-            pacing: Pacing::every(Span::from_ns(i64::try_from(self.probe_interval.as_nanos()).unwrap_or(i64::MAX))),
+            pacing: Pacing::every(probe_interval),
+            sealing: if self.no_hold { Sealing::Every(probe_interval) } else { Sealing::BehindProbe },
             chrony: Chrony::at(self.chrony),
             udp_probes: !self.no_udp_probes,
             queue_bytes: self.queue_bytes,
@@ -262,6 +269,15 @@ mod tests {
         assert_eq!(config.capture.target, Target::Pid(7));
         assert_eq!(config.capture.threshold, Duration::from_micros(250));
         assert_eq!(config.region, "eu");
+        assert_eq!(config.sealing, Sealing::BehindProbe);
+    }
+
+    #[test]
+    fn waits_are_not_held_where_that_is_asked_for() {
+        let Command::Run(args) = parse("--region eu --no-hold --probe-interval 2s").unwrap().command else {
+            panic!("not run")
+        };
+        assert_eq!(args.config().unwrap().sealing, Sealing::Every(Span::from_s(2)));
     }
 
     #[test]

@@ -169,7 +169,7 @@ mod tests {
     use syncline_timebase::{BootId, Instant};
 
     use super::*;
-    use crate::batch::{ENOUGH_WAITS, Symbolizer};
+    use crate::batch::{ENOUGH_WAITS, Sealing, Symbolizer};
 
     struct NoNames;
     impl Symbolizer for NoNames {
@@ -213,7 +213,13 @@ mod tests {
             agent_version: "test".to_owned(),
             kernel: "test".to_owned(),
         };
-        Batching::new(Batcher::new(origin, clocks.knot()), clocks, Arc::clone(queue), None, HintSender::default())
+        Batching::new(
+            Batcher::new(origin, clocks.knot(), Sealing::BehindProbe),
+            clocks,
+            Arc::clone(queue),
+            None,
+            HintSender::default(),
+        )
     }
 
     #[test]

@@ -26,7 +26,7 @@ use syncline_timebase::NodeName;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
-use crate::batch::Totals;
+use crate::batch::{Sealing, Totals};
 use crate::capture::CaptureConfig;
 use crate::clock::Clocks;
 use crate::endpoint::Aggregator;
@@ -55,6 +55,8 @@ pub struct RunConfig {
     pub service: Option<String>,
     /// When to probe.
     pub pacing: Pacing,
+    /// Whether waits are held until a probe was made behind them.
+    pub sealing: Sealing,
     /// The chronyd whose claims are asked for.
     pub chrony: Chrony,
     /// Over UDP where that gets through.

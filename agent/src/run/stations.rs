@@ -60,7 +60,7 @@ impl Stations {
         let (stop, stopped) = watch::channel(false);
         let (out, inputs) = sync_channel(CHANNEL);
 
-        let batcher = Batcher::new(origin, first_knot);
+        let batcher = Batcher::new(origin, first_knot, config.sealing);
         let hints = HintSender::default();
         let batching = Batching::new(batcher, clocks, Arc::clone(&queue), recorder, hints.clone());
         let outcome = station("batcher", move || batching.run(&inputs))?;
