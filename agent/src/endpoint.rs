@@ -18,6 +18,11 @@ impl Aggregator {
     pub fn endpoint(&self) -> &Endpoint {
         &self.endpoint
     }
+
+    /// Its host and port: what tells it from others, however its URL is written.
+    pub fn address(&self) -> String {
+        self.endpoint.uri().authority().map_or_else(String::new, |authority| authority.as_str().to_ascii_lowercase())
+    }
 }
 
 impl FromStr for Aggregator {
@@ -58,6 +63,7 @@ mod tests {
             let error = bad.parse::<Aggregator>().unwrap_err();
             assert!(error.contains("example"), "{error}");
         }
+        assert_eq!("http://Host:7700/".parse::<Aggregator>().unwrap().address(), "host:7700");
         assert_eq!("http://[::1]:7700".parse::<Aggregator>().unwrap().to_string(), "http://[::1]:7700");
     }
 }

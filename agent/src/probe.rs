@@ -1,9 +1,11 @@
 //! What the agent makes of clock probes: whose answers it uses, and what it says of those that fail.
 
 use syncline_event::ProbePath;
-use syncline_probe::{Answer, LocalClock, Path, Peer, ProbeEvent};
+use syncline_probe::{Answer, LocalClock, Path, ProbeEvent};
 use syncline_stamping::Placed;
 use syncline_timebase::{Instant, Knot, Mono, Probe, Span};
+use tokio::sync::watch;
+use tonic::transport::Endpoint;
 
 use crate::clock::Clocks;
 
@@ -26,7 +28,12 @@ pub enum Heard {
     /// A probe to be used.
     Usable(UsableProbe),
     /// The aggregator serves another region than this node belongs to; its answers are not used.
-    WrongRegion(String),
+    WrongRegion {
+        /// Its URL.
+        aggregator: String,
+        /// The region it serves.
+        theirs: String,
+    },
     /// Nothing for others.
     Nothing,
 }
@@ -35,15 +42,16 @@ pub enum Heard {
 #[derive(Debug)]
 pub struct ProbeListener {
     region: String,
-    aggregator: String,
-    peer: Option<Peer>,
+    aggregator: watch::Receiver<Endpoint>,
+    /// Who answered last, with which run of its reference.
+    answered_by: Option<(String, u64)>,
     told: bool,
 }
 
 impl ProbeListener {
-    /// For a node of `region`, whose aggregator is to be called `aggregator` in the log.
-    pub fn new(region: String, aggregator: String) -> Self {
-        Self { region, aggregator, peer: None, told: false }
+    /// For a node of `region` that asks `aggregator`.
+    pub fn new(region: String, aggregator: watch::Receiver<Endpoint>) -> Self {
+        Self { region, aggregator, answered_by: None, told: false }
     }
 
     /// Takes the next event.
@@ -56,7 +64,7 @@ impl ProbeListener {
             }
             ProbeEvent::Refused(refused) => {
                 tracing::warn!(
-                    aggregator = self.aggregator,
+                    aggregator = self.aggregator(),
                     ?refused,
                     "packets that are no answers to our clock probes"
                 );
@@ -71,13 +79,15 @@ impl ProbeListener {
         }
         let Answer { probe, path, peer, knots } = answer;
         if peer.region != self.region {
-            return Heard::WrongRegion(peer.region);
+            return Heard::WrongRegion { aggregator: self.aggregator(), theirs: peer.region };
         }
         let run = peer.run;
-        if self.peer.as_ref().is_some_and(|known| known.run != run) {
-            tracing::warn!(region = peer.region, run = %format_args!("{run:016x}"), "the reference clock is another one now");
+        let (aggregator, before) = (self.aggregator(), self.answered_by.take());
+        // Another aggregator has another one, and the uplink tells of it.
+        if before.is_some_and(|(who, known)| who == aggregator && known != run) {
+            tracing::warn!(aggregator, run = %format_args!("{run:016x}"), "the reference clock is another one now");
         }
-        self.peer = Some(peer);
+        self.answered_by = Some((aggregator, run));
         let path = match path {
             Path::Grpc => ProbePath::Grpc,
             Path::Udp(_) => ProbePath::Udp,
@@ -85,9 +95,13 @@ impl ProbeListener {
         Heard::Usable(UsableProbe { probe, path, run, knots })
     }
 
+    fn aggregator(&self) -> String {
+        self.aggregator.borrow().uri().to_string().trim_end_matches('/').to_owned()
+    }
+
     /// Says once that probing fails. An aggregator that cannot be reached at all is the uplink's to tell.
     fn failed(&mut self, unreachable: bool, why: &str) {
-        let aggregator = &self.aggregator;
+        let aggregator = self.aggregator();
         if unreachable || std::mem::replace(&mut self.told, true) {
             tracing::debug!(aggregator, why, "clock probes fail");
         } else {
@@ -116,6 +130,8 @@ impl LocalClock for Clocks {
 
 #[cfg(test)]
 mod tests {
+    use syncline_probe::Peer;
+
     use super::*;
 
     fn answer(region: &str, run: u64) -> ProbeEvent {
@@ -127,8 +143,9 @@ mod tests {
 
     #[test]
     fn only_the_nodes_own_region_is_believed() {
-        let mut listener = ProbeListener::new("eu".into(), "http://x:1".into());
-        assert_eq!(listener.hear(answer("us", 1)), Heard::WrongRegion("us".into()));
+        let mut listener = ProbeListener::new("eu".into(), syncline_probe::only(Endpoint::from_static("http://x:1")));
+        let wrong = Heard::WrongRegion { aggregator: "http://x:1".into(), theirs: "us".into() };
+        assert_eq!(listener.hear(answer("us", 1)), wrong);
         for run in [1, 2] {
             assert!(matches!(listener.hear(answer("eu", run)), Heard::Usable(probe) if probe.run == run));
         }

@@ -66,7 +66,7 @@ pub enum ReplayError {
 pub async fn replay(config: ReplayConfig) -> Result<Fate, ReplayError> {
     check(&config)?;
     let queue = Arc::new(SharedQueue::new(Queue::new(QUEUE_BYTES)));
-    tokio::spawn(Uplink::new(config.aggregator.clone(), Arc::clone(&queue)).run());
+    tokio::spawn(Uplink::new(config.aggregator.clone().into(), Arc::clone(&queue)).run());
     let mut recording = Recording::open(&config.file)?;
     while let Some(recorded) = recording.next_batch()? {
         enqueue(&config, &queue, entry(recorded)).await?;

@@ -14,30 +14,38 @@ use syncline_exchange::Pacing;
 use syncline_probe::{Hints, ProberConfig, spawn};
 use syncline_timebase::{Instant, Mono, Reference, Span};
 use tokio::sync::watch;
+use tonic::transport::Endpoint;
 
 struct Probing {
     heard: Arc<Mutex<Vec<Heard>>>,
     stop: watch::Sender<bool>,
+    whom: watch::Sender<Endpoint>,
     _hints: watch::Sender<Hints>,
     thread: std::thread::JoinHandle<()>,
 }
 
 impl Probing {
     fn start(fake: &Fake) -> Self {
-        let aggregator = fake.aggregator();
+        let whom = watch::Sender::new(fake.aggregator().endpoint().clone());
         let config = ProberConfig {
             name: "n1".to_owned(),
-            endpoint: aggregator.endpoint().clone(),
+            endpoint: whom.subscribe(),
             pacing: Pacing::every(Span::from_ms(20)),
             udp: true,
         };
         let heard = Arc::<Mutex<Vec<Heard>>>::default();
         let (stop, stopped) = watch::channel(false);
         let (hints, hint) = watch::channel(Hints::default());
-        let mut listener = ProbeListener::new("eu".to_owned(), aggregator.to_string());
+        let mut listener = ProbeListener::new("eu".to_owned(), whom.subscribe());
         let sink = Arc::clone(&heard);
         let sink = move |event| sink.lock().unwrap().push(listener.hear(event));
-        Self { heard, stop, _hints: hints, thread: spawn(config, Clocks::default(), hint, stopped, sink).unwrap() }
+        Self {
+            heard,
+            stop,
+            whom,
+            _hints: hints,
+            thread: spawn(config, Clocks::default(), hint, stopped, sink).unwrap(),
+        }
     }
 
     fn heard(&self) -> Vec<Heard> {
@@ -88,6 +96,18 @@ async fn an_aggregator_of_another_region_is_not_believed() {
     "us".clone_into(&mut fake.reference.region.lock().unwrap());
     let probing = Probing::start(&fake);
     eventually("it is told", || !probing.heard().is_empty()).await;
-    let told = Heard::WrongRegion("us".to_owned());
+    let told = Heard::WrongRegion { aggregator: fake.url(), theirs: "us".to_owned() };
     assert!(probing.heard().iter().all(|heard| *heard == told));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn probes_go_to_another_aggregator_as_soon_as_that_is_in_use() {
+    let (first, second) = (Fake::start(|_, _| Answer::Store).await, Fake::start(|_, _| Answer::Store).await);
+    second.reference.run.store(2, Ordering::SeqCst);
+    let probing = Probing::start(&first);
+    eventually("a probe finishes", || !probing.usable().is_empty()).await;
+    probing.whom.send_replace(second.aggregator().endpoint().clone());
+    eventually("a probe of the second", || probing.usable().iter().any(|probe| probe.run == 2)).await;
+    let runs: Vec<u64> = probing.usable().iter().map(|probe| probe.run).collect();
+    assert!(runs.is_sorted(), "none of the first afterwards: {runs:?}");
 }

@@ -24,7 +24,7 @@ fn queue_of(numbers: std::ops::Range<u64>) -> Arc<SharedQueue> {
 
 async fn run_to_the_end(aggregator: Aggregator, queue: &Arc<SharedQueue>) {
     queue.change(Queue::close);
-    let run = Uplink::new(aggregator, Arc::clone(queue)).run();
+    let run = Uplink::new(aggregator.into(), Arc::clone(queue)).run();
     tokio::time::timeout(Duration::from_secs(20), run).await.expect("the uplink did not finish");
 }
 
@@ -81,7 +81,7 @@ async fn no_more_than_a_window_is_on_its_way() {
     let fake =
         Fake::start(move |_, _| if policy.load(Ordering::SeqCst) { Answer::Store } else { Answer::KeepSilent }).await;
     let queue = queue_of(1..41);
-    let uplink = tokio::spawn(Uplink::new(fake.aggregator(), Arc::clone(&queue)).run());
+    let uplink = tokio::spawn(Uplink::new(fake.aggregator().into(), Arc::clone(&queue)).run());
     eventually("a window has arrived", || fake.arrivals().len() >= WINDOW).await;
     // Give it every chance to send too much: a change of the queue wakes it.
     for _ in 0..10 {
@@ -97,7 +97,7 @@ async fn an_aggregator_that_starts_late_gets_everything() {
     let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = nobody.local_addr().unwrap();
     let queue = queue_of(1..4);
-    let uplink = Uplink::new(format!("http://{address}").parse().unwrap(), Arc::clone(&queue));
+    let uplink = Uplink::new(format!("http://{address}").parse::<Aggregator>().unwrap().into(), Arc::clone(&queue));
     let connected = uplink.connected();
     tokio::spawn(uplink.run());
     // It tries, and is hung up on.

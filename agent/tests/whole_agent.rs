@@ -9,8 +9,10 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
-use fake::{Answer, Fake, eventually};
+use fake::{Answer, Fake, Stoppable, eventually};
 use rustix::process::{Pid, Signal, kill_process};
 use support::go_program::{ANY, GoProgram};
 use syncline_agent::clock::Clocks;
@@ -24,8 +26,12 @@ struct Agent {
 
 impl Agent {
     fn start(fake: &Fake, pid: u32, more: &[&str]) -> Self {
+        Self::start_with(&fake.url(), pid, more)
+    }
+
+    fn start_with(aggregators: &str, pid: u32, more: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_syncline-agent"))
-            .args(["--region", "eu", "--node", "n1", "--aggregator", &fake.url(), "--pid", &pid.to_string()])
+            .args(["--region", "eu", "--node", "n1", "--aggregator", aggregators, "--pid", &pid.to_string()])
             .args(["--probe-interval", "600ms", "--require-aggregator", "20s"])
             .args(more)
             .stdout(Stdio::piped())
@@ -209,4 +215,46 @@ async fn an_aggregator_of_another_region_ends_the_agent_with_one_line() {
     let last = stderr.lines().last().unwrap();
     assert!(last.contains("serves region \"us\"") && last.contains("--region"), "{stderr}");
     assert!(program.finish().success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_an_aggregator_dies_batches_and_probes_go_on_at_the_other() {
+    if !support::bpf_usable() {
+        return;
+    }
+    let any = "127.0.0.1:0".parse().unwrap();
+    let (one, two) =
+        (Stoppable::start(any, |_, _| Answer::Store).await, Stoppable::start(any, |_, _| Answer::Store).await);
+    two.fake.reference.run.store(2, Ordering::SeqCst);
+    let mut program = GoProgram::start(&ANY.program("waits"), &["scenarios"]);
+    let both = format!("{},{}", one.fake.url(), two.fake.url());
+    let mut agent = Agent::start_with(&both, program.pid(), &[]);
+    agent.wait_until_ready();
+    eventually("a batch", || !one.fake.arrivals().is_empty() || !two.fake.arrivals().is_empty()).await;
+    let (dies, stays) = if two.fake.arrivals().is_empty() { (one, two) } else { (two, one) };
+    let before = dies.fake.clone();
+    let stopped = Instant::now();
+    drop(dies);
+    program.go();
+    let reported = program.events_until_done().len();
+    let probed = |batches: &[Batch]| batches.iter().filter(|batch| !batch.probes.is_empty()).count();
+    let all = || [batches(&before), batches(&stays.fake)].concat();
+    eventually("waits and probes arrive", || waits_in(&all()) >= reported && probed(&batches(&stays.fake)) >= 2).await;
+    assert!(stopped.elapsed() < Duration::from_secs(15), "{:?}", stopped.elapsed());
+    let summary = agent.terminate();
+    assert!(program.finish().success());
+
+    let mut all = all();
+    // One whose acknowledgement was lost came to both.
+    all.sort_by_key(|batch| batch.number);
+    all.dedup_by_key(|batch| batch.number);
+    numbers_have_no_gaps(&all);
+    assert_eq!(summary["captured"], waits_in(&all) as u64);
+    let run = stays.fake.reference.run.load(Ordering::SeqCst);
+    let followed: Vec<u64> =
+        batches(&stays.fake).iter().map(|batch| batch.reference_run).filter(|run| *run != 0).collect();
+    assert!(
+        followed.ends_with(&[run, run]) && followed.iter().filter(|other| **other != run).count() <= 1,
+        "{followed:?}"
+    );
 }

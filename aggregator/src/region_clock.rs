@@ -116,7 +116,7 @@ pub fn spawn(
     let (rows, waiting) = mpsc::channel(ROWS_WAITING);
     let prober = ProberConfig {
         name: region.as_ref().to_owned(),
-        endpoint: config.peer.clone(),
+        endpoint: syncline_probe::only(config.peer.clone()),
         // It is always busy: events of all its nodes rest on it.
         pacing: Pacing::every(Span::from_ns(i64::try_from(config.interval.as_nanos()).unwrap_or(i64::MAX))),
         udp: config.udp,
@@ -152,7 +152,9 @@ impl RegionClock {
     /// Why `peer` is not a region to measure against, or not the root.
     fn unfit(&self, peer: &Peer) -> Option<String> {
         match () {
-            () if *peer.region == *self.region => {
+            () if peer.run == self.reference.run() => Some("it is this very aggregator".to_owned()),
+            // To the root's aggregator further ones of the root region lead, too.
+            () if *peer.region == *self.region && !self.config.is_root => {
                 Some(format!("it is an aggregator of this very region {:?}", self.region))
             }
             () if peer.mapped && self.config.is_root => Some(format!(

@@ -16,7 +16,7 @@ use syncline_aggregator::reference::Reference;
 use syncline_aggregator::stopping::{Stop, stop};
 use syncline_aggregator::udp_probes::{self, Grants, open_master_key};
 use syncline_exchange::Pacing;
-use syncline_probe::{Answer, Hints, Path, ProbeEvent, ProberConfig};
+use syncline_probe::{Answer, Hints, Path, ProbeEvent, ProberConfig, only};
 use syncline_proto::v1::OpenSessionRequest;
 use syncline_proto::v1::clock_client::ClockClient;
 use syncline_stamping::StampedSocket;
@@ -84,7 +84,7 @@ impl Asking {
         let own = Reference::open(dir.path(), "eu").unwrap();
         let config = ProberConfig {
             name: "test".to_owned(),
-            endpoint: Endpoint::from_shared(format!("http://{}", whom.grpc)).unwrap(),
+            endpoint: only(Endpoint::from_shared(format!("http://{}", whom.grpc)).unwrap()),
             pacing: Pacing::every(Span::from_ms(25)),
             udp: true,
         };

@@ -44,12 +44,17 @@ pub trait LocalClock: Copy + Send + 'static {
 pub struct ProberConfig {
     /// Who asks, for the other side's log.
     pub name: String,
-    /// Whom, by gRPC; UDP goes to the same host.
-    pub endpoint: Endpoint,
+    /// Whom, by gRPC; UDP goes to the same host. Where that changes, probing begins anew there at once.
+    pub endpoint: watch::Receiver<Endpoint>,
     /// When.
     pub pacing: Pacing,
     /// Over UDP where that gets through.
     pub udp: bool,
+}
+
+/// The one whom a prober asks, for good.
+pub fn only(endpoint: Endpoint) -> watch::Receiver<Endpoint> {
+    watch::channel(endpoint).1
 }
 
 /// What the prober cannot know by itself.

@@ -6,12 +6,12 @@ use std::time::{Duration, Instant as Stopwatch};
 
 use syncline_exchange::{Pacer, Refused};
 use tokio::sync::watch;
-use tonic::transport::Channel;
+use tonic::transport::{Channel, Endpoint};
 
 use crate::backoff::Backoff;
 use crate::failure::{SessionError, root_cause};
 use crate::grpc::GrpcSession;
-use crate::udp::{Ending, Grant, Offer, UdpSession, hinted};
+use crate::udp::{Ending, Grant, Offer, UdpSession, changed};
 use crate::{Answer, HintReceiver, LocalClock, ProbeEvent, ProberConfig};
 
 /// Where UDP does not get through it is tried again this often.
@@ -30,7 +30,8 @@ pub fn spawn<C: LocalClock>(
 ) -> io::Result<thread::JoinHandle<()>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let pacer = Pacer::new(config.pacing);
-    let prober = Prober { config, clock, hints, sink, pacer, is_udp_blocked: false, unanswered_sessions: 0 };
+    let endpoint = config.endpoint.borrow().clone();
+    let prober = Prober { config, endpoint, clock, hints, sink, pacer, is_udp_blocked: false, unanswered_sessions: 0 };
     thread::Builder::new().name("clock-probes".into()).spawn(move || runtime.block_on(until_stopped(prober, stop)))
 }
 
@@ -43,6 +44,8 @@ async fn until_stopped<C: LocalClock, S: FnMut(ProbeEvent)>(prober: Prober<C, S>
 
 struct Prober<C, S> {
     config: ProberConfig,
+    /// Whom it asks now.
+    endpoint: Endpoint,
     clock: C,
     hints: HintReceiver,
     sink: S,
@@ -54,6 +57,25 @@ struct Prober<C, S> {
 
 impl<C: LocalClock, S: FnMut(ProbeEvent)> Prober<C, S> {
     async fn run(mut self) {
+        let mut endpoints = self.config.endpoint.clone();
+        loop {
+            self.turn_to(endpoints.borrow_and_update().clone());
+            tokio::select! {
+                () = self.sessions() => {}
+                () = changed(&mut endpoints) => {}
+            }
+        }
+    }
+
+    /// Nothing that was learned of another one counts here.
+    fn turn_to(&mut self, endpoint: Endpoint) {
+        self.endpoint = endpoint;
+        self.pacer = Pacer::new(self.config.pacing);
+        (self.is_udp_blocked, self.unanswered_sessions) = (false, 0);
+    }
+
+    /// Session after session, for ever.
+    async fn sessions(&mut self) {
         let mut backoff = Backoff::default();
         loop {
             let mut answers = 0;
@@ -71,9 +93,9 @@ impl<C: LocalClock, S: FnMut(ProbeEvent)> Prober<C, S> {
 
     /// Probes until a session ends; without an error where another is to follow at once.
     async fn probe(&mut self, answers: &mut u64) -> Result<(), SessionError> {
-        let connecting = self.config.endpoint.connect().await;
+        let connecting = self.endpoint.connect().await;
         let channel = connecting.map_err(|error| SessionError::Unreachable(root_cause(&error)))?;
-        let host = self.config.endpoint.uri().host().unwrap_or_default().to_owned();
+        let host = self.endpoint.uri().host().unwrap_or_default().to_owned();
         let offer = if self.config.udp {
             Grant::ask(channel.clone(), &host, &self.config.name, self.unanswered_sessions).await?
         } else {
@@ -155,7 +177,7 @@ impl<C: LocalClock, S: FnMut(ProbeEvent)> Prober<C, S> {
             }
             tokio::select! {
                 () = tokio::time::sleep(Duration::from_nanos(left.ns().unsigned_abs())) => {}
-                () = hinted(&mut self.hints) => {}
+                () = changed(&mut self.hints) => {}
             }
         }
     }

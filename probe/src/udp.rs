@@ -11,6 +11,7 @@ use syncline_proto::v1::{OpenSessionReply, OpenSessionRequest};
 use syncline_stamping::{Departed, Reading, StampMap, StampedSocket};
 use syncline_timebase::{Instant, Knot, Mono, Span, Wall};
 use tokio::io::unix::AsyncFd;
+use tokio::sync::watch;
 use tokio::time::timeout;
 use tonic::transport::Channel;
 
@@ -195,7 +196,7 @@ impl<C: LocalClock> UdpSession<C> {
             }
             () = tokio::task::yield_now(), if self.more => true,
             () = tokio::time::sleep(deadline) => false,
-            () = hinted(hints) => false,
+            () = changed(hints) => false,
         };
         if is_ready { self.take() } else { Ok(()) }
     }
@@ -272,9 +273,9 @@ impl<C: LocalClock> UdpSession<C> {
     }
 }
 
-/// Ends with the next hint; never where nobody gives any.
-pub(crate) async fn hinted(hints: &mut HintReceiver) {
-    if hints.changed().await.is_err() {
+/// Ends with the next change; never where nobody makes any.
+pub(crate) async fn changed<T>(watched: &mut watch::Receiver<T>) {
+    if watched.changed().await.is_err() {
         std::future::pending::<()>().await;
     }
 }

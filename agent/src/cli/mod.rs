@@ -11,6 +11,7 @@ use clap::{Args, Parser, Subcommand};
 use syncline_claims::Chrony;
 use syncline_exchange::Pacing;
 use syncline_timebase::{NodeName, Span};
+use thiserror::Error;
 
 use crate::batch::Sealing;
 use crate::capture::{CaptureConfig, Target};
@@ -19,6 +20,7 @@ use crate::endpoint::Aggregator;
 use crate::identity::{self, IdentityError};
 use crate::replay::ReplayConfig;
 use crate::run::RunConfig;
+use crate::uplink::Ranking;
 
 const ABOUT: &str = "Watches where the goroutines of this node's Go programs wait, and how far its clock is off.
 
@@ -32,6 +34,7 @@ const EXAMPLES: &str = "Examples:
   syncline-agent --region eu                            every Go program of this node, aggregator on this machine
   syncline-agent --region eu --pid 4242 --threshold 250us
   syncline-agent --region eu --exe /opt/shop/checkout --aggregator http://10.0.0.5:7700
+  syncline-agent --region eu --aggregator http://10.0.0.5:7700,http://10.0.0.6:7700    one of the two
   syncline-agent --region eu --record run.syncrec       keep a copy of all that is sent ...
   syncline-agent replay run.syncrec                     ... and send it again, elsewhere or later
   syncline-agent run --help                             every option of a run
@@ -72,9 +75,10 @@ pub struct RunArgs {
     /// Region of this node: the one that its aggregator serves
     #[arg(long, env = "SYNCLINE_REGION", value_name = "NAME", value_parser = region)]
     region: String,
-    /// The region's aggregator
-    #[arg(long, env = "SYNCLINE_AGGREGATOR", value_name = "URL", default_value = DEFAULT_AGGREGATOR)]
-    aggregator: Aggregator,
+    /// The region's aggregator; where there are several, all of them, separated by commas or one an option: the node uses one, chosen
+    /// by its name, and goes to the next while that one is away
+    #[arg(long, env = "SYNCLINE_AGGREGATOR", value_name = "URL", default_value = DEFAULT_AGGREGATOR, value_delimiter = ',')]
+    aggregator: Vec<Aggregator>,
     /// What to observe.
     #[command(flatten)]
     target: TargetArgs,
@@ -151,18 +155,31 @@ pub struct ReplayArgs {
     patience: Duration,
 }
 
+/// The options make no run.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The node has no name.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// There is nobody to send to.
+    #[error("--aggregator names none; an example: {DEFAULT_AGGREGATOR}")]
+    NoAggregator,
+}
+
 impl RunArgs {
     /// The settings of the run.
     ///
     /// # Errors
     /// If no name is given and the host's is none.
-    pub fn config(self) -> Result<RunConfig, IdentityError> {
+    pub fn config(self) -> Result<RunConfig, ConfigError> {
         let clocks = self.clocks();
         let probe_interval = Span::from_ns(i64::try_from(self.probe_interval.as_nanos()).unwrap_or(i64::MAX));
+        let node = self.node.map_or_else(identity::host_name, Ok)?;
         Ok(RunConfig {
-            node: self.node.map_or_else(identity::host_name, Ok)?,
+            aggregators: Ranking::of(node.as_str(), self.aggregator).ok_or(ConfigError::NoAggregator)?,
+            node,
             region: self.region,
-            aggregator: self.aggregator,
             capture: CaptureConfig {
                 threshold: self.threshold,
                 max_stack_depth: self.stack_depth,
@@ -273,6 +290,18 @@ mod tests {
     }
 
     #[test]
+    fn aggregators_may_be_several_in_one_option_or_in_many() {
+        for arguments in [
+            "--region eu --node n --aggregator http://a:1,http://b:2",
+            "--region eu --node n --aggregator http://b:2 --aggregator http://a:1 --aggregator http://b:2",
+        ] {
+            let Command::Run(args) = parse(arguments).unwrap().command else { panic!("not run") };
+            let aggregators = args.config().unwrap().aggregators;
+            assert_eq!(aggregators.len(), 2, "{aggregators}");
+        }
+    }
+
+    #[test]
     fn waits_are_not_held_where_that_is_asked_for() {
         let Command::Run(args) = parse("--region eu --no-hold --probe-interval 2s").unwrap().command else {
             panic!("not run")
@@ -288,6 +317,7 @@ mod tests {
             ("--region eu --ring-bytes 5000", "power of two"),
             ("--region eu --stack-depth 200", "127"),
             ("--region eu --aggregator localhost", "http://"),
+            ("--region eu --aggregator http://a:1,", "http://"),
             ("--region a/b", "letters"),
             ("--pid 1", "--region"),
         ] {

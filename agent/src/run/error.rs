@@ -37,14 +37,14 @@ pub enum RunError {
         /// The node's region.
         ours: String,
     },
-    /// The aggregator did not answer in time.
+    /// No aggregator answered in time.
     #[error(
-        "the aggregator {aggregator} did not answer within {} s: start it, name another with --aggregator, or wait for it with --keep-trying",
+        "the aggregator {aggregators} did not answer within {} s: start it, name another with --aggregator, or wait for it with --keep-trying",
         within.as_secs_f64()
     )]
     AggregatorSilent {
-        /// Its URL.
-        aggregator: String,
+        /// The URLs.
+        aggregators: String,
         /// The time it had.
         within: Duration,
     },

@@ -29,8 +29,8 @@ use tokio::sync::watch;
 use crate::batch::{Sealing, Totals};
 use crate::capture::CaptureConfig;
 use crate::clock::Clocks;
-use crate::endpoint::Aggregator;
 use crate::queue::{Fate, Queue};
+use crate::uplink::Ranking;
 
 use batching::Outcome;
 pub use error::RunError;
@@ -47,8 +47,8 @@ pub struct RunConfig {
     pub node: NodeName,
     /// Its region.
     pub region: String,
-    /// Where batches and probes go.
-    pub aggregator: Aggregator,
+    /// Where batches and probes go: to one of them.
+    pub aggregators: Ranking,
     /// What to capture.
     pub capture: CaptureConfig,
     /// Service of all observed processes, whatever they say themselves.
@@ -134,7 +134,7 @@ async fn until_ready(config: &RunConfig, stations: &mut Stations) -> Result<(), 
     tokio::select! {
         answered = answered(config, probes, connected) => answered,
         () = tokio::time::sleep(deadline) => {
-            Err(RunError::AggregatorSilent { aggregator: config.aggregator.to_string(), within: deadline })
+            Err(RunError::AggregatorSilent { aggregators: config.aggregators.to_string(), within: deadline })
         }
         ended = stations.capture_ended() => ended,
     }
@@ -147,9 +147,8 @@ async fn answered(
 ) -> Result<(), RunError> {
     let state = probes.wait_for(|state| *state != ProbeState::Unanswered).await;
     let state = state.map_or(ProbeState::Unanswered, |state| state.clone());
-    if let ProbeState::WrongRegion(theirs) = state {
-        let (aggregator, ours) = (config.aggregator.to_string(), config.region.clone());
-        return Err(RunError::WrongRegion { aggregator, theirs, ours });
+    if let ProbeState::WrongRegion { aggregator, theirs } = state {
+        return Err(RunError::WrongRegion { aggregator, theirs, ours: config.region.clone() });
     }
     // The sender lives as long as the uplink; without it there is nothing to wait for.
     let _ = connected.wait_for(|connected| *connected).await;

@@ -9,6 +9,7 @@ use syncline_event::Origin;
 use syncline_probe::ProberConfig;
 use syncline_timebase::{Knot, Span};
 use tokio::sync::{oneshot, watch};
+use tonic::transport::Endpoint;
 
 use super::batching::{Batching, Input, Outcome};
 use super::capturing::Capturing;
@@ -35,7 +36,7 @@ const DISRUPTED_EVERY: Span = Span::from_s(10);
 pub(super) enum ProbeState {
     Unanswered,
     Answered,
-    WrongRegion(String),
+    WrongRegion { aggregator: String, theirs: String },
 }
 
 /// All that runs.
@@ -66,11 +67,11 @@ impl Stations {
         let outcome = station("batcher", move || batching.run(&inputs))?;
         start_knots(clocks, stopped.clone(), out.clone(), hints.clone())?;
         start_claims(config, stopped.clone(), out.clone())?;
-        let probe_state = start_probes(config, stopped.clone(), out.clone(), &hints)?;
+        let uplink = Uplink::new(config.aggregators.clone(), Arc::clone(&queue)).of_region(config.region.clone());
+        let (connected, in_use) = (uplink.connected(), uplink.in_use());
+        let probe_state = start_probes(config, in_use, stopped.clone(), out.clone(), &hints)?;
         let capturing = Capturing::new(capture, Intake::new(clocks, config.service.clone()), out);
         let capture = station("capture", move || capturing.run(&stopped))?;
-        let uplink = Uplink::new(config.aggregator.clone(), Arc::clone(&queue));
-        let connected = uplink.connected();
         tokio::spawn(uplink.run());
         Ok(Self { stop, queue, probe_state, connected, capture, outcome })
     }
@@ -154,17 +155,18 @@ fn start_claims(config: &RunConfig, stop: watch::Receiver<bool>, out: SyncSender
 
 fn start_probes(
     config: &RunConfig,
+    aggregator: watch::Receiver<Endpoint>,
     stop: watch::Receiver<bool>,
     out: SyncSender<Input>,
     hints: &HintSender,
 ) -> Result<watch::Receiver<ProbeState>, RunError> {
     let prober = ProberConfig {
         name: config.node.to_string(),
-        endpoint: config.aggregator.endpoint().clone(),
+        endpoint: aggregator.clone(),
         pacing: config.pacing,
         udp: config.udp_probes,
     };
-    let mut listener = ProbeListener::new(config.region.clone(), config.aggregator.to_string());
+    let mut listener = ProbeListener::new(config.region.clone(), aggregator);
     let (state, states) = watch::channel(ProbeState::Unanswered);
     let sink = move |event| take_heard(listener.hear(event), &out, &state);
     let spawned: io::Result<_> = syncline_probe::spawn(prober, config.clocks, hints.receiver(), stop, sink);
@@ -175,7 +177,7 @@ fn start_probes(
 fn take_heard(heard: Heard, out: &SyncSender<Input>, state: &watch::Sender<ProbeState>) {
     let now = match heard {
         Heard::Nothing => return,
-        Heard::WrongRegion(theirs) => ProbeState::WrongRegion(theirs),
+        Heard::WrongRegion { aggregator, theirs } => ProbeState::WrongRegion { aggregator, theirs },
         Heard::Usable(probe) => {
             // A probe that finds the channel full is left out: it would arrive too late to seal anything.
             drop(out.try_send(Input::Probe(probe)));
@@ -184,10 +186,14 @@ fn take_heard(heard: Heard, out: &SyncSender<Input>, state: &watch::Sender<Probe
     };
     state.send_if_modified(|state| {
         let changed = *state != now;
-        if let ProbeState::WrongRegion(theirs) = &now
+        if let ProbeState::WrongRegion { aggregator, theirs } = &now
             && changed
         {
-            tracing::error!(theirs, "the aggregator serves another region than this node's; its probes are not used");
+            tracing::error!(
+                aggregator,
+                theirs,
+                "the aggregator serves another region than this node's; its probes are not used"
+            );
         }
         *state = now;
         changed

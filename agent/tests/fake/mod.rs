@@ -16,11 +16,15 @@ use syncline_proto::v1::{
     IngestReply, IngestRequest, OpenSessionReply, OpenSessionRequest, ProbeReply, ProbeRequest, Refused, Stored,
 };
 use tokio::net::TcpListener;
+use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tokio_stream::{Stream, StreamExt};
 use tonic::transport::Server;
 use tonic::{Request, Response, Status, Streaming};
+
+/// Longest that anything may take.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What to do with a batch.
 #[derive(Clone, Copy, Debug)]
@@ -96,6 +100,39 @@ impl Fake {
     }
 }
 
+/// A fake that can be stopped: it has a runtime of its own, which takes its sockets along.
+pub(crate) struct Stoppable {
+    pub(crate) fake: Fake,
+    runtime: Option<Runtime>,
+}
+
+impl Stoppable {
+    /// Serves at `address`, as soon as that is free.
+    pub(crate) async fn start(
+        address: SocketAddr,
+        policy: impl Fn(usize, u64) -> Answer + Send + Sync + 'static,
+    ) -> Self {
+        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let serving = runtime.spawn(async move {
+            loop {
+                match TcpListener::bind(address).await {
+                    Ok(listener) => return Fake::serve(listener, policy),
+                    Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => tokio::task::yield_now().await,
+                    Err(error) => panic!("{address}: {error}"),
+                }
+            }
+        });
+        let fake = tokio::time::timeout(PATIENCE, serving).await.expect("the address is taken").unwrap();
+        Self { fake, runtime: Some(runtime) }
+    }
+}
+
+impl Drop for Stoppable {
+    fn drop(&mut self) {
+        self.runtime.take().into_iter().for_each(Runtime::shutdown_background);
+    }
+}
+
 type Replies<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 #[tonic::async_trait]
@@ -167,7 +204,7 @@ impl Reference {
 
 /// Waits until `condition` holds, and fails with `what` if it does not within 20 s.
 pub(crate) async fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + PATIENCE;
     while !condition() {
         assert!(Instant::now() < deadline, "not within 20 s: {what}");
         tokio::time::sleep(Duration::from_millis(5)).await;
