@@ -100,9 +100,19 @@ fn the_doctors_json_and_exit_code_agree() {
         assert_eq!(check["status"] == "ok", check["hint"].is_null(), "{check}");
     }
     let names: Vec<&str> = checks.iter().map(|check| check["check"].as_str().unwrap()).collect();
-    for name in
-        ["kernel", "btf", "bpf", "capabilities", "uprobes", "libchdb", "clocksource", "disk-space", "clang", "go"]
-    {
+    for name in [
+        "kernel",
+        "btf",
+        "bpf",
+        "capabilities",
+        "uprobes",
+        "libchdb",
+        "clocksource",
+        "vmclock",
+        "disk-space",
+        "clang",
+        "go",
+    ] {
         assert!(names.contains(&name), "{name} is not among {names:?}");
     }
     let can_capture = report["can_capture"].as_bool().unwrap();

@@ -8,6 +8,7 @@ mod claims;
 mod disruption;
 mod injection;
 mod knots;
+mod vm_clock;
 
 use syncline_stamping::{Reading, mono_ns};
 use syncline_timebase::{Instant, Knot, Mono, Span, Wall};
@@ -16,6 +17,7 @@ pub use claims::ask_for_claims;
 pub use disruption::DisruptionWatch;
 pub use injection::Injection;
 pub use knots::sample_knots;
+pub use vm_clock::VmClock;
 
 /// The node's clocks.
 #[derive(Clone, Copy, Debug, Default)]

@@ -17,7 +17,7 @@ use super::hints::HintSender;
 use super::{RunConfig, RunError};
 use crate::batch::Batcher;
 use crate::capture::{Capture, CaptureError};
-use crate::clock::{Clocks, DisruptionWatch, ask_for_claims, sample_knots};
+use crate::clock::{Clocks, DisruptionWatch, VmClock, ask_for_claims, sample_knots};
 use crate::identity;
 use crate::intake::Intake;
 use crate::probe::{Heard, ProbeListener};
@@ -132,12 +132,14 @@ fn start_knots(
     out: SyncSender<Input>,
     hints: HintSender,
 ) -> Result<(), RunError> {
-    let (mut disruptions, mut told) = (DisruptionWatch::default(), None);
+    let (mut disruptions, mut vm_clock, mut told) = (DisruptionWatch::default(), VmClock::find(), None);
     let sink = move |knot: Knot| {
         // A clock that is slewed by its tick looks disrupted all the time.
-        if disruptions.observe(&knot) && told.is_none_or(|told| knot.mono - told > DISRUPTED_EVERY) {
+        let seems = disruptions.observe(&knot) && told.is_none_or(|told| knot.mono - told > DISRUPTED_EVERY);
+        let is_told = vm_clock.as_mut().is_some_and(VmClock::was_disrupted);
+        if seems || is_told {
             told = Some(knot.mono);
-            tracing::warn!("this machine was stopped, or its clocks jumped: probing faster for a while");
+            tracing::warn!("this machine was stopped or moved, or its clocks jumped: probing faster for a while");
             hints.disrupted();
         }
         // A knot that finds the channel full is left out: the next one comes in 100 ms.

@@ -9,6 +9,7 @@ use super::check::{Check, Need};
 use super::system_calls::{self, Discipline};
 use crate::units;
 
+const VM_CLOCK: &str = "/dev/vmclock0";
 const CLOCKSOURCE: &str = "/sys/devices/system/clocksource/clocksource0";
 
 /// All checks of this file.
@@ -18,6 +19,7 @@ pub(crate) fn checks() -> Vec<Check> {
         raw_clock(clock_gettime(ClockId::MonotonicRaw), clock_getres(ClockId::MonotonicRaw)),
         source(&read("current_clocksource"), &read("available_clocksource")),
         discipline(system_calls::clock_discipline()),
+        vm_clock(fs::File::open(VM_CLOCK)),
     ]
 }
 
@@ -74,6 +76,29 @@ fn discipline(found: io::Result<Discipline>) -> Check {
     Check::ok(NAME, Need::Capture, format!("synchronized, claimed error at most {error}, TAI offset {tai} s"))
 }
 
+/// Nothing to mend where it is missing: a machine that is no VM needs none, and a VM can only be given one.
+fn vm_clock(opened: io::Result<fs::File>) -> Check {
+    const NAME: &str = "vmclock";
+    match opened {
+        Ok(_) => {
+            Check::ok(NAME, Need::Capture, format!("{VM_CLOCK}: the hypervisor tells of migrations and snapshots"))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Check::ok(
+            NAME,
+            Need::Capture,
+            format!(
+                "no {VM_CLOCK} (Linux 6.13 and a hypervisor that has it): a freeze of all clocks shows to probes alone"
+            ),
+        ),
+        Err(error) => Check::warn(
+            NAME,
+            Need::Capture,
+            format!("{VM_CLOCK} cannot be opened: {error}"),
+            "run the agent as root or with CAP_DAC_READ_SEARCH: else a freeze of all clocks shows to probes alone",
+        ),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::check::Status;
@@ -94,6 +119,14 @@ mod tests {
         assert_eq!(check.found, "synchronized, claimed error at most 1.50 ms, TAI offset 37 s");
         assert_eq!(discipline(Ok(Discipline { unsynchronized: true, ..good })).status, Status::Warn);
         assert_eq!(discipline(Err(io::Error::from_raw_os_error(libc::EPERM))).status, Status::Warn);
+    }
+
+    #[test]
+    fn a_missing_vmclock_is_told_and_one_that_may_not_be_read_is_a_warning() {
+        let missing = vm_clock(Err(io::ErrorKind::NotFound.into()));
+        assert!(missing.status == Status::Ok && missing.found.contains("no /dev/vmclock0"), "{missing:?}");
+        assert_eq!(vm_clock(Err(io::ErrorKind::PermissionDenied.into())).status, Status::Warn);
+        assert_eq!(vm_clock(fs::File::open("/dev/null")).status, Status::Ok);
     }
 
     #[test]
