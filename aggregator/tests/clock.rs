@@ -4,7 +4,10 @@
 mod support;
 
 use std::collections::HashSet;
+use std::path::Path;
+use std::time::SystemTime;
 
+use serde_json::json;
 use support::program::{Program, ask, engine_url, store};
 use support::{engine_is_here, eventually};
 use syncline_proto::v1::ProbeRequest;
@@ -45,15 +48,34 @@ async fn probes_are_answered_in_order_by_the_reference_and_not_without_limit() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_region_is_mapped_to_the_root_inside_the_bound() {
+    is_mapped_to_the_root_inside_the_bound("eu").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_further_aggregator_of_the_root_region_is_mapped_as_another_regions_is() {
+    is_mapped_to_the_root_inside_the_bound("us").await;
+}
+
+/// The anchor of another host's reference, as far as one machine can have that.
+fn put_another_anchor(state: &Path, region: &str) {
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+    let anchor_ns = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos() as i64;
+    let kept = json!({ "boot": boot.trim(), "region": region, "anchor_ns": anchor_ns, "anchor_bracket_ns": 0 });
+    std::fs::create_dir_all(state).unwrap();
+    std::fs::write(state.join("reference.json"), kept.to_string()).unwrap();
+}
+
+async fn is_mapped_to_the_root_inside_the_bound(region: &str) {
     if !engine_is_here() {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
     let root = Program::embedded(dir.path());
-    let (url, state, root_url) = (engine_url(dir.path()), dir.path().join("eu"), root.url());
+    let (url, state, root_url) = (engine_url(dir.path()), dir.path().join("second"), root.url());
+    put_another_anchor(&state, region);
     let arguments = [
         "--region",
-        "eu",
+        region,
         "--listen",
         "127.0.0.1:0",
         "--clickhouse-url",
