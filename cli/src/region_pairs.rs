@@ -13,6 +13,9 @@ pub(crate) struct RegionPair {
     region: String,
     /// The other region; `(utc)` is UTC.
     peer: String,
+    /// Runs of their references: aggregators of one region have one each.
+    ref_run: u64,
+    peer_run: u64,
     /// The peer's reference - the region's.
     off_ns: i64,
     low_ns: i64,
@@ -28,12 +31,12 @@ pub(crate) struct RegionPair {
     age_ms: i64,
 }
 
-/// Those of the last ten minutes.
-const PAIRS: &str = "SELECT toString(region) AS region, toString(peer) AS peer, off AS off_ns, low AS low_ns, high AS high_ns, \
+/// Those of the last time that regions were put together, or shortly before.
+const PAIRS: &str = "SELECT toString(region) AS region, toString(peer) AS peer, ref_run, peer_run, off AS off_ns, low AS low_ns, high AS high_ns, \
     if(direct = 1, direct_low, NULL) AS direct_low_ns, if(direct = 1, direct_high, NULL) AS direct_high_ns, \
     toString(verdict) AS verdict, off_by_ns, dateDiff('millisecond', created, now64(3, 'UTC')) AS age_ms \
-    FROM (SELECT * FROM region_pairs WHERE created > now64(3, 'UTC') - INTERVAL 10 MINUTE ORDER BY created DESC LIMIT 1 BY region, peer) \
-    ORDER BY region, peer";
+    FROM (SELECT * FROM region_pairs WHERE created > (SELECT max(created) FROM region_pairs) - INTERVAL 30 SECOND ORDER BY created DESC LIMIT 1 BY region, peer, ref_run, peer_run) \
+    ORDER BY region, peer, ref_run, peer_run";
 
 pub(crate) async fn find(source: &Source) -> anyhow::Result<Vec<RegionPair>> {
     source.rows(PAIRS, &[]).await
@@ -69,8 +72,8 @@ fn table(pairs: &[RegionPair]) -> Table {
         let half = pair.high_ns.abs_diff(pair.low_ns) / 2;
         let direct = pair.direct_high_ns.zip(pair.direct_low_ns).map(|(high, low)| high.abs_diff(low) / 2);
         table.push(&[
-            pair.region.clone(),
-            pair.peer.clone(),
+            name(&pair.region, pair.ref_run, pairs),
+            name(&pair.peer, pair.peer_run, pairs),
             units::offset(pair.off_ns, Some(half)),
             units::offset(pair.low_ns, Some(half)),
             units::offset(pair.high_ns, Some(half)),
@@ -80,6 +83,13 @@ fn table(pairs: &[RegionPair]) -> Table {
         ]);
     }
     table
+}
+
+/// A region, and which of its references where it has several.
+fn name(region: &str, run: u64, pairs: &[RegionPair]) -> String {
+    let ends = pairs.iter().flat_map(|pair| [(&pair.region, pair.ref_run), (&pair.peer, pair.peer_run)]);
+    let has_several = ends.into_iter().any(|(other, other_run)| other == region && other_run != run);
+    if has_several { format!("{region}/{:04x}", run >> 48) } else { region.to_owned() }
 }
 
 impl RegionPair {
@@ -110,6 +120,8 @@ mod tests {
         RegionPair {
             region: region.into(),
             peer: peer.into(),
+            ref_run: 1,
+            peer_run: u64::from(peer != "(utc)"),
             off_ns: 40_000_000,
             low_ns: 39_400_000,
             high_ns: 40_600_000,

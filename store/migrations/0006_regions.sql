@@ -37,6 +37,8 @@ COMMENT 'What regions claim of UTC';
 CREATE TABLE IF NOT EXISTS region_pairs (
     region      LowCardinality(String) COMMENT 'one region',
     peer        LowCardinality(String) COMMENT 'the other; (utc) = UTC, as far as all claims together tell',
+    ref_run     UInt64 COMMENT 'run of the region''s reference; aggregators of one region have one each' CODEC(ZSTD(1)),
+    peer_run    UInt64 COMMENT 'run of the peer''s reference; 0 = UTC' CODEC(ZSTD(1)),
     at          DateTime64(9, 'UTC') COMMENT 'when; REF of the root' CODEC(Delta(8), ZSTD(1)),
     off         Int64 COMMENT 'REF of peer - REF of region, from all links and claims, ns' CODEC(Delta(8), ZSTD(1)),
     low         Int64 COMMENT 'at least, ns' CODEC(Delta(8), ZSTD(1)),

@@ -45,13 +45,13 @@ pub struct RegionClaim {
     pub bound_ns: u64,
 }
 
-/// The newest of each of the last minute, of the newest run of each region.
+/// The newest of each of the last minute. Aggregators of one region have references of their own.
 const LINKS: &str = "SELECT toString(region) AS region, toString(peer) AS peer, ref_run, peer_run, ref_at, off, low, high, \
     rate_ppb, err_rate_ppb FROM region_links WHERE created > now64(3, 'UTC') - INTERVAL 1 MINUTE \
-    ORDER BY created DESC, ref_at DESC LIMIT 1 BY region, peer SETTINGS output_format_json_quote_64bit_integers = 0";
+    ORDER BY created DESC, ref_at DESC LIMIT 1 BY region, peer, ref_run, peer_run SETTINGS output_format_json_quote_64bit_integers = 0";
 
 const CLAIMS: &str = "SELECT toString(region) AS region, ref_run, ref_at, utc_off, bound_ns FROM region_claims \
-    WHERE created > now64(3, 'UTC') - INTERVAL 1 MINUTE ORDER BY created DESC, ref_at DESC LIMIT 1 BY region \
+    WHERE created > now64(3, 'UTC') - INTERVAL 1 MINUTE ORDER BY created DESC, ref_at DESC LIMIT 1 BY region, ref_run \
     SETTINGS output_format_json_quote_64bit_integers = 0";
 
 impl Store {

@@ -22,7 +22,7 @@ use syncline_store::{Block, LowCardinality, Store, StoreError};
 use crate::reference::Reference;
 use crate::stopping::Stopping;
 use crate::utc::UtcClock;
-use moment::{Moment, Pair};
+use moment::{Clock, Moment, Pair};
 
 /// Claims are told and fused this often, s.
 const EVERY_S: i64 = 10;
@@ -85,7 +85,7 @@ impl Own {
 struct Fusing {
     learned: moment::Learned,
     /// Of which it was said that they are false.
-    named: BTreeSet<(String, String)>,
+    named: BTreeSet<(Clock, Clock)>,
 }
 
 impl Fusing {
@@ -113,7 +113,7 @@ impl Fusing {
                 continue;
             }
             let off_by_ns = pair.direct.as_ref().and_then(|direct| direct.left_out).map_or(0, |left| left.off_by.ns());
-            let Pair { region, peer, .. } = pair;
+            let Pair { region: (region, _), peer: (peer, _), .. } = pair;
             tracing::warn!(
                 region,
                 peer,
@@ -135,8 +135,10 @@ fn rows(at: i64, pairs: &[Pair]) -> RegionPairRows {
         names
     };
     RegionPairRows {
-        region: names(&|pair| &pair.region),
-        peer: names(&|pair| &pair.peer),
+        region: names(&|pair| &pair.region.0),
+        peer: names(&|pair| &pair.peer.0),
+        ref_run: pairs.iter().map(|pair| pair.region.1).collect(),
+        peer_run: pairs.iter().map(|pair| pair.peer.1).collect(),
         at: vec![at; pairs.len()],
         off: pairs.iter().map(|pair| pair.off.ns()).collect(),
         low: pairs.iter().map(|pair| pair.bounds.low.ns()).collect(),

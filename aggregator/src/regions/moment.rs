@@ -1,6 +1,6 @@
 //! What links and claims of regions say together at one moment: a pure function of what they said.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
 use syncline_clock::fusion::{Calibration, Constraint, Falsehood, Fused, FusionError, Interval, Kind, fuse};
 use syncline_store::rows::PairVerdict;
@@ -25,11 +25,14 @@ pub(super) struct Moment {
     pub(super) pairs: Vec<Pair>,
 }
 
+/// A reference: a region, and the run of the reference that one of its aggregators has. UTC's run is 0.
+pub(super) type Clock = (String, u64);
+
 /// Two regions, or a region and UTC.
 #[derive(Debug)]
 pub(super) struct Pair {
-    pub(super) region: String,
-    pub(super) peer: String,
+    pub(super) region: Clock,
+    pub(super) peer: Clock,
     /// `peer` - `region`.
     pub(super) off: Span,
     pub(super) bounds: Interval,
@@ -45,7 +48,7 @@ pub(super) struct Direct {
 }
 
 /// What links are off by, learned from claims; by the two regions and the runs of their references.
-pub(super) type Learned = HashMap<(String, u64, String, u64), Calibration>;
+pub(super) type Learned = HashMap<(Clock, Clock), Calibration>;
 
 impl Pair {
     pub(super) fn verdict(&self) -> PairVerdict {
@@ -80,46 +83,30 @@ impl Moment {
     }
 }
 
-/// The regions by number, with UTC as the last, and what of all that was said is of the present runs of their references.
+/// The references by number, with UTC as the last, and what was said of them.
 struct Clocks<'a> {
-    names: Vec<&'a str>,
+    names: Vec<(&'a str, u64)>,
     links: Vec<&'a RegionLink>,
-    claims: Vec<&'a RegionClaim>,
-    /// The moment on each region's REF, about.
+    claims: &'a [RegionClaim],
+    /// The moment on each reference, about.
     at: Vec<i64>,
     root_at: i64,
 }
 
 impl<'a> Clocks<'a> {
     fn of(root: (&'a str, u64), at: i64, links: &'a [RegionLink], claims: &'a [RegionClaim]) -> Self {
-        // The newest run of each region's reference: that of what it said last itself.
-        let mut runs: BTreeMap<&str, (i64, u64)> = BTreeMap::new();
-        let own = links.iter().map(|link| (link.region.as_str(), link.ref_at, link.ref_run));
-        let own = own.chain(claims.iter().map(|claim| (claim.region.as_str(), claim.ref_at, claim.ref_run)));
-        for (region, ref_at, run) in own {
-            let newest = runs.entry(region).or_insert((ref_at, run));
-            *newest = (*newest).max((ref_at, run));
-        }
-        // A region that says nothing itself is known by what others say of it.
-        for link in links {
-            runs.entry(&link.peer).or_insert((link.ref_at, link.peer_run));
-        }
-        runs.insert(root.0, (at, root.1));
-        let is_present = |region: &str, run: u64| runs.get(region).is_some_and(|(_, present)| *present == run);
-        let links: Vec<&RegionLink> = links
-            .iter()
-            .filter(|link| is_present(&link.region, link.ref_run) && is_present(&link.peer, link.peer_run))
-            .filter(|link| link.region != link.peer && link.low <= link.high)
-            .collect();
-        let claims = claims.iter().filter(|claim| is_present(&claim.region, claim.ref_run)).collect();
-        let names: Vec<&str> = runs.keys().copied().collect();
-        let about = about(&names, root.0, &links);
+        let is_one = |link: &&RegionLink| from(link) != to(link) && link.low <= link.high;
+        let links: Vec<&RegionLink> = links.iter().filter(is_one).collect();
+        let names = links.iter().flat_map(|link| [from(link), to(link)]);
+        let names = names.chain(claims.iter().map(claimant)).chain([root]);
+        let names: Vec<(&str, u64)> = names.collect::<BTreeSet<_>>().into_iter().collect();
         let at_of = |off: Option<i64>| at.saturating_add(off.unwrap_or_default());
-        Self { at: about.into_iter().map(at_of).collect(), names, links, claims, root_at: at }
+        let about = about(&names, root, &links).into_iter().map(at_of).collect();
+        Self { at: about, names, links, claims, root_at: at }
     }
 
-    fn number(&self, region: &str) -> usize {
-        self.names.binary_search(&region).unwrap_or_default()
+    fn number(&self, clock: (&str, u64)) -> usize {
+        number(&self.names, clock)
     }
 
     fn utc(&self) -> usize {
@@ -128,7 +115,7 @@ impl<'a> Clocks<'a> {
 
     /// A claim, carried to the moment.
     fn of_claim(&self, claim: &RegionClaim) -> Constraint {
-        let from = self.number(&claim.region);
+        let from = self.number(claimant(claim));
         let away_ns = self.at[from].saturating_sub(claim.ref_at);
         let half_ns = i64::try_from(claim.bound_ns).unwrap_or(i64::MAX).saturating_add(grown(away_ns, FREE_PPB));
         Constraint {
@@ -143,7 +130,7 @@ impl<'a> Clocks<'a> {
 
     /// A link, carried to the moment.
     fn of_link(&self, link: &RegionLink) -> Constraint {
-        let from = self.number(&link.region);
+        let from = self.number(from(link));
         let away_ns = self.at[from].saturating_sub(link.ref_at);
         let gained_ns = gained(away_ns, link.rate_ppb);
         let growth_ppb = i64::try_from(link.err_rate_ppb).unwrap_or(i64::MAX);
@@ -153,7 +140,7 @@ impl<'a> Clocks<'a> {
         let half_ns = high.saturating_sub(low) as f64 / 2.0;
         Constraint {
             from,
-            to: self.number(&link.peer),
+            to: self.number(to(link)),
             kind: Kind::Link,
             hard: Interval { low: Span::from_ns(low), high: Span::from_ns(high) },
             point: Span::from_ns(link.off.saturating_add(gained_ns)),
@@ -190,7 +177,7 @@ impl<'a> Clocks<'a> {
 
     fn pairs(&self, constraints: &[Constraint], fused: &Fused) -> Vec<Pair> {
         let clocks = self.names.len() + 1;
-        let name = |clock: usize| self.names.get(clock).map_or(UTC, |name| name).to_owned();
+        let name = |clock: usize| self.names.get(clock).map_or((UTC.to_owned(), 0), |clock| owned(*clock));
         let two = (0..clocks).flat_map(|from| (from + 1..clocks).map(move |to| (from, to)));
         two.filter_map(|(from, to)| {
             let (bounds, off) = (fused.bounds(from, to)?, fused.point(from, to)?);
@@ -214,13 +201,12 @@ fn direct(from: usize, to: usize, constraints: &[Constraint], fused: &Fused) -> 
     between.min_by_key(|direct| (direct.left_out.is_none(), direct.bounds.high - direct.bounds.low))
 }
 
-/// REF of each region - REF of the root, about: along the links that lead there.
-fn about(names: &[&str], root: &str, links: &[&RegionLink]) -> Vec<Option<i64>> {
+/// Each reference - that of the root, about: along the links that lead there.
+fn about(names: &[(&str, u64)], root: (&str, u64), links: &[&RegionLink]) -> Vec<Option<i64>> {
     let mut known: Vec<Option<i64>> = names.iter().map(|name| (*name == root).then_some(0)).collect();
-    let number = |region: &str| names.binary_search(&region).unwrap_or_default();
     for _ in names {
         for link in links {
-            let (from, to) = (number(&link.region), number(&link.peer));
+            let (from, to) = (number(names, from(link)), number(names, to(link)));
             match (known[from], known[to]) {
                 (Some(off), None) => known[to] = Some(off.saturating_add(link.off)),
                 (None, Some(off)) => known[from] = Some(off.saturating_sub(link.off)),
@@ -231,8 +217,29 @@ fn about(names: &[&str], root: &str, links: &[&RegionLink]) -> Vec<Option<i64>> 
     known
 }
 
-fn key(link: &RegionLink) -> (String, u64, String, u64) {
-    (link.region.clone(), link.ref_run, link.peer.clone(), link.peer_run)
+/// All that is named is among `names`, which are in order.
+fn number(names: &[(&str, u64)], clock: (&str, u64)) -> usize {
+    names.binary_search(&clock).unwrap_or_default()
+}
+
+fn from(link: &RegionLink) -> (&str, u64) {
+    (&link.region, link.ref_run)
+}
+
+fn to(link: &RegionLink) -> (&str, u64) {
+    (&link.peer, link.peer_run)
+}
+
+fn claimant(claim: &RegionClaim) -> (&str, u64) {
+    (&claim.region, claim.ref_run)
+}
+
+fn owned((region, run): (&str, u64)) -> Clock {
+    (region.to_owned(), run)
+}
+
+fn key(link: &RegionLink) -> (Clock, Clock) {
+    (owned(from(link)), owned(to(link)))
 }
 
 fn claim_deviation(claim: &RegionClaim) -> f64 {
@@ -285,7 +292,7 @@ mod tests {
     }
 
     fn pair<'a>(moment: &'a Moment, region: &str, peer: &str) -> &'a Pair {
-        moment.pairs.iter().find(|pair| pair.region == region && pair.peer == peer).unwrap()
+        moment.pairs.iter().find(|pair| pair.region.0 == region && pair.peer.0 == peer).unwrap()
     }
 
     #[test]
@@ -312,24 +319,26 @@ mod tests {
             .pairs
             .iter()
             .filter(|pair| pair.verdict() == PairVerdict::False)
-            .map(|pair| pair.region.as_str())
+            .map(|pair| pair.region.0.as_str())
             .collect();
         assert_eq!(named, ["eu"]);
         let left = pair(&moment, "eu", UTC).direct.unwrap().left_out.unwrap();
         assert!((40 * MS..60 * MS).contains(&left.off_by.ns()), "{left:?}");
         assert!((pair(&moment, "eu", "us").off.ns() + 40 * MS).abs() < MS);
         assert!((pair(&moment, "ap", "us").bounds.high - pair(&moment, "ap", "us").bounds.low).ns() < 1_300_000);
-        assert!(learned.keys().all(|(region, ..)| region != "eu"), "nothing is learned from a lie: {learned:?}");
+        assert!(learned.keys().all(|((region, _), _)| region != "eu"), "nothing is learned from a lie: {learned:?}");
     }
 
     #[test]
-    fn what_was_said_of_another_run_of_a_reference_is_left_out() {
+    fn another_run_of_a_reference_is_another_clock() {
         let (mut links, claims) = said();
-        links.push(RegionLink { ref_run: 9, ..link("eu", "us", AT - 5 * MS, 7_000) });
-        links[1].peer_run = 9;
+        links.push(RegionLink { ref_run: 9, ..link("eu", "us", AT + 7_000 * MS, -7_000) });
         let moment = Moment::of(("us", 1), AT, &links, &claims, &mut Learned::new()).unwrap();
-        assert!(pair(&moment, "ap", "us").direct.is_none());
-        assert!((pair(&moment, "eu", "us").off.ns() + 40 * MS).abs() < 1_000);
+        let off = |run: u64| {
+            let pair = moment.pairs.iter().find(|pair| pair.region == ("eu".to_owned(), run) && pair.peer.0 == "us");
+            pair.unwrap().off.ns()
+        };
+        assert!((off(1) + 40 * MS).abs() < 1_000 && (off(9) + 7_000 * MS).abs() < MS, "{moment:?}");
     }
 
     #[test]

@@ -10,6 +10,7 @@ use super::eventually;
 #[path = "../../../crates/claims/tests/support/chronyd.rs"]
 mod real;
 
+#[allow(unused_imports, reason = "each test file uses its part")]
 pub(crate) use real::{Daemon, path};
 
 /// Starts it, and waits until it answers.

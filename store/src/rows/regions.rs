@@ -54,6 +54,10 @@ rows! {
         region: LowCardinality => Column::LowCardinality,
         /// The other, or `(utc)`.
         peer: LowCardinality => Column::LowCardinality,
+        /// Run of `region`'s reference.
+        ref_run: Vec<u64> => Column::U64,
+        /// Run of `peer`'s reference; 0 = UTC.
+        peer_run: Vec<u64> => Column::U64,
         /// When: REF of the root, ns since 1970.
         at: Vec<i64> => Column::DateTime64,
         /// REF of peer - REF of region, ns.
