@@ -20,7 +20,11 @@ fn agent() -> SimulatedAgent {
 
 /// An aggregator on the engine of another one, so that killing it leaves the store alone.
 fn start(dir: &std::path::Path, url: &str) -> Program {
-    let state = dir.join("killed");
+    start_as(dir, url, "killed")
+}
+
+fn start_as(dir: &std::path::Path, url: &str, name: &str) -> Program {
+    let state = dir.join(name);
     let arguments = ["--region", "us", "--listen", "127.0.0.1:0", "--clickhouse-url", url, "--state-dir"];
     Program::start(dir, &[&arguments[..], &[state.to_str().unwrap()]].concat())
 }
@@ -87,5 +91,27 @@ async fn a_state_that_is_of_no_use_begins_a_new_model_and_is_told() {
     Uplink::connect(&program.url()).await.store(&agent.next_batch(10)).await;
     assert!(program.log().contains("the saved state of a clock model is of no use"), "{}", program.log());
     assert_eq!(ask(&store, "SELECT countIf(err_ns < 5000000), count() FROM events").await, "20\t20");
+    drop(engine);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_comes_back_from_another_aggregator_is_known_as_that_left_it() {
+    if !engine_is_here() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let engine = Program::embedded(dir.path());
+    let (url, store, mut agent) = (engine_url(dir.path()), store(dir.path()).await, agent());
+    let [first, second] = ["first", "second"].map(|name| start_as(dir.path(), &url, name));
+    let [mut to_first, mut to_second] = [Uplink::connect(&first.url()).await, Uplink::connect(&second.url()).await];
+    for uplink in [&mut to_first, &mut to_second] {
+        for _ in 0..3 {
+            uplink.store(&agent.next_batch(20)).await;
+        }
+    }
+    to_first.store(&agent.next_batch(20)).await;
+    assert!(first.log().contains("it was with another aggregator meanwhile"), "{}", first.log());
+    let stored = check(&store, "events", &agent.truth).await;
+    assert_eq!(stored.rows, 7 * 20);
     drop(engine);
 }

@@ -207,13 +207,22 @@ impl Pipeline {
         Ok(batch)
     }
 
-    /// Sees to it that the node of `id` is known, with what an aggregator before left of its clock model: waits for the store
-    /// where it is not.
+    /// Sees to it that the node of `id` is known with all that led to that batch, if need be from what another aggregator left of
+    /// its clock model: waits for the store where batches are missing. A model that has not seen them might be carried over a
+    /// freeze of all clocks that their probes showed.
     pub async fn recall(&self, id: &BatchId) {
-        if self.nodes.knows(id) {
+        let newest = self.nodes.newest(id);
+        if newest.is_some_and(|newest| id.number <= newest.saturating_add(1)) {
             return;
         }
         let Some(state) = self.states.recall(&self.region, id).await else { return };
+        if newest.is_some_and(|newest| state.batch <= newest) {
+            // They went nowhere, or their agent is another one.
+            return;
+        }
+        if newest.is_some() {
+            tracing::info!(node = %id.node, "it was with another aggregator meanwhile: its clock model goes on from there");
+        }
         match Node::restore(&state, self.config.tolerance) {
             Ok(node) => {
                 count(&self.counters.clock_states_recalled);

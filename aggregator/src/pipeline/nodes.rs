@@ -231,16 +231,25 @@ impl Nodes {
         (node, evicted)
     }
 
-    /// Whether the node of batch `id` has a place.
-    pub(crate) fn knows(&self, id: &BatchId) -> bool {
-        self.lock().contains_key(&(id.node.clone(), id.boot))
+    /// The newest batch that the model of the node of batch `id` has seen; `None` where it has no place.
+    pub(crate) fn newest(&self, id: &BatchId) -> Option<u64> {
+        let node = self.lock().get(&(id.node.clone(), id.boot))?.node.clone();
+        // Not while all places are locked: whoever has the node may be aligning.
+        node.lock().newest
     }
 
-    /// Gives the node of batch `id` the place that nobody has taken for it meanwhile; how many others had to go.
+    /// Gives the node of batch `id` its place, or what it knows to the one that is there and has seen less; how many others had
+    /// to go.
     pub(crate) fn settle_in(&self, id: &BatchId, node: Node, now: Instant) -> usize {
         let mut places = self.lock();
         let key = (id.node.clone(), id.boot);
-        if places.contains_key(&key) {
+        if let Some(place) = places.get(&key) {
+            let present = place.node.clone();
+            drop(places);
+            let mut present = present.lock();
+            if present.newest < node.newest {
+                *present = node;
+            }
             return 0;
         }
         let evicted = if places.len() >= self.capacity { evict_oldest(&mut places) } else { 0 };
@@ -325,6 +334,24 @@ mod tests {
 
     fn id(node: &str, boot: u64) -> BatchId {
         BatchId { node: node.parse().unwrap(), boot: BootId(boot), number: 1 }
+    }
+
+    #[test]
+    fn what_another_aggregator_saw_of_a_node_is_taken_over_and_what_it_saw_less_of_is_not() {
+        let nodes = Nodes::new(Tolerance::default(), 10);
+        let now = Instant::now();
+        let seen = |number: u64| {
+            let mut node = Node::new(Tolerance::default());
+            node.sight(&samples::batch("n", number));
+            node
+        };
+        assert_eq!(nodes.newest(&id("n", 1)), None);
+        nodes.settle_in(&id("n", 1), seen(3), now);
+        let (shared, _) = nodes.of(&id("n", 1), now);
+        nodes.settle_in(&id("n", 1), seen(9), now);
+        nodes.settle_in(&id("n", 1), seen(5), now);
+        assert_eq!(nodes.newest(&id("n", 1)), Some(9));
+        assert_eq!(shared.lock().newest, Some(9), "whoever holds it sees it too");
     }
 
     #[test]
