@@ -18,6 +18,7 @@ use support::go_program::{ANY, GoProgram};
 use syncline_agent::clock::Clocks;
 use syncline_agent::recording::Recording;
 use syncline_event::{Batch, StackId};
+use syncline_timebase::Span;
 
 struct Agent {
     child: Child,
@@ -257,4 +258,26 @@ async fn where_an_aggregator_dies_batches_and_probes_go_on_at_the_other() {
         followed.ends_with(&[run, run]) && followed.iter().filter(|other| **other != run).count() <= 1,
         "{followed:?}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_holding_waits_go_at_the_interval_though_no_probe_is_answered() {
+    if !support::bpf_usable() {
+        return;
+    }
+    let fake = Fake::start(|_, _| Answer::Store).await;
+    let mut program = GoProgram::start(&ANY.program("waits"), &["scenarios"]);
+    let mut agent = Agent::start(&fake, program.pid(), &["--no-hold"]);
+    agent.wait_until_ready();
+    fake.reference.is_silent.store(true, Ordering::SeqCst);
+    program.go();
+    let reported = program.events_until_done().len();
+    eventually("as many waits have arrived as the program reports", || waits_in(&batches(&fake)) >= reported).await;
+    agent.terminate();
+    assert!(program.finish().success());
+    let batches = batches(&fake);
+    let waited = |batch: &Batch| (0..batch.waits.len()).map(|row| batch.sealed_at - batch.waits.end(row)).max();
+    let longest = batches.iter().filter_map(waited).max();
+    // One that waits for a probe in vain goes after five seconds.
+    assert!(longest.unwrap() < Span::from_s(3), "{longest:?}");
 }

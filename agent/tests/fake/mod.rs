@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -59,6 +59,8 @@ pub(crate) struct Reference {
     pub(crate) offset_ns: AtomicI64,
     pub(crate) run: AtomicU64,
     pub(crate) region: Mutex<String>,
+    /// It answers no probe while this holds.
+    pub(crate) is_silent: AtomicBool,
 }
 
 impl Fake {
@@ -69,8 +71,12 @@ impl Fake {
     }
 
     pub(crate) fn serve(listener: TcpListener, policy: impl Fn(usize, u64) -> Answer + Send + Sync + 'static) -> Self {
-        let reference =
-            Reference { offset_ns: AtomicI64::new(0), run: AtomicU64::new(1), region: Mutex::new("eu".to_owned()) };
+        let reference = Reference {
+            offset_ns: AtomicI64::new(0),
+            run: AtomicU64::new(1),
+            region: Mutex::new("eu".to_owned()),
+            is_silent: AtomicBool::new(false),
+        };
         let fake = Self {
             address: listener.local_addr().unwrap(),
             arrivals: Arc::default(),
@@ -176,15 +182,18 @@ impl Clock for Fake {
 
     async fn probe(&self, request: Request<Streaming<ProbeRequest>>) -> Result<Response<Self::ProbeStream>, Status> {
         let reference = Arc::clone(&self.reference);
-        let replies = request.into_inner().map(move |request| {
+        let replies = request.into_inner().filter_map(move |request| {
             let received_reference_ns = reference.now_ns();
-            Ok(ProbeReply {
-                id: request?.id,
-                received_reference_ns,
-                replied_reference_ns: reference.now_ns(),
-                region: reference.region.lock().unwrap().clone(),
-                reference_run: reference.run.load(Ordering::SeqCst),
-                mapped: false,
+            let is_silent = reference.is_silent.load(Ordering::SeqCst);
+            (!is_silent).then(|| {
+                Ok(ProbeReply {
+                    id: request?.id,
+                    received_reference_ns,
+                    replied_reference_ns: reference.now_ns(),
+                    region: reference.region.lock().unwrap().clone(),
+                    reference_run: reference.run.load(Ordering::SeqCst),
+                    mapped: false,
+                })
             })
         });
         Ok(Response::new(Box::pin(replies)))
