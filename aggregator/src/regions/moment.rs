@@ -150,8 +150,7 @@ impl<'a> Clocks<'a> {
 
     /// By how much the claims of both ends of a link deviate together, ns; `None` where one claims nothing.
     fn deviation(&self, link: &RegionLink) -> Option<f64> {
-        let of =
-            |region: &str| self.claims.iter().find(|claim| claim.region == region).map(|claim| claim_deviation(claim));
+        let of = |region: &str| self.claims.iter().find(|claim| claim.region == region).map(claim_deviation);
         Some(of(&link.region)?.hypot(of(&link.peer)?).max(1.0))
     }
 
