@@ -153,10 +153,6 @@ impl RegionClock {
     fn unfit(&self, peer: &Peer) -> Option<String> {
         match () {
             () if peer.run == self.reference.run() => Some("it is this very aggregator".to_owned()),
-            // To the root's aggregator further ones of the root region lead, too.
-            () if *peer.region == *self.region && !self.config.is_root => {
-                Some(format!("it is an aggregator of this very region {:?}", self.region))
-            }
             () if peer.mapped && self.config.is_root => Some(format!(
                 "region {:?} is itself measured against another (--root): name the aggregator of that root region",
                 peer.region

@@ -120,10 +120,9 @@ fn rows(base_ns: i64) -> Vec<String> {
         format!(
             "INSERT INTO region_pairs (region, peer, at, off, low, high, direct, direct_low, direct_high, verdict, off_by_ns, created) VALUES \
              ('eu-west', 'us-east', fromUnixTimestamp64Nano({base_ns}), 1, 0, 2, 1, 0, 2, 'consistent', 0, now64(3, 'UTC') + INTERVAL 59 MINUTE), \
-             ('eu-west', 'us-east', fromUnixTimestamp64Nano({base_ns}), -{off}, -{off} - 300000, -{off} + 300000, 1, -{off} - 9000000, -{off} + 9000000, 'consistent', 0, now64(3, 'UTC') + INTERVAL 1 HOUR), \
+             ('eu-west', 'us-east', fromUnixTimestamp64Nano({base_ns}), -{REGION_OFFSET_NS}, -{REGION_OFFSET_NS} - 300000, -{REGION_OFFSET_NS} + 300000, 1, -{REGION_OFFSET_NS} - 9000000, -{REGION_OFFSET_NS} + 9000000, 'consistent', 0, now64(3, 'UTC') + INTERVAL 1 HOUR), \
              ('eu-west', '(utc)', fromUnixTimestamp64Nano({base_ns}), 5000000, 4800000, 5200000, 1, 4800000, 5200000, 'consistent', 0, now64(3, 'UTC') + INTERVAL 1 HOUR), \
-             ('us-east', '(utc)', fromUnixTimestamp64Nano({base_ns}), 5000000 + {off}, 4500000 + {off}, 5500000 + {off}, 1, -90200000, -89800000, 'false', 70000000, now64(3, 'UTC') + INTERVAL 1 HOUR)",
-            off = REGION_OFFSET_NS
+             ('us-east', '(utc)', fromUnixTimestamp64Nano({base_ns}), 5000000 + {REGION_OFFSET_NS}, 4500000 + {REGION_OFFSET_NS}, 5500000 + {REGION_OFFSET_NS}, 1, -90200000, -89800000, 'false', 70000000, now64(3, 'UTC') + INTERVAL 1 HOUR)"
         ),
         // A minute of probes of a node whose raw is 7 ns behind its mono: 20 us each way, 10 us in the 50th.
         format!(
