@@ -116,11 +116,11 @@ impl ProbeListener {
 
 impl LocalClock for Clocks {
     fn now(&self) -> Instant<Mono> {
-        self.mono()
+        self.probe_stamp(self.mono())
     }
 
     fn placed(&self, stamp: &Placed) -> (Instant<Mono>, Span) {
-        (self.true_mono(stamp.mono), stamp.mono_slack)
+        (self.probe_stamp(self.true_mono(stamp.mono)), stamp.mono_slack)
     }
 
     fn knot(&self) -> Option<Knot> {

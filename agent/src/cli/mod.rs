@@ -121,8 +121,8 @@ pub struct RunArgs {
     /// Start without an aggregator too: keep trying, and keep events meanwhile
     #[arg(long, conflicts_with = "require_aggregator")]
     keep_trying: bool,
-    /// Move every stamp by a known error, as `offset_ns=..,drift_ppb=..,step_ns=..,step_at_ns=..,origin_shift_ns=..,
-    /// t0_ns=..,raw0_ns=..`: for demonstrations only
+    /// Move every stamp by a known error, as `offset_ns=..,drift_ppb=..,origin_shift_ns=..,t0_ns=..,raw0_ns=..,
+    /// step=SIZE_NS@AT_NS,slew=RATE_PPB@FROM_NS..TO_NS,probe_lie_ns=..`: for demonstrations only
     #[cfg(feature = "inject-clock")]
     #[arg(long, value_name = "SPEC")]
     inject_clock: Option<crate::clock::Injection>,

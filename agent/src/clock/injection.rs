@@ -6,8 +6,9 @@ use syncline_sim::InjectedClock;
 /// Maps true stamps to injected ones; without the feature, or by default, it changes nothing.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Injection {
+    /// There is one for the whole life of an agent.
     #[cfg(feature = "inject-clock")]
-    clock: Option<InjectedClock>,
+    clock: Option<&'static InjectedClock>,
 }
 
 #[cfg(feature = "inject-clock")]
@@ -23,13 +24,17 @@ impl Injection {
     pub(super) fn wall(&self, mono_ns: i64, wall_ns: i64) -> i64 {
         self.clock.map_or(wall_ns, |clock| clock.wall(mono_ns, wall_ns))
     }
+
+    pub(super) fn probe_lie_ns(&self) -> i64 {
+        self.clock.map_or(0, |clock| clock.probe_lie_ns)
+    }
 }
 
 #[cfg(feature = "inject-clock")]
 impl std::str::FromStr for Injection {
     type Err = <InjectedClock as std::str::FromStr>::Err;
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(Self { clock: Some(text.parse()?) })
+        Ok(Self { clock: Some(Box::leak(Box::new(text.parse()?))) })
     }
 }
 
@@ -45,5 +50,9 @@ impl Injection {
 
     pub(super) const fn wall(self, _mono_ns: i64, wall_ns: i64) -> i64 {
         wall_ns
+    }
+
+    pub(super) const fn probe_lie_ns(self) -> i64 {
+        0
     }
 }

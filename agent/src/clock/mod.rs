@@ -65,6 +65,11 @@ impl Clocks {
         (wall_ns != 0).then(|| self.wall_of(mono_ns, wall_ns))
     }
 
+    /// What a clock probe is stamped with at `mono`: just that, except by an agent that is made to lie.
+    pub(crate) fn probe_stamp(&self, mono: Instant<Mono>) -> Instant<Mono> {
+        mono + Span::from_ns(self.injection.probe_lie_ns())
+    }
+
     fn mono_of(&self, ns: i64) -> Instant<Mono> {
         Instant::from_ns(self.injection.mono(ns))
     }
@@ -111,8 +116,17 @@ mod tests {
         assert_eq!(moved.kernel_mono(5) - plain.kernel_mono(5), Span::from_s(1_000));
         assert_eq!(moved.kernel_wall(5, 100_000_000).unwrap(), Instant::from_ns(50_000_000));
         let (before, knot, after) = (plain.knot(), moved.knot(), plain.knot());
+        assert_eq!(moved.probe_stamp(knot.mono), knot.mono);
         let shifted = knot.mono - Span::from_s(1_000);
         assert!(before.mono <= shifted && shifted <= after.mono);
         assert!(before.wall <= knot.wall + Span::from_ms(50) && knot.wall + Span::from_ms(50) <= after.wall);
+    }
+
+    #[cfg(feature = "inject-clock")]
+    #[test]
+    fn a_lie_is_in_the_stamps_of_probes_alone() {
+        let (plain, liar) = (Clocks::default(), Clocks::with_injection("probe_lie_ns=7".parse().unwrap()));
+        assert_eq!(liar.kernel_mono(5), plain.kernel_mono(5));
+        assert_eq!(liar.probe_stamp(Instant::from_ns(5)), Instant::from_ns(12));
     }
 }

@@ -14,7 +14,7 @@ mod reference;
 pub mod regions;
 pub mod scenario;
 
-pub use injected::{InjectedClock, InjectedClockError};
+pub use injected::{InjectedClock, InjectedClockError, InjectedSlew, InjectedStep};
 pub use node::{CounterJump, NodeSettings, SimulatedNode, WallStep};
 pub use oscillator::{Oscillator, OscillatorSettings};
 pub use path::{Path, PathSettings};
