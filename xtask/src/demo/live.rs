@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use super::fleet::{Agents, Aggregators, Comparison, Services, injected};
+use super::aggregators::{Aggregators, Comparison};
+use super::fleet::{Agents, Post, Services, injected};
 use super::knots::{self, Sampler};
 use super::plan::REGIONS;
 use super::recording::Recording;
@@ -34,8 +35,12 @@ impl Demo {
         let step_at_ns = start.mono + nanos(START_UP + seconds / 2);
         let clocks: Vec<_> = REGIONS.iter().map(|region| injected(region.clock, start, step_at_ns)).collect();
         let pids = services.pids()?;
-        let to = recording.as_ref();
-        let mut agents = Agents::start(&self.programs, &self.dirs, &aggregators, &pids, &clocks, options, to).await?;
+        let posts = REGIONS.iter().zip(&pids).zip(&clocks).map(|((region, pid), clock)| {
+            let aggregator = aggregators.address(region)?.to_owned();
+            Ok(Post { node: region.node, region, pid: *pid, clock, aggregator })
+        });
+        let (posts, udp) = (posts.collect::<Result<Vec<_>>>()?, !options.grpc_probes);
+        let mut agents = Agents::start(&self.programs, &self.dirs, &posts, udp, recording.as_ref()).await?;
         self.say("three agents are capturing, each with a wrong clock");
 
         let from = knots::now().mono;
@@ -62,6 +67,6 @@ impl Demo {
     }
 }
 
-fn nanos(duration: Duration) -> i64 {
+pub(super) fn nanos(duration: Duration) -> i64 {
     i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
 }

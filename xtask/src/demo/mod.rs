@@ -4,6 +4,7 @@
 //! regions' only common thing is the root's store. The agents' stamps are made wrong by parameters known here alone,
 //! and the services keep a journal that only the check reads.
 
+mod aggregators;
 mod build;
 mod check;
 mod child;

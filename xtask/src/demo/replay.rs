@@ -2,7 +2,8 @@
 
 use anyhow::{Context, Result};
 
-use super::fleet::{Agents, Aggregators, Comparison};
+use super::aggregators::{Aggregators, Comparison};
+use super::fleet::Agents;
 use super::recording::Recording;
 use super::{Demo, Ran, http};
 
