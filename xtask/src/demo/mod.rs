@@ -9,6 +9,7 @@ mod build;
 mod check;
 mod child;
 mod diagnosis;
+mod faults;
 mod fleet;
 mod http;
 mod journal;
@@ -16,12 +17,14 @@ mod knots;
 mod live;
 mod plan;
 mod recording;
+mod relay;
 mod replay;
 mod report;
 mod staging;
 mod store;
 mod truth;
 
+use std::fmt::Display;
 use std::fs::{File, TryLockError};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -44,7 +47,7 @@ use self::truth::Truth;
 use crate::{fetch, place};
 
 /// What `cargo xtask demo` can be told.
-#[derive(Args)]
+#[derive(Args, Clone)]
 pub(crate) struct Options {
     /// Fail unless every promise of the demo holds
     #[arg(long)]
@@ -68,6 +71,11 @@ pub(crate) struct Options {
     /// Probe clocks over gRPC only, as where UDP does not get through: stamps are then taken in user space
     #[arg(long)]
     pub(crate) grpc_probes: bool,
+    /// Let everything go wrong that may happen to clocks, for two and a half minutes: delay, jitter, loss and other routes
+    /// between agents and aggregators, steps, drift, slews, a stopped agent, a restarted aggregator, a stepped reference, a
+    /// node that lies
+    #[arg(long, conflicts_with_all = ["replay", "record", "seconds", "wan_probes", "grpc_probes"])]
+    pub(crate) clock_faults: bool,
 }
 
 const DEFAULT_SECONDS: u64 = 25;
@@ -76,7 +84,8 @@ impl Options {
     /// As a test runs it.
     pub(crate) fn checked(live: bool) -> Self {
         let (seconds, record) = (DEFAULT_SECONDS, None);
-        Self { check: true, live, replay: false, record, seconds, wan_probes: false, grpc_probes: false }
+        let (replay, wan_probes, grpc_probes, clock_faults) = (false, false, false, false);
+        Self { check: true, live, replay, record, seconds, wan_probes, grpc_probes, clock_faults }
     }
 }
 
@@ -84,29 +93,28 @@ impl Options {
 /// When the demo cannot run, or with `--check` when it does not hold what it promises.
 pub(crate) fn run(options: &Options) -> Result<()> {
     let demo = Demo::prepare()?;
-    let source = Source::choose(options, &demo.programs.cli)?;
+    let live = options.live || options.clock_faults;
+    let source = Source::choose(&Options { live, ..options.clone() }, &demo.programs.cli)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let findings = runtime.block_on(async {
+    runtime.block_on(async {
         tokio::select! {
-            findings = demo.run(options, source) => findings,
+            concluded = demo.show(options, source) => concluded,
             () = interrupted() => bail!("interrupted; everything that was started has been stopped"),
         }
-    })?;
-    conclude(options, &findings)
+    })
 }
 
 /// The last line says it all.
-fn conclude(options: &Options, findings: &Findings) -> Result<()> {
-    let failures = findings.failures();
+fn conclude(name: &str, check: bool, failures: &[String], findings: &impl Display) -> Result<()> {
     if failures.is_empty() {
-        println!("demo: OK {findings}");
+        println!("{name}: OK {findings}");
         return Ok(());
     }
-    for failure in &failures {
-        println!("demo: {failure}");
+    for failure in failures {
+        println!("{name}: {failure}");
     }
-    println!("demo: FAILED {findings}");
-    if options.check {
+    println!("{name}: FAILED {findings}");
+    if check {
         bail!("the demo does not hold what it promises: {}", failures.join("; "));
     }
     Ok(())
@@ -217,6 +225,15 @@ impl Demo {
 
     fn store(&self) -> Store<'_> {
         Store { cli: &self.programs.cli, dir: &self.dirs.store, libchdb: &self.libchdb }
+    }
+
+    async fn show(&self, options: &Options, source: Source) -> Result<()> {
+        if options.clock_faults {
+            let verdict = self.find_clock_faults().await?;
+            return conclude("clock-faults", options.check, &verdict.failures(), &verdict);
+        }
+        let findings = self.run(options, source).await?;
+        conclude("demo", options.check, &findings.failures(), &findings)
     }
 
     async fn run(&self, options: &Options, source: Source) -> Result<Findings> {

@@ -19,7 +19,12 @@ pub(crate) struct Window {
 impl Window {
     /// The view of the waits that began in this window.
     fn timeline(self) -> String {
-        format!("timeline(t0 = '{}', t1 = '{}')", seconds(self.from_ns), seconds(self.to_ns))
+        self.of("timeline")
+    }
+
+    /// A view that takes a window.
+    pub(crate) fn of(self, view: &str) -> String {
+        format!("{view}(t0 = '{}', t1 = '{}')", seconds(self.from_ns), seconds(self.to_ns))
     }
 }
 
@@ -46,12 +51,15 @@ pub(crate) struct Report<'a> {
 impl Report<'_> {
     /// All waits with their times on the fleet's clock. Only a hard bound counts as one.
     pub(crate) async fn rows(&self) -> Result<Vec<Row>> {
+        self.rows_where("true").await
+    }
+
+    /// Those of them of which that is true.
+    pub(crate) async fn rows_where(&self, condition: &str) -> Result<Vec<Row>> {
         let query = format!(
             "SELECT region, goid, reason, mono_ns, mono_ns + dur_ns AS mono_end_ns, \
              toUnixTimestamp64Nano(aligned) AS start_ns, toUnixTimestamp64Nano(aligned_end) AS end_ns, \
-             if(bound_class = 'hard' AND err_ns < {UNBOUNDED}, toInt64(err_ns), NULL) AS start_err_ns, \
-             if(bound_class = 'hard' AND err_end_ns < {UNBOUNDED}, toInt64(err_end_ns), NULL) AS end_err_ns \
-             FROM {}",
+             {HARD_BOUNDS} FROM {} WHERE {condition}",
             self.window.timeline()
         );
         self.store.rows(&query).await
@@ -59,10 +67,15 @@ impl Report<'_> {
 
     /// What the store holds, wherever on the timeline it is.
     pub(crate) async fn stored(&self) -> Result<Stored> {
+        self.stored_where("true").await
+    }
+
+    /// Those of them of which that is true.
+    pub(crate) async fn stored_where(&self, condition: &str) -> Result<Stored> {
         let query = format!(
             "SELECT uniqExact((node, boot, seq)) AS events, \
              uniqExactIf((node, boot, seq), (node, boot, seq) NOT IN (SELECT node, boot, seq FROM {})) AS astray \
-             FROM events",
+             FROM events WHERE {condition}",
             self.window.timeline()
         );
         self.store.rows(&query).await?.first().copied().context("the store did not count its events")
@@ -161,7 +174,10 @@ impl Report<'_> {
     }
 }
 
-const UNBOUNDED: i64 = 4_000_000_000_000_000_000;
+/// The half widths of a row's bounds; NULL where there is none.
+pub(crate) const HARD_BOUNDS: &str = "\
+    if(bound_class = 'hard' AND err_ns < 4000000000000000000, toInt64(err_ns), NULL) AS start_err_ns, \
+    if(bound_class = 'hard' AND err_end_ns < 4000000000000000000, toInt64(err_end_ns), NULL) AS end_err_ns";
 /// How Go's reasons for a lock begin.
 const LOCKS: &str = "sync.";
 const BEFORE_NS: i64 = 15_000_000;

@@ -68,6 +68,7 @@ pub(crate) struct JudgedRow {
 }
 
 /// What is needed to undo the injection.
+#[derive(Clone)]
 pub(crate) struct Truth {
     /// In the order of the regions.
     pub(crate) clocks: Vec<InjectedClock>,
