@@ -42,6 +42,11 @@ impl Directories {
     pub(crate) fn journal(&self, region: &Region) -> PathBuf {
         self.journals.join(format!("{}.jsonl", region.name))
     }
+
+    /// The log of the agent of a node.
+    pub(crate) fn log_of_agent(&self, node: &str) -> PathBuf {
+        self.logs.join(format!("agent-{node}.log"))
+    }
 }
 
 /// The services, in the order of the regions, and the links between them.
@@ -74,11 +79,6 @@ impl Services {
     /// The process ids, in the order of the regions.
     pub(crate) fn pids(&self) -> Result<Vec<u32>> {
         self.services.iter().map(Process::pid).collect()
-    }
-
-    /// The process id of one of the links, which are Go programs too.
-    pub(crate) fn link_pid(&self) -> Result<u32> {
-        self.links.first().context("the chain has no links")?.pid()
     }
 
     pub(crate) fn check_alive(&mut self) -> Result<()> {

@@ -12,7 +12,9 @@ mod run;
 mod steps;
 mod verdict;
 
-use anyhow::Result;
+use std::path::Path;
+
+use anyhow::{Context, Result};
 
 use self::plan::{HONEST, LIAR};
 use self::questions::{Anchors, honest, lying};
@@ -55,7 +57,7 @@ impl Demo {
 
         let anchors = Anchors { by_run: &outcome.anchors, root_ns: truth.root_anchor_ns };
         let live = questions::live(&report.window);
-        let at_once = truth.judge(anchors.rows(&store, first_rows::TABLE, &honest()).await?)?;
+        let at_once = truth.judge(anchors.rows(&store, first_rows::ROWS, &honest()).await?)?;
         show_outside("as first stored", &at_once, ran.observed.start);
         let settled = truth.judge(anchors.rows(&store, &live, &honest()).await?)?;
         show_outside("placed again", &settled, ran.observed.start);
@@ -68,14 +70,29 @@ impl Demo {
         Ok(Verdict {
             timeline: findings,
             at_once: Placement::of(at_once.iter()),
+            at_once_settled: Placement::of(at_once.iter().filter(had_its_minute)),
             settled: Placement::of(settled.iter().filter(had_its_minute)),
             liar: Placement::of(lies.iter()),
             steps: Steps::of(&clocks, &questions::steps(&store).await?),
             traffic: *traffic,
             udp_probes: probes.udp,
             probes: probes.probes,
+            captured: self.captured()?,
         })
     }
+
+    /// How many waits the honest agents captured, as they said in the end.
+    fn captured(&self) -> Result<usize> {
+        HONEST.iter().map(|node| captured(&self.dirs.log_of_agent(node.name))).sum()
+    }
+}
+
+fn captured(log: &Path) -> Result<usize> {
+    let text = std::fs::read_to_string(log).with_context(|| format!("cannot read {}", log.display()))?;
+    let said =
+        text.lines().rev().find_map(|line| line.split_whitespace().find_map(|word| word.strip_prefix("captured=")));
+    let said = said.with_context(|| format!("{} does not end with what was captured", log.display()))?;
+    said.parse().with_context(|| format!("{}: captured={said} is not a number", log.display()))
 }
 
 /// The first of the rows that are not where they are said to be, so that it can be seen which fault it was.
@@ -89,5 +106,20 @@ fn show_outside(how: &str, rows: &[JudgedRow], since_ns: i64) {
             worse.error_ns() as f64 / 1e3,
             worse.bound_ns.unwrap_or(0) as f64 / 1e3,
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_agent_captured_is_in_its_last_words() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = dir.path().join("agent-x.log");
+        std::fs::write(&log, "INFO x captured nothing\nsyncline-agent: captured=41 stored=40 lost=0\n").unwrap();
+        assert_eq!(captured(&log).unwrap(), 41);
+        std::fs::write(&log, "INFO x\n").unwrap();
+        assert!(captured(&log).unwrap_err().to_string().contains("agent-x.log"));
     }
 }

@@ -38,6 +38,11 @@ impl Path {
         Ok(Self { packets, streams, address })
     }
 
+    /// The process that carries the streams: a Go program with few waits.
+    pub(super) fn pid(&self) -> Result<u32> {
+        self.streams.pid()
+    }
+
     pub(super) fn check_alive(&mut self) -> Result<()> {
         self.streams.check_alive()
     }

@@ -8,7 +8,7 @@ use crate::demo::knots::Knot;
 use crate::demo::plan::{Link, REGIONS, ROOT, Region};
 
 /// How long the services are observed: the last fault, then the minute after which stored rows are placed again.
-pub(super) const OBSERVED: Duration = Duration::from_secs(140);
+pub(super) const OBSERVED: Duration = Duration::from_secs(118);
 
 /// A node's clock and what is done to it.
 pub(super) struct Node {
@@ -38,7 +38,8 @@ pub(super) const HONEST: [Node; 3] = [
         origin_shift_h: 11,
         offset_us: 12_300,
         drift_ppm: 200,
-        steps_s_us: &[(8, 40_000), (62, -22_000)],
+        // The second comes while the agent is stopped.
+        steps_s_us: &[(4, 40_000), (20, 5_000), (43, -22_000)],
         slews_s_ppm: &[],
         lie_us: 0,
         route: route(400, 300, 150),
@@ -50,8 +51,8 @@ pub(super) const HONEST: [Node; 3] = [
         origin_shift_h: 250,
         offset_us: -48_700,
         drift_ppm: -35,
-        steps_s_us: &[(12, -30_000)],
-        slews_s_ppm: &[(16, 24, -400)],
+        steps_s_us: &[(7, -30_000)],
+        slews_s_ppm: &[(9, 17, -400)],
         lie_us: 0,
         route: route(300, 450, 200),
     },
@@ -62,14 +63,15 @@ pub(super) const HONEST: [Node; 3] = [
         origin_shift_h: 3,
         offset_us: 3_100,
         drift_ppm: -200,
-        steps_s_us: &[(10, 25_000), (58, -9_000)],
-        slews_s_ppm: &[(60, 68, 450)],
+        // The second comes about when the aggregator is killed.
+        steps_s_us: &[(6, 25_000), (28, -3_000), (45, -9_000)],
+        slews_s_ppm: &[(42, 49, 450)],
         lie_us: 0,
         route: route(500, 500, 200),
     },
 ];
 
-/// The node that lies. It has the aggregator of an honest one, and observes a link, which is a Go program too.
+/// The node that lies. It has the aggregator of an honest one, and observes that one's link, which is a Go program too.
 pub(super) const LIAR: Node = Node {
     name: "eu-2",
     region: 1,
@@ -113,12 +115,12 @@ pub(super) enum Fault {
 
 /// In order of time.
 pub(super) const SCHEDULE: [(u64, Fault); 6] = [
-    (20, Fault::Reroute { node: 0, route: route(1_300, 300, 150) }),
-    (26, Fault::Pause { node: 0, lasts: Duration::from_millis(1_500) }),
-    (32, Fault::RerouteToRoot { region: 2, route: route(700, 1_700, 200) }),
-    (38, Fault::Restart { region: 2 }),
-    (48, Fault::StepReference { region: 1, by_ns: 35_000_000 }),
-    (64, Fault::Reroute { node: 2, route: route(900, 1_000, 200) }),
+    (14, Fault::Reroute { node: 0, route: route(1_300, 300, 150) }),
+    (19, Fault::Pause { node: 0, lasts: Duration::from_millis(1_800) }),
+    (24, Fault::RerouteToRoot { region: 2, route: route(700, 1_700, 200) }),
+    (28, Fault::Restart { region: 2 }),
+    (34, Fault::StepReference { region: 1, by_ns: 35_000_000 }),
+    (46, Fault::Reroute { node: 2, route: route(900, 1_000, 200) }),
 ];
 
 const fn route(delay_us: u64, delay_back_us: u64, jitter_us: u64) -> Link {
@@ -199,9 +201,9 @@ mod tests {
         let (start, zero, s) = (Knot { mono: 5, raw: 9, wall: 0 }, 1_000_000_000_000, 1_000_000_000);
         let clock = HONEST[0].clock(start, zero);
         let error = |second: i64| clock.wall_error_ns(zero + second * s);
-        assert_eq!(error(8) - error(7), 40_000_000 + 200_000);
-        assert_eq!(error(62) - error(61), -22_000_000 + 200_000);
+        assert_eq!(error(4) - error(3), 40_000_000 + 200_000);
+        assert_eq!(error(43) - error(42), -22_000_000 + 200_000);
         let slewed = HONEST[1].clock(start, zero);
-        assert_eq!(slewed.mono(zero + 20 * s) - slewed.mono(zero + 19 * s), s - 35_000 - 400_000);
+        assert_eq!(slewed.mono(zero + 11 * s) - slewed.mono(zero + 10 * s), s - 35_000 - 400_000);
     }
 }

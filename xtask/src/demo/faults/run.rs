@@ -19,9 +19,9 @@ use crate::demo::truth::Truth;
 use crate::demo::{Demo, Ran};
 
 /// Seconds are counted from so long after the agents begin to start: the clocks must know it before.
-const START_UP: Duration = Duration::from_secs(8);
+const START_UP: Duration = Duration::from_secs(5);
 /// What starting may take longer than that: the first fault comes later still.
-const LATE: Duration = Duration::from_secs(4);
+const LATE: Duration = Duration::from_secs(5);
 const LOOK_UP: Duration = Duration::from_secs(1);
 
 /// All that runs.
@@ -92,15 +92,20 @@ impl Demo {
         clocks: &[InjectedClock],
         liars_clock: &InjectedClock,
     ) -> Result<(Agents, Vec<Path>)> {
-        let (mut pids, mut paths, mut posts) = (services.pids()?, Vec::new(), Vec::new());
-        pids.push(services.link_pid()?);
-        let nodes = HONEST.iter().chain([&LIAR]);
-        for ((node, clock), pid) in nodes.zip(clocks.iter().chain([liars_clock])).zip(pids) {
-            let path = self.start_path(aggregators, node).await?;
-            let aggregator = path.address.to_string();
-            posts.push(Post { node: node.name, region: &REGIONS[node.region], pid, clock, aggregator });
-            paths.push(path);
+        let mut paths = Vec::new();
+        for node in HONEST.iter().chain([&LIAR]) {
+            paths.push(self.start_path(aggregators, node).await?);
         }
+        let pids = services.pids()?.into_iter().chain([paths[LIAR.region].pid()?]);
+        let nodes = HONEST.iter().zip(clocks).chain([(&LIAR, liars_clock)]);
+        let posts = nodes.zip(pids).zip(&paths).map(|(((node, clock), pid), path)| Post {
+            node: node.name,
+            region: &REGIONS[node.region],
+            pid,
+            clock,
+            aggregator: path.address.to_string(),
+        });
+        let posts: Vec<_> = posts.collect();
         Ok((Agents::start(&self.programs, &self.dirs, &posts, true, None).await?, paths))
     }
 

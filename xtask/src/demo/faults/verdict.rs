@@ -45,6 +45,8 @@ pub(crate) struct Verdict {
     pub(super) timeline: Findings,
     /// The same rows on their regions' clocks, as they were first stored.
     pub(super) at_once: Placement,
+    /// Of these, those that had their minute.
+    pub(super) at_once_settled: Placement,
     /// Those that had their minute, as they were placed again.
     pub(super) settled: Placement,
     /// The rows of the node that lies.
@@ -55,6 +57,8 @@ pub(crate) struct Verdict {
     /// Exchanges of the honest nodes that went over UDP, and all.
     pub(super) udp_probes: usize,
     pub(super) probes: usize,
+    /// Waits that the honest nodes' agents captured.
+    pub(super) captured: usize,
 }
 
 impl Verdict {
@@ -82,7 +86,9 @@ impl Verdict {
         let Steps { injected, found, spurious } = self.steps;
         let missed = (found < injected).then(|| format!("only {found} of {injected} steps of wall clocks were found"));
         let spurious = (spurious > 0).then(|| format!("{spurious} steps were found that nobody made"));
-        [outside, missed, spurious].into_iter().flatten()
+        let (captured, stored) = (self.captured, self.timeline.all_events());
+        let lost = (captured != stored).then(|| format!("{captured} waits were captured, {stored} are in the store"));
+        [outside, missed, spurious, lost].into_iter().flatten()
     }
 
     /// A fault that did not come proves nothing.
@@ -110,7 +116,8 @@ impl Verdict {
             println!("{what:44} {rows:>8} {outside:>8} {unbounded:>10} {:>14}", micros(*error_p99_ns));
         };
         line("as first stored, on their regions' clocks", &self.at_once);
-        line("placed again a minute later (events_live)", &self.settled);
+        line("  those of them that had their minute", &self.at_once_settled);
+        line("  the same, placed again (events_live)", &self.settled);
         line("at the end, on the fleet's clock (timeline)", &self.on_timeline());
         line("of the node that lies, on its region's clock", &self.liar);
         let Findings { right, wrong, cannot_tell, unmatched, .. } = &self.timeline;
@@ -135,7 +142,7 @@ impl fmt::Display for Verdict {
         write!(f, "rows={} inside_hard=", self.timeline.all_events())?;
         write!(f, "{}.{:06} ", millionths / 1_000_000, millionths % 1_000_000)?;
         write!(f, "steps={found}/{injected} false_steps={spurious} ")?;
-        write!(f, "error_p99_us={} ", micros(self.at_once.error_p99_ns))?;
+        write!(f, "error_p99_us={} ", micros(self.at_once_settled.error_p99_ns))?;
         write!(f, "smoothed_p99_us={} ", micros(self.settled.error_p99_ns))?;
         write!(f, "pairs={} wrong={}", self.timeline.pairs(), self.timeline.wrong)
     }
@@ -164,12 +171,14 @@ mod tests {
         Verdict {
             timeline,
             at_once: placed(30_000, 0),
+            at_once_settled: placed(20_000, 0),
             settled: placed(20_000, 0),
             liar: placed(100, 100),
             steps: Steps { injected: 5, found: 5, spurious: 0 },
             traffic: Traffic { carried: 100, lost: 3 },
             udp_probes: 95,
             probes: 100,
+            captured: 30_000,
         }
     }
 
@@ -208,7 +217,8 @@ mod tests {
     }
 
     #[test]
-    fn steps_messages_and_the_lie_count() {
+    fn steps_messages_lost_waits_and_the_lie_count() {
+        assert!(fails(|verdict| verdict.captured = 30_001, "30001 waits were captured"));
         assert!(fails(|verdict| verdict.steps.found = 4, "4 of 5 steps"));
         assert!(fails(|verdict| verdict.steps.spurious = 1, "nobody made"));
         assert!(fails(|verdict| verdict.timeline.wrong = 1, "wrong order"));
