@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use syncline_clock::{NodeClock, Segment};
+use syncline_clock::{NodeClock, Placement, Segment};
 use syncline_timebase::{ErrorBound, Instant, Mono, Offset, Span, Wall};
 
 /// A piece is looked at again when the newest probe is so much later.
@@ -27,6 +27,8 @@ struct Piece {
     to: Instant<Mono>,
     wall: Offset<Mono, Wall>,
     told: Option<Told>,
+    /// Where it lies on RAW by the knots of its time, most of which the model has forgotten when it is looked at again.
+    placement: Option<Placement>,
 }
 
 /// A piece that is known otherwise than it was told.
@@ -46,8 +48,14 @@ struct Told {
 }
 
 impl Pending {
-    /// A piece was told as `segment`, or nothing could be said of it.
-    pub(crate) fn push(&mut self, ends: [Instant<Mono>; 2], wall: Offset<Mono, Wall>, segment: Option<&Segment>) {
+    /// A piece was told as `segment`, or nothing could be said of it. It lies at `placement` on RAW.
+    pub(crate) fn push(
+        &mut self,
+        ends: [Instant<Mono>; 2],
+        wall: Offset<Mono, Wall>,
+        segment: Option<&Segment>,
+        placement: Option<Placement>,
+    ) {
         let [from, to] = ends;
         if to - from > LONGEST {
             return;
@@ -55,7 +63,7 @@ impl Pending {
         if self.0.len() == MOST_PENDING {
             self.0.pop_front();
         }
-        self.0.push_back(Piece { from, to, wall, told: segment.map(Told::of) });
+        self.0.push_back(Piece { from, to, wall, told: segment.map(Told::of), placement });
     }
 
     /// The pieces that are known otherwise by now, and are settled.
@@ -68,14 +76,23 @@ impl Pending {
 
 impl Piece {
     fn revised(&self, clock: &NodeClock) -> Option<Revised> {
-        let bends = (1..).map(|knot| self.from + Span::from_ns(KNOTS_APART.ns() * knot)).take_while(|at| *at < self.to);
-        let segment = clock.segment([self.from, self.to], bends);
+        let segment = self.known_now(clock);
         // Over a disruption there is no line.
         let is_one = segment.at_from.epoch == segment.at_to.epoch;
         let now = Told::of(&segment);
         // Where nothing is known any more (the clocks were other ones), what was told stays.
         let differs = now.bound.is_bounded() && self.told.is_none_or(|told| told.differs_from(&now));
         (is_one && differs).then_some(Revised { segment, wall: self.wall })
+    }
+
+    /// Where the piece was placed on RAW then, or where the model would place it now: both are true, and the narrower one
+    /// says more.
+    fn known_now(&self, clock: &NodeClock) -> Segment {
+        let bends =
+            || (1..).map(|knot| self.from + Span::from_ns(KNOTS_APART.ns() * knot)).take_while(|at| *at < self.to);
+        let by_map = clock.segment([self.from, self.to], bends());
+        let by_placement = self.placement.and_then(|placement| clock.segment_at(&placement, bends()));
+        by_placement.filter(|placed| Told::of(placed).bound < Told::of(&by_map).bound).unwrap_or(by_map)
     }
 }
 
@@ -110,7 +127,8 @@ mod tests {
         let [from, to] = [batch.knots[0].mono, batch.knots[9].mono];
         let segment = clock.last_probe().map(|_| clock.segment([from, to], std::iter::empty()));
         let revised = pending.revised(clock);
-        pending.push([from, to], WALL, segment.as_ref());
+        let placement = clock.placement([from, to], batch.knots.iter().map(|knot| knot.mono));
+        pending.push([from, to], WALL, segment.as_ref(), placement);
         revised
     }
 
@@ -119,7 +137,7 @@ mod tests {
         let (mut clock, mut pending) = (NodeClock::new(Tolerance::default()), Pending::default());
         let mut revised = Vec::new();
         // A minute before the first probe, of which nothing could be said.
-        pending.push([Instant::from_ns(100_000_000), Instant::from_ns(900_000_000)], WALL, None);
+        pending.push([Instant::from_ns(100_000_000), Instant::from_ns(900_000_000)], WALL, None, None);
         for number in 1..200 {
             revised.extend(sight(&mut clock, &mut pending, number));
         }
@@ -146,9 +164,9 @@ mod tests {
     fn no_more_wait_than_have_room() {
         let mut pending = Pending::default();
         let second = |s| [Instant::from_ns(s * SECOND), Instant::from_ns((s + 1) * SECOND)];
-        (0..1_000).for_each(|s| pending.push(second(s), WALL, None));
+        (0..1_000).for_each(|s| pending.push(second(s), WALL, None, None));
         assert_eq!(pending.0.len(), MOST_PENDING);
-        pending.push([Instant::from_ns(1), Instant::from_ns(i64::MAX)], WALL, None);
+        pending.push([Instant::from_ns(1), Instant::from_ns(i64::MAX)], WALL, None, None);
         assert_eq!(pending.0.back().unwrap().to.ns(), 1_000 * SECOND, "knots that nobody can have read");
     }
 }

@@ -40,13 +40,15 @@ impl Sighting {
         }
         let revised = pending.revised(clock);
         let segment = segment(clock, segment_end, batch);
-        match (&segment, batch.knots.first(), batch.knots.last()) {
-            (Some(told), ..) => pending.push([told.from, told.to], wall_offset(batch), Some(told)),
+        let ends = match (&segment, batch.knots.first(), batch.knots.last()) {
+            (Some(told), ..) => Some([told.from, told.to]),
             // Nothing is known yet, but may be of now one day.
-            (None, Some(first), Some(last)) if first.mono < last.mono => {
-                pending.push([first.mono, last.mono], wall_offset(batch), None);
-            }
-            _ => {}
+            (None, Some(first), Some(last)) if first.mono < last.mono => Some([first.mono, last.mono]),
+            _ => None,
+        };
+        if let Some(ends) = ends {
+            let placement = clock.placement(ends, batch.knots.iter().map(|knot| knot.mono));
+            pending.push(ends, wall_offset(batch), segment.as_ref(), placement);
         }
         Self {
             segment,

@@ -8,8 +8,9 @@ use syncline_timebase::{ErrorBound, FrequencyError, Instant, Knot, Mono, Offset,
 use crate::claim::{Claim, ClaimVerdict};
 use crate::estimate::{Estimate, Observed, Refusal, Status};
 use crate::hull::{BadExchange, Exchange, Known};
-use crate::mono_raw::{KnotVerdict, MonoToRaw};
+use crate::mono_raw::{KnotVerdict, MonoToRaw, RawPoint};
 use crate::offset_bounds::OffsetBounds;
+use crate::placement::Placement;
 use crate::sanity::is_possible;
 use crate::segment::Segment;
 use crate::theta::Theta;
@@ -109,13 +110,38 @@ impl NodeClock {
 
     /// REF - MONO at `mono` under each class of assumption; `None` where nothing is known.
     pub fn bounds(&self, mono: Instant<Mono>) -> Option<OffsetBounds> {
-        let known = self.with_waiting().known(mono);
+        let model = self.with_waiting();
+        let known = model.map.at(mono).and_then(|at| model.known(at));
         known.map(|[earliest, latest]| OffsetBounds::between(mono, &earliest, &latest))
     }
 
     /// The linear piece from one end to the other; `inside` are instants at which the model may bend: knots, probes.
     pub fn segment(&self, ends: [Instant<Mono>; 2], inside: impl Iterator<Item = Instant<Mono>>) -> Segment {
         Segment::of(|mono| self.estimate(mono), &self.tolerance, ends, inside)
+    }
+
+    /// Where the piece from one end to the other lies on RAW, by the knots that are remembered now; `inside` are instants
+    /// at which MONO may bend: knots. `None` where nothing places an end.
+    pub fn placement(
+        &self,
+        ends: [Instant<Mono>; 2],
+        inside: impl Iterator<Item = Instant<Mono>>,
+    ) -> Option<Placement> {
+        Placement::of(|mono| self.map.at(mono), ends, inside)
+    }
+
+    /// The linear piece at `placement`, with what is known of theta by now. The map forgets knots as they grow old, and
+    /// places a piece in which MONO bends worse than it did. `None` where the map has become another one since.
+    pub fn segment_at(&self, placement: &Placement, inside: impl Iterator<Item = Instant<Mono>>) -> Option<Segment> {
+        let is_same = |(mono, kept): &(Instant<Mono>, RawPoint)| {
+            self.map.at(*mono).is_some_and(|now| (now.raw - kept.raw).abs() <= now.slack + kept.slack)
+        };
+        if !placement.ends().iter().all(is_same) {
+            return None;
+        }
+        let (model, ends) = (self.with_waiting(), placement.ends().map(|(mono, _)| mono));
+        let estimate = |mono| model.estimate_placed(mono, placement.at(mono));
+        Some(Segment::of(estimate, &self.tolerance, ends, inside))
     }
 
     /// Holds a claim of the node's about its wall clock against the probes.
@@ -140,9 +166,14 @@ impl NodeClock {
 
     /// From the probes that were taken.
     fn estimate_taken(&self, mono: Instant<Mono>) -> Estimate {
-        let Some([earliest, latest]) = self.known(mono) else { return Estimate::unknown() };
+        self.map.at(mono).map_or_else(Estimate::unknown, |at| self.estimate_placed(mono, at))
+    }
+
+    /// The same of a `mono` that lies `at` on RAW.
+    fn estimate_placed(&self, mono: Instant<Mono>, at: RawPoint) -> Estimate {
+        let Some([earliest, latest]) = self.known(at) else { return Estimate::unknown() };
         let hard = OffsetBounds::between(mono, &earliest, &latest).hard;
-        let point = self.map.at(mono).and_then(|at| Some((at.raw, self.theta.point_at(at.raw)?)));
+        let point = self.theta.point_at(at.raw).map(|point| (at.raw, point));
         let (low, high) = (hard.low.ns(), hard.high.ns());
         let middle = low.saturating_add_unsigned(high.abs_diff(low) / 2);
         let at_best = point.map_or(middle, |(raw, point)| mono.offset_to(raw).ns().saturating_add(point.theta_ns));
@@ -158,9 +189,8 @@ impl NodeClock {
         }
     }
 
-    /// What is known at the two ends of where `mono` may lie on RAW.
-    fn known(&self, mono: Instant<Mono>) -> Option<[(Instant<Raw>, Known); 2]> {
-        let point = self.map.at(mono)?;
+    /// What is known at the two ends of where an instant may lie on RAW.
+    fn known(&self, point: RawPoint) -> Option<[(Instant<Raw>, Known); 2]> {
         let known = |raw: Instant<Raw>| Some((raw, self.theta.bounds_at(raw)?));
         Some([known(point.raw - point.slack)?, known(point.raw + point.slack)?])
     }
