@@ -47,7 +47,7 @@ use self::truth::Truth;
 use crate::{fetch, place};
 
 /// What `cargo xtask demo` can be told.
-#[derive(Args, Clone)]
+#[derive(Args)]
 pub(crate) struct Options {
     /// Fail unless every promise of the demo holds
     #[arg(long)]
@@ -93,8 +93,7 @@ impl Options {
 /// When the demo cannot run, or with `--check` when it does not hold what it promises.
 pub(crate) fn run(options: &Options) -> Result<()> {
     let demo = Demo::prepare()?;
-    let live = options.live || options.clock_faults;
-    let source = Source::choose(&Options { live, ..options.clone() }, &demo.programs.cli)?;
+    let source = Source::choose(options, &demo.programs.cli)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         tokio::select! {
@@ -146,7 +145,7 @@ impl Source {
         }
         match Diagnosis::of_this_machine(cli)?.why_not_live() {
             None => Ok(Self::Kernel),
-            Some(reason) if options.live => bail!("live capture is impossible here: {reason}"),
+            Some(reason) if options.live || options.clock_faults => bail!("live capture is impossible here: {reason}"),
             Some(reason) => {
                 println!("live capture is impossible here: {reason}; a recording of the same services is replayed");
                 Ok(Self::Recording)

@@ -62,8 +62,8 @@ pub(crate) struct Verdict {
 }
 
 impl Verdict {
-    /// Of how many judgements how many found the truth inside, where that was the worst: on the timeline, or (where a row
-    /// may still be unbounded) in its region, at once or settled.
+    /// How many rows are inside their bounds, and all, where the share is the least: on the timeline, where every row wants a
+    /// bound, or on their regions' clocks at once or placed again, where some may claim nothing yet.
     fn inside(&self) -> (usize, usize) {
         let of = |placement: &Placement| (placement.rows - placement.outside, placement.rows);
         let all = [self.timeline.inside(), of(&self.at_once), of(&self.settled)];
