@@ -9,6 +9,7 @@ mod machine;
 mod observer;
 mod overhead;
 mod page;
+mod probes;
 mod region;
 mod regions;
 mod statistics;
@@ -30,6 +31,8 @@ pub(crate) enum Benchmark {
     Regions(regions::Options),
     /// What observing costs the observed program, beside Go's block profile and bpftrace
     Overhead(overhead::Options),
+    /// What a clock probe costs at both of its ends
+    Probes(probes::Options),
     /// How many events a second go from the agents' side into ClickHouse
     Throughput(throughput::Options),
 }
@@ -64,6 +67,7 @@ pub(crate) fn run(benchmark: &Benchmark) -> Result<()> {
         Benchmark::Clock(options) => clock::run(options),
         Benchmark::Regions(options) => regions::run(options),
         Benchmark::Overhead(options) => overhead::run(options),
+        Benchmark::Probes(options) => probes::run(options),
         Benchmark::Throughput(options) => throughput::run(options),
     }
 }

@@ -1,5 +1,6 @@
 //! An aggregator with an embedded store, to measure or to measure against.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -37,7 +38,9 @@ impl Region {
         let store = dir.join("store");
         let mut command = Command::new(program);
         command.args(["--region", NAME, "--listen", "127.0.0.1:0", "--store-dir"]).arg(&store);
-        command.env(fetch::libchdb::OVERRIDE, fetch::libchdb::path()?).env("RUST_LOG", "warn");
+        command
+            .env(fetch::libchdb::OVERRIDE, fetch::libchdb::path()?)
+            .env("RUST_LOG", "warn,syncline_aggregator::serve=info");
         let aggregator = Child::start("aggregator", command, dir)?;
         let ready = aggregator.line("ready")?;
         let address = ready.split_whitespace().find_map(|word| word.strip_prefix("listen="));
@@ -74,9 +77,22 @@ impl Region {
         Ok(paused)
     }
 
-    /// Ends it.
-    pub(super) fn end(self) -> Result<()> {
-        self.aggregator.end(Some(Signal::TERM)).map(drop)
+    /// The aggregator's process.
+    pub(super) fn pid(&self) -> u32 {
+        self.aggregator.id()
+    }
+
+    /// Where its ClickHouse answers, for another aggregator.
+    pub(super) fn engine_url(&self) -> Result<String> {
+        let path = self.store.join("endpoint.json");
+        let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let endpoint: serde_json::Value = serde_json::from_str(&text)?;
+        Ok(endpoint["url"].as_str().context("endpoint.json has no url")?.to_owned())
+    }
+
+    /// Ends it; what it logged.
+    pub(super) fn end(self) -> Result<String> {
+        self.aggregator.end(Some(Signal::TERM)).map(|(_, log)| log)
     }
 
     fn signal(&self, signal: Signal) -> Result<()> {
