@@ -118,11 +118,11 @@ mod tests {
     use super::*;
     use crate::pipeline::samples::{self, OFFSET, SECOND};
     use syncline_clock::Tolerance;
+    use syncline_event::Batch;
 
     const WALL: Offset<Mono, Wall> = Offset::from_ns(5);
 
-    fn sight(clock: &mut NodeClock, pending: &mut Pending, number: u64) -> Vec<Revised> {
-        let batch = samples::batch("n", number);
+    fn sight(clock: &mut NodeClock, pending: &mut Pending, batch: &Batch) -> Vec<Revised> {
         clock.observe(&batch.knots, &batch.probes);
         let [from, to] = [batch.knots[0].mono, batch.knots[9].mono];
         let segment = clock.last_probe().map(|_| clock.segment([from, to], std::iter::empty()));
@@ -139,7 +139,7 @@ mod tests {
         // A minute before the first probe, of which nothing could be said.
         pending.push([Instant::from_ns(100_000_000), Instant::from_ns(900_000_000)], WALL, None, None);
         for number in 1..200 {
-            revised.extend(sight(&mut clock, &mut pending, number));
+            revised.extend(sight(&mut clock, &mut pending, &samples::batch("n", number)));
         }
         let first = revised.first().unwrap().segment;
         assert_eq!(first.from.ns(), 100_000_000);
@@ -147,6 +147,31 @@ mod tests {
         assert!(revised.len() < 30, "{} of 200: a steady model is not told twice", revised.len());
         assert!(revised.is_sorted_by_key(|revised| revised.segment.from));
         assert!(pending.0.len() <= 62, "{}", pending.0.len());
+    }
+
+    /// MONO falls behind by 650 ppm from the middle of the hundredth second on.
+    fn slewed(number: u64) -> Batch {
+        let bent = |mono: i64| (mono - 100 * SECOND - SECOND / 2).max(0) / 1_000_000 * 650;
+        let mut batch = samples::batch("n", number);
+        for knot in &mut batch.knots {
+            knot.raw = Instant::from_ns(knot.mono.ns() + bent(knot.mono.ns()));
+        }
+        for probe in &mut batch.probes {
+            let late = Span::from_ns(bent(probe.sent.ns()));
+            (probe.received, probe.replied) = (probe.received + late, probe.replied + late);
+        }
+        batch
+    }
+
+    #[test]
+    fn where_mono_bent_a_piece_is_not_told_again_with_a_wider_bound() {
+        let (mut clock, mut pending) = (NodeClock::new(Tolerance::default()), Pending::default());
+        let revised: Vec<_> = (1..200).flat_map(|number| sight(&mut clock, &mut pending, &slewed(number))).collect();
+        let around = |revised: &&Revised| (90 * SECOND..110 * SECOND).contains(&revised.segment.from.ns());
+        let hard = |revised: &Revised| revised.segment.at_from.hard.max(revised.segment.at_to.hard).ns();
+        let widest = revised.iter().filter(around).map(hard).max().unwrap_or(0);
+        // Half a round trip of 100 us, and a line over a second with the bend in its middle: 650 ppm of a quarter of that.
+        assert!(widest < 250_000, "{widest} ns");
     }
 
     #[test]
