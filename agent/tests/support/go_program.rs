@@ -4,6 +4,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -31,6 +32,12 @@ impl Build {
     /// Builds `tests/programs/NAME` (the go command caches).
     pub fn program(&self, name: &str) -> PathBuf {
         let output = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}-{}", self.toolchain, self.variant));
+        // Once: a build replaces the executable of a program that another test observes, whose symbols are gone then.
+        static BUILT: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+        let mut known = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.contains(&output) {
+            return output;
+        }
         let built = Command::new("go")
             .args(["build", "-o"])
             .arg(&output)
@@ -41,6 +48,7 @@ impl Build {
             .output()
             .expect("the go command is needed to build the observed programs");
         assert!(built.status.success(), "{self:?}: {}", String::from_utf8_lossy(&built.stderr));
+        known.push(output.clone());
         output
     }
 }
