@@ -9,6 +9,8 @@ mod timeline;
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::LazyLock;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use syncline_store::{EmbeddedConfig, EmbeddedEngine, Store};
 use tempfile::TempDir;
@@ -97,10 +99,14 @@ pub(crate) async fn run(store: &Store, sql: &str) {
     ask(store, sql).await;
 }
 
-/// A full minute about an hour ago, in ns since 1970: what is older than two weeks would be deleted.
+/// A full minute about an hour ago, in ns since 1970: what is older than two weeks would be deleted. The same one however often
+/// a case asks, as a minute may pass while it runs.
 pub(crate) fn base_ns() -> i64 {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
-    i64::try_from(now / 60 * 60 - 3600).unwrap() * 1_000_000_000
+    static BASE_NS: LazyLock<i64> = LazyLock::new(|| {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        i64::try_from(now / 60 * 60 - 3600).unwrap() * 1_000_000_000
+    });
+    *BASE_NS
 }
 
 pub(crate) const HOLD_ARGUMENT: &str = "--hold";
