@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use syncline_event::{LossCause, Process, Symbol};
+use syncline_event::{Kind, LossCause, Process, Symbol};
 
-use crate::batch::{FinishedWait, Losses, ShortSum, Symbolizer};
+use crate::batch::{FinishedWait, Losses, ShortSum, Symbolizer, Wanted};
 use crate::capture::{Binary, Capture, Counters, ObservedProcess, RawWait, ShortWait};
 use crate::clock::Clocks;
 use crate::service::{self, service_name};
@@ -56,6 +56,7 @@ impl Intake {
         Some(FinishedWait {
             process: known.process,
             symbolizer: known.binary,
+            kind: raw.kind,
             reason: raw.reason,
             tid: raw.tid,
             goid: raw.goid,
@@ -67,15 +68,29 @@ impl Intake {
             by_netpoll: raw.by_netpoll,
             stack_cut: raw.stack_truncated,
             stack_unreadable: raw.stack_unreadable,
+            no_goroutine: raw.no_goroutine,
+            unbound: raw.unbound,
             stack: raw.stack,
+            waker_stack: raw.waker_stack,
+            wanted: Wanted {
+                address: raw.address.unwrap_or_default(),
+                result: raw.result,
+                fd: raw.fd,
+                file_type: raw.file_type,
+                socket: raw.socket,
+            },
         })
     }
 
     /// The sum with its process; none if nobody knows that any more.
-    pub fn short(&mut self, capture: &Capture, short: &ShortWait) -> Option<(Arc<Process>, &'static str, ShortSum)> {
+    pub fn short(
+        &mut self,
+        capture: &Capture,
+        short: &ShortWait,
+    ) -> Option<(Arc<Process>, (Kind, &'static str), ShortSum)> {
         let known = self.known(capture, short.tgid, |_| true)?;
         let sum = ShortSum { count: short.count, total_ns: short.total_ns, histogram: short.histogram.to_vec() };
-        Some((known.process, short.reason, sum))
+        Some((known.process, (short.kind, short.reason), sum))
     }
 
     fn known(&mut self, capture: &Capture, pid: u32, fits: impl Fn(&Known) -> bool) -> Option<Known> {
@@ -136,6 +151,8 @@ pub fn losses(counters: &Counters) -> Losses {
         (LossCause::RingBufferFull, counters.scratch_busy),
         (LossCause::ParkMapFull, counters.map_full),
         (LossCause::ParkMapFull, counters.map_error),
+        (LossCause::ThreadMapFull, counters.syscall_map_full),
+        (LossCause::ThreadMapFull, counters.off_cpu_map_full),
         (LossCause::ShortWaitMapFull, counters.aggregate_full),
         (LossCause::GoroutineUnreadable, counters.park_fault),
         (LossCause::GoroutineUnreadable, counters.execute_fault),
@@ -174,10 +191,12 @@ mod tests {
             unknown_process: 512,
             undecodable: 1_024,
             abandoned: 2_048,
+            syscall_map_full: 4_096,
+            off_cpu_map_full: 8_192,
             ..Counters::default()
         };
         assert_eq!(losses(&counters).total(), counters.lost() + counters.abandoned);
-        assert_eq!(losses(&counters).total(), 4_095);
+        assert_eq!(losses(&counters).total(), 16_383);
     }
 
     #[test]

@@ -4,8 +4,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use syncline_agent::batch::{Batcher, ENOUGH_WAITS, FinishedWait, Sealing, ShortSum, Symbolizer};
-use syncline_event::{Batch, Loss, LossCause, Origin, ProbePath, Process, StackId, Symbol, WaitFlags};
+use syncline_agent::batch::{Batcher, ENOUGH_WAITS, FinishedWait, Sealing, ShortSum, Symbolizer, Wanted};
+use syncline_event::{Batch, Kind, Loss, LossCause, Origin, ProbePath, Process, StackId, Symbol, Target, WaitFlags};
 use syncline_timebase::{BootId, Instant, Knot, Mono, Probe, Span};
 
 const SECOND: i64 = 1_000_000_000;
@@ -67,6 +67,7 @@ fn wait(process: &Arc<Process>, park_ms: i64, run_ms: i64) -> FinishedWait {
     FinishedWait {
         process: Arc::clone(process),
         symbolizer: Arc::new(Names),
+        kind: Kind::Goroutine,
         reason: "chan receive",
         tid: 43,
         goid: 44,
@@ -78,7 +79,11 @@ fn wait(process: &Arc<Process>, park_ms: i64, run_ms: i64) -> FinishedWait {
         by_netpoll: false,
         stack_cut: false,
         stack_unreadable: false,
+        no_goroutine: false,
+        unbound: false,
         stack: vec![0x100, 0x200],
+        waker_stack: vec![],
+        wanted: Wanted::default(),
     }
 }
 
@@ -150,7 +155,11 @@ fn the_columns_say_what_the_wait_was() {
         stack_cut: true,
         stack_unreadable: true,
         park_wall: None,
+        kind: Kind::Syscall,
+        no_goroutine: true,
         stack: vec![],
+        waker_stack: vec![0x300],
+        wanted: Wanted { address: 7, fd: Some(0), file_type: Some("tcp"), ..Wanted::default() },
         ..wait(&process, 200, 950)
     });
     let batch = probed(&mut batcher, 1_000).unwrap();
@@ -160,9 +169,22 @@ fn the_columns_say_what_the_wait_was() {
     assert_eq!(waits.wall_offset.iter().map(|offset| offset.ns()).collect::<Vec<_>>(), [WALL_NS + 3, WALL_NS]);
     assert_eq!(
         waits.flags,
-        [WaitFlags::READY_SEEN, WaitFlags::BY_NETPOLL.with(WaitFlags::STACK_CUT).with(WaitFlags::STACK_UNREADABLE)]
+        [
+            WaitFlags::READY_SEEN,
+            WaitFlags::BY_NETPOLL
+                .with(WaitFlags::STACK_CUT)
+                .with(WaitFlags::STACK_UNREADABLE)
+                .with(WaitFlags::NO_GOROUTINE)
+        ]
     );
     assert_eq!(waits.stack, [batch.stacks[0].id, StackId::NONE]);
+    assert_eq!(waits.waker_stack, [StackId::NONE, batch.stacks[1].id]);
+    assert_eq!(waits.kind, [Kind::Goroutine, Kind::Syscall]);
+    assert_eq!(
+        waits.target,
+        [Target::default(), Target { address: 7, fd: Some(0), file_type: 1, ..Target::default() }]
+    );
+    assert_eq!(batch.file_types, ["tcp"]);
     assert_eq!(
         (batch.reasons.as_slice(), batch.processes.as_slice()),
         (&["chan receive".to_owned()][..], &[(*process).clone()][..])
@@ -258,7 +280,11 @@ fn probes_against_two_runs_are_in_two_batches() {
 fn a_batch_that_cannot_travel_is_counted_with_all_that_it_held() {
     let (mut batcher, process) = (batcher(), process());
     batcher.push_wait(wait(&process, 100, 900));
-    batcher.push_short(Arc::clone(&process), "select", &ShortSum { count: 5, total_ns: 50, histogram: vec![0, 5] });
+    batcher.push_short(
+        Arc::clone(&process),
+        (Kind::Goroutine, "select"),
+        &ShortSum { count: 5, total_ns: 50, histogram: vec![0, 5] },
+    );
     batcher.lose(LossCause::RingBufferFull, 3);
     let unfit = probed(&mut batcher, 1_000).unwrap();
     batcher.unfit(&unfit);
@@ -289,7 +315,11 @@ fn stacks_and_symbols_are_told_once_a_connection() {
 fn a_dropped_batch_is_counted_and_what_it_told_is_told_again() {
     let (mut batcher, process) = (batcher(), process());
     batcher.push_wait(wait(&process, 100, 900));
-    batcher.push_short(Arc::clone(&process), "select", &ShortSum { count: 5, total_ns: 50, histogram: vec![0, 5] });
+    batcher.push_short(
+        Arc::clone(&process),
+        (Kind::Goroutine, "select"),
+        &ShortSum { count: 5, total_ns: 50, histogram: vec![0, 5] },
+    );
     batcher.lose(LossCause::RingBufferFull, 3);
     let dropped = probed(&mut batcher, 1_000).unwrap();
     assert_eq!(dropped.short_waits[0].count, 5);
@@ -355,7 +385,11 @@ fn every_wait_is_stored_or_counted_whatever_is_dropped() {
             batcher.push_wait(wait(&process, run - 50, run));
         }
         pushed += 2;
-        batcher.push_short(Arc::clone(&process), "select", &ShortSum { count: 2, total_ns: 9, histogram: vec![2] });
+        batcher.push_short(
+            Arc::clone(&process),
+            (Kind::Goroutine, "select"),
+            &ShortSum { count: 2, total_ns: 9, histogram: vec![2] },
+        );
         let batch = probed(&mut batcher, second * 1_000).unwrap();
         if second % 3 == 0 { batcher.dropped(batch) } else { keep(&batch) }
     }

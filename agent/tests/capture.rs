@@ -9,6 +9,7 @@ use serde_json::Value;
 use support::go_program::{Build, GoProgram, PIE_STRIPPED, PLAIN, STRIPPED};
 use support::observe::{drain, waits_until};
 use syncline_agent::capture::{Capture, CaptureConfig, RawWait, Target};
+use syncline_event::Kind;
 
 /// The program holds each waiter at least this long.
 const HOLD_NS: u64 = 5_000_000;
@@ -36,11 +37,11 @@ fn compare_with_itself(toolchain: &'static str) {
     }
     let _alone = support::alone();
     for (variant, flags) in [("plain", PLAIN), ("stripped", STRIPPED), ("pie", PIE_STRIPPED)] {
-        let build = Build { toolchain, variant, flags };
-        let (reports, waits, stacks) = observe_scenarios(build);
+        let build = Build { toolchain, variant, flags, cgo: false };
+        let (reports, seen) = observe_scenarios(build);
         assert_eq!(reports.len(), 3 * 14, "{build:?}");
         for report in &reports {
-            check_wait(&format!("{toolchain} {variant} {}", report["scenario"]), report, &waits, &stacks);
+            check_wait(&format!("{toolchain} {variant} {}", report["scenario"]), report, &seen);
         }
     }
 }
@@ -48,30 +49,30 @@ fn compare_with_itself(toolchain: &'static str) {
 /// A stack as (function, file:line), leaf first.
 type Stack = Vec<(String, String)>;
 
-fn observe_scenarios(build: Build) -> (Vec<Value>, Vec<RawWait>, Vec<Stack>) {
+fn observe_scenarios(build: Build) -> (Vec<Value>, (Vec<RawWait>, Vec<Stack>, Capture)) {
     let mut program = GoProgram::start(&build.program("waits"), &["scenarios"]);
     let pid = program.pid();
     let mut capture = Capture::start(CaptureConfig::new(Target::Pid(pid))).unwrap();
     program.go();
     let reports = program.events_until_done();
-    let mut waits = waits_until(&mut capture, |waits| reports.iter().all(|r| waits.iter().any(|w| goid(r) == w.goid)));
+    let mut waits =
+        waits_until(&mut capture, |waits| reports.iter().all(|r| waits.iter().any(|w| is_park_of(w, goid(r)))));
     waits.extend(drain(&mut capture));
     let stacks = waits.iter().map(|wait| visible_stack(&capture, wait)).collect();
     assert_eq!(capture.process(pid).unwrap().binary.go_version(), build.toolchain);
     assert_eq!(capture.counters().lost(), 0, "{:?}", capture.counters());
-    drop(capture);
     assert!(program.finish().success());
-    (reports, waits, stacks)
+    (reports, (waits, stacks, capture))
 }
 
-fn check_wait(what: &str, report: &Value, waits: &[RawWait], stacks: &[Stack]) {
-    let of_goroutine: Vec<usize> = (0..waits.len()).filter(|&i| waits[i].goid == goid(report)).collect();
+fn check_wait(what: &str, report: &Value, (waits, stacks, capture): &(Vec<RawWait>, Vec<Stack>, Capture)) {
+    let of_goroutine: Vec<usize> = (0..waits.len()).filter(|&i| is_park_of(&waits[i], goid(report))).collect();
     assert_eq!(of_goroutine.len(), 1, "{what}: exactly one wait; found {of_goroutine:?}");
     let wait = &waits[of_goroutine[0]];
     let trace = report["trace"].as_str().unwrap();
     assert_eq!(wait.reason, reason_in(trace), "{what}");
     check_times(what, report, wait);
-    check_waker(what, report, wait);
+    check_waker(what, report, wait, capture);
     assert!(stack_in(trace).len() >= 2, "{what}: the program's trace is not understood:\n{trace}");
     assert_eq!(stacks[of_goroutine[0]], stack_in(trace), "{what}: stack of\n{trace}");
 }
@@ -87,11 +88,35 @@ fn check_times(what: &str, report: &Value, wait: &RawWait) {
     assert!(possible.contains(&wait.park_wall_ns), "{what}: parked at {}, not in {possible:?}", wait.park_wall_ns);
 }
 
-fn check_waker(what: &str, report: &Value, wait: &RawWait) {
+/// The goroutine that wakes the waiters does so in `main.play`, through a function of the scenario.
+fn check_wakers_stack(what: &str, wait: &RawWait, is_woken: bool, capture: &Capture) {
+    let binary = &capture.process(wait.tgid).unwrap().binary;
+    let functions = wait.waker_stack.iter().flat_map(|pc| binary.symbolize(*pc, true)).map(|frame| frame.function);
+    let functions: Vec<String> = functions.filter(|function| function.starts_with("main.")).collect();
+    if !is_woken {
+        assert_eq!(functions, [""; 0], "{what}");
+        return;
+    }
+    let [of_scenario, play, run, main] = functions.as_slice() else { panic!("{what}: woken in {functions:?}") };
+    assert!(of_scenario.contains(".func"), "{what}: woken in {functions:?}");
+    assert_eq!([play, run, main], ["main.play", "main.runScenarios", "main.main"], "{what}");
+}
+
+fn check_waker(what: &str, report: &Value, wait: &RawWait, capture: &Capture) {
     let by_network = matches!(report["scenario"].as_str().unwrap(), "tcp read" | "pipe read");
     assert_eq!(wait.by_netpoll, by_network, "{what}");
+    check_wakers_stack(what, wait, report["woken"] == true && !by_network, capture);
+    let socket = wait.socket.map(|socket| (socket.local.to_string(), socket.peer.to_string()));
+    let expected = |key: &str| report[key].as_str().unwrap().to_owned();
+    assert_eq!(socket.unwrap_or_default(), (expected("local"), expected("peer")), "{what}");
+    assert_eq!(wait.file_type.unwrap_or_default(), expected("file_type"), "{what}");
+    assert_eq!(wait.fd.is_some(), by_network, "{what}");
     let by_goroutine = report["woken"] == true && !by_network;
     assert_eq!(wait.waker_goid, by_goroutine.then(|| report["waker"].as_u64().unwrap()), "{what}");
+}
+
+fn is_park_of(wait: &RawWait, goid: u64) -> bool {
+    wait.kind == Kind::Goroutine && wait.goid == goid
 }
 
 fn goid(report: &Value) -> u64 {
@@ -145,8 +170,8 @@ fn a_stack_deeper_than_allowed_is_cut_and_marked() {
     program.go();
     let reports = program.events_until_done();
     let deep = reports.iter().find(|report| report["scenario"] == "deep").map(goid).unwrap();
-    let waits = waits_until(&mut capture, |waits| waits.iter().any(|wait| wait.goid == deep));
-    let cut = waits.iter().find(|wait| wait.goid == deep).unwrap();
+    let waits = waits_until(&mut capture, |waits| waits.iter().any(|wait| is_park_of(wait, deep)));
+    let cut = waits.iter().find(|wait| is_park_of(wait, deep)).unwrap();
     assert_eq!((cut.stack.len(), cut.stack_truncated), (10, true));
     assert!(waits.iter().all(|wait| wait.stack.len() == 10 || !wait.stack_truncated && wait.stack.len() < 10));
     assert!(capture.counters().stack_truncated >= 3);
@@ -166,8 +191,8 @@ fn the_wall_stamp_follows_the_tai_offset_it_is_told() {
     capture.set_tai_offset(true_offset - 1000).unwrap();
     program.go();
     let reports = program.events_until_done();
-    let waits = waits_until(&mut capture, |waits| waits.iter().any(|wait| wait.goid == goid(&reports[0])));
-    let first = waits.iter().find(|wait| wait.goid == goid(&reports[0])).unwrap();
+    let waits = waits_until(&mut capture, |waits| waits.iter().any(|wait| is_park_of(wait, goid(&reports[0]))));
+    let first = waits.iter().find(|wait| is_park_of(wait, goid(&reports[0]))).unwrap();
     let shifted = Duration::from_nanos(first.park_wall_ns - reports[0]["began_wall_ns"].as_u64().unwrap());
     assert!((1000..1060).contains(&shifted.as_secs()), "{shifted:?}");
     drop(capture);

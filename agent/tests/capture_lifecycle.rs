@@ -259,8 +259,8 @@ fn a_go_program_that_execs_a_go_program_is_seen_anew_and_nothing_is_mixed_up() {
         return;
     }
     let _alone = support::alone();
-    let pie = Build { toolchain: "go1.24.11", variant: "pie", flags: PIE_STRIPPED }.program("waits");
-    let newer = Build { toolchain: "go1.27.3", variant: "plain", flags: PLAIN }.program("waits");
+    let pie = Build { toolchain: "go1.24.11", variant: "pie", flags: PIE_STRIPPED, cgo: false }.program("waits");
+    let newer = Build { toolchain: "go1.27.3", variant: "plain", flags: PLAIN, cgo: false }.program("waits");
     for (former, next) in [(&pie, &pie), (&pie, &newer)] {
         let mut program = GoProgram::start(former, &["become", next.to_str().unwrap(), "scenarios"]);
         let pid = program.pid();

@@ -8,10 +8,12 @@
 #ifndef SYNCLINE_GOROUTINE_H
 #define SYNCLINE_GOROUTINE_H
 
+#include "bind.h"
 #include "clock.h"
+#include "file.h"
 #include "maps.h"
 #include "regs.h"
-#include "scratch.h"
+#include "send.h"
 #include "short_waits.h"
 #include "stack.h"
 
@@ -20,31 +22,25 @@
 #define POLL_READ 'r'
 #define POLL_WRITE 'w'
 
-static __always_inline int is_watched(const struct capture_config *cfg, __u32 tgid, __u32 binary)
+static __always_inline int is_observed_by(const struct capture_config *cfg, __u32 tgid, __u32 binary)
 {
 	const __u32 *slot = bpf_map_lookup_elem(&watched, &tgid);
 
 	return slot ? *slot == binary : !cfg->only_watched;
 }
 
-static __always_inline struct capture_config *config_for(__u32 tgid, __u32 binary)
+static __always_inline struct capture_config *settings(void)
 {
 	__u32 zero = 0;
-	struct capture_config *cfg = bpf_map_lookup_elem(&config, &zero);
 
-	return cfg && is_watched(cfg, tgid, binary) ? cfg : 0;
+	return bpf_map_lookup_elem(&config, &zero);
 }
 
-static __always_inline struct binary_layout *binary_at(__u32 index)
+static __always_inline struct capture_config *config_for(__u32 tgid, __u32 binary)
 {
-	struct binary_layout *layout = bpf_map_lookup_elem(&binaries, &index);
+	struct capture_config *cfg = settings();
 
-	return layout && layout->valid ? layout : 0;
-}
-
-static __always_inline long read_word(__u64 *into, __u64 address)
-{
-	return bpf_probe_read_user(into, sizeof(*into), (void *)address);
+	return cfg && is_observed_by(cfg, tgid, binary) ? cfg : 0;
 }
 
 static __always_inline void count_refused_park(long error)
@@ -74,7 +70,7 @@ int go_park(struct user_regs *ctx)
 	__u32 binary = bpf_get_attach_cookie(ctx);
 	struct binary_layout *layout = binary_at(binary);
 	struct park_key key = { .tgid = id >> 32, .g = GO_G(ctx) };
-	struct park park = { .tid = (__u32)id, .reason = (__u8)GO_ARG3(ctx) };
+	struct park park = { .tid = (__u32)id, .reason = (__u8)GO_ARG3(ctx), .address = GO_ARG2(ctx), .fd = -1 };
 
 	if (!layout || !config_for(key.tgid, binary))
 		return 0;
@@ -89,20 +85,19 @@ int go_park(struct user_regs *ctx)
 }
 
 /* The goroutine on whose behalf the current thread runs: g may be the thread's scheduling stack, whose goid is 0. */
-static __always_inline __u64 current_goid(const struct binary_layout *layout, __u64 g)
+static __always_inline __u64 current_goroutine(const struct binary_layout *layout, __u64 g, __u64 *goid)
 {
-	__u64 m = 0, curg = 0, goid = 0;
+	__u64 m = 0, curg = 0;
 
 	if (read_word(&m, g + layout->g_m) || read_word(&curg, m + layout->m_curg) ||
-	    (curg && read_word(&goid, curg + layout->g_goid)))
+	    (curg && read_word(goid, curg + layout->g_goid)))
 		count(COUNT_WAKER_FAULT);
-	return goid;
+	return curg;
 }
 
-static __always_inline struct park *not_yet_ready(__u32 tgid, __u64 g)
+static __always_inline struct park *not_yet_ready(const struct park_key *key)
 {
-	struct park_key key = { .tgid = tgid, .g = g };
-	struct park *park = bpf_map_lookup_elem(&parks, &key);
+	struct park *park = bpf_map_lookup_elem(&parks, key);
 
 	return park && !(park->flags & WAIT_READY_SEEN) ? park : 0;
 }
@@ -115,36 +110,66 @@ static __always_inline void mark_ready(struct park *park, __u64 waker_goid, __u8
 	count(COUNT_READIES);
 }
 
+/* The stack of the goroutine that ends a wait: of the one that runs, or of the one whose thread has changed to its scheduling stack. */
+static __always_inline int take_waker_stack(const struct park_key *key, const struct binary_layout *layout,
+					    const struct user_regs *ctx, __u64 curg)
+{
+	static const struct waker none;
+	struct waker *waker;
+	__u8 flags = 0;
+
+	if (bpf_map_update_elem(&wakers, key, &none, BPF_ANY) || !(waker = bpf_map_lookup_elem(&wakers, key))) {
+		count(COUNT_WAKER_STACK_LOST);
+		return 0;
+	}
+	if (curg != GO_G(ctx))
+		waker->stack_len = walk_saved(waker->stack, MAX_WAKER_STACK, MAX_WAKER_STACK, layout, curg, &flags);
+	else if (!read_word(&waker->stack[0], ctx->rsp))
+		waker->stack_len = walk_frames(waker->stack, 1, MAX_WAKER_STACK, MAX_WAKER_STACK, ctx->rbp, &flags);
+	if (!waker->stack_len)
+		count(COUNT_WAKER_STACK_LOST);
+	return waker->stack_len > 0;
+}
+
 /* runtime.ready(gp, traceskip, next), on the waker's thread */
 SEC("uprobe")
 int go_ready(struct user_regs *ctx)
 {
 	struct binary_layout *layout = binary_at(bpf_get_attach_cookie(ctx));
-	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
+	struct park_key key = { .tgid = bpf_get_current_pid_tgid() >> 32, .g = GO_ARG1(ctx) };
+	struct capture_config *cfg = settings();
 	struct park *park;
+	__u64 curg, goid = 0;
 
-	if (!layout)
+	if (!layout || !cfg)
 		return 0;
-	park = not_yet_ready(tgid, GO_ARG1(ctx));
-	if (park)
-		mark_ready(park, current_goid(layout, GO_G(ctx)), 0);
+	park = not_yet_ready(&key);
+	if (!park)
+		return 0;
+	curg = current_goroutine(layout, GO_G(ctx), &goid);
+	mark_ready(park, goid, 0);
+	if (goid && park->ready_mono_ns - park->park_mono_ns >= cfg->threshold_ns &&
+	    take_waker_stack(&key, layout, ctx, curg))
+		park->flags |= WAIT_WAKER_STACK;
 	return 0;
 }
 
-static __always_inline void netpoll_ready_one(__u32 tgid, __u64 slot)
+static __always_inline void netpoll_ready_one(__u32 tgid, __u64 slot, __s32 fd)
 {
-	__u64 g = 0;
+	struct park_key key = { .tgid = tgid };
 	struct park *park;
 
-	if (read_word(&g, slot)) {
+	if (read_word(&key.g, slot)) {
 		count(COUNT_NETPOLL_FAULT);
 		return;
 	}
-	if (g <= POLLDESC_LAST_STATE)
+	if (key.g <= POLLDESC_LAST_STATE)
 		return;
-	park = not_yet_ready(tgid, g);
-	if (park)
-		mark_ready(park, 0, WAIT_BY_NETPOLL);
+	park = not_yet_ready(&key);
+	if (!park)
+		return;
+	park->fd = fd;
+	mark_ready(park, 0, WAIT_BY_NETPOLL);
 }
 
 /* runtime.netpollready(toRun, pd, mode): mode is 'r', 'w' or their sum */
@@ -153,60 +178,58 @@ int go_netpollready(struct user_regs *ctx)
 {
 	struct binary_layout *layout = binary_at(bpf_get_attach_cookie(ctx));
 	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
-	__u64 pd = GO_ARG2(ctx);
+	__u64 pd = GO_ARG2(ctx), fd = -1;
 	__u32 mode = GO_ARG3(ctx);
 
 	if (!layout)
 		return 0;
+	if (read_word(&fd, pd + layout->polldesc_fd))
+		fd = -1;
 	if (mode == POLL_READ || mode == POLL_READ + POLL_WRITE)
-		netpoll_ready_one(tgid, pd + layout->polldesc_rg);
+		netpoll_ready_one(tgid, pd + layout->polldesc_rg, fd);
 	if (mode == POLL_WRITE || mode == POLL_READ + POLL_WRITE)
-		netpoll_ready_one(tgid, pd + layout->polldesc_wg);
+		netpoll_ready_one(tgid, pd + layout->polldesc_wg, fd);
 	return 0;
 }
 
 static __always_inline void fill_record(struct wait_record *record, const struct park_key *key,
 					const struct park *park, __u64 run_mono_ns, __u32 binary)
 {
-	record->kind = RECORD_WAIT;
-	record->tgid = key->tgid;
-	record->tid = park->tid;
+	begin_record(record, WAIT_GOROUTINE, key->tgid, park->tid, binary);
 	record->goid = park->goid;
 	record->park_mono_ns = park->park_mono_ns;
 	record->park_wall_ns = park->park_wall_ns;
 	record->ready_mono_ns = park->ready_mono_ns;
 	record->run_mono_ns = run_mono_ns;
 	record->waker_goid = park->waker_goid;
-	record->binary = binary;
 	record->reason = park->reason;
 	record->flags = park->flags;
-	record->reserved = 0;
+	record->address = park->address;
+	record->fd = park->fd;
+	describe_file(&record->file, park->fd);
 }
 
-/*
- * User space looks at the ring ten times a second by itself. Waking it for each record would cost the observed program
- * more than the record does; it is woken when a quarter of the ring is full.
- */
-static __always_inline __u64 wakeup_when_filling(void)
+/* Behind the frames of the one that waited. */
+static __always_inline void append_waker_stack(struct wait_record *record, const struct park_key *key)
 {
-	__u64 size = bpf_ringbuf_query(&events, BPF_RB_RING_SIZE);
+	struct waker *waker = bpf_map_lookup_elem(&wakers, key);
+	__u32 from = record->stack_len & MAX_STACK;
 
-	return bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) >= size / 4 ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
+	if (!(record->flags & WAIT_WAKER_STACK))
+		return;
+	if (!waker) {
+		count(COUNT_WAKER_STACK_LOST);
+		return;
+	}
+	for (__u32 i = 0; i < MAX_WAKER_STACK && i < waker->stack_len; i++) {
+		record->stack[from + i] = waker->stack[i];
+		record->waker_stack_len = i + 1;
+	}
+	bpf_map_delete_elem(&wakers, key);
 }
 
-static __always_inline void send_record(struct wait_record *record)
-{
-	__u32 bytes = WAIT_HEADER_BYTES + (record->stack_len & MAX_STACK) * sizeof(__u64);
-
-	if (record->flags & WAIT_STACK_UNREADABLE)
-		count(COUNT_STACK_UNREADABLE);
-	if (record->flags & WAIT_STACK_TRUNCATED)
-		count(COUNT_STACK_TRUNCATED);
-	count(bpf_ringbuf_output(&events, record, bytes, wakeup_when_filling()) ? COUNT_RING_FULL : COUNT_EMITTED);
-}
-
-static __always_inline void emit(const struct park_key *key, const struct park *park, __u64 run_mono_ns,
-				 __u32 binary, const struct binary_layout *layout, __u32 max_stack)
+static __always_inline void emit_park(const struct park_key *key, const struct park *park, __u64 run_mono_ns,
+				      __u32 binary, const struct binary_layout *layout, __u32 max_stack)
 {
 	struct scratch *slot = scratch_claim();
 
@@ -215,7 +238,8 @@ static __always_inline void emit(const struct park_key *key, const struct park *
 		return;
 	}
 	fill_record(&slot->record, key, park, run_mono_ns, binary);
-	walk_stack(&slot->record, layout, key->g, max_stack);
+	slot->record.stack_len = walk_saved(slot->record.stack, MAX_STACK, max_stack, layout, key->g, &slot->record.flags);
+	append_waker_stack(&slot->record, key);
 	send_record(&slot->record);
 	scratch_release(slot);
 }
@@ -224,15 +248,17 @@ static __always_inline void emit(const struct park_key *key, const struct park *
 SEC("uprobe")
 int go_execute(struct user_regs *ctx)
 {
+	__u64 id = bpf_get_current_pid_tgid();
 	__u32 binary = bpf_get_attach_cookie(ctx);
 	struct binary_layout *layout = binary_at(binary);
-	struct park_key key = { .tgid = bpf_get_current_pid_tgid() >> 32, .g = GO_ARG1(ctx) };
+	struct park_key key = { .tgid = id >> 32, .g = GO_ARG1(ctx) };
 	struct capture_config *cfg = config_for(key.tgid, binary);
 	struct park *found, park;
 	__u64 goid = 0, now;
 
 	if (!layout || !cfg)
 		return 0;
+	learn_thread(layout, key.tgid, (__u32)id, GO_G(ctx));
 	found = bpf_map_lookup_elem(&parks, &key);
 	if (!found)
 		return 0;
@@ -246,9 +272,9 @@ int go_execute(struct user_regs *ctx)
 	else if (goid != park.goid)
 		count(COUNT_GOID_MISMATCH);
 	else if (now - park.park_mono_ns < cfg->threshold_ns)
-		aggregate(key.tgid, park.reason, now - park.park_mono_ns);
+		aggregate(key.tgid, WAIT_GOROUTINE, park.reason, now - park.park_mono_ns);
 	else
-		emit(&key, &park, now, binary, layout, cfg->max_stack);
+		emit_park(&key, &park, now, binary, layout, cfg->max_stack);
 	return 0;
 }
 

@@ -51,12 +51,66 @@ struct {
 	__type(value, struct park);
 } parks SEC(".maps");
 
+/*
+ * Who made a parked goroutine ready; only where the wait is long enough for a record of its own, and only until it runs. The
+ * oldest make room: a lost one costs a stack, not a wait.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1 << 13);
+	__type(key, struct park_key);
+	__type(value, struct waker);
+} wakers SEC(".maps");
+
+/* Which system calls are waits; empty = none. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct syscall_config);
+} syscall_config SEC(".maps");
+
+/* Threads of watched processes that are in one of them, by thread id. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 1 << 17);
+	__type(key, __u32);
+	__type(value, struct in_syscall);
+} in_syscalls SEC(".maps");
+
+/* The runtime.m of each thread that was seen running a goroutine, by thread id; the thread's end removes it. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 1 << 17);
+	__type(key, __u32);
+	__type(value, struct thread);
+} threads SEC(".maps");
+
+/* How many waits of each watched process's threads could be bound to a goroutine. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 1 << 16);
+	__type(key, __u32);
+	__type(value, struct binding);
+} bindings SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, COUNTERS);
 	__type(key, __u32);
 	__type(value, __u64);
 } counters SEC(".maps");
+
+static __always_inline int captures(enum capture_kinds kind)
+{
+	__u32 zero = 0;
+	struct capture_config *cfg = bpf_map_lookup_elem(&config, &zero);
+
+	return cfg && cfg->kinds & kind;
+}
 
 /* Atomic although per CPU: a uprobe's program keeps its CPU but can be preempted by another one. */
 static __always_inline void count(enum counter which)

@@ -13,10 +13,23 @@
 /* Buckets of the histogram of short waits: bucket i counts waits of [2^i, 2^(i+1)) ns, the last one also all longer. */
 #define HISTOGRAM_BUCKETS 32
 
+/* Most return addresses taken of whoever ended a wait. */
+#define MAX_WAKER_STACK 32
+/* System call numbers that can be told apart; both architectures end below. */
+#define SYSCALLS 512
+
 /* First word of each record in the ring. */
 enum record_kind {
 	RECORD_WAIT = 1,
 	RECORD_EXEC = 2,
+};
+
+/* What waited. */
+enum wait_kind {
+	WAIT_GOROUTINE = 1, /* parked by the Go scheduler; `reason` is a number of the binary's own Go version */
+	WAIT_SYSCALL = 2,   /* a thread in a system call; `reason` is its number */
+	WAIT_OFF_CPU = 3,   /* a thread that the kernel took off its CPU outside of those; `reason` is an off_cpu_reason */
+	WAIT_CGO = 4,       /* a goroutine in C code */
 };
 
 enum wait_flags {
@@ -24,25 +37,52 @@ enum wait_flags {
 	WAIT_BY_NETPOLL = 1 << 1,       /* made runnable by the network poller */
 	WAIT_STACK_TRUNCATED = 1 << 2,  /* deeper than the configured depth */
 	WAIT_STACK_UNREADABLE = 1 << 3, /* a frame could not be read: the stack ends there */
+	WAIT_TOP_OF_STACK = 1 << 4,     /* stack[1] is the word that the stack pointer pointed to: a return address only if
+	                                   the function of stack[0] has no frame */
+	WAIT_OF_SCHEDULER = 1 << 5,     /* the thread ran no goroutine: it was Go's scheduler's own wait */
+	WAIT_UNBOUND = 1 << 6,          /* whether the thread ran a goroutine could not be found out */
+	WAIT_WAKER_STACK = 1 << 7,      /* the waker's stack is in `wakers` */
 };
 
-/* One finished wait: parked, (made ready,) running again. Sent without the unused tail of `stack`. */
+/* What a file descriptor stands for, from the kernel's own inode and socket. All zero: not known. */
+struct file_info {
+	__u32 magic;   /* of its file system (linux/magic.h) */
+	__u16 mode;    /* of its inode: S_IFMT and permissions */
+	__u16 family;  /* AF_*; 0 unless a socket */
+	__u16 protocol;
+	__u16 type;    /* SOCK_* */
+	__u16 local_port;
+	__u16 remote_port;
+	__u8 local_address[16];  /* IPv4 in the first four bytes */
+	__u8 remote_address[16];
+	__u8 name[16]; /* of an anonymous inode, as "[eventpoll]" */
+};
+
+/*
+ * One finished wait: it began, (was made ready,) ended. Sent without the unused tail of `stack`, in which the waker's
+ * frames follow those of the one that waited.
+ */
 struct wait_record {
 	__u32 kind;
 	__u32 stack_len;
 	__u32 tgid;
-	__u32 tid; /* the thread that ran the goroutine when it parked */
-	__u64 goid;
+	__u32 tid; /* the thread that waited, or that ran the goroutine when it parked */
+	__u64 goid; /* 0: no goroutine, see the flags */
 	__u64 park_mono_ns;
 	__u64 park_wall_ns;
 	__u64 ready_mono_ns;
 	__u64 run_mono_ns;
 	__u64 waker_goid; /* 0: not woken by a goroutine */
 	__u32 binary;     /* index into `binaries` */
-	__u8 reason;      /* number of the binary's own Go version */
+	__u16 reason;     /* see wait_kind */
 	__u8 flags;
-	__u16 reserved;
-	__u64 stack[MAX_STACK]; /* return addresses, leaf first */
+	__u8 what;        /* wait_kind */
+	__u64 address;    /* what a goroutine parked on (a channel's lock, a semaphore root's), or the futex's word; 0: not known */
+	__s64 result;     /* what the system call returned */
+	__s32 fd;         /* -1: none, or not known */
+	__u32 waker_stack_len;
+	struct file_info file;
+	__u64 stack[MAX_STACK + MAX_WAKER_STACK]; /* return addresses, leaf first */
 };
 #define WAIT_HEADER_BYTES __builtin_offsetof(struct wait_record, stack)
 
@@ -60,15 +100,85 @@ struct binary_layout {
 	__u32 g_sched_pc;
 	__u32 g_sched_bp;
 	__u32 m_curg;
+	__u32 polldesc_fd;
 	__u32 polldesc_rg;
 	__u32 polldesc_wg;
+	__u32 g_stack_lo;
+	__u32 g_stack_hi;
+	__s32 tls_g; /* of the thread's g from its FS base; 0: not known */
+	__u32 m_ncgo;
 	__u32 valid; /* 0: this slot holds no binary */
+	__u32 reserved;
 };
 
 struct capture_config {
 	__u64 threshold_ns; /* waits at least this long become a record */
 	__u32 max_stack;    /* at most MAX_STACK */
 	__u32 only_watched; /* 1: only processes listed in `watched` */
+	__u32 kinds;        /* capture_kinds */
+	__u32 reserved;
+};
+
+enum off_cpu_reason {
+	OFF_CPU_PREEMPTED = 1,       /* it could have gone on running */
+	OFF_CPU_UNINTERRUPTIBLE = 2, /* in the kernel, for a page or a lock */
+	OFF_CPU_INTERRUPTIBLE = 3,   /* asleep in a system call that is not captured */
+	OFF_CPU_STOPPED = 4,         /* by a signal or a debugger */
+};
+
+/* What is captured. */
+enum capture_kinds {
+	CAPTURE_OFF_CPU = 1 << 0,
+};
+
+enum syscall_flags {
+	SYSCALL_TRACED = 1 << 0,
+	SYSCALL_FD = 1 << 1,      /* its first argument is a file descriptor */
+	SYSCALL_ADDRESS = 1 << 2, /* its first argument is the address that it waits on */
+};
+
+/* Which system calls are waits, by number. */
+struct syscall_config {
+	__u8 flags[SYSCALLS];
+};
+
+/* A thread that is in a system call. */
+struct in_syscall {
+	__u64 mono_ns;
+	__u64 wall_ns;
+	__u64 ready_mono_ns; /* last wake-up; 0: none */
+	__u32 nr;
+	__u32 tgid;
+};
+
+/* A goroutine in C code. */
+struct in_c {
+	__u64 mono_ns;
+	__u64 wall_ns;
+	__u64 goid;
+	__u32 tid;
+	__u32 reserved;
+};
+
+/* The runtime.m of a thread. */
+struct thread {
+	__u64 m;
+	__u32 tgid;
+	__u32 reserved;
+};
+
+/* The goroutine that made another one ready, and where. */
+struct waker {
+	__u32 stack_len;
+	__u32 reserved;
+	__u64 stack[MAX_WAKER_STACK];
+};
+
+/* Of one process: what became of the waits of its threads in system calls. */
+struct binding {
+	__u64 bound;     /* to a goroutine */
+	__u64 scheduler; /* the thread ran none */
+	__u64 unbound;   /* that could not be found out */
 };
 
 struct clock_config {
@@ -77,7 +187,7 @@ struct clock_config {
 
 struct park_key {
 	__u32 tgid;
-	__u32 reserved;
+	__u32 depth; /* of calls to C and back; 0 for a parked goroutine */
 	__u64 g; /* address of the runtime.g */
 };
 
@@ -88,15 +198,19 @@ struct park {
 	__u64 park_wall_ns;
 	__u64 ready_mono_ns;
 	__u64 waker_goid;
+	__u64 address;
 	__u32 tid;
 	__u8 reason;
 	__u8 flags;
 	__u16 reserved;
+	__s32 fd;
+	__u32 reserved2;
 };
 
 struct short_wait_key {
 	__u32 tgid;
-	__u32 reason;
+	__u16 reason;
+	__u16 what; /* wait_kind */
 };
 
 /* Waits below the threshold, summed up; cumulative per CPU. */
@@ -108,8 +222,8 @@ struct short_wait {
 
 /*
  * What was seen and what was lost, and why. Two sums hold at rest:
- *   parks    = finished + map_full + map_error + park_replaced + (entries in `parks`, now or removed by user space)
- *   finished = emitted + aggregated + ring_full + aggregate_full + goid_mismatch + execute_fault + scratch_busy
+ *   parks = finished + map_full + map_error + park_replaced + (entries in `parks`, now or removed by user space)
+ *   finished + thread_waits = emitted + aggregated + ring_full + aggregate_full + goid_mismatch + execute_fault + scratch_busy
  */
 enum counter {
 	COUNT_PARKS,            /* goroutines that began to wait */
@@ -131,6 +245,10 @@ enum counter {
 	COUNT_WAKER_FAULT,      /* kept, without a waker */
 	COUNT_NETPOLL_FAULT,    /* kept, without a ready stamp */
 	COUNT_EXEC_RING_FULL,   /* an exec notice was lost: user space finds the process at its next scan */
+	COUNT_THREAD_WAITS,     /* waits of threads (system calls, off-CPU, cgo) that ended */
+	COUNT_SYSCALL_MAP_FULL, /* lost: no room in `in_syscalls` */
+	COUNT_WAKER_STACK_LOST, /* kept, without the waker's stack: no room in `wakers`, or it was unreadable */
+	COUNT_OFF_CPU_MAP_FULL, /* lost: no room in `off_cpus` */
 	COUNTERS,
 };
 
@@ -138,7 +256,17 @@ enum counter {
 #define ASSERT_OFFSET(type, field, offset) \
 	_Static_assert(__builtin_offsetof(type, field) == (offset), "offset of " #type "." #field)
 
-ASSERT_SIZE(struct wait_record, 72 + 8 * MAX_STACK);
+ASSERT_SIZE(struct file_info, 64);
+ASSERT_OFFSET(struct file_info, mode, 4);
+ASSERT_OFFSET(struct file_info, family, 6);
+ASSERT_OFFSET(struct file_info, protocol, 8);
+ASSERT_OFFSET(struct file_info, type, 10);
+ASSERT_OFFSET(struct file_info, local_port, 12);
+ASSERT_OFFSET(struct file_info, remote_port, 14);
+ASSERT_OFFSET(struct file_info, local_address, 16);
+ASSERT_OFFSET(struct file_info, remote_address, 32);
+ASSERT_OFFSET(struct file_info, name, 48);
+ASSERT_SIZE(struct wait_record, 160 + 8 * (MAX_STACK + MAX_WAKER_STACK));
 ASSERT_OFFSET(struct wait_record, stack_len, 4);
 ASSERT_OFFSET(struct wait_record, tgid, 8);
 ASSERT_OFFSET(struct wait_record, tid, 12);
@@ -150,35 +278,51 @@ ASSERT_OFFSET(struct wait_record, run_mono_ns, 48);
 ASSERT_OFFSET(struct wait_record, waker_goid, 56);
 ASSERT_OFFSET(struct wait_record, binary, 64);
 ASSERT_OFFSET(struct wait_record, reason, 68);
-ASSERT_OFFSET(struct wait_record, flags, 69);
-ASSERT_OFFSET(struct wait_record, stack, 72);
+ASSERT_OFFSET(struct wait_record, flags, 70);
+ASSERT_OFFSET(struct wait_record, what, 71);
+ASSERT_OFFSET(struct wait_record, address, 72);
+ASSERT_OFFSET(struct wait_record, result, 80);
+ASSERT_OFFSET(struct wait_record, fd, 88);
+ASSERT_OFFSET(struct wait_record, waker_stack_len, 92);
+ASSERT_OFFSET(struct wait_record, file, 96);
+ASSERT_OFFSET(struct wait_record, stack, 160);
 ASSERT_SIZE(struct exec_record, 16);
 ASSERT_OFFSET(struct exec_record, tgid, 4);
 ASSERT_OFFSET(struct exec_record, mono_ns, 8);
-ASSERT_SIZE(struct binary_layout, 32);
+ASSERT_SIZE(struct binary_layout, 56);
 ASSERT_OFFSET(struct binary_layout, g_goid, 0);
 ASSERT_OFFSET(struct binary_layout, g_m, 4);
 ASSERT_OFFSET(struct binary_layout, g_sched_pc, 8);
 ASSERT_OFFSET(struct binary_layout, g_sched_bp, 12);
 ASSERT_OFFSET(struct binary_layout, m_curg, 16);
-ASSERT_OFFSET(struct binary_layout, polldesc_rg, 20);
-ASSERT_OFFSET(struct binary_layout, polldesc_wg, 24);
-ASSERT_OFFSET(struct binary_layout, valid, 28);
-ASSERT_SIZE(struct capture_config, 16);
+ASSERT_OFFSET(struct binary_layout, polldesc_fd, 20);
+ASSERT_OFFSET(struct binary_layout, polldesc_rg, 24);
+ASSERT_OFFSET(struct binary_layout, polldesc_wg, 28);
+ASSERT_OFFSET(struct binary_layout, g_stack_lo, 32);
+ASSERT_OFFSET(struct binary_layout, g_stack_hi, 36);
+ASSERT_OFFSET(struct binary_layout, tls_g, 40);
+ASSERT_OFFSET(struct binary_layout, m_ncgo, 44);
+ASSERT_OFFSET(struct binary_layout, valid, 48);
+ASSERT_SIZE(struct capture_config, 24);
 ASSERT_OFFSET(struct capture_config, threshold_ns, 0);
 ASSERT_OFFSET(struct capture_config, max_stack, 8);
 ASSERT_OFFSET(struct capture_config, only_watched, 12);
+ASSERT_OFFSET(struct capture_config, kinds, 16);
+ASSERT_SIZE(struct syscall_config, SYSCALLS);
 ASSERT_SIZE(struct clock_config, 8);
+ASSERT_SIZE(struct binding, 24);
 ASSERT_SIZE(struct park_key, 16);
 ASSERT_OFFSET(struct park_key, tgid, 0);
 ASSERT_OFFSET(struct park_key, g, 8);
-ASSERT_SIZE(struct park, 48);
+ASSERT_SIZE(struct in_c, 32);
+ASSERT_SIZE(struct park, 64);
 ASSERT_OFFSET(struct park, park_mono_ns, 8);
 ASSERT_SIZE(struct short_wait_key, 8);
 ASSERT_OFFSET(struct short_wait_key, reason, 4);
+ASSERT_OFFSET(struct short_wait_key, what, 6);
 ASSERT_SIZE(struct short_wait, 16 + 8 * HISTOGRAM_BUCKETS);
 ASSERT_OFFSET(struct short_wait, total_ns, 8);
 ASSERT_OFFSET(struct short_wait, histogram, 16);
-_Static_assert(COUNTERS == 19, "number of counters");
+_Static_assert(COUNTERS == 23, "number of counters");
 
 #endif

@@ -20,4 +20,7 @@ struct user_regs {
 #define GO_ARG2(regs) ((regs)->rbx)
 #define GO_ARG3(regs) ((regs)->rcx)
 
+/* A call instruction with a displacement of 32 bits. */
+#define CALL_BYTES 5
+
 #endif

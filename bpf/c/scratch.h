@@ -38,6 +38,18 @@ static __always_inline struct scratch *scratch_claim(void)
 	return 0;
 }
 
+/* The parts of a record that all have, and nothing for those that only some have. */
+static __always_inline void begin_record(struct wait_record *record, enum wait_kind what, __u32 tgid, __u32 tid, __u32 binary)
+{
+	__builtin_memset(record, 0, WAIT_HEADER_BYTES);
+	record->kind = RECORD_WAIT;
+	record->what = what;
+	record->tgid = tgid;
+	record->tid = tid;
+	record->binary = binary;
+	record->fd = -1;
+}
+
 static __always_inline void scratch_release(struct scratch *slot)
 {
 	__sync_lock_test_and_set(&slot->claimed, 0);

@@ -39,9 +39,9 @@ static __always_inline struct short_wait *short_wait_of(struct short_wait_key *k
 	return bpf_map_lookup_elem(&short_waits, key);
 }
 
-static __always_inline void aggregate(__u32 tgid, __u8 reason, __u64 wait_ns)
+static __always_inline void aggregate(__u32 tgid, enum wait_kind what, __u16 reason, __u64 wait_ns)
 {
-	struct short_wait_key key = { .tgid = tgid, .reason = reason };
+	struct short_wait_key key = { .tgid = tgid, .reason = reason, .what = what };
 	struct short_wait *sum = short_wait_of(&key);
 	__u32 bucket = log2_floor(wait_ns);
 

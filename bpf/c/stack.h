@@ -1,51 +1,56 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
-/* The stack of a parked goroutine, by its frame pointers. */
+/* User stacks, by their frame pointers. */
 #ifndef SYNCLINE_STACK_H
 #define SYNCLINE_STACK_H
 
 #include "maps.h"
 
 /*
- * Walks from the registers that the runtime saved in gp.sched when the goroutine parked. Go keeps frame pointers on
- * amd64; the chain ends with a zero at the goroutine's first frame. Stacks grow downwards, so a frame pointer that does
- * not increase is garbage, and ends the walk too.
+ * The return addresses from a frame pointer on, into `stack` from index `n`; returns how many there are then, at most
+ * `max_stack`, which is at most `limit`, a constant. Go keeps frame pointers on amd64; the chain ends with a zero at the goroutine's
+ * first frame. Stacks grow downwards, so a frame pointer that does not increase is garbage, and ends the walk too.
  */
-static __always_inline void walk_stack(struct wait_record *record, const struct binary_layout *layout, __u64 g,
-				       __u32 max_stack)
+static __always_inline __u32 walk_frames(__u64 *stack, __u32 n, const __u32 limit, __u32 max_stack, __u64 bp, __u8 *flags)
 {
 	struct { __u64 bp, ret; } frame;
-	__u64 pc = 0, bp = 0;
-	__u32 n = 0;
 
-	if (bpf_probe_read_user(&pc, sizeof(pc), (void *)(g + layout->g_sched_pc)) ||
-	    bpf_probe_read_user(&bp, sizeof(bp), (void *)(g + layout->g_sched_bp))) {
-		record->flags |= WAIT_STACK_UNREADABLE;
-		record->stack_len = 0;
-		return;
-	}
-	for (__u32 i = 0; i < MAX_STACK; i++) {
-		if (i >= max_stack) {
-			record->flags |= WAIT_STACK_TRUNCATED;
-			break;
-		}
-		record->stack[i] = pc;
-		n = i + 1;
+	for (__u32 i = 0; i < limit; i++) {
 		if (!bp)
 			break;
 		if (bpf_probe_read_user(&frame, sizeof(frame), (void *)bp)) {
-			record->flags |= WAIT_STACK_UNREADABLE;
+			*flags |= WAIT_STACK_UNREADABLE;
 			break;
 		}
 		if (!frame.ret)
 			break;
-		if (frame.bp && frame.bp <= bp) {
-			record->flags |= WAIT_STACK_UNREADABLE;
+		if (n >= max_stack || n >= limit) {
+			*flags |= WAIT_STACK_TRUNCATED;
 			break;
 		}
-		pc = frame.ret;
+		stack[n] = frame.ret;
+		n++;
+		if (frame.bp && frame.bp <= bp) {
+			*flags |= WAIT_STACK_UNREADABLE;
+			break;
+		}
 		bp = frame.bp;
 	}
-	record->stack_len = n;
+	return n;
+}
+
+/* From the registers that the runtime saved in gp.sched: of a parked goroutine, and of one that runs C code or on another stack. */
+static __always_inline __u32 walk_saved(__u64 *stack, const __u32 limit, __u32 max_stack, const struct binary_layout *layout,
+					__u64 g, __u8 *flags)
+{
+	__u64 pc = 0, bp = 0;
+
+	if (bpf_probe_read_user(&pc, sizeof(pc), (void *)(g + layout->g_sched_pc)) ||
+	    bpf_probe_read_user(&bp, sizeof(bp), (void *)(g + layout->g_sched_bp))) {
+		*flags |= WAIT_STACK_UNREADABLE;
+		return 0;
+	}
+	stack[0] = pc;
+	return walk_frames(stack, 1, limit, max_stack, bp, flags);
 }
 
 #endif

@@ -2,7 +2,7 @@
 
 use std::mem::{offset_of, size_of};
 
-use crate::{HISTOGRAM_BUCKETS, MAX_STACK};
+use crate::{HISTOGRAM_BUCKETS, MAX_STACK, MAX_WAKER_STACK, SYSCALLS};
 
 /// First word of a finished wait.
 pub const RECORD_WAIT: u32 = 1;
@@ -17,6 +17,40 @@ pub const WAIT_BY_NETPOLL: u8 = 1 << 1;
 pub const WAIT_STACK_TRUNCATED: u8 = 1 << 2;
 /// A frame could not be read; the stack ends there.
 pub const WAIT_STACK_UNREADABLE: u8 = 1 << 3;
+/// `stack[1]` is the word on top of the stack.
+pub const WAIT_TOP_OF_STACK: u8 = 1 << 4;
+/// The thread ran no goroutine.
+pub const WAIT_OF_SCHEDULER: u8 = 1 << 5;
+/// Whether the thread ran a goroutine could not be found out.
+pub const WAIT_UNBOUND: u8 = 1 << 6;
+
+/// `enum wait_kind`: a parked goroutine.
+pub const WAIT_GOROUTINE: u8 = 1;
+/// A thread in a system call.
+pub const WAIT_SYSCALL: u8 = 2;
+/// A thread off its CPU.
+pub const WAIT_OFF_CPU: u8 = 3;
+/// A goroutine in C code.
+pub const WAIT_CGO: u8 = 4;
+
+/// `enum off_cpu_reason`: it could have gone on running.
+pub const OFF_CPU_PREEMPTED: u16 = 1;
+/// In the kernel, for a page or a lock.
+pub const OFF_CPU_UNINTERRUPTIBLE: u16 = 2;
+/// Asleep in a system call that is not captured.
+pub const OFF_CPU_INTERRUPTIBLE: u16 = 3;
+/// By a signal or a debugger.
+pub const OFF_CPU_STOPPED: u16 = 4;
+
+/// `enum capture_kinds`: threads off their CPUs.
+pub const CAPTURE_OFF_CPU: u32 = 1 << 0;
+
+/// `enum syscall_flags`: its waits are captured.
+pub const SYSCALL_TRACED: u8 = 1 << 0;
+/// Its first argument is a file descriptor.
+pub const SYSCALL_FD: u8 = 1 << 1;
+/// Its first argument is the address that it waits on.
+pub const SYSCALL_ADDRESS: u8 = 1 << 2;
 
 macro_rules! kernel_struct {
     ($(#[$doc:meta])* $name:ident, $size:expr, { $($field:ident: $type:ty = $offset:expr),+ $(,)? }) => {
@@ -31,12 +65,20 @@ macro_rules! kernel_struct {
 }
 
 kernel_struct!(
+    /// `struct file_info`.
+    File, 64, {
+        magic: u32 = 0, mode: u16 = 4, family: u16 = 6, protocol: u16 = 8, socket_type: u16 = 10, local_port: u16 = 12,
+        remote_port: u16 = 14, local_address: [u8; 16] = 16, remote_address: [u8; 16] = 32, name: [u8; 16] = 48,
+    }
+);
+kernel_struct!(
     /// `struct wait_record`.
-    Wait, 72 + 8 * MAX_STACK, {
+    Wait, 160 + 8 * (MAX_STACK + MAX_WAKER_STACK), {
         kind: u32 = 0, stack_len: u32 = 4, tgid: u32 = 8, tid: u32 = 12, goid: u64 = 16,
         park_mono_ns: u64 = 24, park_wall_ns: u64 = 32, ready_mono_ns: u64 = 40, run_mono_ns: u64 = 48,
-        waker_goid: u64 = 56, binary: u32 = 64, reason: u8 = 68, flags: u8 = 69, reserved: u16 = 70,
-        stack: [u64; MAX_STACK] = 72,
+        waker_goid: u64 = 56, binary: u32 = 64, reason: u16 = 68, flags: u8 = 70, what: u8 = 71,
+        address: u64 = 72, result: i64 = 80, fd: i32 = 88, waker_stack_len: u32 = 92, file: File = 96,
+        stack: [u64; MAX_STACK + MAX_WAKER_STACK] = 160,
     }
 );
 kernel_struct!(
@@ -45,14 +87,15 @@ kernel_struct!(
 );
 kernel_struct!(
     /// `struct binary_layout`.
-    Binary, 32, {
-        g_goid: u32 = 0, g_m: u32 = 4, g_sched_pc: u32 = 8, g_sched_bp: u32 = 12, m_curg: u32 = 16,
-        polldesc_rg: u32 = 20, polldesc_wg: u32 = 24, valid: u32 = 28,
+    Binary, 56, {
+        g_goid: u32 = 0, g_m: u32 = 4, g_sched_pc: u32 = 8, g_sched_bp: u32 = 12, m_curg: u32 = 16, polldesc_fd: u32 = 20,
+        polldesc_rg: u32 = 24, polldesc_wg: u32 = 28, g_stack_lo: u32 = 32, g_stack_hi: u32 = 36, tls_g: i32 = 40,
+        m_ncgo: u32 = 44, valid: u32 = 48, reserved: u32 = 52,
     }
 );
 kernel_struct!(
     /// `struct capture_config`.
-    Config, 16, { threshold_ns: u64 = 0, max_stack: u32 = 8, only_watched: u32 = 12 }
+    Config, 24, { threshold_ns: u64 = 0, max_stack: u32 = 8, only_watched: u32 = 12, kinds: u32 = 16, reserved: u32 = 20 }
 );
 kernel_struct!(
     /// `struct clock_config`.
@@ -60,18 +103,31 @@ kernel_struct!(
 );
 kernel_struct!(
     /// `struct park_key`.
-    Key, 16, { tgid: u32 = 0, reserved: u32 = 4, g: u64 = 8 }
+    Key, 16, { tgid: u32 = 0, depth: u32 = 4, g: u64 = 8 }
 );
 kernel_struct!(
     /// `struct park`.
-    Park, 48, {
+    Park, 64, {
         goid: u64 = 0, park_mono_ns: u64 = 8, park_wall_ns: u64 = 16, ready_mono_ns: u64 = 24, waker_goid: u64 = 32,
-        tid: u32 = 40, reason: u8 = 44, flags: u8 = 45, reserved: u16 = 46,
+        address: u64 = 40, tid: u32 = 48, reason: u8 = 52, flags: u8 = 53, reserved: u16 = 54, fd: i32 = 56,
+        reserved2: u32 = 60,
     }
 );
 kernel_struct!(
+    /// `struct in_c`.
+    InC, 32, { mono_ns: u64 = 0, wall_ns: u64 = 8, goid: u64 = 16, tid: u32 = 24, reserved: u32 = 28 }
+);
+kernel_struct!(
+    /// `struct binding`.
+    Binding, 24, { bound: u64 = 0, scheduler: u64 = 8, unbound: u64 = 16 }
+);
+kernel_struct!(
+    /// `struct syscall_config`.
+    Syscalls, SYSCALLS, { flags: [u8; SYSCALLS] = 0 }
+);
+kernel_struct!(
     /// `struct short_wait_key`.
-    ShortKey, 8, { tgid: u32 = 0, reason: u32 = 4 }
+    ShortKey, 8, { tgid: u32 = 0, reason: u16 = 4, what: u16 = 6 }
 );
 kernel_struct!(
     /// `struct short_wait`.
@@ -122,11 +178,19 @@ pub enum Counter {
     NetpollFault,
     /// An exec notice was lost.
     ExecRingFull,
+    /// Waits of threads that ended.
+    ThreadWaits,
+    /// Lost: no room for another thread in a system call.
+    SyscallMapFull,
+    /// Kept without the waker's stack.
+    WakerStackLost,
+    /// Lost: no room for another thread off its CPU.
+    OffCpuMapFull,
 }
 
 /// Number of counters.
-pub const COUNTERS: usize = 19;
-const _: () = assert!(Counter::ExecRingFull as usize + 1 == COUNTERS);
+pub const COUNTERS: usize = 23;
+const _: () = assert!(Counter::OffCpuMapFull as usize + 1 == COUNTERS);
 
 /// Size of a wait record without its stack, in bytes.
 pub const WAIT_HEADER_BYTES: usize = offset_of!(Wait, stack);

@@ -1,6 +1,6 @@
 //! Kernel side: the BPF object (C with CO-RE), embedded, and its records mirrored in Rust.
 //!
-//! The programs live in `c/`: four probes on the Go runtime (`goroutine.h`) and one on `execve` (`process.h`), compiled
+//! The programs live in `c/`: the probes on the Go runtime (`goroutine.h`), on system calls (`syscall.h`) and on `execve` (`process.h`), compiled
 //! into one object by the build script. [`OBJECT`] holds its bytes; [`layout`] mirrors each record and map value, with
 //! sizes and offsets asserted at compile time on both sides; [`record`] turns the ring's bytes into checked values.
 //! This crate loads nothing itself and contains no unsafe code.
@@ -10,9 +10,10 @@ pub mod map_value;
 pub mod record;
 
 pub use map_value::{
-    BinaryLayout, CaptureSettings, ParkKey, ShortWaitKey, ShortWaitSum, encode_tai_offset_ns, park_mono_ns,
+    BinaryLayout, Bindings, CaptureSettings, ParkKey, ShortWaitKey, ShortWaitSum, encode_tai_offset_ns, in_c_mono_ns,
+    park_mono_ns,
 };
-pub use record::{DecodeError, Record, WaitRecord, decode};
+pub use record::{DecodeError, FileInfo, Record, WaitKind, WaitRecord, decode};
 
 /// Alignment that an ELF reader wants of the bytes it parses.
 #[repr(C, align(32))]
@@ -25,6 +26,12 @@ pub static OBJECT: &[u8] = &ALIGNED.0;
 
 /// Most return addresses one record can carry.
 pub const MAX_STACK: usize = 127;
+
+/// Most return addresses taken of whoever ended a wait.
+pub const MAX_WAKER_STACK: usize = 32;
+
+/// System call numbers that can be told apart.
+pub const SYSCALLS: usize = 512;
 
 /// Buckets of a short wait's histogram: bucket i counts waits of [2^i, 2^(i+1)) ns; the last also counts longer ones.
 pub const HISTOGRAM_BUCKETS: usize = 32;
@@ -41,6 +48,20 @@ pub mod program {
     pub const EXECUTE: &str = "go_execute";
     /// The raw tracepoint `sched_process_exec`.
     pub const PROCESS_EXEC: &str = "process_exec";
+    /// The raw tracepoint `sched_process_exit`.
+    pub const THREAD_EXIT: &str = "thread_exit";
+    /// The raw tracepoint `sys_enter`.
+    pub const SYSCALL_ENTER: &str = "syscall_enter";
+    /// The raw tracepoint `sys_exit`.
+    pub const SYSCALL_EXIT: &str = "syscall_exit";
+    /// The raw tracepoint `sched_switch`.
+    pub const THREAD_SWITCH: &str = "thread_switch";
+    /// The raw tracepoint `sched_wakeup`.
+    pub const THREAD_WAKEUP: &str = "thread_wakeup";
+    /// `runtime.cgocall` at its call of `asmcgocall`: a goroutine goes to C code.
+    pub const CGO_ENTER: &str = "cgo_enter";
+    /// `runtime.cgocall` at its call of `exitsyscall`: it comes back.
+    pub const CGO_EXIT: &str = "cgo_exit";
 }
 
 /// Names of the object's maps.
@@ -55,8 +76,14 @@ pub mod map {
     pub const BINARIES: &str = "binaries";
     /// Hash of watched process ids (`u32`) to the slot of their binary (`u32`).
     pub const WATCHED: &str = "watched";
+    /// Hash of goroutines in C code now, by [`ParkKey`](crate::ParkKey).
+    pub const IN_C: &str = "in_c";
     /// Hash of goroutines parked now, by [`ParkKey`](crate::ParkKey).
     pub const PARKS: &str = "parks";
+    /// Array of one [`layout::Syscalls`](crate::layout::Syscalls).
+    pub const SYSCALL_CONFIG: &str = "syscall_config";
+    /// Hash of [`Bindings`](crate::Bindings) by process id (`u32`).
+    pub const BINDINGS: &str = "bindings";
     /// Per-CPU hash of [`ShortWaitSum`](crate::ShortWaitSum) by [`ShortWaitKey`](crate::ShortWaitKey).
     pub const SHORT_WAITS: &str = "short_waits";
     /// Per-CPU array of `u64` by [`Counter`](crate::layout::Counter).

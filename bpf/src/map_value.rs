@@ -4,8 +4,8 @@
 use std::mem::{offset_of, size_of};
 
 use crate::HISTOGRAM_BUCKETS;
-use crate::layout::{Binary, Clock, Config, Key, Park, Short, ShortKey};
-use crate::record::{read_u32, read_u64};
+use crate::layout::{Binary, Binding, CAPTURE_OFF_CPU, Clock, Config, InC, Key, Park, Short, ShortKey};
+use crate::record::{WaitKind, read, read_u32, read_u64};
 
 /// Offsets inside the Go runtime's structs for one binary, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,10 +20,20 @@ pub struct BinaryLayout {
     pub g_sched_bp: u32,
     /// `runtime.m.curg`.
     pub m_curg: u32,
+    /// `runtime.pollDesc.fd`.
+    pub polldesc_fd: u32,
     /// `runtime.pollDesc.rg`.
     pub polldesc_rg: u32,
     /// `runtime.pollDesc.wg`.
     pub polldesc_wg: u32,
+    /// `runtime.g.stack.lo`.
+    pub g_stack_lo: u32,
+    /// `runtime.g.stack.hi`.
+    pub g_stack_hi: u32,
+    /// Where a thread keeps its g, from its FS base; 0 where not known.
+    pub tls_g: i32,
+    /// `runtime.m.ncgo`.
+    pub m_ncgo: u32,
 }
 
 impl BinaryLayout {
@@ -39,8 +49,13 @@ impl BinaryLayout {
         put(&mut bytes, offset_of!(Binary, g_sched_pc), self.g_sched_pc.to_ne_bytes());
         put(&mut bytes, offset_of!(Binary, g_sched_bp), self.g_sched_bp.to_ne_bytes());
         put(&mut bytes, offset_of!(Binary, m_curg), self.m_curg.to_ne_bytes());
+        put(&mut bytes, offset_of!(Binary, polldesc_fd), self.polldesc_fd.to_ne_bytes());
         put(&mut bytes, offset_of!(Binary, polldesc_rg), self.polldesc_rg.to_ne_bytes());
         put(&mut bytes, offset_of!(Binary, polldesc_wg), self.polldesc_wg.to_ne_bytes());
+        put(&mut bytes, offset_of!(Binary, g_stack_lo), self.g_stack_lo.to_ne_bytes());
+        put(&mut bytes, offset_of!(Binary, g_stack_hi), self.g_stack_hi.to_ne_bytes());
+        put(&mut bytes, offset_of!(Binary, tls_g), self.tls_g.to_ne_bytes());
+        put(&mut bytes, offset_of!(Binary, m_ncgo), self.m_ncgo.to_ne_bytes());
         put(&mut bytes, offset_of!(Binary, valid), 1_u32.to_ne_bytes());
         bytes
     }
@@ -55,6 +70,8 @@ pub struct CaptureSettings {
     pub max_stack: u32,
     /// Only processes in the map of watched ones.
     pub only_watched: bool,
+    /// Threads off their CPUs, too.
+    pub off_cpu: bool,
 }
 
 impl CaptureSettings {
@@ -65,6 +82,8 @@ impl CaptureSettings {
         put(&mut bytes, offset_of!(Config, threshold_ns), self.threshold_ns.to_ne_bytes());
         put(&mut bytes, offset_of!(Config, max_stack), self.max_stack.to_ne_bytes());
         put(&mut bytes, offset_of!(Config, only_watched), u32::from(self.only_watched).to_ne_bytes());
+        let kinds = if self.off_cpu { CAPTURE_OFF_CPU } else { 0 };
+        put(&mut bytes, offset_of!(Config, kinds), kinds.to_ne_bytes());
         bytes
     }
 }
@@ -95,6 +114,12 @@ impl ParkKey {
     }
 }
 
+/// When the goroutine of this entry of the map went to C code, CLOCK_MONOTONIC ns.
+#[must_use]
+pub fn in_c_mono_ns(bytes: &[u8; size_of::<InC>()]) -> u64 {
+    read_u64(bytes, offset_of!(InC, mono_ns)).unwrap_or_default()
+}
+
 /// When the goroutine of this entry of the map parked, CLOCK_MONOTONIC ns.
 #[must_use]
 pub fn park_mono_ns(bytes: &[u8; size_of::<Park>()]) -> u64 {
@@ -106,18 +131,45 @@ pub fn park_mono_ns(bytes: &[u8; size_of::<Park>()]) -> u64 {
 pub struct ShortWaitKey {
     /// Process id.
     pub tgid: u32,
-    /// Wait reason, by the numbers of the process's Go version.
-    pub reason: u8,
+    /// What waited; None for a kind that this side does not know.
+    pub kind: Option<WaitKind>,
+    /// Why, as in [`WaitRecord::reason`](crate::WaitRecord::reason).
+    pub reason: u16,
 }
 
 impl ShortWaitKey {
     /// The key of the map's bytes.
     #[must_use]
     pub fn decode(bytes: &[u8; size_of::<ShortKey>()]) -> Self {
-        let reason = read_u32(bytes, offset_of!(ShortKey, reason)).unwrap_or_default();
+        let half = |offset| read(bytes, offset).map(u16::from_ne_bytes).unwrap_or_default();
         Self {
             tgid: read_u32(bytes, offset_of!(ShortKey, tgid)).unwrap_or_default(),
-            reason: u8::try_from(reason).unwrap_or(u8::MAX),
+            kind: u8::try_from(half(offset_of!(ShortKey, what))).ok().and_then(WaitKind::of),
+            reason: half(offset_of!(ShortKey, reason)),
+        }
+    }
+}
+
+/// What became of the waits of one process's threads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Bindings {
+    /// Bound to the goroutine that the thread ran.
+    pub bound: u64,
+    /// The thread ran none: Go's scheduler's own waits, and threads of C code.
+    pub scheduler: u64,
+    /// Whether the thread ran one could not be found out.
+    pub unbound: u64,
+}
+
+impl Bindings {
+    /// Those of the map's bytes.
+    #[must_use]
+    pub fn decode(bytes: &[u8; size_of::<Binding>()]) -> Self {
+        let at = |offset| read_u64(bytes, offset).unwrap_or_default();
+        Self {
+            bound: at(offset_of!(Binding, bound)),
+            scheduler: at(offset_of!(Binding, scheduler)),
+            unbound: at(offset_of!(Binding, unbound)),
         }
     }
 }
@@ -178,17 +230,31 @@ mod tests {
 
     #[test]
     fn a_layout_lands_at_the_offsets_of_the_c_struct() {
-        let layout =
-            BinaryLayout { g_goid: 1, g_m: 2, g_sched_pc: 3, g_sched_bp: 4, m_curg: 5, polldesc_rg: 6, polldesc_wg: 7 };
-        let words: Vec<u32> = (0..8).map(|i| read_u32(&layout.encode(), 4 * i).unwrap()).collect();
-        assert_eq!(words, [1, 2, 3, 4, 5, 6, 7, 1]);
+        let layout = BinaryLayout {
+            g_goid: 1,
+            g_m: 2,
+            g_sched_pc: 3,
+            g_sched_bp: 4,
+            m_curg: 5,
+            polldesc_fd: 6,
+            polldesc_rg: 7,
+            polldesc_wg: 8,
+            g_stack_lo: 9,
+            g_stack_hi: 10,
+            tls_g: 11,
+            m_ncgo: 12,
+        };
+        let words: Vec<u32> = (0..13).map(|i| read_u32(&layout.encode(), 4 * i).unwrap()).collect();
+        assert_eq!(words, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 1]);
     }
 
     #[test]
     fn settings_land_at_the_offsets_of_the_c_struct() {
-        let bytes = CaptureSettings { threshold_ns: 1_000_000, max_stack: 64, only_watched: true }.encode();
+        let bytes =
+            CaptureSettings { threshold_ns: 1_000_000, max_stack: 64, only_watched: true, off_cpu: true }.encode();
         assert_eq!(read_u64(&bytes, 0), Ok(1_000_000));
-        assert_eq!((read_u32(&bytes, 8), read_u32(&bytes, 12)), (Ok(64), Ok(1)));
+        let words: Vec<u32> = (2..5).map(|i| read_u32(&bytes, 4 * i).unwrap()).collect();
+        assert_eq!(words, [64, 1, 1]);
     }
 
     #[test]

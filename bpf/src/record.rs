@@ -2,11 +2,62 @@
 
 use std::mem::offset_of;
 
-use crate::MAX_STACK;
 use crate::layout::{
-    Exec, RECORD_EXEC, RECORD_WAIT, WAIT_BY_NETPOLL, WAIT_HEADER_BYTES, WAIT_READY_SEEN, WAIT_STACK_TRUNCATED,
-    WAIT_STACK_UNREADABLE, Wait,
+    Exec, File, RECORD_EXEC, RECORD_WAIT, WAIT_BY_NETPOLL, WAIT_CGO, WAIT_GOROUTINE, WAIT_HEADER_BYTES,
+    WAIT_OF_SCHEDULER, WAIT_OFF_CPU, WAIT_READY_SEEN, WAIT_STACK_TRUNCATED, WAIT_STACK_UNREADABLE, WAIT_SYSCALL,
+    WAIT_TOP_OF_STACK, WAIT_UNBOUND, Wait,
 };
+use crate::{MAX_STACK, MAX_WAKER_STACK};
+
+/// What waited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum WaitKind {
+    /// A goroutine that the Go scheduler had parked.
+    Goroutine,
+    /// A thread in a system call.
+    Syscall,
+    /// A thread that the kernel took off its CPU outside of those.
+    OffCpu,
+    /// A goroutine in C code.
+    Cgo,
+}
+
+impl WaitKind {
+    pub(crate) fn of(number: u8) -> Option<Self> {
+        match number {
+            WAIT_GOROUTINE => Some(Self::Goroutine),
+            WAIT_SYSCALL => Some(Self::Syscall),
+            WAIT_OFF_CPU => Some(Self::OffCpu),
+            WAIT_CGO => Some(Self::Cgo),
+            _ => None,
+        }
+    }
+}
+
+/// What a file descriptor stood for, from the kernel's own inode and socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileInfo {
+    /// Magic number of its file system (linux/magic.h).
+    pub magic: u32,
+    /// Mode of its inode.
+    pub mode: u16,
+    /// Address family of a socket, else 0.
+    pub family: u16,
+    /// Protocol of a socket.
+    pub protocol: u16,
+    /// SOCK_* of a socket.
+    pub socket_type: u16,
+    /// Port at this end, of an Internet socket.
+    pub local_port: u16,
+    /// Port at the other end; 0 where not connected.
+    pub remote_port: u16,
+    /// Address at this end; IPv4 in the first four bytes.
+    pub local_address: [u8; 16],
+    /// Address at the other end.
+    pub remote_address: [u8; 16],
+    /// Name of an anonymous inode, as `[eventpoll]`, ended by a zero.
+    pub name: [u8; 16],
+}
 
 /// One record of the ring.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,22 +73,24 @@ pub enum Record {
     },
 }
 
-/// A goroutine's finished wait as the kernel saw it.
+/// A finished wait as the kernel saw it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WaitRecord {
+    /// What waited.
+    pub kind: WaitKind,
     /// Process id.
     pub tgid: u32,
-    /// Thread that ran the goroutine when it parked.
+    /// The thread that waited, or that ran the goroutine when it parked.
     pub tid: u32,
-    /// Goroutine id.
+    /// Goroutine id; 0 where the thread ran none, or that could not be found out.
     pub goid: u64,
-    /// When it parked, CLOCK_MONOTONIC ns.
+    /// When it began, CLOCK_MONOTONIC ns.
     pub park_mono_ns: u64,
-    /// When it parked, CLOCK_REALTIME ns.
+    /// When it began, CLOCK_REALTIME ns.
     pub park_wall_ns: u64,
-    /// When it was made ready, CLOCK_MONOTONIC ns, if that was seen.
+    /// When it could have gone on, CLOCK_MONOTONIC ns, if that was seen.
     pub ready_mono_ns: Option<u64>,
-    /// When it was scheduled to run again, CLOCK_MONOTONIC ns.
+    /// When it ended: running again, or back from the call; CLOCK_MONOTONIC ns.
     pub run_mono_ns: u64,
     /// The goroutine that made it ready, if a goroutine did.
     pub waker_goid: Option<u64>,
@@ -47,12 +100,28 @@ pub struct WaitRecord {
     pub stack_truncated: bool,
     /// A frame could not be read; the stack ends there.
     pub stack_unreadable: bool,
+    /// `stack[1]` is the word on top of the stack: a return address only if the function of `stack[0]` has no frame.
+    pub has_top_of_stack: bool,
+    /// The thread ran no goroutine.
+    pub of_scheduler: bool,
+    /// Whether the thread ran a goroutine could not be found out.
+    pub is_unbound: bool,
     /// Index of the binary (the probe's attach cookie).
     pub binary: u32,
-    /// Wait reason, by the numbers of the binary's own Go version.
-    pub reason: u8,
+    /// Of a goroutine: its wait reason, by the numbers of the binary's own Go version; of a system call: its number.
+    pub reason: u16,
+    /// What it waited on: a channel's lock, a semaphore's, a futex; None where not known.
+    pub address: Option<u64>,
+    /// What the system call returned; 0 for other kinds.
+    pub result: i64,
+    /// The file descriptor it waited for, where known.
+    pub fd: Option<u32>,
+    /// What that stood for; None where not known.
+    pub file: Option<FileInfo>,
     /// Return addresses in the process, leaf first.
     pub stack: Vec<u64>,
+    /// Those of the goroutine that made it ready; empty where not known.
+    pub waker_stack: Vec<u64>,
 }
 
 /// A record that is not what the kernel side writes.
@@ -67,6 +136,8 @@ pub enum DecodeError {
     },
     /// No such kind of record.
     UnknownKind(u32),
+    /// No such kind of wait.
+    UnknownWait(u8),
     /// More frames than a record can hold.
     StackTooDeep(u32),
 }
@@ -76,7 +147,8 @@ impl std::fmt::Display for DecodeError {
         match self {
             Self::TooShort { needed, got } => write!(f, "kernel record of {got} bytes, {needed} needed"),
             Self::UnknownKind(kind) => write!(f, "kernel record of unknown kind {kind}"),
-            Self::StackTooDeep(n) => write!(f, "kernel record with {n} frames, at most {MAX_STACK} are possible"),
+            Self::UnknownWait(kind) => write!(f, "kernel record of a wait of unknown kind {kind}"),
+            Self::StackTooDeep(n) => write!(f, "kernel record with {n} frames, which is more than are possible"),
         }
     }
 }
@@ -100,9 +172,14 @@ pub fn decode(bytes: &[u8]) -> Result<Record, DecodeError> {
 
 fn decode_wait(bytes: &[u8]) -> Result<WaitRecord, DecodeError> {
     let flags = read::<1>(bytes, offset_of!(Wait, flags))?[0];
+    let what = read::<1>(bytes, offset_of!(Wait, what))?[0];
     let waker_goid = read_u64(bytes, offset_of!(Wait, waker_goid))?;
     let ready_mono_ns = read_u64(bytes, offset_of!(Wait, ready_mono_ns))?;
+    let address = read_u64(bytes, offset_of!(Wait, address))?;
+    let frames = frames(bytes, offset_of!(Wait, stack_len), MAX_STACK)?;
+    let waker_frames = self::frames(bytes, offset_of!(Wait, waker_stack_len), MAX_WAKER_STACK)?;
     Ok(WaitRecord {
+        kind: WaitKind::of(what).ok_or(DecodeError::UnknownWait(what))?,
         tgid: read_u32(bytes, offset_of!(Wait, tgid))?,
         tid: read_u32(bytes, offset_of!(Wait, tid))?,
         goid: read_u64(bytes, offset_of!(Wait, goid))?,
@@ -114,24 +191,56 @@ fn decode_wait(bytes: &[u8]) -> Result<WaitRecord, DecodeError> {
         by_netpoll: flags & WAIT_BY_NETPOLL != 0,
         stack_truncated: flags & WAIT_STACK_TRUNCATED != 0,
         stack_unreadable: flags & WAIT_STACK_UNREADABLE != 0,
+        has_top_of_stack: flags & WAIT_TOP_OF_STACK != 0,
+        of_scheduler: flags & WAIT_OF_SCHEDULER != 0,
+        is_unbound: flags & WAIT_UNBOUND != 0,
         binary: read_u32(bytes, offset_of!(Wait, binary))?,
-        reason: read::<1>(bytes, offset_of!(Wait, reason))?[0],
-        stack: decode_stack(bytes)?,
+        reason: read_u16(bytes, offset_of!(Wait, reason))?,
+        address: (address != 0).then_some(address),
+        result: read::<8>(bytes, offset_of!(Wait, result)).map(i64::from_ne_bytes)?,
+        fd: u32::try_from(read::<4>(bytes, offset_of!(Wait, fd)).map(i32::from_ne_bytes)?).ok(),
+        file: decode_file(bytes)?,
+        stack: decode_stack(bytes, 0, frames)?,
+        waker_stack: decode_stack(bytes, frames, waker_frames)?,
     })
 }
 
-fn decode_stack(bytes: &[u8]) -> Result<Vec<u64>, DecodeError> {
-    let announced = read_u32(bytes, offset_of!(Wait, stack_len))?;
+fn decode_file(bytes: &[u8]) -> Result<Option<FileInfo>, DecodeError> {
+    const AT: usize = offset_of!(Wait, file);
+    let mode = read_u16(bytes, AT + offset_of!(File, mode))?;
+    let file = FileInfo {
+        magic: read_u32(bytes, AT + offset_of!(File, magic))?,
+        mode,
+        family: read_u16(bytes, AT + offset_of!(File, family))?,
+        protocol: read_u16(bytes, AT + offset_of!(File, protocol))?,
+        socket_type: read_u16(bytes, AT + offset_of!(File, socket_type))?,
+        local_port: read_u16(bytes, AT + offset_of!(File, local_port))?,
+        remote_port: read_u16(bytes, AT + offset_of!(File, remote_port))?,
+        local_address: read(bytes, AT + offset_of!(File, local_address))?,
+        remote_address: read(bytes, AT + offset_of!(File, remote_address))?,
+        name: read(bytes, AT + offset_of!(File, name))?,
+    };
+    // Every inode of a file system has a magic number there; anonymous ones may have no mode.
+    Ok((mode != 0 || file.magic != 0).then_some(file))
+}
+
+fn frames(bytes: &[u8], offset: usize, limit: usize) -> Result<usize, DecodeError> {
+    let announced = read_u32(bytes, offset)?;
     let frames = usize::try_from(announced).unwrap_or(usize::MAX);
-    if frames > MAX_STACK {
-        return Err(DecodeError::StackTooDeep(announced));
-    }
-    (0..frames).map(|i| read_u64(bytes, WAIT_HEADER_BYTES + 8 * i)).collect()
+    if frames > limit { Err(DecodeError::StackTooDeep(announced)) } else { Ok(frames) }
+}
+
+fn decode_stack(bytes: &[u8], from: usize, frames: usize) -> Result<Vec<u64>, DecodeError> {
+    (from..from + frames).map(|i| read_u64(bytes, WAIT_HEADER_BYTES + 8 * i)).collect()
 }
 
 pub(crate) fn read<const N: usize>(bytes: &[u8], offset: usize) -> Result<[u8; N], DecodeError> {
     let rest = bytes.get(offset..).and_then(<[u8]>::first_chunk::<N>);
     rest.copied().ok_or(DecodeError::TooShort { needed: offset + N, got: bytes.len() })
+}
+
+pub(crate) fn read_u16(bytes: &[u8], offset: usize) -> Result<u16, DecodeError> {
+    read(bytes, offset).map(u16::from_ne_bytes)
 }
 
 pub(crate) fn read_u32(bytes: &[u8], offset: usize) -> Result<u32, DecodeError> {
@@ -156,7 +265,9 @@ mod tests {
         put(&mut bytes, offset_of!(Wait, stack_len), &frames.to_ne_bytes());
         put(&mut bytes, offset_of!(Wait, tgid), &7_u32.to_ne_bytes());
         put(&mut bytes, offset_of!(Wait, goid), &42_u64.to_ne_bytes());
-        put(&mut bytes, offset_of!(Wait, reason), &[14, WAIT_READY_SEEN]);
+        put(&mut bytes, offset_of!(Wait, reason), &14_u16.to_ne_bytes());
+        put(&mut bytes, offset_of!(Wait, flags), &[WAIT_READY_SEEN, WAIT_SYSCALL]);
+        put(&mut bytes, offset_of!(Wait, fd), &(-1_i32).to_ne_bytes());
         put(&mut bytes, offset_of!(Wait, ready_mono_ns), &5_u64.to_ne_bytes());
         for i in 0..frames {
             put(&mut bytes, WAIT_HEADER_BYTES + 8 * i as usize, &u64::from(1000 + i).to_ne_bytes());
@@ -167,7 +278,8 @@ mod tests {
     #[test]
     fn a_wait_keeps_its_fields_and_stack() {
         let Ok(Record::Wait(wait)) = decode(&wait_bytes(3)) else { panic!("not a wait") };
-        assert_eq!((wait.tgid, wait.goid, wait.reason), (7, 42, 14));
+        assert_eq!((wait.kind, wait.tgid, wait.goid, wait.reason), (WaitKind::Syscall, 7, 42, 14));
+        assert_eq!((wait.fd, wait.file, wait.address), (None, None, None));
         assert_eq!(wait.ready_mono_ns, Some(5));
         assert_eq!(wait.waker_goid, None);
         assert_eq!(wait.stack, [1000, 1001, 1002]);
@@ -193,6 +305,35 @@ mod tests {
         let mut bytes = wait_bytes(0);
         put(&mut bytes, offset_of!(Wait, stack_len), &128_u32.to_ne_bytes());
         assert_eq!(decode(&bytes), Err(DecodeError::StackTooDeep(128)));
+    }
+
+    #[test]
+    fn the_wakers_frames_follow() {
+        let mut bytes = wait_bytes(3);
+        put(&mut bytes, offset_of!(Wait, stack_len), &1_u32.to_ne_bytes());
+        put(&mut bytes, offset_of!(Wait, waker_stack_len), &2_u32.to_ne_bytes());
+        let Ok(Record::Wait(wait)) = decode(&bytes) else { panic!("not a wait") };
+        assert_eq!((wait.stack, wait.waker_stack), (vec![1000], vec![1001, 1002]));
+        put(&mut bytes, offset_of!(Wait, waker_stack_len), &33_u32.to_ne_bytes());
+        assert_eq!(decode(&bytes), Err(DecodeError::StackTooDeep(33)));
+    }
+
+    #[test]
+    fn a_descriptor_and_what_it_stood_for_are_kept() {
+        let mut bytes = wait_bytes(0);
+        put(&mut bytes, offset_of!(Wait, fd), &9_i32.to_ne_bytes());
+        put(&mut bytes, offset_of!(Wait, file) + offset_of!(File, mode), &0o140_777_u16.to_ne_bytes());
+        put(&mut bytes, offset_of!(Wait, file) + offset_of!(File, remote_port), &443_u16.to_ne_bytes());
+        let Ok(Record::Wait(wait)) = decode(&bytes) else { panic!("not a wait") };
+        assert_eq!(wait.fd, Some(9));
+        assert_eq!(wait.file.map(|file| (file.mode, file.remote_port)), Some((0o140_777, 443)));
+    }
+
+    #[test]
+    fn an_unknown_kind_of_wait_is_refused() {
+        let mut bytes = wait_bytes(0);
+        put(&mut bytes, offset_of!(Wait, what), &[9]);
+        assert_eq!(decode(&bytes), Err(DecodeError::UnknownWait(9)));
     }
 
     #[test]

@@ -1,9 +1,12 @@
 //! Messages to checked types. What [`syncline_event::Batch::check`] can see is left to it; here is what only the wire
 //! can get wrong: missing messages, columns of unlike length, numbers outside their type.
 
+use std::borrow::Cow;
+use std::net::{IpAddr, SocketAddr};
+
 use syncline_event::{
-    Batch, ClaimSource, ClockClaim, Kind, Loss, LossCause, Origin, ProbePath, Process, ShortWaits, Stack, StackId,
-    Symbol, WaitFlags, Waits,
+    Batch, ClaimSource, ClockClaim, Kind, Loss, LossCause, Origin, ProbePath, Process, ShortWaits, Socket, Stack,
+    StackId, Symbol, Target, WaitFlags, Waits,
 };
 use syncline_timebase::{BootId, Instant, Knot, NodeNameError, Offset, Probe, Span};
 
@@ -23,8 +26,9 @@ impl TryFrom<v1::Batch> for Batch {
             wall_offset: Offset::from_ns(message.wall_offset_ns),
             reasons: message.reasons,
             processes: message.processes.into_iter().map(Into::into).collect(),
-            waits: message.waits.unwrap_or_default().try_into()?,
-            short_waits: message.short_waits.into_iter().map(Into::into).collect(),
+            waits: waits(message.waits.unwrap_or_default(), &message.sockets)?,
+            file_types: message.file_types,
+            short_waits: message.short_waits.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
             stacks: message.stacks.into_iter().map(Into::into).collect(),
             symbols: message.symbols.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
             losses: message.losses.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
@@ -66,31 +70,87 @@ impl From<v1::Process> for Process {
     }
 }
 
-impl TryFrom<v1::Waits> for Waits {
-    type Error = WireError;
-    fn try_from(message: v1::Waits) -> Result<Self, WireError> {
-        Ok(Self {
-            kind: message.kind.iter().map(|number| kind(*number)).collect::<Result<_, _>>()?,
-            reason: message.reason,
-            process: message.process,
-            tid: message.tid,
-            goid: running_sums(&message.goid_delta).map(i64::cast_unsigned).collect(),
-            start: running_sums(&message.start_mono_delta_ns).map(Instant::from_ns).collect(),
-            wall_offset: running_sums(&message.wall_offset_delta_ns).map(Offset::from_ns).collect(),
-            duration_ns: message.duration_ns,
-            run_delay_ns: message.run_delay_ns,
-            stack: stack_ids(&message.stack, &message.stack_ids)?,
-            waker_goid: message.waker_goid,
-            flags: message.flags.iter().map(|bits| wait_flags(*bits)).collect::<Result<_, _>>()?,
-        })
-    }
+fn waits(message: v1::Waits, sockets: &[v1::Socket]) -> Result<Waits, WireError> {
+    let rows = message.start_mono_delta_ns.len();
+    let sockets = sockets.iter().map(socket).collect::<Result<Vec<_>, _>>()?;
+    Ok(Waits {
+        target: targets(&message, &sockets, rows)?,
+        waker_stack: stack_ids(&or_zeros(&message.waker_stack, rows), &message.stack_ids)?,
+        kind: message.kind.iter().map(|number| kind(*number)).collect::<Result<_, _>>()?,
+        reason: message.reason,
+        process: message.process,
+        tid: message.tid,
+        goid: running_sums(&message.goid_delta).map(i64::cast_unsigned).collect(),
+        start: running_sums(&message.start_mono_delta_ns).map(Instant::from_ns).collect(),
+        wall_offset: running_sums(&message.wall_offset_delta_ns).map(Offset::from_ns).collect(),
+        duration_ns: message.duration_ns,
+        run_delay_ns: message.run_delay_ns,
+        stack: stack_ids(&message.stack, &message.stack_ids)?,
+        waker_goid: message.waker_goid,
+        flags: message.flags.iter().map(|bits| wait_flags(*bits)).collect::<Result<_, _>>()?,
+    })
 }
 
 fn kind(number: i32) -> Result<Kind, WireError> {
     match v1::Kind::try_from(number) {
         Ok(v1::Kind::Goroutine) => Ok(Kind::Goroutine),
+        Ok(v1::Kind::Syscall) => Ok(Kind::Syscall),
+        Ok(v1::Kind::OffCpu) => Ok(Kind::OffCpu),
+        Ok(v1::Kind::Cgo) => Ok(Kind::Cgo),
         _ => Err(field("waits.kind", format!("{number} is unknown to this version"))),
     }
+}
+
+/// A column that the agent does not know yet.
+fn or_zeros<T: Clone + Default>(column: &[T], rows: usize) -> Cow<'_, [T]> {
+    if column.is_empty() { Cow::Owned(vec![T::default(); rows]) } else { Cow::Borrowed(column) }
+}
+
+fn targets(message: &v1::Waits, sockets: &[Socket], rows: usize) -> Result<Vec<Target>, WireError> {
+    let address = or_zeros(&message.address, rows);
+    let result = or_zeros(&message.result, rows);
+    let fd = or_zeros(&message.fd, rows);
+    let file_type = or_zeros(&message.file_type, rows);
+    let socket = or_zeros(&message.socket, rows);
+    same_length("waits.address", address.len(), rows)?;
+    same_length("waits.result", result.len(), rows)?;
+    same_length("waits.fd", fd.len(), rows)?;
+    same_length("waits.file_type", file_type.len(), rows)?;
+    same_length("waits.socket", socket.len(), rows)?;
+    let target = |row: usize| {
+        let socket = match socket[row] {
+            0 => None,
+            index => Some(*sockets.get(index as usize - 1).ok_or_else(|| {
+                field("waits.socket", format!("index {index} is outside a dictionary of {}", sockets.len()))
+            })?),
+        };
+        Ok(Target {
+            address: address[row],
+            result: result[row],
+            fd: fd[row].checked_sub(1),
+            file_type: file_type[row],
+            socket,
+        })
+    };
+    (0..rows).map(target).collect()
+}
+
+fn socket(message: &v1::Socket) -> Result<Socket, WireError> {
+    Ok(Socket {
+        local: end("sockets.local", &message.local_address, message.local_port)?,
+        peer: end("sockets.peer", &message.peer_address, message.peer_port)?,
+    })
+}
+
+fn end(name: &'static str, address: &[u8], port: u32) -> Result<SocketAddr, WireError> {
+    let ip = match *address {
+        [a, b, c, d] => IpAddr::from([a, b, c, d]),
+        _ => <[u8; 16]>::try_from(address)
+            .map(IpAddr::from)
+            .map_err(|_| field(name, format!("an address of {} bytes", address.len())))?,
+    };
+    let port = u16::try_from(port).map_err(|_| field(name, format!("{port} is no port")))?;
+    Ok(SocketAddr::new(ip, port))
 }
 
 fn wait_flags(bits: u32) -> Result<WaitFlags, WireError> {
@@ -109,15 +169,18 @@ fn stack_ids(indices: &[u32], ids: &[u64]) -> Result<Vec<StackId>, WireError> {
     indices.iter().map(id).collect()
 }
 
-impl From<v1::ShortWaits> for ShortWaits {
-    fn from(message: v1::ShortWaits) -> Self {
-        Self {
+impl TryFrom<v1::ShortWaits> for ShortWaits {
+    type Error = WireError;
+    fn try_from(message: v1::ShortWaits) -> Result<Self, WireError> {
+        let is_of_old_agent = message.kind == i32::from(v1::Kind::Unspecified);
+        Ok(Self {
+            kind: if is_of_old_agent { Kind::Goroutine } else { kind(message.kind)? },
             process: message.process,
             reason: message.reason,
             count: message.count,
             total_ns: message.total_ns,
             histogram: message.histogram,
-        }
+        })
     }
 }
 

@@ -1,10 +1,12 @@
 //! Checked types to messages.
 
 use std::collections::HashMap;
+use std::hash::Hash;
+use std::net::{IpAddr, SocketAddr};
 
 use syncline_event::{
-    Batch, ClaimSource, ClockClaim, Kind, Loss, LossCause, Origin, ProbePath, Process, ShortWaits, Stack, StackId,
-    Symbol, Waits,
+    Batch, ClaimSource, ClockClaim, Kind, Loss, LossCause, Origin, ProbePath, Process, ShortWaits, Socket, Stack,
+    StackId, Symbol, Waits,
 };
 use syncline_timebase::Knot;
 
@@ -13,6 +15,7 @@ use crate::v1;
 
 impl From<&Batch> for v1::Batch {
     fn from(batch: &Batch) -> Self {
+        let mut sockets = Dictionary::default();
         Self {
             origin: Some((&batch.origin).into()),
             number: batch.number,
@@ -22,7 +25,7 @@ impl From<&Batch> for v1::Batch {
             wall_offset_ns: batch.wall_offset.ns(),
             reasons: batch.reasons.clone(),
             processes: batch.processes.iter().map(Into::into).collect(),
-            waits: Some((&batch.waits).into()),
+            waits: Some(v1::Waits::of(&batch.waits, &mut sockets)),
             short_waits: batch.short_waits.iter().map(Into::into).collect(),
             stacks: batch.stacks.iter().map(Into::into).collect(),
             symbols: batch.symbols.iter().map(Into::into).collect(),
@@ -30,6 +33,8 @@ impl From<&Batch> for v1::Batch {
             knots: Some(knots(&batch.knots)),
             probes: Some(probes(batch)),
             claims: batch.claims.iter().map(claim).collect(),
+            file_types: batch.file_types.clone(),
+            sockets: sockets.distinct.iter().map(socket).collect(),
         }
     }
 }
@@ -59,10 +64,23 @@ impl From<&Process> for v1::Process {
     }
 }
 
-impl From<&Waits> for v1::Waits {
-    fn from(waits: &Waits) -> Self {
-        let (stack, stack_ids) = dictionary(&waits.stack);
+impl v1::Waits {
+    /// The waits, whose connections go into the batch's dictionary.
+    fn of(waits: &Waits, sockets: &mut Dictionary<Socket>) -> Self {
+        let mut stacks = Dictionary::default();
+        let stack_index =
+            |stacks: &mut Dictionary<StackId>, id: StackId| stacks.index((id != StackId::NONE).then_some(id));
+        let target = &waits.target;
         Self {
+            stack: waits.stack.iter().map(|id| stack_index(&mut stacks, *id)).collect(),
+            waker_stack: waits.waker_stack.iter().map(|id| stack_index(&mut stacks, *id)).collect(),
+            stack_ids: stacks.distinct.into_iter().map(|id| id.0).collect(),
+            address: target.iter().map(|target| target.address).collect(),
+            result: target.iter().map(|target| target.result).collect(),
+            fd: target.iter().map(|target| target.fd.map_or(0, |fd| fd.saturating_add(1))).collect(),
+            file_type: target.iter().map(|target| target.file_type).collect(),
+            socket: target.iter().map(|target| sockets.index(target.socket)).collect(),
+
             kind: waits.kind.iter().map(|kind| kind_number(*kind)).collect(),
             reason: waits.reason.clone(),
             process: waits.process.clone(),
@@ -72,32 +90,56 @@ impl From<&Waits> for v1::Waits {
             wall_offset_delta_ns: deltas(waits.wall_offset.iter().map(|offset| offset.ns())),
             duration_ns: waits.duration_ns.clone(),
             run_delay_ns: waits.run_delay_ns.clone(),
-            stack,
-            stack_ids,
             waker_goid: waits.waker_goid.clone(),
             flags: waits.flags.iter().map(|flags| u32::from(flags.bits())).collect(),
         }
     }
 }
 
-/// Stack ids as 1 + index into a dictionary of the distinct ones, 0 for no stack.
-fn dictionary(ids: &[StackId]) -> (Vec<u32>, Vec<u64>) {
-    let mut distinct = Vec::new();
-    let mut index_of = HashMap::new();
-    let mut index = |id: &StackId| match *id {
-        StackId::NONE => 0,
-        id => *index_of.entry(id).or_insert_with(|| {
-            distinct.push(id.0);
-            u32::try_from(distinct.len()).unwrap_or(u32::MAX)
-        }),
-    };
-    let indices = ids.iter().map(&mut index).collect();
-    (indices, distinct)
+/// The distinct values of a column, and 1 + index of each row's; 0 for none.
+struct Dictionary<T> {
+    distinct: Vec<T>,
+    index_of: HashMap<T, u32>,
+}
+
+impl<T> Default for Dictionary<T> {
+    fn default() -> Self {
+        Self { distinct: Vec::new(), index_of: HashMap::new() }
+    }
+}
+
+impl<T: Copy + Eq + Hash> Dictionary<T> {
+    fn index(&mut self, value: Option<T>) -> u32 {
+        let Some(value) = value else { return 0 };
+        *self.index_of.entry(value).or_insert_with(|| {
+            self.distinct.push(value);
+            u32::try_from(self.distinct.len()).unwrap_or(u32::MAX)
+        })
+    }
+}
+
+fn socket(socket: &Socket) -> v1::Socket {
+    v1::Socket {
+        local_address: address(socket.local),
+        local_port: socket.local.port().into(),
+        peer_address: address(socket.peer),
+        peer_port: socket.peer.port().into(),
+    }
+}
+
+fn address(of: SocketAddr) -> Vec<u8> {
+    match of.ip() {
+        IpAddr::V4(ip) => ip.octets().to_vec(),
+        IpAddr::V6(ip) => ip.octets().to_vec(),
+    }
 }
 
 fn kind_number(kind: Kind) -> i32 {
     match kind {
         Kind::Goroutine => v1::Kind::Goroutine.into(),
+        Kind::Syscall => v1::Kind::Syscall.into(),
+        Kind::OffCpu => v1::Kind::OffCpu.into(),
+        Kind::Cgo => v1::Kind::Cgo.into(),
         // Kind is non-exhaustive for other crates' sake; a kind without a number would be refused by every reader.
         _ => v1::Kind::Unspecified.into(),
     }
@@ -111,6 +153,7 @@ impl From<&ShortWaits> for v1::ShortWaits {
             count: short.count,
             total_ns: short.total_ns,
             histogram: short.histogram.clone(),
+            kind: kind_number(short.kind),
         }
     }
 }

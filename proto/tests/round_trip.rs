@@ -5,8 +5,8 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 use syncline_event::{
-    Batch, BatchError, ClaimSource, ClockClaim, Kind, Loss, LossCause, Origin, ProbePath, Process, ShortWaits, Stack,
-    StackId, Symbol, WaitFlags, Waits, limits,
+    Batch, BatchError, ClaimSource, ClockClaim, Kind, Loss, LossCause, Origin, ProbePath, Process, ShortWaits, Socket,
+    Stack, StackId, Symbol, Target, WaitFlags, Waits, limits,
 };
 use syncline_proto::{WireError, decode, encode};
 use syncline_timebase::{BootId, Instant, Knot, Offset, Probe, Span};
@@ -17,6 +17,18 @@ prop_compose! {
         duration in 0u64..1 << 60, delay_share in 0.0..=1.0f64, stack in 0usize..4, waker: u64, flags in 0u16..8,
     ) -> (u32, u32, u32, u64, i64, i64, u64, u64, usize, u64, u16) {
         (reason, process, tid, goid, start, wall, duration, (duration as f64 * delay_share) as u64 / 2, stack, waker, flags)
+    }
+}
+
+prop_compose! {
+    fn target()(
+        address: u64, result: i64, fd in proptest::option::of(0u32..1 << 31), file_type in 0u32..3, local: std::net::SocketAddr,
+        peer: std::net::SocketAddr, is_socket: bool,
+    ) -> Target {
+        // Flow and scope of an IPv6 address do not travel.
+        let plain = |end: std::net::SocketAddr| std::net::SocketAddr::new(end.ip(), end.port());
+        let socket = is_socket.then(|| Socket { local: plain(local), peer: plain(peer) });
+        Target { address, result, fd, file_type, socket }
     }
 }
 
@@ -51,9 +63,17 @@ fn batch_with(waits: Waits) -> Batch {
         coarse_reference: Offset::from_ns(1_790_000_000_000_000_000),
         wall_offset: Offset::from_ns(-3),
         reasons: ["chan receive", "sync.Mutex.Lock", "IO wait"].map(String::from).to_vec(),
+        file_types: ["tcp", "file"].map(String::from).to_vec(),
         processes: vec![process(1), process(2)],
         waits,
-        short_waits: vec![ShortWaits { process: 1, reason: 2, count: 5, total_ns: 900, histogram: vec![0, 2, 3] }],
+        short_waits: vec![ShortWaits {
+            process: 1,
+            kind: Kind::Syscall,
+            reason: 2,
+            count: 5,
+            total_ns: 900,
+            histogram: vec![0, 2, 3],
+        }],
         stacks: stacks(),
         symbols: vec![Symbol {
             build_id: 1,
@@ -86,11 +106,13 @@ fn batch_with(waits: Waits) -> Batch {
 }
 
 prop_compose! {
-    fn batch()(rows in vec(wait(), 0..200)) -> Batch {
+    fn batch()(rows in vec((wait(), target(), 0usize..4, 0usize..4), 0..200)) -> Batch {
         let ids: Vec<StackId> = [StackId::NONE].into_iter().chain(stacks().into_iter().map(|stack| stack.id)).collect();
         let mut waits = Waits::default();
-        for (reason, process, tid, goid, start, wall, duration, delay, stack, waker, flags) in rows {
-            waits.kind.push(Kind::Goroutine);
+        for ((reason, process, tid, goid, start, wall, duration, delay, stack, waker, flags), target, waker_stack, kind) in rows {
+            waits.kind.push([Kind::Goroutine, Kind::Syscall, Kind::OffCpu, Kind::Cgo][kind]);
+            waits.target.push(target);
+            waits.waker_stack.push(ids[waker_stack]);
             waits.reason.push(reason);
             waits.process.push(process);
             waits.tid.push(tid);
@@ -193,5 +215,7 @@ fn one_wait() -> Waits {
         stack: vec![StackId::NONE],
         waker_goid: vec![0],
         flags: vec![WaitFlags::READY_SEEN],
+        target: vec![Target::default()],
+        waker_stack: vec![StackId::NONE],
     }
 }

@@ -35,10 +35,14 @@ pub(super) struct Dictionary {
 }
 
 impl Dictionary {
-    /// Notes the stack of a wait for the next batch unless it is known; gives its identity.
-    pub(super) fn note(&mut self, wait: &FinishedWait) -> StackId {
+    /// Notes the stacks of a wait and of who ended it for the next batch unless they are known; gives their identities.
+    pub(super) fn note(&mut self, wait: &FinishedWait) -> [StackId; 2] {
+        [self.note_stack(wait, &wait.stack), self.note_stack(wait, &wait.waker_stack)]
+    }
+
+    fn note_stack(&mut self, wait: &FinishedWait, pcs: &[u64]) -> StackId {
         let build_id = wait.process.build_id;
-        let pcs = &wait.stack[..wait.stack.len().min(limits::STACK_DEPTH)];
+        let pcs = &pcs[..pcs.len().min(limits::STACK_DEPTH)];
         if pcs.is_empty() {
             return StackId::NONE;
         }
@@ -146,10 +150,10 @@ fn fitting(symbol: Symbol, build_id: u64, pc: u64) -> Symbol {
 mod tests {
     use std::sync::Arc;
 
-    use syncline_event::Process;
+    use syncline_event::{Kind, Process};
     use syncline_timebase::Instant;
 
-    use super::super::wait::Symbolizer;
+    use super::super::wait::{Symbolizer, Wanted};
     use super::*;
 
     /// A binary whose names are as long as the wire allows.
@@ -166,6 +170,7 @@ mod tests {
         FinishedWait {
             process: Arc::new(Process { pid: 1, service: text(), executable: text(), go_version: text(), build_id: 7 }),
             symbolizer: Arc::new(LongNames),
+            kind: Kind::Goroutine,
             reason: "select",
             tid: 1,
             goid: 1,
@@ -177,7 +182,11 @@ mod tests {
             by_netpoll: false,
             stack_cut: false,
             stack_unreadable: false,
+            no_goroutine: false,
+            unbound: false,
             stack: pcs,
+            waker_stack: Vec::new(),
+            wanted: Wanted::default(),
         }
     }
 
@@ -206,7 +215,7 @@ mod tests {
             dictionary.note(&wait(vec![pc]));
         }
         let late = wait((1_000_000..1_000_127).collect());
-        let id = dictionary.note(&late);
+        let [id, _] = dictionary.note(&late);
         let (mut stacks, mut symbols) = (HashSet::new(), HashSet::new());
         let mut collect = |dictionary: &mut Dictionary| loop {
             let (more_stacks, more_symbols) = dictionary.take();

@@ -27,13 +27,13 @@ mod wait;
 
 use std::sync::Arc;
 
-use syncline_event::{Batch, ClockClaim, LossCause, Origin, ProbePath, Process, limits};
+use syncline_event::{Batch, ClockClaim, Kind, LossCause, Origin, ProbePath, Process, limits};
 use syncline_timebase::{Instant, Knot, Mono, Offset, Probe, Reference, Wall};
 
 pub use losses::Losses;
 pub use seal::{ENOUGH_WAITS, LONGEST_WAIT, SHORTEST_GAP, Sealing};
 pub use short::ShortSum;
-pub use wait::{FinishedWait, Symbolizer};
+pub use wait::{FinishedWait, Symbolizer, Wanted};
 
 use dictionary::Dictionary;
 use index::Indices;
@@ -105,14 +105,14 @@ impl Batcher {
         if !wait.is_sound() {
             return self.lose(LossCause::RecordGarbled, 1);
         }
-        let stack = self.dictionary.note(&wait);
-        self.waits.push(PendingWait::new(wait, stack, self.wall_offset()));
+        let stacks = self.dictionary.note(&wait);
+        self.waits.push(PendingWait::new(wait, stacks, self.wall_offset()));
     }
 
-    /// Takes a sum of short waits, of this process and reason, since the last such sum.
-    pub fn push_short(&mut self, process: Arc<Process>, reason: &'static str, sum: &ShortSum) {
+    /// Takes a sum of short waits, of this process, kind and reason, since the last such sum.
+    pub fn push_short(&mut self, process: Arc<Process>, what: (Kind, &'static str), sum: &ShortSum) {
         self.totals.short_waits = self.totals.short_waits.saturating_add(sum.count);
-        if let Err(no_room) = self.short.add(process, reason, sum) {
+        if let Err(no_room) = self.short.add(process, what, sum) {
             self.lose(LossCause::ShortWaitMapFull, no_room.count);
         }
     }
@@ -227,8 +227,8 @@ impl Batcher {
         self.newest_told_knot = self.knots.last().map(|knot| knot.mono).or(self.newest_told_knot);
         let waits = self.take_waits(holding);
         let mut processes = Indices::default();
-        let mut reasons = Indices::default();
-        let columns = columns(&waits, &mut processes, &mut reasons);
+        let (mut reasons, mut file_types) = (Indices::default(), Indices::default());
+        let columns = columns(&waits, &mut processes, &mut reasons, &mut file_types);
         let short_waits = self.short.take(&mut processes, &mut reasons);
         let (stacks, symbols) = self.dictionary.take();
         let batch = Batch {
@@ -239,6 +239,7 @@ impl Batcher {
             coarse_reference: self.coarse_reference(),
             wall_offset: self.wall_offset(),
             reasons: reasons.into_values().into_iter().map(str::to_owned).collect(),
+            file_types: file_types.into_values().into_iter().map(str::to_owned).collect(),
             processes: processes.into_values().into_iter().map(Arc::unwrap_or_clone).collect(),
             waits: columns,
             short_waits,

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use syncline_event::{Process, ShortWaits, limits};
+use syncline_event::{Kind, Process, ShortWaits, limits};
 
 use super::index::Indices;
 use super::wait::{ProcessKey, process_key};
@@ -19,11 +19,13 @@ pub struct ShortSum {
     pub histogram: Vec<u64>,
 }
 
-/// Sums by process and reason.
+/// Sums by process, kind and reason.
 #[derive(Debug, Default)]
 pub(super) struct ShortSums {
-    sums: HashMap<(ProcessKey, &'static str), (Arc<Process>, ShortSum)>,
+    sums: HashMap<Key, (Arc<Process>, ShortSum)>,
 }
+
+type Key = (ProcessKey, (Kind, &'static str));
 
 /// All the places of a batch are taken.
 #[derive(Debug, PartialEq, Eq)]
@@ -33,8 +35,13 @@ pub(super) struct NoRoom {
 }
 
 impl ShortSums {
-    pub(super) fn add(&mut self, process: Arc<Process>, reason: &'static str, sum: &ShortSum) -> Result<(), NoRoom> {
-        let key = (process_key(&process), reason);
+    pub(super) fn add(
+        &mut self,
+        process: Arc<Process>,
+        what: (Kind, &'static str),
+        sum: &ShortSum,
+    ) -> Result<(), NoRoom> {
+        let key = (process_key(&process), what);
         if self.sums.len() >= limits::DICTIONARY && !self.sums.contains_key(&key) {
             return Err(NoRoom { count: sum.count });
         }
@@ -51,14 +58,14 @@ impl ShortSums {
         processes: &mut Indices<ProcessKey, Arc<Process>>,
         reasons: &mut Indices<&'static str, &'static str>,
     ) -> Vec<ShortWaits> {
-        let row =
-            |((key, reason), (process, sum)): ((ProcessKey, &'static str), (Arc<Process>, ShortSum))| ShortWaits {
-                process: processes.index(key, || process),
-                reason: reasons.index(reason, || reason),
-                count: sum.count,
-                total_ns: sum.total_ns,
-                histogram: sum.histogram,
-            };
+        let row = |((key, (kind, reason)), (process, sum)): (Key, (Arc<Process>, ShortSum))| ShortWaits {
+            process: processes.index(key, || process),
+            kind,
+            reason: reasons.index(reason, || reason),
+            count: sum.count,
+            total_ns: sum.total_ns,
+            histogram: sum.histogram,
+        };
         self.sums.drain().map(row).collect()
     }
 }

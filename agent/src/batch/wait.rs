@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use syncline_event::{Kind, Process, StackId, Symbol, WaitFlags, Waits};
+use syncline_event::{Kind, Process, Socket, StackId, Symbol, Target, WaitFlags, Waits};
 use syncline_timebase::{Instant, Mono, Offset, Wall};
 
 use super::index::Indices;
@@ -14,26 +14,28 @@ pub trait Symbolizer: Send + Sync {
     fn symbols(&self, pc: u64) -> Vec<Symbol>;
 }
 
-/// A goroutine's finished wait, its stamps already on the node's clocks.
+/// A finished wait, its stamps already on the node's clocks.
 #[derive(Clone)]
 pub struct FinishedWait {
     /// Its process.
     pub process: Arc<Process>,
     /// Names the addresses of its stack.
     pub symbolizer: Arc<dyn Symbolizer>,
-    /// Wait reason by Go's own name.
+    /// What waited.
+    pub kind: Kind,
+    /// Wait reason by Go's own name; name of the system call.
     pub reason: &'static str,
-    /// Thread on which it parked.
+    /// The thread that waited, or on which the goroutine parked.
     pub tid: u32,
-    /// The goroutine.
+    /// The goroutine; 0 = none, see `no_goroutine` and `unbound`.
     pub goid: u64,
-    /// When it parked.
+    /// When it began.
     pub park: Instant<Mono>,
-    /// The kernel's wall clock as it parked, where the kernel tells it.
+    /// The kernel's wall clock as it began, where the kernel tells it.
     pub park_wall: Option<Instant<Wall>>,
     /// When it was made ready, if that was seen.
     pub ready: Option<Instant<Mono>>,
-    /// When it ran again.
+    /// When it ended.
     pub run: Instant<Mono>,
     /// The goroutine that made it ready, if one did.
     pub waker_goid: Option<u64>,
@@ -43,8 +45,31 @@ pub struct FinishedWait {
     pub stack_cut: bool,
     /// A frame could not be read; the stack ends there.
     pub stack_unreadable: bool,
+    /// The thread ran no goroutine.
+    pub no_goroutine: bool,
+    /// Whether the thread ran a goroutine could not be found out.
+    pub unbound: bool,
     /// Link-time return addresses, innermost first.
     pub stack: Vec<u64>,
+    /// Those of the goroutine that made it ready.
+    pub waker_stack: Vec<u64>,
+    /// What it was for.
+    pub wanted: Wanted,
+}
+
+/// What a wait was for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// Address in the process; 0 where not known.
+    pub address: u64,
+    /// What the system call returned.
+    pub result: i64,
+    /// File descriptor.
+    pub fd: Option<u32>,
+    /// What that stood for.
+    pub file_type: Option<&'static str>,
+    /// Its connection.
+    pub socket: Option<Socket>,
 }
 
 impl FinishedWait {
@@ -73,6 +98,7 @@ pub(super) fn process_key(process: &Arc<Process>) -> ProcessKey {
 #[derive(Debug)]
 pub(super) struct PendingWait {
     process: Arc<Process>,
+    kind: Kind,
     reason: &'static str,
     tid: u32,
     goid: u64,
@@ -84,13 +110,19 @@ pub(super) struct PendingWait {
     waker_goid: u64,
     flags: WaitFlags,
     end: Instant<Mono>,
+    wanted: Wanted,
+    waker_stack: StackId,
 }
 
 impl PendingWait {
-    /// `nearest` is WALL - MONO by the newest knot, for kernels that tell no wall time.
-    pub(super) fn new(wait: FinishedWait, stack: StackId, nearest: Offset<Mono, Wall>) -> Self {
+    /// `stacks` are its own and its waker's; `nearest` is WALL - MONO by the newest knot, for kernels that tell no wall time.
+    pub(super) fn new(wait: FinishedWait, stacks: [StackId; 2], nearest: Offset<Mono, Wall>) -> Self {
+        let [stack, waker_stack] = stacks;
         Self {
             flags: flags(&wait),
+            kind: wait.kind,
+            wanted: wait.wanted,
+            waker_stack,
             reason: wait.reason,
             tid: wait.tid,
             goid: wait.goid,
@@ -116,18 +148,30 @@ fn flags(wait: &FinishedWait) -> WaitFlags {
         (wait.by_netpoll, WaitFlags::BY_NETPOLL),
         (wait.stack_cut, WaitFlags::STACK_CUT),
         (wait.stack_unreadable, WaitFlags::STACK_UNREADABLE),
+        (wait.no_goroutine, WaitFlags::NO_GOROUTINE),
+        (wait.unbound, WaitFlags::UNBOUND),
     ];
     set.iter().filter(|(is_set, _)| *is_set).fold(WaitFlags::default(), |flags, (_, flag)| flags.with(*flag))
 }
 
-/// The waits as columns, their processes and reasons as indices.
+/// The waits as columns, their processes, reasons and types of files as indices.
 pub(super) fn columns(
     waits: &[PendingWait],
     processes: &mut Indices<ProcessKey, Arc<Process>>,
     reasons: &mut Indices<&'static str, &'static str>,
+    file_types: &mut Indices<&'static str, &'static str>,
 ) -> Waits {
+    let mut target = |wanted: &Wanted| Target {
+        address: wanted.address,
+        result: wanted.result,
+        fd: wanted.fd,
+        file_type: wanted.file_type.map_or(0, |name| file_types.index(name, || name).saturating_add(1)),
+        socket: wanted.socket,
+    };
     Waits {
-        kind: vec![Kind::Goroutine; waits.len()],
+        target: waits.iter().map(|wait| target(&wait.wanted)).collect(),
+        waker_stack: waits.iter().map(|wait| wait.waker_stack).collect(),
+        kind: waits.iter().map(|wait| wait.kind).collect(),
         reason: waits.iter().map(|wait| reasons.index(wait.reason, || wait.reason)).collect(),
         process: waits
             .iter()

@@ -76,6 +76,12 @@ impl Binary {
         self.go.symbolizer().frames(vaddr.saturating_sub(u64::from(is_return_address)))
     }
 
+    /// Whether the function that a return address at its own stack's top leads back to has no frame there, so that the word on top of
+    /// the stack is its caller's return address. False where no Go function lies there.
+    pub(super) fn is_frameless_at(&self, vaddr: u64) -> bool {
+        self.executable.is_unchanged() && self.go.symbolizer().stack_delta_at(vaddr) == Some(0)
+    }
+
     pub(super) fn file_id(&self) -> FileId {
         self.executable.id
     }
@@ -92,8 +98,13 @@ impl Binary {
             g_sched_pc: layout.g_sched_pc.into(),
             g_sched_bp: layout.g_sched_bp.into(),
             m_curg: layout.m_curg.into(),
+            polldesc_fd: layout.polldesc_fd.into(),
             polldesc_rg: layout.polldesc_rg.into(),
             polldesc_wg: layout.polldesc_wg.into(),
+            g_stack_lo: layout.g_stack_lo.into(),
+            g_stack_hi: layout.g_stack_hi.into(),
+            m_ncgo: layout.m_ncgo.into(),
+            tls_g: self.go.thread_local_g().unwrap_or_default(),
         }
     }
 

@@ -43,6 +43,7 @@ impl CaptureConfig {
             threshold_ns: u64::try_from(self.threshold.as_nanos()).unwrap_or(u64::MAX),
             max_stack: self.max_stack_depth.into(),
             only_watched: self.target.needs_filter(),
+            off_cpu: true,
         }
     }
 }

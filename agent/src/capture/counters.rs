@@ -6,9 +6,9 @@ use syncline_bpf::layout::Counter;
 /// Cumulative numbers since capturing began. At rest two sums hold:
 ///
 /// - `parks = finished + map_full + map_error + park_replaced + still parked + abandoned`
-/// - `finished = emitted + aggregated + ring_full + aggregate_full + goid_mismatch + execute_fault + scratch_busy`
+/// - `finished + thread_waits = emitted + aggregated + ring_full + aggregate_full + goid_mismatch + execute_fault + scratch_busy`
 ///
-/// and `emitted = delivered + unknown_process + undecodable` once the ring is empty.
+/// and `emitted = delivered + idle_threads + unknown_process + undecodable` once the ring is empty.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counters {
     /// Goroutines that began to wait.
@@ -49,8 +49,18 @@ pub struct Counters {
     pub netpoll_fault: u64,
     /// Exec notices lost; the next scan finds those processes.
     pub exec_ring_full: u64,
+    /// Waits of threads (in system calls, off their CPUs, in C code) that ended.
+    pub thread_waits: u64,
+    /// Lost: no room for another thread in a system call (not counted as ended).
+    pub syscall_map_full: u64,
+    /// Lost: no room for another thread off its CPU (not counted as ended).
+    pub off_cpu_map_full: u64,
+    /// Kept without the stack of who ended it.
+    pub waker_stack_lost: u64,
     /// Waits handed to the sink.
     pub delivered: u64,
+    /// Not handed on: threads of Go's scheduler without work.
+    pub idle_threads: u64,
     /// Lost: the process was gone before it could be looked at.
     pub unknown_process: u64,
     /// Lost: a record that is not what the kernel side writes.
@@ -66,6 +76,8 @@ impl Counters {
         [
             self.ring_full,
             self.map_full,
+            self.syscall_map_full,
+            self.off_cpu_map_full,
             self.map_error,
             self.park_replaced,
             self.park_fault,
@@ -85,6 +97,7 @@ impl Counters {
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct OwnCounters {
     pub(super) delivered: u64,
+    pub(super) idle_threads: u64,
     pub(super) unknown_process: u64,
     pub(super) undecodable: u64,
     pub(super) abandoned: u64,
@@ -112,7 +125,12 @@ pub(super) fn read(kernel: &PerCpuArray<MapData, u64>, own: OwnCounters) -> Coun
         waker_fault: at(Counter::WakerFault),
         netpoll_fault: at(Counter::NetpollFault),
         exec_ring_full: at(Counter::ExecRingFull),
+        thread_waits: at(Counter::ThreadWaits),
+        syscall_map_full: at(Counter::SyscallMapFull),
+        off_cpu_map_full: at(Counter::OffCpuMapFull),
+        waker_stack_lost: at(Counter::WakerStackLost),
         delivered: own.delivered,
+        idle_threads: own.idle_threads,
         unknown_process: own.unknown_process,
         undecodable: own.undecodable,
         abandoned: own.abandoned,

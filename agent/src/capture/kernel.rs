@@ -10,7 +10,7 @@ use aya::programs::uprobe::{UProbeAttachLocation, UProbeAttachPoint, UProbeLink,
 use aya::programs::{ProgramError, RawTracePoint, UProbe};
 use aya::{Ebpf, EbpfLoader};
 use rustix::fs::MemfdFlags;
-use syncline_bpf::layout::{Binary, Clock, Config, Key, Park, Short, ShortKey};
+use syncline_bpf::layout::{Binary, Binding, Clock, Config, InC, Key, Park, Short, ShortKey, Syscalls};
 use syncline_bpf::{map, program};
 
 use super::error::KernelError;
@@ -23,6 +23,9 @@ pub(super) struct Maps {
     pub(super) binaries: Array<MapData, [u8; size_of::<Binary>()]>,
     pub(super) watched: HashMap<MapData, u32, u32>,
     pub(super) parks: HashMap<MapData, [u8; size_of::<Key>()], [u8; size_of::<Park>()]>,
+    pub(super) in_c: HashMap<MapData, [u8; size_of::<Key>()], [u8; size_of::<InC>()]>,
+    pub(super) syscall_config: Array<MapData, [u8; size_of::<Syscalls>()]>,
+    pub(super) bindings: HashMap<MapData, u32, [u8; size_of::<Binding>()]>,
     pub(super) short_waits: PerCpuHashMap<MapData, [u8; size_of::<ShortKey>()], [u8; size_of::<Short>()]>,
     pub(super) counters: PerCpuArray<MapData, u64>,
 }
@@ -32,18 +35,33 @@ pub(super) struct Programs {
     ebpf: Ebpf,
 }
 
+/// Programs on the Go runtime.
+const UPROBES: [&str; 6] =
+    [program::PARK, program::READY, program::NETPOLLREADY, program::EXECUTE, program::CGO_ENTER, program::CGO_EXIT];
+
+/// Programs on raw tracepoints. The one on the way out of system calls comes first: nothing must go in that nobody sees coming out.
+const TRACEPOINTS: [(&str, &str); 6] = [
+    (program::PROCESS_EXEC, "sched_process_exec"),
+    (program::THREAD_EXIT, "sched_process_exit"),
+    (program::SYSCALL_EXIT, "sys_exit"),
+    (program::SYSCALL_ENTER, "sys_enter"),
+    (program::THREAD_SWITCH, "sched_switch"),
+    (program::THREAD_WAKEUP, "sched_wakeup"),
+];
+
 /// Loads the object into the kernel.
 pub(super) fn load(ring_bytes: u32) -> Result<(Maps, Programs), KernelError> {
     let mut ebpf = EbpfLoader::new()
         .map_max_entries(map::EVENTS, ring_bytes)
         .load(syncline_bpf::OBJECT)
         .map_err(|e| KernelError::new("load the BPF object", e))?;
-    for name in [program::PARK, program::READY, program::NETPOLLREADY, program::EXECUTE] {
+    for name in UPROBES {
         uprobe(&mut ebpf, name).and_then(UProbe::load).map_err(|e| KernelError::new(format!("load {name}"), e))?;
     }
-    raw_tracepoint(&mut ebpf)
-        .and_then(RawTracePoint::load)
-        .map_err(|e| KernelError::new(format!("load {}", program::PROCESS_EXEC), e))?;
+    for (name, _) in TRACEPOINTS {
+        let loaded = raw_tracepoint(&mut ebpf, name).and_then(RawTracePoint::load);
+        loaded.map_err(|e| KernelError::new(format!("load {name}"), e))?;
+    }
     let maps = open_maps(&mut ebpf).map_err(|e| KernelError::new("open the maps of the BPF object", e))?;
     Ok((maps, Programs { ebpf }))
 }
@@ -76,13 +94,16 @@ impl Programs {
         self.attach(program::EXECUTE, Path::new(&path), 0, 0).map(drop)
     }
 
-    /// Has each `execve` of the machine announced in the ring.
-    pub(super) fn attach_exec_notice(&mut self) -> Result<RawTracePointLink, KernelError> {
-        let attached = raw_tracepoint(&mut self.ebpf).and_then(|program| {
-            let id = program.attach("sched_process_exec")?;
-            program.take_link(id)
-        });
-        attached.map_err(|e| KernelError::new("attach to sched_process_exec", e))
+    /// Has each `execve` of the machine announced in the ring, and the system calls of watched processes.
+    pub(super) fn attach_tracepoints(&mut self) -> Result<Vec<RawTracePointLink>, KernelError> {
+        let mut attach = |(name, tracepoint): (&str, &str)| {
+            let attached = raw_tracepoint(&mut self.ebpf, name).and_then(|program| {
+                let id = program.attach(tracepoint)?;
+                program.take_link(id)
+            });
+            attached.map_err(|e| KernelError::new(format!("attach to {tracepoint}"), e))
+        };
+        TRACEPOINTS.into_iter().map(&mut attach).collect()
     }
 }
 
@@ -96,8 +117,7 @@ fn uprobe<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut UProbe, ProgramE
     ebpf.program_mut(name).ok_or_else(|| ProgramError::InvalidName { name: name.to_owned() })?.try_into()
 }
 
-fn raw_tracepoint(ebpf: &mut Ebpf) -> Result<&mut RawTracePoint, ProgramError> {
-    let name = program::PROCESS_EXEC;
+fn raw_tracepoint<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut RawTracePoint, ProgramError> {
     ebpf.program_mut(name).ok_or_else(|| ProgramError::InvalidName { name: name.to_owned() })?.try_into()
 }
 
@@ -110,6 +130,9 @@ fn open_maps(ebpf: &mut Ebpf) -> Result<Maps, MapError> {
         binaries: take(map::BINARIES)?.try_into()?,
         watched: take(map::WATCHED)?.try_into()?,
         parks: take(map::PARKS)?.try_into()?,
+        in_c: take(map::IN_C)?.try_into()?,
+        syscall_config: take(map::SYSCALL_CONFIG)?.try_into()?,
+        bindings: take(map::BINDINGS)?.try_into()?,
         short_waits: take(map::SHORT_WAITS)?.try_into()?,
         counters: take(map::COUNTERS)?.try_into()?,
     })

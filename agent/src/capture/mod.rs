@@ -14,6 +14,8 @@ mod config;
 mod counters;
 mod error;
 mod executable;
+mod file;
+mod idle;
 mod kernel;
 mod namespace;
 mod observing;
@@ -25,6 +27,7 @@ mod processes;
 mod report;
 mod retry;
 mod short_waits;
+mod syscalls;
 mod target;
 mod wait;
 mod wakeups;
@@ -43,7 +46,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use aya::programs::raw_trace_point::RawTracePointLink;
-use syncline_bpf::{CaptureSettings, Record, ShortWaitKey, ShortWaitSum, WaitRecord, encode_tai_offset_ns};
+use syncline_bpf::{Bindings, CaptureSettings, Record, ShortWaitKey, ShortWaitSum, WaitRecord, encode_tai_offset_ns};
 use syncline_claims::kernel_tai_offset_seconds;
 
 use counters::OwnCounters;
@@ -84,7 +87,7 @@ pub struct Capture {
     pending: RescanReport,
     unreadable: usize,
     warned_of_unreadable: bool,
-    _exec_notice: Option<RawTracePointLink>,
+    _tracepoints: Vec<RawTracePointLink>,
 }
 
 impl Capture {
@@ -113,7 +116,7 @@ impl Capture {
             pending: RescanReport::default(),
             unreadable: 0,
             warned_of_unreadable: false,
-            _exec_notice: None,
+            _tracepoints: Vec::new(),
         };
         capture.configure(settings)?;
         capture.begin()?;
@@ -167,7 +170,7 @@ impl Capture {
     /// Waits below the threshold since the last call, per process and reason.
     pub fn take_short_waits(&mut self) -> Vec<ShortWait> {
         let grown = self.short_waits.take(&self.maps.short_waits);
-        grown.into_iter().map(|(key, sum)| self.short_wait(key, sum)).collect()
+        grown.into_iter().filter_map(|(key, sum)| self.short_wait(key, sum)).collect()
     }
 
     /// What was seen and what was lost since the start.
@@ -198,6 +201,12 @@ impl Capture {
         Coverage { skipped: self.processes.skipped().clone(), unreadable: self.unreadable }
     }
 
+    /// What became of the waits of a process's threads: bound to their goroutines, or not.
+    #[must_use]
+    pub fn bindings(&self, tgid: u32) -> Bindings {
+        self.maps.bindings.get(&tgid, 0).map_or_else(|_| Bindings::default(), |bytes| Bindings::decode(&bytes))
+    }
+
     /// The observed process with this id, also for some seconds after it ended.
     #[must_use]
     pub fn process(&self, tgid: u32) -> Option<&ObservedProcess> {
@@ -207,6 +216,8 @@ impl Capture {
     fn configure(&mut self, settings: CaptureSettings) -> Result<(), CaptureError> {
         let set = self.maps.config.set(0, settings.encode(), 0);
         set.map_err(|e| KernelError::new("set the configuration", e))?;
+        let set = self.maps.syscall_config.set(0, syscalls::flags(syscalls::defaults()), 0);
+        set.map_err(|e| KernelError::new("set which system calls are waits", e))?;
         let tai = kernel_tai_offset_seconds().map_err(|e| KernelError::new("read the TAI offset", e))?;
         self.set_tai_offset(tai)
     }
@@ -216,24 +227,33 @@ impl Capture {
         if self.processes.get(pid).is_none_or(|process| process.slot != slot) {
             self.look_at(pid);
         }
-        if let Some(process) = self.processes.that_ran(pid, slot, record.park_mono_ns, record.run_mono_ns) {
-            self.own.delivered += 1;
-            sink(RawWait::new(record, &process.binary, process.load_bias));
-        } else {
+        let process = self.processes.that_ran(pid, slot, record.park_mono_ns, record.run_mono_ns);
+        let Some(process) = process else {
             self.own.unknown_process += 1;
+            return;
+        };
+        let wait = RawWait::new(record, &process.binary, process.load_bias);
+        if wait.no_goroutine && idle::is_idle(&wait, &process.binary) {
+            self.own.idle_threads += 1;
+        } else {
+            self.own.delivered += 1;
+            sink(wait);
         }
     }
 
-    fn short_wait(&self, key: ShortWaitKey, sum: ShortWaitSum) -> ShortWait {
+    /// None for a kind that the kernel side does not have.
+    fn short_wait(&self, key: ShortWaitKey, sum: ShortWaitSum) -> Option<ShortWait> {
         let binary = self.process(key.tgid).map(|process| &process.binary);
-        ShortWait {
+        let kind = key.kind?;
+        Some(ShortWait {
             tgid: key.tgid,
-            reason: binary.map_or(UNKNOWN_REASON, |binary| wait::reason_text(binary, key.reason)),
+            kind: wait::kind(kind),
+            reason: binary.map_or(UNKNOWN_REASON, |binary| wait::reason_text(binary, kind, key.reason)),
             reason_number: key.reason,
             count: sum.count,
             total_ns: sum.total_ns,
             histogram: sum.histogram,
-        }
+        })
     }
 }
 

@@ -50,7 +50,7 @@ struct Slot {
 /// The probes of a binary, in the order of detaching: parking first, so that nothing parks any more that nobody would see
 /// running again.
 #[expect(dead_code, reason = "held to be dropped: that detaches")]
-struct Links([UProbeLink; 4]);
+struct Links(Vec<UProbeLink>);
 
 /// Why a file cannot be observed; shared, because it is remembered.
 pub(super) enum Unfit {
@@ -231,7 +231,11 @@ fn detach_in_background(links: Links) -> JoinHandle<()> {
     std::thread::spawn(move || drop(links))
 }
 
-fn set_layout(maps: &mut Maps, index: u32, value: [u8; 32]) -> Result<(), KernelError> {
+fn set_layout(
+    maps: &mut Maps,
+    index: u32,
+    value: [u8; size_of::<syncline_bpf::layout::Binary>()],
+) -> Result<(), KernelError> {
     maps.binaries.set(index, value, 0).map_err(|e| KernelError::new("set the struct offsets of a binary", e))
 }
 
@@ -245,5 +249,11 @@ fn attach(binary: &Binary, sites: &ProbeSites, cookie: u32, programs: &mut Progr
     let ready = one(program::READY, "runtime.ready", &sites.ready)?;
     let netpollready = one(program::NETPOLLREADY, "runtime.netpollready", &sites.netpollready)?;
     let park = one(program::PARK, "runtime.gopark", &sites.gopark)?;
-    Ok(Links([park, ready, netpollready, execute]))
+    let mut links = vec![park, ready, netpollready, execute];
+    if let Some(cgo) = &sites.cgo {
+        links.push(one(program::CGO_EXIT, "runtime.cgocall", &cgo.exit)?);
+        // Before its counterpart, for the same reason.
+        links.insert(0, one(program::CGO_ENTER, "runtime.cgocall", &cgo.enter)?);
+    }
+    Ok(Links(links))
 }

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use aya::maps::{MapData, PerCpuHashMap};
 use syncline_bpf::layout::{Short, ShortKey};
 use syncline_bpf::{HISTOGRAM_BUCKETS, ShortWaitKey, ShortWaitSum};
+use syncline_event::Kind;
 
 use super::kernel::stable_keys;
 
@@ -19,10 +20,12 @@ const MAX_STEPS: usize = 4 * 16_384;
 pub struct ShortWait {
     /// Process id.
     pub tgid: u32,
-    /// Go's text of the wait reason in that process' version, or [`UNKNOWN_REASON`](super::UNKNOWN_REASON).
+    /// What waited.
+    pub kind: Kind,
+    /// As [`RawWait::reason`](super::RawWait::reason).
     pub reason: &'static str,
-    /// The reason's number in that version.
-    pub reason_number: u8,
+    /// As [`RawWait::reason_number`](super::RawWait::reason_number).
+    pub reason_number: u16,
     /// Number of waits.
     pub count: u64,
     /// Their total length, ns.

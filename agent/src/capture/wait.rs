@@ -1,33 +1,38 @@
 //! A finished wait in the words of the binary it happened in.
 
-use syncline_bpf::WaitRecord;
+use syncline_bpf::layout::{OFF_CPU_INTERRUPTIBLE, OFF_CPU_PREEMPTED, OFF_CPU_STOPPED, OFF_CPU_UNINTERRUPTIBLE};
+use syncline_bpf::{WaitKind, WaitRecord};
+use syncline_event::{Kind, Socket};
 
 use super::binary::Binary;
+use super::{file, syscalls};
 
 /// Text for a wait reason whose number this Go version does not have.
 pub const UNKNOWN_REASON: &str = "unknown";
 
-/// A goroutine's finished wait: it parked, was made ready, and runs again.
+/// A finished wait: it began, could have gone on, and ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RawWait {
     /// Process id.
     pub tgid: u32,
-    /// Thread that ran the goroutine when it parked.
+    /// What waited.
+    pub kind: Kind,
+    /// The thread that waited, or that ran the goroutine when it parked.
     pub tid: u32,
-    /// Goroutine id.
+    /// Goroutine id; 0 = none, see `no_goroutine` and `unbound`.
     pub goid: u64,
-    /// Go's text of the wait reason in that binary's version, or [`UNKNOWN_REASON`].
+    /// Of a goroutine: Go's text of the wait reason in that binary's version; of a system call: its name; [`UNKNOWN_REASON`].
     pub reason: &'static str,
-    /// The reason's number in that version.
-    pub reason_number: u8,
-    /// When it parked, CLOCK_MONOTONIC ns.
+    /// The reason's number in that version, or the system call's.
+    pub reason_number: u16,
+    /// When it began, CLOCK_MONOTONIC ns.
     pub park_mono_ns: u64,
-    /// When it parked, CLOCK_REALTIME ns, taken in the kernel right after `park_mono_ns`.
+    /// When it began, CLOCK_REALTIME ns, taken in the kernel right after `park_mono_ns`.
     pub park_wall_ns: u64,
     /// When it was made ready, CLOCK_MONOTONIC ns. None where the runtime makes it ready without passing a probe (an idle
     /// GC worker, a park that was called off).
     pub ready_mono_ns: Option<u64>,
-    /// When it was scheduled to run again, CLOCK_MONOTONIC ns.
+    /// When it was scheduled to run again, or the call returned; CLOCK_MONOTONIC ns.
     pub run_mono_ns: u64,
     /// The goroutine that made it ready; None if a timer or the poller did, outside of any goroutine.
     pub waker_goid: Option<u64>,
@@ -37,8 +42,24 @@ pub struct RawWait {
     pub stack_truncated: bool,
     /// A frame could not be read; the stack ends there.
     pub stack_unreadable: bool,
+    /// The thread ran no goroutine: Go's scheduler itself waited, or a thread of C code.
+    pub no_goroutine: bool,
+    /// Whether the thread ran a goroutine could not be found out.
+    pub unbound: bool,
+    /// What it waited on, in the process's memory: the lock of a channel, the root of a semaphore, a futex.
+    pub address: Option<u64>,
+    /// What the system call returned; minus its errno if negative; 0 for other kinds.
+    pub result: i64,
+    /// The file descriptor it waited for.
+    pub fd: Option<u32>,
+    /// What that stood for, as `tcp`, `pipe`, `file`.
+    pub file_type: Option<&'static str>,
+    /// The two ends of its connection.
+    pub socket: Option<Socket>,
     /// Return addresses as link-time addresses (load bias removed), leaf first.
     pub stack: Vec<u64>,
+    /// Those of the goroutine that made it ready; empty where not known.
+    pub waker_stack: Vec<u64>,
     /// Build of the binary, see [`Binary::build_id`].
     pub build_id: u64,
 }
@@ -47,9 +68,10 @@ impl RawWait {
     pub(super) fn new(record: &WaitRecord, binary: &Binary, load_bias: u64) -> Self {
         Self {
             tgid: record.tgid,
+            kind: kind(record.kind),
             tid: record.tid,
             goid: record.goid,
-            reason: reason_text(binary, record.reason),
+            reason: reason_text(binary, record.kind, record.reason),
             reason_number: record.reason,
             park_mono_ns: record.park_mono_ns,
             park_wall_ns: record.park_wall_ns,
@@ -59,12 +81,56 @@ impl RawWait {
             by_netpoll: record.by_netpoll,
             stack_truncated: record.stack_truncated,
             stack_unreadable: record.stack_unreadable,
-            stack: record.stack.iter().map(|address| address.wrapping_sub(load_bias)).collect(),
+            no_goroutine: record.of_scheduler,
+            unbound: record.is_unbound,
+            address: record.address,
+            result: record.result,
+            fd: record.fd,
+            file_type: record.file.as_ref().map(file::type_of),
+            socket: record.file.as_ref().and_then(file::socket_of),
+            stack: stack(record, binary, load_bias),
+            waker_stack: record.waker_stack.iter().map(|address| address.wrapping_sub(load_bias)).collect(),
             build_id: binary.build_id(),
         }
     }
 }
 
-pub(super) fn reason_text(binary: &Binary, number: u8) -> &'static str {
-    binary.wait_reason(number).unwrap_or(UNKNOWN_REASON)
+pub(super) fn reason_text(binary: &Binary, kind: WaitKind, number: u16) -> &'static str {
+    let of_goroutine = || u8::try_from(number).ok().and_then(|number| binary.wait_reason(number));
+    let text = match kind {
+        WaitKind::Goroutine => of_goroutine(),
+        WaitKind::Syscall => syscalls::name(number),
+        WaitKind::OffCpu => off_cpu_text(number),
+        WaitKind::Cgo => Some("cgo call"),
+    };
+    text.unwrap_or(UNKNOWN_REASON)
+}
+
+fn off_cpu_text(number: u16) -> Option<&'static str> {
+    match number {
+        OFF_CPU_PREEMPTED => Some("preempted"),
+        OFF_CPU_UNINTERRUPTIBLE => Some("uninterruptible"),
+        OFF_CPU_INTERRUPTIBLE => Some("interruptible"),
+        OFF_CPU_STOPPED => Some("stopped"),
+        _ => None,
+    }
+}
+
+pub(super) fn kind(kind: WaitKind) -> Kind {
+    match kind {
+        WaitKind::Goroutine => Kind::Goroutine,
+        WaitKind::Syscall => Kind::Syscall,
+        WaitKind::OffCpu => Kind::OffCpu,
+        WaitKind::Cgo => Kind::Cgo,
+    }
+}
+
+/// The return addresses as link-time addresses. The word on top of the stack is one only where the function that made the system
+/// call has no frame; Go's own table knows that.
+fn stack(record: &WaitRecord, binary: &Binary, load_bias: u64) -> Vec<u64> {
+    let mut stack: Vec<u64> = record.stack.iter().map(|address| address.wrapping_sub(load_bias)).collect();
+    if record.has_top_of_stack && stack.len() > 1 && !binary.is_frameless_at(stack[0]) {
+        stack.remove(1);
+    }
+    stack
 }

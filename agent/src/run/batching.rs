@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
-use syncline_event::{Batch, ClockClaim, LossCause, Process};
+use syncline_event::{Batch, ClockClaim, Kind, LossCause, Process};
 use syncline_timebase::Knot;
 
 use super::gaps::Gaps;
@@ -23,7 +23,7 @@ const LAST_BATCHES: usize = 2;
 /// What the other threads send.
 pub(super) enum Input {
     Waits(Vec<FinishedWait>),
-    Short { process: Arc<Process>, reason: &'static str, sum: ShortSum },
+    Short { process: Arc<Process>, what: (Kind, &'static str), sum: ShortSum },
     Losses(Losses),
     Knot(Knot),
     Gaps(Gaps),
@@ -86,7 +86,7 @@ impl Batching {
     fn take(&mut self, input: Input) {
         match input {
             Input::Waits(waits) => waits.into_iter().for_each(|wait| self.batcher.push_wait(wait)),
-            Input::Short { process, reason, sum } => self.batcher.push_short(process, reason, &sum),
+            Input::Short { process, what, sum } => self.batcher.push_short(process, what, &sum),
             Input::Losses(losses) => losses.iter().for_each(|loss| self.batcher.lose(loss.cause, loss.count)),
             Input::Gaps(gaps) => self.gaps = gaps,
             Input::Knot(knot) => self.batcher.push_knot(knot),
@@ -169,7 +169,7 @@ mod tests {
     use syncline_timebase::{BootId, Instant};
 
     use super::*;
-    use crate::batch::{ENOUGH_WAITS, Sealing, Symbolizer};
+    use crate::batch::{ENOUGH_WAITS, Sealing, Symbolizer, Wanted};
 
     struct NoNames;
     impl Symbolizer for NoNames {
@@ -187,6 +187,7 @@ mod tests {
         FinishedWait {
             process: Arc::clone(process),
             symbolizer: Arc::new(NoNames),
+            kind: Kind::Goroutine,
             reason: "select",
             tid: 1,
             // Not to be compressed away.
@@ -199,7 +200,11 @@ mod tests {
             by_netpoll: false,
             stack_cut: false,
             stack_unreadable: false,
+            no_goroutine: false,
+            unbound: false,
             stack: vec![0x100],
+            waker_stack: Vec::new(),
+            wanted: Wanted::default(),
         }
     }
 

@@ -109,7 +109,7 @@ impl Capturing {
     fn pass_on_sums(&mut self) -> Result<(), NobodyListens> {
         for short in self.capture.take_short_waits() {
             match self.intake.short(&self.capture, &short) {
-                Some((process, reason, sum)) => self.send(Input::Short { process, reason, sum })?,
+                Some((process, what, sum)) => self.send(Input::Short { process, what, sum })?,
                 None => self.lose(LossCause::ParkAbandoned, short.count)?,
             }
         }

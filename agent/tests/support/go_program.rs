@@ -19,6 +19,8 @@ pub struct Build {
     /// Short name of the flags, for the file's name.
     pub variant: &'static str,
     pub flags: &'static [&'static str],
+    /// With C code.
+    pub cgo: bool,
 }
 
 pub const PLAIN: &[&str] = &[];
@@ -26,7 +28,13 @@ pub const STRIPPED: &[&str] = &["-ldflags=-s -w"];
 pub const PIE_STRIPPED: &[&str] = &["-buildmode=pie", "-ldflags=-s -w"];
 
 /// Any toolchain will do.
-pub const ANY: Build = Build { toolchain: "go1.24.11", variant: "plain", flags: PLAIN };
+pub const ANY: Build = Build { toolchain: "go1.24.11", variant: "plain", flags: PLAIN, cgo: false };
+
+/// With C code, of any toolchain.
+pub const CGO: Build = Build { variant: "cgo", cgo: true, ..ANY };
+pub const CGO_PIE: Build = Build { variant: "cgo-pie", flags: PIE_STRIPPED, ..CGO };
+/// C's library inside, too: thread-local storage lies elsewhere.
+pub const CGO_STATIC: Build = Build { variant: "cgo-static", flags: &["-ldflags=-extldflags=-static"], ..CGO };
 
 impl Build {
     /// Builds `tests/programs/NAME` (the go command caches).
@@ -44,7 +52,11 @@ impl Build {
             .args(self.flags)
             .arg(".")
             .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs").join(name))
-            .envs([("GOTOOLCHAIN", self.toolchain), ("CGO_ENABLED", "0"), ("GOFLAGS", "-buildvcs=false")])
+            .envs([
+                ("GOTOOLCHAIN", self.toolchain),
+                ("CGO_ENABLED", if self.cgo { "1" } else { "0" }),
+                ("GOFLAGS", "-buildvcs=false"),
+            ])
             .output()
             .expect("the go command is needed to build the observed programs");
         assert!(built.status.success(), "{self:?}: {}", String::from_utf8_lossy(&built.stderr));

@@ -1,7 +1,9 @@
 //! What a busy node sends: a batch a second, with the shapes of columns that real programs make.
 
 use anyhow::Result;
-use syncline_event::{Batch, Kind, Origin, ProbePath, Process, ShortWaits, Stack, StackId, Symbol, WaitFlags, Waits};
+use syncline_event::{
+    Batch, Kind, Origin, ProbePath, Process, ShortWaits, Stack, StackId, Symbol, Target, WaitFlags, Waits,
+};
 use syncline_sim::{NodeSettings, Random, SimulatedNode};
 use syncline_timebase::{BootId, Instant, Knot, Mono, Offset, Probe, Span, Wall};
 
@@ -93,6 +95,7 @@ impl Source {
             coarse_reference: sealed_at.offset_to(reference),
             wall_offset: sealed_at.offset_to(self.node.wall(sealed) + self.shift),
             reasons: REASONS.map(String::from).to_vec(),
+            file_types: Vec::new(),
             processes: (1000..).zip(SERVICES).map(|(pid, service)| process(pid, service)).collect(),
             waits: self.waits(begin),
             short_waits: short_waits(),
@@ -148,6 +151,8 @@ impl Source {
         waits.run_delay_ns.push(self.random.exponential(MEAN_RUN_DELAY_NS).min(duration) as u64);
         waits.stack.push(self.stack());
         waits.waker_goid.push(if woken_by_netpoll { 0 } else { 18 + (self.random.uniform() * GOROUTINES) as u64 });
+        waits.target.push(Target::default());
+        waits.waker_stack.push(StackId::NONE);
         waits.flags.push(if woken_by_netpoll {
             WaitFlags::READY_SEEN.with(WaitFlags::BY_NETPOLL)
         } else {
@@ -217,6 +222,7 @@ fn short_waits() -> Vec<ShortWaits> {
     let histogram: Vec<u64> = (0..20).map(|bucket| if bucket < 10 { 0 } else { 3_000 >> (bucket - 10) }).collect();
     let row = |process, reason| ShortWaits {
         process,
+        kind: Kind::Goroutine,
         reason,
         count: histogram.iter().sum(),
         total_ns: 40_000_000,

@@ -1,7 +1,8 @@
 //! A small batch for unit tests.
 
 use syncline_event::{
-    Batch, Kind, Loss, LossCause, Origin, ProbePath, Process, ShortWaits, Stack, StackId, Symbol, WaitFlags, Waits,
+    Batch, Kind, Loss, LossCause, Origin, ProbePath, Process, ShortWaits, Stack, StackId, Symbol, Target, WaitFlags,
+    Waits,
 };
 use syncline_timebase::{BootId, Instant, Knot, Offset, Probe, Span};
 
@@ -29,6 +30,7 @@ pub(crate) fn batch(node: &str, number: u64) -> Batch {
         coarse_reference: Offset::from_ns(OFFSET + 777),
         wall_offset: Offset::from_ns(OFFSET + 5),
         reasons: vec!["chan receive".into(), "select".into()],
+        file_types: vec!["tcp".into()],
         processes: vec![Process {
             pid: 42,
             service: "orders".into(),
@@ -37,7 +39,14 @@ pub(crate) fn batch(node: &str, number: u64) -> Batch {
             build_id: 7,
         }],
         waits: waits(sealed - SECOND / 2, stack.id),
-        short_waits: vec![ShortWaits { process: 0, reason: 1, count: 3, total_ns: 300, histogram: vec![0, 3] }],
+        short_waits: vec![ShortWaits {
+            process: 0,
+            kind: Kind::Goroutine,
+            reason: 1,
+            count: 3,
+            total_ns: 300,
+            histogram: vec![0, 3],
+        }],
         symbols: vec![Symbol {
             build_id: 7,
             pc: 0x40_1000,
@@ -70,6 +79,8 @@ fn waits(start: i64, stack: StackId) -> Waits {
         stack: vec![stack],
         waker_goid: vec![1],
         flags: vec![WaitFlags::READY_SEEN],
+        target: vec![Target { file_type: 1, ..Target::default() }],
+        waker_stack: vec![StackId::NONE],
     }
 }
 

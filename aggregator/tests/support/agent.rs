@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 
 use syncline_event::{
-    Batch, Kind, Loss, LossCause, Origin, ProbePath, Process, ShortWaits, Stack, StackId, Symbol, WaitFlags, Waits,
+    Batch, Kind, Loss, LossCause, Origin, ProbePath, Process, ShortWaits, Stack, StackId, Symbol, Target, WaitFlags,
+    Waits,
 };
 use syncline_proto::v1::collector_client::CollectorClient;
 use syncline_proto::v1::ingest_reply::Outcome;
@@ -59,6 +60,7 @@ impl SimulatedAgent {
             coarse_reference: Offset::from_ns((self.reference(sealed)).ns() - sealed_at.ns() + 3_000_000),
             wall_offset: sealed_at.offset_to(self.node.wall(sealed) + self.shift),
             reasons: vec!["chan receive".into(), "select".into()],
+            file_types: vec!["tcp".into()],
             processes: vec![Process {
                 pid: 42,
                 service: "orders".into(),
@@ -67,7 +69,14 @@ impl SimulatedAgent {
                 build_id: 7,
             }],
             waits: self.waits(second, waits, stack.id),
-            short_waits: vec![ShortWaits { process: 0, reason: 1, count: 3, total_ns: 300, histogram: vec![0, 3] }],
+            short_waits: vec![ShortWaits {
+                process: 0,
+                kind: Kind::Goroutine,
+                reason: 1,
+                count: 3,
+                total_ns: 300,
+                histogram: vec![0, 3],
+            }],
             symbols: vec![Symbol {
                 build_id: 7,
                 pc: 0x40_1000,
@@ -125,6 +134,8 @@ impl SimulatedAgent {
         waits.stack = vec![stack; rows];
         waits.waker_goid = vec![1; rows];
         waits.flags = vec![WaitFlags::READY_SEEN; rows];
+        waits.target = vec![Target::default(); rows];
+        waits.waker_stack = vec![StackId::NONE; rows];
         waits
     }
 

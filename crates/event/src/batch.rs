@@ -4,7 +4,7 @@ use std::fmt;
 
 use syncline_timebase::{BootId, Instant, Knot, Mono, NodeName, Offset, Probe, Reference, Wall};
 
-use crate::{Loss, Stack, Waits};
+use crate::{Kind, Loss, Stack, Waits};
 
 /// Which node speaks, and since when.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,6 +106,8 @@ pub struct Symbol {
 pub struct ShortWaits {
     /// Index into [`Batch::processes`].
     pub process: u32,
+    /// What kind of waiting.
+    pub kind: Kind,
     /// Index into [`Batch::reasons`].
     pub reason: u32,
     /// How many.
@@ -132,8 +134,10 @@ pub struct Batch {
     pub coarse_reference: Offset<Mono, Reference>,
     /// WALL - MONO when the batch was sealed.
     pub wall_offset: Offset<Mono, Wall>,
-    /// Wait reasons by Go's own names.
+    /// Wait reasons: Go's own names, names of system calls.
     pub reasons: Vec<String>,
+    /// What file descriptors stand for: `tcp`, `file`, `pipe`, ...
+    pub file_types: Vec<String>,
     /// Processes that the batch speaks of.
     pub processes: Vec<Process>,
     /// Finished waits.

@@ -92,6 +92,7 @@ impl Batch {
     fn check_sizes(&self) -> Result<(), BatchError> {
         at_most("waits", self.waits.len(), limits::WAITS)?;
         at_most("reasons", self.reasons.len(), limits::DICTIONARY)?;
+        at_most("file types", self.file_types.len(), limits::DICTIONARY)?;
         at_most("processes", self.processes.len(), limits::DICTIONARY)?;
         at_most("stacks", self.stacks.len(), limits::DICTIONARY)?;
         at_most("short waits", self.short_waits.len(), limits::DICTIONARY)?;
@@ -102,7 +103,7 @@ impl Batch {
         at_most("bytes of region name", self.origin.region.len(), limits::TEXT_BYTES)?;
         at_most("bytes of agent version", self.origin.agent_version.len(), limits::TEXT_BYTES)?;
         at_most("bytes of kernel release", self.origin.kernel.len(), limits::TEXT_BYTES)?;
-        let texts = self.reasons.iter();
+        let texts = self.reasons.iter().chain(&self.file_types);
         let texts = texts.chain(self.processes.iter().flat_map(|p| [&p.service, &p.executable, &p.go_version]));
         let mut texts = texts.chain(self.symbols.iter().flat_map(|s| [&s.function, &s.file]));
         texts.try_for_each(|text| at_most("bytes of a text", text.len(), limits::TEXT_BYTES))
@@ -121,6 +122,9 @@ impl Batch {
         }
         indices_inside("reason", &self.waits.reason, self.reasons.len())?;
         indices_inside("process", &self.waits.process, self.processes.len())?;
+        // 1 + index, or 0.
+        let file_types: Vec<u32> = self.waits.target.iter().map(|target| target.file_type).collect();
+        indices_inside("file_type", &file_types, self.file_types.len().saturating_add(1))?;
         if self.first_seq.checked_add(expected as u64).is_none() {
             return Err(BatchError::SequenceOverflow { first_seq: self.first_seq, count: expected });
         }

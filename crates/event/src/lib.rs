@@ -15,4 +15,4 @@ pub use batch::{Batch, BatchId, ClaimSource, ClockClaim, Origin, ProbePath, Proc
 pub use check::BatchError;
 pub use loss::{Loss, LossCause};
 pub use stack::{Stack, StackId};
-pub use wait::{Kind, WaitFlags, Waits};
+pub use wait::{Kind, Socket, Target, WaitFlags, Waits};

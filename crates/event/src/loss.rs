@@ -23,11 +23,13 @@ pub enum LossCause {
     ParkAbandoned,
     /// The aggregator refused the batch for good.
     BatchRefused,
+    /// The kernel's map of threads that wait (in a system call, off their CPUs, in C code) was full when one began to.
+    ThreadMapFull,
 }
 
 impl LossCause {
     /// Every cause, in the order of their wire numbers.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::RingBufferFull,
         Self::ParkMapFull,
         Self::ShortWaitMapFull,
@@ -37,6 +39,7 @@ impl LossCause {
         Self::RecordGarbled,
         Self::ParkAbandoned,
         Self::BatchRefused,
+        Self::ThreadMapFull,
     ];
 
     /// The name users see, stable.
@@ -51,6 +54,7 @@ impl LossCause {
             Self::RecordGarbled => "record_garbled",
             Self::ParkAbandoned => "park_abandoned",
             Self::BatchRefused => "batch_refused",
+            Self::ThreadMapFull => "thread_map_full",
         }
     }
 }

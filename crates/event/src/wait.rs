@@ -1,5 +1,7 @@
 //! Columns of finished waits.
 
+use std::net::SocketAddr;
+
 use syncline_timebase::{Instant, Mono, Offset, Wall};
 
 use crate::StackId;
@@ -10,6 +12,37 @@ use crate::StackId;
 pub enum Kind {
     /// A goroutine parked (`runtime.gopark`) until it ran again.
     Goroutine,
+    /// A thread in a system call, on behalf of a goroutine or of none.
+    Syscall,
+    /// A thread that the kernel took off its CPU outside of a system call.
+    OffCpu,
+    /// A goroutine in C code.
+    Cgo,
+}
+
+/// The two ends of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Socket {
+    /// This end.
+    pub local: SocketAddr,
+    /// The other end; the unspecified address and port 0 where there is none.
+    pub peer: SocketAddr,
+}
+
+/// What a wait was for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Target {
+    /// In the memory of the process: what a goroutine parked on (the lock of a channel, the root of a semaphore), a futex's word;
+    /// 0 where not known. The same number in two waits of one process at about one time is the same thing.
+    pub address: u64,
+    /// What the system call returned: a negative number is minus its errno. 0 for other kinds.
+    pub result: i64,
+    /// The file descriptor.
+    pub fd: Option<u32>,
+    /// 1 + index into [`crate::Batch::file_types`]: what the descriptor stood for; 0 where not known.
+    pub file_type: u32,
+    /// The ends of the descriptor's connection.
+    pub socket: Option<Socket>,
 }
 
 /// What else is known of a wait.
@@ -25,6 +58,10 @@ impl WaitFlags {
     pub const STACK_CUT: Self = Self(4);
     /// A frame of the stack could not be read; the stack ends there.
     pub const STACK_UNREADABLE: Self = Self(8);
+    /// The thread ran no goroutine: it was a wait of Go's scheduler itself, or of C code's own thread.
+    pub const NO_GOROUTINE: Self = Self(16);
+    /// Whether the thread ran a goroutine could not be found out.
+    pub const UNBOUND: Self = Self(32);
 
     /// From the wire; unknown bits are kept.
     pub const fn from_bits(bits: u16) -> Self {
@@ -75,6 +112,10 @@ pub struct Waits {
     pub waker_goid: Vec<u64>,
     /// More.
     pub flags: Vec<WaitFlags>,
+    /// What it was for.
+    pub target: Vec<Target>,
+    /// The stack of the goroutine that made it runnable, or [`StackId::NONE`].
+    pub waker_stack: Vec<StackId>,
 }
 
 impl Waits {
@@ -95,7 +136,7 @@ impl Waits {
     }
 
     /// Lengths of all columns, by name, for the check that they agree.
-    pub(crate) fn lengths(&self) -> [(&'static str, usize); 12] {
+    pub(crate) fn lengths(&self) -> [(&'static str, usize); 14] {
         [
             ("kind", self.kind.len()),
             ("reason", self.reason.len()),
@@ -109,6 +150,8 @@ impl Waits {
             ("stack", self.stack.len()),
             ("waker_goid", self.waker_goid.len()),
             ("flags", self.flags.len()),
+            ("target", self.target.len()),
+            ("waker_stack", self.waker_stack.len()),
         ]
     }
 }

@@ -30,12 +30,13 @@ mod moduledata;
 mod pclntab;
 mod probe_site;
 mod symbolizer;
+mod thread_local;
 mod wait_reasons;
 
 pub use buildinfo::GoVersion;
 pub use error::Error;
 pub use layout::RuntimeLayout;
-pub use probe_site::{EXPECTED_LENGTH, ProbeSite, ProbeSites};
+pub use probe_site::{CgoSites, EXPECTED_LENGTH, ProbeSite, ProbeSites};
 pub use symbolizer::{Frame, FunctionRef, Symbolizer};
 
 use buildinfo::BuildInfo;
@@ -126,6 +127,12 @@ impl<'data> GoBinary<'data> {
     /// does not begin in a known way.
     pub fn probe_sites(&self) -> Result<ProbeSites, Error> {
         probe_site::probe_sites(&self.image, &self.table, self.module)
+    }
+
+    /// Where a thread of the program keeps the g it runs, as an offset from its FS base; None where the code says that only to the dynamic
+    /// linker.
+    pub fn thread_local_g(&self) -> Option<i32> {
+        thread_local::thread_local_g(&self.image, &self.table, self.module)
     }
 
     /// The link-time address of the page with which the executable segment starts: the start of the executable mapping of

@@ -26,6 +26,18 @@ pub struct ProbeSites {
     pub execute: ProbeSite,
     /// `runtime.netpollready`: pollDesc = rbx, mode = ecx (0x72 read, 0x77 write, 0xe9 both).
     pub netpollready: ProbeSite,
+    /// Where goroutines go to C code and come back; None for a program that calls none.
+    pub cgo: Option<CgoSites>,
+}
+
+/// The two call instructions of `runtime.cgocall`: g = r14 at both. The kernel emulates calls, as it does the push, and none but calls
+/// of C functions pass here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CgoSites {
+    /// The call of `runtime.asmcgocall`.
+    pub enter: ProbeSite,
+    /// The call of `runtime.exitsyscall` behind it.
+    pub exit: ProbeSite,
 }
 
 /// One instruction to probe. All addresses are link-time addresses.
@@ -57,6 +69,7 @@ pub(crate) fn probe_sites(image: &Image<'_>, table: &Pclntab<'_>, module: Module
         ready: finder.site("runtime.ready", Frameless::Refused)?,
         execute: finder.site("runtime.execute", Frameless::Refused)?,
         netpollready: finder.site("runtime.netpollready", Frameless::EntryProbed)?,
+        cgo: finder.cgo_sites(),
     })
 }
 
@@ -86,6 +99,40 @@ impl<'data> Finder<'_, 'data> {
             None if frameless == Frameless::EntryProbed && self.is_frameless(function) => Ok(0),
             None => Err("the prologue has none of the known shapes"),
         }
+    }
+
+    /// None where `runtime.cgocall` is not linked in, or not of the known shape.
+    fn cgo_sites(&self) -> Option<CgoSites> {
+        let caller = self.function("runtime.cgocall").ok()?;
+        let to_c = self.entries("runtime.asmcgocall");
+        let back = self.entries("runtime.exitsyscall");
+        let calls = self.calls(&caller)?;
+        let enter = calls.iter().position(|(_, target)| to_c.contains(target))?;
+        let exit = calls.iter().skip(enter).find(|(_, target)| back.contains(target))?;
+        let entry = self.module.text.checked_add(caller.entry)?;
+        let at = |offset: u64| self.at(entry, offset).filter(|site| site.expected[0] == CALL);
+        Some(CgoSites { enter: at(calls[enter].0)?, exit: at(exit.0)? })
+    }
+
+    /// Where functions of this name begin: one may have wrappers for other calling conventions.
+    fn entries(&self, name: &'static str) -> Vec<u64> {
+        let functions = (0..self.table.count).filter_map(|index| self.table.function(index));
+        let named = functions.filter(|function| self.table.has_name(function, name)).take(MAX_NAMESAKES);
+        named.map(|function| function.entry).collect()
+    }
+
+    /// Offsets of what may be calls of other functions, and their targets as offsets into the code. That a target is just where a
+    /// function begins tells the real ones.
+    fn calls(&self, function: &Function<'data>) -> Option<Vec<(u64, u64)>> {
+        let code = self.image.bytes_at(self.module.text.checked_add(function.entry)?)?;
+        let length = usize::try_from(function.end.saturating_sub(function.entry)).ok()?;
+        let call = |(offset, bytes): (usize, &[u8])| {
+            let displacement = bytes.strip_prefix(&[CALL])?.first_chunk().copied().map(i32::from_le_bytes)?;
+            let offset = u64::try_from(offset).ok()?;
+            let next = function.entry.checked_add(offset)?.checked_add(CALL_BYTES as u64)?;
+            Some((offset, next.checked_add_signed(displacement.into())?))
+        };
+        Some(code.get(..length)?.windows(CALL_BYTES).enumerate().filter_map(call).collect())
     }
 
     /// The function with this name that is not a wrapper made for calls from assembly.
@@ -137,6 +184,9 @@ const MAX_NAMESAKES: usize = 4;
 /// The prologue and the first run of a small runtime function are a matter of a few steps.
 const MAX_STEPS: u32 = 1 << 16;
 
+/// `call` with a displacement of 32 bits.
+const CALL: u8 = 0xe8;
+const CALL_BYTES: usize = 5;
 /// `push %rbp; mov %rsp,%rbp`.
 const LINK_FRAME: [u8; 4] = [0x55, 0x48, 0x89, 0xe5];
 /// `cmp 0x10(%r14),%rsp`: the stack guard of a small frame.

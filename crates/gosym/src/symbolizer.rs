@@ -71,6 +71,13 @@ impl<'data> Symbolizer<'data> {
         frames
     }
 
+    /// How far the stack pointer is below its value at the function's entry (bytes; there it points to the return address), before the
+    /// instruction at link-time address `vaddr`. None when no Go function lies there, or it does not say.
+    pub fn stack_delta_at(&self, vaddr: u64) -> Option<i32> {
+        let (function, offset) = self.find(vaddr)?;
+        self.table.run_at(function.stack_delta_program()?, offset, &mut MAX_STEPS.clone()).map(|(delta, _)| delta)
+    }
+
     /// The physical function that holds link-time address `vaddr`. Subtract 1 from a return address first.
     pub fn function_at(&self, vaddr: u64) -> Option<FunctionRef> {
         let (function, _) = self.find(vaddr)?;

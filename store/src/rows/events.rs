@@ -25,15 +25,15 @@ rows! {
         seq: Vec<u64> => Column::U64,
         /// Process id in the host's namespace.
         pid: Vec<u32> => Column::U32,
-        /// Thread it parked on.
+        /// Thread that waited, or that the goroutine parked on.
         tid: Vec<u32> => Column::U32,
         /// Goroutine id; 0 when there is none.
         goid: Vec<u64> => Column::U64,
         /// What waited.
         kind: Vec<EventKind> => enum8,
-        /// Go's own text of the wait reason, such as `chan receive`.
+        /// Go's own text of the wait reason, such as `chan receive`, or the name of the system call.
         reason: LowCardinality => Column::LowCardinality,
-        /// Park, on the node's mono.
+        /// Its begin, on the node's mono.
         mono_ns: Vec<u64> => Column::U64,
         /// wall - mono at park, as the kernel had it.
         wall_off: Vec<i64> => Column::I64,
@@ -47,6 +47,24 @@ rows! {
         stack_id: Vec<u64> => Column::U64,
         /// Goroutine that made it ready; 0 when not known.
         waker_goid: Vec<u64> => Column::U64,
+        /// Where that did so, as `stack_id`; 0 when not known.
+        waker_stack_id: Vec<u64> => Column::U64,
+        /// What it waited on, in the memory of the process; 0 when not known.
+        address: Vec<u64> => Column::U64,
+        /// What the system call returned; minus its errno if negative.
+        result: Vec<i64> => Column::I64,
+        /// File descriptor; -1 when none.
+        fd: Vec<i32> => Column::I32,
+        /// What that stood for, in a short fixed text; empty when not known.
+        fd_type: LowCardinality => Column::LowCardinality,
+        /// This end of its connection; all zero when it has none.
+        local_address: Vec<[u8; 16]> => Column::Ipv6,
+        /// Port of this end.
+        local_port: Vec<u16> => Column::U16,
+        /// The other end.
+        peer_address: Vec<[u8; 16]> => Column::Ipv6,
+        /// Port of the other end.
+        peer_port: Vec<u16> => Column::U16,
         /// Run of the reference that the offsets lead to; times of two runs cannot be compared.
         ref_run: Vec<u64> => Column::U64,
         /// REF - mono at park.
@@ -69,7 +87,7 @@ rows! {
 }
 
 rows! {
-    /// Waits below the threshold, counted in the kernel, per process and reason.
+    /// Waits below the threshold, counted in the kernel, per process, kind and reason.
     ShortWaitRows => "short_waits" {
         /// Start of the batch's minute, in seconds since 1970.
         bucket: Vec<u32> => Column::DateTime,
@@ -83,7 +101,9 @@ rows! {
         boot: Vec<u64> => Column::U64,
         /// Process id in the host's namespace.
         pid: Vec<u32> => Column::U32,
-        /// Go's own text of the wait reason.
+        /// What waited.
+        kind: Vec<EventKind> => enum8,
+        /// As in `events`.
         reason: LowCardinality => Column::LowCardinality,
         /// Waits since the previous row.
         count: Vec<u64> => Column::U64,

@@ -17,6 +17,8 @@ type scenario struct {
 	name string
 	wait func()
 	wake func()
+	// Of what is waited for: what its descriptor stands for, and the ends of its connection.
+	fileType, local, peer string
 }
 
 // hold is how long a waiter is left parked, well above the capture's threshold.
@@ -51,7 +53,7 @@ func play(s scenario) map[string]any {
 	return map[string]any{
 		"event": "waited", "scenario": s.name, "goid": waiter, "waker": goid(), "trace": trace,
 		"began_wall_ns": began.UnixNano(), "parked_wall_ns": parked.UnixNano(), "took_ns": time.Since(began).Nanoseconds(),
-		"woken": s.wake != nil,
+		"woken": s.wake != nil, "file_type": s.fileType, "local": s.local, "peer": s.peer,
 	}
 }
 
@@ -65,60 +67,60 @@ func scenarios() []scenario {
 
 func chanReceive() scenario {
 	c := make(chan int)
-	return scenario{"chan receive", func() { <-c }, func() { c <- 1 }}
+	return scenario{name: "chan receive", wait: func() { <-c }, wake: func() { c <- 1 }}
 }
 
 func chanSend() scenario {
 	c := make(chan int)
-	return scenario{"chan send", func() { c <- 1 }, func() { <-c }}
+	return scenario{name: "chan send", wait: func() { c <- 1 }, wake: func() { <-c }}
 }
 
 func chanClosed() scenario {
 	c := make(chan int)
-	return scenario{"chan closed", func() {
+	return scenario{name: "chan closed", wait: func() {
 		for range c {
 		}
-	}, func() { close(c) }}
+	}, wake: func() { close(c) }}
 }
 
 func selectTwo() scenario {
 	a, b := make(chan int), make(chan string)
-	return scenario{"select", func() {
+	return scenario{name: "select", wait: func() {
 		select {
 		case <-a:
 		case b <- "x":
 		}
-	}, func() { a <- 1 }}
+	}, wake: func() { a <- 1 }}
 }
 
 func mutex() scenario {
 	var m sync.Mutex
 	m.Lock()
-	return scenario{"mutex", func() { m.Lock() }, func() { m.Unlock() }}
+	return scenario{name: "mutex", wait: func() { m.Lock() }, wake: func() { m.Unlock() }}
 }
 
 func rwMutexRead() scenario {
 	var m sync.RWMutex
 	m.Lock()
-	return scenario{"rwmutex read", func() { m.RLock() }, func() { m.Unlock() }}
+	return scenario{name: "rwmutex read", wait: func() { m.RLock() }, wake: func() { m.Unlock() }}
 }
 
 func rwMutexWrite() scenario {
 	var m sync.RWMutex
 	m.RLock()
-	return scenario{"rwmutex write", func() { m.Lock() }, func() { m.RUnlock() }}
+	return scenario{name: "rwmutex write", wait: func() { m.Lock() }, wake: func() { m.RUnlock() }}
 }
 
 func cond() scenario {
 	var m sync.Mutex
 	c := sync.NewCond(&m)
-	return scenario{"cond", func() { m.Lock(); c.Wait(); m.Unlock() }, func() { m.Lock(); m.Unlock(); c.Signal() }}
+	return scenario{name: "cond", wait: func() { m.Lock(); c.Wait(); m.Unlock() }, wake: func() { m.Lock(); m.Unlock(); c.Signal() }}
 }
 
 func waitGroup() scenario {
 	var g sync.WaitGroup
 	g.Add(1)
-	return scenario{"waitgroup", func() { g.Wait() }, func() { g.Done() }}
+	return scenario{name: "waitgroup", wait: func() { g.Wait() }, wake: func() { g.Done() }}
 }
 
 func tcpRead() scenario {
@@ -129,26 +131,26 @@ func tcpRead() scenario {
 	check(err)
 	far, err := listener.Accept()
 	check(err)
-	return scenario{"tcp read", func() { readOne(near); near.Close() }, func() {
+	return scenario{name: "tcp read", wait: func() { readOne(near); near.Close() }, wake: func() {
 		_, err := far.Write([]byte{1})
 		check(err)
 		far.Close()
-	}}
+	}, fileType: "tcp", local: near.LocalAddr().String(), peer: near.RemoteAddr().String()}
 }
 
 func pipeRead() scenario {
 	r, w, err := os.Pipe()
 	check(err)
-	return scenario{"pipe read", func() { readOne(r); r.Close() }, func() {
+	return scenario{name: "pipe read", wait: func() { readOne(r); r.Close() }, wake: func() {
 		_, err := w.Write([]byte{1})
 		check(err)
 		w.Close()
-	}}
+	}, fileType: "pipe"}
 }
 
 func deep() scenario {
 	c := make(chan int)
-	return scenario{"deep", func() { descend(30, c) }, func() { c <- 1 }}
+	return scenario{name: "deep", wait: func() { descend(30, c) }, wake: func() { c <- 1 }}
 }
 
 //go:noinline
@@ -161,7 +163,7 @@ func descend(depth int, c chan int) int {
 
 func inlined() scenario {
 	b := box{make(chan int)}
-	return scenario{"inlined", func() { sum = b.take() + 1 }, func() { b.c <- 1 }}
+	return scenario{name: "inlined", wait: func() { sum = b.take() + 1 }, wake: func() { b.c <- 1 }}
 }
 
 var sum int

@@ -2,7 +2,9 @@
 
 mod clock;
 
-use syncline_event::{Batch, Kind, Stack, Symbol};
+use std::net::{IpAddr, SocketAddr};
+
+use syncline_event::{Batch, Kind, Socket, Stack, Symbol, Waits};
 use syncline_store::rows::{
     EventKind, EventRows, LossRows, NodeRows, ShortWaitRows, StackRows, SymbolRows, UNBOUNDED_NS,
 };
@@ -63,6 +65,15 @@ pub(crate) fn events(batch: &Batch, aligned: &Aligned, run: u64) -> EventRows {
         flags: waits.flags.iter().map(|flags| flags.bits()).collect(),
         stack_id: waits.stack.iter().map(|stack| stack.0).collect(),
         waker_goid: waits.waker_goid.clone(),
+        waker_stack_id: waits.waker_stack.iter().map(|stack| stack.0).collect(),
+        address: waits.target.iter().map(|target| target.address).collect(),
+        result: waits.target.iter().map(|target| target.result).collect(),
+        fd: waits.target.iter().map(|target| target.fd.and_then(|fd| i32::try_from(fd).ok()).unwrap_or(-1)).collect(),
+        fd_type: texts(waits.target.iter().map(|target| file_type(batch, target.file_type))),
+        local_address: ends(waits, |socket| ipv6(socket.local)),
+        local_port: ends(waits, |socket| socket.local.port()),
+        peer_address: ends(waits, |socket| ipv6(socket.peer)),
+        peer_port: ends(waits, |socket| socket.peer.port()),
         ref_run: vec![run; rows],
         al_off: offsets(batch, &aligned.start),
         al_end_off: offsets(batch, &aligned.end),
@@ -89,6 +100,7 @@ pub(crate) fn short_waits(batch: &Batch) -> ShortWaitRows {
         node,
         boot,
         pid: short.iter().map(|short| process(short.process).map_or(0, |process| process.pid)).collect(),
+        kind: short.iter().map(|short| event_kind(short.kind)).collect(),
         reason: texts(short.iter().map(|short| reason_text(batch, short.reason))),
         count: short.iter().map(|short| short.count).collect(),
         total_ns: short.iter().map(|short| short.total_ns).collect(),
@@ -162,9 +174,31 @@ fn reason_text(batch: &Batch, index: u32) -> &str {
     batch.reasons.get(index as usize).map_or("", String::as_str)
 }
 
+/// The text of 1 + index.
+fn file_type(batch: &Batch, index: u32) -> &str {
+    let index = index.checked_sub(1).and_then(|index| usize::try_from(index).ok());
+    index.and_then(|index| batch.file_types.get(index)).map_or("", String::as_str)
+}
+
+/// Something of the connections, nothing where there is none.
+fn ends<T: Default>(waits: &Waits, of: impl Fn(&Socket) -> T) -> Vec<T> {
+    waits.target.iter().map(|target| target.socket.as_ref().map(&of).unwrap_or_default()).collect()
+}
+
+/// ClickHouse's `IPv6` holds both.
+fn ipv6(of: SocketAddr) -> [u8; 16] {
+    match of.ip() {
+        IpAddr::V4(ip) => ip.to_ipv6_mapped().octets(),
+        IpAddr::V6(ip) => ip.octets(),
+    }
+}
+
 fn event_kind(kind: Kind) -> EventKind {
     match kind {
         Kind::Goroutine => EventKind::Goroutine,
+        Kind::Syscall => EventKind::Syscall,
+        Kind::OffCpu => EventKind::OffCpu,
+        Kind::Cgo => EventKind::Cgo,
         // Kind is non-exhaustive for other crates' sake. A new kind gets its arm here when it gets its number.
         _ => EventKind::OffCpu,
     }

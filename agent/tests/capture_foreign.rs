@@ -1,0 +1,117 @@
+//! C code called from Go: each call is one event of its goroutine, and so is what the C side waited for.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test may fail loudly, also in its helpers
+
+mod support;
+
+use serde_json::Value;
+use support::go_program::{Build, CGO, CGO_PIE, CGO_STATIC, GoProgram};
+use support::observe::{drain, waits_until};
+use syncline_agent::capture::{Capture, CaptureConfig, RawWait, Target};
+use syncline_event::Kind;
+
+/// The program's C functions nap at least this long; the clocks that time them may tick coarsely.
+const NAP_NS: u64 = 9_900_000;
+
+#[test]
+fn calls_of_c_are_seen_as_the_program_reports_them_go_1_21() {
+    compare_with_itself("go1.21.13");
+}
+
+#[test]
+fn calls_of_c_are_seen_as_the_program_reports_them_go_1_24() {
+    compare_with_itself("go1.24.11");
+}
+
+#[test]
+fn calls_of_c_are_seen_as_the_program_reports_them_go_1_27() {
+    compare_with_itself("go1.27.3");
+}
+
+fn compare_with_itself(toolchain: &'static str) {
+    if !support::bpf_usable() {
+        return;
+    }
+    let _alone = support::alone();
+    for build in [CGO, CGO_PIE, CGO_STATIC].map(|build| Build { toolchain, ..build }) {
+        let mut program = GoProgram::start(&build.program("foreign"), &[]);
+        let mut capture = Capture::start(CaptureConfig::new(Target::Pid(program.pid()))).unwrap();
+        program.go();
+        let reports = program.events_until_done();
+        assert_eq!(reports.len(), 4 * 3);
+        let last = goid(reports.last().unwrap());
+        let mut waits = waits_until(&mut capture, |waits| of(waits, Kind::Cgo, last).count() >= 3);
+        waits.extend(drain(&mut capture));
+        for report in &reports {
+            check_call(&format!("{toolchain} {} {}", build.variant, report["name"]), report, &waits, &capture);
+        }
+        check_foreign_threads(&waits);
+        assert_eq!(capture.counters().lost(), 0, "{:?}", capture.counters());
+        assert_eq!(capture.bindings(program.pid()).unbound, 0);
+        drop(capture);
+        assert!(program.finish().success());
+    }
+}
+
+fn of(waits: &[RawWait], kind: Kind, goid: u64) -> impl Iterator<Item = &RawWait> {
+    waits.iter().filter(move |wait| wait.kind == kind && wait.goid == goid)
+}
+
+fn check_call(what: &str, report: &Value, waits: &[RawWait], capture: &Capture) {
+    let began = report["began_wall_ns"].as_u64().unwrap();
+    let took = report["took_ns"].as_u64().unwrap();
+    let during = |wait: &&RawWait| (began..=began + took).contains(&wait.park_wall_ns);
+    let calls: Vec<_> = of(waits, Kind::Cgo, goid(report)).filter(during).collect();
+    let blocked: Vec<_> =
+        of(waits, Kind::Syscall, goid(report)).filter(during).filter(|wait| length(wait) >= NAP_NS).collect();
+    let (functions, call) = match report["name"].as_str().unwrap() {
+        "nap" => (vec!["main.nap"], "clock_nanosleep"),
+        "condition" => (vec!["main.condition"], "futex"),
+        // The inner one ends first.
+        "callback" => (vec!["main.inside", "main.callback"], "clock_nanosleep"),
+        _ => (vec!["main.join"], "futex"),
+    };
+    assert_eq!(calls.len(), functions.len(), "{what}: {calls:#?}");
+    for (wait, function) in calls.iter().zip(&functions) {
+        assert!(length(wait) >= NAP_NS && length(wait) <= took, "{what}: {} ns of {took} ns", length(wait));
+        assert_eq!(wait.reason, "cgo call", "{what}");
+        let stack = functions_of(capture, wait);
+        assert_eq!(stack[0], "runtime.cgocall", "{what}: {stack:?}");
+        let of_program = stack.iter().position(|name| name == function);
+        assert!(of_program.is_some_and(|place| place <= 2), "{what}: {stack:?}");
+        assert!(stack.iter().any(|name| name == caller_of(function)), "{what}: {stack:?}");
+    }
+    assert_eq!(blocked.iter().map(|wait| wait.reason).collect::<Vec<_>>(), [call], "{what}: {blocked:#?}");
+    // What the C side waited for has the stack of the goroutine that called it.
+    let stack = functions_of(capture, blocked[0]);
+    let caller = caller_of(functions[0]);
+    assert!(stack.iter().any(|name| name == "runtime.cgocall"), "{what}: {stack:?}");
+    assert!(stack.iter().any(|name| name == caller), "{what}: {stack:?}");
+    let inside = calls[0];
+    assert!(inside.park_mono_ns <= blocked[0].park_mono_ns && blocked[0].run_mono_ns <= inside.run_mono_ns, "{what}");
+}
+
+/// As far as a stack goes: C code keeps no frame pointers, so where it called back into Go the stack ends.
+fn caller_of(function: &str) -> &'static str {
+    if function == "main.inside" { "main.backInGo" } else { "main.play.func1" }
+}
+
+/// The thread that only C knows slept, and no goroutine is made responsible.
+fn check_foreign_threads(waits: &[RawWait]) {
+    let naps = waits.iter().filter(|wait| wait.reason == "clock_nanosleep" && wait.goid == 0 && length(wait) >= NAP_NS);
+    let naps: Vec<_> = naps.collect();
+    assert_eq!(naps.len(), 3, "{naps:#?}");
+    assert!(naps.iter().all(|wait| wait.no_goroutine && !wait.unbound));
+}
+
+fn functions_of(capture: &Capture, wait: &RawWait) -> Vec<String> {
+    let binary = &capture.process(wait.tgid).unwrap().binary;
+    wait.stack.iter().flat_map(|pc| binary.symbolize(*pc, true)).map(|frame| frame.function).collect()
+}
+
+fn length(wait: &RawWait) -> u64 {
+    wait.run_mono_ns - wait.park_mono_ns
+}
+
+fn goid(report: &Value) -> u64 {
+    report["goid"].as_u64().unwrap()
+}

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
+/*
+ * Which goroutine a thread runs, exactly: thread -> runtime.m -> curg. The m of a thread is learned whenever it begins to run
+ * a goroutine; of one that has not been seen doing that yet, it is found through the thread's own g, in thread-local storage.
+ * r14 would not do: C code, and the kernel's entry from it, hold something else there.
+ */
+#ifndef SYNCLINE_BIND_H
+#define SYNCLINE_BIND_H
+
+#include "kernel_types.h"
+#include "maps.h"
+
+static __always_inline long read_word(__u64 *into, __u64 address)
+{
+	return bpf_probe_read_user(into, sizeof(*into), (void *)address);
+}
+
+static __always_inline struct binary_layout *binary_at(__u32 index)
+{
+	struct binary_layout *layout = bpf_map_lookup_elem(&binaries, &index);
+
+	return layout && layout->valid ? layout : 0;
+}
+
+static __always_inline void learn_thread(const struct binary_layout *layout, __u32 tgid, __u32 tid, __u64 g)
+{
+	struct thread *known = bpf_map_lookup_elem(&threads, &tid);
+	struct thread thread = { .tgid = tgid };
+
+	if (read_word(&thread.m, g + layout->g_m) || !thread.m)
+		return;
+	if (!known || known->m != thread.m || known->tgid != tgid)
+		bpf_map_update_elem(&threads, &tid, &thread, BPF_ANY);
+}
+
+/* The m of the current thread by its thread-local g; 0: not found. */
+static __always_inline __u64 m_by_tls(const struct binary_layout *layout)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	__u64 g = 0, m = 0;
+
+	if (!layout->tls_g)
+		return 0;
+	if (read_word(&g, BPF_CORE_READ(task, thread.fsbase) + layout->tls_g) || !g || read_word(&m, g + layout->g_m))
+		return 0;
+	return m;
+}
+
+/* Go code runs on the goroutine's stack; C code, and the runtime's own, on the thread's. */
+static __always_inline int is_on_stack_of(const struct binary_layout *layout, __u64 g, __u64 sp)
+{
+	__u64 lo = 0, hi = 0;
+
+	return !read_word(&lo, g + layout->g_stack_lo) && !read_word(&hi, g + layout->g_stack_hi) && sp >= lo && sp < hi;
+}
+
+struct bound {
+	__u64 g;    /* 0: the thread runs no goroutine */
+	__u64 goid;
+	__u8 flags; /* WAIT_OF_SCHEDULER, WAIT_UNBOUND */
+};
+
+static __always_inline void count_binding(__u32 tgid, __u8 flags)
+{
+	struct binding *of = bpf_map_lookup_elem(&bindings, &tgid), none = {};
+
+	if (!of) {
+		bpf_map_update_elem(&bindings, &tgid, &none, BPF_NOEXIST);
+		of = bpf_map_lookup_elem(&bindings, &tgid);
+	}
+	if (of)
+		__sync_fetch_and_add(flags & WAIT_UNBOUND ? &of->unbound :
+				     flags & WAIT_OF_SCHEDULER ? &of->scheduler : &of->bound, 1);
+}
+
+/* The goroutine of the current thread. */
+static __always_inline void bind_thread(struct bound *bound, const struct binary_layout *layout, __u32 tgid, __u32 tid)
+{
+	struct thread *thread = bpf_map_lookup_elem(&threads, &tid);
+	__u64 m = thread && thread->tgid == tgid ? thread->m : m_by_tls(layout);
+
+	bound->g = 0;
+	bound->goid = 0;
+	bound->flags = 0;
+	if (!m || read_word(&bound->g, m + layout->m_curg))
+		bound->flags = WAIT_UNBOUND;
+	else if (!bound->g)
+		bound->flags = WAIT_OF_SCHEDULER;
+	else if (read_word(&bound->goid, bound->g + layout->g_goid))
+		bound->flags = WAIT_UNBOUND;
+	count_binding(tgid, bound->flags);
+}
+
+/* A thread id is given to another thread next. */
+SEC("raw_tp/sched_process_exit")
+int thread_exit(__u64 *ctx)
+{
+	__u32 tid = bpf_get_current_pid_tgid();
+
+	bpf_map_delete_elem(&threads, &tid);
+	bpf_map_delete_elem(&in_syscalls, &tid);
+	return 0;
+}
+
+#endif

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
+/*
+ * Goroutines in C code. runtime.cgocall calls asmcgocall, which runs the C function, and then exitsyscall: the probes sit at these
+ * two call instructions, which the kernel emulates, and which nothing else passes. A C function may call back into Go, and that
+ * into C again, on the same goroutine: so a call is known by its depth, too.
+ */
+#ifndef SYNCLINE_CGO_H
+#define SYNCLINE_CGO_H
+
+#include "bind.h"
+#include "clock.h"
+#include "goroutine.h"
+#include "maps.h"
+#include "regs.h"
+#include "send.h"
+#include "short_waits.h"
+#include "stack.h"
+
+/* Goroutines in C code now. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 1 << 16);
+	__type(key, struct park_key);
+	__type(value, struct in_c);
+} in_c SEC(".maps");
+
+static __always_inline int cgo_key(struct park_key *key, const struct binary_layout *layout, __u32 tgid, __u64 g)
+{
+	__u64 m = 0;
+
+	key->tgid = tgid;
+	key->g = g;
+	return read_word(&m, g + layout->g_m) || bpf_probe_read_user(&key->depth, sizeof(key->depth), (void *)(m + layout->m_ncgo));
+}
+
+/* runtime.cgocall, at its call of runtime.asmcgocall */
+SEC("uprobe")
+int cgo_enter(struct user_regs *ctx)
+{
+	__u64 id = bpf_get_current_pid_tgid();
+	__u32 binary = bpf_get_attach_cookie(ctx);
+	struct binary_layout *layout = binary_at(binary);
+	struct park_key key = {};
+	struct in_c entry = { .tid = (__u32)id };
+
+	if (!layout || !config_for(id >> 32, binary))
+		return 0;
+	if (cgo_key(&key, layout, id >> 32, GO_G(ctx)) || read_word(&entry.goid, key.g + layout->g_goid)) {
+		count(COUNT_PARK_FAULT);
+		return 0;
+	}
+	entry.mono_ns = bpf_ktime_get_ns();
+	entry.wall_ns = ktime_get_real_ns();
+	if (bpf_map_update_elem(&in_c, &key, &entry, BPF_ANY))
+		count(COUNT_SYSCALL_MAP_FULL);
+	return 0;
+}
+
+static __always_inline void emit_cgo(const struct in_c *entry, const struct park_key *key, __u64 now, const struct user_regs *ctx,
+				     __u32 binary, __u32 max_stack)
+{
+	struct scratch *slot = scratch_claim();
+	struct wait_record *record;
+
+	if (!slot) {
+		count(COUNT_SCRATCH_BUSY);
+		return;
+	}
+	record = &slot->record;
+	begin_record(record, WAIT_CGO, key->tgid, entry->tid, binary);
+	record->goid = entry->goid;
+	record->park_mono_ns = entry->mono_ns;
+	record->park_wall_ns = entry->wall_ns;
+	record->run_mono_ns = now;
+	record->stack[0] = ctx->rip + CALL_BYTES;
+	record->stack_len = walk_frames(record->stack, 1, MAX_STACK, max_stack, ctx->rbp, &record->flags);
+	send_record(record);
+	scratch_release(slot);
+}
+
+/* runtime.cgocall, at its call of runtime.exitsyscall: back from C, and perhaps not yet with a processor */
+SEC("uprobe")
+int cgo_exit(struct user_regs *ctx)
+{
+	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
+	__u32 binary = bpf_get_attach_cookie(ctx);
+	struct binary_layout *layout = binary_at(binary);
+	struct capture_config *cfg = config_for(tgid, binary);
+	struct park_key key = {};
+	struct in_c *found, entry;
+	__u64 now, goid = 0;
+
+	if (!layout || !cfg || cgo_key(&key, layout, tgid, GO_G(ctx)))
+		return 0;
+	/* The runtime has counted this call as finished already. */
+	key.depth++;
+	found = bpf_map_lookup_elem(&in_c, &key);
+	if (!found)
+		return 0;
+	now = bpf_ktime_get_ns();
+	entry = *found;
+	bpf_map_delete_elem(&in_c, &key);
+	count(COUNT_THREAD_WAITS);
+	if (read_word(&goid, key.g + layout->g_goid))
+		count(COUNT_EXECUTE_FAULT);
+	else if (goid != entry.goid)
+		count(COUNT_GOID_MISMATCH);
+	else if (now - entry.mono_ns < cfg->threshold_ns)
+		aggregate(tgid, WAIT_CGO, 0, now - entry.mono_ns);
+	else
+		emit_cgo(&entry, &key, now, ctx, binary, cfg->max_stack);
+	return 0;
+}
+
+#endif

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
+/*
+ * Threads of watched processes that the kernel takes off their CPU. One in a system call that is captured waits for that, and is
+ * left to it but for the time from its wake-up to its running. What else there is: another thread takes the CPU, a page has to
+ * be read, a lock of the kernel's is held by another thread.
+ */
+#ifndef SYNCLINE_OFF_CPU_H
+#define SYNCLINE_OFF_CPU_H
+
+#include "bind.h"
+#include "clock.h"
+#include "maps.h"
+#include "regs.h"
+#include "send.h"
+#include "short_waits.h"
+#include "stack.h"
+
+/* Frames taken as a thread goes off its CPU: before it is known for how long. */
+#define OFF_CPU_STACK 63
+
+struct off_cpu {
+	__u64 mono_ns;
+	__u64 wall_ns;
+	__u64 ready_mono_ns; /* 0: still asleep, or not seen waking up */
+	__u64 goid;
+	__u32 tgid;
+	__u16 reason;
+	__u8 flags;
+	__u8 stack_len;
+	__u64 stack[OFF_CPU_STACK + 1];
+};
+
+/* By thread id: those that are off their CPUs now. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1 << 13);
+	__type(key, __u32);
+	__type(value, struct off_cpu);
+} off_cpus SEC(".maps");
+
+/* State bits of include/linux/sched.h, the same since Linux 4.14. */
+#define TASK_STATE_INTERRUPTIBLE 0x1
+#define TASK_STATE_UNINTERRUPTIBLE 0x2
+#define TASK_STATE_STOPPED (0x4 | 0x8)
+
+static __always_inline __u16 off_cpu_reason(int is_preempted, unsigned int state)
+{
+	if (is_preempted || !state)
+		return OFF_CPU_PREEMPTED;
+	if (state & TASK_STATE_STOPPED)
+		return OFF_CPU_STOPPED;
+	return state & TASK_STATE_UNINTERRUPTIBLE ? OFF_CPU_UNINTERRUPTIBLE :
+	       state & TASK_STATE_INTERRUPTIBLE ? OFF_CPU_INTERRUPTIBLE : 0;
+}
+
+static __always_inline __u32 off_cpu_stack(struct off_cpu *off, const struct binary_layout *layout, __u64 g)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct user_regs regs;
+
+	if (bpf_probe_read_kernel(&regs, sizeof(regs), (void *)bpf_task_pt_regs((void *)task)))
+		return 0;
+	if (g && !is_on_stack_of(layout, g, regs.rsp))
+		return walk_saved(off->stack, OFF_CPU_STACK, OFF_CPU_STACK, layout, g, &off->flags);
+	off->stack[0] = regs.rip;
+	return walk_frames(off->stack, 1, OFF_CPU_STACK, OFF_CPU_STACK, regs.rbp, &off->flags);
+}
+
+/* The current thread, of a watched process, leaves its CPU. */
+static __always_inline void go_off_cpu(__u32 tgid, __u32 tid, __u16 reason, const struct binary_layout *layout)
+{
+	static const struct off_cpu none;
+	struct off_cpu *off;
+	struct bound bound;
+
+	if (bpf_map_update_elem(&off_cpus, &tid, &none, BPF_ANY) || !(off = bpf_map_lookup_elem(&off_cpus, &tid))) {
+		count(COUNT_OFF_CPU_MAP_FULL);
+		return;
+	}
+	off->mono_ns = bpf_ktime_get_ns();
+	off->wall_ns = ktime_get_real_ns();
+	off->ready_mono_ns = reason == OFF_CPU_PREEMPTED ? off->mono_ns : 0;
+	off->tgid = tgid;
+	off->reason = reason;
+	bind_thread(&bound, layout, tgid, tid);
+	off->goid = bound.goid;
+	off->flags = bound.flags;
+	off->stack_len = off_cpu_stack(off, layout, bound.g);
+}
+
+static __always_inline void emit_off_cpu(const struct off_cpu *off, __u32 tid, __u64 now, __u32 binary)
+{
+	struct scratch *slot = scratch_claim();
+	struct wait_record *record;
+
+	if (!slot) {
+		count(COUNT_SCRATCH_BUSY);
+		return;
+	}
+	record = &slot->record;
+	begin_record(record, WAIT_OFF_CPU, off->tgid, tid, binary);
+	record->goid = off->goid;
+	record->park_mono_ns = off->mono_ns;
+	record->park_wall_ns = off->wall_ns;
+	record->ready_mono_ns = off->ready_mono_ns;
+	record->run_mono_ns = now;
+	record->reason = off->reason;
+	record->flags = off->flags | (off->ready_mono_ns ? WAIT_READY_SEEN : 0);
+	record->stack_len = off->stack_len & OFF_CPU_STACK;
+	bpf_probe_read_kernel(record->stack, sizeof(off->stack), off->stack);
+	send_record(record);
+	scratch_release(slot);
+}
+
+static __always_inline void come_on_cpu(__u32 tid)
+{
+	struct off_cpu *off = bpf_map_lookup_elem(&off_cpus, &tid);
+	__u64 now = bpf_ktime_get_ns();
+	struct capture_config *cfg;
+	__u32 zero = 0, *slot;
+
+	if (!off)
+		return;
+	cfg = bpf_map_lookup_elem(&config, &zero);
+	slot = bpf_map_lookup_elem(&watched, &off->tgid);
+	if (cfg && slot) {
+		count(COUNT_THREAD_WAITS);
+		if (now - off->mono_ns < cfg->threshold_ns)
+			aggregate(off->tgid, WAIT_OFF_CPU, off->reason, now - off->mono_ns);
+		else
+			emit_off_cpu(off, tid, now, *slot);
+	}
+	bpf_map_delete_elem(&off_cpus, &tid);
+}
+
+/* sched_switch(preempt, prev, next), as prev */
+SEC("raw_tp/sched_switch")
+int thread_switch(__u64 *ctx)
+{
+	struct task_struct *prev = (void *)ctx[1], *next = (void *)ctx[2];
+	__u64 id = bpf_get_current_pid_tgid();
+	__u32 tgid = id >> 32, tid = id, *slot;
+	struct binary_layout *layout;
+	__u16 reason;
+
+	if (!captures(CAPTURE_OFF_CPU))
+		return 0;
+	come_on_cpu(BPF_CORE_READ(next, pid));
+	slot = bpf_map_lookup_elem(&watched, &tgid);
+	if (!slot || !(layout = binary_at(*slot)))
+		return 0;
+	reason = off_cpu_reason(ctx[0], BPF_CORE_READ(prev, __state));
+	if (reason && (reason == OFF_CPU_PREEMPTED || !bpf_map_lookup_elem(&in_syscalls, &tid)))
+		go_off_cpu(tgid, tid, reason, layout);
+	return 0;
+}
+
+/* sched_wakeup(task) */
+SEC("raw_tp/sched_wakeup")
+int thread_wakeup(__u64 *ctx)
+{
+	struct task_struct *task = (void *)ctx[0];
+	__u32 tid;
+	struct in_syscall *call;
+	struct off_cpu *off;
+
+	if (!captures(CAPTURE_OFF_CPU))
+		return 0;
+	tid = BPF_CORE_READ(task, pid);
+	call = bpf_map_lookup_elem(&in_syscalls, &tid);
+	if (call)
+		call->ready_mono_ns = bpf_ktime_get_ns();
+	off = bpf_map_lookup_elem(&off_cpus, &tid);
+	if (off && !off->ready_mono_ns)
+		off->ready_mono_ns = bpf_ktime_get_ns();
+	return 0;
+}
+
+#endif
