@@ -43,9 +43,8 @@ mod tests {
         // REF - WALL is -5 ns, within the probes' 50 us; UTC is 1 ms ahead of REF here.
         let now = Instant::from_ns(4 * SECOND + samples::OFFSET);
         let utc = Some(UtcOfReference { at: now, offset_ns: 1_000_000, bound_ns: 10_000 });
-        let judge = |claim: &ClockClaim, utc: Option<UtcOfReference>| {
-            judge(claim, utc, &clock, Tolerance::default().absolute)
-        };
+        let judge =
+            |claim: &ClockClaim, utc: Option<UtcOfReference>| judge(claim, utc, &clock, Tolerance::default().absolute);
         let claim = |said| ClockClaim {
             source: ClaimSource::Chrony,
             at: Instant::from_ns(4 * SECOND),
