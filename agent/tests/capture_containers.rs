@@ -67,7 +67,9 @@ fn a_program_in_two_containers_of_one_image_is_observed_once_in_each() {
         })
         .collect();
     let key = |wait: &syncline_agent::capture::RawWait| (wait.tgid, wait.goid);
-    let mut waits = waits_until(&mut capture, |waits| expected.iter().all(|one| waits.iter().any(|w| w.kind == Kind::Goroutine && key(w) == *one)));
+    let mut waits = waits_until(&mut capture, |waits| {
+        expected.iter().all(|one| waits.iter().any(|w| w.kind == Kind::Goroutine && key(w) == *one))
+    });
     waits.extend(drain(&mut capture));
     for one in &expected {
         let parks = waits.iter().filter(|wait| wait.kind == Kind::Goroutine && key(wait) == *one);

@@ -26,13 +26,12 @@ struct Probing {
 
 impl Probing {
     fn start(fake: &Fake) -> Self {
+        Self::start_at(fake, Pacing::every(Span::from_ms(20)))
+    }
+
+    fn start_at(fake: &Fake, pacing: Pacing) -> Self {
         let whom = watch::Sender::new(fake.aggregator().endpoint().clone());
-        let config = ProberConfig {
-            name: "n1".to_owned(),
-            endpoint: whom.subscribe(),
-            pacing: Pacing::every(Span::from_ms(20)),
-            udp: true,
-        };
+        let config = ProberConfig { name: "n1".to_owned(), endpoint: whom.subscribe(), pacing, udp: true };
         let heard = Arc::<Mutex<Vec<Heard>>>::default();
         let (stop, stopped) = watch::channel(false);
         let (hints, hint) = watch::channel(Hints::default());
@@ -110,4 +109,16 @@ async fn probes_go_to_another_aggregator_as_soon_as_that_is_in_use() {
     eventually("a probe of the second", || probing.usable().iter().any(|probe| probe.run == 2)).await;
     let runs: Vec<u64> = probing.usable().iter().map(|probe| probe.run).collect();
     assert!(runs.is_sorted(), "none of the first afterwards: {runs:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_aggregator_is_probed_as_fast_as_the_first_was_at_the_start() {
+    let (first, second) = (Fake::start(|_, _| Answer::Store).await, Fake::start(|_, _| Answer::Store).await);
+    second.reference.run.store(2, Ordering::SeqCst);
+    // After those of a start the next probe comes when this test is long over.
+    let probing = Probing::start_at(&first, Pacing::every(Span::from_s(3_600)));
+    let of_run = |run| probing.usable().iter().filter(|probe| probe.run == run).count();
+    eventually("the probes of a start", || of_run(1) >= 16).await;
+    probing.whom.send_replace(second.aggregator().endpoint().clone());
+    eventually("as many of the second", || of_run(2) >= 16).await;
 }

@@ -3,8 +3,8 @@
 
 mod fake;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use fake::{Answer, Stoppable, eventually};
@@ -119,4 +119,32 @@ async fn an_aggregator_of_another_region_gets_no_batch() {
     eventually("all are stored", || region.stored() == 3).await;
     assert!(numbers(region.preferred.as_ref().unwrap()).is_empty());
     assert_eq!(numbers(&region.other), [1, 2, 3]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_takes_connections_and_no_batches_is_left() {
+    let (any, cutting) = ("127.0.0.1:0".parse().unwrap(), Arc::new(Mutex::new(None)));
+    let start = async || {
+        let (own, cutting) = (Arc::new(OnceLock::new()), Arc::clone(&cutting));
+        let url = Arc::clone(&own);
+        let policy = move |_, _| match *cutting.lock().unwrap() == url.get().cloned() {
+            true => Answer::Cut,
+            false => Answer::Store,
+        };
+        let started = Stoppable::start(any, policy).await;
+        own.set(started.fake.url()).unwrap();
+        started
+    };
+    let [one, two] = [start().await, start().await];
+    let ranking = Ranking::of("n1", vec![one.fake.aggregator(), two.fake.aggregator()]).unwrap();
+    *cutting.lock().unwrap() = Some(ranking.at(0).to_string());
+    let other = if ranking.at(0).to_string() == one.fake.url() { two } else { one };
+    let queue = Arc::new(SharedQueue::new(Queue::new(1 << 20)));
+    let uplink = Uplink::new(ranking, Arc::clone(&queue)).of_region("eu".to_owned()).switching(SOON);
+    let uplink = tokio::spawn(uplink.run());
+    let entry = Entry { number: 1, bytes: bytes(1).into(), waits: 10 };
+    assert!(queue.change(|queue| queue.push(entry)).is_empty());
+    eventually("it is stored by the other", || queue.look(Queue::fate).stored_batches == 1).await;
+    assert_eq!(numbers(&other), [1]);
+    uplink.abort();
 }

@@ -49,6 +49,12 @@ pub(crate) fn text(pairs: &[RegionPair], width: usize, palette: Palette) -> Stri
             .to_owned();
     }
     let mut lines = crate::skew::with_heading(&table(pairs), width, palette);
+    if let Some(age_ms) = pairs.iter().map(|pair| pair.age_ms).min() {
+        lines.extend([
+            String::new(),
+            format!("Put together at the root {}; it does so every 10 s.", crate::skew::age(age_ms)),
+        ]);
+    }
     let untrue: Vec<String> = pairs.iter().filter_map(RegionPair::untrue).collect();
     if !untrue.is_empty() {
         lines.push(String::new());
@@ -149,6 +155,8 @@ mod tests {
                 "ap      eu         +40.00 ms  +39.40 ms  +40.60 ms  ±600 µs       ±15.0 ms  consistent",
                 "ap      us         +40.00 ms  +39.40 ms  +40.60 ms  ±600 µs              -  unknown",
                 "eu      (utc)      +40.00 ms  +39.40 ms  +40.60 ms  ±600 µs       ±15.0 ms  false",
+                "",
+                "Put together at the root 3.00 s ago; it does so every 10 s.",
                 "",
                 "what eu claims of UTC is false: it is off by at least 41.0 ms, or all others are",
             ],

@@ -116,13 +116,13 @@ async fn find(source: &Source) -> anyhow::Result<Skews> {
 
 impl FalseClaim {
     fn text(&self) -> String {
-        let Self { node, source, claimed_low_ns, claimed_high_ns, measured_low_ns, measured_high_ns, .. } = self;
+        let Self { node, source, claimed_low_ns, claimed_high_ns, measured_low_ns, measured_high_ns, at, .. } = self;
         let interval = |low: i64, high: i64| {
             let half = high.abs_diff(low) / 2;
             format!("{} {}", units::offset(low.saturating_add_unsigned(half), Some(half)), units::bound(Some(half)))
         };
         format!(
-            "{node}: what {source} says of the wall clock is false: the reference is ahead of it by {} by its claim, by {} as measured",
+            "{node}: what {source} said of the wall clock at {at} is false: the reference is ahead of it by {} by its claim, by {} as measured",
             interval(*claimed_low_ns, *claimed_high_ns),
             interval(*measured_low_ns, *measured_high_ns)
         )
@@ -203,7 +203,7 @@ fn offset(ns: i64, bound_ns: Option<u64>, status: &str) -> String {
     if bound_ns.is_none() && status == "unknown" { "-".to_owned() } else { units::offset(ns, bound_ns) }
 }
 
-fn age(ms: i64) -> String {
+pub(crate) fn age(ms: i64) -> String {
     // The database's clock may be set back between the two readings.
     let ns = u64::try_from(ms).unwrap_or(0).saturating_mul(1_000_000);
     format!("{} ago", units::span(ns))

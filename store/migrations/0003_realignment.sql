@@ -14,7 +14,7 @@ CREATE OR REPLACE FUNCTION happened_before AS (a, b) -> multiIf(
 -- events_live(t0, t1): the rows of `events` whose bucket is in [t0, t1), placed by the newest revision of their node's clock model.
 --
 -- A row is placed when it is stored, and again once its model is settled, by an update that comes some seconds after the new
--- revision. Here the revision counts at once. Columns are those of `events`, and start_is_revised, end_is_revised.
+-- revision. Here the revision counts at once. Columns are those of `events`.
 CREATE OR REPLACE VIEW events_live AS
 WITH
     toStartOfMinute(toDateTime({t0:DateTime64(9, 'UTC')}, 'UTC')) AS bucket_from,
@@ -32,7 +32,7 @@ SELECT
     e.run_delay_ns AS run_delay_ns, e.flags AS flags, e.stack_id AS stack_id, e.waker_goid AS waker_goid,
     s.s_rev > 0 AND e.mono_ns <= s.s_to AS start_is_revised,
     n.s_rev > 0 AND e.mono_ns + e.dur_ns <= n.s_to AS end_is_revised,
-    e.ref_run AS ref_run,
+    multiIf(start_is_revised, s.s_run, end_is_revised, n.s_run, e.ref_run) AS ref_run,
     if(start_is_revised, s.s_off + toInt64(round((s.s_off_to - s.s_off) * ((e.mono_ns - s.s_from) / greatest(s.s_to - s.s_from, 1)))), e.al_off) AS al_off,
     if(end_is_revised, n.s_off + toInt64(round((n.s_off_to - n.s_off) * ((e.mono_ns + e.dur_ns - n.s_from) / greatest(n.s_to - n.s_from, 1)))), e.al_end_off) AS al_end_off,
     if(start_is_revised, s.s_err, e.err_ns) AS err_ns,
@@ -45,5 +45,5 @@ SELECT
     fromUnixTimestamp64Nano(toInt64(e.mono_ns + e.dur_ns) + al_end_off, 'UTC') AS aligned_end,
     fromUnixTimestamp64Nano(toInt64(e.mono_ns) + e.wall_off, 'UTC') AS wall
 FROM (SELECT * FROM events WHERE bucket >= bucket_from AND bucket < bucket_to) AS e
-ASOF LEFT JOIN pieces AS s ON e.region = s.s_region AND e.node = s.s_node AND e.boot = s.s_boot AND e.ref_run = s.s_run AND e.mono_ns >= s.s_from
-ASOF LEFT JOIN pieces AS n ON e.region = n.s_region AND e.node = n.s_node AND e.boot = n.s_boot AND e.ref_run = n.s_run AND e.mono_ns + e.dur_ns >= n.s_from;
+ASOF LEFT JOIN pieces AS s ON e.region = s.s_region AND e.node = s.s_node AND e.boot = s.s_boot AND e.mono_ns >= s.s_from
+ASOF LEFT JOIN pieces AS n ON e.region = n.s_region AND e.node = n.s_node AND e.boot = n.s_boot AND e.mono_ns + e.dur_ns >= n.s_from;

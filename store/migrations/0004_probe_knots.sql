@@ -1,5 +1,4 @@
--- The node's clocks right before and after each probe: with them the stored probes can be replayed. (Knots are read ten times a second;
--- the others are not kept.)
+-- The node's clocks beside each probe: with them the stored probes are a node's whole clock stream, and can be replayed.
 
 ALTER TABLE clock_probes
     ADD COLUMN IF NOT EXISTS before_mono Int64 DEFAULT 0 COMMENT 'last reading of the node''s clocks before t1; mono, ns; 0 = there is none' CODEC(Delta(8), ZSTD(1)),

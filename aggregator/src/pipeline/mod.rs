@@ -332,8 +332,9 @@ impl Pipeline {
     /// What the node says of its wall clock, judged. A claim that becomes false is told once.
     fn claim_rows(&self, batch: &Batch, node: &mut Node) -> ClockClaimRows {
         let utc = if batch.claims.is_empty() { None } else { self.utc.utc_of(&self.reference) };
-        let clock = &node.clock;
-        let judged: Vec<_> = batch.claims.iter().map(|claim| (claim, claims::judge(claim, utc, clock))).collect();
+        let (clock, tolerance) = (&node.clock, self.config.tolerance.absolute);
+        let judge = |claim| (claim, claims::judge(claim, utc, clock, tolerance));
+        let judged: Vec<_> = batch.claims.iter().map(judge).collect();
         let rows = rows::claims(batch, &judged, |at| reference_offset(clock, at, batch));
         for (claim, verdict) in judged {
             if let ClaimVerdict::Contradicted { claimed_ns, measured_ns } = verdict {

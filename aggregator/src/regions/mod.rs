@@ -94,11 +94,24 @@ impl Fusing {
             Ok(said) => said,
             Err(error) => return tracing::debug!(%error, "what regions said cannot be read"),
         };
-        let root = (own.region.as_ref(), own.reference.run());
-        match Moment::of(root, at, &links, &claims, &mut self.learned) {
+        let (region, run) = (Arc::clone(&own.region), own.reference.run());
+        let token = format!("{region}/{run:016x}/{at}");
+        let mut learned = std::mem::take(&mut self.learned);
+        // With very many regions it takes a second, in which others are not kept.
+        let fusing = tokio::task::spawn_blocking(move || {
+            (Moment::of((&region, run), at, &links, &claims, &mut learned), learned)
+        });
+        let fused = match fusing.await {
+            Ok((fused, learned)) => {
+                self.learned = learned;
+                fused
+            }
+            Err(error) => return tracing::error!(%error, "regions cannot be fused, which is a defect"),
+        };
+        match fused {
             Ok(moment) => {
                 self.warn(&moment);
-                insert(store, rows(at, &moment.pairs).into_block(), &format!("{}/{:016x}/{at}", root.0, root.1)).await;
+                insert(store, rows(at, &moment.pairs).into_block(), &token).await;
             }
             Err(error) => tracing::warn!(%error, "regions cannot be fused"),
         }

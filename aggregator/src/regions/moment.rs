@@ -150,8 +150,8 @@ impl<'a> Clocks<'a> {
 
     /// By how much the claims of both ends of a link deviate together, ns; `None` where one claims nothing.
     fn deviation(&self, link: &RegionLink) -> Option<f64> {
-        let of = |region: &str| self.claims.iter().find(|claim| claim.region == region).map(claim_deviation);
-        Some(of(&link.region)?.hypot(of(&link.peer)?).max(1.0))
+        let of = |clock| self.claims.iter().find(|claim| claimant(claim) == clock).map(claim_deviation);
+        Some(of(from(link))?.hypot(of(to(link))?).max(1.0))
     }
 
     /// What the claims of both ends of each link say of it.
@@ -254,7 +254,8 @@ fn around(point_ns: i64, half_ns: i64) -> Interval {
 
 /// What a rate gains over `ns`.
 fn gained(ns: i64, rate_ppb: i64) -> i64 {
-    i64::try_from(i128::from(ns) * i128::from(rate_ppb) / 1_000_000_000).unwrap_or(i64::MAX)
+    let gained = i128::from(ns) * i128::from(rate_ppb) / 1_000_000_000;
+    i64::try_from(gained).unwrap_or(if gained < 0 { i64::MIN } else { i64::MAX })
 }
 
 /// What a bound grows by over `ns`, forwards or back, at `rate_ppb`; rounded up.
@@ -338,6 +339,22 @@ mod tests {
             pair.unwrap().off.ns()
         };
         assert!((off(1) + 40 * MS).abs() < 1_000 && (off(9) + 7_000 * MS).abs() < MS, "{moment:?}");
+    }
+
+    #[test]
+    fn a_claim_of_another_run_of_a_reference_is_not_that_of_this_one() {
+        let (links, mut claims) = said();
+        // Another aggregator of eu, which knows UTC far worse.
+        claims.insert(0, RegionClaim { ref_run: 9, ..claim("eu", AT, 0, 900 * MS.unsigned_abs()) });
+        let clocks = Clocks::of(("us", 1), AT, &links, &claims);
+        let deviation_ns = clocks.deviation(&links[0]).unwrap();
+        assert!((deviation_ns - 100_000_f64.hypot(100_000.0)).abs() < 1.0, "{deviation_ns}");
+    }
+
+    #[test]
+    fn what_a_rate_gains_keeps_its_sign_where_it_is_too_much() {
+        assert_eq!((gained(i64::MIN, i64::MAX), gained(i64::MAX, i64::MAX)), (i64::MIN, i64::MAX));
+        assert_eq!(gained(-2_000_000_000, 1_500), -3_000);
     }
 
     #[test]

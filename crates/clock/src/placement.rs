@@ -45,8 +45,9 @@ impl Placement {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use crate::{NodeClock, Tolerance};
-    use syncline_timebase::{Instant, Knot, Mono, Probe, Span};
+    use syncline_timebase::{Knot, Probe};
 
     const TENTH: i64 = 100_000_000;
     /// MONO runs 650 ppm slower than RAW from here on.
@@ -104,5 +105,19 @@ mod tests {
         assert!(clock.segment_at(&placement, std::iter::empty()).is_some());
         assert!(NodeClock::new(Tolerance::default()).segment_at(&placement, std::iter::empty()).is_none());
         assert!(NodeClock::new(Tolerance::default()).placement(ends, std::iter::empty()).is_none());
+    }
+
+    #[test]
+    fn where_the_same_mono_lies_elsewhere_on_raw_the_placement_says_nothing() {
+        let mut clock = NodeClock::new(Tolerance::default());
+        (0..40).for_each(|second| observe(&mut clock, second));
+        let ends = [300 * TENTH, 399 * TENTH].map(Instant::<Mono>::from_ns);
+        let placement = clock.placement(ends, std::iter::empty()).unwrap();
+        assert!(clock.segment_at(&placement, std::iter::empty()).is_some());
+        // As after a restart of the node that kept its name and its MONO: RAW has run 5 ms further by the last of them.
+        let first = placement.ends()[0];
+        let last = (ends[1], RawPoint { raw: placement.ends()[1].1.raw + Span::from_ms(5), ..placement.ends()[1].1 });
+        let elsewhere = Placement { ends: [first, last], ..placement };
+        assert!(clock.segment_at(&elsewhere, std::iter::empty()).is_none());
     }
 }

@@ -250,6 +250,18 @@ mod tests {
     }
 
     #[test]
+    fn an_exchange_that_ended_before_it_began_is_counted_and_does_not_keep_the_next() {
+        let mut pairing = pairing();
+        pairing.sent(1, us(0));
+        pairing.departed(1, us(120));
+        pairing.came(1, reply(0, false), us(140), Some(us(110)));
+        pairing.sent(2, us(200));
+        pairing.came(2, reply(200, false), us(300), None);
+        assert_eq!(pairing.finish(us(300)).map(|finished| finished.number), Some(2));
+        assert_eq!(pairing.refused(), Refused { impossible: 1, ..Refused::default() });
+    }
+
+    #[test]
     fn what_is_not_answered_is_given_up() {
         let mut pairing = pairing();
         (0..100).for_each(|number| pairing.sent(number, us(number as i64)));

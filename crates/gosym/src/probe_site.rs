@@ -101,8 +101,12 @@ impl<'data> Finder<'_, 'data> {
         }
     }
 
-    /// None where `runtime.cgocall` is not linked in, or not of the known shape.
+    /// None for a program without C code (`runtime.cgocall` is in all of them, what its callbacks return through is not), or where
+    /// `runtime.cgocall` is not of the known shape.
     fn cgo_sites(&self) -> Option<CgoSites> {
+        if self.entries("crosscall2").is_empty() {
+            return None;
+        }
         let caller = self.function("runtime.cgocall").ok()?;
         let to_c = self.entries("runtime.asmcgocall");
         let back = self.entries("runtime.exitsyscall");

@@ -24,7 +24,7 @@ pub struct RegionSettings {
 }
 
 impl RegionSettings {
-    /// Six regions whose claims are good to 0.2 to 0.6 ms, as clouds offer them; a third of the error stays.
+    /// Six regions whose claims are good to 0.2 to 0.6 ms, as clouds offer them; up to a tenth of a half width stays.
     pub const fn cloud() -> Self {
         Self {
             regions: 6,

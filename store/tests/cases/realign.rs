@@ -11,12 +11,14 @@ const WAITS: u64 = 20;
 /// What nodes' mono starts from in [`insert_waits`], s.
 const MONO_S: i64 = 5_000;
 
-/// Waits of 1.5 s, one a second; all but `other` of the node that is settled.
+/// Waits of 1.5 s, one a second; all but one of the node that is settled, and one of that placed on another run of the reference,
+/// which is another clock.
 async fn waits(fixture: &Fixture) {
     let wait = |goid| Wait { goid, at: goid as i64 * SECOND, dur: 1_500_000_000, err: 900, err_end: 900, ..WAIT };
     let waits: Vec<Wait> = (0..WAITS).map(wait).collect();
     insert_waits(fixture, &waits).await;
     insert_waits(fixture, &[Wait { region: "us", ..wait(5) }]).await;
+    insert_waits(fixture, &[Wait { is_of_next_run: true, ..wait(5) }]).await;
 }
 
 /// Pieces of a second each over seconds 3 to 8, whose offset is 1 us more than it was taken for, and 100 ns more each second.
@@ -78,18 +80,20 @@ fn expected(second: f64) -> (i64, u64, bool) {
 /// What rows of `from` say, in the words of [`expected`].
 async fn check(fixture: &Fixture, from: &str) {
     let sql = format!(
-        "SELECT node, goid, al_off, al_end_off, err_ns, err_end_ns, toString(clock_status), epoch, model_rev FROM {from} ORDER BY node, goid"
+        "SELECT node, goid, al_off, al_end_off, err_ns, err_end_ns, toString(clock_status), epoch, model_rev, \
+         ref_run FROM {from} ORDER BY node, goid, ref_run"
     );
     let answer = fixture.ask(&sql).await;
     let rows: Vec<Vec<&str>> = answer.lines().map(|line| line.split('\t').collect()).collect();
-    assert_eq!(rows.len(), WAITS as usize + 1);
+    assert_eq!(rows.len(), WAITS as usize + 2);
     for row in rows {
         let number = |place: usize| row[place].parse::<i64>().unwrap();
         let goid = number(1);
         let first = base_ns() - MONO_S * SECOND;
         let (start, end) = (goid as f64, goid as f64 + 1.5);
+        let is_settled = row[0] == "eu-1" && row[9] == run_of("eu").to_string();
         let ((start_off, start_err, start_new), (end_off, end_err, end_new)) =
-            if row[0] == "eu-1" { (expected(start), expected(end)) } else { ((0, 900, false), (0, 900, false)) };
+            if is_settled { (expected(start), expected(end)) } else { ((0, 900, false), (0, 900, false)) };
         assert_eq!((number(2) - first, number(4)), (start_off, start_err as i64), "{row:?} in {from}");
         let stretch = if end_new { 0 } else { 7 };
         assert_eq!((number(3) - first, number(5)), (end_off + stretch, end_err as i64), "{row:?} in {from}");

@@ -17,9 +17,12 @@ pub(super) struct Wait {
     pub(super) err: u64,
     pub(super) err_end: u64,
     pub(super) stack_id: u64,
+    /// Placed on a later run of the region's reference.
+    pub(super) is_of_next_run: bool,
 }
 
-pub(super) const WAIT: Wait = Wait { region: "eu", goid: 0, at: 0, dur: 1000, err: 0, err_end: 0, stack_id: 0 };
+pub(super) const WAIT: Wait =
+    Wait { region: "eu", goid: 0, at: 0, dur: 1000, err: 0, err_end: 0, stack_id: 0, is_of_next_run: false };
 /// REF - mono changes by this between park and running again.
 const STRETCH: i64 = 7;
 
@@ -57,7 +60,7 @@ pub(super) async fn insert_waits(fixture: &Fixture, waits: &[Wait]) {
         local_port: vec![0; n],
         peer_address: vec![[0; 16]; n],
         peer_port: vec![0; n],
-        ref_run: each(|wait| run_of(wait.region)),
+        ref_run: each(|wait| run_of(wait.region) + u64::from(wait.is_of_next_run)),
         al_off: waits.iter().map(offset).collect(),
         al_end_off: waits.iter().map(|wait| offset(wait) + STRETCH).collect(),
         err_ns: each(|wait| wait.err),

@@ -4,15 +4,16 @@ use syncline_timebase::Span;
 
 use super::{Constraint, Interval};
 
-/// No path leads there.
-const UNREACHED: i64 = i64::MAX;
+/// No path leads there. Sums of bounds at the edges of i64 are kept whole, so that two ways of adding them up cannot disagree
+/// about whether all can be true.
+const UNREACHED: i128 = i128::MAX;
 
 /// `to - from <= reach`, for all pairs: the shortest paths (Floyd, Algorithm 97, CACM 5, 1962).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Closure {
     clocks: usize,
     /// Row by row, ns.
-    reach: Vec<i64>,
+    reach: Vec<i128>,
 }
 
 /// One half of a constraint: `to - from <= high`.
@@ -20,7 +21,7 @@ pub(super) struct Closure {
 pub(super) struct Edge {
     from: usize,
     to: usize,
-    high: i64,
+    high: i128,
     /// The constraint that it is of.
     place: usize,
 }
@@ -60,15 +61,14 @@ impl Closure {
             return None;
         }
         let (high, low) = (self.at(from, to), self.at(to, from));
-        (high != UNREACHED && low != UNREACHED)
-            .then(|| Interval { low: Span::from_ns(low.saturating_neg()), high: Span::from_ns(high) })
+        (high != UNREACHED && low != UNREACHED).then(|| Interval { low: span(low.saturating_neg()), high: span(high) })
     }
 
-    fn at(&self, from: usize, to: usize) -> i64 {
+    fn at(&self, from: usize, to: usize) -> i128 {
         self.reach[from * self.clocks + to]
     }
 
-    fn lower(&mut self, from: usize, to: usize, reach: i64) {
+    fn lower(&mut self, from: usize, to: usize, reach: i128) {
         let known = &mut self.reach[from * self.clocks + to];
         *known = (*known).min(reach);
     }
@@ -79,7 +79,7 @@ impl Closure {
 pub(super) fn negative_cycle(clocks: usize, constraints: &[Constraint]) -> Vec<usize> {
     let edges: Vec<Edge> = edges(constraints).collect();
     // All start at 0, as if one more clock led to each.
-    let (mut reach, mut came) = (vec![0_i64; clocks], vec![None; clocks]);
+    let (mut reach, mut came) = (vec![0_i128; clocks], vec![None; clocks]);
     let mut lowered = None;
     for _ in 0..=clocks {
         lowered = None;
@@ -112,17 +112,24 @@ pub(super) fn negative_cycle(clocks: usize, constraints: &[Constraint]) -> Vec<u
     cycle
 }
 
+/// Both halves of each constraint, where it has them: the ends of i64 are no bounds.
 fn edges(constraints: &[Constraint]) -> impl Iterator<Item = Edge> {
     constraints.iter().enumerate().flat_map(|(place, constraint)| {
-        let Constraint { from, to, hard, .. } = *constraint;
-        let back = hard.low.ns().saturating_neg();
-        [Edge { from, to, high: hard.high.ns(), place }, Edge { from: to, to: from, high: back, place }]
+        let Constraint { from, to, hard: Interval { low, high }, .. } = *constraint;
+        let there = (high != Span::MAX).then(|| Edge { from, to, high: i128::from(high.ns()), place });
+        let back = (low.ns() != i64::MIN).then(|| Edge { from: to, to: from, high: -i128::from(low.ns()), place });
+        there.into_iter().chain(back)
     })
 }
 
 /// Never that of an unreached one.
-fn sum(first: i64, second: i64) -> i64 {
+fn sum(first: i128, second: i128) -> i128 {
     first.saturating_add(second).min(UNREACHED - 1)
+}
+
+fn span(ns: i128) -> Span {
+    let nearest = if ns < 0 { i64::MIN } else { i64::MAX };
+    Span::from_ns(i64::try_from(ns).unwrap_or(nearest))
 }
 
 #[cfg(test)]
