@@ -63,7 +63,7 @@ pub struct FileInfo {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Record {
     /// A goroutine's finished wait.
-    Wait(WaitRecord),
+    Wait(Box<WaitRecord>),
     /// A process replaced its program.
     Exec {
         /// Its process id.
@@ -161,7 +161,7 @@ impl std::error::Error for DecodeError {}
 /// If the bytes are too few for what they say they are, or say something unknown.
 pub fn decode(bytes: &[u8]) -> Result<Record, DecodeError> {
     match read_u32(bytes, offset_of!(Wait, kind))? {
-        RECORD_WAIT => decode_wait(bytes).map(Record::Wait),
+        RECORD_WAIT => decode_wait(bytes).map(|wait| Record::Wait(Box::new(wait))),
         RECORD_EXEC => Ok(Record::Exec {
             tgid: read_u32(bytes, offset_of!(Exec, tgid))?,
             mono_ns: read_u64(bytes, offset_of!(Exec, mono_ns))?,
