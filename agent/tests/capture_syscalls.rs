@@ -10,6 +10,9 @@ use support::observe::{drain, waits_until};
 use syncline_agent::capture::{Capture, CaptureConfig, RawWait, Target};
 use syncline_event::Kind;
 
+/// The kernel's tracing clocks may differ from what the program reads by the step of a clock update.
+const WALL_SLACK_NS: u64 = 2_000;
+
 #[test]
 fn calls_are_seen_as_the_program_reports_them_go_1_21() {
     compare_with_itself("go1.21.13", 36);
@@ -64,13 +67,17 @@ fn check_call(what: &str, report: &Value, waits: &[RawWait], capture: &Capture) 
     let what = format!("{what}: {} of round {}", text("call"), report["round"]);
     let began = report["began_wall_ns"].as_u64().unwrap();
     let took = report["took_ns"].as_u64().unwrap();
-    let within = |wait: &&&RawWait| (began..=began + took).contains(&wait.park_wall_ns) && wait.reason == text("call");
+    let within = |wait: &&&RawWait| {
+        (began - WALL_SLACK_NS..=began + took).contains(&wait.park_wall_ns) && wait.reason == text("call")
+    };
     let of_goroutine = of_goroutine(waits, goid(report));
     let found: Vec<_> = of_goroutine.iter().filter(within).collect();
     assert_eq!(found.len(), 1, "{what}: exactly one of {of_goroutine:#?}");
     let wait = found[0];
     let blocked = wait.run_mono_ns - wait.park_mono_ns;
-    assert!(blocked <= took && blocked >= 9_000_000, "{what}: {blocked} ns of {took} ns");
+    let ends_by_itself = ["nanosleep", "epoll_wait", "futex"].contains(&text("call"));
+    let at_least = if ends_by_itself { 19_900_000 } else { 1_000_000 };
+    assert!(blocked <= took && blocked >= at_least, "{what}: {blocked} ns of {took} ns");
     assert_eq!(wait.fd.map_or(-1, i64::from), report["fd"].as_i64().unwrap(), "{what}");
     assert_eq!(wait.file_type.unwrap_or_default(), text("file_type"), "{what}");
     assert_eq!(wait.address.unwrap_or_default(), report["address"].as_u64().unwrap(), "{what}");

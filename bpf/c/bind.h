@@ -33,17 +33,16 @@ static __always_inline void learn_thread(const struct binary_layout *layout, __u
 		bpf_map_update_elem(&threads, &tid, &thread, BPF_ANY);
 }
 
-/* The m of the current thread by its thread-local g; 0: not found. */
-static __always_inline __u64 m_by_tls(const struct binary_layout *layout)
+/* The m of the current thread by its thread-local g: 0 for a thread that has none, of C code's own. Whether it could be read. */
+static __always_inline int m_by_tls(__u64 *m, const struct binary_layout *layout)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
-	__u64 g = 0, m = 0;
+	__u64 g = 0;
 
-	if (!layout->tls_g)
+	*m = 0;
+	if (!layout->tls_g || read_word(&g, BPF_CORE_READ(task, thread.fsbase) + layout->tls_g))
 		return 0;
-	if (read_word(&g, BPF_CORE_READ(task, thread.fsbase) + layout->tls_g) || !g || read_word(&m, g + layout->g_m))
-		return 0;
-	return m;
+	return !g || (!read_word(m, g + layout->g_m) && *m);
 }
 
 /* Go code runs on the goroutine's stack; C code, and the runtime's own, on the thread's. */
@@ -77,12 +76,13 @@ static __always_inline void count_binding(__u32 tgid, __u8 flags)
 static __always_inline void bind_thread(struct bound *bound, const struct binary_layout *layout, __u32 tgid, __u32 tid)
 {
 	struct thread *thread = bpf_map_lookup_elem(&threads, &tid);
-	__u64 m = thread && thread->tgid == tgid ? thread->m : m_by_tls(layout);
+	__u64 m = thread && thread->tgid == tgid ? thread->m : 0;
+	int is_known = m || m_by_tls(&m, layout);
 
 	bound->g = 0;
 	bound->goid = 0;
 	bound->flags = 0;
-	if (!m || read_word(&bound->g, m + layout->m_curg))
+	if (!is_known || (m && read_word(&bound->g, m + layout->m_curg)))
 		bound->flags = WAIT_UNBOUND;
 	else if (!bound->g)
 		bound->flags = WAIT_OF_SCHEDULER;

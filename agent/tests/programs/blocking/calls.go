@@ -176,11 +176,15 @@ func openFifo() call {
 	path := filepath.Join(directory(), "fifo")
 	check(syscall.Mkfifo(path, 0o600))
 	return call{name: "openat", fd: -1, once: func() (string, error) {
+		closed := make(chan struct{})
 		later(func() {
 			writer, err := syscall.Open(path, syscall.O_WRONLY, 0)
 			check(err)
 			check(syscall.Close(writer))
+			close(closed)
 		})
+		// The next round's call would find the writer still there.
+		defer func() { <-closed }()
 		return here(), openOnce(path)
 	}}
 }
@@ -196,7 +200,7 @@ func openOnce(path string) error {
 func wait() call {
 	return call{name: "wait4", fd: -1, once: func() (string, error) {
 		attributes := &os.ProcAttr{Files: []*os.File{nil, nil, nil}}
-		child, err := os.StartProcess("/bin/sleep", []string{"sleep", "0.02"}, attributes)
+		child, err := os.StartProcess("/bin/sleep", []string{"sleep", "0.05"}, attributes)
 		check(err)
 		return here(), waitFor(child.Pid)
 	}}

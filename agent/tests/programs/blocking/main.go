@@ -17,8 +17,8 @@ import (
 
 const (
 	rounds = 3
-	// How long a call waits at least.
-	hold = 10 * time.Millisecond
+	// How long a call waits; less by what its goroutine comes late to it, if another one ends the wait.
+	hold = 20 * time.Millisecond
 	// The scheduler's own signals would interrupt calls that it was not told of.
 	withoutSignals = "GODEBUG=asyncpreemptoff=1"
 )
