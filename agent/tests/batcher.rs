@@ -60,6 +60,7 @@ fn process() -> Arc<Process> {
         executable: "/opt/shop".to_owned(),
         go_version: "go1.27.0".to_owned(),
         build_id: 7,
+        ..Process::default()
     })
 }
 

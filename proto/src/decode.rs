@@ -2,8 +2,8 @@
 //! can get wrong: missing messages, columns of unlike length, numbers outside their type.
 
 use syncline_event::{
-    Batch, ClaimSource, ClockClaim, Kind, Loss, LossCause, Origin, ProbePath, Process, ShortWaits, Stack, StackId,
-    Symbol, WaitFlags, Waits,
+    Batch, ClaimSource, ClockClaim, Container, Kind, Loss, LossCause, Origin, ProbePath, Process, ShortWaits, Stack,
+    StackId, Symbol, WaitFlags, Waits,
 };
 use syncline_timebase::{BootId, Instant, Knot, NodeNameError, Offset, Probe, Span};
 
@@ -62,7 +62,16 @@ impl From<v1::Process> for Process {
             executable: message.executable,
             go_version: message.go_version,
             build_id: message.build_id,
+            since_mono_ns: message.since_mono_ns,
+            container: message.container.unwrap_or_default().into(),
         }
+    }
+}
+
+impl From<v1::Container> for Container {
+    fn from(message: v1::Container) -> Self {
+        let v1::Container { runtime, id, name, pod_name, pod_uid, namespace } = message;
+        Self { runtime, id, name, pod_name, pod_uid, namespace }
     }
 }
 

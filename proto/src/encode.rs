@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use syncline_event::{
-    Batch, ClaimSource, ClockClaim, Kind, Loss, LossCause, Origin, ProbePath, Process, ShortWaits, Stack, StackId,
-    Symbol, Waits,
+    Batch, ClaimSource, ClockClaim, Container, Kind, Loss, LossCause, Origin, ProbePath, Process, ShortWaits, Stack,
+    StackId, Symbol, Waits,
 };
 use syncline_timebase::Knot;
 
@@ -55,7 +55,16 @@ impl From<&Process> for v1::Process {
             executable: process.executable.clone(),
             go_version: process.go_version.clone(),
             build_id: process.build_id,
+            since_mono_ns: process.since_mono_ns,
+            container: (!process.container.is_none()).then(|| (&process.container).into()),
         }
+    }
+}
+
+impl From<&Container> for v1::Container {
+    fn from(container: &Container) -> Self {
+        let Container { runtime, id, name, pod_name, pod_uid, namespace } = container.clone();
+        Self { runtime, id, name, pod_name, pod_uid, namespace }
     }
 }
 

@@ -5,8 +5,8 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 use syncline_event::{
-    Batch, BatchError, ClaimSource, ClockClaim, Kind, Loss, LossCause, Origin, ProbePath, Process, ShortWaits, Stack,
-    StackId, Symbol, WaitFlags, Waits, limits,
+    Batch, BatchError, ClaimSource, ClockClaim, Container, Kind, Loss, LossCause, Origin, ProbePath, Process,
+    ShortWaits, Stack, StackId, Symbol, WaitFlags, Waits, limits,
 };
 use syncline_proto::{WireError, decode, encode};
 use syncline_timebase::{BootId, Instant, Knot, Offset, Probe, Span};
@@ -28,6 +28,17 @@ fn stacks() -> Vec<Stack> {
     ]
 }
 
+fn container() -> Container {
+    Container {
+        runtime: "containerd".into(),
+        id: "3f".repeat(32),
+        name: "app".into(),
+        pod_name: "checkout-0".into(),
+        pod_uid: "0b1c2d3e-4f50-6172-8394-a5b6c7d8e9f0".into(),
+        namespace: "shop".into(),
+    }
+}
+
 fn batch_with(waits: Waits) -> Batch {
     let process = |pid| Process {
         pid,
@@ -35,6 +46,8 @@ fn batch_with(waits: Waits) -> Batch {
         executable: "/srv/checkout".into(),
         go_version: "go1.27.3".into(),
         build_id: 0x1234,
+        since_mono_ns: 3,
+        container: if pid == 1 { Container::default() } else { container() },
     };
     Batch {
         origin: Origin {
@@ -151,7 +164,7 @@ fn empty_submessages_are_counted_before_they_take_memory() {
 #[test]
 fn contradictions_are_refused_by_name() {
     type Spoil = fn(&mut Batch);
-    let cases: [(&str, Spoil); 8] = [
+    let cases: [(&str, Spoil); 9] = [
         ("tid has 1 rows", |batch| batch.waits.tid.push(1)),
         ("outside a dictionary of 3", |batch| batch.short_waits[0].reason = 3),
         ("not the identity", |batch| batch.stacks[0].pcs.push(1)),
@@ -168,6 +181,7 @@ fn contradictions_are_refused_by_name() {
             batch.first_seq = u64::MAX;
         }),
         ("probe 0", |batch| batch.probes[0].sent = Instant::from_ns(-7)),
+        ("bytes of a text", |batch| batch.processes[1].container.pod_name = "x".repeat(limits::TEXT_BYTES + 1)),
         ("bytes of a text", |batch| batch.reasons[0] = "x".repeat(limits::TEXT_BYTES + 1)),
     ];
     for (words, spoil) in cases {

@@ -164,7 +164,14 @@ mod tests {
     fn wait(pcs: Vec<u64>) -> FinishedWait {
         let text = || "x".to_owned();
         FinishedWait {
-            process: Arc::new(Process { pid: 1, service: text(), executable: text(), go_version: text(), build_id: 7 }),
+            process: Arc::new(Process {
+                pid: 1,
+                service: text(),
+                executable: text(),
+                go_version: text(),
+                build_id: 7,
+                ..Process::default()
+            }),
             symbolizer: Arc::new(LongNames),
             reason: "select",
             tid: 1,

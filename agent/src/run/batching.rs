@@ -180,7 +180,14 @@ mod tests {
 
     fn process() -> Arc<Process> {
         let text = || "x".to_owned();
-        Arc::new(Process { pid: 1, service: text(), executable: text(), go_version: text(), build_id: 7 })
+        Arc::new(Process {
+            pid: 1,
+            service: text(),
+            executable: text(),
+            go_version: text(),
+            build_id: 7,
+            ..Process::default()
+        })
     }
 
     fn wait(process: &Arc<Process>, number: u64) -> FinishedWait {

@@ -209,6 +209,7 @@ fn process(pid: u32, service: &str) -> Process {
         executable: format!("/srv/{service}"),
         go_version: "go1.27.3".into(),
         build_id: BUILD,
+        ..Process::default()
     }
 }
 

@@ -1,7 +1,8 @@
 //! A small batch for unit tests.
 
 use syncline_event::{
-    Batch, Kind, Loss, LossCause, Origin, ProbePath, Process, ShortWaits, Stack, StackId, Symbol, WaitFlags, Waits,
+    Batch, Container, Kind, Loss, LossCause, Origin, ProbePath, Process, ShortWaits, Stack, StackId, Symbol, WaitFlags,
+    Waits,
 };
 use syncline_timebase::{BootId, Instant, Knot, Offset, Probe, Span};
 
@@ -35,6 +36,15 @@ pub(crate) fn batch(node: &str, number: u64) -> Batch {
             executable: "/srv/orders".into(),
             go_version: "go1.27.3".into(),
             build_id: 7,
+            since_mono_ns: 1_000_000,
+            container: Container {
+                runtime: "containerd".into(),
+                id: "3f".repeat(32),
+                name: "app".into(),
+                pod_name: "orders-0".into(),
+                pod_uid: "0b1c2d3e-4f50-6172-8394-a5b6c7d8e9f0".into(),
+                namespace: "shop".into(),
+            },
         }],
         waits: waits(sealed - SECOND / 2, stack.id),
         short_waits: vec![ShortWaits { process: 0, reason: 1, count: 3, total_ns: 300, histogram: vec![0, 3] }],

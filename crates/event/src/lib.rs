@@ -6,6 +6,7 @@
 
 mod batch;
 mod check;
+mod container;
 pub mod limits;
 mod loss;
 mod stack;
@@ -13,6 +14,7 @@ mod wait;
 
 pub use batch::{Batch, BatchId, ClaimSource, ClockClaim, Origin, ProbePath, Process, ShortWaits, Symbol};
 pub use check::BatchError;
+pub use container::Container;
 pub use loss::{Loss, LossCause};
 pub use stack::{Stack, StackId};
 pub use wait::{Kind, WaitFlags, Waits};
