@@ -176,6 +176,25 @@ pub(super) async fn every_table_takes_its_rows() {
             last_seen: vec![base_ns() + 1],
         }
         .into_block(),
+        ProcessRows {
+            region: one(),
+            node: one(),
+            boot: vec![1],
+            pid: vec![2],
+            since_mono_ns: vec![3],
+            build_id: vec![4],
+            service: one(),
+            executable: one(),
+            go_version: one(),
+            container_runtime: one(),
+            container_id: vec!["3f".into()],
+            container_name: one(),
+            k8s_pod_name: one(),
+            k8s_pod_uid: vec!["0b".into()],
+            k8s_namespace: one(),
+            seen: bucket(),
+        }
+        .into_block(),
         ClockClaimRows {
             region: one(),
             node: one(),
