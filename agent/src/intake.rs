@@ -69,6 +69,7 @@ impl Intake {
             by_netpoll: raw.by_netpoll,
             stack_cut: raw.stack_truncated,
             stack_unreadable: raw.stack_unreadable,
+            trace: raw.trace,
             stack: raw.stack,
         })
     }

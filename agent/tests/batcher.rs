@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use syncline_agent::batch::{Batcher, ENOUGH_WAITS, FinishedWait, Sealing, ShortSum, Symbolizer};
-use syncline_event::{Batch, Loss, LossCause, Origin, ProbePath, Process, StackId, Symbol, WaitFlags};
+use syncline_event::{Batch, Loss, LossCause, Origin, ProbePath, Process, StackId, Symbol, TraceContext, WaitFlags};
 use syncline_timebase::{BootId, Instant, Knot, Mono, Probe, Span};
 
 const SECOND: i64 = 1_000_000_000;
@@ -79,6 +79,7 @@ fn wait(process: &Arc<Process>, park_ms: i64, run_ms: i64) -> FinishedWait {
         by_netpoll: false,
         stack_cut: false,
         stack_unreadable: false,
+        trace: TraceContext::NONE,
         stack: vec![0x100, 0x200],
     }
 }

@@ -9,6 +9,7 @@
 #define SYNCLINE_GOROUTINE_H
 
 #include "clock.h"
+#include "labels.h"
 #include "maps.h"
 #include "regs.h"
 #include "scratch.h"
@@ -215,6 +216,7 @@ static __always_inline void emit(const struct park_key *key, const struct park *
 		return;
 	}
 	fill_record(&slot->record, key, park, run_mono_ns, binary);
+	read_trace(slot, layout, key->g);
 	walk_stack(&slot->record, layout, key->g, max_stack);
 	send_record(&slot->record);
 	scratch_release(slot);

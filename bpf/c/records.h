@@ -42,6 +42,9 @@ struct wait_record {
 	__u8 reason;      /* number of the binary's own Go version */
 	__u8 flags;
 	__u16 reserved;
+	__u64 trace_id_high; /* from the goroutine's labels, as numbers; 0: it has none */
+	__u64 trace_id_low;
+	__u64 span_id;
 	__u64 stack[MAX_STACK]; /* return addresses, leaf first */
 };
 #define WAIT_HEADER_BYTES __builtin_offsetof(struct wait_record, stack)
@@ -51,6 +54,13 @@ struct exec_record {
 	__u32 kind;
 	__u32 tgid;
 	__u64 mono_ns; /* after everything the former program did, before everything the new one does */
+};
+
+/* What g.labels points to. */
+enum labels_form {
+	LABELS_UNKNOWN = 0, /* they are not read */
+	LABELS_MAP = 1,
+	LABELS_SLICE = 2,
 };
 
 /* Offsets inside the Go runtime's structs for one binary. */
@@ -63,6 +73,8 @@ struct binary_layout {
 	__u32 polldesc_rg;
 	__u32 polldesc_wg;
 	__u32 valid; /* 0: this slot holds no binary */
+	__u32 g_labels;
+	__u32 labels_form;
 };
 
 struct capture_config {
@@ -131,6 +143,9 @@ enum counter {
 	COUNT_WAKER_FAULT,      /* kept, without a waker */
 	COUNT_NETPOLL_FAULT,    /* kept, without a ready stamp */
 	COUNT_EXEC_RING_FULL,   /* an exec notice was lost: user space finds the process at its next scan */
+	COUNT_LABELS_UNREAD,    /* kept, without a trace that may be among labels not looked at */
+	COUNT_LABELS_FAULT,     /* kept, without a trace: labels unreadable */
+	COUNT_LABELS_MALFORMED, /* kept, without a trace or a span whose label is none */
 	COUNTERS,
 };
 
@@ -138,7 +153,7 @@ enum counter {
 #define ASSERT_OFFSET(type, field, offset) \
 	_Static_assert(__builtin_offsetof(type, field) == (offset), "offset of " #type "." #field)
 
-ASSERT_SIZE(struct wait_record, 72 + 8 * MAX_STACK);
+ASSERT_SIZE(struct wait_record, 96 + 8 * MAX_STACK);
 ASSERT_OFFSET(struct wait_record, stack_len, 4);
 ASSERT_OFFSET(struct wait_record, tgid, 8);
 ASSERT_OFFSET(struct wait_record, tid, 12);
@@ -151,11 +166,14 @@ ASSERT_OFFSET(struct wait_record, waker_goid, 56);
 ASSERT_OFFSET(struct wait_record, binary, 64);
 ASSERT_OFFSET(struct wait_record, reason, 68);
 ASSERT_OFFSET(struct wait_record, flags, 69);
-ASSERT_OFFSET(struct wait_record, stack, 72);
+ASSERT_OFFSET(struct wait_record, trace_id_high, 72);
+ASSERT_OFFSET(struct wait_record, trace_id_low, 80);
+ASSERT_OFFSET(struct wait_record, span_id, 88);
+ASSERT_OFFSET(struct wait_record, stack, 96);
 ASSERT_SIZE(struct exec_record, 16);
 ASSERT_OFFSET(struct exec_record, tgid, 4);
 ASSERT_OFFSET(struct exec_record, mono_ns, 8);
-ASSERT_SIZE(struct binary_layout, 32);
+ASSERT_SIZE(struct binary_layout, 40);
 ASSERT_OFFSET(struct binary_layout, g_goid, 0);
 ASSERT_OFFSET(struct binary_layout, g_m, 4);
 ASSERT_OFFSET(struct binary_layout, g_sched_pc, 8);
@@ -164,6 +182,8 @@ ASSERT_OFFSET(struct binary_layout, m_curg, 16);
 ASSERT_OFFSET(struct binary_layout, polldesc_rg, 20);
 ASSERT_OFFSET(struct binary_layout, polldesc_wg, 24);
 ASSERT_OFFSET(struct binary_layout, valid, 28);
+ASSERT_OFFSET(struct binary_layout, g_labels, 32);
+ASSERT_OFFSET(struct binary_layout, labels_form, 36);
 ASSERT_SIZE(struct capture_config, 16);
 ASSERT_OFFSET(struct capture_config, threshold_ns, 0);
 ASSERT_OFFSET(struct capture_config, max_stack, 8);
@@ -179,6 +199,6 @@ ASSERT_OFFSET(struct short_wait_key, reason, 4);
 ASSERT_SIZE(struct short_wait, 16 + 8 * HISTOGRAM_BUCKETS);
 ASSERT_OFFSET(struct short_wait, total_ns, 8);
 ASSERT_OFFSET(struct short_wait, histogram, 16);
-_Static_assert(COUNTERS == 19, "number of counters");
+_Static_assert(COUNTERS == 22, "number of counters");
 
 #endif

@@ -15,6 +15,7 @@
 struct scratch {
 	__u64 claimed;
 	struct wait_record record;
+	__u8 text[32]; /* what is read to be understood before it goes into the record */
 };
 
 struct {

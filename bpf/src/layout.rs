@@ -32,11 +32,11 @@ macro_rules! kernel_struct {
 
 kernel_struct!(
     /// `struct wait_record`.
-    Wait, 72 + 8 * MAX_STACK, {
+    Wait, 96 + 8 * MAX_STACK, {
         kind: u32 = 0, stack_len: u32 = 4, tgid: u32 = 8, tid: u32 = 12, goid: u64 = 16,
         park_mono_ns: u64 = 24, park_wall_ns: u64 = 32, ready_mono_ns: u64 = 40, run_mono_ns: u64 = 48,
         waker_goid: u64 = 56, binary: u32 = 64, reason: u8 = 68, flags: u8 = 69, reserved: u16 = 70,
-        stack: [u64; MAX_STACK] = 72,
+        trace_id_high: u64 = 72, trace_id_low: u64 = 80, span_id: u64 = 88, stack: [u64; MAX_STACK] = 96,
     }
 );
 kernel_struct!(
@@ -45,9 +45,9 @@ kernel_struct!(
 );
 kernel_struct!(
     /// `struct binary_layout`.
-    Binary, 32, {
+    Binary, 40, {
         g_goid: u32 = 0, g_m: u32 = 4, g_sched_pc: u32 = 8, g_sched_bp: u32 = 12, m_curg: u32 = 16,
-        polldesc_rg: u32 = 20, polldesc_wg: u32 = 24, valid: u32 = 28,
+        polldesc_rg: u32 = 20, polldesc_wg: u32 = 24, valid: u32 = 28, g_labels: u32 = 32, labels_form: u32 = 36,
     }
 );
 kernel_struct!(
@@ -122,11 +122,17 @@ pub enum Counter {
     NetpollFault,
     /// An exec notice was lost.
     ExecRingFull,
+    /// Kept without a trace, which may be among labels that were not looked at.
+    LabelsUnread,
+    /// Kept without a trace: its labels were unreadable.
+    LabelsFault,
+    /// Kept without a trace or a span: what its label holds is no id.
+    LabelsMalformed,
 }
 
 /// Number of counters.
-pub const COUNTERS: usize = 19;
-const _: () = assert!(Counter::ExecRingFull as usize + 1 == COUNTERS);
+pub const COUNTERS: usize = 22;
+const _: () = assert!(Counter::LabelsMalformed as usize + 1 == COUNTERS);
 
 /// Size of a wait record without its stack, in bytes.
 pub const WAIT_HEADER_BYTES: usize = offset_of!(Wait, stack);

@@ -10,7 +10,7 @@ pub mod map_value;
 pub mod record;
 
 pub use map_value::{
-    BinaryLayout, CaptureSettings, ParkKey, ShortWaitKey, ShortWaitSum, encode_tai_offset_ns, park_mono_ns,
+    BinaryLayout, CaptureSettings, LabelsForm, ParkKey, ShortWaitKey, ShortWaitSum, encode_tai_offset_ns, park_mono_ns,
 };
 pub use record::{DecodeError, Record, WaitRecord, decode};
 

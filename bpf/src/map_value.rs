@@ -24,6 +24,20 @@ pub struct BinaryLayout {
     pub polldesc_rg: u32,
     /// `runtime.pollDesc.wg`.
     pub polldesc_wg: u32,
+    /// `runtime.g.labels`.
+    pub g_labels: u32,
+    /// What that points to.
+    pub labels_form: LabelsForm,
+}
+
+/// How a Go version keeps the labels of a goroutine; the numbers are those of `enum labels_form`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub enum LabelsForm {
+    /// As a `map[string]string`.
+    Map = 1,
+    /// As a slice of pairs of strings.
+    Slice = 2,
 }
 
 impl BinaryLayout {
@@ -42,6 +56,8 @@ impl BinaryLayout {
         put(&mut bytes, offset_of!(Binary, polldesc_rg), self.polldesc_rg.to_ne_bytes());
         put(&mut bytes, offset_of!(Binary, polldesc_wg), self.polldesc_wg.to_ne_bytes());
         put(&mut bytes, offset_of!(Binary, valid), 1_u32.to_ne_bytes());
+        put(&mut bytes, offset_of!(Binary, g_labels), self.g_labels.to_ne_bytes());
+        put(&mut bytes, offset_of!(Binary, labels_form), (self.labels_form as u32).to_ne_bytes());
         bytes
     }
 }
@@ -178,10 +194,19 @@ mod tests {
 
     #[test]
     fn a_layout_lands_at_the_offsets_of_the_c_struct() {
-        let layout =
-            BinaryLayout { g_goid: 1, g_m: 2, g_sched_pc: 3, g_sched_bp: 4, m_curg: 5, polldesc_rg: 6, polldesc_wg: 7 };
-        let words: Vec<u32> = (0..8).map(|i| read_u32(&layout.encode(), 4 * i).unwrap()).collect();
-        assert_eq!(words, [1, 2, 3, 4, 5, 6, 7, 1]);
+        let layout = BinaryLayout {
+            g_goid: 1,
+            g_m: 2,
+            g_sched_pc: 3,
+            g_sched_bp: 4,
+            m_curg: 5,
+            polldesc_rg: 6,
+            polldesc_wg: 7,
+            g_labels: 9,
+            labels_form: LabelsForm::Slice,
+        };
+        let words: Vec<u32> = (0..10).map(|i| read_u32(&layout.encode(), 4 * i).unwrap()).collect();
+        assert_eq!(words, [1, 2, 3, 4, 5, 6, 7, 1, 9, 2]);
     }
 
     #[test]

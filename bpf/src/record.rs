@@ -51,6 +51,10 @@ pub struct WaitRecord {
     pub binary: u32,
     /// Wait reason, by the numbers of the binary's own Go version.
     pub reason: u8,
+    /// Trace id of its labels, a number of 32 hexadecimal digits; 0 without.
+    pub trace_id: u128,
+    /// Span id of its labels; 0 without.
+    pub span_id: u64,
     /// Return addresses in the process, leaf first.
     pub stack: Vec<u64>,
 }
@@ -116,8 +120,16 @@ fn decode_wait(bytes: &[u8]) -> Result<WaitRecord, DecodeError> {
         stack_unreadable: flags & WAIT_STACK_UNREADABLE != 0,
         binary: read_u32(bytes, offset_of!(Wait, binary))?,
         reason: read::<1>(bytes, offset_of!(Wait, reason))?[0],
+        trace_id: decode_trace_id(bytes)?,
+        span_id: read_u64(bytes, offset_of!(Wait, span_id))?,
         stack: decode_stack(bytes)?,
     })
+}
+
+fn decode_trace_id(bytes: &[u8]) -> Result<u128, DecodeError> {
+    let high = read_u64(bytes, offset_of!(Wait, trace_id_high))?;
+    let low = read_u64(bytes, offset_of!(Wait, trace_id_low))?;
+    Ok(u128::from(high) << 64 | u128::from(low))
 }
 
 fn decode_stack(bytes: &[u8]) -> Result<Vec<u64>, DecodeError> {
@@ -158,6 +170,9 @@ mod tests {
         put(&mut bytes, offset_of!(Wait, goid), &42_u64.to_ne_bytes());
         put(&mut bytes, offset_of!(Wait, reason), &[14, WAIT_READY_SEEN]);
         put(&mut bytes, offset_of!(Wait, ready_mono_ns), &5_u64.to_ne_bytes());
+        put(&mut bytes, offset_of!(Wait, trace_id_high), &6_u64.to_ne_bytes());
+        put(&mut bytes, offset_of!(Wait, trace_id_low), &7_u64.to_ne_bytes());
+        put(&mut bytes, offset_of!(Wait, span_id), &8_u64.to_ne_bytes());
         for i in 0..frames {
             put(&mut bytes, WAIT_HEADER_BYTES + 8 * i as usize, &u64::from(1000 + i).to_ne_bytes());
         }
@@ -170,6 +185,7 @@ mod tests {
         assert_eq!((wait.tgid, wait.goid, wait.reason), (7, 42, 14));
         assert_eq!(wait.ready_mono_ns, Some(5));
         assert_eq!(wait.waker_goid, None);
+        assert_eq!((wait.trace_id, wait.span_id), ((6 << 64) + 7, 8));
         assert_eq!(wait.stack, [1000, 1001, 1002]);
     }
 

@@ -3,7 +3,7 @@
 
 use syncline_event::{
     Batch, ClaimSource, ClockClaim, Container, Kind, Loss, LossCause, Origin, ProbePath, Process, ShortWaits, Stack,
-    StackId, Symbol, WaitFlags, Waits,
+    StackId, Symbol, TraceContext, WaitFlags, Waits,
 };
 use syncline_timebase::{BootId, Instant, Knot, NodeNameError, Offset, Probe, Span};
 
@@ -78,6 +78,7 @@ impl From<v1::Container> for Container {
 impl TryFrom<v1::Waits> for Waits {
     type Error = WireError;
     fn try_from(message: v1::Waits) -> Result<Self, WireError> {
+        let trace = traces(&message)?;
         Ok(Self {
             kind: message.kind.iter().map(|number| kind(*number)).collect::<Result<_, _>>()?,
             reason: message.reason,
@@ -91,6 +92,7 @@ impl TryFrom<v1::Waits> for Waits {
             stack: stack_ids(&message.stack, &message.stack_ids)?,
             waker_goid: message.waker_goid,
             flags: message.flags.iter().map(|bits| wait_flags(*bits)).collect::<Result<_, _>>()?,
+            trace,
         })
     }
 }
@@ -107,15 +109,35 @@ fn wait_flags(bits: u32) -> Result<WaitFlags, WireError> {
 }
 
 fn stack_ids(indices: &[u32], ids: &[u64]) -> Result<Vec<StackId>, WireError> {
-    let id = |index: &u32| match *index {
-        0 => Ok(StackId::NONE),
-        index => ids
-            .get(index as usize - 1)
-            .copied()
-            .map(StackId)
-            .ok_or_else(|| field("waits.stack", format!("index {index} is outside a dictionary of {}", ids.len()))),
+    let ids: Vec<StackId> = ids.iter().copied().map(StackId).collect();
+    resolved("waits.stack", indices, &ids, StackId::NONE)
+}
+
+/// Agents before traces have no such column.
+fn traces(message: &v1::Waits) -> Result<Vec<TraceContext>, WireError> {
+    let len = message.trace_id_high.len();
+    same_length("waits.trace_id_low", message.trace_id_low.len(), len)?;
+    same_length("waits.span_id", message.span_id.len(), len)?;
+    if message.trace.is_empty() {
+        return Ok(vec![TraceContext::NONE; message.start_mono_delta_ns.len()]);
+    }
+    let halves = message.trace_id_high.iter().zip(&message.trace_id_low);
+    let trace = |((high, low), span_id): ((&u64, &u64), &u64)| TraceContext {
+        trace_id: u128::from(*high) << 64 | u128::from(*low),
+        span_id: *span_id,
     };
-    indices.iter().map(id).collect()
+    let known: Vec<TraceContext> = halves.zip(&message.span_id).map(trace).collect();
+    resolved("waits.trace", &message.trace, &known, TraceContext::NONE)
+}
+
+/// The values of indices into a dictionary, counted from 1; 0 stands for `none`.
+fn resolved<T: Copy>(name: &'static str, indices: &[u32], known: &[T], none: T) -> Result<Vec<T>, WireError> {
+    let outside = |index| field(name, format!("index {index} is outside a dictionary of {}", known.len()));
+    let value = |index: &u32| match *index {
+        0 => Ok(none),
+        index => known.get(index as usize - 1).copied().ok_or_else(|| outside(index)),
+    };
+    indices.iter().map(value).collect()
 }
 
 impl From<v1::ShortWaits> for ShortWaits {

@@ -1,10 +1,11 @@
 //! Checked types to messages.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 
 use syncline_event::{
     Batch, ClaimSource, ClockClaim, Container, Kind, Loss, LossCause, Origin, ProbePath, Process, ShortWaits, Stack,
-    StackId, Symbol, Waits,
+    StackId, Symbol, TraceContext, Waits,
 };
 use syncline_timebase::Knot;
 
@@ -70,7 +71,8 @@ impl From<&Container> for v1::Container {
 
 impl From<&Waits> for v1::Waits {
     fn from(waits: &Waits) -> Self {
-        let (stack, stack_ids) = dictionary(&waits.stack);
+        let (stack, stack_ids) = dictionary(&waits.stack, StackId::NONE);
+        let (trace, traces) = dictionary(&waits.trace, TraceContext::NONE);
         Self {
             kind: waits.kind.iter().map(|kind| kind_number(*kind)).collect(),
             reason: waits.reason.clone(),
@@ -82,25 +84,31 @@ impl From<&Waits> for v1::Waits {
             duration_ns: waits.duration_ns.clone(),
             run_delay_ns: waits.run_delay_ns.clone(),
             stack,
-            stack_ids,
+            stack_ids: stack_ids.iter().map(|id| id.0).collect(),
             waker_goid: waits.waker_goid.clone(),
             flags: waits.flags.iter().map(|flags| u32::from(flags.bits())).collect(),
+            trace: if traces.is_empty() { Vec::new() } else { trace },
+            trace_id_high: traces.iter().map(|trace| (trace.trace_id >> 64) as u64).collect(),
+            trace_id_low: traces.iter().map(|trace| trace.trace_id as u64).collect(),
+            span_id: traces.iter().map(|trace| trace.span_id).collect(),
         }
     }
 }
 
-/// Stack ids as 1 + index into a dictionary of the distinct ones, 0 for no stack.
-fn dictionary(ids: &[StackId]) -> (Vec<u32>, Vec<u64>) {
+/// Values as 1 + index into a dictionary of the distinct ones, 0 for `none`.
+fn dictionary<T: Copy + Eq + Hash>(values: &[T], none: T) -> (Vec<u32>, Vec<T>) {
     let mut distinct = Vec::new();
     let mut index_of = HashMap::new();
-    let mut index = |id: &StackId| match *id {
-        StackId::NONE => 0,
-        id => *index_of.entry(id).or_insert_with(|| {
-            distinct.push(id.0);
+    let mut index = |value: &T| {
+        if *value == none {
+            return 0;
+        }
+        *index_of.entry(*value).or_insert_with(|| {
+            distinct.push(*value);
             u32::try_from(distinct.len()).unwrap_or(u32::MAX)
-        }),
+        })
     };
-    let indices = ids.iter().map(&mut index).collect();
+    let indices = values.iter().map(&mut index).collect();
     (indices, distinct)
 }
 

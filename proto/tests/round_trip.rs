@@ -6,7 +6,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use syncline_event::{
     Batch, BatchError, ClaimSource, ClockClaim, Container, Kind, Loss, LossCause, Origin, ProbePath, Process,
-    ShortWaits, Stack, StackId, Symbol, WaitFlags, Waits, limits,
+    ShortWaits, Stack, StackId, Symbol, TraceContext, WaitFlags, Waits, limits,
 };
 use syncline_proto::{WireError, decode, encode};
 use syncline_timebase::{BootId, Instant, Knot, Offset, Probe, Span};
@@ -15,8 +15,10 @@ prop_compose! {
     fn wait()(
         reason in 0u32..3, process in 0u32..2, tid: u32, goid: u64, start in 0i64..1 << 60, wall: i64,
         duration in 0u64..1 << 60, delay_share in 0.0..=1.0f64, stack in 0usize..4, waker: u64, flags in 0u16..8,
-    ) -> (u32, u32, u32, u64, i64, i64, u64, u64, usize, u64, u16) {
-        (reason, process, tid, goid, start, wall, duration, (duration as f64 * delay_share) as u64 / 2, stack, waker, flags)
+        trace in 0usize..3,
+    ) -> ((u32, u32, u32, u64, i64, i64), (u64, u64, usize, u64, u16, usize)) {
+        let run_delay = (duration as f64 * delay_share) as u64 / 2;
+        ((reason, process, tid, goid, start, wall), (duration, run_delay, stack, waker, flags, trace))
     }
 }
 
@@ -37,6 +39,11 @@ fn container() -> Container {
         pod_uid: "0b1c2d3e-4f50-6172-8394-a5b6c7d8e9f0".into(),
         namespace: "shop".into(),
     }
+}
+
+fn traces() -> [TraceContext; 3] {
+    let only_span = TraceContext { trace_id: 0, span_id: 7 };
+    [TraceContext::NONE, TraceContext { trace_id: u128::MAX - 5, span_id: u64::MAX }, only_span]
 }
 
 fn batch_with(waits: Waits) -> Batch {
@@ -102,7 +109,7 @@ prop_compose! {
     fn batch()(rows in vec(wait(), 0..200)) -> Batch {
         let ids: Vec<StackId> = [StackId::NONE].into_iter().chain(stacks().into_iter().map(|stack| stack.id)).collect();
         let mut waits = Waits::default();
-        for (reason, process, tid, goid, start, wall, duration, delay, stack, waker, flags) in rows {
+        for ((reason, process, tid, goid, start, wall), (duration, delay, stack, waker, flags, trace)) in rows {
             waits.kind.push(Kind::Goroutine);
             waits.reason.push(reason);
             waits.process.push(process);
@@ -115,6 +122,7 @@ prop_compose! {
             waits.stack.push(ids[stack]);
             waits.waker_goid.push(waker);
             waits.flags.push(WaitFlags::from_bits(flags));
+            waits.trace.push(traces()[trace]);
         }
         batch_with(waits)
     }
@@ -207,5 +215,6 @@ fn one_wait() -> Waits {
         stack: vec![StackId::NONE],
         waker_goid: vec![0],
         flags: vec![WaitFlags::READY_SEEN],
+        trace: vec![TraceContext::NONE],
     }
 }

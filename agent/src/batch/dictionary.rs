@@ -146,7 +146,7 @@ fn fitting(symbol: Symbol, build_id: u64, pc: u64) -> Symbol {
 mod tests {
     use std::sync::Arc;
 
-    use syncline_event::Process;
+    use syncline_event::{Process, TraceContext};
     use syncline_timebase::Instant;
 
     use super::super::wait::Symbolizer;
@@ -184,6 +184,7 @@ mod tests {
             by_netpoll: false,
             stack_cut: false,
             stack_unreadable: false,
+            trace: TraceContext::NONE,
             stack: pcs,
         }
     }

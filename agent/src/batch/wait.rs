@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use syncline_event::{Kind, Process, StackId, Symbol, WaitFlags, Waits};
+use syncline_event::{Kind, Process, StackId, Symbol, TraceContext, WaitFlags, Waits};
 use syncline_timebase::{Instant, Mono, Offset, Wall};
 
 use super::index::Indices;
@@ -43,6 +43,8 @@ pub struct FinishedWait {
     pub stack_cut: bool,
     /// A frame could not be read; the stack ends there.
     pub stack_unreadable: bool,
+    /// The trace that it belongs to, by the goroutine's labels.
+    pub trace: TraceContext,
     /// Link-time return addresses, innermost first.
     pub stack: Vec<u64>,
 }
@@ -83,6 +85,7 @@ pub(super) struct PendingWait {
     stack: StackId,
     waker_goid: u64,
     flags: WaitFlags,
+    trace: TraceContext,
     end: Instant<Mono>,
 }
 
@@ -100,6 +103,7 @@ impl PendingWait {
             run_delay_ns: wait.ready.map_or(0, |ready| (wait.run - ready).ns().unsigned_abs()),
             stack,
             waker_goid: wait.waker_goid.unwrap_or_default(),
+            trace: wait.trace,
             end: wait.run,
             process: wait.process,
         }
@@ -142,5 +146,6 @@ pub(super) fn columns(
         stack: waits.iter().map(|wait| wait.stack).collect(),
         waker_goid: waits.iter().map(|wait| wait.waker_goid).collect(),
         flags: waits.iter().map(|wait| wait.flags).collect(),
+        trace: waits.iter().map(|wait| wait.trace).collect(),
     }
 }

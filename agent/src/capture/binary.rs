@@ -4,8 +4,8 @@
 use std::path::{Path, PathBuf};
 
 use memmap2::Mmap;
-use syncline_bpf::BinaryLayout;
-use syncline_gosym::{Frame, GoBinary, ProbeSites, TextSegment};
+use syncline_bpf::{self as bpf, BinaryLayout};
+use syncline_gosym::{Frame, GoBinary, LabelsForm, ProbeSites, TextSegment};
 
 use super::error::Refusal;
 use super::executable::{Executable, FileId};
@@ -94,6 +94,11 @@ impl Binary {
             m_curg: layout.m_curg.into(),
             polldesc_rg: layout.polldesc_rg.into(),
             polldesc_wg: layout.polldesc_wg.into(),
+            g_labels: layout.g_labels.into(),
+            labels_form: match layout.labels_form {
+                LabelsForm::Map => bpf::LabelsForm::Map,
+                LabelsForm::Slice => bpf::LabelsForm::Slice,
+            },
         }
     }
 

@@ -49,6 +49,12 @@ pub struct Counters {
     pub netpoll_fault: u64,
     /// Exec notices lost; the next scan finds those processes.
     pub exec_ring_full: u64,
+    /// Kept without a trace, which may be among labels that were not looked at: more than eight, or in a map of more.
+    pub labels_unread: u64,
+    /// Kept without a trace: the goroutine's labels were unreadable.
+    pub labels_fault: u64,
+    /// Kept without a trace or a span: what its label holds is no id.
+    pub labels_malformed: u64,
     /// Waits handed to the sink.
     pub delivered: u64,
     /// Lost: the process was gone before it could be looked at.
@@ -112,6 +118,9 @@ pub(super) fn read(kernel: &PerCpuArray<MapData, u64>, own: OwnCounters) -> Coun
         waker_fault: at(Counter::WakerFault),
         netpoll_fault: at(Counter::NetpollFault),
         exec_ring_full: at(Counter::ExecRingFull),
+        labels_unread: at(Counter::LabelsUnread),
+        labels_fault: at(Counter::LabelsFault),
+        labels_malformed: at(Counter::LabelsMalformed),
         delivered: own.delivered,
         unknown_process: own.unknown_process,
         undecodable: own.undecodable,

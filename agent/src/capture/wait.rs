@@ -1,6 +1,7 @@
 //! A finished wait in the words of the binary it happened in.
 
 use syncline_bpf::WaitRecord;
+use syncline_event::TraceContext;
 
 use super::binary::Binary;
 
@@ -37,6 +38,8 @@ pub struct RawWait {
     pub stack_truncated: bool,
     /// A frame could not be read; the stack ends there.
     pub stack_unreadable: bool,
+    /// Trace and span by the goroutine's labels, where the program sets them.
+    pub trace: TraceContext,
     /// Return addresses as link-time addresses (load bias removed), leaf first.
     pub stack: Vec<u64>,
     /// Build of the binary, see [`Binary::build_id`].
@@ -59,6 +62,7 @@ impl RawWait {
             by_netpoll: record.by_netpoll,
             stack_truncated: record.stack_truncated,
             stack_unreadable: record.stack_unreadable,
+            trace: TraceContext { trace_id: record.trace_id, span_id: record.span_id },
             stack: record.stack.iter().map(|address| address.wrapping_sub(load_bias)).collect(),
             build_id: binary.build_id(),
         }

@@ -165,7 +165,7 @@ impl Batching {
 mod tests {
     use std::sync::mpsc::sync_channel;
 
-    use syncline_event::{Origin, Symbol};
+    use syncline_event::{Origin, Symbol, TraceContext};
     use syncline_timebase::{BootId, Instant};
 
     use super::*;
@@ -206,6 +206,7 @@ mod tests {
             by_netpoll: false,
             stack_cut: false,
             stack_unreadable: false,
+            trace: TraceContext::NONE,
             stack: vec![0x100],
         }
     }

@@ -1,7 +1,9 @@
 //! What a busy node sends: a batch a second, with the shapes of columns that real programs make.
 
 use anyhow::Result;
-use syncline_event::{Batch, Kind, Origin, ProbePath, Process, ShortWaits, Stack, StackId, Symbol, WaitFlags, Waits};
+use syncline_event::{
+    Batch, Kind, Origin, ProbePath, Process, ShortWaits, Stack, StackId, Symbol, TraceContext, WaitFlags, Waits,
+};
 use syncline_sim::{NodeSettings, Random, SimulatedNode};
 use syncline_timebase::{BootId, Instant, Knot, Mono, Offset, Probe, Span, Wall};
 
@@ -153,6 +155,7 @@ impl Source {
         } else {
             WaitFlags::READY_SEEN
         });
+        waits.trace.push(TraceContext::NONE);
     }
 
     fn stack(&mut self) -> StackId {

@@ -1,8 +1,8 @@
 //! A small batch for unit tests.
 
 use syncline_event::{
-    Batch, Container, Kind, Loss, LossCause, Origin, ProbePath, Process, ShortWaits, Stack, StackId, Symbol, WaitFlags,
-    Waits,
+    Batch, Container, Kind, Loss, LossCause, Origin, ProbePath, Process, ShortWaits, Stack, StackId, Symbol,
+    TraceContext, WaitFlags, Waits,
 };
 use syncline_timebase::{BootId, Instant, Knot, Offset, Probe, Span};
 
@@ -80,6 +80,10 @@ fn waits(start: i64, stack: StackId) -> Waits {
         stack: vec![stack],
         waker_goid: vec![1],
         flags: vec![WaitFlags::READY_SEEN],
+        trace: vec![TraceContext {
+            trace_id: 0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736,
+            span_id: 0x00f0_67aa_0ba9_02b7,
+        }],
     }
 }
 

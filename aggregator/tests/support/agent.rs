@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 
 use syncline_event::{
-    Batch, Container, Kind, Loss, LossCause, Origin, ProbePath, Process, ShortWaits, Stack, StackId, Symbol, WaitFlags,
-    Waits,
+    Batch, Container, Kind, Loss, LossCause, Origin, ProbePath, Process, ShortWaits, Stack, StackId, Symbol,
+    TraceContext, WaitFlags, Waits,
 };
 use syncline_proto::v1::collector_client::CollectorClient;
 use syncline_proto::v1::ingest_reply::Outcome;
@@ -135,6 +135,7 @@ impl SimulatedAgent {
         waits.stack = vec![stack; rows];
         waits.waker_goid = vec![1; rows];
         waits.flags = vec![WaitFlags::READY_SEEN; rows];
+        waits.trace = vec![TraceContext::NONE; rows];
         waits
     }
 

@@ -10,6 +10,7 @@ mod container;
 pub mod limits;
 mod loss;
 mod stack;
+mod trace;
 mod wait;
 
 pub use batch::{Batch, BatchId, ClaimSource, ClockClaim, Origin, ProbePath, Process, ShortWaits, Symbol};
@@ -17,4 +18,5 @@ pub use check::BatchError;
 pub use container::Container;
 pub use loss::{Loss, LossCause};
 pub use stack::{Stack, StackId};
+pub use trace::TraceContext;
 pub use wait::{Kind, WaitFlags, Waits};

@@ -2,7 +2,7 @@
 
 use syncline_timebase::{Instant, Mono, Offset, Wall};
 
-use crate::StackId;
+use crate::{StackId, TraceContext};
 
 /// What kind of waiting an event is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -75,6 +75,8 @@ pub struct Waits {
     pub waker_goid: Vec<u64>,
     /// More.
     pub flags: Vec<WaitFlags>,
+    /// The trace that it belongs to, or [`TraceContext::NONE`].
+    pub trace: Vec<TraceContext>,
 }
 
 impl Waits {
@@ -95,7 +97,7 @@ impl Waits {
     }
 
     /// Lengths of all columns, by name, for the check that they agree.
-    pub(crate) fn lengths(&self) -> [(&'static str, usize); 12] {
+    pub(crate) fn lengths(&self) -> [(&'static str, usize); 13] {
         [
             ("kind", self.kind.len()),
             ("reason", self.reason.len()),
@@ -109,6 +111,7 @@ impl Waits {
             ("stack", self.stack.len()),
             ("waker_goid", self.waker_goid.len()),
             ("flags", self.flags.len()),
+            ("trace", self.trace.len()),
         ]
     }
 }

@@ -1,7 +1,7 @@
 //! Waits of a simulated node land where they were.
 
 use syncline_clock::{NodeClock, Status, Tolerance};
-use syncline_event::{Kind, StackId, WaitFlags, Waits};
+use syncline_event::{Kind, StackId, TraceContext, WaitFlags, Waits};
 use syncline_sim::{NodeSettings, SimulatedNode};
 use syncline_timebase::Offset;
 use syncline_timeline::align;
@@ -36,6 +36,7 @@ fn push(waits: &mut Waits, node: &mut SimulatedNode, from: i64, to: i64) {
     waits.stack.push(StackId::NONE);
     waits.waker_goid.push(0);
     waits.flags.push(WaitFlags::default());
+    waits.trace.push(TraceContext::NONE);
 }
 
 #[test]

@@ -32,6 +32,8 @@ pub enum Column {
     String(Vec<String>),
     /// `String`, which ClickHouse takes any bytes for.
     Bytes(Vec<Vec<u8>>),
+    /// `FixedString(16)`
+    FixedString16(Vec<[u8; 16]>),
     /// `LowCardinality(String)`
     LowCardinality(LowCardinality),
     /// `Array(UInt64)`
@@ -183,6 +185,7 @@ impl Column {
             Self::I64(v) | Self::DateTime64(v) => v.len(),
             Self::String(v) => v.len(),
             Self::Bytes(v) => v.len(),
+            Self::FixedString16(v) => v.len(),
             Self::LowCardinality(v) => v.len(),
             Self::ArrayU64(v) => v.len(),
             Self::MapU64(v) => v.len(),
@@ -207,6 +210,7 @@ impl Column {
             Self::I32(_) => "Int32",
             Self::I64(_) => "Int64",
             Self::String(_) | Self::Bytes(_) => "String",
+            Self::FixedString16(_) => "FixedString(16)",
             Self::LowCardinality(_) => "LowCardinality(String)",
             Self::ArrayU64(_) => "Array(UInt64)",
             Self::DateTime(_) => "DateTime('UTC')",
@@ -228,6 +232,7 @@ impl Column {
             Self::I64(v) | Self::DateTime64(v) => put_numbers!(out, v),
             Self::String(v) => v.iter().for_each(|text| put_string(out, text)),
             Self::Bytes(v) => v.iter().for_each(|bytes| put_bytes(out, bytes)),
+            Self::FixedString16(v) => out.extend_from_slice(v.as_flattened()),
             Self::LowCardinality(v) => v.encode(out),
             Self::ArrayU64(v) => {
                 put_numbers!(out, v.ends);

@@ -1,4 +1,4 @@
-//! What is known of processes, through the real program into the real engine, and the waits by it.
+//! What is known of processes and of the traces of waits, through the real program into the real engine, and the waits by it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod support;
@@ -6,7 +6,7 @@ mod support;
 use support::agent::{SimulatedAgent, Uplink};
 use support::engine_is_here;
 use support::program::{Program, ask, store};
-use syncline_event::{Batch, Container, Process};
+use syncline_event::{Batch, Container, Process, TraceContext};
 use syncline_sim::NodeSettings;
 use syncline_store::Store;
 
@@ -80,4 +80,27 @@ async fn a_process_of_an_agent_that_tells_no_more_than_its_service_has_a_row_too
     assert_eq!(ask(&store, WAITS_BY_POD).await, "orders\t\t\t4");
     let row = "SELECT container_id, k8s_pod_uid, service, executable, since_mono_ns FROM processes";
     assert_eq!(ask(&store, row).await, "orders\t/srv/orders\t0");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_waits_of_a_trace_are_found_by_its_id() {
+    if !engine_is_here() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let program = Program::embedded(dir.path());
+    let store = store(dir.path()).await;
+    let mut batch = SimulatedAgent::new("n3", "us", 3, NodeSettings::default()).next_batch(5);
+    let trace = |trace_id, span_id| TraceContext { trace_id, span_id };
+    batch.waits.trace[1] = trace(0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736, 0x00f0_67aa_0ba9_02b7);
+    batch.waits.trace[2] = trace(0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736, 8);
+    batch.waits.trace[3] = trace(0, 9);
+    Uplink::connect(&program.url()).await.store(&batch).await;
+    let of_trace =
+        "SELECT trace, span FROM events WHERE trace_id = unhex('4bf92f3577b34da6a3ce929d0e0e4736') ORDER BY seq";
+    let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+    assert_eq!(ask(&store, of_trace).await, format!("{trace}\t00f067aa0ba902b7\n{trace}\t0000000000000008"));
+    let all =
+        "SELECT countIf(trace = ''), countIf(span = ''), countIf(trace = '' AND span = '0000000000000009') FROM events";
+    assert_eq!(ask(&store, all).await, "3\t2\t1");
 }
