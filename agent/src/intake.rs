@@ -9,7 +9,7 @@ use syncline_event::{Kind, LossCause, Process, Symbol};
 use crate::batch::{FinishedWait, Losses, ShortSum, Symbolizer, Wanted};
 use crate::capture::{Binary, Capture, Counters, ObservedProcess, RawWait, ShortWait};
 use crate::clock::Clocks;
-use crate::service::{self, service_name};
+use crate::metadata::{self, Metadata, MetadataReader};
 use crate::text;
 
 /// Bytes of an executable's path: a batch of many processes must fit the wire whatever their paths.
@@ -24,20 +24,22 @@ const MANY_PROCESSES: usize = 1_024;
 pub struct Intake {
     clocks: Clocks,
     service: Option<String>,
+    metadata: MetadataReader,
     known: HashMap<u32, Known>,
 }
 
 #[derive(Clone, Debug)]
 struct Known {
     start_time: u64,
+    exec_mono_ns: Option<u64>,
     process: Arc<Process>,
     binary: Arc<Binary>,
 }
 
 impl Intake {
     /// An intake that knows no process yet; `service` names the service of all of them, whatever they say themselves.
-    pub fn new(clocks: Clocks, service: Option<String>) -> Self {
-        Self { clocks, service: service.map(service::fitting), known: HashMap::new() }
+    pub fn new(clocks: Clocks, service: Option<String>, metadata: MetadataReader) -> Self {
+        Self { clocks, service: service.map(metadata::fitting), metadata, known: HashMap::new() }
     }
 
     /// Learns a process's name while it is there to be asked.
@@ -70,6 +72,7 @@ impl Intake {
             stack_unreadable: raw.stack_unreadable,
             no_goroutine: raw.no_goroutine,
             unbound: raw.unbound,
+            trace: raw.trace,
             stack: raw.stack,
             waker_stack: raw.waker_stack,
             wanted: Wanted {
@@ -100,13 +103,16 @@ impl Intake {
 
     fn known_as(&mut self, observed: &ObservedProcess) -> Known {
         let is_same = |known: &&Known| {
-            known.start_time == observed.start_time && known.process.build_id == observed.binary.build_id()
+            known.start_time == observed.start_time
+                && known.exec_mono_ns == observed.exec_mono_ns()
+                && known.process.build_id == observed.binary.build_id()
         };
         if let Some(known) = self.known.get(&observed.pid).filter(is_same) {
             return known.clone();
         }
         let known = Known {
             start_time: observed.start_time,
+            exec_mono_ns: observed.exec_mono_ns(),
             process: Arc::new(self.describe(observed)),
             binary: Arc::clone(&observed.binary),
         };
@@ -116,13 +122,16 @@ impl Intake {
 
     fn describe(&self, observed: &ObservedProcess) -> Process {
         let executable = without_deleted_mark(&observed.exe);
-        let environ = || std::fs::read(format!("/proc/{}/environ", observed.pid)).unwrap_or_default();
+        let Metadata { service, container } = self.metadata.read(observed.pid, observed.start_time, &executable);
+        let since = self.clocks.kernel_mono(observed.program_since_mono_ns());
         Process {
             pid: observed.pid,
-            service: self.service.clone().unwrap_or_else(|| service_name(&environ(), &executable)),
+            service: self.service.clone().unwrap_or(service),
             executable: text::cut(executable.to_string_lossy().into_owned(), PATH_BYTES),
             go_version: text::cut(observed.binary.go_version().to_owned(), VERSION_BYTES),
             build_id: observed.binary.build_id(),
+            since_mono_ns: u64::try_from(since.ns()).unwrap_or(0),
+            container,
         }
     }
 }

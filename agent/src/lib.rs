@@ -3,7 +3,7 @@
 //! The way of an event through this room, one module a station:
 //!
 //! ```text
-//! capture (kernel) -> intake (stamps through the node's clocks) -> batch (seals behind a probe) -> queue (unacknowledged,
+//! capture (kernel) -> intake (stamps through the node's clocks, metadata of processes) -> batch (seals behind a probe) -> queue (unacknowledged,
 //! bounded) -> uplink (gRPC), with clock (knots) and probe (four stamps) joining at batch
 //! ```
 
@@ -14,12 +14,12 @@ pub mod clock;
 pub mod endpoint;
 pub mod identity;
 pub mod intake;
+pub mod metadata;
 pub mod probe;
 pub mod queue;
 pub mod recording;
 mod regular_file;
 pub mod replay;
 pub mod run;
-pub mod service;
 mod text;
 pub mod uplink;

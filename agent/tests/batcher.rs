@@ -5,7 +5,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use syncline_agent::batch::{Batcher, ENOUGH_WAITS, FinishedWait, Sealing, ShortSum, Symbolizer, Wanted};
-use syncline_event::{Batch, Kind, Loss, LossCause, Origin, ProbePath, Process, StackId, Symbol, Target, WaitFlags};
+use syncline_event::{
+    Batch, Kind, Loss, LossCause, Origin, ProbePath, Process, StackId, Symbol, Target, TraceContext, WaitFlags,
+};
 use syncline_timebase::{BootId, Instant, Knot, Mono, Probe, Span};
 
 const SECOND: i64 = 1_000_000_000;
@@ -60,6 +62,7 @@ fn process() -> Arc<Process> {
         executable: "/opt/shop".to_owned(),
         go_version: "go1.27.0".to_owned(),
         build_id: 7,
+        ..Process::default()
     })
 }
 
@@ -81,6 +84,7 @@ fn wait(process: &Arc<Process>, park_ms: i64, run_ms: i64) -> FinishedWait {
         stack_unreadable: false,
         no_goroutine: false,
         unbound: false,
+        trace: TraceContext::NONE,
         stack: vec![0x100, 0x200],
         waker_stack: vec![],
         wanted: Wanted::default(),

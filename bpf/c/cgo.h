@@ -10,6 +10,7 @@
 #include "bind.h"
 #include "clock.h"
 #include "goroutine.h"
+#include "labels.h"
 #include "maps.h"
 #include "regs.h"
 #include "send.h"
@@ -58,7 +59,7 @@ int cgo_enter(struct user_regs *ctx)
 }
 
 static __always_inline void emit_cgo(const struct in_c *entry, const struct park_key *key, __u64 now, const struct user_regs *ctx,
-				     __u32 binary, __u32 max_stack)
+				     __u32 binary, const struct binary_layout *layout, __u32 max_stack)
 {
 	struct scratch *slot = scratch_claim();
 	struct wait_record *record;
@@ -73,6 +74,7 @@ static __always_inline void emit_cgo(const struct in_c *entry, const struct park
 	record->park_mono_ns = entry->mono_ns;
 	record->park_wall_ns = entry->wall_ns;
 	record->run_mono_ns = now;
+	read_trace(slot, layout, key->g);
 	record->stack[0] = ctx->rip + CALL_BYTES;
 	record->stack_len = walk_frames(record->stack, 1, MAX_STACK, max_stack, ctx->rbp, &record->flags);
 	send_record(record);
@@ -109,7 +111,7 @@ int cgo_exit(struct user_regs *ctx)
 	else if (now - entry.mono_ns < cfg->threshold_ns)
 		aggregate(tgid, WAIT_CGO, 0, now - entry.mono_ns);
 	else
-		emit_cgo(&entry, &key, now, ctx, binary, cfg->max_stack);
+		emit_cgo(&entry, &key, now, ctx, binary, layout, cfg->max_stack);
 	return 0;
 }
 

@@ -11,6 +11,7 @@
 #include "bind.h"
 #include "clock.h"
 #include "file.h"
+#include "labels.h"
 #include "maps.h"
 #include "regs.h"
 #include "send.h"
@@ -238,6 +239,7 @@ static __always_inline void emit_park(const struct park_key *key, const struct p
 		return;
 	}
 	fill_record(&slot->record, key, park, run_mono_ns, binary);
+	read_trace(slot, layout, key->g);
 	slot->record.stack_len = walk_saved(slot->record.stack, MAX_STACK, max_stack, layout, key->g, &slot->record.flags);
 	append_waker_stack(&slot->record, key);
 	send_record(&slot->record);

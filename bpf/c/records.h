@@ -82,6 +82,9 @@ struct wait_record {
 	__s32 fd;         /* -1: none, or not known */
 	__u32 waker_stack_len;
 	struct file_info file;
+	__u64 trace_id_high; /* from the goroutine's labels, as numbers; 0: it has none */
+	__u64 trace_id_low;
+	__u64 span_id;
 	__u64 stack[MAX_STACK + MAX_WAKER_STACK]; /* return addresses, leaf first */
 };
 #define WAIT_HEADER_BYTES __builtin_offsetof(struct wait_record, stack)
@@ -91,6 +94,13 @@ struct exec_record {
 	__u32 kind;
 	__u32 tgid;
 	__u64 mono_ns; /* after everything the former program did, before everything the new one does */
+};
+
+/* What g.labels points to. */
+enum labels_form {
+	LABELS_UNKNOWN = 0, /* they are not read */
+	LABELS_MAP = 1,
+	LABELS_SLICE = 2,
 };
 
 /* Offsets inside the Go runtime's structs for one binary. */
@@ -108,6 +118,8 @@ struct binary_layout {
 	__s32 tls_g; /* of the thread's g from its FS base; 0: not known */
 	__u32 m_ncgo;
 	__u32 valid; /* 0: this slot holds no binary */
+	__u32 g_labels;
+	__u32 labels_form;
 	__u32 reserved;
 };
 
@@ -249,6 +261,9 @@ enum counter {
 	COUNT_SYSCALL_MAP_FULL, /* lost: no room in `in_syscalls` */
 	COUNT_WAKER_STACK_LOST, /* kept, without the waker's stack: no room in `wakers`, or it was unreadable */
 	COUNT_OFF_CPU_MAP_FULL, /* lost: no room in `off_cpus` */
+	COUNT_LABELS_UNREAD,    /* kept, without a trace that may be among labels not looked at */
+	COUNT_LABELS_FAULT,     /* kept, without a trace: labels unreadable */
+	COUNT_LABELS_MALFORMED, /* kept, without a trace or a span whose label is none */
 	COUNTERS,
 };
 
@@ -266,7 +281,7 @@ ASSERT_OFFSET(struct file_info, remote_port, 14);
 ASSERT_OFFSET(struct file_info, local_address, 16);
 ASSERT_OFFSET(struct file_info, remote_address, 32);
 ASSERT_OFFSET(struct file_info, name, 48);
-ASSERT_SIZE(struct wait_record, 160 + 8 * (MAX_STACK + MAX_WAKER_STACK));
+ASSERT_SIZE(struct wait_record, 184 + 8 * (MAX_STACK + MAX_WAKER_STACK));
 ASSERT_OFFSET(struct wait_record, stack_len, 4);
 ASSERT_OFFSET(struct wait_record, tgid, 8);
 ASSERT_OFFSET(struct wait_record, tid, 12);
@@ -285,11 +300,14 @@ ASSERT_OFFSET(struct wait_record, result, 80);
 ASSERT_OFFSET(struct wait_record, fd, 88);
 ASSERT_OFFSET(struct wait_record, waker_stack_len, 92);
 ASSERT_OFFSET(struct wait_record, file, 96);
-ASSERT_OFFSET(struct wait_record, stack, 160);
+ASSERT_OFFSET(struct wait_record, trace_id_high, 160);
+ASSERT_OFFSET(struct wait_record, trace_id_low, 168);
+ASSERT_OFFSET(struct wait_record, span_id, 176);
+ASSERT_OFFSET(struct wait_record, stack, 184);
 ASSERT_SIZE(struct exec_record, 16);
 ASSERT_OFFSET(struct exec_record, tgid, 4);
 ASSERT_OFFSET(struct exec_record, mono_ns, 8);
-ASSERT_SIZE(struct binary_layout, 56);
+ASSERT_SIZE(struct binary_layout, 64);
 ASSERT_OFFSET(struct binary_layout, g_goid, 0);
 ASSERT_OFFSET(struct binary_layout, g_m, 4);
 ASSERT_OFFSET(struct binary_layout, g_sched_pc, 8);
@@ -303,6 +321,8 @@ ASSERT_OFFSET(struct binary_layout, g_stack_hi, 36);
 ASSERT_OFFSET(struct binary_layout, tls_g, 40);
 ASSERT_OFFSET(struct binary_layout, m_ncgo, 44);
 ASSERT_OFFSET(struct binary_layout, valid, 48);
+ASSERT_OFFSET(struct binary_layout, g_labels, 52);
+ASSERT_OFFSET(struct binary_layout, labels_form, 56);
 ASSERT_SIZE(struct capture_config, 24);
 ASSERT_OFFSET(struct capture_config, threshold_ns, 0);
 ASSERT_OFFSET(struct capture_config, max_stack, 8);
@@ -323,6 +343,6 @@ ASSERT_OFFSET(struct short_wait_key, what, 6);
 ASSERT_SIZE(struct short_wait, 16 + 8 * HISTOGRAM_BUCKETS);
 ASSERT_OFFSET(struct short_wait, total_ns, 8);
 ASSERT_OFFSET(struct short_wait, histogram, 16);
-_Static_assert(COUNTERS == 23, "number of counters");
+_Static_assert(COUNTERS == 26, "number of counters");
 
 #endif

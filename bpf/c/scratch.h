@@ -8,6 +8,7 @@
 #define SYNCLINE_SCRATCH_H
 
 #include "maps.h"
+#include "regs.h"
 
 #define SCRATCH_SLOTS 256
 #define SCRATCH_TRIES 8
@@ -15,6 +16,8 @@
 struct scratch {
 	__u64 claimed;
 	struct wait_record record;
+	struct user_regs regs;
+	__u8 text[32]; /* what is read to be understood before it goes into the record */
 };
 
 struct {

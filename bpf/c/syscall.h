@@ -6,6 +6,7 @@
 #include "bind.h"
 #include "clock.h"
 #include "file.h"
+#include "labels.h"
 #include "maps.h"
 #include "regs.h"
 #include "send.h"
@@ -52,19 +53,14 @@ static __always_inline __u32 walk_registers(struct wait_record *record, const st
 	return walk_frames(record->stack, 2, MAX_STACK, max_stack, regs->rbp, &record->flags);
 }
 
-static __always_inline void emit_syscall(const struct in_syscall *entry, __u32 tid, __u64 now, const struct user_regs *regs,
+static __always_inline void fill_syscall(struct scratch *slot, const struct in_syscall *entry, __u32 tid, __u64 now,
 					 __s64 result, __u32 binary, const struct binary_layout *layout, __u32 max_stack)
 {
-	struct scratch *slot = scratch_claim();
+	struct wait_record *record = &slot->record;
+	const struct user_regs *regs = &slot->regs;
 	__u8 flags = syscall_flags(entry->nr);
-	struct wait_record *record;
 	struct bound bound;
 
-	if (!slot) {
-		count(COUNT_SCRATCH_BUSY);
-		return;
-	}
-	record = &slot->record;
 	bind_thread(&bound, layout, entry->tgid, tid);
 	begin_record(record, WAIT_SYSCALL, entry->tgid, tid, binary);
 	record->goid = bound.goid;
@@ -78,11 +74,29 @@ static __always_inline void emit_syscall(const struct in_syscall *entry, __u32 t
 	record->result = result;
 	record->fd = flags & SYSCALL_FD ? (__s32)regs->rdi : -1;
 	describe_file(&record->file, record->fd);
+	if (bound.g)
+		read_trace(slot, layout, bound.g);
 	if (bound.g && !is_on_stack_of(layout, bound.g, regs->rsp))
 		record->stack_len = walk_saved(record->stack, MAX_STACK, max_stack, layout, bound.g, &record->flags);
 	else
 		record->stack_len = walk_registers(record, regs, max_stack);
-	send_record(record);
+}
+
+static __always_inline void emit_syscall(const struct in_syscall *entry, __u32 tid, __u64 now, __u64 regs, __s64 result,
+					 __u32 binary, const struct binary_layout *layout, __u32 max_stack)
+{
+	struct scratch *slot = scratch_claim();
+
+	if (!slot) {
+		count(COUNT_SCRATCH_BUSY);
+		return;
+	}
+	if (bpf_probe_read_kernel(&slot->regs, sizeof(slot->regs), (void *)regs)) {
+		count(COUNT_EXECUTE_FAULT);
+	} else {
+		fill_syscall(slot, entry, tid, now, result, binary, layout, max_stack);
+		send_record(&slot->record);
+	}
 	scratch_release(slot);
 }
 
@@ -95,7 +109,6 @@ int syscall_exit(__u64 *ctx)
 	__u32 *slot = bpf_map_lookup_elem(&watched, &tgid);
 	struct binary_layout *layout;
 	struct in_syscall *found, entry;
-	struct user_regs regs;
 
 	if (!cfg || !slot)
 		return 0;
@@ -111,10 +124,8 @@ int syscall_exit(__u64 *ctx)
 	count(COUNT_THREAD_WAITS);
 	if (now - entry.mono_ns < cfg->threshold_ns)
 		aggregate(tgid, WAIT_SYSCALL, entry.nr, now - entry.mono_ns);
-	else if (bpf_probe_read_kernel(&regs, sizeof(regs), (void *)ctx[0]))
-		count(COUNT_EXECUTE_FAULT);
 	else
-		emit_syscall(&entry, tid, now, &regs, ctx[1], *slot, layout, cfg->max_stack);
+		emit_syscall(&entry, tid, now, ctx[0], ctx[1], *slot, layout, cfg->max_stack);
 	return 0;
 }
 

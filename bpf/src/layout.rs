@@ -73,12 +73,13 @@ kernel_struct!(
 );
 kernel_struct!(
     /// `struct wait_record`.
-    Wait, 160 + 8 * (MAX_STACK + MAX_WAKER_STACK), {
+    Wait, 184 + 8 * (MAX_STACK + MAX_WAKER_STACK), {
         kind: u32 = 0, stack_len: u32 = 4, tgid: u32 = 8, tid: u32 = 12, goid: u64 = 16,
         park_mono_ns: u64 = 24, park_wall_ns: u64 = 32, ready_mono_ns: u64 = 40, run_mono_ns: u64 = 48,
         waker_goid: u64 = 56, binary: u32 = 64, reason: u16 = 68, flags: u8 = 70, what: u8 = 71,
         address: u64 = 72, result: i64 = 80, fd: i32 = 88, waker_stack_len: u32 = 92, file: File = 96,
-        stack: [u64; MAX_STACK + MAX_WAKER_STACK] = 160,
+        trace_id_high: u64 = 160, trace_id_low: u64 = 168, span_id: u64 = 176,
+        stack: [u64; MAX_STACK + MAX_WAKER_STACK] = 184,
     }
 );
 kernel_struct!(
@@ -87,10 +88,10 @@ kernel_struct!(
 );
 kernel_struct!(
     /// `struct binary_layout`.
-    Binary, 56, {
+    Binary, 64, {
         g_goid: u32 = 0, g_m: u32 = 4, g_sched_pc: u32 = 8, g_sched_bp: u32 = 12, m_curg: u32 = 16, polldesc_fd: u32 = 20,
         polldesc_rg: u32 = 24, polldesc_wg: u32 = 28, g_stack_lo: u32 = 32, g_stack_hi: u32 = 36, tls_g: i32 = 40,
-        m_ncgo: u32 = 44, valid: u32 = 48, reserved: u32 = 52,
+        m_ncgo: u32 = 44, valid: u32 = 48, g_labels: u32 = 52, labels_form: u32 = 56, reserved: u32 = 60,
     }
 );
 kernel_struct!(
@@ -186,11 +187,17 @@ pub enum Counter {
     WakerStackLost,
     /// Lost: no room for another thread off its CPU.
     OffCpuMapFull,
+    /// Kept without a trace, which may be among labels that were not looked at.
+    LabelsUnread,
+    /// Kept without a trace: its labels were unreadable.
+    LabelsFault,
+    /// Kept without a trace or a span: what its label holds is no id.
+    LabelsMalformed,
 }
 
 /// Number of counters.
-pub const COUNTERS: usize = 23;
-const _: () = assert!(Counter::OffCpuMapFull as usize + 1 == COUNTERS);
+pub const COUNTERS: usize = 26;
+const _: () = assert!(Counter::LabelsMalformed as usize + 1 == COUNTERS);
 
 /// Size of a wait record without its stack, in bytes.
 pub const WAIT_HEADER_BYTES: usize = offset_of!(Wait, stack);

@@ -10,8 +10,8 @@ pub mod map_value;
 pub mod record;
 
 pub use map_value::{
-    BinaryLayout, Bindings, CaptureSettings, ParkKey, ShortWaitKey, ShortWaitSum, encode_tai_offset_ns, in_c_mono_ns,
-    park_mono_ns,
+    BinaryLayout, Bindings, CaptureSettings, LabelsForm, ParkKey, ShortWaitKey, ShortWaitSum, encode_tai_offset_ns,
+    in_c_mono_ns, park_mono_ns,
 };
 pub use record::{DecodeError, FileInfo, Record, WaitKind, WaitRecord, decode};
 

@@ -34,6 +34,20 @@ pub struct BinaryLayout {
     pub tls_g: i32,
     /// `runtime.m.ncgo`.
     pub m_ncgo: u32,
+    /// `runtime.g.labels`.
+    pub g_labels: u32,
+    /// What that points to.
+    pub labels_form: LabelsForm,
+}
+
+/// How a Go version keeps the labels of a goroutine; the numbers are those of `enum labels_form`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub enum LabelsForm {
+    /// As a `map[string]string`.
+    Map = 1,
+    /// As a slice of pairs of strings.
+    Slice = 2,
 }
 
 impl BinaryLayout {
@@ -57,6 +71,8 @@ impl BinaryLayout {
         put(&mut bytes, offset_of!(Binary, tls_g), self.tls_g.to_ne_bytes());
         put(&mut bytes, offset_of!(Binary, m_ncgo), self.m_ncgo.to_ne_bytes());
         put(&mut bytes, offset_of!(Binary, valid), 1_u32.to_ne_bytes());
+        put(&mut bytes, offset_of!(Binary, g_labels), self.g_labels.to_ne_bytes());
+        put(&mut bytes, offset_of!(Binary, labels_form), (self.labels_form as u32).to_ne_bytes());
         bytes
     }
 }
@@ -243,9 +259,11 @@ mod tests {
             g_stack_hi: 10,
             tls_g: 11,
             m_ncgo: 12,
+            g_labels: 14,
+            labels_form: LabelsForm::Slice,
         };
-        let words: Vec<u32> = (0..13).map(|i| read_u32(&layout.encode(), 4 * i).unwrap()).collect();
-        assert_eq!(words, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 1]);
+        let words: Vec<u32> = (0..15).map(|i| read_u32(&layout.encode(), 4 * i).unwrap()).collect();
+        assert_eq!(words, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 1, 14, 2]);
     }
 
     #[test]

@@ -118,6 +118,10 @@ pub struct WaitRecord {
     pub fd: Option<u32>,
     /// What that stood for; None where not known.
     pub file: Option<FileInfo>,
+    /// Trace id of its labels, a number of 32 hexadecimal digits; 0 without.
+    pub trace_id: u128,
+    /// Span id of its labels; 0 without.
+    pub span_id: u64,
     /// Return addresses in the process, leaf first.
     pub stack: Vec<u64>,
     /// Those of the goroutine that made it ready; empty where not known.
@@ -200,6 +204,8 @@ fn decode_wait(bytes: &[u8]) -> Result<WaitRecord, DecodeError> {
         result: read::<8>(bytes, offset_of!(Wait, result)).map(i64::from_ne_bytes)?,
         fd: u32::try_from(read::<4>(bytes, offset_of!(Wait, fd)).map(i32::from_ne_bytes)?).ok(),
         file: decode_file(bytes)?,
+        trace_id: decode_trace_id(bytes)?,
+        span_id: read_u64(bytes, offset_of!(Wait, span_id))?,
         stack: decode_stack(bytes, 0, frames)?,
         waker_stack: decode_stack(bytes, frames, waker_frames)?,
     })
@@ -222,6 +228,12 @@ fn decode_file(bytes: &[u8]) -> Result<Option<FileInfo>, DecodeError> {
     };
     // Every inode of a file system has a magic number there; anonymous ones may have no mode.
     Ok((mode != 0 || file.magic != 0).then_some(file))
+}
+
+fn decode_trace_id(bytes: &[u8]) -> Result<u128, DecodeError> {
+    let high = read_u64(bytes, offset_of!(Wait, trace_id_high))?;
+    let low = read_u64(bytes, offset_of!(Wait, trace_id_low))?;
+    Ok(u128::from(high) << 64 | u128::from(low))
 }
 
 fn frames(bytes: &[u8], offset: usize, limit: usize) -> Result<usize, DecodeError> {
@@ -269,6 +281,9 @@ mod tests {
         put(&mut bytes, offset_of!(Wait, flags), &[WAIT_READY_SEEN, WAIT_SYSCALL]);
         put(&mut bytes, offset_of!(Wait, fd), &(-1_i32).to_ne_bytes());
         put(&mut bytes, offset_of!(Wait, ready_mono_ns), &5_u64.to_ne_bytes());
+        put(&mut bytes, offset_of!(Wait, trace_id_high), &6_u64.to_ne_bytes());
+        put(&mut bytes, offset_of!(Wait, trace_id_low), &7_u64.to_ne_bytes());
+        put(&mut bytes, offset_of!(Wait, span_id), &8_u64.to_ne_bytes());
         for i in 0..frames {
             put(&mut bytes, WAIT_HEADER_BYTES + 8 * i as usize, &u64::from(1000 + i).to_ne_bytes());
         }
@@ -282,6 +297,7 @@ mod tests {
         assert_eq!((wait.fd, wait.file, wait.address), (None, None, None));
         assert_eq!(wait.ready_mono_ns, Some(5));
         assert_eq!(wait.waker_goid, None);
+        assert_eq!((wait.trace_id, wait.span_id), ((6 << 64) + 7, 8));
         assert_eq!(wait.stack, [1000, 1001, 1002]);
     }
 

@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 
 use syncline_event::{
-    Batch, ClaimSource, ClockClaim, Kind, Loss, LossCause, Origin, ProbePath, Process, ShortWaits, Socket, Stack,
-    StackId, Symbol, Target, WaitFlags, Waits,
+    Batch, ClaimSource, ClockClaim, Container, Kind, Loss, LossCause, Origin, ProbePath, Process, ShortWaits, Socket,
+    Stack, StackId, Symbol, Target, TraceContext, WaitFlags, Waits,
 };
 use syncline_timebase::{BootId, Instant, Knot, NodeNameError, Offset, Probe, Span};
 
@@ -66,13 +66,23 @@ impl From<v1::Process> for Process {
             executable: message.executable,
             go_version: message.go_version,
             build_id: message.build_id,
+            since_mono_ns: message.since_mono_ns,
+            container: message.container.unwrap_or_default().into(),
         }
+    }
+}
+
+impl From<v1::Container> for Container {
+    fn from(message: v1::Container) -> Self {
+        let v1::Container { runtime, id, name, pod_name, pod_uid, namespace } = message;
+        Self { runtime, id, name, pod_name, pod_uid, namespace }
     }
 }
 
 fn waits(message: v1::Waits, sockets: &[v1::Socket]) -> Result<Waits, WireError> {
     let rows = message.start_mono_delta_ns.len();
     let sockets = sockets.iter().map(socket).collect::<Result<Vec<_>, _>>()?;
+    let trace = traces(&message)?;
     Ok(Waits {
         target: targets(&message, &sockets, rows)?,
         waker_stack: stack_ids(&or_zeros(&message.waker_stack, rows), &message.stack_ids)?,
@@ -87,6 +97,7 @@ fn waits(message: v1::Waits, sockets: &[v1::Socket]) -> Result<Waits, WireError>
         run_delay_ns: message.run_delay_ns,
         stack: stack_ids(&message.stack, &message.stack_ids)?,
         waker_goid: message.waker_goid,
+        trace,
         flags: message.flags.iter().map(|bits| wait_flags(*bits)).collect::<Result<_, _>>()?,
     })
 }
@@ -158,15 +169,35 @@ fn wait_flags(bits: u32) -> Result<WaitFlags, WireError> {
 }
 
 fn stack_ids(indices: &[u32], ids: &[u64]) -> Result<Vec<StackId>, WireError> {
-    let id = |index: &u32| match *index {
-        0 => Ok(StackId::NONE),
-        index => ids
-            .get(index as usize - 1)
-            .copied()
-            .map(StackId)
-            .ok_or_else(|| field("waits.stack", format!("index {index} is outside a dictionary of {}", ids.len()))),
+    let ids: Vec<StackId> = ids.iter().copied().map(StackId).collect();
+    resolved("waits.stack", indices, &ids, StackId::NONE)
+}
+
+/// Agents before traces have no such column.
+fn traces(message: &v1::Waits) -> Result<Vec<TraceContext>, WireError> {
+    let len = message.trace_id_high.len();
+    same_length("waits.trace_id_low", message.trace_id_low.len(), len)?;
+    same_length("waits.span_id", message.span_id.len(), len)?;
+    if message.trace.is_empty() {
+        return Ok(vec![TraceContext::NONE; message.start_mono_delta_ns.len()]);
+    }
+    let halves = message.trace_id_high.iter().zip(&message.trace_id_low);
+    let trace = |((high, low), span_id): ((&u64, &u64), &u64)| TraceContext {
+        trace_id: u128::from(*high) << 64 | u128::from(*low),
+        span_id: *span_id,
     };
-    indices.iter().map(id).collect()
+    let known: Vec<TraceContext> = halves.zip(&message.span_id).map(trace).collect();
+    resolved("waits.trace", &message.trace, &known, TraceContext::NONE)
+}
+
+/// The values of indices into a dictionary, counted from 1; 0 stands for `none`.
+fn resolved<T: Copy>(name: &'static str, indices: &[u32], known: &[T], none: T) -> Result<Vec<T>, WireError> {
+    let outside = |index| field(name, format!("index {index} is outside a dictionary of {}", known.len()));
+    let value = |index: &u32| match *index {
+        0 => Ok(none),
+        index => known.get(index as usize - 1).copied().ok_or_else(|| outside(index)),
+    };
+    indices.iter().map(value).collect()
 }
 
 impl TryFrom<v1::ShortWaits> for ShortWaits {

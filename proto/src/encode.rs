@@ -5,8 +5,8 @@ use std::hash::Hash;
 use std::net::{IpAddr, SocketAddr};
 
 use syncline_event::{
-    Batch, ClaimSource, ClockClaim, Kind, Loss, LossCause, Origin, ProbePath, Process, ShortWaits, Socket, Stack,
-    StackId, Symbol, Waits,
+    Batch, ClaimSource, ClockClaim, Container, Kind, Loss, LossCause, Origin, ProbePath, Process, ShortWaits, Socket,
+    Stack, StackId, Symbol, TraceContext, Waits,
 };
 use syncline_timebase::Knot;
 
@@ -60,7 +60,16 @@ impl From<&Process> for v1::Process {
             executable: process.executable.clone(),
             go_version: process.go_version.clone(),
             build_id: process.build_id,
+            since_mono_ns: process.since_mono_ns,
+            container: (!process.container.is_none()).then(|| (&process.container).into()),
         }
+    }
+}
+
+impl From<&Container> for v1::Container {
+    fn from(container: &Container) -> Self {
+        let Container { runtime, id, name, pod_name, pod_uid, namespace } = container.clone();
+        Self { runtime, id, name, pod_name, pod_uid, namespace }
     }
 }
 
@@ -70,6 +79,12 @@ impl v1::Waits {
         let mut stacks = Dictionary::default();
         let stack_index =
             |stacks: &mut Dictionary<StackId>, id: StackId| stacks.index((id != StackId::NONE).then_some(id));
+        let mut traces = Dictionary::default();
+        let trace_index = |traces: &mut Dictionary<TraceContext>, trace: TraceContext| {
+            traces.index((trace != TraceContext::NONE).then_some(trace))
+        };
+        let trace = waits.trace.iter().map(|trace| trace_index(&mut traces, *trace)).collect();
+        let traces = traces.distinct;
         let target = &waits.target;
         Self {
             stack: waits.stack.iter().map(|id| stack_index(&mut stacks, *id)).collect(),
@@ -92,6 +107,10 @@ impl v1::Waits {
             run_delay_ns: waits.run_delay_ns.clone(),
             waker_goid: waits.waker_goid.clone(),
             flags: waits.flags.iter().map(|flags| u32::from(flags.bits())).collect(),
+            trace: if traces.is_empty() { Vec::new() } else { trace },
+            trace_id_high: traces.iter().map(|trace| (trace.trace_id >> 64) as u64).collect(),
+            trace_id_low: traces.iter().map(|trace| trace.trace_id as u64).collect(),
+            span_id: traces.iter().map(|trace| trace.span_id).collect(),
         }
     }
 }

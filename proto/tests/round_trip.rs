@@ -5,8 +5,8 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 use syncline_event::{
-    Batch, BatchError, ClaimSource, ClockClaim, Kind, Loss, LossCause, Origin, ProbePath, Process, ShortWaits, Socket,
-    Stack, StackId, Symbol, Target, WaitFlags, Waits, limits,
+    Batch, BatchError, ClaimSource, ClockClaim, Container, Kind, Loss, LossCause, Origin, ProbePath, Process,
+    ShortWaits, Socket, Stack, StackId, Symbol, Target, TraceContext, WaitFlags, Waits, limits,
 };
 use syncline_proto::{WireError, decode, encode};
 use syncline_timebase::{BootId, Instant, Knot, Offset, Probe, Span};
@@ -15,8 +15,10 @@ prop_compose! {
     fn wait()(
         reason in 0u32..3, process in 0u32..2, tid: u32, goid: u64, start in 0i64..1 << 60, wall: i64,
         duration in 0u64..1 << 60, delay_share in 0.0..=1.0f64, stack in 0usize..4, waker: u64, flags in 0u16..8,
-    ) -> (u32, u32, u32, u64, i64, i64, u64, u64, usize, u64, u16) {
-        (reason, process, tid, goid, start, wall, duration, (duration as f64 * delay_share) as u64 / 2, stack, waker, flags)
+        trace in 0usize..3,
+    ) -> ((u32, u32, u32, u64, i64, i64), (u64, u64, usize, u64, u16, usize)) {
+        let run_delay = (duration as f64 * delay_share) as u64 / 2;
+        ((reason, process, tid, goid, start, wall), (duration, run_delay, stack, waker, flags, trace))
     }
 }
 
@@ -40,6 +42,22 @@ fn stacks() -> Vec<Stack> {
     ]
 }
 
+fn container() -> Container {
+    Container {
+        runtime: "containerd".into(),
+        id: "3f".repeat(32),
+        name: "app".into(),
+        pod_name: "checkout-0".into(),
+        pod_uid: "0b1c2d3e-4f50-6172-8394-a5b6c7d8e9f0".into(),
+        namespace: "shop".into(),
+    }
+}
+
+fn traces() -> [TraceContext; 3] {
+    let only_span = TraceContext { trace_id: 0, span_id: 7 };
+    [TraceContext::NONE, TraceContext { trace_id: u128::MAX - 5, span_id: u64::MAX }, only_span]
+}
+
 fn batch_with(waits: Waits) -> Batch {
     let process = |pid| Process {
         pid,
@@ -47,6 +65,8 @@ fn batch_with(waits: Waits) -> Batch {
         executable: "/srv/checkout".into(),
         go_version: "go1.27.3".into(),
         build_id: 0x1234,
+        since_mono_ns: 3,
+        container: if pid == 1 { Container::default() } else { container() },
     };
     Batch {
         origin: Origin {
@@ -109,7 +129,7 @@ prop_compose! {
     fn batch()(rows in vec((wait(), target(), 0usize..4, 0usize..4), 0..200)) -> Batch {
         let ids: Vec<StackId> = [StackId::NONE].into_iter().chain(stacks().into_iter().map(|stack| stack.id)).collect();
         let mut waits = Waits::default();
-        for ((reason, process, tid, goid, start, wall, duration, delay, stack, waker, flags), target, waker_stack, kind) in rows {
+        for (((reason, process, tid, goid, start, wall), (duration, delay, stack, waker, flags, trace)), target, waker_stack, kind) in rows {
             waits.kind.push([Kind::Goroutine, Kind::Syscall, Kind::OffCpu, Kind::Cgo][kind]);
             waits.target.push(target);
             waits.waker_stack.push(ids[waker_stack]);
@@ -124,6 +144,7 @@ prop_compose! {
             waits.stack.push(ids[stack]);
             waits.waker_goid.push(waker);
             waits.flags.push(WaitFlags::from_bits(flags));
+            waits.trace.push(traces()[trace]);
         }
         batch_with(waits)
     }
@@ -173,7 +194,7 @@ fn empty_submessages_are_counted_before_they_take_memory() {
 #[test]
 fn contradictions_are_refused_by_name() {
     type Spoil = fn(&mut Batch);
-    let cases: [(&str, Spoil); 8] = [
+    let cases: [(&str, Spoil); 9] = [
         ("tid has 1 rows", |batch| batch.waits.tid.push(1)),
         ("outside a dictionary of 3", |batch| batch.short_waits[0].reason = 3),
         ("not the identity", |batch| batch.stacks[0].pcs.push(1)),
@@ -190,6 +211,7 @@ fn contradictions_are_refused_by_name() {
             batch.first_seq = u64::MAX;
         }),
         ("probe 0", |batch| batch.probes[0].sent = Instant::from_ns(-7)),
+        ("bytes of a text", |batch| batch.processes[1].container.pod_name = "x".repeat(limits::TEXT_BYTES + 1)),
         ("bytes of a text", |batch| batch.reasons[0] = "x".repeat(limits::TEXT_BYTES + 1)),
     ];
     for (words, spoil) in cases {
@@ -217,5 +239,6 @@ fn one_wait() -> Waits {
         flags: vec![WaitFlags::READY_SEEN],
         target: vec![Target::default()],
         waker_stack: vec![StackId::NONE],
+        trace: vec![TraceContext::NONE],
     }
 }

@@ -150,7 +150,7 @@ fn fitting(symbol: Symbol, build_id: u64, pc: u64) -> Symbol {
 mod tests {
     use std::sync::Arc;
 
-    use syncline_event::{Kind, Process};
+    use syncline_event::{Kind, Process, TraceContext};
     use syncline_timebase::Instant;
 
     use super::super::wait::{Symbolizer, Wanted};
@@ -168,7 +168,14 @@ mod tests {
     fn wait(pcs: Vec<u64>) -> FinishedWait {
         let text = || "x".to_owned();
         FinishedWait {
-            process: Arc::new(Process { pid: 1, service: text(), executable: text(), go_version: text(), build_id: 7 }),
+            process: Arc::new(Process {
+                pid: 1,
+                service: text(),
+                executable: text(),
+                go_version: text(),
+                build_id: 7,
+                ..Process::default()
+            }),
             symbolizer: Arc::new(LongNames),
             kind: Kind::Goroutine,
             reason: "select",
@@ -184,6 +191,7 @@ mod tests {
             stack_unreadable: false,
             no_goroutine: false,
             unbound: false,
+            trace: TraceContext::NONE,
             stack: pcs,
             waker_stack: Vec::new(),
             wanted: Wanted::default(),

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use syncline_event::{Kind, Process, Socket, StackId, Symbol, Target, WaitFlags, Waits};
+use syncline_event::{Kind, Process, Socket, StackId, Symbol, Target, TraceContext, WaitFlags, Waits};
 use syncline_timebase::{Instant, Mono, Offset, Wall};
 
 use super::index::Indices;
@@ -49,6 +49,8 @@ pub struct FinishedWait {
     pub no_goroutine: bool,
     /// Whether the thread ran a goroutine could not be found out.
     pub unbound: bool,
+    /// The trace that it belongs to, by the goroutine's labels.
+    pub trace: TraceContext,
     /// Link-time return addresses, innermost first.
     pub stack: Vec<u64>,
     /// Those of the goroutine that made it ready.
@@ -109,6 +111,7 @@ pub(super) struct PendingWait {
     stack: StackId,
     waker_goid: u64,
     flags: WaitFlags,
+    trace: TraceContext,
     end: Instant<Mono>,
     wanted: Wanted,
     waker_stack: StackId,
@@ -132,6 +135,7 @@ impl PendingWait {
             run_delay_ns: wait.ready.map_or(0, |ready| (wait.run - ready).ns().unsigned_abs()),
             stack,
             waker_goid: wait.waker_goid.unwrap_or_default(),
+            trace: wait.trace,
             end: wait.run,
             process: wait.process,
         }
@@ -186,5 +190,6 @@ pub(super) fn columns(
         stack: waits.iter().map(|wait| wait.stack).collect(),
         waker_goid: waits.iter().map(|wait| wait.waker_goid).collect(),
         flags: waits.iter().map(|wait| wait.flags).collect(),
+        trace: waits.iter().map(|wait| wait.trace).collect(),
     }
 }

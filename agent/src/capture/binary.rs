@@ -4,8 +4,8 @@
 use std::path::{Path, PathBuf};
 
 use memmap2::Mmap;
-use syncline_bpf::BinaryLayout;
-use syncline_gosym::{Frame, GoBinary, ProbeSites, TextSegment};
+use syncline_bpf::{self as bpf, BinaryLayout};
+use syncline_gosym::{Frame, GoBinary, LabelsForm, ProbeSites, TextSegment};
 
 use super::error::Refusal;
 use super::executable::{Executable, FileId};
@@ -105,6 +105,11 @@ impl Binary {
             g_stack_hi: layout.g_stack_hi.into(),
             m_ncgo: layout.m_ncgo.into(),
             tls_g: self.go.thread_local_g().unwrap_or_default(),
+            g_labels: layout.g_labels.into(),
+            labels_form: match layout.labels_form {
+                LabelsForm::Map => bpf::LabelsForm::Map,
+                LabelsForm::Slice => bpf::LabelsForm::Slice,
+            },
         }
     }
 

@@ -57,6 +57,12 @@ pub struct Counters {
     pub off_cpu_map_full: u64,
     /// Kept without the stack of who ended it.
     pub waker_stack_lost: u64,
+    /// Kept without a trace, which may be among labels that were not looked at: more than eight, or in a map of more.
+    pub labels_unread: u64,
+    /// Kept without a trace: the goroutine's labels were unreadable.
+    pub labels_fault: u64,
+    /// Kept without a trace or a span: what its label holds is no id.
+    pub labels_malformed: u64,
     /// Waits handed to the sink.
     pub delivered: u64,
     /// Not handed on: threads of Go's scheduler without work.
@@ -129,6 +135,9 @@ pub(super) fn read(kernel: &PerCpuArray<MapData, u64>, own: OwnCounters) -> Coun
         syscall_map_full: at(Counter::SyscallMapFull),
         off_cpu_map_full: at(Counter::OffCpuMapFull),
         waker_stack_lost: at(Counter::WakerStackLost),
+        labels_unread: at(Counter::LabelsUnread),
+        labels_fault: at(Counter::LabelsFault),
+        labels_malformed: at(Counter::LabelsMalformed),
         delivered: own.delivered,
         idle_threads: own.idle_threads,
         unknown_process: own.unknown_process,

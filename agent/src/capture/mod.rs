@@ -37,6 +37,7 @@ pub use config::CaptureConfig;
 pub use counters::Counters;
 pub use error::{CaptureError, KernelError, Refusal};
 pub use process::ObservedProcess;
+pub(crate) use process::start_time_in;
 pub use report::{Attached, Coverage, RescanReport, Skipped};
 pub use short_waits::ShortWait;
 pub use target::Target;

@@ -231,11 +231,7 @@ fn detach_in_background(links: Links) -> JoinHandle<()> {
     std::thread::spawn(move || drop(links))
 }
 
-fn set_layout(
-    maps: &mut Maps,
-    index: u32,
-    value: [u8; size_of::<syncline_bpf::layout::Binary>()],
-) -> Result<(), KernelError> {
+fn set_layout(maps: &mut Maps, index: u32, value: [u8; BinaryLayout::EMPTY.len()]) -> Result<(), KernelError> {
     maps.binaries.set(index, value, 0).map_err(|e| KernelError::new("set the struct offsets of a binary", e))
 }
 

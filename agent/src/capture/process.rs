@@ -10,6 +10,9 @@ use super::binary::Binary;
 use super::error::Refusal;
 use super::executable::{FileId, exe_link};
 
+const NS_PER_S: u64 = 1_000_000_000;
+const NS_PER_MS: u64 = 1_000_000;
+
 /// A process whose goroutines are observed.
 #[derive(Debug, Clone)]
 pub struct ObservedProcess {
@@ -46,6 +49,18 @@ impl ObservedProcess {
         Ok(Self { pid, start_time, exe, cmdline, binary, load_bias, slot, file, since_mono_ns: 0, seen_mono_ns })
     }
 
+    /// When it exec'ed its program, CLOCK_MONOTONIC ns, if that was noticed.
+    #[must_use]
+    pub fn exec_mono_ns(&self) -> Option<u64> {
+        (self.since_mono_ns != 0).then_some(self.since_mono_ns)
+    }
+
+    /// Since when it runs its program, CLOCK_MONOTONIC ns: its exec if that was noticed, else its start, to a clock tick.
+    #[must_use]
+    pub fn program_since_mono_ns(&self) -> u64 {
+        self.exec_mono_ns().unwrap_or_else(|| ticks_to_mono_ns(self.start_time))
+    }
+
     /// Whether the pid still belongs to this process, running this program; true where that cannot be told now.
     pub(super) fn is_still(&self, file: FileId) -> bool {
         let is_same_process = match start_time(self.pid) {
@@ -63,6 +78,20 @@ pub(super) fn mono_ns() -> u64 {
     ns.unsigned_abs()
 }
 
+/// A time of `/proc/PID/stat`, which counts on while the machine is suspended as CLOCK_MONOTONIC does not. What it was suspended
+/// is taken to a millisecond, so that the same process has the same time whenever it is asked.
+fn ticks_to_mono_ns(ticks: u64) -> u64 {
+    let boot_ns = ticks.saturating_mul(NS_PER_S / procfs::ticks_per_second().max(1));
+    boot_ns.saturating_sub(suspended_ns().saturating_add(NS_PER_MS / 2) / NS_PER_MS * NS_PER_MS)
+}
+
+fn suspended_ns() -> u64 {
+    let mono_ns = mono_ns();
+    let boot = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let boot_ns = boot.tv_sec.saturating_mul(1_000_000_000).saturating_add(boot.tv_nsec);
+    boot_ns.unsigned_abs().saturating_sub(mono_ns)
+}
+
 /// Whether reading a file of `/proc/PID` failed because there is no such process any more.
 pub(super) fn is_gone(cause: &io::Error) -> bool {
     matches!(cause.raw_os_error(), Some(libc::ENOENT | libc::ESRCH))
@@ -74,7 +103,8 @@ pub(super) fn start_time(pid: u32) -> io::Result<u64> {
     start_time_in(&stat).ok_or_else(|| io::Error::other("it is not what proc(5) describes"))
 }
 
-fn start_time_in(stat: &[u8]) -> Option<u64> {
+/// The same in the content of that file.
+pub(crate) fn start_time_in(stat: &[u8]) -> Option<u64> {
     // The command's name may hold anything, also blanks and parentheses; behind it, from the third field on, is no text.
     let behind_name = stat.iter().rposition(|byte| *byte == b')')? + 1;
     std::str::from_utf8(stat.get(behind_name..)?).ok()?.split_ascii_whitespace().nth(19)?.parse().ok()
@@ -142,6 +172,15 @@ mod tests {
         assert_eq!(start_time_in(b"7 (a) S 1 7"), None);
         assert_eq!(start_time(std::process::id()).unwrap(), start_time(std::process::id()).unwrap());
         assert!(is_gone(&start_time(u32::MAX).unwrap_err()));
+    }
+
+    #[test]
+    fn a_process_starts_between_boot_and_now_and_its_time_does_not_change() {
+        let ticks = start_time(std::process::id()).unwrap();
+        let started_mono_ns = ticks_to_mono_ns(ticks);
+        assert!(started_mono_ns > 0 && started_mono_ns <= mono_ns());
+        assert_eq!(ticks_to_mono_ns(ticks), started_mono_ns);
+        assert_eq!(ticks_to_mono_ns(0), 0);
     }
 
     #[test]

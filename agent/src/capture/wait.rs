@@ -2,7 +2,7 @@
 
 use syncline_bpf::layout::{OFF_CPU_INTERRUPTIBLE, OFF_CPU_PREEMPTED, OFF_CPU_STOPPED, OFF_CPU_UNINTERRUPTIBLE};
 use syncline_bpf::{WaitKind, WaitRecord};
-use syncline_event::{Kind, Socket};
+use syncline_event::{Kind, Socket, TraceContext};
 
 use super::binary::Binary;
 use super::{file, syscalls};
@@ -56,6 +56,8 @@ pub struct RawWait {
     pub file_type: Option<&'static str>,
     /// The two ends of its connection.
     pub socket: Option<Socket>,
+    /// Trace and span by the goroutine's labels, where the program sets them.
+    pub trace: TraceContext,
     /// Return addresses as link-time addresses (load bias removed), leaf first.
     pub stack: Vec<u64>,
     /// Those of the goroutine that made it ready; empty where not known.
@@ -88,6 +90,7 @@ impl RawWait {
             fd: record.fd,
             file_type: record.file.as_ref().map(file::type_of),
             socket: record.file.as_ref().and_then(file::socket_of),
+            trace: TraceContext { trace_id: record.trace_id, span_id: record.span_id },
             stack: stack(record, binary, load_bias),
             waker_stack: record.waker_stack.iter().map(|address| address.wrapping_sub(load_bias)).collect(),
             build_id: binary.build_id(),

@@ -85,10 +85,14 @@ pub struct RunArgs {
     /// Shortest wait that becomes an event; shorter ones are summed up by process and reason
     #[arg(long, value_name = "DURATION", default_value = "1ms", value_parser = units::duration)]
     threshold: Duration,
-    /// Service that the observed programs belong to [default: SYNCLINE_SERVICE or OTEL_SERVICE_NAME in the program's
-    /// environment, else its executable's name]
+    /// Service that the observed programs belong to [default: what the program's environment says (SYNCLINE_SERVICE,
+    /// OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES), else a label of its container or pod, else its executable's name]
     #[arg(long, value_name = "NAME")]
     service: Option<String>,
+    /// Where the node's own files are, to find there what container runtimes keep of their containers: /proc/1/root for an agent
+    /// in a container
+    #[arg(long, value_name = "DIRECTORY", default_value = "/")]
+    host_root: PathBuf,
     /// How often the clock is measured while there are waits to be aligned: each probe is a small packet both ways and one
     /// more back. Ten a second at a start and after a disruption, one in 8 s while there is nothing to align
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = probe_interval)]
@@ -187,6 +191,7 @@ impl RunArgs {
                 target: self.target.target(),
             },
             service: self.service,
+            host_root: self.host_root,
             pacing: Pacing::every(probe_interval),
             sealing: if self.no_hold { Sealing::Every(probe_interval) } else { Sealing::BehindProbe },
             chrony: Chrony::at(self.chrony),

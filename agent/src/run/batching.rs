@@ -165,7 +165,7 @@ impl Batching {
 mod tests {
     use std::sync::mpsc::sync_channel;
 
-    use syncline_event::{Origin, Symbol};
+    use syncline_event::{Origin, Symbol, TraceContext};
     use syncline_timebase::{BootId, Instant};
 
     use super::*;
@@ -180,7 +180,14 @@ mod tests {
 
     fn process() -> Arc<Process> {
         let text = || "x".to_owned();
-        Arc::new(Process { pid: 1, service: text(), executable: text(), go_version: text(), build_id: 7 })
+        Arc::new(Process {
+            pid: 1,
+            service: text(),
+            executable: text(),
+            go_version: text(),
+            build_id: 7,
+            ..Process::default()
+        })
     }
 
     fn wait(process: &Arc<Process>, number: u64) -> FinishedWait {
@@ -202,6 +209,7 @@ mod tests {
             stack_unreadable: false,
             no_goroutine: false,
             unbound: false,
+            trace: TraceContext::NONE,
             stack: vec![0x100],
             waker_stack: Vec::new(),
             wanted: Wanted::default(),

@@ -9,7 +9,7 @@ use crate::capture::{Counters, Coverage};
 pub(super) struct Gaps {
     coverage: Coverage,
     /// Waits that were kept without a part of what belongs to them, by what that is.
-    degraded: [(&'static str, u64); 3],
+    degraded: [(&'static str, u64); 6],
 }
 
 impl Gaps {
@@ -18,6 +18,9 @@ impl Gaps {
             ("stack_unreadable", counters.stack_unreadable),
             ("waker_unreadable", counters.waker_fault),
             ("ready_unreadable", counters.netpoll_fault),
+            ("labels_unread", counters.labels_unread),
+            ("labels_unreadable", counters.labels_fault),
+            ("labels_malformed", counters.labels_malformed),
         ];
         Self { coverage, degraded }
     }

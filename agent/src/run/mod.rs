@@ -53,6 +53,8 @@ pub struct RunConfig {
     pub capture: CaptureConfig,
     /// Service of all observed processes, whatever they say themselves.
     pub service: Option<String>,
+    /// Where the node's files are, those of container runtimes among them.
+    pub host_root: PathBuf,
     /// When to probe.
     pub pacing: Pacing,
     /// Whether waits are held until a probe was made behind them.

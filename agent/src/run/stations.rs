@@ -20,6 +20,7 @@ use crate::capture::{Capture, CaptureError};
 use crate::clock::{Clocks, DisruptionWatch, VmClock, ask_for_claims, sample_knots};
 use crate::identity;
 use crate::intake::Intake;
+use crate::metadata::MetadataReader;
 use crate::probe::{Heard, ProbeListener};
 use crate::queue::{Queue, SharedQueue};
 use crate::recording::Recorder;
@@ -70,7 +71,9 @@ impl Stations {
         let uplink = Uplink::new(config.aggregators.clone(), Arc::clone(&queue)).of_region(config.region.clone());
         let (connected, in_use) = (uplink.connected(), uplink.in_use());
         let probe_state = start_probes(config, in_use, stopped.clone(), out.clone(), &hints)?;
-        let capturing = Capturing::new(capture, Intake::new(clocks, config.service.clone()), out);
+        let metadata = MetadataReader::new(config.host_root.clone());
+        let intake = Intake::new(clocks, config.service.clone(), metadata);
+        let capturing = Capturing::new(capture, intake, out);
         let capture = station("capture", move || capturing.run(&stopped))?;
         tokio::spawn(uplink.run());
         Ok(Self { stop, queue, probe_state, connected, capture, outcome })

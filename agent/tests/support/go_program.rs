@@ -75,12 +75,13 @@ pub struct GoProgram {
 impl GoProgram {
     /// Starts it and waits until it says that it has started.
     pub fn start(path: &Path, args: &[&str]) -> Self {
-        let mut child = Command::new(path)
-            .args(args)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        Self::start_by(Command::new(path).args(args))
+    }
+
+    /// The same by a command that becomes it, in the same process.
+    pub fn start_by(command: &mut Command) -> Self {
+        let spawned = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+        let mut child = spawned.unwrap_or_else(|e| panic!("{command:?}: {e}"));
         let stdout = BufReader::new(child.stdout.take().unwrap());
         let (sender, lines) = channel();
         std::thread::spawn(move || {

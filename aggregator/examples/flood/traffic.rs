@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use syncline_event::{
-    Batch, Kind, Origin, ProbePath, Process, ShortWaits, Stack, StackId, Symbol, Target, WaitFlags, Waits,
+    Batch, Kind, Origin, ProbePath, Process, ShortWaits, Stack, StackId, Symbol, Target, TraceContext, WaitFlags, Waits,
 };
 use syncline_sim::{NodeSettings, Random, SimulatedNode};
 use syncline_timebase::{BootId, Instant, Knot, Mono, Offset, Probe, Span, Wall};
@@ -158,6 +158,7 @@ impl Source {
         } else {
             WaitFlags::READY_SEEN
         });
+        waits.trace.push(TraceContext::NONE);
     }
 
     fn stack(&mut self) -> StackId {
@@ -214,6 +215,7 @@ fn process(pid: u32, service: &str) -> Process {
         executable: format!("/srv/{service}"),
         go_version: "go1.27.3".into(),
         build_id: BUILD,
+        ..Process::default()
     }
 }
 

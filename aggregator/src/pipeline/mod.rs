@@ -62,7 +62,7 @@ pub struct PipelineConfig {
     pub nodes: usize,
     /// A clock unused for so long is forgotten.
     pub idle: Duration,
-    /// Stacks and symbols remembered as stored.
+    /// Stacks, symbols and processes remembered as stored, of each so many.
     pub seen: usize,
     /// Inserts at once.
     pub inserts: usize,
@@ -123,6 +123,7 @@ pub struct Pipeline {
     nodes: Nodes,
     stacks_seen: Seen,
     symbols_seen: Seen,
+    processes_seen: Seen,
     sink: Sink,
     states: States,
     settler: Settler,
@@ -137,6 +138,7 @@ pub struct Prepared {
     blocks: Vec<Block>,
     stacks: Vec<u64>,
     symbols: Vec<u64>,
+    processes: Vec<u64>,
     node: SharedNode,
     /// The state of the node's clock model after the batch, where it is to be saved.
     state: Option<Block>,
@@ -175,6 +177,7 @@ impl Pipeline {
             nodes: Nodes::new(config.tolerance, config.nodes),
             stacks_seen: Seen::new(config.seen),
             symbols_seen: Seen::new(config.seen),
+            processes_seen: Seen::new(config.seen),
             states: States::new(store.clone(), Arc::clone(&outage)),
             settler: Settler::spawn(store.clone(), Arc::clone(&counters)),
             sink: Sink::new(store, config.inserts, outage, Arc::clone(&counters)),
@@ -254,6 +257,7 @@ impl Pipeline {
             self.save_state(&prepared.id, prepared.state, &prepared.node).await;
             self.stacks_seen.stored(&prepared.stacks);
             self.symbols_seen.stored(&prepared.symbols);
+            self.processes_seen.stored(&prepared.processes);
             count(&self.counters.batches_stored);
             add(&self.counters.events_stored, prepared.events);
         } else if matches!(outcome, StoreOutcome::Refused(_)) {
@@ -287,6 +291,8 @@ impl Pipeline {
         self.count_evicted(evicted);
         let stacks = self.stacks_seen.missing(batch.stacks.iter().map(|stack| stack.id.0));
         let symbols = self.symbols_seen.missing(batch.symbols.iter().map(symbol_key));
+        let processes = batch.processes.iter().map(|process| rows::processes_key(batch, process));
+        let processes = self.processes_seen.missing(processes);
         let (mut blocks, settlement, state) = {
             let mut node = shared.lock();
             let (blocks, settlement) = self.node_blocks(batch, &mut node)?;
@@ -294,6 +300,8 @@ impl Pipeline {
             (blocks, settlement, state.transpose()?)
         };
         blocks.extend(self.dictionary_blocks(batch, &stacks, &symbols)?);
+        let untold: Vec<_> = processes.iter().map(|(place, _)| &batch.processes[*place]).collect();
+        blocks.push(rows::processes(batch, &untold).into_block()?);
         blocks.retain(|block| !block.is_empty());
         Ok(Prepared {
             id: batch.id(),
@@ -301,6 +309,7 @@ impl Pipeline {
             blocks,
             stacks: stacks.into_iter().map(|(_, key)| key).collect(),
             symbols: symbols.into_iter().map(|(_, key)| key).collect(),
+            processes: processes.into_iter().map(|(_, key)| key).collect(),
             node: shared,
             state,
             settlement,

@@ -1,8 +1,8 @@
 //! A small batch for unit tests.
 
 use syncline_event::{
-    Batch, Kind, Loss, LossCause, Origin, ProbePath, Process, ShortWaits, Stack, StackId, Symbol, Target, WaitFlags,
-    Waits,
+    Batch, Container, Kind, Loss, LossCause, Origin, ProbePath, Process, ShortWaits, Stack, StackId, Symbol, Target,
+    TraceContext, WaitFlags, Waits,
 };
 use syncline_timebase::{BootId, Instant, Knot, Offset, Probe, Span};
 
@@ -37,6 +37,15 @@ pub(crate) fn batch(node: &str, number: u64) -> Batch {
             executable: "/srv/orders".into(),
             go_version: "go1.27.3".into(),
             build_id: 7,
+            since_mono_ns: 1_000_000,
+            container: Container {
+                runtime: "containerd".into(),
+                id: "3f".repeat(32),
+                name: "app".into(),
+                pod_name: "orders-0".into(),
+                pod_uid: "0b1c2d3e-4f50-6172-8394-a5b6c7d8e9f0".into(),
+                namespace: "shop".into(),
+            },
         }],
         waits: waits(sealed - SECOND / 2, stack.id),
         short_waits: vec![ShortWaits {
@@ -81,6 +90,10 @@ fn waits(start: i64, stack: StackId) -> Waits {
         flags: vec![WaitFlags::READY_SEEN],
         target: vec![Target { file_type: 1, ..Target::default() }],
         waker_stack: vec![StackId::NONE],
+        trace: vec![TraceContext {
+            trace_id: 0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736,
+            span_id: 0x00f0_67aa_0ba9_02b7,
+        }],
     }
 }
 

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 
 use syncline_event::{
-    Batch, Kind, Loss, LossCause, Origin, ProbePath, Process, ShortWaits, Stack, StackId, Symbol, Target, WaitFlags,
-    Waits,
+    Batch, Container, Kind, Loss, LossCause, Origin, ProbePath, Process, ShortWaits, Stack, StackId, Symbol, Target,
+    TraceContext, WaitFlags, Waits,
 };
 use syncline_proto::v1::collector_client::CollectorClient;
 use syncline_proto::v1::ingest_reply::Outcome;
@@ -67,6 +67,15 @@ impl SimulatedAgent {
                 executable: "/srv/orders".into(),
                 go_version: "go1.27.3".into(),
                 build_id: 7,
+                since_mono_ns: 1_000_000,
+                container: Container {
+                    runtime: "containerd".into(),
+                    id: "3f".repeat(32),
+                    name: "app".into(),
+                    pod_name: "orders-0".into(),
+                    pod_uid: "0b1c2d3e-4f50-6172-8394-a5b6c7d8e9f0".into(),
+                    namespace: "shop".into(),
+                },
             }],
             waits: self.waits(second, waits, stack.id),
             short_waits: vec![ShortWaits {
@@ -136,6 +145,7 @@ impl SimulatedAgent {
         waits.flags = vec![WaitFlags::READY_SEEN; rows];
         waits.target = vec![Target::default(); rows];
         waits.waker_stack = vec![StackId::NONE; rows];
+        waits.trace = vec![TraceContext::NONE; rows];
         waits
     }
 

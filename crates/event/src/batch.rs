@@ -4,7 +4,7 @@ use std::fmt;
 
 use syncline_timebase::{BootId, Instant, Knot, Mono, NodeName, Offset, Probe, Reference, Wall};
 
-use crate::{Kind, Loss, Stack, Waits};
+use crate::{Container, Kind, Loss, Stack, Waits};
 
 /// Which node speaks, and since when.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,7 +41,7 @@ impl fmt::Display for BatchId {
 }
 
 /// An observed process.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Process {
     /// Process id in the agent's PID namespace.
     pub pid: u32,
@@ -53,6 +53,11 @@ pub struct Process {
     pub go_version: String,
     /// Build it runs.
     pub build_id: u64,
+    /// Since when it runs that, MONO ns: its exec where that was seen, else its start, to a clock tick. With the pid it tells the
+    /// processes of one boot apart. 0 where the agent does not tell.
+    pub since_mono_ns: u64,
+    /// Where it runs.
+    pub container: Container,
 }
 
 /// Who claims something of a node's wall clock.

@@ -105,6 +105,7 @@ impl Batch {
         at_most("bytes of kernel release", self.origin.kernel.len(), limits::TEXT_BYTES)?;
         let texts = self.reasons.iter().chain(&self.file_types);
         let texts = texts.chain(self.processes.iter().flat_map(|p| [&p.service, &p.executable, &p.go_version]));
+        let texts = texts.chain(self.processes.iter().flat_map(|p| p.container.texts()));
         let mut texts = texts.chain(self.symbols.iter().flat_map(|s| [&s.function, &s.file]));
         texts.try_for_each(|text| at_most("bytes of a text", text.len(), limits::TEXT_BYTES))
     }

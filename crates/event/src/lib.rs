@@ -6,13 +6,17 @@
 
 mod batch;
 mod check;
+mod container;
 pub mod limits;
 mod loss;
 mod stack;
+mod trace;
 mod wait;
 
 pub use batch::{Batch, BatchId, ClaimSource, ClockClaim, Origin, ProbePath, Process, ShortWaits, Symbol};
 pub use check::BatchError;
+pub use container::Container;
 pub use loss::{Loss, LossCause};
 pub use stack::{Stack, StackId};
+pub use trace::TraceContext;
 pub use wait::{Kind, Socket, Target, WaitFlags, Waits};

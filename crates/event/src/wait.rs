@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use syncline_timebase::{Instant, Mono, Offset, Wall};
 
-use crate::StackId;
+use crate::{StackId, TraceContext};
 
 /// What kind of waiting an event is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -116,6 +116,8 @@ pub struct Waits {
     pub target: Vec<Target>,
     /// The stack of the goroutine that made it runnable, or [`StackId::NONE`].
     pub waker_stack: Vec<StackId>,
+    /// The trace that it belongs to, or [`TraceContext::NONE`].
+    pub trace: Vec<TraceContext>,
 }
 
 impl Waits {
@@ -136,7 +138,7 @@ impl Waits {
     }
 
     /// Lengths of all columns, by name, for the check that they agree.
-    pub(crate) fn lengths(&self) -> [(&'static str, usize); 14] {
+    pub(crate) fn lengths(&self) -> [(&'static str, usize); 15] {
         [
             ("kind", self.kind.len()),
             ("reason", self.reason.len()),
@@ -152,6 +154,7 @@ impl Waits {
             ("flags", self.flags.len()),
             ("target", self.target.len()),
             ("waker_stack", self.waker_stack.len()),
+            ("trace", self.trace.len()),
         ]
     }
 }

@@ -29,6 +29,10 @@ pub struct RuntimeLayout {
     pub g_goid: u16,
     /// Offset of `g.waitreason` (u8).
     pub g_waitreason: u16,
+    /// Offset of `g.labels`, the pointer to the goroutine's profiler labels.
+    pub g_labels: u16,
+    /// What that points to.
+    pub labels_form: LabelsForm,
     /// Offset of `m.g0`, the thread's scheduling goroutine (its goid is 0).
     pub m_g0: u16,
     /// Offset of `m.procid`, the thread id as the process itself sees it (u64).
@@ -45,6 +49,15 @@ pub struct RuntimeLayout {
     pub polldesc_wg: u16,
     /// Offset of `moduledata.gofunc`, the base of the function data.
     pub moduledata_gofunc: u16,
+}
+
+/// How a Go version keeps the profiler labels of a goroutine (`labelMap` in `runtime/pprof/label.go`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LabelsForm {
+    /// As a pointer to a `map[string]string`.
+    Map,
+    /// As a pointer to a structure that begins with a slice of pairs of strings.
+    Slice,
 }
 
 /// The oldest and the newest Go minor version with a table.
@@ -68,6 +81,8 @@ static LAYOUTS: [RuntimeLayout; 7] = [
         g_atomicstatus: 144,
         g_goid: 152,
         g_waitreason: 176,
+        g_labels: 344,
+        labels_form: LabelsForm::Map,
         m_g0: 0,
         m_procid: 72,
         m_curg: 192,
@@ -89,6 +104,8 @@ static LAYOUTS: [RuntimeLayout; 7] = [
         g_atomicstatus: 144,
         g_goid: 152,
         g_waitreason: 176,
+        g_labels: 344,
+        labels_form: LabelsForm::Map,
         m_g0: 0,
         m_procid: 72,
         m_curg: 192,
@@ -110,6 +127,8 @@ static LAYOUTS: [RuntimeLayout; 7] = [
         g_atomicstatus: 152,
         g_goid: 160,
         g_waitreason: 184,
+        g_labels: 352,
+        labels_form: LabelsForm::Map,
         m_g0: 0,
         m_procid: 72,
         m_curg: 192,
@@ -131,6 +150,8 @@ static LAYOUTS: [RuntimeLayout; 7] = [
         g_atomicstatus: 152,
         g_goid: 160,
         g_waitreason: 184,
+        g_labels: 352,
+        labels_form: LabelsForm::Slice,
         m_g0: 0,
         m_procid: 72,
         m_curg: 192,
@@ -152,6 +173,8 @@ static LAYOUTS: [RuntimeLayout; 7] = [
         g_atomicstatus: 144,
         g_goid: 152,
         g_waitreason: 176,
+        g_labels: 344,
+        labels_form: LabelsForm::Slice,
         m_g0: 0,
         m_procid: 64,
         m_curg: 184,
@@ -173,6 +196,8 @@ static LAYOUTS: [RuntimeLayout; 7] = [
         g_atomicstatus: 144,
         g_goid: 152,
         g_waitreason: 176,
+        g_labels: 352,
+        labels_form: LabelsForm::Slice,
         m_g0: 0,
         m_procid: 64,
         m_curg: 184,
@@ -194,6 +219,8 @@ static LAYOUTS: [RuntimeLayout; 7] = [
         g_atomicstatus: 144,
         g_goid: 152,
         g_waitreason: 176,
+        g_labels: 352,
+        labels_form: LabelsForm::Slice,
         m_g0: 0,
         m_procid: 64,
         m_curg: 184,

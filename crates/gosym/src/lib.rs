@@ -35,7 +35,7 @@ mod wait_reasons;
 
 pub use buildinfo::GoVersion;
 pub use error::Error;
-pub use layout::RuntimeLayout;
+pub use layout::{LabelsForm, RuntimeLayout};
 pub use probe_site::{CgoSites, EXPECTED_LENGTH, ProbeSite, ProbeSites};
 pub use symbolizer::{Frame, FunctionRef, Symbolizer};
 

@@ -294,6 +294,7 @@ fn layouts_equal_the_debug_information() {
             ("atomicstatus", layout.g_atomicstatus, of("runtime.g", "atomicstatus")),
             ("goid", layout.g_goid, of("runtime.g", "goid")),
             ("waitreason", layout.g_waitreason, of("runtime.g", "waitreason")),
+            ("labels", layout.g_labels, of("runtime.g", "labels")),
             ("m.g0", layout.m_g0, of("runtime.m", "g0")),
             ("procid", layout.m_procid, of("runtime.m", "procid")),
             ("curg", layout.m_curg, of("runtime.m", "curg")),

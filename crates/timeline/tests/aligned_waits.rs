@@ -1,7 +1,7 @@
 //! Waits of a simulated node land where they were.
 
 use syncline_clock::{NodeClock, Status, Tolerance};
-use syncline_event::{Kind, StackId, Target, WaitFlags, Waits};
+use syncline_event::{Kind, StackId, Target, TraceContext, WaitFlags, Waits};
 use syncline_sim::{NodeSettings, SimulatedNode};
 use syncline_timebase::Offset;
 use syncline_timeline::align;
@@ -38,6 +38,7 @@ fn push(waits: &mut Waits, node: &mut SimulatedNode, from: i64, to: i64) {
     waits.waker_stack.push(StackId::NONE);
     waits.target.push(Target::default());
     waits.flags.push(WaitFlags::default());
+    waits.trace.push(TraceContext::NONE);
 }
 
 #[test]

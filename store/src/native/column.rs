@@ -34,6 +34,8 @@ pub enum Column {
     Bytes(Vec<Vec<u8>>),
     /// `IPv6`, the bytes in network order; IPv4 as `::ffff:a.b.c.d`.
     Ipv6(Vec<[u8; 16]>),
+    /// `FixedString(16)`
+    FixedString16(Vec<[u8; 16]>),
     /// `LowCardinality(String)`
     LowCardinality(LowCardinality),
     /// `Array(UInt64)`
@@ -186,6 +188,7 @@ impl Column {
             Self::String(v) => v.len(),
             Self::Bytes(v) => v.len(),
             Self::Ipv6(v) => v.len(),
+            Self::FixedString16(v) => v.len(),
             Self::LowCardinality(v) => v.len(),
             Self::ArrayU64(v) => v.len(),
             Self::MapU64(v) => v.len(),
@@ -211,6 +214,7 @@ impl Column {
             Self::I64(_) => "Int64",
             Self::String(_) | Self::Bytes(_) => "String",
             Self::Ipv6(_) => "IPv6",
+            Self::FixedString16(_) => "FixedString(16)",
             Self::LowCardinality(_) => "LowCardinality(String)",
             Self::ArrayU64(_) => "Array(UInt64)",
             Self::DateTime(_) => "DateTime('UTC')",
@@ -233,6 +237,7 @@ impl Column {
             Self::String(v) => v.iter().for_each(|text| put_string(out, text)),
             Self::Bytes(v) => v.iter().for_each(|bytes| put_bytes(out, bytes)),
             Self::Ipv6(v) => out.extend(v.iter().flatten()),
+            Self::FixedString16(v) => out.extend_from_slice(v.as_flattened()),
             Self::LowCardinality(v) => v.encode(out),
             Self::ArrayU64(v) => {
                 put_numbers!(out, v.ends);

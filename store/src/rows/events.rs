@@ -83,6 +83,10 @@ rows! {
         epoch: Vec<u32> => Column::U32,
         /// Revision of the clock model that aligned the row.
         model_rev: Vec<u32> => Column::U32,
+        /// Trace id by the goroutine's labels, as its bytes; zeros without one.
+        trace_id: Vec<[u8; 16]> => Column::FixedString16,
+        /// Span id by the goroutine's labels; 0 without one.
+        span_id: Vec<u64> => Column::U64,
     }
 }
 

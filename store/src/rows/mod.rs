@@ -10,6 +10,7 @@ mod clock;
 mod enums;
 mod events;
 mod nodes;
+mod processes;
 mod regions;
 mod stacks;
 
@@ -17,6 +18,7 @@ pub use clock::{ClockClaimRows, ClockProbeRows, ClockSegmentRows, ClockStateRows
 pub use enums::{BoundClass, ClaimSource, ClaimVerdict, ClockScale, ClockStatus, EventKind, PairVerdict, ProbeKind};
 pub use events::{EventRows, FLAG_READY_SEEN, FLAG_WOKEN_BY_NETPOLL, LossRows, ShortWaitRows};
 pub use nodes::NodeRows;
+pub use processes::ProcessRows;
 pub use regions::{RegionClaimRows, RegionLinkRows, RegionPairRows};
 pub use stacks::{StackRows, SymbolRows};
 

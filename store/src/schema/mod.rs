@@ -34,6 +34,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(6, "0006_regions"),
     migration!(7, "0007_live_runs"),
     migration!(8, "0008_wait_kinds"),
+    migration!(9, "0009_metadata"),
 ];
 
 /// What [`Store::migrate`](crate::Store::migrate) found and did.

@@ -11,7 +11,8 @@ pub(super) async fn every_column_type_survives_with_its_extremes() {
         &fixture.store,
         "CREATE TABLE extremes (n UInt8, u8 UInt8, u16 UInt16, u32 UInt32, u64 UInt64, u128 UInt128, i8 Int8, i16 Int16, i32 Int32,
             i64 Int64, s String, lc LowCardinality(String), plain_to_lc LowCardinality(String), a Array(UInt64), d DateTime('UTC'),
-            d64 DateTime64(9, 'UTC'), e Enum8('low' = -128, 'zero' = 0, 'high' = 127), m Map(String, UInt64))
+            d64 DateTime64(9, 'UTC'), e Enum8('low' = -128, 'zero' = 0, 'high' = 127), m Map(String, UInt64),
+            f FixedString(16))
          ENGINE = MergeTree ORDER BY n",
     )
     .await;
@@ -36,13 +37,14 @@ pub(super) async fn every_column_type_survives_with_its_extremes() {
         .column("d64", Column::DateTime64(vec![-1, 1, i64::MAX]))
         .column("e", Column::Enum8(vec![-128, 0, 127]))
         .column("m", Column::MapU64(vec![vec![], vec![("k".into(), u64::MAX)], vec![("a".into(), 1), ("b".into(), 2)]]))
+        .column("f", Column::FixedString16(vec![[0; 16], *b"0123456789abcdef", [b'z'; 16]]))
         .build()
         .unwrap();
     fixture.store.insert(block, "1").await.unwrap();
     let expected = [
-        "0\t0\t0\t0\t0\t0\t-128\t-32768\t-2147483648\t-9223372036854775808\t\t\t\t[]\t1970-01-01 00:00:00\t1969-12-31 23:59:59.999999999\tlow\t{}".to_owned(),
-        "1\t1\t1\t1\t1\t1\t-1\t-1\t-1\t-1\ttab\\tnul\\0\ttab\\tnul\\0\ttab\\tnul\\0\t[18446744073709551615]\t1970-01-01 00:00:01\t1970-01-01 00:00:00.000000001\tzero\t{'k':18446744073709551615}".to_owned(),
-        format!("2\t255\t65535\t4294967295\t18446744073709551615\t340282366920938463463374607431768211455\t127\t32767\t2147483647\t9223372036854775807\t{long}\t{long}\t{long}\t[1,2,3]\t2106-02-07 06:28:15\t2262-04-11 23:47:16.854775807\thigh\t{{'a':1,'b':2}}"),
+        "0\t0\t0\t0\t0\t0\t-128\t-32768\t-2147483648\t-9223372036854775808\t\t\t\t[]\t1970-01-01 00:00:00\t1969-12-31 23:59:59.999999999\tlow\t{}\t".to_owned() + &"\\0".repeat(16),
+        "1\t1\t1\t1\t1\t1\t-1\t-1\t-1\t-1\ttab\\tnul\\0\ttab\\tnul\\0\ttab\\tnul\\0\t[18446744073709551615]\t1970-01-01 00:00:01\t1970-01-01 00:00:00.000000001\tzero\t{'k':18446744073709551615}\t0123456789abcdef".to_owned(),
+        format!("2\t255\t65535\t4294967295\t18446744073709551615\t340282366920938463463374607431768211455\t127\t32767\t2147483647\t9223372036854775807\t{long}\t{long}\t{long}\t[1,2,3]\t2106-02-07 06:28:15\t2262-04-11 23:47:16.854775807\thigh\t{{'a':1,'b':2}}\tzzzzzzzzzzzzzzzz"),
     ];
     assert_eq!(fixture.ask("SELECT * FROM extremes ORDER BY n").await, expected.join("\n"));
 }
@@ -149,6 +151,8 @@ pub(super) async fn every_table_takes_its_rows() {
             clock_status: vec![ClockStatus::Disrupted],
             epoch: vec![13],
             model_rev: vec![14],
+            trace_id: vec![*b"0123456789abcdef"],
+            span_id: vec![15],
         }
         .into_block(),
         ShortWaitRows {
@@ -184,6 +188,25 @@ pub(super) async fn every_table_takes_its_rows() {
             agent_version: vec!["0.1".into()],
             first_seen: vec![base_ns()],
             last_seen: vec![base_ns() + 1],
+        }
+        .into_block(),
+        ProcessRows {
+            region: one(),
+            node: one(),
+            boot: vec![1],
+            pid: vec![2],
+            since_mono_ns: vec![3],
+            build_id: vec![4],
+            service: one(),
+            executable: one(),
+            go_version: one(),
+            container_runtime: one(),
+            container_id: vec!["3f".into()],
+            container_name: one(),
+            k8s_pod_name: one(),
+            k8s_pod_uid: vec!["0b".into()],
+            k8s_namespace: one(),
+            seen: bucket(),
         }
         .into_block(),
         ClockClaimRows {
@@ -272,7 +295,7 @@ pub(super) async fn every_table_takes_its_rows() {
         assert_eq!(fixture.ask(&format!("SELECT count() FROM {table}")).await, "1", "{table}");
     }
     let event = fixture.ask("SELECT * EXCEPT (bucket) FROM events").await;
-    let expected = "x\tx\tx\t18446744073709551615\t18446744073709551615\t1\t2\t3\tcgo\tx\t4\t-5\t6\t7\t3\t8\t9\t16\t10\t11\t18446744073709551615\t12\tbudgeted\tdisrupted\t13\t14\t17\t18\t-19\t-1\tx\tffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff\t65535\t::\t0";
+    let expected = "x\tx\tx\t18446744073709551615\t18446744073709551615\t1\t2\t3\tcgo\tx\t4\t-5\t6\t7\t3\t8\t9\t16\t10\t11\t18446744073709551615\t12\tbudgeted\tdisrupted\t13\t14\t17\t18\t-19\t-1\tx\tffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff\t65535\t::\t0\t0123456789abcdef\t15";
     assert_eq!(event, expected);
 }
 

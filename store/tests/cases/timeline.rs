@@ -69,6 +69,8 @@ pub(super) async fn insert_waits(fixture: &Fixture, waits: &[Wait]) {
         clock_status: vec![ClockStatus::Synchronized; n],
         epoch: vec![0; n],
         model_rev: vec![1; n],
+        trace_id: vec![[0; 16]; n],
+        span_id: vec![0; n],
     };
     let token = format!("{:?}", waits.iter().map(|wait| (wait.region, wait.goid)).collect::<Vec<_>>());
     fixture.store.insert(rows.into_block().unwrap(), &token).await.unwrap();

@@ -4,6 +4,7 @@
 //	waits scenarios       one goroutine after the other waits in a known way, and is reported with its own stack trace
 //	waits pingpong        two goroutines hand a value to and fro as fast as they can, until standard input is closed
 //	waits become PROGRAM [ARGUMENT]...  parks a few goroutines for ever, then runs that program in its place (execve)
+//	waits labels          goroutines with profiler labels of several kinds wait, and are reported
 //	waits crowd N ROUNDS  N goroutines wait at once and are released together, ROUNDS times
 package main
 
@@ -27,6 +28,8 @@ func main() {
 		runPingPong(input)
 	case "become":
 		become(os.Args[2:])
+	case "labels":
+		runLabels()
 	case "crowd":
 		runCrowd(number(2), number(3))
 	}

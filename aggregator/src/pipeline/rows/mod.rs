@@ -1,6 +1,7 @@
 //! Rows from a batch, a table each. Pure: the same batch under the same model gives the same rows.
 
 mod clock;
+mod processes;
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -16,6 +17,7 @@ use super::bucket;
 use crate::segment::{bound_class, clock_status};
 
 pub(crate) use clock::{claims, probes, segments, settlement, state, steps};
+pub(crate) use processes::{processes, processes_key};
 
 /// Revision of alignment at ingest.
 pub(crate) const ONLINE_REVISION: u32 = 1;
@@ -83,6 +85,8 @@ pub(crate) fn events(batch: &Batch, aligned: &Aligned, run: u64) -> EventRows {
         clock_status: aligned.status.iter().map(|status| clock_status(*status)).collect(),
         epoch: aligned.epoch.clone(),
         model_rev: vec![ONLINE_REVISION; rows],
+        trace_id: waits.trace.iter().map(|trace| trace.trace_id.to_be_bytes()).collect(),
+        span_id: waits.trace.iter().map(|trace| trace.span_id).collect(),
     }
 }
 
@@ -255,6 +259,7 @@ mod tests {
         assert!(text(&rows.reason).contains("chan receive") && text(&rows.service).contains("orders"));
         assert!(rows.al_off[0].abs_diff(OFFSET) <= rows.err_ns[0] && rows.err_ns[0] < 1_000_000, "{rows:?}");
         assert_eq!((rows.bound_class[0], rows.clock_status[0]), (BoundClass::Hard, ClockStatus::Synchronized));
+        assert_eq!((rows.trace_id[0][..2].to_vec(), rows.span_id[0]), (vec![0x4b, 0xf9], 0x00f0_67aa_0ba9_02b7));
         assert_eq!(rows.into_block().unwrap().rows(), 1);
     }
 

@@ -1,0 +1,77 @@
+//! Traces of goroutines by their profiler labels: a map up to Go 1.23, a slice from 1.24 on.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test may fail loudly, also in its helpers
+
+mod support;
+
+use std::collections::HashMap;
+
+use support::go_program::{Build, GoProgram, PLAIN, STRIPPED};
+use support::observe::{drain, waits_until};
+use syncline_agent::capture::{Capture, CaptureConfig, Counters, RawWait, Target};
+use syncline_event::TraceContext;
+
+const TRACE: u128 = 0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736;
+const SPAN: u64 = 0x00f0_67aa_0ba9_02b7;
+
+const BUILDS: [Build; 3] = [
+    Build { toolchain: "go1.21.13", variant: "plain", flags: PLAIN, cgo: false },
+    Build { toolchain: "go1.24.11", variant: "stripped", flags: STRIPPED },
+    Build { toolchain: "go1.27.3", variant: "plain", flags: PLAIN, cgo: false },
+];
+
+/// The trace of each wait by the name of its goroutine, and what was counted.
+fn observed(build: Build) -> (HashMap<String, Vec<TraceContext>>, Counters) {
+    let mut program = GoProgram::start(&build.program("waits"), &["labels"]);
+    let mut capture = Capture::start(CaptureConfig::new(Target::Pid(program.pid()))).unwrap();
+    program.go();
+    let names: HashMap<u64, String> = program
+        .events_until_done()
+        .iter()
+        .map(|event| (event["goid"].as_u64().unwrap(), event["name"].as_str().unwrap().to_owned()))
+        .collect();
+    let has_waited = |waits: &[RawWait], goid: &u64| waits.iter().any(|wait| wait.goid == *goid);
+    let mut waits = waits_until(&mut capture, |waits| names.keys().all(|goid| has_waited(waits, goid)));
+    waits.extend(drain(&mut capture));
+    let counters = capture.counters();
+    drop(capture);
+    assert!(program.finish().success());
+    let mut traces: HashMap<String, Vec<TraceContext>> = HashMap::new();
+    for wait in waits {
+        let name = names.get(&wait.goid).map_or("other", String::as_str).to_owned();
+        traces.entry(name).or_default().push(wait.trace);
+    }
+    (traces, counters)
+}
+
+#[test]
+fn waits_of_goroutines_with_labels_carry_their_trace_and_others_do_not() {
+    if !support::bpf_usable() {
+        return;
+    }
+    let _alone = support::alone();
+    for build in BUILDS {
+        let (traces, counters) = observed(build);
+        let of = |trace_id: u128, span_id: u64| TraceContext { trace_id, span_id };
+        for (name, expected) in [
+            ("plain", TraceContext::NONE),
+            ("otel", of(TRACE, SPAN)),
+            ("upper", of(TRACE, SPAN)),
+            ("short", of(0xa3ce_929d_0e0e_4736, 0)),
+            ("pyroscope", of(0, SPAN + 1)),
+            ("datadog", of(0, 5_309_481_029_347_812_034)),
+            ("malformed", TraceContext::NONE),
+            ("long", TraceContext::NONE),
+            ("others", TraceContext::NONE),
+            ("many", TraceContext::NONE),
+        ] {
+            let found = &traces[name];
+            assert!(found.iter().all(|trace| *trace == expected), "{build:?} {name}: {found:?}");
+        }
+        assert!(traces.get("other").is_none_or(|found| found.iter().all(|trace| *trace == TraceContext::NONE)));
+        let waits = |name: &str| traces[name].len() as u64;
+        // Two ids of the one, and the trace of the other.
+        assert_eq!(counters.labels_malformed, 2 * waits("malformed") + waits("long"), "{build:?} {counters:?}");
+        assert_eq!(counters.labels_unread, waits("many"), "{build:?} {counters:?}");
+        assert_eq!((counters.labels_fault, counters.lost()), (0, 0), "{build:?} {counters:?}");
+    }
+}
