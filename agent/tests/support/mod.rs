@@ -3,6 +3,7 @@
 
 pub mod go_program;
 pub mod observe;
+pub mod terminal;
 
 use std::io::Write as _;
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -29,7 +29,7 @@ pub enum Order {
 }
 
 /// Waits summed up by place and by stack, in bounded memory; every wait that was added is in both sums.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Sites {
     sites: Vec<Site>,
     by_place: HashMap<Place, usize>,
@@ -62,13 +62,13 @@ pub struct StackSum {
     site: usize,
 }
 
-#[derive(Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Place {
     frame: Frame,
     reason: Cow<'static, str>,
 }
 
-#[derive(Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct StackKey {
     pid: u32,
     reason: Cow<'static, str>,

@@ -16,7 +16,9 @@ fn frame(function: &str, line: u32) -> Frame {
 /// `main.take` was inlined into `main.transfer`.
 fn sites() -> Sites {
     let calls = [
-        vec![frame("sync.(*Mutex).lockSlow", 173)],
+        vec![frame("runtime.gopark", 435)],
+        vec![frame("internal/sync.(*Mutex).lockSlow", 149), frame("internal/sync.(*Mutex).Lock", 70)],
+        vec![frame("sync.(*Mutex).Lock", 46)],
         vec![frame("main.take", 9), frame("main.transfer", 15)],
         vec![frame("main.main", 30)],
     ];
@@ -24,8 +26,8 @@ fn sites() -> Sites {
         (0x40_1000..).zip(calls).map(|(address, frames)| Arc::new(Call { address, frames })).collect::<Vec<_>>();
     let build = Arc::new(Build { id: 0xabc, path: "/opt/bank".to_owned() });
     let mut sites = Sites::default();
-    for (id, reason, depth, ms) in [(1, "sync.Mutex.Lock", 3, 30), (1, "sync.Mutex.Lock", 3, 12), (2, "sleep", 1, 7)] {
-        let calls = calls[3 - depth..].to_vec();
+    for (id, reason, depth, ms) in [(1, "sync.Mutex.Lock", 5, 30), (1, "sync.Mutex.Lock", 5, 12), (2, "sleep", 1, 7)] {
+        let calls = calls[5 - depth..].to_vec();
         let stack = CallStack { id: StackId(id), build: Arc::clone(&build), calls, is_cut: false };
         let times = StateTimes::of_wait(ms * MS, Some(MS));
         sites.add(&Wait { pid: 42, reason: reason.into(), stack: Arc::new(stack), times, waker: Waker::Timer });
@@ -59,7 +61,9 @@ fn top_has_the_delays_of_each_function_inlined_ones_too() {
     let text = pprof(&["-top", "-nodecount=10"]);
     assert!(text.contains("Type: delay") && text.contains("File: bank"), "{text}");
     assert!(text.contains("Duration: 2s, Total samples = 49ms"), "{text}");
-    assert_eq!(row(&text, "sync.(*Mutex).lockSlow")[..4], ["42ms", "85.71%", "85.71%", "42ms"]);
+    // As in Go's own block profile: what is inside of the lock is left out.
+    assert_eq!(row(&text, "sync.(*Mutex).Lock")[..4], ["42ms", "85.71%", "85.71%", "42ms"]);
+    assert!(!text.contains("gopark") && !text.contains("internal/sync"), "{text}");
     assert_eq!(row(&text, "main.take (inline)")[3], "42ms");
     assert_eq!(row(&text, "main.main")[3], "49ms");
 }
@@ -74,7 +78,7 @@ fn contentions_labels_lines_and_comments_are_there() {
         assert!(traces.lines().any(is_label), "{label} {value}: {traces}");
     }
     let only_sleep = pprof(&["-top", "-tagfocus=sleep"]);
-    assert!(only_sleep.contains("7ms") && !only_sleep.contains("lockSlow"), "{only_sleep}");
+    assert!(only_sleep.contains("7ms") && !only_sleep.contains("Lock"), "{only_sleep}");
     assert!(pprof(&["-comments"]).contains("lost 0"));
     assert!(pprof(&["-top", "-lines"]).contains("main.transfer /src/bank/main.go:15"));
 }

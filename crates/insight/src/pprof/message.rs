@@ -1,5 +1,5 @@
 //! The messages of pprof's profile.proto (github.com/google/pprof/blob/main/proto/profile.proto), as far as we fill them.
-//! Fields named `*_text`, `filename`, `name`, `key`, `kind` and `unit` are indexes into the string table.
+//! Fields named `*_text`, `drop_frames`, `filename`, `name`, `key`, `kind` and `unit` are indexes into the string table.
 
 use prost::Message;
 
@@ -17,6 +17,8 @@ pub(super) struct Profile {
     pub(super) functions: Vec<Function>,
     #[prost(string, repeated, tag = "6")]
     pub(super) strings: Vec<String>,
+    #[prost(int64, tag = "7")]
+    pub(super) drop_frames: i64,
     #[prost(int64, tag = "9")]
     pub(super) time_nanos: i64,
     #[prost(int64, tag = "10")]

@@ -18,6 +18,11 @@ use crate::call::{Build, Call, Frame};
 use crate::sites::StackSum;
 use message::{Function, Label, Line, Location, Mapping, Profile, Sample, ValueType};
 
+/// Functions that pprof leaves out of its views with all they call, so that a wait ends where it does in Go's own block profile:
+/// in `sync.(*Mutex).Lock`, `runtime.chanrecv1`, `runtime.selectgo`. pprof cuts a method's name before its receiver, so that
+/// packages can be told from each other, and methods of one cannot.
+const DROPPED: &str = r"runtime\.(gopark|goparkunlock|semacquire1|chanrecv|chansend|netpollblock)|(internal/)?sync\.runtime_.*|internal/sync\.|internal/poll\.runtime_pollWait";
+
 /// When and how the stacks were recorded.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recorded {
@@ -48,6 +53,7 @@ fn profile(stacks: &[&StackSum], recorded: &Recorded) -> Profile {
     Profile {
         sample_types: vec![contentions, delay],
         samples: stacks.iter().map(|sum| tables.sample(sum)).collect(),
+        drop_frames: tables.text(DROPPED),
         comment_texts: recorded.comments.iter().map(|comment| tables.text(comment)).collect(),
         mappings: tables.mappings,
         locations: tables.locations,
