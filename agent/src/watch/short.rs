@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use syncline_insight::span;
+use syncline_insight::{span, waits};
 
 use crate::capture::ShortWait;
 
@@ -41,7 +41,7 @@ impl ShortSums {
         if reasons.len() > NAMED {
             named.push("...".to_owned());
         }
-        Some(format!("{} waits, {} ({})", self.count(), span(total_ns), named.join(", ")))
+        Some(format!("{}, {} ({})", waits(self.count()), span(total_ns), named.join(", ")))
     }
 }
 

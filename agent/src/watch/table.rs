@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use syncline_insight::{Site, State, StateTimes, Waker, span};
+use syncline_insight::{Site, State, StateTimes, Waker, span, waits};
 
 use super::Look;
 use super::gather::Seen;
@@ -205,10 +205,6 @@ fn waker_text(waker: Waker, with_pid: bool) -> String {
 
 fn percent(part: u64, whole: u64) -> String {
     if whole == 0 { "-".to_owned() } else { format!("{:.1} %", 100.0 * part as f64 / whole as f64) }
-}
-
-fn waits(count: u64) -> String {
-    if count == 1 { "1 wait".to_owned() } else { format!("{count} waits") }
 }
 
 fn ns(duration: std::time::Duration) -> u64 {

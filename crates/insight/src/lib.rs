@@ -22,6 +22,6 @@ pub use pprof::{Recorded, pprof_gz};
 pub use site::Site;
 pub use sites::{MAX_SITES, MAX_STACKS, Order, Sites, StackSum, Total};
 pub use state::{State, StateTimes};
-pub use text::span;
+pub use text::{span, waits};
 pub use wait::{Wait, Waker};
 pub use wakers::Wakers;

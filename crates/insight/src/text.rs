@@ -18,6 +18,12 @@ pub fn span(ns: u64) -> String {
     format!("{value:.decimals$} {unit}")
 }
 
+/// `1 wait`, `2 waits`.
+#[must_use]
+pub fn waits(count: u64) -> String {
+    if count == 1 { "1 wait".to_owned() } else { format!("{count} waits") }
+}
+
 /// Whether `ns` is one of the unit, counting what rounds up to one.
 fn is_at_least_one(ns: u64, power: i32) -> bool {
     let one = 10u64.pow(power.unsigned_abs());
@@ -44,5 +50,10 @@ mod tests {
             assert_eq!(span(ns), text);
         }
         assert!(span(u64::MAX).ends_with(" s"));
+    }
+
+    #[test]
+    fn one_wait_is_one() {
+        assert_eq!([0, 1, 2].map(waits), ["0 waits", "1 wait", "2 waits"]);
     }
 }

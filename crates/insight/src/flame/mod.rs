@@ -8,7 +8,7 @@ mod tree;
 use std::fmt::Write as _;
 
 use crate::sites::StackSum;
-use crate::text::span;
+use crate::text::{span, waits};
 use tree::{Kind, Node, Tree};
 
 const WIDTH: f64 = 1200.0;
@@ -157,10 +157,6 @@ fn label(node: &Node, width: f64) -> Option<String> {
     }
     let start = name.chars().take(room.saturating_sub(1)).collect::<String>();
     (room >= 4).then(|| format!("{start}…"))
-}
-
-fn waits(count: u64) -> String {
-    if count == 1 { "1 wait".to_owned() } else { format!("{count} waits") }
 }
 
 /// Text for XML: names are the observed program's, and none may leave its place in the document. What XML 1.0 has no character
