@@ -6,6 +6,8 @@
 //! capture (kernel) -> intake (stamps through the node's clocks, metadata of processes) -> batch (seals behind a probe) -> queue (unacknowledged,
 //! bounded) -> uplink (gRPC), with clock (knots) and probe (four stamps) joining at batch
 //! ```
+//!
+//! `watch` needs none of that: capture -> sites -> a table on the terminal.
 
 pub mod batch;
 pub mod capture;
@@ -23,3 +25,4 @@ pub mod replay;
 pub mod run;
 mod text;
 pub mod uplink;
+pub mod watch;

@@ -6,15 +6,15 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::Parser;
 use syncline_agent::cli::{Cli, Command, with_default_command};
-use syncline_agent::{replay, run};
+use syncline_agent::{replay, run, watch};
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
     let cli = Cli::parse_from(with_default_command(std::env::args_os()));
-    log_to_stderr();
+    log_to_stderr(&cli.command);
     match act(cli.command) {
         Ok(summary) => {
-            tell(&summary);
+            summary.iter().for_each(|summary| tell(summary));
             ExitCode::SUCCESS
         }
         Err(error) => {
@@ -29,22 +29,28 @@ fn tell(line: &str) {
     let _ = writeln!(std::io::stderr(), "syncline-agent: {line}");
 }
 
-/// Does what was asked for; gives the closing line.
-fn act(command: Command) -> Result<String> {
+/// Does what was asked for; gives the closing line, if there is one.
+fn act(command: Command) -> Result<Option<String>> {
     // The main thread only ships and waits for signals; capture and probes have threads of their own.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("the system refused an event loop")?;
     match command {
-        Command::Run(args) => Ok(runtime.block_on(run::run(args.config()?))?.to_string()),
+        Command::Run(args) => Ok(Some(runtime.block_on(run::run(args.config()?))?.to_string())),
         Command::Replay(args) => {
             let fate = runtime.block_on(replay::replay(args.config()))?;
-            Ok(format!("replayed batches={} waits={}", fate.stored_batches, fate.stored_waits))
+            Ok(Some(format!("replayed batches={} waits={}", fate.stored_batches, fate.stored_waits)))
+        }
+        Command::Watch(args) => {
+            runtime.block_on(watch::watch(args.config()))?;
+            Ok(None)
         }
     }
 }
 
-fn log_to_stderr() {
-    let filter = EnvFilter::try_from_env("RUST_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+/// A watch shows what there is to say; lines of a log would go through its table.
+fn log_to_stderr(command: &Command) {
+    let usual = if matches!(command, Command::Watch(_)) { "error" } else { "info" };
+    let filter = EnvFilter::try_from_env("RUST_LOG").unwrap_or_else(|_| EnvFilter::new(usual));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_target(false);
     log.with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr).init();
 }

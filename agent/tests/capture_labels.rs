@@ -15,7 +15,7 @@ const SPAN: u64 = 0x00f0_67aa_0ba9_02b7;
 
 const BUILDS: [Build; 3] = [
     Build { toolchain: "go1.21.13", variant: "plain", flags: PLAIN, cgo: false },
-    Build { toolchain: "go1.24.11", variant: "stripped", flags: STRIPPED },
+    Build { toolchain: "go1.24.11", variant: "stripped", flags: STRIPPED, cgo: false },
     Build { toolchain: "go1.27.3", variant: "plain", flags: PLAIN, cgo: false },
 ];
 

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::blockers::BlockersArgs;
 use crate::clock::ClockArgs;
+use crate::goroutine::GoroutineArgs;
 use crate::time;
 
 /// Ask a Syncline store what the goroutines of your fleet waited for, and when, on one clock.
@@ -22,6 +24,8 @@ Examples:
   syncline doctor                                what this machine can and cannot do
   syncline skew                                  how far each node's clock is off
   syncline timeline --from -30s                  who waited in the last half minute, all regions
+  syncline blockers --service cart               where cart's goroutines waited longest
+  syncline goroutine 4711 18                     what one goroutine waited for, and whom it woke
   syncline sql 'SELECT region, count() FROM events GROUP BY region'
   syncline clock replay --stream s.csv --answers a.csv   a recorded node through the clock model
   syncline --store /var/lib/syncline skew        a store elsewhere
@@ -51,6 +55,8 @@ pub(crate) struct StoreArgs {
 pub(crate) enum Command {
     Sql(SqlArgs),
     Timeline(TimelineArgs),
+    Blockers(BlockersArgs),
+    Goroutine(GoroutineArgs),
     Skew(SkewArgs),
     Doctor(DoctorArgs),
     Clock(ClockArgs),
@@ -196,7 +202,7 @@ pub(crate) enum Format {
     Json,
 }
 
-fn span(text: &str) -> Result<u64, String> {
+pub(crate) fn span(text: &str) -> Result<u64, String> {
     time::span(text).ok_or_else(|| format!("{text:?} is not a length of time; write 500us, 1ms, 2s, 1m"))
 }
 

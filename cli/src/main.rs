@@ -3,10 +3,12 @@
 //! [`args`] is the command line; each command has its own module; [`source`] is the one door to the store. Pictures and judgements are pure functions, what they are made of is read at the edge.
 
 mod args;
+mod blockers;
 mod clock;
 mod colour;
 mod doctor;
 mod failure;
+mod goroutine;
 mod place;
 mod region_pairs;
 mod skew;
@@ -17,6 +19,8 @@ mod terminal;
 mod time;
 mod timeline;
 mod units;
+mod waits;
+mod window;
 
 use std::process::ExitCode;
 
@@ -37,6 +41,8 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
     let runtime = runtime.context("starting the async runtime")?;
     match &cli.command {
         Command::Sql(args) => runtime.block_on(sql::run(&cli.store, args)),
+        Command::Blockers(args) => runtime.block_on(blockers::run(&cli.store, args)),
+        Command::Goroutine(args) => runtime.block_on(goroutine::run(&cli.store, args)),
         Command::Timeline(args) => runtime.block_on(timeline::run(&cli.store, args)),
         Command::Skew(args) => runtime.block_on(skew::run(&cli.store, args)),
         Command::Doctor(args) => doctor::run(&cli.store, args),

@@ -1,21 +1,9 @@
 //! Nanoseconds and parts per billion as a person reads them.
 
+pub(crate) use syncline_insight::span;
+
 /// The unit of a magnitude: its name and the power of ten of its nanoseconds.
 const UNITS: [(&str, u32); 4] = [("ns", 0), ("µs", 3), ("ms", 6), ("s", 9)];
-
-/// A length of time with three significant digits: `1.23 ms`.
-pub(crate) fn span(ns: u64) -> String {
-    let (unit, power) = unit_of(ns);
-    let value = ns as f64 / 10f64.powi(power as i32);
-    let decimals = if power == 0 || value >= 99.95 {
-        0
-    } else if value >= 9.995 {
-        1
-    } else {
-        2
-    };
-    format!("{value:.decimals$} {unit}")
-}
 
 /// An offset with as many digits as its bound is worth: `+3.000123 s` when it is known to 100 µs.
 pub(crate) fn offset(ns: i64, bound_ns: Option<u64>) -> String {
@@ -63,24 +51,6 @@ fn unit_of(ns: u64) -> (&'static str, u32) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn spans_keep_three_digits_and_change_the_unit() {
-        let cases = [
-            (0, "0 ns"),
-            (999, "999 ns"),
-            (1_000, "1.00 µs"),
-            (1_234_567, "1.23 ms"),
-            (12_345_678, "12.3 ms"),
-            (123_456_789, "123 ms"),
-            (999_700_000, "1.00 s"),
-            (62_000_000_000, "62.0 s"),
-        ];
-        for (ns, text) in cases {
-            assert_eq!(span(ns), text);
-        }
-        assert!(span(u64::MAX).ends_with(" s"));
-    }
 
     #[test]
     fn offsets_have_the_digits_their_bound_is_worth() {

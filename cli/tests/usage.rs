@@ -35,8 +35,11 @@ fn refusal(arguments: &[&str], code: i32) -> String {
 fn times_that_are_none_are_refused_before_a_store_is_looked_for() {
     let error = refusal(&["timeline", "--from", "yesterday", "--store", "/nowhere"], 2);
     assert!(error.contains("--from: \"yesterday\" is not a time; write RFC 3339"), "{error}");
-    let error = refusal(&["timeline", "--from", "-1s", "--to", "-2s", "--store", "/nowhere"], 2);
-    assert!(error.contains("is not before --to"), "{error}");
+    for command in [&["timeline"][..], &["blockers"], &["goroutine", "1", "1"]] {
+        let window = ["--from", "-1s", "--to", "-2s", "--store", "/nowhere"];
+        let error = refusal(&[command, &window].concat(), 2);
+        assert!(error.contains("is not before --to"), "{error}");
+    }
 }
 
 #[test]
@@ -72,14 +75,21 @@ fn sql_wants_a_query_and_whole_parameters() {
 
 #[test]
 fn clap_refuses_with_the_same_code() {
-    for arguments in [&["timeline", "--min-duration", "long"][..], &["skew", "--format", "xml"], &["nothing"]] {
+    for arguments in [
+        &["timeline", "--min-duration", "long"][..],
+        &["skew", "--format", "xml"],
+        &["blockers", "--by", "size"],
+        &["goroutine", "1"],
+        &["goroutine", "1", "0"],
+        &["nothing"],
+    ] {
         assert_eq!(run(arguments).status.code(), Some(2), "{arguments:?}");
     }
 }
 
 #[test]
 fn every_command_teaches_by_example() {
-    let commands = ["", "sql", "timeline", "skew", "doctor", "clock", "clock replay"];
+    let commands = ["", "sql", "timeline", "blockers", "goroutine", "skew", "doctor", "clock", "clock replay"];
     for command in commands {
         let arguments: Vec<&str> = command.split_whitespace().chain(["--help"]).collect();
         let output = run(&arguments);

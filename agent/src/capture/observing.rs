@@ -19,6 +19,7 @@ impl Capture {
         match self.target.clone() {
             Target::Pid(pid) => self.begin_with_process(pid)?,
             Target::Executable(path) => self.begin_with_executable(&path)?,
+            Target::Name(_) => self.begin_with_name()?,
             // Perhaps no Go program runs yet; that nothing can ever be attached must be known now.
             Target::AllGo => self.programs.try_attaching()?,
         }
@@ -47,6 +48,27 @@ impl Capture {
         self.probed.pin(slot);
         self.target = Target::Executable(path);
         Ok(())
+    }
+
+    /// Perhaps nobody has the name yet; if somebody does, one of them must be fit to be observed.
+    fn begin_with_name(&mut self) -> Result<(), CaptureError> {
+        let mut refused = None;
+        for pid in self.target.candidates() {
+            let Ok(file) = FileId::of_process(pid) else { continue };
+            if pid == std::process::id() || !self.target.wants(pid, file) {
+                continue;
+            }
+            match self.observe(pid, file) {
+                Ok(()) => return Ok(()),
+                Err(unfit) => refused = Some((pid, unfit.into_refusal())),
+            }
+        }
+        match refused {
+            Some((pid, why)) if !why.is_transient() => {
+                Err(CaptureError::Refused { what: format!("process {pid}"), why })
+            }
+            _ => Ok(self.programs.try_attaching()?),
+        }
     }
 
     /// Observes the process if it is wanted, is Go, and is not observed yet.

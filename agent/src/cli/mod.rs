@@ -1,6 +1,7 @@
 //! The command line.
 
 pub mod units;
+mod watch;
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -21,6 +22,7 @@ use crate::identity::{self, IdentityError};
 use crate::replay::ReplayConfig;
 use crate::run::RunConfig;
 use crate::uplink::Ranking;
+pub use watch::WatchArgs;
 
 const ABOUT: &str = "Watches where the goroutines of this node's Go programs wait, and how far its clock is off.
 
@@ -37,6 +39,7 @@ const EXAMPLES: &str = "Examples:
   syncline-agent --region eu --aggregator http://10.0.0.5:7700,http://10.0.0.6:7700    one of the two
   syncline-agent --region eu --record run.syncrec       keep a copy of all that is sent ...
   syncline-agent replay run.syncrec                     ... and send it again, elsewhere or later
+  syncline-agent watch checkout                         no aggregator, no store: a live table of where it blocks
   syncline-agent run --help                             every option of a run
 
 It says `ready` on standard output once it observes and the aggregator answers; everything else goes to standard error.
@@ -64,6 +67,9 @@ pub enum Command {
     Run(Box<RunArgs>),
     /// Send a recording made with `run --record`
     Replay(Box<ReplayArgs>),
+    /// Show live where a program's goroutines block, with nothing but this machine: no aggregator, no store
+    #[command(after_help = watch::WATCH_EXAMPLES)]
+    Watch(Box<WatchArgs>),
 }
 
 /// Options of `run`.
@@ -234,7 +240,7 @@ impl ReplayArgs {
 /// The arguments with `run` put in front where no command is given.
 pub fn with_default_command(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let mut arguments: Vec<OsString> = arguments.into_iter().collect();
-    let known = ["run", "replay", "help", "--help", "-h", "--version", "-V"];
+    let known = ["run", "replay", "watch", "help", "--help", "-h", "--version", "-V"];
     if !arguments.get(1).is_some_and(|first| known.iter().any(|known| first == known)) {
         arguments.insert(arguments.len().min(1), "run".into());
     }

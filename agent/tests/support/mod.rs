@@ -4,6 +4,7 @@
 pub mod container;
 pub mod go_program;
 pub mod observe;
+pub mod terminal;
 
 use std::io::Write as _;
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -1,6 +1,7 @@
 //! One wait as the timeline shows it.
 
 use serde::{Deserialize, Serialize};
+use syncline_insight::is_plumbing;
 
 /// A goroutine that waited, on the fleet's one clock.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,22 +41,6 @@ impl Event {
 /// A frame without its file and line.
 fn function_of(frame: &str) -> &str {
     frame.rsplit_once(' ').map_or(frame, |(function, _)| function)
-}
-
-/// Whether a function only carries the wait: the runtime, the poller, locks and system calls.
-fn is_plumbing(function: &str) -> bool {
-    const CARRIERS: [&str; 9] = [
-        "runtime.",
-        "runtime/",
-        "internal/",
-        "sync.",
-        "sync/atomic.",
-        "syscall.",
-        "time.Sleep",
-        "net.(*netFD)",
-        "golang.org/x/sync/",
-    ];
-    function.is_empty() || function.starts_with("0x") || CARRIERS.iter().any(|carrier| function.starts_with(carrier))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! `syncline timeline`: who waited for what, across regions, on one clock.
 //!
-//! [`query`] reads the waits of a [`window`] from the store; [`picture`] draws them and knows neither store nor terminal.
+//! [`query`] reads the waits of a window from the store; [`picture`] draws them and knows neither store nor terminal.
 
 mod bars;
 mod event;
@@ -8,7 +8,6 @@ mod lanes;
 mod picture;
 mod query;
 mod scale;
-mod window;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -18,15 +17,18 @@ use serde::Serialize;
 use crate::args::{Format, StoreArgs, TimelineArgs};
 use crate::colour::Palette;
 use crate::source::Source;
-use crate::{terminal, time};
+use crate::window::Wish;
+use crate::{terminal, time, waits};
 use event::Event;
 use picture::{Look, View, picture};
-use window::Window;
+
+/// The length of a window of which only one end is given.
+const USUAL_NS: i64 = 10_000_000_000;
 
 pub(crate) async fn run(store: &StoreArgs, args: &TimelineArgs) -> anyhow::Result<ExitCode> {
     let now_ns = time::now_ns();
     // Wrong times are told before anything is started.
-    let wish = window::Wish::parse(args.from.as_deref(), args.to.as_deref(), now_ns)?;
+    let wish = Wish::parse(args.from.as_deref(), args.to.as_deref(), USUAL_NS, now_ns)?;
     let source = Source::open(store).await?;
     let found = find(&source, wish, now_ns, args).await;
     source.close().await?;
@@ -42,12 +44,8 @@ pub(crate) async fn run(store: &StoreArgs, args: &TimelineArgs) -> anyhow::Resul
     Ok(ExitCode::SUCCESS)
 }
 
-async fn find(source: &Source, wish: window::Wish, now_ns: i64, args: &TimelineArgs) -> anyhow::Result<View> {
-    let window = match wish {
-        window::Wish::Given(window) => window,
-        // In an empty store the last seconds are as good as any others.
-        window::Wish::NewestData => Window::ending_at(query::newest_ns(source).await?.unwrap_or(now_ns)),
-    };
+async fn find(source: &Source, wish: Wish, now_ns: i64, args: &TimelineArgs) -> anyhow::Result<View> {
+    let window = waits::window(source, wish, USUAL_NS, now_ns).await?;
     query::view(source, window, args).await
 }
 

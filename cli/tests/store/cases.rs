@@ -13,6 +13,7 @@ pub(crate) type Case = (&'static str, fn(&Fixture));
 macro_rules! cases {
     ($($case:ident),+ $(,)?) => { &[$((stringify!($case), $case)),+] };
 }
+pub(crate) use cases;
 
 pub(crate) const ALL: &[Case] = cases![
     a_store_that_nobody_holds_is_opened_and_left_usable,

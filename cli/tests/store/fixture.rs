@@ -7,6 +7,8 @@ use syncline_store::{Location, OpenOptions, OpenStore, open};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
+use crate::blocked;
+
 /// The store in a directory of its own. Nobody holds it unless a case does.
 pub(crate) struct Fixture {
     dir: TempDir,
@@ -15,8 +17,11 @@ pub(crate) struct Fixture {
     pub(crate) base_ns: i64,
 }
 
+/// The database with the rows of [`blocked`].
+pub(crate) const BLOCKED: &str = "blocked";
+
 /// The us-east clock runs this much behind the root's, eu-west.
-const REGION_OFFSET_NS: i64 = 5_000_000;
+pub(crate) const REGION_OFFSET_NS: i64 = 5_000_000;
 
 impl Fixture {
     pub(crate) fn make() -> Self {
@@ -31,7 +36,22 @@ impl Fixture {
             }
         });
         fixture.release(store);
+        fixture.fill(BLOCKED, &blocked::rows(base_ns));
         fixture
+    }
+
+    /// Fills a database of its own beside the usual one.
+    fn fill(&self, database: &str, rows: &[String]) {
+        let options = OpenOptions { database: database.to_owned(), ..OpenOptions::default() };
+        let location = Location::Embedded(self.dir.path().to_owned());
+        self.runtime.block_on(async {
+            let store = open(&location, &options).await.unwrap();
+            store.migrate().await.unwrap();
+            for sql in rows {
+                store.query_text(sql, "Null").await.unwrap();
+            }
+            store.close().await.unwrap();
+        });
     }
 
     /// Opens the store as an aggregator would, so that the program finds it held.
@@ -94,14 +114,7 @@ fn rows(base_ns: i64) -> Vec<String> {
     statements.extend([
         "INSERT INTO nodes (region, node, boot) VALUES ('eu-west', 'eu-1', 1), ('us-east', 'us-1', 1), ('us-east', 'us-2', 1)"
             .to_owned(),
-        format!(
-            "INSERT INTO region_clock (region, root, ref_from, ref_to, off, off_to, rate_ppb, err_ns, err_to_ns, err_rate_ppb, \
-             bound_class, status, rev) VALUES ('us-east', 'eu-west', {from}, {to}, {off}, {off}, 0, 30000, 30000, 0, \
-             'hard', 'synchronized', 1)",
-            from = region_ns - 60_000_000_000,
-            to = region_ns + 60_000_000_000,
-            off = REGION_OFFSET_NS
-        ),
+        region_map(base_ns),
         segment(base_ns, "eu-west", "eu-1", 3_000_123_456, 150_000, "synchronized"),
         segment(region_ns, "us-east", "us-1", -2_000_000, 50_000, "free_running"),
         // Received later than now, so that it is as fresh however long the cases take.
@@ -138,6 +151,19 @@ fn rows(base_ns: i64) -> Vec<String> {
             .to_owned(),
     ]);
     statements
+}
+
+/// Where the clock of us-east is on that of eu-west.
+pub(crate) fn region_map(base_ns: i64) -> String {
+    let region_ns = base_ns - REGION_OFFSET_NS;
+    format!(
+        "INSERT INTO region_clock (region, root, ref_from, ref_to, off, off_to, rate_ppb, err_ns, err_to_ns, err_rate_ppb, \
+         bound_class, status, rev) VALUES ('us-east', 'eu-west', {from}, {to}, {off}, {off}, 0, 30000, 30000, 0, \
+         'hard', 'synchronized', 1)",
+        from = region_ns - 60_000_000_000,
+        to = region_ns + 60_000_000_000,
+        off = REGION_OFFSET_NS
+    )
 }
 
 fn wait_row(base_ns: i64, wait: &Wait, seq: u64) -> String {

@@ -6,6 +6,7 @@
 // clippy.toml lets tests unwrap, but knows only the functions marked as tests, and here none is.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod blocked;
 mod cases;
 mod fixture;
 
@@ -20,6 +21,7 @@ fn main() -> ExitCode {
     let filters: Vec<&String> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
     let selected: Vec<_> = cases::ALL
         .iter()
+        .chain(blocked::ALL)
         .filter(|(name, _)| filters.is_empty() || filters.iter().any(|filter| name.contains(filter.as_str())))
         .collect();
     if arguments.iter().any(|argument| argument == "--list") {

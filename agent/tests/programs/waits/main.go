@@ -2,6 +2,7 @@
 // begins when it reads a line, and ends, with status 0, when its standard input is closed.
 //
 //	waits scenarios       one goroutine after the other waits in a known way, and is reported with its own stack trace
+//	waits sites           blocks in known places, in each a known number of times, and reports them
 //	waits pingpong        two goroutines hand a value to and fro as fast as they can, until standard input is closed
 //	waits become PROGRAM [ARGUMENT]...  parks a few goroutines for ever, then runs that program in its place (execve)
 //	waits labels          goroutines with profiler labels of several kinds wait, and are reported
@@ -24,6 +25,8 @@ func main() {
 	switch os.Args[1] {
 	case "scenarios":
 		runScenarios()
+	case "sites":
+		runSites()
 	case "pingpong":
 		runPingPong(input)
 	case "become":

@@ -3,35 +3,32 @@
 use crate::failure::usage;
 use crate::time;
 
-/// The length of a window of which only one end is given.
-const USUAL_NS: i64 = 10_000_000_000;
-
 /// `from_ns..to_ns` on the fleet's clock; never empty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Window {
-    pub(super) from_ns: i64,
-    pub(super) to_ns: i64,
+pub(crate) struct Window {
+    pub(crate) from_ns: i64,
+    pub(crate) to_ns: i64,
 }
 
 /// What the person wishes to see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Wish {
+pub(crate) enum Wish {
     Given(Window),
     /// The last of what there is.
     NewestData,
 }
 
 impl Window {
-    /// The usual window up to and including this instant.
-    pub(super) fn ending_at(ns: i64) -> Self {
+    /// The window of this length up to and including this instant.
+    pub(crate) fn ending_at(ns: i64, length_ns: i64) -> Self {
         let to_ns = ns.saturating_add(1);
-        Self { from_ns: to_ns.saturating_sub(USUAL_NS), to_ns }
+        Self { from_ns: to_ns.saturating_sub(length_ns), to_ns }
     }
 }
 
 impl Wish {
-    /// Reads `--from` and `--to`; relative times count from `now_ns`.
-    pub(super) fn parse(from: Option<&str>, to: Option<&str>, now_ns: i64) -> anyhow::Result<Self> {
+    /// Reads `--from` and `--to`; relative times count from `now_ns`. A window of which only the end is given has the usual length.
+    pub(crate) fn parse(from: Option<&str>, to: Option<&str>, usual_ns: i64, now_ns: i64) -> anyhow::Result<Self> {
         let read = |option: &str, text: Option<&str>| {
             text.map(|text| time::parse(text, now_ns).map_err(|error| usage(format!("--{option}: {error}"))))
                 .transpose()
@@ -39,7 +36,7 @@ impl Wish {
         let window = match (read("from", from)?, read("to", to)?) {
             (None, None) => return Ok(Self::NewestData),
             (Some(from_ns), to_ns) => Window { from_ns, to_ns: to_ns.unwrap_or(now_ns) },
-            (None, Some(to_ns)) => Window { from_ns: to_ns.saturating_sub(USUAL_NS), to_ns },
+            (None, Some(to_ns)) => Window { from_ns: to_ns.saturating_sub(usual_ns), to_ns },
         };
         if window.from_ns >= window.to_ns {
             let [from, to] = [window.from_ns, window.to_ns].map(time::rfc3339);
@@ -58,19 +55,19 @@ mod tests {
 
     #[test]
     fn missing_ends_have_their_usual_place() {
-        let window = |from, to| Wish::parse(from, to, NOW).unwrap();
+        let window = |from, to| Wish::parse(from, to, 10 * SECOND, NOW).unwrap();
         let given = |from_ns, to_ns| Wish::Given(Window { from_ns, to_ns });
         assert_eq!(window(None, None), Wish::NewestData);
         assert_eq!(window(Some("-30s"), None), given(NOW - 30 * SECOND, NOW));
         assert_eq!(window(None, Some("-30s")), given(NOW - 40 * SECOND, NOW - 30 * SECOND));
-        assert_eq!(Window::ending_at(NOW).to_ns, NOW + 1);
+        assert_eq!(Window::ending_at(NOW, SECOND).to_ns, NOW + 1);
     }
 
     #[test]
     fn a_window_that_ends_before_it_begins_is_refused() {
-        let error = Wish::parse(Some("-1s"), Some("-2s"), NOW).unwrap_err().to_string();
+        let error = Wish::parse(Some("-1s"), Some("-2s"), SECOND, NOW).unwrap_err().to_string();
         assert!(error.contains("is not before --to"), "{error}");
-        let error = Wish::parse(Some("soon"), None, NOW).unwrap_err().to_string();
+        let error = Wish::parse(Some("soon"), None, SECOND, NOW).unwrap_err().to_string();
         assert!(error.starts_with("--from: \"soon\" is not a time"), "{error}");
     }
 }

@@ -1,0 +1,95 @@
+//! `syncline goroutine`: one goroutine's story on the fleet's one clock.
+//!
+//! [`query`] reads its waits and the wakes it gave; [`story`] puts them in order; [`report`] writes them.
+
+mod query;
+mod report;
+mod story;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::Args;
+
+use crate::args::{Format, StoreArgs};
+use crate::colour::Palette;
+use crate::source::Source;
+use crate::window::Wish;
+use crate::{terminal, time, waits};
+
+/// The length of a window of which only one end is given.
+const USUAL_NS: i64 = 600_000_000_000;
+
+/// Tell the story of one goroutine: what it waited for, how long, who woke it, and whom it woke.
+///
+/// In the gaps between its waits it ran, was ready to run, or waited too shortly to be recorded one by one.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct GoroutineArgs {
+    /// The process, by its id on its node
+    pid: u32,
+    /// The goroutine, by the number that Go's stack traces give it
+    #[arg(value_parser = clap::value_parser!(u64).range(1..))]
+    goid: u64,
+    /// The node, where several have a process and goroutine of these numbers
+    #[arg(long, value_name = "NAME")]
+    node: Option<String>,
+    /// The region, likewise
+    #[arg(long, value_name = "NAME")]
+    region: Option<String>,
+    /// Begin of the window; default: 10 minutes before its end
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    from: Option<String>,
+    /// End of the window; default: now, or without --from the newest wait in the store
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    to: Option<String>,
+    /// Tell at most this many waits and wakes, the last ones
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    limit: u32,
+    /// text for people, json for programs
+    #[arg(long, short, value_name = "FORMAT", default_value = "text")]
+    format: Format,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  syncline goroutine 4711 18                       process 4711, goroutine 18, as `syncline timeline` lists them
+  syncline goroutine 4711 18 --node eu-1 --from -30s
+  syncline goroutine 4711 18 --format json | jq '.story[] | select(.kind == \"wake\")'
+
+BOUND is of the time in the first column. GAP is the time since the end of the wait before; RUNNABLE the part of a wait in
+which the goroutine was ready and no processor took it. Times are written as for `syncline timeline`.";
+
+pub(crate) async fn run(store: &StoreArgs, args: &GoroutineArgs) -> anyhow::Result<ExitCode> {
+    let now_ns = time::now_ns();
+    // Wrong times are told before anything is started.
+    let wish = Wish::parse(args.from.as_deref(), args.to.as_deref(), USUAL_NS, now_ns)?;
+    let source = Source::open(store).await?;
+    let found = find(&source, wish, now_ns, args).await;
+    source.close().await?;
+    let found = found?;
+    let mut out = io::stdout().lock();
+    match args.format {
+        Format::Text => {
+            let width = if terminal::is_terminal() { terminal::width() } else { usize::MAX };
+            let palette = Palette { enabled: terminal::wants_colour() };
+            out.write_all(report::text(&found, args, width, palette).as_bytes())?;
+        }
+        Format::Json => {
+            serde_json::to_writer_pretty(&mut out, &report::Document::of(&found, args)).map_err(io::Error::from)?;
+            writeln!(out)?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn find(source: &Source, wish: Wish, now_ns: i64, args: &GoroutineArgs) -> anyhow::Result<report::Found> {
+    let window = waits::window(source, wish, USUAL_NS, now_ns).await?;
+    let who = query::who(source, window, args).await?;
+    let newest_ns = if who.is_none() { waits::newest_ns(source).await? } else { None };
+    let (events, matched) = match &who {
+        Some(who) => query::events(source, window, args, who).await?,
+        None => (Vec::new(), 0),
+    };
+    Ok(report::Found { window, who, matched, story: story::story(events, args.goid), newest_ns })
+}

@@ -1,0 +1,246 @@
+//! The story for people and for programs.
+
+use serde::Serialize;
+use syncline_insight::{is_plumbing, waits};
+
+use super::GoroutineArgs;
+use super::query::{Event, Who};
+use super::story::Part;
+use crate::blockers::short;
+use crate::colour::Palette;
+use crate::skew::with_heading;
+use crate::table::{Align, Table, printable};
+use crate::window::Window;
+use crate::{time, units};
+
+/// What was found.
+pub(super) struct Found {
+    pub(super) window: Window,
+    pub(super) who: Option<Who>,
+    /// Waits and wakes in the window; the story holds the last of them.
+    pub(super) matched: u64,
+    pub(super) story: Vec<Part>,
+    /// Where nothing was found: the end of the newest wait in the store.
+    pub(super) newest_ns: Option<i64>,
+}
+
+/// The story for programs.
+#[derive(Serialize)]
+pub(super) struct Document<'a> {
+    from: String,
+    to: String,
+    pid: u32,
+    goid: u64,
+    /// Null if nothing was found.
+    #[serde(flatten)]
+    who: Option<&'a Who>,
+    matched: u64,
+    story: Vec<Entry<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+enum Entry<'a> {
+    Wait {
+        start: String,
+        end: String,
+        start_ns: i64,
+        end_ns: i64,
+        bound_ns: Option<u64>,
+        end_bound_ns: Option<u64>,
+        gap_ns: Option<u64>,
+        duration_ns: u64,
+        run_delay_ns: Option<u64>,
+        reason: &'a str,
+        /// The innermost call that is not Go's own way there.
+        site: Option<&'a str>,
+        stack: &'a [String],
+        waker_goid: Option<u64>,
+        by_netpoll: bool,
+    },
+    Wake {
+        at: String,
+        at_ns: i64,
+        bound_ns: Option<u64>,
+        /// Whom.
+        goid: u64,
+        reason: &'a str,
+        /// How long it had waited.
+        waited_ns: u64,
+        site: Option<&'a str>,
+        stack: &'a [String],
+    },
+}
+
+impl<'a> Document<'a> {
+    pub(super) fn of(found: &'a Found, args: &GoroutineArgs) -> Self {
+        Self {
+            from: time::rfc3339(found.window.from_ns),
+            to: time::rfc3339(found.window.to_ns),
+            pid: args.pid,
+            goid: args.goid,
+            who: found.who.as_ref(),
+            matched: found.matched,
+            story: found.story.iter().map(Entry::of).collect(),
+        }
+    }
+}
+
+impl<'a> Entry<'a> {
+    fn of(part: &'a Part) -> Self {
+        match part {
+            Part::Wait { event, gap_ns } => Self::Wait {
+                start: time::rfc3339(event.start_ns),
+                end: time::rfc3339(event.end_ns),
+                start_ns: event.start_ns,
+                end_ns: event.end_ns,
+                bound_ns: event.bound_ns,
+                end_bound_ns: event.end_bound_ns,
+                gap_ns: *gap_ns,
+                duration_ns: event.duration_ns,
+                run_delay_ns: event.run_delay_ns,
+                reason: &event.reason,
+                site: site(event),
+                stack: &event.stack,
+                waker_goid: (event.waker_goid != 0).then_some(event.waker_goid),
+                by_netpoll: event.by_netpoll == 1,
+            },
+            Part::Wake { event, at_ns } => Self::Wake {
+                at: time::rfc3339(*at_ns),
+                at_ns: *at_ns,
+                bound_ns: event.end_bound_ns,
+                goid: event.goid,
+                reason: &event.reason,
+                waited_ns: waited_until_ready(event),
+                site: site(event),
+                stack: &event.stack,
+            },
+        }
+    }
+}
+
+/// The story for people.
+pub(super) fn text(found: &Found, args: &GoroutineArgs, width: usize, palette: Palette) -> String {
+    let lines = match &found.who {
+        None => nothing(found, args),
+        Some(who) => told(found, who, args, width, palette),
+    };
+    lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect()
+}
+
+fn told(found: &Found, who: &Who, args: &GoroutineArgs, width: usize, palette: Palette) -> Vec<String> {
+    let (mut count, mut waited_ns, mut wakes) = (0_u64, 0_u64, 0_u64);
+    for part in &found.story {
+        match part {
+            Part::Wait { event, .. } => (count, waited_ns) = (count + 1, waited_ns.saturating_add(event.duration_ns)),
+            Part::Wake { .. } => wakes += 1,
+        }
+    }
+    let Who { region, node, service, .. } = who;
+    let mut lines = vec![
+        printable(&format!(
+            "goroutine {} of {service}/{} on {node} ({region}), {}",
+            args.goid,
+            args.pid,
+            span_of(found.window)
+        )),
+        format!("{}, {} in all; wakes of others: {wakes}", waits(count), units::span(waited_ns)),
+    ];
+    let left_out = found.matched.saturating_sub(found.story.len() as u64);
+    if left_out > 0 {
+        lines.push(format!("waits and wakes before, left out: {left_out} (--limit)"));
+    }
+    lines.push(String::new());
+    lines.extend(with_heading(&table(&found.story), width, palette));
+    lines
+}
+
+fn table(story: &[Part]) -> Table {
+    let mut table = Table::new(&[
+        ("TIME (UTC)", Align::Left),
+        ("BOUND", Align::Right),
+        ("GAP", Align::Right),
+        ("WAITED", Align::Right),
+        ("RUNNABLE", Align::Right),
+        ("WOKEN BY", Align::Left),
+        ("WHAT", Align::Left),
+    ]);
+    let dash = || "-".to_owned();
+    for part in story {
+        table.push(&match part {
+            Part::Wait { event, gap_ns } => [
+                time::time_of_day(event.start_ns, 6),
+                units::bound(event.bound_ns),
+                gap_ns.map_or_else(dash, units::span),
+                units::span(event.duration_ns),
+                event.run_delay_ns.map_or_else(dash, units::span),
+                waker(event),
+                format!("{}{}", event.reason, in_site(event)),
+            ],
+            Part::Wake { event, at_ns } => [
+                time::time_of_day(*at_ns, 6),
+                units::bound(event.end_bound_ns),
+                String::new(),
+                String::new(),
+                String::new(),
+                String::new(),
+                format!(
+                    "woke g{}, which had waited {} for {}{}",
+                    event.goid,
+                    units::span(waited_until_ready(event)),
+                    event.reason,
+                    in_site(event)
+                ),
+            ],
+        });
+    }
+    table
+}
+
+fn nothing(found: &Found, args: &GoroutineArgs) -> Vec<String> {
+    let on = |name: &str, value: &Option<String>| value.as_ref().map_or_else(String::new, |v| format!(" {name} {v:?}"));
+    let (region, node) = (on("in region", &args.region), on("on node", &args.node));
+    let hint = match found.newest_ns {
+        None => "the store holds no waits at all: is an agent running, and does it reach its aggregator?".to_owned(),
+        Some(newest) => format!(
+            "the newest wait in the store ended at {}: choose another window with --from and --to; `syncline timeline` lists \
+             goroutines as PID gGOID",
+            time::date_and_time(newest)
+        ),
+    };
+    let what = format!(
+        "no waits of goroutine {} of a process {}{node}{region}, {}",
+        args.goid,
+        args.pid,
+        span_of(found.window)
+    );
+    vec![printable(&what), hint]
+}
+
+fn span_of(window: Window) -> String {
+    let length = units::span(window.to_ns.abs_diff(window.from_ns));
+    format!("{} to {} ({length})", time::date_and_time(window.from_ns), time::date_and_time(window.to_ns))
+}
+
+/// How long a goroutine had waited when it was made ready.
+fn waited_until_ready(event: &Event) -> u64 {
+    event.duration_ns.saturating_sub(event.run_delay_ns.unwrap_or(0))
+}
+
+fn waker(event: &Event) -> String {
+    match (event.waker_goid, event.by_netpoll, event.run_delay_ns) {
+        (0, 1, _) => "poller".to_owned(),
+        (0, _, Some(_)) => "timer".to_owned(),
+        (0, _, None) => "unseen".to_owned(),
+        (goid, ..) => format!("g{goid}"),
+    }
+}
+
+/// The innermost frame that is not Go's own way there; if there is none, the innermost of all.
+fn site(event: &Event) -> Option<&str> {
+    event.stack.iter().find(|frame| !is_plumbing(frame)).or(event.stack.first()).map(String::as_str)
+}
+
+fn in_site(event: &Event) -> String {
+    site(event).map_or_else(String::new, |site| format!(" in {}", short(site)))
+}

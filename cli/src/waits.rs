@@ -1,0 +1,108 @@
+//! What all questions about waits have in common: the store's view `timeline` between two times, and stacks.
+
+use std::collections::HashMap;
+
+use chrono::DateTime;
+use serde::Deserialize;
+
+use crate::source::Source;
+use crate::window::{Window, Wish};
+
+/// The view finds waits by their beginning; those that began this long before the window and last into it are shown too.
+const BEFORE_NS: i64 = 60_000_000_000;
+/// Beyond this year (2191) ClickHouse's times of nanoseconds and sums with them would overflow.
+const LATEST_NS: i64 = 7_000_000_000_000_000_000;
+
+/// The end of the newest wait in the store; none if it is empty.
+///
+/// Buckets are minutes of the regions' own clocks, which are at most `apart_ns` from the fleet's.
+pub(crate) async fn newest_ns(source: &Source) -> anyhow::Result<Option<i64>> {
+    #[derive(Deserialize)]
+    struct Newest {
+        bucket_s: i64,
+        apart_ns: i64,
+    }
+    #[derive(Deserialize)]
+    struct End {
+        end_ns: Option<i64>,
+    }
+    let sql = "SELECT toInt64(toUnixTimestamp(max(bucket))) AS bucket_s, \
+        (SELECT toInt64(max(greatest(abs(off), abs(off_to)))) FROM region_clock) AS apart_ns FROM events";
+    let newest: Vec<Newest> = source.rows(sql, &[]).await?;
+    let Some(newest) = newest.first().filter(|newest| newest.bucket_s > 0) else { return Ok(None) };
+    let around_ns = newest.apart_ns.saturating_add(2 * BEFORE_NS);
+    let bucket_ns = newest.bucket_s.saturating_mul(1_000_000_000);
+    let from = view_between(bucket_ns.saturating_sub(around_ns), bucket_ns.saturating_add(around_ns));
+    let sql = format!("SELECT toUnixTimestamp64Nano(maxOrNull(aligned_end)) AS end_ns FROM {from}");
+    let ends: Vec<End> = source.rows(&sql, &[]).await?;
+    Ok(ends.first().and_then(|end| end.end_ns))
+}
+
+/// The window that is wished for.
+pub(crate) async fn window(source: &Source, wish: Wish, usual_ns: i64, now_ns: i64) -> anyhow::Result<Window> {
+    Ok(match wish {
+        Wish::Given(window) => window,
+        // In an empty store the last seconds are as good as any others.
+        Wish::NewestData => Window::ending_at(newest_ns(source).await?.unwrap_or(now_ns), usual_ns),
+    })
+}
+
+/// The frames of stacks by their ids, the innermost first; an id without a stack is left out.
+pub(crate) async fn stacks(source: &Source, mut ids: Vec<u64>) -> anyhow::Result<HashMap<u64, Vec<String>>> {
+    #[derive(Deserialize)]
+    struct Stack {
+        stack_id: u64,
+        frames: Vec<String>,
+    }
+    ids.retain(|id| *id != 0);
+    ids.sort_unstable();
+    ids.dedup();
+    if ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let list: Vec<String> = ids.iter().map(u64::to_string).collect();
+    let params = [("ids".to_owned(), format!("[{}]", list.join(",")))];
+    let sql = "SELECT stack_id, frames FROM stacks_named WHERE stack_id IN {ids:Array(UInt64)}";
+    let stacks: Vec<Stack> = source.rows(sql, &params).await?;
+    Ok(stacks.into_iter().map(|stack| (stack.stack_id, stack.frames)).collect())
+}
+
+/// The parts of a question about the waits that overlap a window: the view to read from, its conditions and their parameters.
+pub(crate) struct Overlapping {
+    pub(crate) view: String,
+    conditions: Vec<String>,
+    pub(crate) params: Vec<(String, String)>,
+}
+
+impl Overlapping {
+    pub(crate) fn window(window: Window) -> Self {
+        Self {
+            view: view_between(window.from_ns.saturating_sub(BEFORE_NS), window.to_ns),
+            conditions: vec!["toUnixTimestamp64Nano(aligned_end) > {window_from:Int64}".to_owned()],
+            params: vec![("window_from".to_owned(), window.from_ns.clamp(0, LATEST_NS).to_string())],
+        }
+    }
+
+    /// Only what meets a condition on a value, if there is one; the condition names the value as `{name:Type}`.
+    pub(crate) fn only(&mut self, name: &str, value: Option<impl ToString>, condition: &str) {
+        if let Some(value) = value {
+            self.params.push((name.to_owned(), value.to_string()));
+            self.conditions.push(condition.to_owned());
+        }
+    }
+
+    /// Only what contains this reason.
+    pub(crate) fn only_reason(&mut self, reason: Option<&str>) {
+        self.only("reason", reason, "positionCaseInsensitiveUTF8(reason, {reason:String}) > 0");
+    }
+
+    pub(crate) fn conditions(&self) -> String {
+        self.conditions.join(" AND ")
+    }
+}
+
+/// The view with its parameters, which ClickHouse wants as literals.
+fn view_between(from_ns: i64, to_ns: i64) -> String {
+    let literal = |ns: i64| DateTime::from_timestamp_nanos(ns.clamp(0, LATEST_NS)).format("%Y-%m-%d %H:%M:%S%.9f");
+    format!("timeline(t0 = '{}', t1 = '{}')", literal(from_ns), literal(to_ns))
+}
