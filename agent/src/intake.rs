@@ -28,10 +28,10 @@ pub struct Intake {
 }
 
 #[derive(Clone, Debug)]
-struct Known {
+pub(crate) struct Known {
     start_time: u64,
-    process: Arc<Process>,
-    binary: Arc<Binary>,
+    pub(crate) process: Arc<Process>,
+    pub(crate) binary: Arc<Binary>,
 }
 
 impl Intake {
@@ -78,7 +78,11 @@ impl Intake {
         Some((known.process, short.reason, sum))
     }
 
-    fn known(&mut self, capture: &Capture, pid: u32, fits: impl Fn(&Known) -> bool) -> Option<Known> {
+    pub(crate) fn clocks(&self) -> &Clocks {
+        &self.clocks
+    }
+
+    pub(crate) fn known(&mut self, capture: &Capture, pid: u32, fits: impl Fn(&Known) -> bool) -> Option<Known> {
         let now = capture.process(pid).map(|observed| self.known_as(observed));
         now.or_else(|| self.known.get(&pid).cloned()).filter(fits)
     }

@@ -14,6 +14,7 @@ pub mod clock;
 pub mod endpoint;
 pub mod identity;
 pub mod intake;
+mod intake_tcp;
 pub mod probe;
 pub mod queue;
 pub mod recording;

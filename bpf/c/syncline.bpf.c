@@ -2,6 +2,7 @@
 /* The one BPF object: the samplers share the ring, the configuration and the counters. */
 #include "goroutine.h"
 #include "process.h"
+#include "tcp.h"
 
 /* bpf_probe_read_user and others are only for programs whose licence is compatible with the kernel's. */
 char _license[] SEC("license") = "GPL";

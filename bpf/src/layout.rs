@@ -29,6 +29,7 @@ macro_rules! kernel_struct {
         $(const _: () = assert!(offset_of!($name, $field) == $offset);)+
     };
 }
+pub(crate) use kernel_struct;
 
 kernel_struct!(
     /// `struct wait_record`.

@@ -1,13 +1,14 @@
 //! Kernel side: the BPF object (C with CO-RE), embedded, and its records mirrored in Rust.
 //!
-//! The programs live in `c/`: four probes on the Go runtime (`goroutine.h`) and one on `execve` (`process.h`), compiled
-//! into one object by the build script. [`OBJECT`] holds its bytes; [`layout`] mirrors each record and map value, with
+//! The programs live in `c/`: four probes on the Go runtime (`goroutine.h`), one on `execve` (`process.h`) and four on TCP
+//! (`tcp.h`), compiled into one object by the build script. [`OBJECT`] holds its bytes; [`layout`] mirrors each record and map value, with
 //! sizes and offsets asserted at compile time on both sides; [`record`] turns the ring's bytes into checked values.
 //! This crate loads nothing itself and contains no unsafe code.
 
 pub mod layout;
 pub mod map_value;
 pub mod record;
+pub mod tcp;
 
 pub use map_value::{
     BinaryLayout, CaptureSettings, ParkKey, ShortWaitKey, ShortWaitSum, encode_tai_offset_ns, park_mono_ns,
@@ -41,6 +42,14 @@ pub mod program {
     pub const EXECUTE: &str = "go_execute";
     /// The raw tracepoint `sched_process_exec`.
     pub const PROCESS_EXEC: &str = "process_exec";
+    /// The raw tracepoint `inet_sock_set_state`.
+    pub const TCP_STATE: &str = "tcp_state";
+    /// The raw tracepoint `sock_send_length`.
+    pub const TCP_SENT: &str = "tcp_sent";
+    /// The raw tracepoint `sock_recv_length`.
+    pub const TCP_RECEIVED: &str = "tcp_received";
+    /// The raw tracepoint `sys_enter`.
+    pub const TCP_SYS_ENTER: &str = "tcp_sys_enter";
 }
 
 /// Names of the object's maps.
@@ -61,4 +70,14 @@ pub mod map {
     pub const SHORT_WAITS: &str = "short_waits";
     /// Per-CPU array of `u64` by [`Counter`](crate::layout::Counter).
     pub const COUNTERS: &str = "counters";
+    /// Hash of open sessions of observed processes ([`tcp::Session`](crate::tcp::Session)) by the address of the socket.
+    pub const TCP_SESSIONS: &str = "tcp_sessions";
+    /// The same of those whose owner is not known yet.
+    pub const TCP_EMBRYOS: &str = "tcp_embryos";
+    /// Array of one [`TcpSettings`](crate::tcp::TcpSettings).
+    pub const TCP_CONFIG: &str = "tcp_config";
+    /// Per-CPU array of `u64` by [`TcpCounter`](crate::tcp::TcpCounter).
+    pub const TCP_COUNTERS: &str = "tcp_counters";
+    /// Stacks of connect() by the key in a session.
+    pub const TCP_STACKS: &str = "tcp_stacks";
 }

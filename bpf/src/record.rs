@@ -7,6 +7,9 @@ use crate::layout::{
     Exec, RECORD_EXEC, RECORD_WAIT, WAIT_BY_NETPOLL, WAIT_HEADER_BYTES, WAIT_READY_SEEN, WAIT_STACK_TRUNCATED,
     WAIT_STACK_UNREADABLE, Wait,
 };
+use crate::tcp::{
+    RECORD_TCP_MESSAGE, RECORD_TCP_SESSION, TcpMessageRecord, TcpSessionRecord, decode_message, decode_session,
+};
 
 /// One record of the ring.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +23,10 @@ pub enum Record {
         /// When, CLOCK_MONOTONIC ns: after everything the former program did, before everything the new one does.
         mono_ns: u64,
     },
+    /// A TCP connection of an observed process has ended.
+    TcpSession(TcpSessionRecord),
+    /// A call that sent or received bytes with a mark among them.
+    TcpMessage(TcpMessageRecord),
 }
 
 /// A goroutine's finished wait as the kernel saw it.
@@ -69,6 +76,8 @@ pub enum DecodeError {
     UnknownKind(u32),
     /// More frames than a record can hold.
     StackTooDeep(u32),
+    /// Bytes go one way or the other.
+    UnknownDirection(u32),
 }
 
 impl std::fmt::Display for DecodeError {
@@ -77,6 +86,7 @@ impl std::fmt::Display for DecodeError {
             Self::TooShort { needed, got } => write!(f, "kernel record of {got} bytes, {needed} needed"),
             Self::UnknownKind(kind) => write!(f, "kernel record of unknown kind {kind}"),
             Self::StackTooDeep(n) => write!(f, "kernel record with {n} frames, at most {MAX_STACK} are possible"),
+            Self::UnknownDirection(number) => write!(f, "kernel record of a message in direction {number}"),
         }
     }
 }
@@ -94,6 +104,8 @@ pub fn decode(bytes: &[u8]) -> Result<Record, DecodeError> {
             tgid: read_u32(bytes, offset_of!(Exec, tgid))?,
             mono_ns: read_u64(bytes, offset_of!(Exec, mono_ns))?,
         }),
+        RECORD_TCP_SESSION => decode_session(bytes).map(Record::TcpSession),
+        RECORD_TCP_MESSAGE => decode_message(bytes).map(Record::TcpMessage),
         unknown => Err(DecodeError::UnknownKind(unknown)),
     }
 }

@@ -30,6 +30,10 @@ impl From<&Batch> for v1::Batch {
             knots: Some(knots(&batch.knots)),
             probes: Some(probes(batch)),
             claims: batch.claims.iter().map(claim).collect(),
+            flows: batch.flows.iter().map(Into::into).collect(),
+            messages: (!batch.messages.is_empty()).then(|| (&batch.messages).into()),
+            tcp_sessions: batch.tcp_sessions.iter().map(Into::into).collect(),
+            tcp_losses: batch.tcp_losses.iter().map(Into::into).collect(),
         }
     }
 }

@@ -10,7 +10,7 @@ use syncline_event::{BatchError, limits};
 use crate::error::WireError;
 
 /// Repeated submessages of `Batch` by field number, with their limit.
-const REPEATED: [(u32, &str, usize); 7] = [
+const REPEATED: [(u32, &str, usize); 10] = [
     (7, "reasons", limits::DICTIONARY),
     (8, "processes", limits::DICTIONARY),
     (10, "short waits", limits::DICTIONARY),
@@ -18,6 +18,9 @@ const REPEATED: [(u32, &str, usize); 7] = [
     (12, "symbols", limits::SYMBOLS),
     (13, "losses", limits::DICTIONARY),
     (16, "claims", limits::CLOCK_SAMPLES),
+    (60, "flows", limits::DICTIONARY),
+    (62, "TCP sessions", limits::TCP_SESSIONS),
+    (63, "TCP losses", limits::DICTIONARY),
 ];
 
 /// Refuses a batch with more submessages of a kind than it may hold.

@@ -5,8 +5,8 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 use syncline_event::{
-    Batch, BatchError, ClaimSource, ClockClaim, Kind, Loss, LossCause, Origin, ProbePath, Process, ShortWaits, Stack,
-    StackId, Symbol, WaitFlags, Waits, limits,
+    Batch, BatchError, ClaimSource, ClockClaim, Kind, Loss, LossCause, Messages, Origin, ProbePath, Process,
+    ShortWaits, Stack, StackId, Symbol, WaitFlags, Waits, limits,
 };
 use syncline_proto::{WireError, decode, encode};
 use syncline_timebase::{BootId, Instant, Knot, Offset, Probe, Span};
@@ -82,6 +82,10 @@ fn batch_with(waits: Waits) -> Batch {
             ClockClaim { source: ClaimSource::Chrony, at: Instant::from_ns(6), utc_minus_wall_ns: Some((-7, 8)) },
         ],
         reference_run: 0xfeed,
+        flows: Vec::new(),
+        messages: Messages::default(),
+        tcp_sessions: Vec::new(),
+        tcp_losses: Vec::new(),
     }
 }
 

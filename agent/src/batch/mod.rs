@@ -23,22 +23,25 @@ mod index;
 mod losses;
 mod seal;
 mod short;
+mod tcp;
 mod wait;
 
 use std::sync::Arc;
 
-use syncline_event::{Batch, ClockClaim, LossCause, Origin, ProbePath, Process, limits};
+use syncline_event::{Batch, ClockClaim, LossCause, Origin, ProbePath, Process, TcpLossCause, limits};
 use syncline_timebase::{Instant, Knot, Mono, Offset, Probe, Reference, Wall};
 
 pub use losses::Losses;
 pub use seal::{ENOUGH_WAITS, LONGEST_WAIT, SHORTEST_GAP, Sealing};
 pub use short::ShortSum;
+pub use tcp::{SeenMessage, SeenSession, TcpTotals};
 pub use wait::{FinishedWait, Symbolizer};
 
 use dictionary::Dictionary;
 use index::Indices;
 use seal::{Holding, SealRule};
 use short::ShortSums;
+use tcp::PendingTcp;
 use wait::{PendingWait, columns};
 
 /// Collects what the agent sees and seals it into batches.
@@ -49,6 +52,7 @@ pub struct Batcher {
     rule: SealRule,
     waits: Vec<PendingWait>,
     short: ShortSums,
+    tcp: PendingTcp,
     dictionary: Dictionary,
     losses: Losses,
     knots: Vec<Knot>,
@@ -85,6 +89,7 @@ impl Batcher {
             rule: SealRule::new(sealing, first_knot.mono),
             waits: Vec::new(),
             short: ShortSums::default(),
+            tcp: PendingTcp::default(),
             dictionary: Dictionary::default(),
             losses: Losses::default(),
             knots: vec![first_knot],
@@ -115,6 +120,26 @@ impl Batcher {
         if let Err(no_room) = self.short.add(process, reason, sum) {
             self.lose(LossCause::ShortWaitMapFull, no_room.count);
         }
+    }
+
+    /// Takes a message of a connection whose marks are 2^`mark_shift` apart. One that contradicts itself is counted as garbled.
+    pub fn push_message(&mut self, message: SeenMessage, mark_shift: u8) {
+        let nearest = self.wall_offset();
+        self.tcp.push_message(message, mark_shift, nearest);
+    }
+
+    /// Takes a session. One that contradicts itself is counted as garbled.
+    pub fn push_session(&mut self, session: SeenSession) {
+        if self.tcp.admit(&session) {
+            let (build_id, symbolizer) = (session.process.build_id, Arc::clone(&session.symbolizer));
+            let stack = self.dictionary.note_stack(build_id, symbolizer.as_ref(), &session.stack);
+            self.tcp.push_session(session, stack, self.wall_offset());
+        }
+    }
+
+    /// Counts sessions and messages lost before they came here.
+    pub fn lose_tcp(&mut self, cause: TcpLossCause, count: u64) {
+        self.tcp.lose(cause, count);
     }
 
     /// Takes a knot and puts it in its place: knots come from two threads. One older than what the last batch held is left
@@ -172,6 +197,7 @@ impl Batcher {
     /// symbols goes into the next one.
     pub fn dropped(&mut self, batch: Batch) {
         self.lose_batch(LossCause::QueueFull, &batch);
+        self.tcp.lose_batch(TcpLossCause::QueueFull, &batch);
         self.dictionary.tell_these_again(batch.stacks, batch.symbols);
     }
 
@@ -179,6 +205,7 @@ impl Batcher {
     /// the next one; its stacks and symbols come again only where they are used again, since they may be the cause.
     pub fn unfit(&mut self, batch: &Batch) {
         self.lose_batch(LossCause::RecordGarbled, batch);
+        self.tcp.lose_batch(TcpLossCause::Garbled, batch);
         self.dictionary.forget(&batch.symbols);
     }
 
@@ -186,6 +213,7 @@ impl Batcher {
     /// stacks and symbols are told again only where they are used again, since they may be what was refused.
     pub fn refused(&mut self, batch: &Batch) {
         self.lose_batch(LossCause::BatchRefused, batch);
+        self.tcp.lose_batch(TcpLossCause::BatchRefused, batch);
         self.dictionary.forget(&batch.symbols);
     }
 
@@ -207,14 +235,19 @@ impl Batcher {
 
     /// The next batch with everything that is there: for the end of a run. None if there is nothing to say.
     pub fn seal_rest(&mut self, now: Instant<Mono>) -> Option<Batch> {
-        let nothing =
-            self.waits.is_empty() && self.short.is_empty() && self.losses.is_empty() && self.probes.is_empty();
+        let no_waits = self.waits.is_empty() && self.short.is_empty() && self.losses.is_empty();
+        let nothing = no_waits && self.tcp.is_empty() && self.probes.is_empty();
         (!nothing).then(|| self.seal(now, Holding::Everything))
     }
 
-    /// Whether there are waits that no batch has taken yet.
+    /// Whether there are waits, or messages and sessions, that no batch has taken yet.
     pub fn has_waits(&self) -> bool {
-        !self.waits.is_empty()
+        !self.waits.is_empty() || self.tcp.has_stamps()
+    }
+
+    /// What this run has seen of TCP so far.
+    pub fn tcp_totals(&self) -> &TcpTotals {
+        self.tcp.totals()
     }
 
     /// What this run has seen so far.
@@ -230,6 +263,7 @@ impl Batcher {
         let mut reasons = Indices::default();
         let columns = columns(&waits, &mut processes, &mut reasons);
         let short_waits = self.short.take(&mut processes, &mut reasons);
+        let tcp = self.tcp.take(holding, &mut processes);
         let (stacks, symbols) = self.dictionary.take();
         let batch = Batch {
             origin: self.origin.clone(),
@@ -250,6 +284,10 @@ impl Batcher {
             probes: std::mem::take(&mut self.probes),
             probe_paths: std::mem::take(&mut self.probe_paths),
             claims: std::mem::take(&mut self.claims),
+            flows: tcp.flows,
+            messages: tcp.messages,
+            tcp_sessions: tcp.sessions,
+            tcp_losses: tcp.losses,
         };
         self.next_number = self.next_number.saturating_add(1);
         self.next_seq = self.next_seq.saturating_add(batch.waits.len() as u64);

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::os::fd::AsRawFd as _;
 use std::path::Path;
 
-use aya::maps::{Array, HashMap, MapData, MapError, PerCpuArray, PerCpuHashMap, RingBuf};
+use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, PerCpuHashMap, RingBuf};
 use aya::programs::raw_trace_point::RawTracePointLink;
 use aya::programs::uprobe::{UProbeAttachLocation, UProbeAttachPoint, UProbeLink, UProbeScope};
 use aya::programs::{ProgramError, RawTracePoint, UProbe};
@@ -14,6 +14,7 @@ use syncline_bpf::layout::{Binary, Clock, Config, Key, Park, Short, ShortKey};
 use syncline_bpf::{map, program};
 
 use super::error::KernelError;
+use super::tcp::{self, TcpConfig, TcpMaps};
 
 /// Maps of the object, each with its key and value as plain bytes.
 pub(super) struct Maps {
@@ -27,25 +28,25 @@ pub(super) struct Maps {
     pub(super) counters: PerCpuArray<MapData, u64>,
 }
 
+/// Takes a map of the object by its name.
+pub(super) type TakeMap<'a> = dyn FnMut(&str) -> Result<Map, MapError> + 'a;
+
 /// The programs, loaded and verified, and not yet attached to anything.
 pub(super) struct Programs {
     ebpf: Ebpf,
 }
 
 /// Loads the object into the kernel.
-pub(super) fn load(ring_bytes: u32) -> Result<(Maps, Programs), KernelError> {
-    let mut ebpf = EbpfLoader::new()
-        .map_max_entries(map::EVENTS, ring_bytes)
-        .load(syncline_bpf::OBJECT)
-        .map_err(|e| KernelError::new("load the BPF object", e))?;
+pub(super) fn load(ring_bytes: u32, tcp: Option<&TcpConfig>) -> Result<(Maps, TcpMaps, Programs), KernelError> {
+    let mut loader = EbpfLoader::new();
+    loader.map_max_entries(map::EVENTS, ring_bytes);
+    tcp::size_maps(&mut loader, tcp);
+    let mut ebpf = loader.load(syncline_bpf::OBJECT).map_err(|e| KernelError::new("load the BPF object", e))?;
     for name in [program::PARK, program::READY, program::NETPOLLREADY, program::EXECUTE] {
         uprobe(&mut ebpf, name).and_then(UProbe::load).map_err(|e| KernelError::new(format!("load {name}"), e))?;
     }
-    raw_tracepoint(&mut ebpf)
-        .and_then(RawTracePoint::load)
-        .map_err(|e| KernelError::new(format!("load {}", program::PROCESS_EXEC), e))?;
-    let maps = open_maps(&mut ebpf).map_err(|e| KernelError::new("open the maps of the BPF object", e))?;
-    Ok((maps, Programs { ebpf }))
+    let (maps, tcp) = open_maps(&mut ebpf).map_err(|e| KernelError::new("open the maps of the BPF object", e))?;
+    Ok((maps, tcp, Programs { ebpf }))
 }
 
 impl Programs {
@@ -78,11 +79,22 @@ impl Programs {
 
     /// Has each `execve` of the machine announced in the ring.
     pub(super) fn attach_exec_notice(&mut self) -> Result<RawTracePointLink, KernelError> {
-        let attached = raw_tracepoint(&mut self.ebpf).and_then(|program| {
-            let id = program.attach("sched_process_exec")?;
+        self.attach_raw_tracepoint(program::PROCESS_EXEC, "sched_process_exec")
+    }
+
+    /// Loads one program and attaches it to a raw tracepoint.
+    pub(super) fn attach_raw_tracepoint(
+        &mut self,
+        name: &str,
+        tracepoint: &str,
+    ) -> Result<RawTracePointLink, KernelError> {
+        let loaded = raw_tracepoint(&mut self.ebpf, name).and_then(RawTracePoint::load);
+        loaded.map_err(|e| KernelError::new(format!("load {name}"), e))?;
+        let attached = raw_tracepoint(&mut self.ebpf, name).and_then(|program| {
+            let id = program.attach(tracepoint)?;
             program.take_link(id)
         });
-        attached.map_err(|e| KernelError::new("attach to sched_process_exec", e))
+        attached.map_err(|e| KernelError::new(format!("attach to {tracepoint}"), e))
     }
 }
 
@@ -96,14 +108,14 @@ fn uprobe<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut UProbe, ProgramE
     ebpf.program_mut(name).ok_or_else(|| ProgramError::InvalidName { name: name.to_owned() })?.try_into()
 }
 
-fn raw_tracepoint(ebpf: &mut Ebpf) -> Result<&mut RawTracePoint, ProgramError> {
-    let name = program::PROCESS_EXEC;
+fn raw_tracepoint<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut RawTracePoint, ProgramError> {
     ebpf.program_mut(name).ok_or_else(|| ProgramError::InvalidName { name: name.to_owned() })?.try_into()
 }
 
-fn open_maps(ebpf: &mut Ebpf) -> Result<Maps, MapError> {
+fn open_maps(ebpf: &mut Ebpf) -> Result<(Maps, TcpMaps), MapError> {
     let mut take = |name: &str| ebpf.take_map(name).ok_or_else(|| MapError::InvalidName { name: name.to_owned() });
-    Ok(Maps {
+    let tcp = TcpMaps::take(&mut take)?;
+    let maps = Maps {
         events: take(map::EVENTS)?.try_into()?,
         config: take(map::CONFIG)?.try_into()?,
         clock: take(map::CLOCK_CONFIG)?.try_into()?,
@@ -112,7 +124,8 @@ fn open_maps(ebpf: &mut Ebpf) -> Result<Maps, MapError> {
         parks: take(map::PARKS)?.try_into()?,
         short_waits: take(map::SHORT_WAITS)?.try_into()?,
         counters: take(map::COUNTERS)?.try_into()?,
-    })
+    };
+    Ok((maps, tcp))
 }
 
 /// Keys of a hash map that probes change meanwhile. The kernel restarts an iteration whose last key has gone, so the number

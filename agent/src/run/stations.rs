@@ -70,7 +70,8 @@ impl Stations {
         let uplink = Uplink::new(config.aggregators.clone(), Arc::clone(&queue)).of_region(config.region.clone());
         let (connected, in_use) = (uplink.connected(), uplink.in_use());
         let probe_state = start_probes(config, in_use, stopped.clone(), out.clone(), &hints)?;
-        let capturing = Capturing::new(capture, Intake::new(clocks, config.service.clone()), out);
+        let mark_shift = config.capture.tcp.map_or(0, |tcp| tcp.mark_shift);
+        let capturing = Capturing::new(capture, Intake::new(clocks, config.service.clone()), out, mark_shift);
         let capture = station("capture", move || capturing.run(&stopped))?;
         tokio::spawn(uplink.run());
         Ok(Self { stop, queue, probe_state, connected, capture, outcome })

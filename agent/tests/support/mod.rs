@@ -2,7 +2,9 @@
 #![allow(dead_code, unreachable_pub, missing_docs)] // each test program uses its own part
 
 pub mod go_program;
+pub mod namespaces;
 pub mod observe;
+pub mod tcp;
 
 use std::io::Write as _;
 use std::sync::{Mutex, MutexGuard, PoisonError};

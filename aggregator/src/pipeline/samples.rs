@@ -1,7 +1,8 @@
 //! A small batch for unit tests.
 
 use syncline_event::{
-    Batch, Kind, Loss, LossCause, Origin, ProbePath, Process, ShortWaits, Stack, StackId, Symbol, WaitFlags, Waits,
+    Batch, Kind, Loss, LossCause, Messages, Origin, ProbePath, Process, ShortWaits, Stack, StackId, Symbol, WaitFlags,
+    Waits,
 };
 use syncline_timebase::{BootId, Instant, Knot, Offset, Probe, Span};
 
@@ -52,6 +53,10 @@ pub(crate) fn batch(node: &str, number: u64) -> Batch {
         probes: vec![probe(sealed - 1_000_000)],
         probe_paths: vec![ProbePath::Udp],
         claims: Vec::new(),
+        flows: Vec::new(),
+        messages: Messages::default(),
+        tcp_sessions: Vec::new(),
+        tcp_losses: Vec::new(),
         reference_run: 0xf00d,
     }
 }

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 
 use syncline_event::{
-    Batch, Kind, Loss, LossCause, Origin, ProbePath, Process, ShortWaits, Stack, StackId, Symbol, WaitFlags, Waits,
+    Batch, Kind, Loss, LossCause, Messages, Origin, ProbePath, Process, ShortWaits, Stack, StackId, Symbol, WaitFlags,
+    Waits,
 };
 use syncline_proto::v1::collector_client::CollectorClient;
 use syncline_proto::v1::ingest_reply::Outcome;
@@ -81,6 +82,10 @@ impl SimulatedAgent {
             knots,
             probe_paths: probe.iter().map(|_| ProbePath::Udp).collect(),
             claims: Vec::new(),
+            flows: Vec::new(),
+            messages: Messages::default(),
+            tcp_sessions: Vec::new(),
+            tcp_losses: Vec::new(),
             reference_run: if probe.is_some() { 0xf00d } else { 0 },
             probes: probe.map(|probe| self.today(probe)).into_iter().collect(),
         };

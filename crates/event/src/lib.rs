@@ -6,13 +6,16 @@
 
 mod batch;
 mod check;
+mod check_tcp;
 pub mod limits;
 mod loss;
 mod stack;
+mod tcp;
 mod wait;
 
 pub use batch::{Batch, BatchId, ClaimSource, ClockClaim, Origin, ProbePath, Process, ShortWaits, Symbol};
 pub use check::BatchError;
 pub use loss::{Loss, LossCause};
 pub use stack::{Stack, StackId};
+pub use tcp::{Direction, Flow, Messages, Opener, SessionEnd, TcpLoss, TcpLossCause, TcpSession};
 pub use wait::{Kind, WaitFlags, Waits};
