@@ -7,6 +7,7 @@ mod clock;
 mod colour;
 mod doctor;
 mod failure;
+mod message_pairs;
 mod place;
 mod region_pairs;
 mod skew;

@@ -32,6 +32,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(4, "0004_probe_knots"),
     migration!(5, "0005_clock_claims"),
     migration!(6, "0006_regions"),
+    migration!(7, "0007_tcp"),
 ];
 
 /// What [`Store::migrate`](crate::Store::migrate) found and did.

@@ -1,6 +1,7 @@
 //! Rows from a batch, a table each. Pure: the same batch under the same model gives the same rows.
 
 mod clock;
+mod tcp;
 
 use syncline_event::{Batch, Kind, Stack, Symbol};
 use syncline_store::rows::{
@@ -14,6 +15,7 @@ use super::bucket;
 use crate::segment::{bound_class, clock_status};
 
 pub(crate) use clock::{claims, probes, segments, settlement, state, steps};
+pub(crate) use tcp::{messages, tcp_losses, tcp_sessions};
 
 /// Revision of alignment at ingest.
 pub(crate) const ONLINE_REVISION: u32 = 1;
