@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 
 use syncline_event::{
-    Batch, Kind, Loss, LossCause, Messages, Origin, ProbePath, Process, ShortWaits, Stack, StackId, Symbol, WaitFlags,
-    Waits,
+    Batch, Direction, Flow, Kind, Loss, LossCause, Messages, Origin, ProbePath, Process, ShortWaits, Stack, StackId,
+    Symbol, WaitFlags, Waits,
 };
 use syncline_proto::v1::collector_client::CollectorClient;
 use syncline_proto::v1::ingest_reply::Outcome;
@@ -91,6 +91,31 @@ impl SimulatedAgent {
         };
         self.seq += waits as u64;
         batch
+    }
+
+    /// Adds to the newest batch that one mark went over this flow, `after_ns` true ns after the begin of its second.
+    pub(crate) fn tell_message(
+        &mut self,
+        batch: &mut Batch,
+        flow: Flow,
+        direction: Direction,
+        mark: u32,
+        after_ns: i64,
+    ) {
+        let at = self.number as i64 * SECOND + after_ns;
+        let mono = self.node.mono(at);
+        batch.flows.push(flow);
+        let messages = &mut batch.messages;
+        messages.mark_shift = 12;
+        messages.direction.push(direction);
+        messages.process.push(0);
+        messages.flow.push(u32::try_from(batch.flows.len() - 1).unwrap());
+        messages.tid.push(1);
+        messages.goid.push(2);
+        messages.at.push(mono);
+        messages.wall_offset.push(mono.offset_to(self.node.wall(at) + self.shift));
+        messages.mark.push(mark << 12);
+        messages.marks.push(1);
     }
 
     fn origin(&self) -> Origin {
