@@ -217,6 +217,10 @@ fn what_was_there_before_is_marked_and_told_while_it_is_open() {
     assert!(!marks(sent.into_iter(), SHIFT.into()).is_empty());
     caller.go();
     assert_eq!(caller.next_event()["event"], "called");
+    // At the end of a capture all are told that are open, whenever they were told before.
+    capture.tell_open_sessions();
+    let at_the_end = capture.take_tcp().sessions;
+    assert!(at_the_end.iter().any(|(told, _)| told.socket == session.socket && told.end.is_none()), "{at_the_end:?}");
     caller.go();
     let closed = tcp_until(&mut capture, |taken| !ended(taken).is_empty());
     let last = ended(&closed)[0].clone();

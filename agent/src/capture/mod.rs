@@ -192,6 +192,11 @@ impl Capture {
         self.tcp.as_mut().map(Tcp::take).unwrap_or_default()
     }
 
+    /// Has the next [`take_tcp`](Self::take_tcp) tell of every session that is open, however short: for the end of a capture.
+    pub fn tell_open_sessions(&mut self) {
+        self.tcp.iter_mut().for_each(Tcp::tell_open);
+    }
+
     /// What was seen of TCP and what was lost since the start.
     #[must_use]
     pub fn tcp_counters(&self) -> TcpCounters {

@@ -74,7 +74,8 @@ impl Capturing {
                 break;
             }
         }
-        let _ = self.pass_on_sums();
+        self.capture.tell_open_sessions();
+        let _ = self.pass_on_tcp().and_then(|()| self.pass_on_sums());
         Ok(())
     }
 

@@ -164,6 +164,11 @@ impl Tcp {
         std::mem::take(&mut self.taken)
     }
 
+    /// Every session that is open, however short, with the next [`take`](Self::take).
+    pub(super) fn tell_open(&mut self) {
+        self.open_now().into_iter().for_each(|session| self.push_session(session));
+    }
+
     pub(super) fn counters(&self) -> TcpCounters {
         let at = |counter: TcpCounter| {
             self.maps.counters.get(&(counter as u32), 0).map_or(0, |per_cpu| per_cpu.iter().sum())
