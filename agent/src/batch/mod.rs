@@ -122,26 +122,6 @@ impl Batcher {
         }
     }
 
-    /// Takes a message of a connection whose marks are 2^`mark_shift` apart. One that contradicts itself is counted as garbled.
-    pub fn push_message(&mut self, message: SeenMessage, mark_shift: u8) {
-        let nearest = self.wall_offset();
-        self.tcp.push_message(message, mark_shift, nearest);
-    }
-
-    /// Takes a session. One that contradicts itself is counted as garbled.
-    pub fn push_session(&mut self, session: SeenSession) {
-        if self.tcp.admit(&session) {
-            let (build_id, symbolizer) = (session.process.build_id, Arc::clone(&session.symbolizer));
-            let stack = self.dictionary.note_stack(build_id, symbolizer.as_ref(), &session.stack);
-            self.tcp.push_session(session, stack, self.wall_offset());
-        }
-    }
-
-    /// Counts sessions and messages lost before they came here.
-    pub fn lose_tcp(&mut self, cause: TcpLossCause, count: u64) {
-        self.tcp.lose(cause, count);
-    }
-
     /// Takes a knot and puts it in its place: knots come from two threads. One older than what the last batch held is left
     /// out: its reader is past it.
     pub fn push_knot(&mut self, knot: Knot) {
@@ -243,11 +223,6 @@ impl Batcher {
     /// Whether there are waits, or messages and sessions, that no batch has taken yet.
     pub fn has_waits(&self) -> bool {
         !self.waits.is_empty() || self.tcp.has_stamps()
-    }
-
-    /// What this run has seen of TCP so far.
-    pub fn tcp_totals(&self) -> &TcpTotals {
-        self.tcp.totals()
     }
 
     /// What this run has seen so far.

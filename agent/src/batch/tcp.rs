@@ -9,6 +9,7 @@ use syncline_event::{
 };
 use syncline_timebase::{Instant, Mono, Offset, Wall};
 
+use super::Batcher;
 use super::index::Indices;
 use super::seal::Holding;
 use super::wait::{ProcessKey, Symbolizer, process_key};
@@ -81,6 +82,33 @@ impl fmt::Debug for SeenSession {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { process, flow, first, updated, .. } = self;
         write!(f, "pid {}: {} - {} from {first:?} to {updated:?}", process.pid, flow.local, flow.remote)
+    }
+}
+
+impl Batcher {
+    /// Takes a message of a connection whose marks are 2^`mark_shift` apart. One that contradicts itself is counted as garbled.
+    pub fn push_message(&mut self, message: SeenMessage, mark_shift: u8) {
+        let nearest = self.wall_offset();
+        self.tcp.push_message(message, mark_shift, nearest);
+    }
+
+    /// Takes a session. One that contradicts itself is counted as garbled.
+    pub fn push_session(&mut self, session: SeenSession) {
+        if self.tcp.admit(&session) {
+            let (build_id, symbolizer) = (session.process.build_id, Arc::clone(&session.symbolizer));
+            let stack = self.dictionary.note_stack(build_id, symbolizer.as_ref(), &session.stack);
+            self.tcp.push_session(session, stack, self.wall_offset());
+        }
+    }
+
+    /// Counts sessions and messages lost before they came here.
+    pub fn lose_tcp(&mut self, cause: TcpLossCause, count: u64) {
+        self.tcp.lose(cause, count);
+    }
+
+    /// What this run has seen of TCP so far.
+    pub fn tcp_totals(&self) -> &TcpTotals {
+        self.tcp.totals()
     }
 }
 
