@@ -29,11 +29,11 @@ pub struct Intake {
 }
 
 #[derive(Clone, Debug)]
-struct Known {
+pub(crate) struct Known {
     start_time: u64,
     exec_mono_ns: Option<u64>,
-    process: Arc<Process>,
-    binary: Arc<Binary>,
+    pub(crate) process: Arc<Process>,
+    pub(crate) binary: Arc<Binary>,
 }
 
 impl Intake {
@@ -96,7 +96,11 @@ impl Intake {
         Some((known.process, (short.kind, short.reason), sum))
     }
 
-    fn known(&mut self, capture: &Capture, pid: u32, fits: impl Fn(&Known) -> bool) -> Option<Known> {
+    pub(crate) fn clocks(&self) -> &Clocks {
+        &self.clocks
+    }
+
+    pub(crate) fn known(&mut self, capture: &Capture, pid: u32, fits: impl Fn(&Known) -> bool) -> Option<Known> {
         let now = capture.process(pid).map(|observed| self.known_as(observed));
         now.or_else(|| self.known.get(&pid).cloned()).filter(fits)
     }

@@ -16,6 +16,7 @@ pub mod clock;
 pub mod endpoint;
 pub mod identity;
 pub mod intake;
+mod intake_tcp;
 pub mod metadata;
 pub mod probe;
 pub mod queue;

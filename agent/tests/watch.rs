@@ -280,6 +280,29 @@ fn control_c_on_a_terminal_ends_it_too() {
     assert!(screen.contains("== "), "{screen}");
 }
 
+#[test]
+fn it_ends_with_its_terminal() {
+    if !support::bpf_usable() {
+        return;
+    }
+    let _alone = support::alone();
+    let program = GoProgram::start(&ANY.program("waits"), &["sites"]);
+    let mut terminal = Terminal::run(&format!("{} watch {}", env!("CARGO_BIN_EXE_syncline-agent"), program.pid()));
+    terminal.shows("q quit");
+    let watch = terminal.program();
+    terminal.hang_up();
+    // Whoever adopts it may leave it unreaped.
+    let has_ended = || {
+        let stat = std::fs::read_to_string(format!("/proc/{watch}/stat"));
+        stat.is_err() || stat.is_ok_and(|stat| stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('Z')))
+    };
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !has_ended() {
+        assert!(Instant::now() < deadline, "it goes on without a terminal");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 fn fails(arguments: &[&str], code: i32, part: &str) {
     let Output { status, stderr, stdout } = watch(arguments).output().unwrap();
     let error = String::from_utf8_lossy(&stderr);

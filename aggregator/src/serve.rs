@@ -19,6 +19,7 @@ use crate::clock_service::{self, ClockService};
 use crate::connections;
 use crate::counters::Counters;
 use crate::ingest::grpc::CollectorService;
+use crate::pairs;
 use crate::pipeline::{Pipeline, PipelineConfig};
 use crate::reference::Reference;
 use crate::region_clock::{self, RegionClockConfig};
@@ -108,6 +109,9 @@ impl Aggregator {
         let utc = UtcClock::spawn(config.chrony, stopping.clone()).context("cannot start the thread of UTC claims")?;
         let own = regions::Own { region: Arc::clone(&region), reference, utc: utc.clone(), is_root };
         tokio::spawn(regions::tell(own, store.clone(), stopping.clone()));
+        if is_root {
+            tokio::spawn(pairs::check(reference, store.clone(), stopping.clone()));
+        }
         let pipeline = Pipeline::new(region, reference, utc, store, config.pipeline, Arc::clone(&counters));
         let pipeline = Arc::new(pipeline);
         tokio::spawn(report(Arc::clone(&pipeline), stopping.clone()));

@@ -7,11 +7,10 @@
 
 #include "kernel_types.h"
 #include "maps.h"
+#include "tcp_kernel.h"
 
 #define FILE_TYPE_BITS 0170000
 #define FILE_TYPE_SOCKET 0140000
-#define FAMILY_INET 2
-#define FAMILY_INET6 10
 
 static __always_inline void describe_socket(struct file_info *info, const struct socket *socket)
 {
@@ -22,10 +21,10 @@ static __always_inline void describe_socket(struct file_info *info, const struct
 	info->family = BPF_CORE_READ(sk, __sk_common.skc_family);
 	info->protocol = BPF_CORE_READ(sk, sk_protocol);
 	info->type = BPF_CORE_READ(sk, sk_type);
-	if (info->family == FAMILY_INET) {
+	if (info->family == AF_INET_FAMILY) {
 		bpf_core_read(info->local_address, 4, &sk->__sk_common.skc_rcv_saddr);
 		bpf_core_read(info->remote_address, 4, &sk->__sk_common.skc_daddr);
-	} else if (info->family == FAMILY_INET6) {
+	} else if (info->family == AF_INET6_FAMILY) {
 		bpf_core_read(info->local_address, 16, &sk->__sk_common.skc_v6_rcv_saddr);
 		bpf_core_read(info->remote_address, 16, &sk->__sk_common.skc_v6_daddr);
 	} else {

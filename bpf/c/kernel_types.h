@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
 /*
  * The parts of the kernel's own structs that are read. Where they lie is found out when the object is loaded (CO-RE), from the
- * running kernel's BTF: only the names count here.
+ * running kernel's BTF: only the names count here. Sockets are in tcp_kernel.h.
  */
 #ifndef SYNCLINE_KERNEL_TYPES_H
 #define SYNCLINE_KERNEL_TYPES_H
@@ -19,19 +19,6 @@ struct path { struct dentry *dentry; };
 struct file { struct inode *f_inode; struct path f_path; void *private_data; };
 struct fdtable { unsigned int max_fds; struct file **fd; };
 struct files_struct { struct fdtable *fdt; };
-
-struct in6_addr { __u8 bytes[16]; };
-struct sock_common {
-	__be32 skc_daddr;
-	__be32 skc_rcv_saddr;
-	__be16 skc_dport;
-	__u16 skc_num;
-	unsigned short skc_family;
-	struct in6_addr skc_v6_daddr;
-	struct in6_addr skc_v6_rcv_saddr;
-};
-struct sock { struct sock_common __sk_common; __u16 sk_type; __u16 sk_protocol; };
-struct socket { struct sock *sk; };
 
 struct thread_struct { unsigned long fsbase; };
 struct task_struct { int pid; unsigned int __state; struct thread_struct thread; struct files_struct *files; };

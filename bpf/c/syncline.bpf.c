@@ -5,6 +5,7 @@
 #include "off_cpu.h"
 #include "process.h"
 #include "syscall.h"
+#include "tcp.h"
 
 /* bpf_probe_read_user and others are only for programs whose licence is compatible with the kernel's. */
 char _license[] SEC("license") = "GPL";

@@ -63,6 +63,7 @@ macro_rules! kernel_struct {
         $(const _: () = assert!(offset_of!($name, $field) == $offset);)+
     };
 }
+pub(crate) use kernel_struct;
 
 kernel_struct!(
     /// `struct file_info`.

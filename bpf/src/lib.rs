@@ -1,13 +1,15 @@
 //! Kernel side: the BPF object (C with CO-RE), embedded, and its records mirrored in Rust.
 //!
-//! The programs live in `c/`: the probes on the Go runtime (`goroutine.h`), on system calls (`syscall.h`) and on `execve` (`process.h`), compiled
-//! into one object by the build script. [`OBJECT`] holds its bytes; [`layout`] mirrors each record and map value, with
+//! The programs live in `c/`: the probes on the Go runtime (`goroutine.h`, `cgo.h`), on system calls (`syscall.h`), on threads off their
+//! CPUs (`off_cpu.h`), on TCP (`tcp.h`) and on `execve` (`process.h`), compiled into one object by the build script. [`OBJECT`]
+//! holds its bytes; [`layout`] mirrors each record and map value, with
 //! sizes and offsets asserted at compile time on both sides; [`record`] turns the ring's bytes into checked values.
 //! This crate loads nothing itself and contains no unsafe code.
 
 pub mod layout;
 pub mod map_value;
 pub mod record;
+pub mod tcp;
 
 pub use map_value::{
     BinaryLayout, Bindings, CaptureSettings, LabelsForm, ParkKey, ShortWaitKey, ShortWaitSum, encode_tai_offset_ns,
@@ -62,6 +64,14 @@ pub mod program {
     pub const CGO_ENTER: &str = "cgo_enter";
     /// `runtime.cgocall` at its call of `exitsyscall`: it comes back.
     pub const CGO_EXIT: &str = "cgo_exit";
+    /// The raw tracepoint `inet_sock_set_state`.
+    pub const TCP_STATE: &str = "tcp_state";
+    /// The raw tracepoint `sock_send_length`.
+    pub const TCP_SENT: &str = "tcp_sent";
+    /// The raw tracepoint `sock_recv_length`.
+    pub const TCP_RECEIVED: &str = "tcp_received";
+    /// The raw tracepoint `sys_enter`.
+    pub const TCP_SYS_ENTER: &str = "tcp_sys_enter";
 }
 
 /// Names of the object's maps.
@@ -88,4 +98,14 @@ pub mod map {
     pub const SHORT_WAITS: &str = "short_waits";
     /// Per-CPU array of `u64` by [`Counter`](crate::layout::Counter).
     pub const COUNTERS: &str = "counters";
+    /// Hash of open sessions of observed processes ([`tcp::Session`](crate::tcp::Session)) by the address of the socket.
+    pub const TCP_SESSIONS: &str = "tcp_sessions";
+    /// The same of those whose owner is not known yet.
+    pub const TCP_EMBRYOS: &str = "tcp_embryos";
+    /// Array of one [`TcpSettings`](crate::tcp::TcpSettings).
+    pub const TCP_CONFIG: &str = "tcp_config";
+    /// Per-CPU array of `u64` by [`TcpCounter`](crate::tcp::TcpCounter).
+    pub const TCP_COUNTERS: &str = "tcp_counters";
+    /// Stacks of connect() by the key in a session.
+    pub const TCP_STACKS: &str = "tcp_stacks";
 }

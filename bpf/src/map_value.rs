@@ -234,7 +234,7 @@ impl ShortWaitSum {
     }
 }
 
-fn put<const N: usize>(bytes: &mut [u8], offset: usize, value: [u8; N]) {
+pub(crate) fn put<const N: usize>(bytes: &mut [u8], offset: usize, value: [u8; N]) {
     if let Some(place) = bytes.get_mut(offset..).and_then(<[u8]>::first_chunk_mut::<N>) {
         *place = value;
     }

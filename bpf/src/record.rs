@@ -7,6 +7,9 @@ use crate::layout::{
     WAIT_OF_SCHEDULER, WAIT_OFF_CPU, WAIT_READY_SEEN, WAIT_STACK_TRUNCATED, WAIT_STACK_UNREADABLE, WAIT_SYSCALL,
     WAIT_TOP_OF_STACK, WAIT_UNBOUND, Wait,
 };
+use crate::tcp::{
+    RECORD_TCP_MESSAGE, RECORD_TCP_SESSION, TcpMessageRecord, TcpSessionRecord, decode_message, decode_session,
+};
 use crate::{MAX_STACK, MAX_WAKER_STACK};
 
 /// What waited.
@@ -71,6 +74,10 @@ pub enum Record {
         /// When, CLOCK_MONOTONIC ns: after everything the former program did, before everything the new one does.
         mono_ns: u64,
     },
+    /// A TCP connection of an observed process has ended.
+    TcpSession(TcpSessionRecord),
+    /// A call that sent or received bytes with a mark among them.
+    TcpMessage(TcpMessageRecord),
 }
 
 /// A finished wait as the kernel saw it.
@@ -144,6 +151,8 @@ pub enum DecodeError {
     UnknownWait(u8),
     /// More frames than a record can hold.
     StackTooDeep(u32),
+    /// Bytes go one way or the other.
+    UnknownDirection(u32),
 }
 
 impl std::fmt::Display for DecodeError {
@@ -153,6 +162,7 @@ impl std::fmt::Display for DecodeError {
             Self::UnknownKind(kind) => write!(f, "kernel record of unknown kind {kind}"),
             Self::UnknownWait(kind) => write!(f, "kernel record of a wait of unknown kind {kind}"),
             Self::StackTooDeep(n) => write!(f, "kernel record with {n} frames, which is more than are possible"),
+            Self::UnknownDirection(number) => write!(f, "kernel record of a message in direction {number}"),
         }
     }
 }
@@ -170,6 +180,8 @@ pub fn decode(bytes: &[u8]) -> Result<Record, DecodeError> {
             tgid: read_u32(bytes, offset_of!(Exec, tgid))?,
             mono_ns: read_u64(bytes, offset_of!(Exec, mono_ns))?,
         }),
+        RECORD_TCP_SESSION => decode_session(bytes).map(Record::TcpSession),
+        RECORD_TCP_MESSAGE => decode_message(bytes).map(Record::TcpMessage),
         unknown => Err(DecodeError::UnknownKind(unknown)),
     }
 }

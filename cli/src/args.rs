@@ -165,6 +165,16 @@ pub(crate) struct SkewArgs {
     /// Every two regions instead, and each against UTC: what all links and claims say together, and which is false
     #[arg(long)]
     pub(crate) regions: bool,
+    /// Every two nodes that sent each other something instead: whether it was sent before it was received, by the clocks. Exit code 3
+    /// if a message contradicts them
+    #[arg(long, conflicts_with = "regions")]
+    pub(crate) pairs: bool,
+    /// With --pairs: messages since then
+    #[arg(long, value_name = "TIME", default_value = "-1h", requires = "pairs", allow_hyphen_values = true)]
+    pub(crate) since: Option<String>,
+    /// With --pairs: of this node only
+    #[arg(long, value_name = "NAME", requires = "pairs")]
+    pub(crate) node: Option<String>,
     /// text for people, json for programs
     #[arg(long, short, value_name = "FORMAT", default_value = "text")]
     pub(crate) format: Format,
@@ -175,6 +185,7 @@ Examples:
   syncline skew
   syncline skew --format json | jq '.nodes[] | select(.status != \"synchronized\")'
   syncline skew --regions
+  syncline skew --pairs --since -10m --node eu-1
 
 Status: synchronized (probes arrive and agree), free_running (no probe for 16 s: the numbers are of AGE ago),
 disrupted (the clock was disturbed and is being learnt anew), unknown (no estimate yet).";

@@ -1,4 +1,4 @@
-//! How a command ends: exit code 0, 1 (it failed) or 2 (it was asked wrongly).
+//! How a command ends: exit code 0, 1 (it failed) or 2 (it was asked wrongly); `skew --pairs` also with 3 (a clock is wrong).
 
 use std::fmt;
 use std::io;

@@ -9,6 +9,7 @@ mod colour;
 mod doctor;
 mod failure;
 mod goroutine;
+mod message_pairs;
 mod place;
 mod region_pairs;
 mod skew;

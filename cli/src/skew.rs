@@ -9,7 +9,7 @@ use crate::args::{Format, SkewArgs, StoreArgs};
 use crate::colour::{Colour, Palette};
 use crate::source::Source;
 use crate::table::{Align, Table};
-use crate::{region_pairs, terminal, units};
+use crate::{message_pairs, region_pairs, terminal, units};
 
 /// What is known about the clocks of the fleet.
 #[derive(Debug, Serialize)]
@@ -93,20 +93,34 @@ pub(crate) async fn run(store: &StoreArgs, args: &SkewArgs) -> anyhow::Result<Ex
     let source = Source::open(store).await?;
     let found = found(&source, args).await;
     source.close().await?;
-    io::stdout().lock().write_all(found?.as_bytes())?;
-    Ok(ExitCode::SUCCESS)
+    let (text, code) = found?;
+    io::stdout().lock().write_all(text.as_bytes())?;
+    Ok(code)
 }
 
-/// What is asked for, as it is to be printed.
-async fn found(source: &Source, args: &SkewArgs) -> anyhow::Result<String> {
+/// A message contradicts the clocks.
+const CONTRADICTED: u8 = 3;
+
+/// What is asked for, as it is to be printed, and the exit code that says it.
+async fn found(source: &Source, args: &SkewArgs) -> anyhow::Result<(String, ExitCode)> {
     let palette = Palette { enabled: terminal::wants_colour() };
     let width = if terminal::is_terminal() { terminal::width() } else { usize::MAX };
-    Ok(match (args.regions, args.format) {
+    if args.pairs {
+        let pairs = message_pairs::find(source, args).await?;
+        let text = match args.format {
+            Format::Text => message_pairs::text(&pairs, width, palette),
+            Format::Json => serde_json::to_string_pretty(&pairs)? + "\n",
+        };
+        let contradicted = pairs.iter().any(message_pairs::NodePair::is_contradicted);
+        return Ok((text, if contradicted { ExitCode::from(CONTRADICTED) } else { ExitCode::SUCCESS }));
+    }
+    let text = match (args.regions, args.format) {
         (false, Format::Text) => find(source).await?.text(width, palette),
         (false, Format::Json) => serde_json::to_string_pretty(&find(source).await?)? + "\n",
         (true, Format::Text) => region_pairs::text(&region_pairs::find(source).await?, width, palette),
         (true, Format::Json) => serde_json::to_string_pretty(&region_pairs::find(source).await?)? + "\n",
-    })
+    };
+    Ok((text, ExitCode::SUCCESS))
 }
 
 async fn find(source: &Source) -> anyhow::Result<Skews> {

@@ -25,6 +25,7 @@ type options struct {
 	region   string
 	listen   string
 	next     string
+	feedTo   string
 	workers  int
 	duration time.Duration
 	journal  string
@@ -46,6 +47,7 @@ func parseOptions() options {
 	flag.StringVar(&o.region, "region", "", "name of this region (required)")
 	flag.StringVar(&o.listen, "listen", "127.0.0.1:0", "address to serve on")
 	flag.StringVar(&o.next, "next", "", "address of the next region; empty at the end of the chain")
+	flag.StringVar(&o.feedTo, "feed-to", "", "address of the next region's feed; empty for none")
 	flag.IntVar(&o.workers, "workers", 0, "goroutines that send requests to the next region")
 	flag.DurationVar(&o.duration, "duration", 0, "stop after this long; 0: at SIGTERM or SIGINT")
 	flag.StringVar(&o.journal, "log", "", "file for the journal of requests, JSON lines (required)")
@@ -81,12 +83,17 @@ func run(o options) error {
 	if err != nil {
 		return fmt.Errorf("cannot serve on %s: %w", o.listen, err)
 	}
+	feed, err := listenFeed()
+	if err != nil {
+		return err
+	}
 	prices := newPriceCache()
 	stop := make(chan struct{})
 	var work sync.WaitGroup
 
 	srv := &server{listener: listener, next: o.next, prices: prices, journal: journal}
 	go srv.serve()
+	go feed.serve()
 	startWorkers(o, journal, stop, &work)
 	if o.contend {
 		work.Add(1)
@@ -95,12 +102,20 @@ func run(o options) error {
 			prices.refreshLoop(o.next, journal, stop)
 		}()
 	}
-	fmt.Printf("ready region=%s listen=%s pid=%d\n", o.region, listener.Addr(), os.Getpid())
+	if o.feedTo != "" {
+		work.Add(1)
+		go func() {
+			defer work.Done()
+			feedLoop(o.feedTo, stop)
+		}()
+	}
+	fmt.Printf("ready region=%s listen=%s feed=%s pid=%d\n", o.region, listener.Addr(), feed.listener.Addr(), os.Getpid())
 
 	waitForEnd(o.duration)
 	close(stop)
 	work.Wait()
 	srv.close()
+	feed.close()
 	return journal.close()
 }
 

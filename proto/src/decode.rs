@@ -37,6 +37,10 @@ impl TryFrom<v1::Batch> for Batch {
             probe_paths: probe_paths(message.probes.as_ref())?,
             claims: message.claims.iter().filter_map(claim).collect(),
             probes: probes(&message.probes.unwrap_or_default())?,
+            flows: message.flows.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
+            messages: message.messages.unwrap_or_default().try_into()?,
+            tcp_sessions: message.tcp_sessions.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
+            tcp_losses: message.tcp_losses.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
         })
     }
 }
@@ -307,6 +311,6 @@ fn same_length(name: &'static str, found: usize, expected: usize) -> Result<(), 
     if found == expected { Ok(()) } else { Err(field(name, format!("{found} rows where {expected} are expected"))) }
 }
 
-fn field(field: &'static str, why: impl Into<String>) -> WireError {
+pub(crate) fn field(field: &'static str, why: impl Into<String>) -> WireError {
     WireError::Field { field, why: why.into() }
 }

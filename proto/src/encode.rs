@@ -35,6 +35,10 @@ impl From<&Batch> for v1::Batch {
             claims: batch.claims.iter().map(claim).collect(),
             file_types: batch.file_types.clone(),
             sockets: sockets.distinct.iter().map(socket).collect(),
+            flows: batch.flows.iter().map(Into::into).collect(),
+            messages: (!batch.messages.is_empty()).then(|| (&batch.messages).into()),
+            tcp_sessions: batch.tcp_sessions.iter().map(Into::into).collect(),
+            tcp_losses: batch.tcp_losses.iter().map(Into::into).collect(),
         }
     }
 }

@@ -7,6 +7,7 @@ mod decode;
 mod encode;
 mod error;
 mod prescan;
+mod tcp;
 
 pub use codec::{decode, encode};
 pub use error::WireError;

@@ -10,7 +10,7 @@ use syncline_event::{BatchError, limits};
 use crate::error::WireError;
 
 /// Repeated submessages of `Batch` by field number, with their limit.
-const REPEATED: [(u32, &str, usize); 9] = [
+const REPEATED: [(u32, &str, usize); 12] = [
     (7, "reasons", limits::DICTIONARY),
     (8, "processes", limits::DICTIONARY),
     (10, "short waits", limits::DICTIONARY),
@@ -20,6 +20,9 @@ const REPEATED: [(u32, &str, usize); 9] = [
     (16, "claims", limits::CLOCK_SAMPLES),
     (17, "file types", limits::DICTIONARY),
     (18, "sockets", limits::WAITS),
+    (60, "flows", limits::DICTIONARY),
+    (62, "TCP sessions", limits::TCP_SESSIONS),
+    (63, "TCP losses", limits::DICTIONARY),
 ];
 
 /// Refuses a batch with more submessages of a kind than it may hold.

@@ -5,7 +5,7 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 use syncline_event::{
-    Batch, BatchError, ClaimSource, ClockClaim, Container, Kind, Loss, LossCause, Origin, ProbePath, Process,
+    Batch, BatchError, ClaimSource, ClockClaim, Container, Kind, Loss, LossCause, Messages, Origin, ProbePath, Process,
     ShortWaits, Socket, Stack, StackId, Symbol, Target, TraceContext, WaitFlags, Waits, limits,
 };
 use syncline_proto::{WireError, decode, encode};
@@ -122,6 +122,10 @@ fn batch_with(waits: Waits) -> Batch {
             ClockClaim { source: ClaimSource::Chrony, at: Instant::from_ns(6), utc_minus_wall_ns: Some((-7, 8)) },
         ],
         reference_run: 0xfeed,
+        flows: Vec::new(),
+        messages: Messages::default(),
+        tcp_sessions: Vec::new(),
+        tcp_losses: Vec::new(),
     }
 }
 

@@ -15,6 +15,7 @@ mod engine;
 mod error;
 mod native;
 mod open;
+mod pairs;
 mod regions;
 pub mod rows;
 mod schema;
@@ -26,6 +27,7 @@ pub use engine::{EmbeddedConfig, EmbeddedEngine, default_max_memory_bytes, libch
 pub use error::StoreError;
 pub use native::{Arrays, Block, BlockBuilder, Column, LowCardinality, MAX_BLOCK_ROWS};
 pub use open::{Location, OpenOptions, OpenStore, open};
+pub use pairs::ViolatedPair;
 pub use regions::{RegionClaim, RegionLink};
 pub use schema::MigrationReport;
 pub use settle::{SettledPiece, Settlement};

@@ -9,7 +9,7 @@ use std::collections::HashSet;
 
 use syncline_event::{Stack, StackId, Symbol, limits};
 
-use super::wait::FinishedWait;
+use super::wait::{FinishedWait, Symbolizer};
 use crate::text;
 
 /// Identities remembered, 16 bytes each and some.
@@ -37,17 +37,18 @@ pub(super) struct Dictionary {
 impl Dictionary {
     /// Notes the stacks of a wait and of who ended it for the next batch unless they are known; gives their identities.
     pub(super) fn note(&mut self, wait: &FinishedWait) -> [StackId; 2] {
-        [self.note_stack(wait, &wait.stack), self.note_stack(wait, &wait.waker_stack)]
+        let (build_id, symbolizer) = (wait.process.build_id, wait.symbolizer.as_ref());
+        [&wait.stack, &wait.waker_stack].map(|stack| self.note_stack(build_id, symbolizer, stack))
     }
 
-    fn note_stack(&mut self, wait: &FinishedWait, pcs: &[u64]) -> StackId {
-        let build_id = wait.process.build_id;
-        let pcs = &pcs[..pcs.len().min(limits::STACK_DEPTH)];
+    /// Notes a stack of a build for the next batch unless it is known; gives its identity.
+    pub(super) fn note_stack(&mut self, build_id: u64, symbolizer: &dyn Symbolizer, stack: &[u64]) -> StackId {
+        let pcs = &stack[..stack.len().min(limits::STACK_DEPTH)];
         if pcs.is_empty() {
             return StackId::NONE;
         }
         let id = Stack::id_of(build_id, pcs);
-        if !self.known_stacks.contains(&id) && self.has_room() && self.note_symbols(wait, build_id, pcs) {
+        if !self.known_stacks.contains(&id) && self.has_room() && self.note_symbols(symbolizer, build_id, pcs) {
             self.known_stacks.insert(id);
             self.untold_stacks.push(Stack { id, build_id, pcs: pcs.to_vec() });
         }
@@ -55,16 +56,17 @@ impl Dictionary {
     }
 
     /// Whether every one of them is known or noted now.
-    fn note_symbols(&mut self, wait: &FinishedWait, build_id: u64, pcs: &[u64]) -> bool {
-        pcs.iter().all(|pc| self.known_symbols.contains(&(build_id, *pc)) || self.note_symbol(wait, build_id, *pc))
+    fn note_symbols(&mut self, symbolizer: &dyn Symbolizer, build_id: u64, pcs: &[u64]) -> bool {
+        pcs.iter()
+            .all(|pc| self.known_symbols.contains(&(build_id, *pc)) || self.note_symbol(symbolizer, build_id, *pc))
     }
 
     /// Whether there was room for it.
-    fn note_symbol(&mut self, wait: &FinishedWait, build_id: u64, pc: u64) -> bool {
+    fn note_symbol(&mut self, symbolizer: &dyn Symbolizer, build_id: u64, pc: u64) -> bool {
         let has_room = self.has_room();
         if has_room {
             self.known_symbols.insert((build_id, pc));
-            let symbols = wait.symbolizer.symbols(pc).into_iter().map(|symbol| fitting(symbol, build_id, pc));
+            let symbols = symbolizer.symbols(pc).into_iter().map(|symbol| fitting(symbol, build_id, pc));
             self.await_batch(symbols.collect());
         }
         has_room
@@ -153,7 +155,7 @@ mod tests {
     use syncline_event::{Kind, Process, TraceContext};
     use syncline_timebase::Instant;
 
-    use super::super::wait::{Symbolizer, Wanted};
+    use super::super::wait::Wanted;
     use super::*;
 
     /// A binary whose names are as long as the wire allows.

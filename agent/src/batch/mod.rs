@@ -23,22 +23,25 @@ mod index;
 mod losses;
 mod seal;
 mod short;
+mod tcp;
 mod wait;
 
 use std::sync::Arc;
 
-use syncline_event::{Batch, ClockClaim, Kind, LossCause, Origin, ProbePath, Process, limits};
+use syncline_event::{Batch, ClockClaim, Kind, LossCause, Origin, ProbePath, Process, TcpLossCause, limits};
 use syncline_timebase::{Instant, Knot, Mono, Offset, Probe, Reference, Wall};
 
 pub use losses::Losses;
 pub use seal::{ENOUGH_WAITS, LONGEST_WAIT, SHORTEST_GAP, Sealing};
 pub use short::ShortSum;
+pub use tcp::{SeenMessage, SeenSession, TcpTotals};
 pub use wait::{FinishedWait, Symbolizer, Wanted};
 
 use dictionary::Dictionary;
 use index::Indices;
 use seal::{Holding, SealRule};
 use short::ShortSums;
+use tcp::PendingTcp;
 use wait::{PendingWait, columns};
 
 /// Collects what the agent sees and seals it into batches.
@@ -49,6 +52,7 @@ pub struct Batcher {
     rule: SealRule,
     waits: Vec<PendingWait>,
     short: ShortSums,
+    tcp: PendingTcp,
     dictionary: Dictionary,
     losses: Losses,
     knots: Vec<Knot>,
@@ -85,6 +89,7 @@ impl Batcher {
             rule: SealRule::new(sealing, first_knot.mono),
             waits: Vec::new(),
             short: ShortSums::default(),
+            tcp: PendingTcp::default(),
             dictionary: Dictionary::default(),
             losses: Losses::default(),
             knots: vec![first_knot],
@@ -172,6 +177,7 @@ impl Batcher {
     /// symbols goes into the next one.
     pub fn dropped(&mut self, batch: Batch) {
         self.lose_batch(LossCause::QueueFull, &batch);
+        self.tcp.lose_batch(TcpLossCause::QueueFull, &batch);
         self.dictionary.tell_these_again(batch.stacks, batch.symbols);
     }
 
@@ -179,6 +185,7 @@ impl Batcher {
     /// the next one; its stacks and symbols come again only where they are used again, since they may be the cause.
     pub fn unfit(&mut self, batch: &Batch) {
         self.lose_batch(LossCause::RecordGarbled, batch);
+        self.tcp.lose_batch(TcpLossCause::Garbled, batch);
         self.dictionary.forget(&batch.symbols);
     }
 
@@ -186,6 +193,7 @@ impl Batcher {
     /// stacks and symbols are told again only where they are used again, since they may be what was refused.
     pub fn refused(&mut self, batch: &Batch) {
         self.lose_batch(LossCause::BatchRefused, batch);
+        self.tcp.lose_batch(TcpLossCause::BatchRefused, batch);
         self.dictionary.forget(&batch.symbols);
     }
 
@@ -207,14 +215,14 @@ impl Batcher {
 
     /// The next batch with everything that is there: for the end of a run. None if there is nothing to say.
     pub fn seal_rest(&mut self, now: Instant<Mono>) -> Option<Batch> {
-        let nothing =
-            self.waits.is_empty() && self.short.is_empty() && self.losses.is_empty() && self.probes.is_empty();
+        let no_waits = self.waits.is_empty() && self.short.is_empty() && self.losses.is_empty();
+        let nothing = no_waits && self.tcp.is_empty() && self.probes.is_empty();
         (!nothing).then(|| self.seal(now, Holding::Everything))
     }
 
-    /// Whether there are waits that no batch has taken yet.
+    /// Whether there are waits, or messages and sessions, that no batch has taken yet.
     pub fn has_waits(&self) -> bool {
-        !self.waits.is_empty()
+        !self.waits.is_empty() || self.tcp.has_stamps()
     }
 
     /// What this run has seen so far.
@@ -230,6 +238,7 @@ impl Batcher {
         let (mut reasons, mut file_types) = (Indices::default(), Indices::default());
         let columns = columns(&waits, &mut processes, &mut reasons, &mut file_types);
         let short_waits = self.short.take(&mut processes, &mut reasons);
+        let tcp = self.tcp.take(holding, &mut processes);
         let (stacks, symbols) = self.dictionary.take();
         let batch = Batch {
             origin: self.origin.clone(),
@@ -251,6 +260,10 @@ impl Batcher {
             probes: std::mem::take(&mut self.probes),
             probe_paths: std::mem::take(&mut self.probe_paths),
             claims: std::mem::take(&mut self.claims),
+            flows: tcp.flows,
+            messages: tcp.messages,
+            tcp_sessions: tcp.sessions,
+            tcp_losses: tcp.losses,
         };
         self.next_number = self.next_number.saturating_add(1);
         self.next_seq = self.next_seq.saturating_add(batch.waits.len() as u64);

@@ -6,6 +6,7 @@ use syncline_bpf::{CaptureSettings, MAX_STACK};
 
 use super::error::CaptureError;
 use super::target::Target;
+use super::tcp::TcpConfig;
 
 /// What to capture and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,13 +19,21 @@ pub struct CaptureConfig {
     pub ring_bytes: u32,
     /// Which processes.
     pub target: Target,
+    /// What of TCP; None = nothing.
+    pub tcp: Option<TcpConfig>,
 }
 
 impl CaptureConfig {
-    /// The defaults: from 1 ms on, 64 frames, a ring of 4 MiB.
+    /// The defaults: from 1 ms on, 64 frames, a ring of 4 MiB, TCP as [`TcpConfig::default`] has it.
     #[must_use]
     pub fn new(target: Target) -> Self {
-        Self { threshold: Duration::from_millis(1), max_stack_depth: 64, ring_bytes: 4 << 20, target }
+        Self {
+            threshold: Duration::from_millis(1),
+            max_stack_depth: 64,
+            ring_bytes: 4 << 20,
+            target,
+            tcp: Some(TcpConfig::default()),
+        }
     }
 
     pub(super) fn check(&self) -> Result<(), CaptureError> {
@@ -34,6 +43,9 @@ impl CaptureConfig {
         }
         if !self.ring_bytes.is_power_of_two() || self.ring_bytes < 4096 {
             return wrong("ring_bytes", format!("{} is not a power of two of at least 4096", self.ring_bytes));
+        }
+        if let Some(tcp) = self.tcp.filter(|tcp| tcp.mark_shift > 31) {
+            return wrong("mark_shift", format!("{} is not in 0 to 31", tcp.mark_shift));
         }
         Ok(())
     }

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::os::fd::AsRawFd as _;
 use std::path::Path;
 
-use aya::maps::{Array, HashMap, MapData, MapError, PerCpuArray, PerCpuHashMap, RingBuf};
+use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, PerCpuHashMap, RingBuf};
 use aya::programs::raw_trace_point::RawTracePointLink;
 use aya::programs::uprobe::{UProbeAttachLocation, UProbeAttachPoint, UProbeLink, UProbeScope};
 use aya::programs::{ProgramError, RawTracePoint, UProbe};
@@ -14,6 +14,7 @@ use syncline_bpf::layout::{Binary, Binding, Clock, Config, InC, Key, Park, Short
 use syncline_bpf::{map, program};
 
 use super::error::KernelError;
+use super::tcp::{self, TcpConfig, TcpMaps};
 
 /// Maps of the object, each with its key and value as plain bytes.
 pub(super) struct Maps {
@@ -29,6 +30,9 @@ pub(super) struct Maps {
     pub(super) short_waits: PerCpuHashMap<MapData, [u8; size_of::<ShortKey>()], [u8; size_of::<Short>()]>,
     pub(super) counters: PerCpuArray<MapData, u64>,
 }
+
+/// Takes a map of the object by its name.
+pub(super) type TakeMap<'a> = dyn FnMut(&str) -> Result<Map, MapError> + 'a;
 
 /// The programs, loaded and verified, and not yet attached to anything.
 pub(super) struct Programs {
@@ -50,20 +54,16 @@ const TRACEPOINTS: [(&str, &str); 6] = [
 ];
 
 /// Loads the object into the kernel.
-pub(super) fn load(ring_bytes: u32) -> Result<(Maps, Programs), KernelError> {
-    let mut ebpf = EbpfLoader::new()
-        .map_max_entries(map::EVENTS, ring_bytes)
-        .load(syncline_bpf::OBJECT)
-        .map_err(|e| KernelError::new("load the BPF object", e))?;
+pub(super) fn load(ring_bytes: u32, tcp: Option<&TcpConfig>) -> Result<(Maps, TcpMaps, Programs), KernelError> {
+    let mut loader = EbpfLoader::new();
+    loader.map_max_entries(map::EVENTS, ring_bytes);
+    tcp::size_maps(&mut loader, tcp);
+    let mut ebpf = loader.load(syncline_bpf::OBJECT).map_err(|e| KernelError::new("load the BPF object", e))?;
     for name in UPROBES {
         uprobe(&mut ebpf, name).and_then(UProbe::load).map_err(|e| KernelError::new(format!("load {name}"), e))?;
     }
-    for (name, _) in TRACEPOINTS {
-        let loaded = raw_tracepoint(&mut ebpf, name).and_then(RawTracePoint::load);
-        loaded.map_err(|e| KernelError::new(format!("load {name}"), e))?;
-    }
-    let maps = open_maps(&mut ebpf).map_err(|e| KernelError::new("open the maps of the BPF object", e))?;
-    Ok((maps, Programs { ebpf }))
+    let (maps, tcp) = open_maps(&mut ebpf).map_err(|e| KernelError::new("open the maps of the BPF object", e))?;
+    Ok((maps, tcp, Programs { ebpf }))
 }
 
 impl Programs {
@@ -94,16 +94,24 @@ impl Programs {
         self.attach(program::EXECUTE, Path::new(&path), 0, 0).map(drop)
     }
 
-    /// Has each `execve` of the machine announced in the ring, and the system calls of watched processes.
+    /// Has each `execve` of the machine announced in the ring, and the threads of watched processes followed.
     pub(super) fn attach_tracepoints(&mut self) -> Result<Vec<RawTracePointLink>, KernelError> {
-        let mut attach = |(name, tracepoint): (&str, &str)| {
-            let attached = raw_tracepoint(&mut self.ebpf, name).and_then(|program| {
-                let id = program.attach(tracepoint)?;
-                program.take_link(id)
-            });
-            attached.map_err(|e| KernelError::new(format!("attach to {tracepoint}"), e))
-        };
-        TRACEPOINTS.into_iter().map(&mut attach).collect()
+        TRACEPOINTS.iter().map(|(name, tracepoint)| self.attach_raw_tracepoint(name, tracepoint)).collect()
+    }
+
+    /// Loads one program and attaches it to a raw tracepoint.
+    pub(super) fn attach_raw_tracepoint(
+        &mut self,
+        name: &str,
+        tracepoint: &str,
+    ) -> Result<RawTracePointLink, KernelError> {
+        let loaded = raw_tracepoint(&mut self.ebpf, name).and_then(RawTracePoint::load);
+        loaded.map_err(|e| KernelError::new(format!("load {name}"), e))?;
+        let attached = raw_tracepoint(&mut self.ebpf, name).and_then(|program| {
+            let id = program.attach(tracepoint)?;
+            program.take_link(id)
+        });
+        attached.map_err(|e| KernelError::new(format!("attach to {tracepoint}"), e))
     }
 }
 
@@ -121,9 +129,10 @@ fn raw_tracepoint<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut RawTrace
     ebpf.program_mut(name).ok_or_else(|| ProgramError::InvalidName { name: name.to_owned() })?.try_into()
 }
 
-fn open_maps(ebpf: &mut Ebpf) -> Result<Maps, MapError> {
+fn open_maps(ebpf: &mut Ebpf) -> Result<(Maps, TcpMaps), MapError> {
     let mut take = |name: &str| ebpf.take_map(name).ok_or_else(|| MapError::InvalidName { name: name.to_owned() });
-    Ok(Maps {
+    let tcp = TcpMaps::take(&mut take)?;
+    let maps = Maps {
         events: take(map::EVENTS)?.try_into()?,
         config: take(map::CONFIG)?.try_into()?,
         clock: take(map::CLOCK_CONFIG)?.try_into()?,
@@ -135,7 +144,8 @@ fn open_maps(ebpf: &mut Ebpf) -> Result<Maps, MapError> {
         bindings: take(map::BINDINGS)?.try_into()?,
         short_waits: take(map::SHORT_WAITS)?.try_into()?,
         counters: take(map::COUNTERS)?.try_into()?,
-    })
+    };
+    Ok((maps, tcp))
 }
 
 /// Keys of a hash map that probes change meanwhile. The kernel restarts an iteration whose last key has gone, so the number

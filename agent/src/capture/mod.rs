@@ -3,6 +3,7 @@
 //! ```text
 //! /proc ──> Target ──> Binary (gosym) ──> probes on the inode     [target, executable, binary, probes, observing, processes]
 //! probes ─> ring buffer ─> WaitRecord ─> RawWait ─> the sink      [kernel, wait]
+//!        │                └> TCP sessions and messages            [tcp]
 //!        └> sums of short waits, counters                         [short_waits, counters]
 //! ```
 //!
@@ -29,6 +30,7 @@ mod retry;
 mod short_waits;
 mod syscalls;
 mod target;
+mod tcp;
 mod wait;
 mod wakeups;
 
@@ -41,6 +43,7 @@ pub(crate) use process::start_time_in;
 pub use report::{Attached, Coverage, RescanReport, Skipped};
 pub use short_waits::ShortWait;
 pub use target::Target;
+pub use tcp::{Off, TcpConfig, TcpCounters, TcpTaken};
 pub use wait::{RawWait, UNKNOWN_REASON};
 
 use std::collections::{HashMap, HashSet};
@@ -55,6 +58,7 @@ use kernel::{Maps, Programs};
 use probes::ProbedBinaries;
 use processes::Processes;
 use short_waits::ShortWaits;
+use tcp::Tcp;
 use wakeups::Wakeups;
 
 /// Records read in one go, so that a flood cannot keep [`Capture::poll`] from returning.
@@ -67,7 +71,7 @@ const NS_PER_S: i64 = 1_000_000_000;
 /// What is missing, in one line.
 pub fn kernel_support() -> Result<(), CaptureError> {
     namespace::check()?;
-    let (_maps, mut programs) = kernel::load(4096)?;
+    let (_maps, _tcp, mut programs) = kernel::load(4096, None)?;
     Ok(programs.try_attaching()?)
 }
 
@@ -88,6 +92,7 @@ pub struct Capture {
     pending: RescanReport,
     unreadable: usize,
     warned_of_unreadable: bool,
+    tcp: Option<Tcp>,
     _tracepoints: Vec<RawTracePointLink>,
 }
 
@@ -100,8 +105,9 @@ impl Capture {
     pub fn start(config: CaptureConfig) -> Result<Self, CaptureError> {
         config.check()?;
         namespace::check()?;
-        let (maps, programs) = kernel::load(config.ring_bytes)?;
+        let (maps, tcp_maps, mut programs) = kernel::load(config.ring_bytes, config.tcp.as_ref())?;
         let settings = config.settings();
+        let tcp = config.tcp.map(|tcp| Tcp::start(tcp_maps, tcp, &mut programs)).transpose()?;
         let wakeups = Wakeups::of(&maps.events).map_err(|e| KernelError::new("watch the ring", e))?;
         let mut capture = Self {
             target: config.target,
@@ -117,6 +123,7 @@ impl Capture {
             pending: RescanReport::default(),
             unreadable: 0,
             warned_of_unreadable: false,
+            tcp,
             _tracepoints: Vec::new(),
         };
         capture.configure(settings)?;
@@ -162,6 +169,16 @@ impl Capture {
             match record {
                 Ok(Record::Wait(wait)) => self.deliver(&wait, sink),
                 Ok(Record::Exec { tgid, mono_ns }) => self.exec_noticed(tgid, mono_ns),
+                Ok(Record::TcpSession(session)) => {
+                    if let Some(tcp) = &mut self.tcp {
+                        tcp.push_session(session);
+                    }
+                }
+                Ok(Record::TcpMessage(message)) => {
+                    if let Some(tcp) = &mut self.tcp {
+                        tcp.push_message(message);
+                    }
+                }
                 Err(_) => self.own.undecodable += 1,
             }
         }
@@ -172,6 +189,28 @@ impl Capture {
     pub fn take_short_waits(&mut self) -> Vec<ShortWait> {
         let grown = self.short_waits.take(&self.maps.short_waits);
         grown.into_iter().filter_map(|(key, sum)| self.short_wait(key, sum)).collect()
+    }
+
+    /// TCP sessions and messages that [`poll`](Self::poll) found, and long sessions that are open, since the last call.
+    pub fn take_tcp(&mut self) -> TcpTaken {
+        self.tcp.as_mut().map(Tcp::take).unwrap_or_default()
+    }
+
+    /// Has the next [`take_tcp`](Self::take_tcp) tell of every session that is open, however short: for the end of a capture.
+    pub fn tell_open_sessions(&mut self) {
+        self.tcp.iter_mut().for_each(Tcp::tell_open);
+    }
+
+    /// What was seen of TCP and what was lost since the start.
+    #[must_use]
+    pub fn tcp_counters(&self) -> TcpCounters {
+        self.tcp.as_ref().map(Tcp::counters).unwrap_or_default()
+    }
+
+    /// What this kernel does not let us capture of TCP.
+    #[must_use]
+    pub fn tcp_off(&self) -> &[Off] {
+        self.tcp.as_ref().map_or(&[], Tcp::off)
     }
 
     /// What was seen and what was lost since the start.

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod tcp;
 pub mod units;
 mod watch;
 
@@ -12,6 +13,7 @@ use clap::{Args, Parser, Subcommand};
 use syncline_claims::Chrony;
 use syncline_exchange::Pacing;
 use syncline_timebase::{NodeName, Span};
+use tcp::TcpArgs;
 use thiserror::Error;
 
 use crate::batch::Sealing;
@@ -119,6 +121,9 @@ pub struct RunArgs {
     /// Deepest stack taken, frames
     #[arg(long, value_name = "FRAMES", default_value_t = 64, value_parser = clap::value_parser!(u8).range(1..=127))]
     stack_depth: u8,
+    /// What of TCP.
+    #[command(flatten)]
+    tcp: TcpArgs,
     /// Most memory for batches that the aggregator has not acknowledged; beyond it the oldest go, and are counted
     #[arg(long, value_name = "SIZE", default_value = "32MiB", value_parser = queue_bytes)]
     queue_bytes: usize,
@@ -195,6 +200,7 @@ impl RunArgs {
                 max_stack_depth: self.stack_depth,
                 ring_bytes: self.ring_bytes,
                 target: self.target.target(),
+                tcp: self.tcp.config(),
             },
             service: self.service,
             host_root: self.host_root,

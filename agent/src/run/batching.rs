@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
-use syncline_event::{Batch, ClockClaim, Kind, LossCause, Process};
+use syncline_event::{Batch, ClockClaim, Kind, LossCause, Process, TcpLossCause};
 use syncline_timebase::Knot;
 
 use super::gaps::Gaps;
 use super::hints::HintSender;
-use crate::batch::{Batcher, FinishedWait, Losses, ShortSum, Totals};
+use crate::batch::{Batcher, FinishedWait, Losses, SeenMessage, SeenSession, ShortSum, TcpTotals, Totals};
 use crate::clock::Clocks;
 use crate::probe::UsableProbe;
 use crate::queue::{Entry, Queue, SharedQueue};
@@ -25,6 +25,9 @@ pub(super) enum Input {
     Waits(Vec<FinishedWait>),
     Short { process: Arc<Process>, what: (Kind, &'static str), sum: ShortSum },
     Losses(Losses),
+    Messages { messages: Vec<SeenMessage>, mark_shift: u8 },
+    Sessions(Vec<SeenSession>),
+    TcpLoss(TcpLossCause, u64),
     Knot(Knot),
     Gaps(Gaps),
     Probe(UsableProbe),
@@ -35,6 +38,7 @@ pub(super) enum Input {
 #[derive(Debug, Default)]
 pub(super) struct Outcome {
     pub(super) totals: Totals,
+    pub(super) tcp: TcpTotals,
     pub(super) gaps: Gaps,
 }
 
@@ -80,7 +84,7 @@ impl Batching {
             }
         }
         self.queue.change(Queue::close);
-        Outcome { totals: self.batcher.totals().clone(), gaps: self.gaps }
+        Outcome { totals: self.batcher.totals().clone(), tcp: self.batcher.tcp_totals().clone(), gaps: self.gaps }
     }
 
     fn take(&mut self, input: Input) {
@@ -88,6 +92,11 @@ impl Batching {
             Input::Waits(waits) => waits.into_iter().for_each(|wait| self.batcher.push_wait(wait)),
             Input::Short { process, what, sum } => self.batcher.push_short(process, what, &sum),
             Input::Losses(losses) => losses.iter().for_each(|loss| self.batcher.lose(loss.cause, loss.count)),
+            Input::Messages { messages, mark_shift } => {
+                messages.into_iter().for_each(|message| self.batcher.push_message(message, mark_shift));
+            }
+            Input::Sessions(sessions) => sessions.into_iter().for_each(|session| self.batcher.push_session(session)),
+            Input::TcpLoss(cause, count) => self.batcher.lose_tcp(cause, count),
             Input::Gaps(gaps) => self.gaps = gaps,
             Input::Knot(knot) => self.batcher.push_knot(knot),
             Input::Probe(probe) => self.take_probe(&probe),

@@ -5,14 +5,15 @@ use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
 
 use syncline_claims::kernel_tai_offset_seconds;
-use syncline_event::LossCause;
+use syncline_event::{LossCause, TcpLossCause};
 use tokio::sync::watch;
 
 use super::batching::Input;
 use super::gaps::{CoverageLog, Gaps};
 use crate::batch::{FinishedWait, Losses};
-use crate::capture::{Capture, CaptureError, Counters, RawWait, RescanReport};
+use crate::capture::{Capture, CaptureError, Counters, RawWait, RescanReport, TcpCounters, TcpTaken};
 use crate::intake::{Intake, losses};
+use crate::intake_tcp::tcp_losses;
 
 /// Longest sleep in the kernel, and so the longest delay of everything else here.
 const POLL: Duration = Duration::from_millis(100);
@@ -28,6 +29,8 @@ pub(super) struct Capturing {
     intake: Intake,
     out: SyncSender<Input>,
     told_losses: Losses,
+    told_tcp: TcpCounters,
+    mark_shift: u8,
     told_gaps: Gaps,
     coverage_log: CoverageLog,
     tai_offset_s: Option<i32>,
@@ -38,7 +41,8 @@ pub(super) struct Capturing {
 struct NobodyListens;
 
 impl Capturing {
-    pub(super) fn new(mut capture: Capture, mut intake: Intake, out: SyncSender<Input>) -> Self {
+    /// Marks of messages are 2^`mark_shift` apart.
+    pub(super) fn new(mut capture: Capture, mut intake: Intake, out: SyncSender<Input>, mark_shift: u8) -> Self {
         let report = capture.rescan();
         tell(&report);
         report.attached.iter().for_each(|attached| intake.greet(&capture, attached.pid));
@@ -49,6 +53,8 @@ impl Capturing {
             intake,
             out,
             told_losses: Losses::default(),
+            told_tcp: TcpCounters::default(),
+            mark_shift,
             told_gaps: Gaps::default(),
             coverage_log,
             tai_offset_s: kernel_tai_offset_seconds().ok(),
@@ -68,7 +74,8 @@ impl Capturing {
                 break;
             }
         }
-        let _ = self.pass_on_sums();
+        self.capture.tell_open_sessions();
+        let _ = self.pass_on_tcp().and_then(|()| self.pass_on_sums());
         Ok(())
     }
 
@@ -79,7 +86,7 @@ impl Capturing {
         if self.capture.rescan_wanted() || Instant::now() >= self.next_chores {
             self.look_around();
         }
-        let passed_on = self.pass_on(raw);
+        let passed_on = self.pass_on(raw).and_then(|()| self.pass_on_tcp());
         if passed_on.is_ok() && Instant::now() >= self.next_chores {
             self.next_chores = Instant::now() + CHORES_EVERY;
             self.keep_tai_offset_current()?;
@@ -98,6 +105,30 @@ impl Capturing {
         Ok(())
     }
 
+    fn pass_on_tcp(&mut self) -> Result<(), NobodyListens> {
+        let TcpTaken { sessions, messages } = self.capture.take_tcp();
+        let all = sessions.len() + messages.len();
+        let (capture, intake) = (&self.capture, &mut self.intake);
+        let sessions = sessions.iter().filter_map(|(session, stack)| intake.session(capture, session, stack));
+        let sessions: Vec<_> = sessions.collect();
+        let messages: Vec<_> = messages.iter().filter_map(|message| intake.message(capture, message)).collect();
+        let unknown = (all - sessions.len() - messages.len()) as u64;
+        for some in sessions.chunks(WAITS_PER_MESSAGE) {
+            self.send(Input::Sessions(some.to_vec()))?;
+        }
+        for some in messages.chunks(WAITS_PER_MESSAGE) {
+            self.send(Input::Messages { messages: some.to_vec(), mark_shift: self.mark_shift })?;
+        }
+        if unknown == 0 { Ok(()) } else { self.send(Input::TcpLoss(TcpLossCause::Garbled, unknown)) }
+    }
+
+    fn pass_on_tcp_losses(&mut self) -> Result<(), NobodyListens> {
+        let now = self.capture.tcp_counters();
+        let lost = tcp_losses(&self.told_tcp, &now);
+        self.told_tcp = now;
+        lost.into_iter().try_for_each(|(cause, count)| self.send(Input::TcpLoss(cause, count)))
+    }
+
     /// The waits of known processes, and the number of the others.
     fn known_waits(&mut self, raw: Vec<RawWait>) -> (Vec<FinishedWait>, u64) {
         let all = raw.len();
@@ -113,6 +144,7 @@ impl Capturing {
                 None => self.lose(LossCause::ParkAbandoned, short.count)?,
             }
         }
+        self.pass_on_tcp_losses()?;
         let counters = self.capture.counters();
         self.pass_on_gaps(&counters)?;
         let now = losses(&counters);

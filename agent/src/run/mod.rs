@@ -26,7 +26,7 @@ use syncline_timebase::NodeName;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
-use crate::batch::{Sealing, Totals};
+use crate::batch::{Sealing, TcpTotals, Totals};
 use crate::capture::CaptureConfig;
 use crate::clock::Clocks;
 use crate::queue::{Fate, Queue};
@@ -77,13 +77,14 @@ pub struct RunConfig {
 #[derive(Clone, Debug)]
 pub struct Summary {
     totals: Totals,
+    tcp: TcpTotals,
     gaps: Gaps,
     fate: Fate,
 }
 
 impl std::fmt::Display for Summary {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { totals, gaps, fate } = self;
+        let Self { totals, tcp, gaps, fate } = self;
         write!(
             f,
             "captured={} stored={} refused={} undelivered={} short={} batches={} lost={}",
@@ -98,6 +99,7 @@ impl std::fmt::Display for Summary {
         if !totals.losses.is_empty() {
             write!(f, " ({})", totals.losses)?;
         }
+        write!(f, " messages={} sessions={}", tcp.messages, tcp.sessions)?;
         write!(f, "{gaps}")
     }
 }
@@ -160,12 +162,12 @@ async fn answered(
 /// Ends the stations in the order of the data's way, and gives the aggregator some time for the rest.
 async fn finish(stations: Stations, signals: &mut Signals, patience: Duration) -> Summary {
     let queue = stations.queue();
-    let Outcome { totals, gaps } = stations.stop().await;
+    let Outcome { totals, tcp, gaps } = stations.stop().await;
     tokio::select! {
         _ = tokio::time::timeout(patience, queue.until(Queue::is_finished)) => {}
         () = signals.received() => {}
     }
-    Summary { totals, gaps, fate: queue.look(Queue::fate) }
+    Summary { totals, tcp, gaps, fate: queue.look(Queue::fate) }
 }
 
 struct Signals {

@@ -73,7 +73,8 @@ impl Stations {
         let probe_state = start_probes(config, in_use, stopped.clone(), out.clone(), &hints)?;
         let metadata = MetadataReader::new(config.host_root.clone());
         let intake = Intake::new(clocks, config.service.clone(), metadata);
-        let capturing = Capturing::new(capture, intake, out);
+        let mark_shift = config.capture.tcp.map_or(0, |tcp| tcp.mark_shift);
+        let capturing = Capturing::new(capture, intake, out, mark_shift);
         let capture = station("capture", move || capturing.run(&stopped))?;
         tokio::spawn(uplink.run());
         Ok(Self { stop, queue, probe_state, connected, capture, outcome })

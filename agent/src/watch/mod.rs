@@ -105,6 +105,7 @@ fn watch_until(config: &WatchConfig, stop: &AtomicBool) -> Result<(), WatchError
         max_stack_depth: config.max_stack_depth,
         ring_bytes: config.ring_bytes,
         target: config.who.target(),
+        tcp: None,
     })?;
     let mut gathering = Gathering::new(capture, config)?;
     if !config.wait {

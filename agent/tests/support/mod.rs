@@ -3,7 +3,9 @@
 
 pub mod container;
 pub mod go_program;
+pub mod namespaces;
 pub mod observe;
+pub mod tcp;
 pub mod terminal;
 
 use std::io::Write as _;

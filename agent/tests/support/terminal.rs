@@ -41,6 +41,19 @@ impl Terminal {
         Self { child, keys, output, screen: vt100::Parser::new(ROWS, COLUMNS, 0) }
     }
 
+    /// The process on the terminal.
+    pub fn program(&self) -> u32 {
+        let id = self.child.id();
+        let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap();
+        children.split_whitespace().next().expect("nothing runs on the terminal").parse().unwrap()
+    }
+
+    /// Takes the terminal away.
+    pub fn hang_up(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
     pub fn press(&mut self, keys: &str) {
         self.keys.write_all(keys.as_bytes()).unwrap();
         self.keys.flush().unwrap();

@@ -2,7 +2,8 @@
 
 use anyhow::Result;
 use syncline_event::{
-    Batch, Kind, Origin, ProbePath, Process, ShortWaits, Stack, StackId, Symbol, Target, TraceContext, WaitFlags, Waits,
+    Batch, Kind, Messages, Origin, ProbePath, Process, ShortWaits, Stack, StackId, Symbol, Target, TraceContext,
+    WaitFlags, Waits,
 };
 use syncline_sim::{NodeSettings, Random, SimulatedNode};
 use syncline_timebase::{BootId, Instant, Knot, Mono, Offset, Probe, Span, Wall};
@@ -105,6 +106,10 @@ impl Source {
             knots,
             probe_paths: probe.iter().map(|_| ProbePath::Udp).collect(),
             claims: Vec::new(),
+            flows: Vec::new(),
+            messages: Messages::default(),
+            tcp_sessions: Vec::new(),
+            tcp_losses: Vec::new(),
             reference_run: if probe.is_some() { 1 } else { 0 },
             probes: probe.map(|probe| self.today(probe)).into_iter().collect(),
         }

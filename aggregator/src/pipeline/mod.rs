@@ -33,6 +33,7 @@ use syncline_proto::WireError;
 use syncline_store::rows::ClockClaimRows;
 use syncline_store::{Block, Settlement, Store, StoreError};
 use syncline_timebase::{Mono, Offset, Reference as ReferenceScale};
+use syncline_timeline::place;
 use thiserror::Error;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -321,12 +322,18 @@ impl Pipeline {
         let (sighting, freshness) = node.sight(batch);
         self.count_sighting(&sighting, freshness);
         let aligned = syncline_timeline::align(&batch.waits, &node.clock);
+        let messages = place(batch.messages.at.iter().copied(), &node.clock);
+        let started = place(batch.tcp_sessions.iter().map(|session| session.first), &node.clock);
+        let updated = place(batch.tcp_sessions.iter().map(|session| session.updated), &node.clock);
         let run = node.reference_run().unwrap_or_else(|| self.reference.run());
         let clock = &node.clock;
         let mut blocks = vec![
             rows::events(batch, &aligned, run).into_block()?,
             rows::short_waits(batch).into_block()?,
             rows::losses(batch).into_block()?,
+            rows::messages(batch, &messages, run).into_block()?,
+            rows::tcp_sessions(batch, &started, &updated, run).into_block()?,
+            rows::tcp_losses(batch).into_block()?,
             rows::probes(batch, &sighting).into_block()?,
             rows::steps(batch, &sighting, |at| reference_offset(clock, at, batch)).into_block()?,
             rows::segments(batch, &sighting).into_block()?,

@@ -1,8 +1,8 @@
 //! A small batch for unit tests.
 
 use syncline_event::{
-    Batch, Container, Kind, Loss, LossCause, Origin, ProbePath, Process, ShortWaits, Stack, StackId, Symbol, Target,
-    TraceContext, WaitFlags, Waits,
+    Batch, Container, Kind, Loss, LossCause, Messages, Origin, ProbePath, Process, ShortWaits, Stack, StackId, Symbol,
+    Target, TraceContext, WaitFlags, Waits,
 };
 use syncline_timebase::{BootId, Instant, Knot, Offset, Probe, Span};
 
@@ -70,6 +70,10 @@ pub(crate) fn batch(node: &str, number: u64) -> Batch {
         probes: vec![probe(sealed - 1_000_000)],
         probe_paths: vec![ProbePath::Udp],
         claims: Vec::new(),
+        flows: Vec::new(),
+        messages: Messages::default(),
+        tcp_sessions: Vec::new(),
+        tcp_losses: Vec::new(),
         reference_run: 0xf00d,
     }
 }

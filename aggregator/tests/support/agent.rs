@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 
 use syncline_event::{
-    Batch, Container, Kind, Loss, LossCause, Origin, ProbePath, Process, ShortWaits, Stack, StackId, Symbol, Target,
-    TraceContext, WaitFlags, Waits,
+    Batch, Container, Direction, Flow, Kind, Loss, LossCause, Messages, Origin, ProbePath, Process, ShortWaits, Stack,
+    StackId, Symbol, Target, TraceContext, WaitFlags, Waits,
 };
 use syncline_proto::v1::collector_client::CollectorClient;
 use syncline_proto::v1::ingest_reply::Outcome;
@@ -99,11 +99,40 @@ impl SimulatedAgent {
             knots,
             probe_paths: probe.iter().map(|_| ProbePath::Udp).collect(),
             claims: Vec::new(),
+            flows: Vec::new(),
+            messages: Messages::default(),
+            tcp_sessions: Vec::new(),
+            tcp_losses: Vec::new(),
             reference_run: if probe.is_some() { 0xf00d } else { 0 },
             probes: probe.map(|probe| self.today(probe)).into_iter().collect(),
         };
         self.seq += waits as u64;
         batch
+    }
+
+    /// Adds to the newest batch that one mark went over this flow, `after_ns` true ns after the begin of its second.
+    pub(crate) fn tell_message(
+        &mut self,
+        batch: &mut Batch,
+        flow: Flow,
+        direction: Direction,
+        mark: u32,
+        after_ns: i64,
+    ) {
+        let at = self.number as i64 * SECOND + after_ns;
+        let mono = self.node.mono(at);
+        batch.flows.push(flow);
+        let messages = &mut batch.messages;
+        messages.mark_shift = 12;
+        messages.direction.push(direction);
+        messages.process.push(0);
+        messages.flow.push(u32::try_from(batch.flows.len() - 1).unwrap());
+        messages.tid.push(1);
+        messages.goid.push(2);
+        messages.at.push(mono);
+        messages.wall_offset.push(mono.offset_to(self.node.wall(at) + self.shift));
+        messages.mark.push(mark << 12);
+        messages.marks.push(1);
     }
 
     fn origin(&self) -> Origin {

@@ -29,6 +29,7 @@ pub(crate) const ALL: &[Case] = cases![
     timeline_json_has_all_that_is_known,
     skew_shows_nodes_and_regions,
     skew_of_regions_shows_every_two_and_names_what_is_false,
+    skew_of_pairs_shows_what_contradicts_the_clocks_and_ends_with_3,
     clock_record_writes_what_replay_reads,
     clock_explain_says_what_carries_an_estimate,
     another_database_is_named_in_the_error,
@@ -207,6 +208,28 @@ fn skew_of_regions_shows_every_two_and_names_what_is_false(fixture: &Fixture) {
     let json: Value = serde_json::from_str(&fixture.answer(&["skew", "--regions", "--format", "json"])).unwrap();
     assert_eq!(json[1]["peer"], "us-east");
     assert_eq!(json[1]["high_ns"].as_i64().unwrap() - json[1]["low_ns"].as_i64().unwrap(), 600_000);
+}
+
+fn skew_of_pairs_shows_what_contradicts_the_clocks_and_ends_with_3(fixture: &Fixture) {
+    let output = fixture.run(&["skew", "--pairs", "--since", "-2h"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(3), "{text}");
+    let row = |peer: &str| {
+        let row = text.lines().find(|line| line.split_whitespace().nth(1) == Some(peer));
+        row.unwrap_or_else(|| panic!("{peer}: {text}")).split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(row("eu-west/eu-2"), "eu-west/eu-1 eu-west/eu-2 1 1 0 -7.00 ms - - -5.00 ms contradicted");
+    assert_eq!(row("us-east/us-1"), "eu-west/eu-1 us-east/us-1 90 0 30 7.00 ms 3.00 ms 10.0 ms 3.30 ms consistent");
+    let json = fixture.answer(&["skew", "--pairs", "--since", "-2h", "--node", "us-1", "--format", "json"]);
+    let json: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((json.as_array().unwrap().len(), &json[0]["sum_ns"]), (1, &10_000_000.into()));
+    assert_eq!((&json[0]["messages"], &json[0]["ambiguous"]), (&90.into(), &2.into()));
+    let longer = fixture.run(&["skew", "--pairs", "--since", "-48h", "--node", "us-1"]);
+    assert_eq!(longer.status.code(), Some(3), "yesterday's is found too");
+    assert!(
+        fixture.answer(&["skew", "--pairs", "--since", "-1m"]).starts_with("no message is known at both of its ends")
+    );
+    assert!(fixture.refusal(&["skew", "--pairs", "--since", "soon"], 2).contains("--since"));
 }
 
 fn skew_shows_nodes_and_regions(fixture: &Fixture) {

@@ -145,6 +145,16 @@ fn rows(base_ns: i64) -> Vec<String> {
              SELECT 'eu-west', 'eu-2', 255, mono, mono + off + way, mono + off + way + 500, mono + 2 * way + 500, 2 * way, 'udp', 1, \
              mono - 1000, -7, off, 80, mono + 2 * way + 1500, -7, off, 80, 9 FROM numbers(60)"
         ),
+        // What was found of the two nodes, and one message that no check has come to yet, which contradicts the clocks.
+        format!(
+            "INSERT INTO pair_checks (minute, src_region, src_node, dst_region, dst_node, pairs, violated, cannot_tell, ambiguous, least_gap_ns, \
+             slack_ns, settled) VALUES \
+             ({base_ns} / 1000000000, 'eu-west', 'eu-1', 'us-east', 'us-1', 40, 0, 30, 2, 7000000, 7200000, 1), \
+             ({base_ns} / 1000000000, 'us-east', 'us-1', 'eu-west', 'eu-1', 50, 0, 0, 0, 3000000, 3300000, 1), \
+             ({base_ns} / 1000000000 - 86400, 'us-east', 'us-1', 'eu-west', 'eu-1', 50, 9, 0, 0, -5, -4, 1)"
+        ),
+        message(base_ns, "eu-1", 1, "send", 0),
+        message(base_ns, "eu-2", 2, "receive", -7_000_000),
         "INSERT INTO stacks (stack_id, build_id, pcs, last_seen) VALUES (7, 3, [10, 20, 30], now())".to_owned(),
         "INSERT INTO symbols (build_id, pc, depth, func, file, line) VALUES (3, 10, 0, 'runtime.gopark', 'proc.go', 1), \
          (3, 20, 0, 'sync.(*Mutex).lockSlow', 'mutex.go', 2), (3, 30, 0, 'main.(*Cart).Add', 'cart.go', 3)"
@@ -177,6 +187,18 @@ fn wait_row(base_ns: i64, wait: &Wait, seq: u64) -> String {
          VALUES ({bucket}, '{region}', '{service}', '{node}', 1, {seq}, 4711, 1, {goid}, 'goroutine', '{reason}', {mono_ns}, {off}, \
          {length_ns}, 1000, 1, {stack}, {off}, {off}, {err_ns}, {err_ns}, 'hard', 'synchronized', 0, 1)",
         bucket = (mono_ns + off) / 60_000_000_000 * 60,
+    )
+}
+
+/// A message from eu-1 to eu-2 two minutes after the base, or so much later, known to 1 ms.
+fn message(base_ns: i64, node: &str, boot: u64, direction: &str, late_ns: i64) -> String {
+    let at_ns = base_ns + 120_000_000_000 + late_ns;
+    let (local, remote) =
+        if direction == "send" { ("10.0.0.1', 5", "10.0.0.2', 6") } else { ("10.0.0.2', 6", "10.0.0.1', 5") };
+    format!(
+        "INSERT INTO messages (bucket, region, node, boot, direction, local_addr, local_port, remote_addr, remote_port, mark, marks, mark_shift, \
+         mono_ns, al_off, err_ns) VALUES ({}, 'eu-west', '{node}', {boot}, '{direction}', '{local}, '{remote}, 4096, 1, 12, {at_ns}, 0, 1000000)",
+        at_ns / 60_000_000_000 * 60,
     )
 }
 

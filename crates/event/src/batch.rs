@@ -4,7 +4,7 @@ use std::fmt;
 
 use syncline_timebase::{BootId, Instant, Knot, Mono, NodeName, Offset, Probe, Reference, Wall};
 
-use crate::{Container, Kind, Loss, Stack, Waits};
+use crate::{Container, Flow, Kind, Loss, Messages, Stack, TcpLoss, TcpSession, Waits};
 
 /// Which node speaks, and since when.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -166,6 +166,14 @@ pub struct Batch {
     /// The run of the reference that the probes were made against, as the reference itself names it; 0 without probes.
     /// Probes against two runs are never put into one batch, and never into one clock model.
     pub reference_run: u64,
+    /// Connections that messages and sessions speak of.
+    pub flows: Vec<Flow>,
+    /// Calls whose bytes both ends of a connection can name.
+    pub messages: Messages,
+    /// Connections that ended, or have been open for long.
+    pub tcp_sessions: Vec<TcpSession>,
+    /// What was lost of TCP since the last batch.
+    pub tcp_losses: Vec<TcpLoss>,
 }
 
 impl Batch {

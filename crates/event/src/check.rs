@@ -66,6 +66,18 @@ pub enum BatchError {
         /// The id claimed.
         id: u64,
     },
+    /// A message has no mark, or one that is none.
+    #[error("message {row}: {marks} marks from {mark} on are none of a spacing of 2^{shift}")]
+    NoMark {
+        /// Row of the message.
+        row: usize,
+        /// Its first mark.
+        mark: u32,
+        /// How many.
+        marks: u32,
+        /// Bits of the spacing.
+        shift: u32,
+    },
     /// Sequence numbers would pass the end of their range.
     #[error("sequence number {first_seq} + {count} overflows")]
     SequenceOverflow {
@@ -86,6 +98,7 @@ impl Batch {
         self.check_columns()?;
         self.check_times()?;
         self.check_short_waits()?;
+        self.check_tcp()?;
         self.stacks.iter().try_for_each(check_stack)
     }
 
@@ -171,11 +184,11 @@ fn check_stack(stack: &Stack) -> Result<(), BatchError> {
     Ok(())
 }
 
-fn at_most(what: &'static str, found: usize, limit: usize) -> Result<(), BatchError> {
+pub(crate) fn at_most(what: &'static str, found: usize, limit: usize) -> Result<(), BatchError> {
     if found > limit { Err(BatchError::TooMany { what, found, limit }) } else { Ok(()) }
 }
 
-fn indices_inside(column: &'static str, indices: &[u32], len: usize) -> Result<(), BatchError> {
+pub(crate) fn indices_inside(column: &'static str, indices: &[u32], len: usize) -> Result<(), BatchError> {
     match indices.iter().position(|index| *index as usize >= len) {
         Some(row) => Err(BatchError::IndexOutside { column, row, index: indices[row], len }),
         None => Ok(()),

@@ -6,10 +6,12 @@
 
 mod batch;
 mod check;
+mod check_tcp;
 mod container;
 pub mod limits;
 mod loss;
 mod stack;
+mod tcp;
 mod trace;
 mod wait;
 
@@ -18,5 +20,6 @@ pub use check::BatchError;
 pub use container::Container;
 pub use loss::{Loss, LossCause};
 pub use stack::{Stack, StackId};
+pub use tcp::{Direction, Flow, Messages, Opener, SessionEnd, TcpLoss, TcpLossCause, TcpSession};
 pub use trace::TraceContext;
 pub use wait::{Kind, Socket, Target, WaitFlags, Waits};

@@ -10,6 +10,14 @@ pub const STACK_DEPTH: usize = 127;
 pub const SYMBOLS: usize = 131_072;
 /// Knots or probes in one batch: ten minutes at 10 Hz, and some.
 pub const CLOCK_SAMPLES: usize = 8_192;
+/// Messages in one batch.
+pub const MESSAGES: usize = 65_536;
+/// Marks of one message: 16 MiB of one call at the usual spacing.
+pub const MARKS: usize = 4_096;
+/// Widest spacing of marks: 2 to this.
+pub const MARK_SHIFT: u32 = 31;
+/// TCP sessions in one batch.
+pub const TCP_SESSIONS: usize = 16_384;
 /// Bytes of one text (service, path, function).
 pub const TEXT_BYTES: usize = 4_096;
 /// Buckets of a short-wait histogram: bucket i counts waits of [2^i, 2^(i+1)) ns.

@@ -42,6 +42,29 @@ pub fn align(waits: &Waits, clock: &NodeClock) -> Aligned {
     aligned
 }
 
+/// Single moments of one node on the reference time line.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Placed {
+    /// Where.
+    pub moments: Moments,
+    /// What carries the estimate.
+    pub status: Vec<Status>,
+    /// Disruptions before.
+    pub epoch: Vec<u32>,
+}
+
+/// Places every moment by `clock`.
+pub fn place(at: impl Iterator<Item = Instant<Mono>>, clock: &NodeClock) -> Placed {
+    let mut placed = Placed::default();
+    for at in at {
+        let estimate = clock.estimate(at);
+        placed.moments.push(&estimate);
+        placed.status.push(estimate.status);
+        placed.epoch.push(estimate.epoch);
+    }
+    placed
+}
+
 impl Moments {
     /// Where the event at `mono` in row `row` lies: an interval that holds the truth.
     pub fn bracket(&self, row: usize, mono: Instant<Mono>) -> Bracket<Reference> {

@@ -4,5 +4,5 @@
 mod align;
 mod order;
 
-pub use align::{Aligned, Moments, align};
+pub use align::{Aligned, Moments, Placed, align, place};
 pub use order::Order;

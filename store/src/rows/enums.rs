@@ -120,3 +120,25 @@ wire_enum! {
         False = 3,
     }
 }
+
+wire_enum! {
+    /// Which way the bytes of a message went.
+    MessageDirection {
+        /// Sent.
+        Send = 1,
+        /// Received.
+        Receive = 2,
+    }
+}
+
+wire_enum! {
+    /// Who opened a TCP connection.
+    SessionOpener {
+        /// It was there before it could be seen.
+        Unknown = 0,
+        /// This end.
+        Local = 1,
+        /// The other end.
+        Remote = 2,
+    }
+}

@@ -13,14 +13,19 @@ mod nodes;
 mod processes;
 mod regions;
 mod stacks;
+mod tcp;
 
 pub use clock::{ClockClaimRows, ClockProbeRows, ClockSegmentRows, ClockStateRows, ClockStepRows, RegionClockRows};
-pub use enums::{BoundClass, ClaimSource, ClaimVerdict, ClockScale, ClockStatus, EventKind, PairVerdict, ProbeKind};
+pub use enums::{
+    BoundClass, ClaimSource, ClaimVerdict, ClockScale, ClockStatus, EventKind, MessageDirection, PairVerdict,
+    ProbeKind, SessionOpener,
+};
 pub use events::{EventRows, FLAG_READY_SEEN, FLAG_WOKEN_BY_NETPOLL, LossRows, ShortWaitRows};
 pub use nodes::NodeRows;
 pub use processes::ProcessRows;
 pub use regions::{RegionClaimRows, RegionLinkRows, RegionPairRows};
 pub use stacks::{StackRows, SymbolRows};
+pub use tcp::{MessageRows, TcpLossRows, TcpSessionRows};
 
 /// The value of an error bound (`err_ns` and its relatives) that says: nothing is known.
 pub const UNBOUNDED_NS: u64 = u64::MAX;

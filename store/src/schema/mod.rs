@@ -35,6 +35,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(7, "0007_live_runs"),
     migration!(8, "0008_wait_kinds"),
     migration!(9, "0009_metadata"),
+    migration!(10, "0010_tcp"),
 ];
 
 /// What [`Store::migrate`](crate::Store::migrate) found and did.

@@ -2,6 +2,7 @@
 
 mod engine;
 mod insert;
+mod pairs;
 mod realign;
 mod schema;
 mod skew;
@@ -57,6 +58,11 @@ pub(crate) const ALL: &[Case] = cases![
     realign::rows_are_live_at_once_and_settled_by_an_update,
     realign::a_server_without_updates_rewrites_the_parts,
     realign::the_order_of_two_moments_is_told_only_where_it_can_be,
+    pairs::sends_meet_their_receipts_and_are_judged,
+    pairs::a_mark_seen_twice_and_a_loopback_elsewhere_are_no_pair,
+    pairs::regions_are_compared_on_the_fleets_clock,
+    pairs::a_broken_alignment_is_found_and_checked_once,
+    pairs::what_is_told_of_a_session_later_replaces_the_earlier,
     skew::the_newest_of_each_node_on_the_fleets_clock,
     skew::one_region_needs_no_map,
 ];

@@ -7,7 +7,7 @@ use syncline_timeline::Order;
 
 use super::journal::{Message, Moment};
 use super::plan::REGIONS;
-use super::report::Stored;
+use super::report::{Messages, Stored};
 use super::truth::{Judged, JudgedRow};
 
 /// A wait belongs to a send or a receipt when it ended this shortly before it. Between the two lies only the service's
@@ -19,6 +19,8 @@ const ROUNDING_NS: i64 = 10;
 const IO_WAIT: &str = "IO wait";
 
 const LEAST_PAIRS: usize = 1_000;
+/// Blocks of the feed and their answers, between two regions, as the agents saw them: some fifty a second each way.
+const LEAST_MESSAGES: usize = 100;
 const LEAST_INSIDE: f64 = 0.999;
 /// Any bound holds if it is wide enough. On a busy machine it is well below 1 ms, and some 5 ms with `--wan-probes`.
 const WIDEST_BOUND_P50_NS: i64 = 10_000_000;
@@ -42,6 +44,8 @@ pub(crate) struct Findings {
     pub(crate) cannot_tell: usize,
     /// Messages of which a side has no captured wait: not a pair.
     pub(crate) unmatched: usize,
+    /// What the kernels saw sent and received, by each two nodes; none of a recording, which may be from before there were any.
+    pub(crate) fed: Option<Vec<Messages>>,
 }
 
 impl Findings {
@@ -83,6 +87,27 @@ impl Findings {
         }
     }
 
+    /// With what the kernels saw of the feeds.
+    pub(crate) fn with_messages(self, fed: Option<Vec<Messages>>) -> Self {
+        Self { fed, ..self }
+    }
+
+    fn message_failures(&self) -> Vec<String> {
+        let Some(fed) = &self.fed else { return Vec::new() };
+        let between = |src: &str, dst: &str| fed.iter().find(|fed| fed.src_node == src && fed.dst_node == dst);
+        let ways = REGIONS.windows(2).flat_map(|two| [(two[0].node, two[1].node), (two[1].node, two[0].node)]);
+        let few = ways.filter_map(|(src, dst)| {
+            let pairs = between(src, dst).map_or(0, |fed| fed.pairs);
+            (pairs < LEAST_MESSAGES)
+                .then(|| format!("only {pairs} messages from {src} to {dst}, {LEAST_MESSAGES} are needed"))
+        });
+        let violated = fed.iter().filter(|fed| fed.violated > 0).map(|fed| {
+            let Messages { src_node, dst_node, violated, pairs, .. } = fed;
+            format!("{violated} of {pairs} messages from {src_node} to {dst_node} are proved to be received before they were sent")
+        });
+        few.chain(violated).collect()
+    }
+
     pub(crate) fn pairs(&self) -> usize {
         self.right + self.wrong + self.cannot_tell
     }
@@ -96,7 +121,7 @@ impl Findings {
     pub(crate) fn failures(&self) -> Vec<String> {
         let rows =
             self.missing_regions().chain(self.repeats()).chain(self.too_few_inside()).chain(self.useless_bound());
-        rows.chain(self.order_failures()).collect()
+        rows.chain(self.order_failures()).chain(self.message_failures()).collect()
     }
 
     fn missing_regions(&self) -> impl Iterator<Item = String> {
@@ -153,7 +178,10 @@ impl fmt::Display for Findings {
         write!(f, "regions={regions} events={} pairs={} ", self.all_events(), self.pairs())?;
         write!(f, "wrong={} cannot_tell={} ", self.wrong, self.cannot_tell)?;
         let bound = self.bound_p50_ns.map_or_else(|| "unbounded".to_owned(), micros);
-        write!(f, "offset_error_p99_us={} bound_p50_us={bound}", micros(self.error_p99_ns))
+        write!(f, "offset_error_p99_us={} bound_p50_us={bound}", micros(self.error_p99_ns))?;
+        let Some(fed) = &self.fed else { return Ok(()) };
+        let sum = |number: fn(&Messages) -> usize| fed.iter().map(number).sum::<usize>();
+        write!(f, " messages={} violated={}", sum(|fed| fed.pairs), sum(|fed| fed.violated))
     }
 }
 
@@ -304,6 +332,30 @@ mod tests {
         findings.events = vec![3, 2, 1];
         let line = "regions=3 events=6 pairs=1 wrong=0 cannot_tell=0 offset_error_p99_us=1.2 bound_p50_us=0.1";
         assert_eq!(findings.to_string(), line);
+    }
+
+    #[test]
+    fn a_message_that_contradicts_the_clocks_is_a_failure_and_so_are_too_few() {
+        let fed = |src: &str, dst: &str, pairs, violated| Messages {
+            src_node: src.into(),
+            dst_node: dst.into(),
+            pairs,
+            violated,
+            cannot_tell: 0,
+        };
+        let all = vec![
+            fed("us-1", "eu-1", 500, 0),
+            fed("eu-1", "us-1", 500, 1),
+            fed("eu-1", "ap-1", 500, 0),
+            fed("ap-1", "eu-1", 99, 0),
+        ];
+        let findings = found(moment(10_000, 0, 100), moment(20_000, 0, 100)).with_messages(Some(all));
+        let failures: Vec<_> = findings.message_failures();
+        assert_eq!(failures.len(), 2, "{failures:?}");
+        assert!(fails(&findings, "only 99 messages from ap-1 to eu-1"));
+        assert!(fails(&findings, "1 of 500 messages from eu-1 to us-1 are proved"));
+        assert!(findings.to_string().ends_with(" messages=1599 violated=1"), "{findings}");
+        assert!(found(moment(10_000, 0, 100), moment(20_000, 0, 100)).message_failures().is_empty());
     }
 
     #[test]

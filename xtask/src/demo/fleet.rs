@@ -61,15 +61,17 @@ impl Services {
         let mut services = Vec::new();
         let mut links = Vec::new();
         let mut next: Option<String> = None;
+        let mut feed: Option<String> = None;
         for (region, program) in REGIONS.iter().zip(programs).rev() {
             if let (Some(link), Some(address)) = (region.link, &next) {
                 let process = start_link(wan, dirs, &format!("wan-{}", region.name), link, address).await?;
                 next = Some(process.said("listen")?.to_owned());
                 links.push(process);
             }
-            let command = service(region, program, dirs, next.as_deref());
+            let command = service(region, program, dirs, next.as_deref(), feed.as_deref());
             let process = Process::start(&format!("service-{}", region.name), command, &dirs.logs).await?;
             next = Some(process.said("listen")?.to_owned());
+            feed = Some(process.said("feed")?.to_owned());
             services.push(process);
         }
         services.reverse();
@@ -127,11 +129,14 @@ pub(crate) async fn start_link(wan: &Path, dirs: &Directories, name: &str, link:
     start_link_at("127.0.0.1:0", wan, dirs, name, link, to).await
 }
 
-fn service(region: &Region, program: &Path, dirs: &Directories, next: Option<&str>) -> Command {
+fn service(region: &Region, program: &Path, dirs: &Directories, next: Option<&str>, feed: Option<&str>) -> Command {
     let mut command = Command::new(program);
     command.args(["-region", region.name, "-workers", &region.workers.to_string(), "-log"]).arg(dirs.journal(region));
     if let Some(next) = next {
         command.args(["-next", next]);
+    }
+    if let Some(feed) = feed {
+        command.args(["-feed-to", feed]);
     }
     if region.contended {
         command.arg("-contend");
@@ -167,6 +172,8 @@ impl Agents {
             command.args(["--node", post.node, "--region", post.region.name, "--service", SERVICE]);
             command.args(["--aggregator", &format!("http://{}", post.aggregator)]);
             command.args(["--pid", &post.pid.to_string(), "--threshold", "1ms"]);
+            // A mark in each block of the services' feed.
+            command.args(["--tcp-message-every", "256", "--tcp-messages", "2000"]);
             command.args(["--inject-clock", &post.clock.to_string()]);
             if !udp {
                 command.arg("--no-udp-probes");

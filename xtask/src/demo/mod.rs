@@ -244,6 +244,8 @@ impl Demo {
         let report = Report { store: self.store(), truth: &ran.truth, window: ran.window()? };
         let rows = ran.truth.judge(report.rows().await?)?;
         let findings = Findings::of(&rows, report.stored().await?, &ran.messages(&self.journals()?)?);
+        let fed = if matches!(source, Source::Kernel) { Some(report.messages().await?) } else { None };
+        let findings = findings.with_messages(fed);
         report.show(&rows, &findings).await?;
         Ok(findings)
     }

@@ -41,6 +41,16 @@ pub(crate) struct Stored {
     pub(crate) astray: usize,
 }
 
+/// Messages from one node to another, of which both ends were seen.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub(crate) struct Messages {
+    pub(crate) src_node: String,
+    pub(crate) dst_node: String,
+    pub(crate) pairs: usize,
+    pub(crate) violated: usize,
+    pub(crate) cannot_tell: usize,
+}
+
 /// Asks the store and prints the answers.
 pub(crate) struct Report<'a> {
     pub(crate) store: Store<'a>,
@@ -81,9 +91,20 @@ impl Report<'_> {
         self.store.rows(&query).await?.first().copied().context("the store did not count its events")
     }
 
+    /// What the kernels saw sent and received between nodes, held against the published clocks.
+    pub(crate) async fn messages(&self) -> Result<Vec<Messages>> {
+        let query = format!(
+            "SELECT src_node, dst_node, countIf(verdict != 'ambiguous') AS pairs, countIf(verdict = 'violated') AS violated, \
+             countIf(verdict = 'cannot tell') AS cannot_tell FROM {} GROUP BY src_node, dst_node ORDER BY src_node, dst_node",
+            self.window.of("causal_pairs")
+        );
+        self.store.rows(&query).await
+    }
+
     pub(crate) async fn show(&self, rows: &[JudgedRow], findings: &Findings) -> Result<()> {
         self.show_timeline(rows).await?;
         self.show_skews().await?;
+        self.show_pairs(findings).await?;
         self.show_cause().await?;
         show_times(findings);
         show_order(findings);
@@ -123,6 +144,18 @@ impl Report<'_> {
             );
             println!("{line}");
         }
+        Ok(())
+    }
+
+    async fn show_pairs(&self, findings: &Findings) -> Result<()> {
+        let Some(fed) = &findings.fed else { return Ok(()) };
+        println!("\n-- a message is sent before it is received, whatever the clocks say (syncline skew --pairs)");
+        if fed.iter().any(|fed| fed.violated > 0) {
+            // The command would say the same and end with the exit code of a contradiction.
+            fed.iter().for_each(|fed| println!("{fed:?}"));
+            return Ok(());
+        }
+        print!("{}", self.store.text(&["skew", "--pairs"]).await?);
         Ok(())
     }
 

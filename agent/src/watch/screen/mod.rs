@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyEventKind};
+use rustix::event::{PollFd, PollFlags, Timespec};
 
 use super::Look;
 use super::front::Wish;
@@ -32,6 +33,9 @@ impl Screen {
 
     /// Obeys the keys that were pressed and draws when something is due.
     pub(super) fn turn(&mut self, seen: &Seen) -> io::Result<Wish> {
+        if is_hung_up() {
+            return Ok(Wish::Quit);
+        }
         let mut wish = Wish::GoOn;
         let mut is_due = Instant::now() >= self.next;
         while wish == Wish::GoOn && event::poll(Duration::ZERO)? {
@@ -47,7 +51,8 @@ impl Screen {
     }
 
     pub(super) fn close(self) -> io::Result<()> {
-        ratatui::try_restore()
+        let restored = ratatui::try_restore();
+        if is_hung_up() { Ok(()) } else { restored }
     }
 
     fn obey(&mut self, event: &Event, seen: &Seen) -> Wish {
@@ -70,6 +75,15 @@ impl Screen {
             }
         }
     }
+}
+
+/// Whether the terminal has gone. To be asked before keys are: whoever reads them takes the end of the input for none yet, and
+/// would ask again for ever.
+fn is_hung_up() -> bool {
+    let input = io::stdin();
+    let mut polled = [PollFd::new(&input, PollFlags::empty())];
+    let asked = rustix::event::poll(&mut polled, Some(&Timespec::default()));
+    asked.is_ok() && polled[0].revents().contains(PollFlags::HUP)
 }
 
 impl Drop for Screen {

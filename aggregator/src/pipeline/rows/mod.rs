@@ -2,6 +2,7 @@
 
 mod clock;
 mod processes;
+mod tcp;
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -18,6 +19,7 @@ use crate::segment::{bound_class, clock_status};
 
 pub(crate) use clock::{claims, probes, segments, settlement, state, steps};
 pub(crate) use processes::{processes, processes_key};
+pub(crate) use tcp::{messages, tcp_losses, tcp_sessions};
 
 /// Revision of alignment at ingest.
 pub(crate) const ONLINE_REVISION: u32 = 1;

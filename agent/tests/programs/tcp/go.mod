@@ -1,0 +1,3 @@
+module example.com/tcp
+
+go 1.21

@@ -1,0 +1,252 @@
+//! Rows of TCP: messages, sessions, and what was lost of them.
+
+use std::net::SocketAddr;
+
+use syncline_event::{Batch, Direction, Flow, Opener};
+use syncline_store::LowCardinality;
+use syncline_store::rows::{MessageDirection, MessageRows, SessionOpener, TcpLossRows, TcpSessionRows};
+use syncline_timeline::Placed;
+
+use super::{ONLINE_REVISION, Whose, bounds, mono_ns, offsets, texts};
+use crate::pipeline::bucket;
+use crate::segment::{bound_class, clock_status};
+
+/// The columns that say between whom.
+struct Ends {
+    local_addr: LowCardinality,
+    local_port: Vec<u16>,
+    remote_addr: LowCardinality,
+    remote_port: Vec<u16>,
+    netns: Vec<u32>,
+}
+
+impl Ends {
+    fn of(batch: &Batch, flows: impl Iterator<Item = u32>) -> Self {
+        // A checked batch has them all.
+        let flows: Vec<Option<&Flow>> = flows.map(|flow| batch.flows.get(flow as usize)).collect();
+        let addresses = |end: fn(&Flow) -> SocketAddr| {
+            let mut column = LowCardinality::default();
+            flows.iter().for_each(|flow| column.push(&flow.map_or(String::new(), |flow| end(flow).ip().to_string())));
+            column
+        };
+        let ports =
+            |end: fn(&Flow) -> SocketAddr| flows.iter().map(move |flow| flow.map_or(0, |flow| end(flow).port()));
+        Self {
+            local_addr: addresses(|flow| flow.local),
+            local_port: ports(|flow| flow.local).collect(),
+            remote_addr: addresses(|flow| flow.remote),
+            remote_port: ports(|flow| flow.remote).collect(),
+            netns: flows.iter().map(|flow| flow.map_or(0, |flow| flow.netns)).collect(),
+        }
+    }
+}
+
+/// The messages, aligned to `run` of the reference as waits are.
+pub(crate) fn messages(batch: &Batch, placed: &Placed, run: u64) -> MessageRows {
+    let (messages, rows) = (&batch.messages, batch.messages.len());
+    let Whose { region, node, boot } = Whose::of(batch, rows);
+    let Ends { local_addr, local_port, remote_addr, remote_port, netns } =
+        Ends::of(batch, messages.flow.iter().copied());
+    let process = |row: usize| batch.processes.get(messages.process[row] as usize);
+    MessageRows {
+        bucket: messages.at.iter().map(|at| bucket::of_event(batch, *at)).collect(),
+        region,
+        service: texts((0..rows).map(|row| process(row).map_or("", |process| &process.service))),
+        node,
+        boot,
+        pid: (0..rows).map(|row| process(row).map_or(0, |process| process.pid)).collect(),
+        tid: messages.tid.clone(),
+        goid: messages.goid.clone(),
+        direction: messages.direction.iter().map(|direction| message_direction(*direction)).collect(),
+        local_addr,
+        local_port,
+        remote_addr,
+        remote_port,
+        netns,
+        mark: messages.mark.clone(),
+        marks: messages.marks.clone(),
+        mark_shift: vec![messages.mark_shift; rows],
+        mono_ns: messages.at.iter().map(|at| mono_ns(*at)).collect(),
+        wall_off: messages.wall_offset.iter().map(|offset| offset.ns()).collect(),
+        ref_run: vec![run; rows],
+        al_off: offsets(batch, &placed.moments),
+        err_ns: bounds(&placed.moments.bound),
+        bound_class: placed.moments.bound.iter().map(|bound| bound_class(*bound)).collect(),
+        clock_status: placed.status.iter().map(|status| clock_status(*status)).collect(),
+        epoch: placed.epoch.clone(),
+        model_rev: vec![ONLINE_REVISION; rows],
+    }
+}
+
+/// The sessions; `start` and `end` are where they were first seen, and as of when the numbers are.
+pub(crate) fn tcp_sessions(batch: &Batch, start: &Placed, end: &Placed, run: u64) -> TcpSessionRows {
+    let (sessions, rows) = (&batch.tcp_sessions, batch.tcp_sessions.len());
+    let Whose { region, node, boot } = Whose::of(batch, rows);
+    let Ends { local_addr, local_port, remote_addr, remote_port, netns } =
+        Ends::of(batch, sessions.iter().map(|session| session.flow));
+    let process = |index: u32| batch.processes.get(index as usize);
+    TcpSessionRows {
+        bucket: sessions.iter().map(|session| bucket::of_event(batch, session.first)).collect(),
+        region,
+        service: texts(sessions.iter().map(|session| process(session.process).map_or("", |process| &process.service))),
+        node,
+        boot,
+        pid: sessions.iter().map(|session| process(session.process).map_or(0, |process| process.pid)).collect(),
+        tid: sessions.iter().map(|session| session.tid).collect(),
+        goid: sessions.iter().map(|session| session.goid).collect(),
+        stack_id: sessions.iter().map(|session| session.stack.0).collect(),
+        socket: sessions.iter().map(|session| session.socket).collect(),
+        opener: sessions.iter().map(|session| opener(session.opener)).collect(),
+        local_addr,
+        local_port,
+        remote_addr,
+        remote_port,
+        netns,
+        mono_ns: sessions.iter().map(|session| mono_ns(session.first)).collect(),
+        wall_off: sessions.iter().map(|session| session.wall_offset.ns()).collect(),
+        handshake_ns: sessions.iter().map(|session| session.handshake_ns.unwrap_or(0)).collect(),
+        dur_ns: sessions.iter().map(|session| (session.updated - session.first).ns().unsigned_abs()).collect(),
+        ended: sessions.iter().map(|session| u8::from(session.end.is_some())).collect(),
+        last_state: texts(sessions.iter().map(|session| session.end.map_or("", |end| state_name(end.last_state)))),
+        error: sessions.iter().map(|session| session.end.map_or(0, |end| end.error)).collect(),
+        bytes_sent: sessions.iter().map(|session| session.bytes_sent).collect(),
+        bytes_received: sessions.iter().map(|session| session.bytes_received).collect(),
+        retransmits: sessions.iter().map(|session| session.retransmits).collect(),
+        srtt_us: sessions.iter().map(|session| session.srtt_us).collect(),
+        min_rtt_us: sessions.iter().map(|session| session.min_rtt_us.unwrap_or(u32::MAX)).collect(),
+        ref_run: vec![run; rows],
+        al_off: offsets(batch, &start.moments),
+        al_end_off: offsets(batch, &end.moments),
+        err_ns: bounds(&start.moments.bound),
+        err_end_ns: bounds(&end.moments.bound),
+    }
+}
+
+/// What was lost of TCP.
+pub(crate) fn tcp_losses(batch: &Batch) -> TcpLossRows {
+    let (losses, rows) = (&batch.tcp_losses, batch.tcp_losses.len());
+    let Whose { region, node, boot } = Whose::of(batch, rows);
+    TcpLossRows {
+        bucket: vec![bucket::of_batch(batch); rows],
+        region,
+        node,
+        boot,
+        run_seq: vec![batch.origin.run_first_seq; rows],
+        cause: texts(losses.iter().map(|loss| loss.cause.name())),
+        count: losses.iter().map(|loss| loss.count).collect(),
+    }
+}
+
+fn message_direction(direction: Direction) -> MessageDirection {
+    match direction {
+        Direction::Send => MessageDirection::Send,
+        Direction::Receive => MessageDirection::Receive,
+    }
+}
+
+fn opener(opener: Opener) -> SessionOpener {
+    match opener {
+        Opener::Unknown => SessionOpener::Unknown,
+        Opener::Local => SessionOpener::Local,
+        Opener::Remote => SessionOpener::Remote,
+    }
+}
+
+/// The kernel's states by number (include/net/tcp_states.h).
+fn state_name(state: u8) -> &'static str {
+    const NAMES: [&str; 13] = [
+        "",
+        "ESTABLISHED",
+        "SYN_SENT",
+        "SYN_RECV",
+        "FIN_WAIT1",
+        "FIN_WAIT2",
+        "TIME_WAIT",
+        "CLOSE",
+        "CLOSE_WAIT",
+        "LAST_ACK",
+        "LISTEN",
+        "CLOSING",
+        "NEW_SYN_RECV",
+    ];
+    NAMES.get(usize::from(state)).copied().filter(|name| !name.is_empty()).unwrap_or("?")
+}
+
+#[cfg(test)]
+mod tests {
+    use syncline_clock::{NodeClock, Tolerance};
+    use syncline_event::{Messages, SessionEnd, StackId, TcpLoss, TcpLossCause, TcpSession};
+    use syncline_timebase::{Instant, Offset};
+    use syncline_timeline::place;
+
+    use super::*;
+    use crate::pipeline::samples::{self, OFFSET, SECOND};
+
+    fn batch() -> Batch {
+        let mut batch = samples::batch("n", 5);
+        let flow = Flow { local: "[fd00::1]:443".parse().unwrap(), remote: "10.0.0.2:5".parse().unwrap(), netns: 7 };
+        batch.flows = vec![flow];
+        batch.messages = Messages {
+            mark_shift: 12,
+            direction: vec![Direction::Receive],
+            process: vec![0],
+            flow: vec![0],
+            tid: vec![8],
+            goid: vec![9],
+            at: vec![Instant::from_ns(5 * SECOND + 7)],
+            wall_offset: vec![Offset::from_ns(OFFSET)],
+            mark: vec![1 << 12],
+            marks: vec![2],
+        };
+        batch.tcp_sessions = vec![TcpSession {
+            process: 0,
+            flow: 0,
+            tid: 1,
+            goid: 2,
+            stack: StackId(3),
+            socket: 4,
+            opener: Opener::Local,
+            first: Instant::from_ns(5 * SECOND),
+            wall_offset: Offset::from_ns(OFFSET),
+            handshake_ns: Some(5),
+            updated: Instant::from_ns(5 * SECOND + 500),
+            bytes_sent: 6,
+            bytes_received: 7,
+            retransmits: 8,
+            srtt_us: 9,
+            min_rtt_us: None,
+            end: Some(SessionEnd { last_state: 9, error: 104 }),
+        }];
+        batch.tcp_losses = vec![TcpLoss { cause: TcpLossCause::MessageRate, count: 3 }];
+        batch.check().unwrap();
+        batch
+    }
+
+    #[test]
+    fn messages_and_sessions_keep_their_raw_stamps_and_get_places_with_bounds() {
+        let batch = batch();
+        let mut clock = NodeClock::new(Tolerance::default());
+        clock.observe(&batch.knots, &batch.probes);
+        let message = messages(&batch, &place(batch.messages.at.iter().copied(), &clock), 7);
+        assert_eq!((message.mono_ns[0], message.marks[0], message.pid[0]), (5_000_000_007, 2, 42));
+        assert!(message.al_off[0].abs_diff(OFFSET) <= message.err_ns[0] && message.err_ns[0] < 1_000_000);
+        let start = place(batch.tcp_sessions.iter().map(|session| session.first), &clock);
+        let session = tcp_sessions(&batch, &start, &start, 7);
+        assert_eq!(
+            (session.dur_ns[0], session.ended[0], session.error[0], session.min_rtt_us[0]),
+            (500, 1, 104, u32::MAX)
+        );
+        let text = format!("{session:?}");
+        assert!(["LAST_ACK", "fd00::1", "10.0.0.2"].iter().all(|part| text.contains(part)), "{text}");
+        assert!(message.into_block().is_ok() && session.into_block().is_ok());
+        assert!(format!("{:?}", tcp_losses(&batch).cause).contains("message_rate"));
+    }
+
+    #[test]
+    fn a_state_that_no_kernel_had_so_far_is_a_question_mark() {
+        assert_eq!(
+            [state_name(1), state_name(11), state_name(0), state_name(200)],
+            ["ESTABLISHED", "CLOSING", "?", "?"]
+        );
+    }
+}

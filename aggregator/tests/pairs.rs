@@ -1,0 +1,108 @@
+//! Messages between nodes with wrong clocks, through the real program into the real engine, and what the pairs say.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod support;
+
+use support::agent::{SimulatedAgent, Uplink};
+use support::engine_is_here;
+use support::program::{Program, ask, store};
+use syncline_event::{Direction, Flow, Opener, SessionEnd, StackId, TcpLoss, TcpLossCause, TcpSession};
+use syncline_sim::{NodeSettings, OscillatorSettings};
+use syncline_timebase::{Offset, Span};
+
+const BATCHES: u32 = 10;
+const EACH_WAY: u32 = 8;
+/// A message is under way for so long.
+const WAY_NS: i64 = 200_000;
+const MS: i64 = 1_000_000;
+
+fn agent(name: &str, seed: u64, frequency_ppb: f64) -> SimulatedAgent {
+    let oscillator = OscillatorSettings { frequency_ppb, ..OscillatorSettings::default() };
+    SimulatedAgent::new(name, "us", seed, NodeSettings { oscillator, ..NodeSettings::default() })
+}
+
+fn flow(local: &str, remote: &str) -> Flow {
+    Flow { local: local.parse().unwrap(), remote: remote.parse().unwrap(), netns: 7 }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_of_nodes_with_wrong_clocks_contradict_nothing_and_are_stored_once() {
+    if !engine_is_here() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let program = Program::embedded(dir.path());
+    let mut agents = [agent("a", 1, 35_000.0), agent("b", 2, -60_000.0)];
+    let mut uplinks = [Uplink::connect(&program.url()).await, Uplink::connect(&program.url()).await];
+    let ends = ("10.0.0.1:40000", "10.0.0.2:80");
+    for number in 0..BATCHES {
+        let mut batches = agents.each_mut().map(|agent| agent.next_batch(1));
+        for message in 0..EACH_WAY {
+            let (mark, sent) = (number * EACH_WAY + message, 100 * MS + i64::from(message) * 90 * MS);
+            for (from, to, local, remote) in [(0, 1, ends.0, ends.1), (1, 0, ends.1, ends.0)] {
+                agents[from].tell_message(&mut batches[from], flow(local, remote), Direction::Send, mark, sent);
+                agents[to].tell_message(&mut batches[to], flow(remote, local), Direction::Receive, mark, sent + WAY_NS);
+            }
+        }
+        for (batch, uplink) in batches.iter().zip(&mut uplinks) {
+            uplink.store(batch).await;
+            uplink.store(batch).await;
+        }
+    }
+    let store = store(dir.path()).await;
+    let stored = 2 * 2 * BATCHES * EACH_WAY;
+    assert_eq!(ask(&store, "SELECT count() FROM messages").await, stored.to_string());
+    let pairs = "causal_pairs(t0 = now64(9) - 120, t1 = now64(9) + 120)";
+    let sql = format!(
+        "SELECT src_node, dst_node, count(), countIf(verdict = 'violated'), countIf(least_ns <= {WAY_NS} AND {WAY_NS} <= most_ns), \
+         countIf(most_ns - least_ns < 10000000) FROM {pairs} GROUP BY src_node, dst_node ORDER BY src_node"
+    );
+    let each = BATCHES * EACH_WAY;
+    assert_eq!(ask(&store, &sql).await, format!("a\tb\t{each}\t0\t{each}\t{each}\nb\ta\t{each}\t0\t{each}\t{each}"));
+    assert!(program.terminate().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_and_what_was_lost_of_tcp_are_stored() {
+    if !engine_is_here() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let program = Program::embedded(dir.path());
+    let mut agent = agent("a", 3, 1_000.0);
+    let mut uplink = Uplink::connect(&program.url()).await;
+    let mut batch = agent.next_batch(1);
+    batch.flows = vec![flow("[fd00::1]:443", "[fd00::2]:5000")];
+    let first = batch.waits.start[0];
+    let open = TcpSession {
+        process: 0,
+        flow: 0,
+        tid: 1,
+        goid: 2,
+        stack: StackId::NONE,
+        socket: 3,
+        opener: Opener::Remote,
+        first,
+        wall_offset: Offset::from_ns(0),
+        handshake_ns: None,
+        updated: first + Span::from_ms(10),
+        bytes_sent: 10,
+        bytes_received: 20,
+        retransmits: 1,
+        srtt_us: 30,
+        min_rtt_us: Some(4),
+        end: None,
+    };
+    let end = Some(SessionEnd { last_state: 5, error: 0 });
+    let ended = TcpSession { updated: first + Span::from_ms(20), bytes_sent: 11, end, ..open.clone() };
+    batch.tcp_sessions = vec![open, ended];
+    batch.tcp_losses = vec![TcpLoss { cause: TcpLossCause::MarkUncertain, count: 5 }];
+    uplink.store(&batch).await;
+    let store = store(dir.path()).await;
+    let sql = "SELECT service, local_addr, remote_port, toString(opener), dur_ns, ended, last_state, bytes_sent, retransmits, err_ns < 5000000 \
+        FROM tcp_sessions FINAL";
+    let row = ask(&store, sql).await;
+    assert_eq!(row, "orders\tfd00::1\t5000\tremote\t20000000\t1\tFIN_WAIT2\t11\t1\t1");
+    assert_eq!(ask(&store, "SELECT cause, count FROM tcp_losses").await, "mark_uncertain\t5");
+    assert!(program.terminate().success());
+}

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
+/*
+ * TCP connections of observed processes, and calls on them whose bytes both ends can name.
+ *
+ * inet_sock_set_state     begins a session (connect, or a finished handshake) and ends it
+ * sock_send_length        after a call that sent: who owns the socket, which bytes it was
+ * sock_recv_length        after a call that received: the same
+ * sys_enter               when a thread began a call that may send: its bytes cannot have left before
+ *
+ * Owner. A change of state may happen in an interrupt, where the current process is anybody. It is the owner's own doing
+ * where the socket's lock is held by a process (sk_lock.owned). A connection that a listener took is an embryo, without
+ * an owner, until a process is seen with it.
+ *
+ * Which bytes. After a call that moved n bytes the socket's sequence number says where the bytes ended if no other call
+ * was made at the same time. That is certain where they began where the call before ended (send_next, recv_next), since
+ * anything else that moved bytes would have moved the number further. Otherwise the call is left out, and counted.
+ */
+#ifndef SYNCLINE_TCP_H
+#define SYNCLINE_TCP_H
+
+#include "tcp_message.h"
+#include "tcp_session.h"
+
+/* (const struct sock *sk, const int oldstate, const int newstate) */
+SEC("raw_tp/inet_sock_set_state")
+int tcp_state(__u64 *ctx)
+{
+	struct sock *sk = (void *)ctx[0];
+	__u64 key = ctx[0];
+	__u32 old_state = ctx[1], new_state = ctx[2];
+
+	if (!is_tcp(sk))
+		return 0;
+	if (new_state == TCP_STATE_SYN_SENT)
+		session_connects(ctx, sk);
+	else if (new_state == TCP_STATE_ESTABLISHED)
+		session_established(sk, key, old_state);
+	else if (new_state != TCP_STATE_SYN_RECV && old_state != TCP_STATE_LISTEN && new_state != TCP_STATE_LISTEN) {
+		/* Held by a process: that is closing it, and may be the first that we see with it. */
+		if (BPF_CORE_READ(sk, sk_lock.owned))
+			session_of(sk, key);
+		if (new_state == TCP_STATE_CLOSE)
+			session_closed(sk, key, old_state);
+	}
+	return 0;
+}
+
+/* (struct sock *sk, int ret, int flags), after a call that sends */
+SEC("raw_tp/sock_send_length")
+int tcp_sent(__u64 *ctx)
+{
+	struct sock *sk = (void *)ctx[0];
+	__u64 key = ctx[0];
+	__s32 bytes = ctx[1];
+	const struct tcp_config *cfg = tcp_settings();
+	struct tcp_session *session;
+
+	if (!cfg || bytes <= 0 || !is_tcp(sk))
+		return 0;
+	session = session_of(sk, key);
+	if (!session)
+		return 0;
+	update_if_old(session, sk);
+	if (cfg->capture_messages)
+		sent(cfg, session, sk, bytes);
+	learn_seqs(session, sk);
+	return 0;
+}
+
+/* (struct sock *sk, int ret, int flags), after a call that receives */
+SEC("raw_tp/sock_recv_length")
+int tcp_received(__u64 *ctx)
+{
+	struct sock *sk = (void *)ctx[0];
+	__u64 key = ctx[0];
+	__s32 bytes = ctx[1];
+	const struct tcp_config *cfg = tcp_settings();
+	struct tcp_session *session;
+
+	/* What was only peeked at is received later. */
+	if (!cfg || bytes <= 0 || ctx[2] & MSG_PEEK_FLAG || !is_tcp(sk))
+		return 0;
+	session = session_of(sk, key);
+	if (!session)
+		return 0;
+	update_if_old(session, sk);
+	if (cfg->capture_messages)
+		received(cfg, session, sk, bytes);
+	learn_seqs(session, sk);
+	return 0;
+}
+
+/* System calls of amd64 that send on a socket: 1 = once, 2 = perhaps several times, 0 = none of them. */
+static __always_inline __u32 sends(__u64 number)
+{
+	switch (number) {
+	case 1:  /* write */
+	case 20: /* writev */
+	case 44: /* sendto */
+	case 46: /* sendmsg */
+	case 328: /* pwritev2 */
+		return 1;
+	case 40:  /* sendfile */
+	case 275: /* splice */
+	case 307: /* sendmmsg */
+		return 2;
+	}
+	return 0;
+}
+
+/*
+ * (struct pt_regs *regs, long id). To be merged with the capture of system calls, which stands at the same tracepoint:
+ * a duration of calls that send needs its counterpart at sys_exit too.
+ */
+SEC("raw_tp/sys_enter")
+int tcp_sys_enter(__u64 *ctx)
+{
+	__u32 how = sends(ctx[1]);
+	__u64 id;
+	struct tcp_entry entry = {};
+	__u32 tid;
+
+	if (!how)
+		return 0;
+	id = bpf_get_current_pid_tgid();
+	if (!watched_slot(id >> 32))
+		return 0;
+	tid = (__u32)id;
+	entry.mono_ns = bpf_ktime_get_ns();
+	entry.wall_ns = ktime_get_real_ns();
+	entry.many = how == 2;
+	bpf_map_update_elem(&tcp_entries, &tid, &entry, BPF_ANY);
+	return 0;
+}
+
+#endif

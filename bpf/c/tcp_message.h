@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
+/* Calls whose bytes both ends of a connection can name. See tcp.h. */
+#ifndef SYNCLINE_TCP_MESSAGE_H
+#define SYNCLINE_TCP_MESSAGE_H
+
+#include "clock.h"
+#include "tcp_session.h"
+
+/* Numbers are taken from the socket no more often than this while it is open. */
+#define TCP_UPDATE_NS 500000000ULL
+
+struct tcp_entry {
+	__u64 mono_ns;
+	__u64 wall_ns;
+	__u32 many; /* the call may send several times */
+	__u32 reserved;
+};
+
+/* tid -> when it began the call that it is in. Threads end without notice: the least recently used go. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1 << 14);
+	__type(key, __u32);
+	__type(value, struct tcp_entry);
+} tcp_entries SEC(".maps");
+
+struct tcp_rate {
+	__u64 second;
+	__u64 messages;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, __u32);
+	__type(value, struct tcp_rate);
+} tcp_rates SEC(".maps");
+
+/* Whether the process may tell of one more message in this second. */
+static __always_inline int within_rate(const struct tcp_config *cfg, __u32 tgid, __u64 now)
+{
+	struct tcp_rate *rate = bpf_map_lookup_elem(&tcp_rates, &tgid);
+	struct tcp_rate fresh = { .second = now / 1000000000, .messages = 1 };
+
+	if (!rate) {
+		bpf_map_update_elem(&tcp_rates, &tgid, &fresh, BPF_ANY);
+		return 1;
+	}
+	if (rate->second != fresh.second) {
+		rate->second = fresh.second;
+		rate->messages = 0;
+	}
+	return __sync_fetch_and_add(&rate->messages, 1) < cfg->messages_per_s;
+}
+
+static __always_inline void send_message(const struct tcp_config *cfg, struct tcp_message *message,
+					 const struct tcp_session *session)
+{
+	__u64 id = bpf_get_current_pid_tgid();
+	const __u32 *slot = watched_slot(id >> 32);
+
+	if (!slot)
+		return;
+	if (!within_rate(cfg, id >> 32, bpf_ktime_get_ns())) {
+		tcp_count(TCP_COUNT_MESSAGES_RATE);
+		return;
+	}
+	message->kind = RECORD_TCP_MESSAGE;
+	message->tgid = id >> 32;
+	message->tid = (__u32)id;
+	message->goid = goid_of_call(*slot);
+	message->ends = session->ends;
+	tcp_count(bpf_ringbuf_output(&events, message, sizeof(*message), wakeup_when_filling()) ?
+			  TCP_COUNT_MESSAGES_RING_FULL : TCP_COUNT_MESSAGES);
+}
+
+/* Marks among `bytes` sequence numbers from `start` on: the first, and how many. */
+static __always_inline __u32 marks_among(__u32 start, __u32 bytes, __u32 shift, __u32 *first)
+{
+	__u32 spacing = 1U << (shift & 31);
+	__u32 skipped = -start & (spacing - 1);
+
+	*first = start + skipped;
+	return skipped < bytes ? 1 + ((bytes - 1 - skipped) >> (shift & 31)) : 0;
+}
+
+/*
+ * Whether the `bytes` before `end` are those of this call and no other's; `*next` is where the call before ended. If they
+ * are not, the marks up to here are counted: those of this call, of others beside it, and of calls that were not seen (the
+ * kernel leaves a program out that is in the way of itself, on one CPU).
+ */
+static __always_inline int is_certain(const struct tcp_config *cfg, struct tcp_session *session, __u32 *next, __u32 end,
+				      __u32 bytes)
+{
+	__u32 before = *next, first;
+	int is_known = session->flags & TCP_SEQS_KNOWN;
+
+	*next = end;
+	if (is_known && before == end - bytes)
+		return 1;
+	/* Of one that was there before it is not known up to here, and is from here on. */
+	if (is_known && (__s32)(end - before) > 0)
+		tcp_add(TCP_COUNT_MARKS_UNCERTAIN, marks_among(before, end - before, cfg->mark_shift, &first));
+	return 0;
+}
+
+static __always_inline void update_if_old(struct tcp_session *session, struct sock *sk)
+{
+	__u64 now = bpf_ktime_get_ns();
+
+	if (now - session->updated_mono_ns > TCP_UPDATE_NS)
+		update_numbers(session, sk, now);
+}
+
+static __always_inline void sent(const struct tcp_config *cfg, struct tcp_session *session, struct sock *sk, __u32 bytes)
+{
+	__u32 tid = bpf_get_current_pid_tgid(), end = BPF_CORE_READ((struct tcp_sock *)sk, write_seq);
+	struct tcp_message message = { .direction = TCP_SEND };
+	struct tcp_entry *entry;
+
+	message.marks = marks_among(end - bytes, bytes, cfg->mark_shift, &message.mark);
+	if (!is_certain(cfg, session, &session->send_next, end, bytes) || !message.marks)
+		return;
+	entry = bpf_map_lookup_elem(&tcp_entries, &tid);
+	if (!entry || !entry->mono_ns) {
+		tcp_count(TCP_COUNT_MESSAGES_UNSTAMPED);
+		return;
+	}
+	message.mono_ns = entry->mono_ns;
+	message.wall_ns = entry->wall_ns;
+	if (!entry->many)
+		entry->mono_ns = 0;
+	send_message(cfg, &message, session);
+}
+
+static __always_inline void received(const struct tcp_config *cfg, struct tcp_session *session, struct sock *sk,
+				     __u32 bytes)
+{
+	__u32 end = BPF_CORE_READ((struct tcp_sock *)sk, copied_seq);
+	struct tcp_message message = { .direction = TCP_RECEIVE };
+
+	message.marks = marks_among(end - bytes, bytes, cfg->mark_shift, &message.mark);
+	if (!is_certain(cfg, session, &session->recv_next, end, bytes) || !message.marks)
+		return;
+	message.mono_ns = bpf_ktime_get_ns();
+	message.wall_ns = ktime_get_real_ns();
+	send_message(cfg, &message, session);
+}
+
+/*
+ * A session that was there before: the call that is just over is not certain, those after it are. Both directions are
+ * taken at once; if the other one is in the middle of a call, that call will not fit, and the one after it will.
+ */
+static __always_inline void learn_seqs(struct tcp_session *session, struct sock *sk)
+{
+	if (!(session->flags & TCP_SEQS_KNOWN))
+		take_seqs(session, sk);
+}
+
+#endif

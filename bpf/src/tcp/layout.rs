@@ -1,0 +1,102 @@
+//! Mirrors of the structs in `c/tcp_records.h`, used for their sizes and offsets, and the sampler's settings.
+
+use std::mem::{offset_of, size_of};
+
+use crate::layout::kernel_struct;
+use crate::map_value::put;
+
+kernel_struct!(
+    /// `struct tcp_ends`.
+    Ends, 40, {
+        local_address: [u8; 16] = 0, remote_address: [u8; 16] = 16, local_port: u16 = 32, remote_port: u16 = 34,
+        netns: u32 = 36,
+    }
+);
+kernel_struct!(
+    /// `struct tcp_session`.
+    Session, 160, {
+        kind: u32 = 0, tgid: u32 = 4, tid: u32 = 8, flags: u32 = 12, goid: u64 = 16, socket: u64 = 24,
+        first_mono_ns: u64 = 32, start_mono_ns: u64 = 40, start_wall_ns: u64 = 48, established_mono_ns: u64 = 56,
+        updated_mono_ns: u64 = 64, bytes_sent: u64 = 72, bytes_received: u64 = 80, retransmits: u32 = 88,
+        srtt_us: u32 = 92, min_rtt_us: u32 = 96, error: i32 = 100, stack: i32 = 104, last_state: u32 = 108,
+        send_next: u32 = 112, recv_next: u32 = 116, ends: Ends = 120,
+    }
+);
+kernel_struct!(
+    /// `struct tcp_message`.
+    Message, 88, {
+        kind: u32 = 0, tgid: u32 = 4, tid: u32 = 8, direction: u32 = 12, goid: u64 = 16, mono_ns: u64 = 24,
+        wall_ns: u64 = 32, mark: u32 = 40, marks: u32 = 44, ends: Ends = 48,
+    }
+);
+kernel_struct!(
+    /// `struct tcp_config`.
+    Config, 16, { mark_shift: u32 = 0, messages_per_s: u32 = 4, capture_sessions: u32 = 8, capture_messages: u32 = 12 }
+);
+
+/// `enum tcp_counter`, as the index into the map of TCP counters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub enum TcpCounter {
+    /// Sessions that ended, put into the ring.
+    Sessions,
+    /// Lost: no room in the ring.
+    SessionsRingFull,
+    /// Lost: no room for another open session.
+    SessionsMapFull,
+    /// Accepted while there was no room: its start is not known.
+    EmbryosMapFull,
+    /// Accepted and ended without an observed process using it.
+    Unowned,
+    /// Messages put into the ring.
+    Messages,
+    /// Lost: no room in the ring.
+    MessagesRingFull,
+    /// Left out: more than the allowed rate.
+    MessagesRate,
+    /// Marks left out: which call moved those bytes is not certain.
+    MarksUncertain,
+    /// Left out: how early the call began was not seen.
+    MessagesUnstamped,
+}
+
+/// Number of TCP counters.
+pub const TCP_COUNTERS: usize = 10;
+const _: () = assert!(TcpCounter::MessagesUnstamped as usize + 1 == TCP_COUNTERS);
+
+/// What the TCP sampler does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TcpSettings {
+    /// Marks are the sequence numbers that are a multiple of 2 to this, at most 31.
+    pub mark_shift: u32,
+    /// Most messages of one process in a second.
+    pub messages_per_s: u32,
+    /// Whether messages are told, beside sessions.
+    pub messages: bool,
+}
+
+impl TcpSettings {
+    /// The map's value.
+    #[must_use]
+    pub fn encode(&self) -> [u8; size_of::<Config>()] {
+        let mut bytes = [0; size_of::<Config>()];
+        put(&mut bytes, offset_of!(Config, mark_shift), self.mark_shift.to_ne_bytes());
+        put(&mut bytes, offset_of!(Config, messages_per_s), self.messages_per_s.to_ne_bytes());
+        put(&mut bytes, offset_of!(Config, capture_sessions), 1_u32.to_ne_bytes());
+        put(&mut bytes, offset_of!(Config, capture_messages), u32::from(self.messages).to_ne_bytes());
+        bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::read_u32;
+
+    #[test]
+    fn settings_land_at_the_offsets_of_the_c_struct() {
+        let bytes = TcpSettings { mark_shift: 12, messages_per_s: 200, messages: true }.encode();
+        let words: Vec<u32> = (0..4).map(|i| read_u32(&bytes, 4 * i).unwrap()).collect();
+        assert_eq!(words, [12, 200, 1, 1]);
+    }
+}

@@ -1,0 +1,67 @@
+//! Sends and their receipts held against the clocks, a minute at a time.
+
+use serde::Deserialize;
+
+use crate::{Store, StoreError};
+
+/// Pairs of two nodes of which a receipt is proved to be before its send, which cannot be.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct ViolatedPair {
+    /// Node of the sender.
+    pub src_node: String,
+    /// Node of the receiver.
+    pub dst_node: String,
+    /// How many are.
+    pub violated: u64,
+    /// Of how many.
+    pub pairs: u64,
+    /// By how much the worst is beyond the bounds, ns; negative.
+    pub slack_ns: i64,
+}
+
+/// Of pairs without a bound nothing is at most; then the slack is as wide as the type.
+const CHECK: &str = "INSERT INTO pair_checks (minute, src_region, src_node, dst_region, dst_node, pairs, violated, cannot_tell, ambiguous, \
+    least_gap_ns, slack_ns, gap_p50_ns, gap_p90_ns, gap_p99_ns, settled) SETTINGS async_insert = 0 \
+    SELECT toDateTime(?, 'UTC'), src_region, src_node, dst_region, dst_node, countIf(verdict != 'ambiguous') AS all_pairs, countIf(verdict = 'violated'), \
+    countIf(verdict = 'cannot tell'), countIf(verdict = 'ambiguous'), \
+    minIf(gap_ns, verdict != 'ambiguous'), min(if(verdict = 'ambiguous' OR most_ns IS NULL, 9223372036854775807, assumeNotNull(most_ns))), \
+    quantileExactIf(0.5)(gap_ns, verdict != 'ambiguous'), quantileExactIf(0.9)(gap_ns, verdict != 'ambiguous'), quantileExactIf(0.99)(gap_ns, verdict != 'ambiguous'), ? \
+    FROM causal_pairs(t0 = toDateTime64(?, 9, 'UTC'), t1 = toDateTime64(?, 9, 'UTC')) GROUP BY src_region, src_node, dst_region, dst_node";
+
+const VIOLATED: &str = "SELECT toString(src_node) AS src_node, toString(dst_node) AS dst_node, violated, pairs, slack_ns FROM pair_checks FINAL \
+    WHERE minute = toDateTime(?, 'UTC') AND violated > 0 ORDER BY src_node, dst_node SETTINGS output_format_json_quote_64bit_integers = 0";
+
+impl Store {
+    /// Checks the pairs whose sends are in the minute that starts at `minute_s` (s since 1970, the fleet's clock) and writes what was
+    /// found into `pair_checks`, in place of what was found before. `is_settled`: the clock models of that minute will not change any
+    /// more.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`] and [`StoreError::Network`] from ClickHouse. It may be tried again.
+    pub async fn check_pairs(&self, minute_s: u32, is_settled: bool) -> Result<(), StoreError> {
+        let query = self.client().query(CHECK).bind(minute_s).bind(u8::from(is_settled));
+        Ok(query.bind(minute_s).bind(u64::from(minute_s) + 60).execute().await?)
+    }
+
+    /// What of that minute cannot be.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`] and [`StoreError::Network`] from ClickHouse; [`StoreError::Protocol`] for an answer that is none.
+    pub async fn violated_pairs(&self, minute_s: u32) -> Result<Vec<ViolatedPair>, StoreError> {
+        let answer = self.client().query(VIOLATED).bind(minute_s).fetch_bytes("JSONEachRow")?.collect().await?;
+        let rows = serde_json::Deserializer::from_slice(&answer).into_iter();
+        rows.collect::<Result<_, _>>()
+            .map_err(|error| StoreError::Protocol { reason: format!("of pair_checks: {error}") })
+    }
+
+    /// Start of the newest minute that was checked for good, s since 1970; 0 = none.
+    ///
+    /// # Errors
+    /// As [`violated_pairs`](Self::violated_pairs).
+    pub async fn pairs_settled_until(&self) -> Result<u32, StoreError> {
+        let sql = "SELECT toUInt32(max(minute)) FROM pair_checks WHERE settled = 1";
+        let answer = self.client().query(sql).fetch_bytes("TSV")?.collect().await?;
+        let text = String::from_utf8_lossy(&answer);
+        text.trim().parse().map_err(|_| StoreError::Protocol { reason: format!("{text:?} is no minute") })
+    }
+}
