@@ -3,10 +3,12 @@
 
 mod support;
 
+use std::time::Duration;
+
 use serde_json::Value;
 use support::go_program::{Build, CGO, CGO_PIE, CGO_STATIC, GoProgram};
 use support::observe::{drain, waits_until};
-use syncline_agent::capture::{Capture, CaptureConfig, RawWait, Target};
+use syncline_agent::capture::{Capture, CaptureConfig, Kinds, OptionalKind, RawWait, Target};
 use syncline_event::Kind;
 
 /// The program's C functions nap at least this long; the clocks that time them may tick coarsely.
@@ -116,4 +118,28 @@ fn length(wait: &RawWait) -> u64 {
 
 fn goid(report: &Value) -> u64 {
     report["goid"].as_u64().unwrap()
+}
+
+#[test]
+fn what_is_left_out_is_not_seen() {
+    if !support::bpf_usable() {
+        return;
+    }
+    let _alone = support::alone();
+    let mut program = GoProgram::start(&CGO.program("foreign"), &[]);
+    let kinds = Kinds::without(&[OptionalKind::Syscall, OptionalKind::Cgo, OptionalKind::OffCpu]);
+    let mut capture = Capture::start(CaptureConfig {
+        kinds,
+        threshold: Duration::ZERO,
+        ..CaptureConfig::new(Target::Pid(program.pid()))
+    })
+    .unwrap();
+    program.go();
+    let reports = program.events_until_done();
+    let mut waits = waits_until(&mut capture, |waits| of(waits, Kind::Goroutine, goid(&reports[0])).count() >= 1);
+    waits.extend(drain(&mut capture));
+    assert!(waits.iter().all(|wait| wait.kind == Kind::Goroutine), "{waits:#?}");
+    assert_eq!(capture.counters().thread_waits, 0);
+    drop(capture);
+    assert!(program.finish().success());
 }

@@ -260,7 +260,8 @@ int go_execute(struct user_regs *ctx)
 
 	if (!layout || !cfg)
 		return 0;
-	learn_thread(layout, key.tgid, (__u32)id, GO_G(ctx));
+	if (cfg->kinds & (CAPTURE_SYSCALL | CAPTURE_OFF_CPU))
+		learn_thread(layout, key.tgid, (__u32)id, GO_G(ctx));
 	found = bpf_map_lookup_elem(&parks, &key);
 	if (!found)
 		return 0;

@@ -141,6 +141,7 @@ enum off_cpu_reason {
 /* What is captured. */
 enum capture_kinds {
 	CAPTURE_OFF_CPU = 1 << 0,
+	CAPTURE_SYSCALL = 1 << 1,
 };
 
 enum syscall_flags {

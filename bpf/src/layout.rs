@@ -44,6 +44,8 @@ pub const OFF_CPU_STOPPED: u16 = 4;
 
 /// `enum capture_kinds`: threads off their CPUs.
 pub const CAPTURE_OFF_CPU: u32 = 1 << 0;
+/// Threads in system calls.
+pub const CAPTURE_SYSCALL: u32 = 1 << 1;
 
 /// `enum syscall_flags`: its waits are captured.
 pub const SYSCALL_TRACED: u8 = 1 << 0;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use syncline_bpf::{CaptureSettings, MAX_STACK};
 
 use super::error::CaptureError;
+use super::kinds::Kinds;
 use super::target::Target;
 use super::tcp::TcpConfig;
 
@@ -19,12 +20,14 @@ pub struct CaptureConfig {
     pub ring_bytes: u32,
     /// Which processes.
     pub target: Target,
+    /// Which kinds of waits beside those of parked goroutines.
+    pub kinds: Kinds,
     /// What of TCP; None = nothing.
     pub tcp: Option<TcpConfig>,
 }
 
 impl CaptureConfig {
-    /// The defaults: from 1 ms on, 64 frames, a ring of 4 MiB, TCP as [`TcpConfig::default`] has it.
+    /// The defaults: from 1 ms on, 64 frames, a ring of 4 MiB, all kinds, TCP as [`TcpConfig::default`] has it.
     #[must_use]
     pub fn new(target: Target) -> Self {
         Self {
@@ -32,6 +35,7 @@ impl CaptureConfig {
             max_stack_depth: 64,
             ring_bytes: 4 << 20,
             target,
+            kinds: Kinds::ALL,
             tcp: Some(TcpConfig::default()),
         }
     }
@@ -55,7 +59,8 @@ impl CaptureConfig {
             threshold_ns: u64::try_from(self.threshold.as_nanos()).unwrap_or(u64::MAX),
             max_stack: self.max_stack_depth.into(),
             only_watched: self.target.needs_filter(),
-            off_cpu: true,
+            off_cpu: self.kinds.off_cpu,
+            syscall: self.kinds.syscall,
         }
     }
 }

@@ -14,6 +14,7 @@ use syncline_bpf::layout::{Binary, Binding, Clock, Config, InC, Key, Park, Short
 use syncline_bpf::{map, program};
 
 use super::error::KernelError;
+use super::kinds::Kinds;
 use super::tcp::{self, TcpConfig, TcpMaps};
 
 /// Maps of the object, each with its key and value as plain bytes.
@@ -44,14 +45,18 @@ const UPROBES: [&str; 6] =
     [program::PARK, program::READY, program::NETPOLLREADY, program::EXECUTE, program::CGO_ENTER, program::CGO_EXIT];
 
 /// Programs on raw tracepoints. The one on the way out of system calls comes first: nothing must go in that nobody sees coming out.
-const TRACEPOINTS: [(&str, &str); 6] = [
-    (program::PROCESS_EXEC, "sched_process_exec"),
-    (program::THREAD_EXIT, "sched_process_exit"),
-    (program::SYSCALL_EXIT, "sys_exit"),
-    (program::SYSCALL_ENTER, "sys_enter"),
-    (program::THREAD_SWITCH, "sched_switch"),
-    (program::THREAD_WAKEUP, "sched_wakeup"),
-];
+fn tracepoints(kinds: Kinds) -> impl Iterator<Item = (&'static str, &'static str)> {
+    let has_threads = kinds.syscall || kinds.off_cpu;
+    let all = [
+        (true, program::PROCESS_EXEC, "sched_process_exec"),
+        (has_threads, program::THREAD_EXIT, "sched_process_exit"),
+        (kinds.syscall, program::SYSCALL_EXIT, "sys_exit"),
+        (kinds.syscall, program::SYSCALL_ENTER, "sys_enter"),
+        (kinds.off_cpu, program::THREAD_SWITCH, "sched_switch"),
+        (kinds.off_cpu, program::THREAD_WAKEUP, "sched_wakeup"),
+    ];
+    all.into_iter().filter(|(is_wanted, _, _)| *is_wanted).map(|(_, name, tracepoint)| (name, tracepoint))
+}
 
 /// Loads the object into the kernel.
 pub(super) fn load(ring_bytes: u32, tcp: Option<&TcpConfig>) -> Result<(Maps, TcpMaps, Programs), KernelError> {
@@ -95,8 +100,8 @@ impl Programs {
     }
 
     /// Has each `execve` of the machine announced in the ring, and the threads of watched processes followed.
-    pub(super) fn attach_tracepoints(&mut self) -> Result<Vec<RawTracePointLink>, KernelError> {
-        TRACEPOINTS.iter().map(|(name, tracepoint)| self.attach_raw_tracepoint(name, tracepoint)).collect()
+    pub(super) fn attach_tracepoints(&mut self, kinds: Kinds) -> Result<Vec<RawTracePointLink>, KernelError> {
+        tracepoints(kinds).map(|(name, tracepoint)| self.attach_raw_tracepoint(name, tracepoint)).collect()
     }
 
     /// Loads one program and attaches it to a raw tracepoint.

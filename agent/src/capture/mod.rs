@@ -18,6 +18,7 @@ mod executable;
 mod file;
 mod idle;
 mod kernel;
+mod kinds;
 mod namespace;
 mod observing;
 mod parks;
@@ -38,6 +39,7 @@ pub use binary::Binary;
 pub use config::CaptureConfig;
 pub use counters::Counters;
 pub use error::{CaptureError, KernelError, Refusal};
+pub use kinds::{Kinds, OptionalKind};
 pub use process::ObservedProcess;
 pub(crate) use process::start_time_in;
 pub use report::{Attached, Coverage, RescanReport, Skipped};
@@ -93,6 +95,7 @@ pub struct Capture {
     unreadable: usize,
     warned_of_unreadable: bool,
     tcp: Option<Tcp>,
+    kinds: Kinds,
     _tracepoints: Vec<RawTracePointLink>,
 }
 
@@ -115,7 +118,7 @@ impl Capture {
             wakeups,
             more: false,
             programs,
-            probed: ProbedBinaries::new(),
+            probed: ProbedBinaries::new(config.kinds),
             processes: Processes::default(),
             short_waits: ShortWaits::default(),
             own: OwnCounters::default(),
@@ -124,6 +127,7 @@ impl Capture {
             unreadable: 0,
             warned_of_unreadable: false,
             tcp,
+            kinds: config.kinds,
             _tracepoints: Vec::new(),
         };
         capture.configure(settings)?;

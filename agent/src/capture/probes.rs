@@ -14,6 +14,7 @@ use super::binary::Binary;
 use super::error::{KernelError, Refusal};
 use super::executable::{Executable, FileId, Inode};
 use super::kernel::{Maps, Programs};
+use super::kinds::Kinds;
 use super::retry::Retry;
 
 /// Entries of the kernel's array.
@@ -26,6 +27,7 @@ const MAX_REMEMBERED: usize = 16_384;
 
 /// All binaries with probes.
 pub(super) struct ProbedBinaries {
+    kinds: Kinds,
     slots: HashMap<u32, Slot>,
     by_inode: HashMap<Inode, u32>,
     unfit: HashMap<FileId, Remembered>,
@@ -79,8 +81,14 @@ impl Unfit {
 }
 
 impl ProbedBinaries {
-    pub(super) fn new() -> Self {
-        Self { slots: HashMap::new(), by_inode: HashMap::new(), unfit: HashMap::new(), detaching: HashMap::new() }
+    pub(super) fn new(kinds: Kinds) -> Self {
+        Self {
+            kinds,
+            slots: HashMap::new(),
+            by_inode: HashMap::new(),
+            unfit: HashMap::new(),
+            detaching: HashMap::new(),
+        }
     }
 
     pub(super) fn binary(&self, slot: u32) -> Option<&Arc<Binary>> {
@@ -180,7 +188,8 @@ impl ProbedBinaries {
             return Err(Refusal::Ended);
         }
         let binary = Binary::read(executable)?;
-        let sites = binary.probe_sites()?;
+        let mut sites = binary.probe_sites()?;
+        sites.cgo = sites.cgo.filter(|_| self.kinds.cgo);
         let index = self.free_slot()?;
         set_layout(maps, index, binary.kernel_layout().encode())?;
         let links = attach(&binary, &sites, index, programs)?;

@@ -17,7 +17,7 @@ use tcp::TcpArgs;
 use thiserror::Error;
 
 use crate::batch::Sealing;
-use crate::capture::{CaptureConfig, Target};
+use crate::capture::{CaptureConfig, Kinds, OptionalKind, Target};
 use crate::clock::Clocks;
 use crate::endpoint::Aggregator;
 use crate::identity::{self, IdentityError};
@@ -121,6 +121,9 @@ pub struct RunArgs {
     /// Deepest stack taken, frames
     #[arg(long, value_name = "FRAMES", default_value_t = 64, value_parser = clap::value_parser!(u8).range(1..=127))]
     stack_depth: u8,
+    /// Kinds of waits to leave out, separated by commas; what is left out costs nothing
+    #[arg(long, value_name = "KINDS", value_delimiter = ',')]
+    without: Vec<OptionalKind>,
     /// What of TCP.
     #[command(flatten)]
     tcp: TcpArgs,
@@ -200,6 +203,7 @@ impl RunArgs {
                 max_stack_depth: self.stack_depth,
                 ring_bytes: self.ring_bytes,
                 target: self.target.target(),
+                kinds: Kinds::without(&self.without),
                 tcp: self.tcp.config(),
             },
             service: self.service,

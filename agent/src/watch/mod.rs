@@ -28,7 +28,7 @@ pub use error::WatchError;
 pub use out::{Out, OutKind};
 pub use who::Who;
 
-use crate::capture::{Capture, CaptureConfig};
+use crate::capture::{Capture, CaptureConfig, Kinds};
 use front::{Front, Wish};
 use gather::Gathering;
 use syncline_insight::Order;
@@ -105,6 +105,7 @@ fn watch_until(config: &WatchConfig, stop: &AtomicBool) -> Result<(), WatchError
         max_stack_depth: config.max_stack_depth,
         ring_bytes: config.ring_bytes,
         target: config.who.target(),
+        kinds: Kinds { off_cpu: false, ..Kinds::ALL },
         tcp: None,
     })?;
     let mut gathering = Gathering::new(capture, config)?;
