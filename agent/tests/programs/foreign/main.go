@@ -39,7 +39,10 @@ static void call_back(void) {
 	backInGo();
 }
 
+// Long enough that whoever waits for it, be that late, does.
 static void *nap_elsewhere(void *unused) {
+	nap();
+	nap();
 	nap();
 	return unused;
 }
