@@ -12,7 +12,9 @@ use syncline_agent::capture::{Capture, CaptureConfig, Kinds, OptionalKind, RawWa
 use syncline_event::Kind;
 
 /// The program's C functions nap at least this long; the clocks that time them may tick coarsely.
-const NAP_NS: u64 = 9_900_000;
+const NAP_NS: u64 = 29_900_000;
+/// What ends at a moment or with another thread is waited for as long as is left.
+const LEFT_NS: u64 = 1_000_000;
 /// The kernel's tracing clocks may differ from what the program reads by the step of a clock update.
 const WALL_SLACK_NS: u64 = 2_000;
 
@@ -65,8 +67,6 @@ fn check_call(what: &str, report: &Value, waits: &[RawWait], capture: &Capture) 
     let took = report["took_ns"].as_u64().unwrap();
     let during = |wait: &&RawWait| (began - WALL_SLACK_NS..=began + took).contains(&wait.park_wall_ns);
     let calls: Vec<_> = of(waits, Kind::Cgo, goid(report)).filter(during).collect();
-    let blocked: Vec<_> =
-        of(waits, Kind::Syscall, goid(report)).filter(during).filter(|wait| length(wait) >= NAP_NS).collect();
     let (functions, call) = match report["name"].as_str().unwrap() {
         "nap" => (vec!["main.nap"], "clock_nanosleep"),
         "condition" => (vec!["main.condition"], "futex"),
@@ -74,6 +74,9 @@ fn check_call(what: &str, report: &Value, waits: &[RawWait], capture: &Capture) 
         "callback" => (vec!["main.inside", "main.callback"], "clock_nanosleep"),
         _ => (vec!["main.join"], "futex"),
     };
+    let at_least = if call == "futex" { LEFT_NS } else { NAP_NS };
+    let blocked = of(waits, Kind::Syscall, goid(report)).filter(during).filter(|wait| length(wait) >= at_least);
+    let blocked: Vec<_> = blocked.collect();
     assert_eq!(calls.len(), functions.len(), "{what}: {calls:#?}");
     for (wait, function) in calls.iter().zip(&functions) {
         assert!(length(wait) >= NAP_NS && length(wait) <= took, "{what}: {} ns of {took} ns", length(wait));

@@ -9,7 +9,7 @@ package main
 #include <time.h>
 #include <unistd.h>
 
-#define HOLD_US 10000
+#define HOLD_US 30000
 
 static void nap(void) {
 	usleep(HOLD_US);
