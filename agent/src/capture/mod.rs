@@ -245,7 +245,7 @@ impl Capture {
         Coverage { skipped: self.processes.skipped().clone(), unreadable: self.unreadable }
     }
 
-    /// What became of the waits of a process's threads: bound to their goroutines, or not.
+    /// What became of the waits of an observed process's threads: bound to their goroutines, or not.
     #[must_use]
     pub fn bindings(&self, tgid: u32) -> Bindings {
         self.maps.bindings.get(&tgid, 0).map_or_else(|_| Bindings::default(), |bytes| Bindings::decode(&bytes))

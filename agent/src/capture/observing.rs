@@ -171,6 +171,7 @@ impl Capture {
         self.probed.process_ended(slot);
         // Fails only if it is not there, which is what is wanted.
         let _ = self.maps.watched.remove(&pid);
+        let _ = self.maps.bindings.remove(&pid);
         self.to_forget.insert(pid, end_mono_ns);
         self.pending.ended.push(pid);
     }
