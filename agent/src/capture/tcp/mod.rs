@@ -126,7 +126,9 @@ impl Tcp {
         };
         let set = tcp.maps.config.set(0, config.settings().encode(), 0);
         set.map_err(|e| KernelError::new("set the configuration of TCP", e))?;
-        for (program, tracepoint, what) in PROGRAMS {
+        // Every system call of the machine passes there, and only messages need it.
+        let is_wanted = |program: &str| config.messages || program != program::TCP_SYS_ENTER;
+        for (program, tracepoint, what) in PROGRAMS.into_iter().filter(|(program, _, _)| is_wanted(program)) {
             // Only who sees sessions can tell whose messages are.
             if tcp.off.iter().any(|off| off.what == PROGRAMS[0].2) {
                 break;
