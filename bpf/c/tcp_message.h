@@ -92,11 +92,11 @@ static __always_inline __u32 marks_among(__u32 start, __u32 bytes, __u32 shift, 
 static __always_inline int is_certain(const struct tcp_config *cfg, struct tcp_session *session, __u32 *next, __u32 end,
 				      __u32 bytes)
 {
-	__u32 before = *next, first;
+	/* Exchanged: of two calls beside one another that seem to have moved the same bytes, one has them. */
+	__u32 before = __sync_lock_test_and_set(next, end), first;
 	int is_known = session->flags & TCP_SEQS_KNOWN;
 
-	*next = end;
-	if (is_known && before == end - bytes)
+	if (is_known && bytes && before == end - bytes)
 		return 1;
 	/* Of one that was there before it is not known up to here, and is from here on. */
 	if (is_known && (__s32)(end - before) > 0)
@@ -118,6 +118,9 @@ static __always_inline void sent(const struct tcp_config *cfg, struct tcp_sessio
 	struct tcp_message message = { .direction = TCP_SEND };
 	struct tcp_entry *entry;
 
+	/* Another call is on the socket, or was meanwhile: `end` may be in the middle of what it sends. */
+	if (BPF_CORE_READ(sk, sk_lock.owned) || BPF_CORE_READ((struct tcp_sock *)sk, write_seq) != end)
+		bytes = 0;
 	message.marks = marks_among(end - bytes, bytes, cfg->mark_shift, &message.mark);
 	if (!is_certain(cfg, session, &session->send_next, end, bytes) || !message.marks)
 		return;
