@@ -80,7 +80,7 @@ impl Intake {
                 result: raw.result,
                 fd: raw.fd,
                 file_type: raw.file_type,
-                socket: raw.socket,
+                flow: raw.flow,
             },
         })
     }
@@ -164,8 +164,7 @@ pub fn losses(counters: &Counters) -> Losses {
         (LossCause::RingBufferFull, counters.scratch_busy),
         (LossCause::ParkMapFull, counters.map_full),
         (LossCause::ParkMapFull, counters.map_error),
-        (LossCause::ThreadMapFull, counters.syscall_map_full),
-        (LossCause::ThreadMapFull, counters.off_cpu_map_full),
+        (LossCause::ThreadMapFull, counters.thread_map_full),
         (LossCause::ShortWaitMapFull, counters.aggregate_full),
         (LossCause::GoroutineUnreadable, counters.park_fault),
         (LossCause::GoroutineUnreadable, counters.execute_fault),
@@ -204,12 +203,11 @@ mod tests {
             unknown_process: 512,
             undecodable: 1_024,
             abandoned: 2_048,
-            syscall_map_full: 4_096,
-            off_cpu_map_full: 8_192,
+            thread_map_full: 4_096,
             ..Counters::default()
         };
         assert_eq!(losses(&counters).total(), counters.lost() + counters.abandoned);
-        assert_eq!(losses(&counters).total(), 16_383);
+        assert_eq!(losses(&counters).total(), 8_191);
     }
 
     #[test]

@@ -1,13 +1,12 @@
 //! From what capture hands out of TCP to what the batcher takes.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
-use syncline_bpf::tcp::{MessageDirection, TcpDirection, TcpEnds, TcpMessageRecord, TcpSessionRecord};
-use syncline_event::{Direction, Flow, Opener, SessionEnd, TcpLossCause};
+use syncline_bpf::tcp::{MessageDirection, TcpDirection, TcpMessageRecord, TcpSessionRecord};
+use syncline_event::{Direction, Opener, SessionEnd, TcpLossCause};
 
 use crate::batch::{SeenMessage, SeenSession};
-use crate::capture::{Capture, TcpCounters};
+use crate::capture::{Capture, TcpCounters, flow};
 use crate::intake::Intake;
 
 impl Intake {
@@ -68,14 +67,6 @@ impl Intake {
                 error: u16::try_from(end.error.unsigned_abs()).unwrap_or(u16::MAX),
             }),
         })
-    }
-}
-
-fn flow(ends: &TcpEnds) -> Flow {
-    Flow {
-        local: SocketAddr::new(ends.local_address, ends.local_port),
-        remote: SocketAddr::new(ends.remote_address, ends.remote_port),
-        netns: ends.netns,
     }
 }
 

@@ -106,9 +106,9 @@ fn check_waker(what: &str, report: &Value, wait: &RawWait, capture: &Capture) {
     let by_network = matches!(report["scenario"].as_str().unwrap(), "tcp read" | "pipe read");
     assert_eq!(wait.by_netpoll, by_network, "{what}");
     check_wakers_stack(what, wait, report["woken"] == true && !by_network, capture);
-    let socket = wait.socket.map(|socket| (socket.local.to_string(), socket.peer.to_string()));
+    let ends = wait.flow.map(|flow| (flow.local.to_string(), flow.remote.to_string()));
     let expected = |key: &str| report[key].as_str().unwrap().to_owned();
-    assert_eq!(socket.unwrap_or_default(), (expected("local"), expected("peer")), "{what}");
+    assert_eq!(ends.unwrap_or_default(), (expected("local"), expected("peer")), "{what}");
     assert_eq!(wait.file_type.unwrap_or_default(), expected("file_type"), "{what}");
     assert_eq!(wait.fd.is_some(), by_network, "{what}");
     let by_goroutine = report["woken"] == true && !by_network;

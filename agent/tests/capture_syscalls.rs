@@ -81,8 +81,8 @@ fn check_call(what: &str, report: &Value, waits: &[RawWait], capture: &Capture) 
     assert_eq!(wait.fd.map_or(-1, i64::from), report["fd"].as_i64().unwrap(), "{what}");
     assert_eq!(wait.file_type.unwrap_or_default(), text("file_type"), "{what}");
     assert_eq!(wait.address.unwrap_or_default(), report["address"].as_u64().unwrap(), "{what}");
-    let socket = wait.socket.map(|socket| (socket.local.to_string(), socket.peer.to_string()));
-    assert_eq!(socket.unwrap_or_default(), (text("local").to_owned(), text("peer").to_owned()), "{what}");
+    let ends = wait.flow.map(|flow| (flow.local.to_string(), flow.remote.to_string()));
+    assert_eq!(ends.unwrap_or_default(), (text("local").to_owned(), text("peer").to_owned()), "{what}");
     assert!(!wait.no_goroutine && !wait.unbound, "{what}: {wait:?}");
     check_stack(&what, text("trace"), wait, capture);
 }

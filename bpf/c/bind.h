@@ -9,11 +9,7 @@
 
 #include "kernel_types.h"
 #include "maps.h"
-
-static __always_inline long read_word(__u64 *into, __u64 address)
-{
-	return bpf_probe_read_user(into, sizeof(*into), (void *)address);
-}
+#include "stack.h"
 
 static __always_inline struct binary_layout *binary_at(__u32 index)
 {
@@ -43,14 +39,6 @@ static __always_inline int m_by_tls(__u64 *m, const struct binary_layout *layout
 	if (!layout->tls_g || read_word(&g, BPF_CORE_READ(task, thread.fsbase) + layout->tls_g))
 		return 0;
 	return !g || (!read_word(m, g + layout->g_m) && *m);
-}
-
-/* Go code runs on the goroutine's stack; C code, and the runtime's own, on the thread's. */
-static __always_inline int is_on_stack_of(const struct binary_layout *layout, __u64 g, __u64 sp)
-{
-	__u64 lo = 0, hi = 0;
-
-	return !read_word(&lo, g + layout->g_stack_lo) && !read_word(&hi, g + layout->g_stack_hi) && sp >= lo && sp < hi;
 }
 
 struct bound {
@@ -88,7 +76,6 @@ static __always_inline void bind_thread(struct bound *bound, const struct binary
 		bound->flags = WAIT_OF_SCHEDULER;
 	else if (read_word(&bound->goid, bound->g + layout->g_goid))
 		bound->flags = WAIT_UNBOUND;
-	count_binding(tgid, bound->flags);
 }
 
 /* A thread id is given to another thread next. */

@@ -54,7 +54,7 @@ int cgo_enter(struct user_regs *ctx)
 	entry.mono_ns = bpf_ktime_get_ns();
 	entry.wall_ns = ktime_get_real_ns();
 	if (bpf_map_update_elem(&in_c, &key, &entry, BPF_ANY))
-		count(COUNT_SYSCALL_MAP_FULL);
+		count(COUNT_THREAD_MAP_FULL);
 	return 0;
 }
 

@@ -7,7 +7,7 @@
 
 #include "kernel_types.h"
 #include "maps.h"
-#include "tcp_kernel.h"
+#include "socket.h"
 
 #define FILE_TYPE_BITS 0170000
 #define FILE_TYPE_SOCKET 0140000
@@ -20,18 +20,8 @@ static __always_inline void describe_socket(struct file_info *info, const struct
 		return;
 	info->family = BPF_CORE_READ(sk, __sk_common.skc_family);
 	info->protocol = BPF_CORE_READ(sk, sk_protocol);
-	info->type = BPF_CORE_READ(sk, sk_type);
-	if (info->family == AF_INET_FAMILY) {
-		bpf_core_read(info->local_address, 4, &sk->__sk_common.skc_rcv_saddr);
-		bpf_core_read(info->remote_address, 4, &sk->__sk_common.skc_daddr);
-	} else if (info->family == AF_INET6_FAMILY) {
-		bpf_core_read(info->local_address, 16, &sk->__sk_common.skc_v6_rcv_saddr);
-		bpf_core_read(info->remote_address, 16, &sk->__sk_common.skc_v6_daddr);
-	} else {
-		return;
-	}
-	info->local_port = BPF_CORE_READ(sk, __sk_common.skc_num);
-	info->remote_port = __builtin_bswap16(BPF_CORE_READ(sk, __sk_common.skc_dport));
+	if (info->family == AF_INET_FAMILY || info->family == AF_INET6_FAMILY)
+		read_ends(&info->ends, sk);
 }
 
 /* Leaves all zero what cannot be found out: the descriptor may be closed, or another one by now. */

@@ -25,16 +25,9 @@
 
 static __always_inline int is_observed_by(const struct capture_config *cfg, __u32 tgid, __u32 binary)
 {
-	const __u32 *slot = bpf_map_lookup_elem(&watched, &tgid);
+	const __u32 *slot = watched_slot(tgid);
 
 	return slot ? *slot == binary : !cfg->only_watched;
-}
-
-static __always_inline struct capture_config *settings(void)
-{
-	__u32 zero = 0;
-
-	return bpf_map_lookup_elem(&config, &zero);
 }
 
 static __always_inline struct capture_config *config_for(__u32 tgid, __u32 binary)
@@ -260,7 +253,7 @@ int go_execute(struct user_regs *ctx)
 
 	if (!layout || !cfg)
 		return 0;
-	if (cfg->kinds & (CAPTURE_SYSCALL | CAPTURE_OFF_CPU))
+	if (cfg->learn_threads)
 		learn_thread(layout, key.tgid, (__u32)id, GO_G(ctx));
 	found = bpf_map_lookup_elem(&parks, &key);
 	if (!found)

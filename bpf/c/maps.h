@@ -62,7 +62,7 @@ struct {
 	__type(value, struct waker);
 } wakers SEC(".maps");
 
-/* Which system calls are waits; empty = none. */
+/* Which system calls are of interest; empty = none. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
@@ -104,12 +104,16 @@ struct {
 	__type(value, __u64);
 } counters SEC(".maps");
 
-static __always_inline int captures(enum capture_kinds kind)
+static __always_inline struct capture_config *settings(void)
 {
 	__u32 zero = 0;
-	struct capture_config *cfg = bpf_map_lookup_elem(&config, &zero);
 
-	return cfg && cfg->kinds & kind;
+	return bpf_map_lookup_elem(&config, &zero);
+}
+
+static __always_inline const __u32 *watched_slot(__u32 tgid)
+{
+	return bpf_map_lookup_elem(&watched, &tgid);
 }
 
 /* Atomic although per CPU: a uprobe's program keeps its CPU but can be preempted by another one. */

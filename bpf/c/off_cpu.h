@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
 /*
- * Threads of watched processes that the kernel takes off their CPU. One in a system call that is captured waits for that, and is
- * left to it but for the time from its wake-up to its running. What else there is: another thread takes the CPU, a page has to
- * be read, a lock of the kernel's is held by another thread.
+ * Threads of watched processes that the kernel takes off their CPU. One that sleeps in a system call that is captured waits for
+ * that, and is left to it but for the time from its wake-up to its running. What else there is: another thread takes the CPU
+ * (in a system call, too), a page has to be read, a lock of the kernel's is held by another thread.
  */
 #ifndef SYNCLINE_OFF_CPU_H
 #define SYNCLINE_OFF_CPU_H
@@ -14,6 +14,7 @@
 #include "send.h"
 #include "short_waits.h"
 #include "stack.h"
+#include "syscall.h"
 
 /* Frames taken as a thread goes off its CPU: before it is known for how long. */
 #define OFF_CPU_STACK 63
@@ -53,6 +54,7 @@ static __always_inline __u16 off_cpu_reason(int is_preempted, unsigned int state
 	       state & TASK_STATE_INTERRUPTIBLE ? OFF_CPU_INTERRUPTIBLE : 0;
 }
 
+/* An interrupted thread goes on at rip itself: a return address is one behind. */
 static __always_inline __u32 off_cpu_stack(struct off_cpu *off, const struct binary_layout *layout, __u64 g)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
@@ -60,10 +62,7 @@ static __always_inline __u32 off_cpu_stack(struct off_cpu *off, const struct bin
 
 	if (bpf_probe_read_kernel(&regs, sizeof(regs), (void *)bpf_task_pt_regs((void *)task)))
 		return 0;
-	if (g && !is_on_stack_of(layout, g, regs.rsp))
-		return walk_saved(off->stack, OFF_CPU_STACK, OFF_CPU_STACK, layout, g, &off->flags);
-	off->stack[0] = regs.rip;
-	return walk_frames(off->stack, 1, OFF_CPU_STACK, OFF_CPU_STACK, regs.rbp, &off->flags);
+	return walk_thread(off->stack, OFF_CPU_STACK, OFF_CPU_STACK, layout, g, regs.rip + 1, &regs, &off->flags);
 }
 
 /* The current thread, of a watched process, leaves its CPU. */
@@ -74,7 +73,7 @@ static __always_inline void go_off_cpu(__u32 tgid, __u32 tid, __u16 reason, cons
 	struct bound bound;
 
 	if (bpf_map_update_elem(&off_cpus, &tid, &none, BPF_ANY) || !(off = bpf_map_lookup_elem(&off_cpus, &tid))) {
-		count(COUNT_OFF_CPU_MAP_FULL);
+		count(COUNT_THREAD_MAP_FULL);
 		return;
 	}
 	off->mono_ns = bpf_ktime_get_ns();
@@ -98,6 +97,7 @@ static __always_inline void emit_off_cpu(const struct off_cpu *off, __u32 tid, _
 		return;
 	}
 	record = &slot->record;
+	count_binding(off->tgid, off->flags);
 	begin_record(record, WAIT_OFF_CPU, off->tgid, tid, binary);
 	record->goid = off->goid;
 	record->park_mono_ns = off->mono_ns;
@@ -112,18 +112,29 @@ static __always_inline void emit_off_cpu(const struct off_cpu *off, __u32 tid, _
 	scratch_release(slot);
 }
 
+/* A thread that was woken in its system call gets a CPU. */
+static __always_inline void run_on_in_call(__u32 tid)
+{
+	struct in_syscall *call = bpf_map_lookup_elem(&in_syscalls, &tid);
+
+	if (!call || !call->woken_mono_ns)
+		return;
+	call->run_delay_ns += bpf_ktime_get_ns() - call->woken_mono_ns;
+	call->woken_mono_ns = 0;
+}
+
 static __always_inline void come_on_cpu(__u32 tid)
 {
 	struct off_cpu *off = bpf_map_lookup_elem(&off_cpus, &tid);
-	__u64 now = bpf_ktime_get_ns();
-	struct capture_config *cfg;
-	__u32 zero = 0, *slot;
+	struct capture_config *cfg = settings();
+	const __u32 *slot;
+	__u64 now;
 
-	if (!off)
+	if (!off || !cfg)
 		return;
-	cfg = bpf_map_lookup_elem(&config, &zero);
-	slot = bpf_map_lookup_elem(&watched, &off->tgid);
-	if (cfg && slot) {
+	now = bpf_ktime_get_ns();
+	slot = watched_slot(off->tgid);
+	if (slot) {
 		count(COUNT_THREAD_WAITS);
 		if (now - off->mono_ns < cfg->threshold_ns)
 			aggregate(off->tgid, WAIT_OFF_CPU, off->reason, now - off->mono_ns);
@@ -133,24 +144,32 @@ static __always_inline void come_on_cpu(__u32 tid)
 	bpf_map_delete_elem(&off_cpus, &tid);
 }
 
+/* Whether it sleeps in a system call that is captured, and so tells that itself. */
+static __always_inline int is_told_by_its_call(__u32 tid)
+{
+	const struct in_syscall *call = bpf_map_lookup_elem(&in_syscalls, &tid);
+
+	return call && syscall_flags(call->nr) & SYSCALL_TRACED;
+}
+
 /* sched_switch(preempt, prev, next), as prev */
 SEC("raw_tp/sched_switch")
 int thread_switch(__u64 *ctx)
 {
 	struct task_struct *prev = (void *)ctx[1], *next = (void *)ctx[2];
 	__u64 id = bpf_get_current_pid_tgid();
-	__u32 tgid = id >> 32, tid = id, *slot;
+	__u32 tgid = id >> 32, tid = id, next_tid = BPF_CORE_READ(next, pid);
 	struct binary_layout *layout;
+	const __u32 *slot;
 	__u16 reason;
 
-	if (!captures(CAPTURE_OFF_CPU))
-		return 0;
-	come_on_cpu(BPF_CORE_READ(next, pid));
-	slot = bpf_map_lookup_elem(&watched, &tgid);
+	run_on_in_call(next_tid);
+	come_on_cpu(next_tid);
+	slot = watched_slot(tgid);
 	if (!slot || !(layout = binary_at(*slot)))
 		return 0;
 	reason = off_cpu_reason(ctx[0], BPF_CORE_READ(prev, __state));
-	if (reason && (reason == OFF_CPU_PREEMPTED || !bpf_map_lookup_elem(&in_syscalls, &tid)))
+	if (reason && (reason == OFF_CPU_PREEMPTED || !is_told_by_its_call(tid)))
 		go_off_cpu(tgid, tid, reason, layout);
 	return 0;
 }
@@ -160,16 +179,14 @@ SEC("raw_tp/sched_wakeup")
 int thread_wakeup(__u64 *ctx)
 {
 	struct task_struct *task = (void *)ctx[0];
-	__u32 tid;
-	struct in_syscall *call;
+	__u32 tid = BPF_CORE_READ(task, pid);
+	struct in_syscall *call = bpf_map_lookup_elem(&in_syscalls, &tid);
 	struct off_cpu *off;
 
-	if (!captures(CAPTURE_OFF_CPU))
-		return 0;
-	tid = BPF_CORE_READ(task, pid);
-	call = bpf_map_lookup_elem(&in_syscalls, &tid);
-	if (call)
-		call->ready_mono_ns = bpf_ktime_get_ns();
+	if (call) {
+		call->woken_mono_ns = bpf_ktime_get_ns();
+		call->was_woken = 1;
+	}
 	off = bpf_map_lookup_elem(&off_cpus, &tid);
 	if (off && !off->ready_mono_ns)
 		off->ready_mono_ns = bpf_ktime_get_ns();

@@ -44,17 +44,24 @@ enum wait_flags {
 	WAIT_WAKER_STACK = 1 << 7,      /* the waker's stack is in `wakers` */
 };
 
+/* The two ends of a connection, as the socket sees them. IPv4 is written as v4-mapped, whatever the socket's family. */
+struct socket_ends {
+	__u8 local_address[16];
+	__u8 remote_address[16];
+	__u16 local_port; /* of the host's byte order, as the remote one */
+	__u16 remote_port;
+	__u32 netns; /* inode number of its network namespace; 0: not known */
+};
+
 /* What a file descriptor stands for, from the kernel's own inode and socket. All zero: not known. */
 struct file_info {
 	__u32 magic;   /* of its file system (linux/magic.h) */
 	__u16 mode;    /* of its inode: S_IFMT and permissions */
 	__u16 family;  /* AF_*; 0 unless a socket */
 	__u16 protocol;
-	__u16 type;    /* SOCK_* */
-	__u16 local_port;
-	__u16 remote_port;
-	__u8 local_address[16];  /* IPv4 in the first four bytes */
-	__u8 remote_address[16];
+	__u16 reserved;
+	__u32 reserved2;
+	struct socket_ends ends; /* of an Internet socket */
 	__u8 name[16]; /* of an anonymous inode, as "[eventpoll]" */
 };
 
@@ -127,7 +134,7 @@ struct capture_config {
 	__u64 threshold_ns; /* waits at least this long become a record */
 	__u32 max_stack;    /* at most MAX_STACK */
 	__u32 only_watched; /* 1: only processes listed in `watched` */
-	__u32 kinds;        /* capture_kinds */
+	__u32 learn_threads; /* 1: threads are to be bound to goroutines */
 	__u32 reserved;
 };
 
@@ -138,19 +145,15 @@ enum off_cpu_reason {
 	OFF_CPU_STOPPED = 4,         /* by a signal or a debugger */
 };
 
-/* What is captured. */
-enum capture_kinds {
-	CAPTURE_OFF_CPU = 1 << 0,
-	CAPTURE_SYSCALL = 1 << 1,
-};
-
 enum syscall_flags {
-	SYSCALL_TRACED = 1 << 0,
-	SYSCALL_FD = 1 << 1,      /* its first argument is a file descriptor */
-	SYSCALL_ADDRESS = 1 << 2, /* its first argument is the address that it waits on */
+	SYSCALL_TRACED = 1 << 0,      /* it is a wait */
+	SYSCALL_FD = 1 << 1,          /* its first argument is a file descriptor */
+	SYSCALL_ADDRESS = 1 << 2,     /* its first argument is the address that it waits on */
+	SYSCALL_SENDS = 1 << 3,       /* it may send on a socket: none of its bytes has left before it began */
+	SYSCALL_SENDS_OFTEN = 1 << 4, /* several times */
 };
 
-/* Which system calls are waits, by number. */
+/* Which system calls are of interest, by number. */
 struct syscall_config {
 	__u8 flags[SYSCALLS];
 };
@@ -159,9 +162,12 @@ struct syscall_config {
 struct in_syscall {
 	__u64 mono_ns;
 	__u64 wall_ns;
-	__u64 ready_mono_ns; /* last wake-up; 0: none */
+	__u64 woken_mono_ns; /* woken and not running yet; else 0 */
+	__u64 run_delay_ns;  /* woken and not running yet, all times together */
 	__u32 nr;
 	__u32 tgid;
+	__u32 was_woken;
+	__u32 has_sent;
 };
 
 /* A goroutine in C code. */
@@ -187,7 +193,7 @@ struct waker {
 	__u64 stack[MAX_WAKER_STACK];
 };
 
-/* Of one process: what became of the waits of its threads in system calls. */
+/* Of one process: whose the waits of its threads (in system calls, off their CPUs) were that became records. */
 struct binding {
 	__u64 bound;     /* to a goroutine */
 	__u64 scheduler; /* the thread ran none */
@@ -259,9 +265,8 @@ enum counter {
 	COUNT_NETPOLL_FAULT,    /* kept, without a ready stamp */
 	COUNT_EXEC_RING_FULL,   /* an exec notice was lost: user space finds the process at its next scan */
 	COUNT_THREAD_WAITS,     /* waits of threads (system calls, off-CPU, cgo) that ended */
-	COUNT_SYSCALL_MAP_FULL, /* lost: no room in `in_syscalls` */
+	COUNT_THREAD_MAP_FULL,  /* lost: no room in `in_syscalls`, `off_cpus` or `in_c` */
 	COUNT_WAKER_STACK_LOST, /* kept, without the waker's stack: no room in `wakers`, or it was unreadable */
-	COUNT_OFF_CPU_MAP_FULL, /* lost: no room in `off_cpus` */
 	COUNT_LABELS_UNREAD,    /* kept, without a trace that may be among labels not looked at */
 	COUNT_LABELS_FAULT,     /* kept, without a trace: labels unreadable */
 	COUNT_LABELS_MALFORMED, /* kept, without a trace or a span whose label is none */
@@ -272,17 +277,18 @@ enum counter {
 #define ASSERT_OFFSET(type, field, offset) \
 	_Static_assert(__builtin_offsetof(type, field) == (offset), "offset of " #type "." #field)
 
-ASSERT_SIZE(struct file_info, 64);
+ASSERT_SIZE(struct socket_ends, 40);
+ASSERT_OFFSET(struct socket_ends, remote_address, 16);
+ASSERT_OFFSET(struct socket_ends, local_port, 32);
+ASSERT_OFFSET(struct socket_ends, remote_port, 34);
+ASSERT_OFFSET(struct socket_ends, netns, 36);
+ASSERT_SIZE(struct file_info, 72);
 ASSERT_OFFSET(struct file_info, mode, 4);
 ASSERT_OFFSET(struct file_info, family, 6);
 ASSERT_OFFSET(struct file_info, protocol, 8);
-ASSERT_OFFSET(struct file_info, type, 10);
-ASSERT_OFFSET(struct file_info, local_port, 12);
-ASSERT_OFFSET(struct file_info, remote_port, 14);
-ASSERT_OFFSET(struct file_info, local_address, 16);
-ASSERT_OFFSET(struct file_info, remote_address, 32);
-ASSERT_OFFSET(struct file_info, name, 48);
-ASSERT_SIZE(struct wait_record, 184 + 8 * (MAX_STACK + MAX_WAKER_STACK));
+ASSERT_OFFSET(struct file_info, ends, 16);
+ASSERT_OFFSET(struct file_info, name, 56);
+ASSERT_SIZE(struct wait_record, 192 + 8 * (MAX_STACK + MAX_WAKER_STACK));
 ASSERT_OFFSET(struct wait_record, stack_len, 4);
 ASSERT_OFFSET(struct wait_record, tgid, 8);
 ASSERT_OFFSET(struct wait_record, tid, 12);
@@ -301,10 +307,10 @@ ASSERT_OFFSET(struct wait_record, result, 80);
 ASSERT_OFFSET(struct wait_record, fd, 88);
 ASSERT_OFFSET(struct wait_record, waker_stack_len, 92);
 ASSERT_OFFSET(struct wait_record, file, 96);
-ASSERT_OFFSET(struct wait_record, trace_id_high, 160);
-ASSERT_OFFSET(struct wait_record, trace_id_low, 168);
-ASSERT_OFFSET(struct wait_record, span_id, 176);
-ASSERT_OFFSET(struct wait_record, stack, 184);
+ASSERT_OFFSET(struct wait_record, trace_id_high, 168);
+ASSERT_OFFSET(struct wait_record, trace_id_low, 176);
+ASSERT_OFFSET(struct wait_record, span_id, 184);
+ASSERT_OFFSET(struct wait_record, stack, 192);
 ASSERT_SIZE(struct exec_record, 16);
 ASSERT_OFFSET(struct exec_record, tgid, 4);
 ASSERT_OFFSET(struct exec_record, mono_ns, 8);
@@ -328,7 +334,7 @@ ASSERT_SIZE(struct capture_config, 24);
 ASSERT_OFFSET(struct capture_config, threshold_ns, 0);
 ASSERT_OFFSET(struct capture_config, max_stack, 8);
 ASSERT_OFFSET(struct capture_config, only_watched, 12);
-ASSERT_OFFSET(struct capture_config, kinds, 16);
+ASSERT_OFFSET(struct capture_config, learn_threads, 16);
 ASSERT_SIZE(struct syscall_config, SYSCALLS);
 ASSERT_SIZE(struct clock_config, 8);
 ASSERT_SIZE(struct binding, 24);
@@ -344,6 +350,6 @@ ASSERT_OFFSET(struct short_wait_key, what, 6);
 ASSERT_SIZE(struct short_wait, 16 + 8 * HISTOGRAM_BUCKETS);
 ASSERT_OFFSET(struct short_wait, total_ns, 8);
 ASSERT_OFFSET(struct short_wait, histogram, 16);
-_Static_assert(COUNTERS == 26, "number of counters");
+_Static_assert(COUNTERS == 25, "number of counters");
 
 #endif

@@ -4,6 +4,12 @@
 #define SYNCLINE_STACK_H
 
 #include "maps.h"
+#include "regs.h"
+
+static __always_inline long read_word(__u64 *into, __u64 address)
+{
+	return bpf_probe_read_user(into, sizeof(*into), (void *)address);
+}
 
 /*
  * The return addresses from a frame pointer on, into `stack` from index `n`; returns how many there are then, at most
@@ -51,6 +57,33 @@ static __always_inline __u32 walk_saved(__u64 *stack, const __u32 limit, __u32 m
 	}
 	stack[0] = pc;
 	return walk_frames(stack, 1, limit, max_stack, bp, flags);
+}
+
+/* Go code runs on the goroutine's stack; C code, and the runtime's own, on the thread's. */
+static __always_inline int is_on_stack_of(const struct binary_layout *layout, __u64 g, __u64 sp)
+{
+	__u64 lo = 0, hi = 0;
+
+	return !read_word(&lo, g + layout->g_stack_lo) && !read_word(&hi, g + layout->g_stack_hi) && sp >= lo && sp < hi;
+}
+
+/*
+ * Of a thread that the kernel has stopped at `pc`, a return address; g is the goroutine that it runs, 0 for none. In Go code from
+ * the registers: where the function has no frame, as most of Go's that make system calls, and any at its begin, the word on top of
+ * the stack is the return address, and the frame pointer is the caller's. User space knows the function, and decides.
+ */
+static __always_inline __u32 walk_thread(__u64 *stack, const __u32 limit, __u32 max_stack, const struct binary_layout *layout,
+					 __u64 g, __u64 pc, const struct user_regs *regs, __u8 *flags)
+{
+	if (g && !is_on_stack_of(layout, g, regs->rsp))
+		return walk_saved(stack, limit, max_stack, layout, g, flags);
+	stack[0] = pc;
+	if (read_word(&stack[1], regs->rsp)) {
+		*flags |= WAIT_STACK_UNREADABLE;
+		return 1;
+	}
+	*flags |= WAIT_TOP_OF_STACK;
+	return walk_frames(stack, 2, limit, max_stack, regs->rbp, flags);
 }
 
 #endif

@@ -5,7 +5,7 @@
  * inet_sock_set_state     begins a session (connect, or a finished handshake) and ends it
  * sock_send_length        after a call that sent: who owns the socket, which bytes it was
  * sock_recv_length        after a call that received: the same
- * sys_enter               when a thread began a call that may send: its bytes cannot have left before
+ * sys_enter               (syscall.h) when a thread began a call that may send: its bytes cannot have left before
  *
  * Owner. A change of state may happen in an interrupt, where the current process is anybody. It is the owner's own doing
  * where the socket's lock is held by a process (sk_lock.owned). A connection that a listener took is an embryo, without
@@ -87,49 +87,6 @@ int tcp_received(__u64 *ctx)
 	if (cfg->capture_messages)
 		received(cfg, session, sk, bytes);
 	learn_seqs(session, sk);
-	return 0;
-}
-
-/* System calls of amd64 that send on a socket: 1 = once, 2 = perhaps several times, 0 = none of them. */
-static __always_inline __u32 sends(__u64 number)
-{
-	switch (number) {
-	case 1:  /* write */
-	case 20: /* writev */
-	case 44: /* sendto */
-	case 46: /* sendmsg */
-	case 328: /* pwritev2 */
-		return 1;
-	case 40:  /* sendfile */
-	case 275: /* splice */
-	case 307: /* sendmmsg */
-		return 2;
-	}
-	return 0;
-}
-
-/*
- * (struct pt_regs *regs, long id). To be merged with the capture of system calls, which stands at the same tracepoint:
- * a duration of calls that send needs its counterpart at sys_exit too.
- */
-SEC("raw_tp/sys_enter")
-int tcp_sys_enter(__u64 *ctx)
-{
-	__u32 how = sends(ctx[1]);
-	__u64 id;
-	struct tcp_entry entry = {};
-	__u32 tid;
-
-	if (!how)
-		return 0;
-	id = bpf_get_current_pid_tgid();
-	if (!watched_slot(id >> 32))
-		return 0;
-	tid = (__u32)id;
-	entry.mono_ns = bpf_ktime_get_ns();
-	entry.wall_ns = ktime_get_real_ns();
-	entry.many = how == 2;
-	bpf_map_update_elem(&tcp_entries, &tid, &entry, BPF_ANY);
 	return 0;
 }
 

@@ -65,9 +65,4 @@ static __always_inline const struct tcp_config *tcp_settings(void)
 	return bpf_map_lookup_elem(&tcp_config, &zero);
 }
 
-static __always_inline const __u32 *watched_slot(__u32 tgid)
-{
-	return bpf_map_lookup_elem(&watched, &tgid);
-}
-
 #endif

@@ -4,25 +4,11 @@
 #define SYNCLINE_TCP_MESSAGE_H
 
 #include "clock.h"
+#include "syscall.h"
 #include "tcp_session.h"
 
 /* Numbers are taken from the socket no more often than this while it is open. */
 #define TCP_UPDATE_NS 500000000ULL
-
-struct tcp_entry {
-	__u64 mono_ns;
-	__u64 wall_ns;
-	__u32 many; /* the call may send several times */
-	__u32 reserved;
-};
-
-/* tid -> when it began the call that it is in. Threads end without notice: the least recently used go. */
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 1 << 14);
-	__type(key, __u32);
-	__type(value, struct tcp_entry);
-} tcp_entries SEC(".maps");
 
 struct tcp_rate {
 	__u64 second;
@@ -112,11 +98,19 @@ static __always_inline void update_if_old(struct tcp_session *session, struct so
 		update_numbers(session, sk, now);
 }
 
+/* Of another call, one that was not seen, the stamp would be another's. */
+static __always_inline int may_send(const struct in_syscall *call)
+{
+	__u8 flags = syscall_flags(call->nr);
+
+	return flags & SYSCALL_SENDS_OFTEN || (flags & SYSCALL_SENDS && !call->has_sent);
+}
+
 static __always_inline void sent(const struct tcp_config *cfg, struct tcp_session *session, struct sock *sk, __u32 bytes)
 {
 	__u32 tid = bpf_get_current_pid_tgid(), end = BPF_CORE_READ((struct tcp_sock *)sk, write_seq);
 	struct tcp_message message = { .direction = TCP_SEND };
-	struct tcp_entry *entry;
+	struct in_syscall *call;
 
 	/* Another call is on the socket, or was meanwhile: `end` may be in the middle of what it sends. */
 	if (BPF_CORE_READ(sk, sk_lock.owned) || BPF_CORE_READ((struct tcp_sock *)sk, write_seq) != end)
@@ -124,15 +118,14 @@ static __always_inline void sent(const struct tcp_config *cfg, struct tcp_sessio
 	message.marks = marks_among(end - bytes, bytes, cfg->mark_shift, &message.mark);
 	if (!is_certain(cfg, session, &session->send_next, end, bytes) || !message.marks)
 		return;
-	entry = bpf_map_lookup_elem(&tcp_entries, &tid);
-	if (!entry || !entry->mono_ns) {
+	call = bpf_map_lookup_elem(&in_syscalls, &tid);
+	if (!call || !may_send(call)) {
 		tcp_count(TCP_COUNT_MESSAGES_UNSTAMPED);
 		return;
 	}
-	message.mono_ns = entry->mono_ns;
-	message.wall_ns = entry->wall_ns;
-	if (!entry->many)
-		entry->mono_ns = 0;
+	message.mono_ns = call->mono_ns;
+	message.wall_ns = call->wall_ns;
+	call->has_sent = 1;
 	send_message(cfg, &message, session);
 }
 

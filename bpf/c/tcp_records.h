@@ -19,15 +19,6 @@ enum tcp_session_flags {
 	TCP_SEQS_KNOWN = 1 << 4,  /* send_next and recv_next are where the next call begins */
 };
 
-/* The two ends of a connection, as the socket sees them. IPv4 is written as v4-mapped, whatever the socket's family. */
-struct tcp_ends {
-	__u8 local_address[16];
-	__u8 remote_address[16];
-	__u16 local_port; /* of the host's byte order, as the remote one */
-	__u16 remote_port;
-	__u32 netns; /* inode number of its network namespace */
-};
-
 /* A connection of an observed process: the value of the map of open ones, and the record of one that has ended. */
 struct tcp_session {
 	__u32 kind;
@@ -51,7 +42,7 @@ struct tcp_session {
 	__u32 last_state; /* state that it was in before it was closed */
 	__u32 send_next;  /* sequence number at which the next call that sends begins */
 	__u32 recv_next;
-	struct tcp_ends ends;
+	struct socket_ends ends;
 };
 
 enum tcp_direction {
@@ -70,14 +61,14 @@ struct tcp_message {
 	__u64 wall_ns;
 	__u32 mark;  /* the first */
 	__u32 marks; /* how many, each one spacing further (modulo 2^32) */
-	struct tcp_ends ends;
+	struct socket_ends ends;
 };
 
 struct tcp_config {
 	__u32 mark_shift;       /* spacing of marks: 2^this */
 	__u32 messages_per_s;   /* of one process */
-	__u32 capture_sessions; /* 1: sessions */
-	__u32 capture_messages; /* 1: messages too */
+	__u32 capture_messages; /* 1: messages, beside sessions */
+	__u32 reserved;
 };
 
 /* What was seen of TCP and what was lost, and why. */
@@ -95,11 +86,6 @@ enum tcp_counter {
 	TCP_COUNTERS,
 };
 
-ASSERT_SIZE(struct tcp_ends, 40);
-ASSERT_OFFSET(struct tcp_ends, remote_address, 16);
-ASSERT_OFFSET(struct tcp_ends, local_port, 32);
-ASSERT_OFFSET(struct tcp_ends, remote_port, 34);
-ASSERT_OFFSET(struct tcp_ends, netns, 36);
 ASSERT_SIZE(struct tcp_session, 160);
 ASSERT_OFFSET(struct tcp_session, tgid, 4);
 ASSERT_OFFSET(struct tcp_session, tid, 8);
@@ -132,8 +118,7 @@ ASSERT_OFFSET(struct tcp_message, marks, 44);
 ASSERT_OFFSET(struct tcp_message, ends, 48);
 ASSERT_SIZE(struct tcp_config, 16);
 ASSERT_OFFSET(struct tcp_config, messages_per_s, 4);
-ASSERT_OFFSET(struct tcp_config, capture_sessions, 8);
-ASSERT_OFFSET(struct tcp_config, capture_messages, 12);
+ASSERT_OFFSET(struct tcp_config, capture_messages, 8);
 _Static_assert(TCP_COUNTERS == 10, "number of TCP counters");
 
 #endif

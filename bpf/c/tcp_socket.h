@@ -3,52 +3,21 @@
 #ifndef SYNCLINE_TCP_SOCKET_H
 #define SYNCLINE_TCP_SOCKET_H
 
-#include "goroutine.h"
-#include "regs.h"
-#include "tcp_kernel.h"
+#include "bind.h"
+#include "socket.h"
 #include "tcp_maps.h"
 
-/*
- * The goroutine that is in a system call now, by the register that Go keeps it in; checked, since C code called from Go
- * uses that register for other things. 0 = not known.
- */
+/* The goroutine that is in a system call now; 0 = none, or not known. */
 static __always_inline __u64 goid_of_call(__u32 slot)
 {
+	__u64 id = bpf_get_current_pid_tgid();
 	struct binary_layout *layout = binary_at(slot);
-	struct task_struct *task = (void *)bpf_get_current_task_btf();
-	struct user_regs *regs = (void *)bpf_task_pt_regs(task);
-	__u64 g = 0, m = 0, curg = 0, goid = 0;
+	struct bound bound;
 
-	if (!layout || bpf_probe_read_kernel(&g, sizeof(g), &regs->r14))
+	if (!layout)
 		return 0;
-	if (read_word(&m, g + layout->g_m) || read_word(&curg, m + layout->m_curg) || curg != g ||
-	    read_word(&goid, g + layout->g_goid))
-		return 0;
-	return goid;
-}
-
-static __always_inline void map_ipv4(__u8 *into, __u32 address)
-{
-	__builtin_memset(into, 0, 10);
-	into[10] = 0xff;
-	into[11] = 0xff;
-	__builtin_memcpy(into + 12, &address, sizeof(address));
-}
-
-static __always_inline void read_ends(struct tcp_ends *ends, struct sock *sk)
-{
-	struct net *net = BPF_CORE_READ(sk, __sk_common.skc_net.net);
-
-	ends->local_port = BPF_CORE_READ(sk, __sk_common.skc_num);
-	ends->remote_port = __builtin_bswap16(BPF_CORE_READ(sk, __sk_common.skc_dport));
-	ends->netns = BPF_CORE_READ(net, ns.inum);
-	if (BPF_CORE_READ(sk, __sk_common.skc_family) == AF_INET6_FAMILY) {
-		BPF_CORE_READ_INTO(&ends->local_address, sk, __sk_common.skc_v6_rcv_saddr);
-		BPF_CORE_READ_INTO(&ends->remote_address, sk, __sk_common.skc_v6_daddr);
-		return;
-	}
-	map_ipv4(ends->local_address, BPF_CORE_READ(sk, __sk_common.skc_rcv_saddr));
-	map_ipv4(ends->remote_address, BPF_CORE_READ(sk, __sk_common.skc_daddr));
+	bind_thread(&bound, layout, id >> 32, (__u32)id);
+	return bound.goid;
 }
 
 static __always_inline int is_tcp(struct sock *sk)

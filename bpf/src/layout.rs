@@ -42,17 +42,16 @@ pub const OFF_CPU_INTERRUPTIBLE: u16 = 3;
 /// By a signal or a debugger.
 pub const OFF_CPU_STOPPED: u16 = 4;
 
-/// `enum capture_kinds`: threads off their CPUs.
-pub const CAPTURE_OFF_CPU: u32 = 1 << 0;
-/// Threads in system calls.
-pub const CAPTURE_SYSCALL: u32 = 1 << 1;
-
 /// `enum syscall_flags`: its waits are captured.
 pub const SYSCALL_TRACED: u8 = 1 << 0;
 /// Its first argument is a file descriptor.
 pub const SYSCALL_FD: u8 = 1 << 1;
 /// Its first argument is the address that it waits on.
 pub const SYSCALL_ADDRESS: u8 = 1 << 2;
+/// It may send on a socket.
+pub const SYSCALL_SENDS: u8 = 1 << 3;
+/// Several times.
+pub const SYSCALL_SENDS_OFTEN: u8 = 1 << 4;
 
 macro_rules! kernel_struct {
     ($(#[$doc:meta])* $name:ident, $size:expr, { $($field:ident: $type:ty = $offset:expr),+ $(,)? }) => {
@@ -68,21 +67,28 @@ macro_rules! kernel_struct {
 pub(crate) use kernel_struct;
 
 kernel_struct!(
+    /// `struct socket_ends`.
+    Ends, 40, {
+        local_address: [u8; 16] = 0, remote_address: [u8; 16] = 16, local_port: u16 = 32, remote_port: u16 = 34,
+        netns: u32 = 36,
+    }
+);
+kernel_struct!(
     /// `struct file_info`.
-    File, 64, {
-        magic: u32 = 0, mode: u16 = 4, family: u16 = 6, protocol: u16 = 8, socket_type: u16 = 10, local_port: u16 = 12,
-        remote_port: u16 = 14, local_address: [u8; 16] = 16, remote_address: [u8; 16] = 32, name: [u8; 16] = 48,
+    File, 72, {
+        magic: u32 = 0, mode: u16 = 4, family: u16 = 6, protocol: u16 = 8, reserved: u16 = 10, reserved2: u32 = 12,
+        ends: Ends = 16, name: [u8; 16] = 56,
     }
 );
 kernel_struct!(
     /// `struct wait_record`.
-    Wait, 184 + 8 * (MAX_STACK + MAX_WAKER_STACK), {
+    Wait, 192 + 8 * (MAX_STACK + MAX_WAKER_STACK), {
         kind: u32 = 0, stack_len: u32 = 4, tgid: u32 = 8, tid: u32 = 12, goid: u64 = 16,
         park_mono_ns: u64 = 24, park_wall_ns: u64 = 32, ready_mono_ns: u64 = 40, run_mono_ns: u64 = 48,
         waker_goid: u64 = 56, binary: u32 = 64, reason: u16 = 68, flags: u8 = 70, what: u8 = 71,
         address: u64 = 72, result: i64 = 80, fd: i32 = 88, waker_stack_len: u32 = 92, file: File = 96,
-        trace_id_high: u64 = 160, trace_id_low: u64 = 168, span_id: u64 = 176,
-        stack: [u64; MAX_STACK + MAX_WAKER_STACK] = 184,
+        trace_id_high: u64 = 168, trace_id_low: u64 = 176, span_id: u64 = 184,
+        stack: [u64; MAX_STACK + MAX_WAKER_STACK] = 192,
     }
 );
 kernel_struct!(
@@ -99,7 +105,7 @@ kernel_struct!(
 );
 kernel_struct!(
     /// `struct capture_config`.
-    Config, 24, { threshold_ns: u64 = 0, max_stack: u32 = 8, only_watched: u32 = 12, kinds: u32 = 16, reserved: u32 = 20 }
+    Config, 24, { threshold_ns: u64 = 0, max_stack: u32 = 8, only_watched: u32 = 12, learn_threads: u32 = 16, reserved: u32 = 20 }
 );
 kernel_struct!(
     /// `struct clock_config`.
@@ -184,12 +190,10 @@ pub enum Counter {
     ExecRingFull,
     /// Waits of threads that ended.
     ThreadWaits,
-    /// Lost: no room for another thread in a system call.
-    SyscallMapFull,
+    /// Lost: no room for another thread in a system call, in C code, or off its CPU.
+    ThreadMapFull,
     /// Kept without the waker's stack.
     WakerStackLost,
-    /// Lost: no room for another thread off its CPU.
-    OffCpuMapFull,
     /// Kept without a trace, which may be among labels that were not looked at.
     LabelsUnread,
     /// Kept without a trace: its labels were unreadable.
@@ -199,7 +203,7 @@ pub enum Counter {
 }
 
 /// Number of counters.
-pub const COUNTERS: usize = 26;
+pub const COUNTERS: usize = 25;
 const _: () = assert!(Counter::LabelsMalformed as usize + 1 == COUNTERS);
 
 /// Size of a wait record without its stack, in bytes.

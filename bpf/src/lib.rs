@@ -15,7 +15,7 @@ pub use map_value::{
     BinaryLayout, Bindings, CaptureSettings, LabelsForm, ParkKey, ShortWaitKey, ShortWaitSum, encode_tai_offset_ns,
     in_c_mono_ns, park_mono_ns,
 };
-pub use record::{DecodeError, FileInfo, Record, WaitKind, WaitRecord, decode};
+pub use record::{DecodeError, FileInfo, Record, SocketEnds, WaitKind, WaitRecord, decode};
 
 /// Alignment that an ELF reader wants of the bytes it parses.
 #[repr(C, align(32))]
@@ -70,8 +70,6 @@ pub mod program {
     pub const TCP_SENT: &str = "tcp_sent";
     /// The raw tracepoint `sock_recv_length`.
     pub const TCP_RECEIVED: &str = "tcp_received";
-    /// The raw tracepoint `sys_enter`.
-    pub const TCP_SYS_ENTER: &str = "tcp_sys_enter";
 }
 
 /// Names of the object's maps.

@@ -4,9 +4,7 @@
 use std::mem::{offset_of, size_of};
 
 use crate::HISTOGRAM_BUCKETS;
-use crate::layout::{
-    Binary, Binding, CAPTURE_OFF_CPU, CAPTURE_SYSCALL, Clock, Config, InC, Key, Park, Short, ShortKey,
-};
+use crate::layout::{Binary, Binding, Clock, Config, InC, Key, Park, Short, ShortKey};
 use crate::record::{WaitKind, read, read_u32, read_u64};
 
 /// Offsets inside the Go runtime's structs for one binary, in bytes.
@@ -88,10 +86,8 @@ pub struct CaptureSettings {
     pub max_stack: u32,
     /// Only processes in the map of watched ones.
     pub only_watched: bool,
-    /// Threads off their CPUs, too.
-    pub off_cpu: bool,
-    /// Threads in system calls, too.
-    pub syscall: bool,
+    /// Threads are to be bound to goroutines.
+    pub learn_threads: bool,
 }
 
 impl CaptureSettings {
@@ -102,9 +98,7 @@ impl CaptureSettings {
         put(&mut bytes, offset_of!(Config, threshold_ns), self.threshold_ns.to_ne_bytes());
         put(&mut bytes, offset_of!(Config, max_stack), self.max_stack.to_ne_bytes());
         put(&mut bytes, offset_of!(Config, only_watched), u32::from(self.only_watched).to_ne_bytes());
-        let kinds = [(self.off_cpu, CAPTURE_OFF_CPU), (self.syscall, CAPTURE_SYSCALL)];
-        let kinds = kinds.iter().filter(|(is_on, _)| *is_on).fold(0, |bits, (_, bit)| bits | bit);
-        put(&mut bytes, offset_of!(Config, kinds), kinds.to_ne_bytes());
+        put(&mut bytes, offset_of!(Config, learn_threads), u32::from(self.learn_threads).to_ne_bytes());
         bytes
     }
 }
@@ -171,7 +165,7 @@ impl ShortWaitKey {
     }
 }
 
-/// What became of the waits of one process's threads.
+/// Whose the waits of one process's threads (in system calls, off their CPUs) were that became records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Bindings {
     /// Bound to the goroutine that the thread ran.
@@ -273,17 +267,11 @@ mod tests {
 
     #[test]
     fn settings_land_at_the_offsets_of_the_c_struct() {
-        let bytes = CaptureSettings {
-            threshold_ns: 1_000_000,
-            max_stack: 64,
-            only_watched: true,
-            off_cpu: false,
-            syscall: true,
-        }
-        .encode();
+        let bytes = CaptureSettings { threshold_ns: 1_000_000, max_stack: 64, only_watched: true, learn_threads: true }
+            .encode();
         assert_eq!(read_u64(&bytes, 0), Ok(1_000_000));
         let words: Vec<u32> = (2..5).map(|i| read_u32(&bytes, 4 * i).unwrap()).collect();
-        assert_eq!(words, [64, 1, CAPTURE_SYSCALL]);
+        assert_eq!(words, [64, 1, 1]);
     }
 
     #[test]

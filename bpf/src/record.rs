@@ -1,9 +1,10 @@
 //! The records of the ring, decoded from their bytes with every length checked.
 
 use std::mem::offset_of;
+use std::net::{IpAddr, Ipv6Addr};
 
 use crate::layout::{
-    Exec, File, RECORD_EXEC, RECORD_WAIT, WAIT_BY_NETPOLL, WAIT_CGO, WAIT_GOROUTINE, WAIT_HEADER_BYTES,
+    Ends, Exec, File, RECORD_EXEC, RECORD_WAIT, WAIT_BY_NETPOLL, WAIT_CGO, WAIT_GOROUTINE, WAIT_HEADER_BYTES,
     WAIT_OF_SCHEDULER, WAIT_OFF_CPU, WAIT_READY_SEEN, WAIT_STACK_TRUNCATED, WAIT_STACK_UNREADABLE, WAIT_SYSCALL,
     WAIT_TOP_OF_STACK, WAIT_UNBOUND, Wait,
 };
@@ -37,6 +38,21 @@ impl WaitKind {
     }
 }
 
+/// The two ends of a connection, as its socket sees them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SocketEnds {
+    /// Address of this end; IPv4 also where the socket is an IPv6 one.
+    pub local_address: IpAddr,
+    /// Port of this end.
+    pub local_port: u16,
+    /// Address of the other end.
+    pub remote_address: IpAddr,
+    /// Port of the other end.
+    pub remote_port: u16,
+    /// Inode number of the network namespace.
+    pub netns: u32,
+}
+
 /// What a file descriptor stood for, from the kernel's own inode and socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FileInfo {
@@ -48,16 +64,8 @@ pub struct FileInfo {
     pub family: u16,
     /// Protocol of a socket.
     pub protocol: u16,
-    /// SOCK_* of a socket.
-    pub socket_type: u16,
-    /// Port at this end, of an Internet socket.
-    pub local_port: u16,
-    /// Port at the other end; 0 where not connected.
-    pub remote_port: u16,
-    /// Address at this end; IPv4 in the first four bytes.
-    pub local_address: [u8; 16],
-    /// Address at the other end.
-    pub remote_address: [u8; 16],
+    /// The two ends of an Internet socket.
+    pub ends: Option<SocketEnds>,
     /// Name of an anonymous inode, as `[eventpoll]`, ended by a zero.
     pub name: [u8; 16],
 }
@@ -225,21 +233,30 @@ fn decode_wait(bytes: &[u8]) -> Result<WaitRecord, DecodeError> {
 
 fn decode_file(bytes: &[u8]) -> Result<Option<FileInfo>, DecodeError> {
     const AT: usize = offset_of!(Wait, file);
-    let mode = read_u16(bytes, AT + offset_of!(File, mode))?;
+    let ends = decode_ends(bytes, AT + offset_of!(File, ends))?;
     let file = FileInfo {
         magic: read_u32(bytes, AT + offset_of!(File, magic))?,
-        mode,
+        mode: read_u16(bytes, AT + offset_of!(File, mode))?,
         family: read_u16(bytes, AT + offset_of!(File, family))?,
         protocol: read_u16(bytes, AT + offset_of!(File, protocol))?,
-        socket_type: read_u16(bytes, AT + offset_of!(File, socket_type))?,
-        local_port: read_u16(bytes, AT + offset_of!(File, local_port))?,
-        remote_port: read_u16(bytes, AT + offset_of!(File, remote_port))?,
-        local_address: read(bytes, AT + offset_of!(File, local_address))?,
-        remote_address: read(bytes, AT + offset_of!(File, remote_address))?,
+        // Every network namespace has a number.
+        ends: (ends.netns != 0).then_some(ends),
         name: read(bytes, AT + offset_of!(File, name))?,
     };
     // Every inode of a file system has a magic number there; anonymous ones may have no mode.
-    Ok((mode != 0 || file.magic != 0).then_some(file))
+    Ok((file.mode != 0 || file.magic != 0).then_some(file))
+}
+
+pub(crate) fn decode_ends(bytes: &[u8], at: usize) -> Result<SocketEnds, DecodeError> {
+    let address = |offset| read::<16>(bytes, at + offset).map(|octets| Ipv6Addr::from(octets).to_canonical());
+    let port = |offset| read::<2>(bytes, at + offset).map(u16::from_ne_bytes);
+    Ok(SocketEnds {
+        local_address: address(offset_of!(Ends, local_address))?,
+        local_port: port(offset_of!(Ends, local_port))?,
+        remote_address: address(offset_of!(Ends, remote_address))?,
+        remote_port: port(offset_of!(Ends, remote_port))?,
+        netns: read_u32(bytes, at + offset_of!(Ends, netns))?,
+    })
 }
 
 fn decode_trace_id(bytes: &[u8]) -> Result<u128, DecodeError> {
@@ -351,10 +368,15 @@ mod tests {
         let mut bytes = wait_bytes(0);
         put(&mut bytes, offset_of!(Wait, fd), &9_i32.to_ne_bytes());
         put(&mut bytes, offset_of!(Wait, file) + offset_of!(File, mode), &0o140_777_u16.to_ne_bytes());
-        put(&mut bytes, offset_of!(Wait, file) + offset_of!(File, remote_port), &443_u16.to_ne_bytes());
+        let ends = offset_of!(Wait, file) + offset_of!(File, ends);
+        put(&mut bytes, ends + offset_of!(Ends, remote_port), &443_u16.to_ne_bytes());
         let Ok(Record::Wait(wait)) = decode(&bytes) else { panic!("not a wait") };
         assert_eq!(wait.fd, Some(9));
-        assert_eq!(wait.file.map(|file| (file.mode, file.remote_port)), Some((0o140_777, 443)));
+        let file = wait.file.unwrap();
+        assert_eq!((file.mode, file.ends), (0o140_777, None), "a socket without a network is none of the Internet");
+        put(&mut bytes, ends + offset_of!(Ends, netns), &1_u32.to_ne_bytes());
+        let Ok(Record::Wait(wait)) = decode(&bytes) else { panic!("not a wait") };
+        assert_eq!(wait.file.unwrap().ends.unwrap().remote_port, 443);
     }
 
     #[test]

@@ -1,13 +1,11 @@
 //! The records and map values of the TCP sampler (`c/tcp_records.h`), mirrored and decoded.
 
+use crate::record::{DecodeError, SocketEnds, decode_ends, read_u32, read_u64};
 use std::mem::offset_of;
-use std::net::{IpAddr, Ipv6Addr};
-
-use crate::record::{DecodeError, read, read_u32, read_u64};
 
 mod layout;
 
-pub use layout::{Config, Ends, Message, Session, TCP_COUNTERS, TcpCounter, TcpSettings};
+pub use layout::{Config, Message, Session, TCP_COUNTERS, TcpCounter, TcpSettings};
 
 /// First word of a session.
 pub const RECORD_TCP_SESSION: u32 = 40;
@@ -20,21 +18,6 @@ const ESTABLISHED: u32 = 1 << 2;
 const CLOSED: u32 = 1 << 3;
 /// The kernel's value of a round trip that was never measured.
 const NO_RTT_US: u32 = u32::MAX;
-
-/// The two ends of a connection, as its socket sees them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct TcpEnds {
-    /// Address of this end; IPv4 also where the socket is an IPv6 one.
-    pub local_address: IpAddr,
-    /// Port of this end.
-    pub local_port: u16,
-    /// Address of the other end.
-    pub remote_address: IpAddr,
-    /// Port of the other end.
-    pub remote_port: u16,
-    /// Inode number of the network namespace.
-    pub netns: u32,
-}
 
 /// Who opened a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -95,7 +78,7 @@ pub struct TcpSessionRecord {
     /// How it ended; None while it is open.
     pub end: Option<TcpEnd>,
     /// Its ends.
-    pub ends: TcpEnds,
+    pub ends: SocketEnds,
 }
 
 /// Which way the bytes of a message went.
@@ -127,7 +110,7 @@ pub struct TcpMessageRecord {
     /// How many, each one spacing further (modulo 2^32).
     pub marks: u32,
     /// Its connection.
-    pub ends: TcpEnds,
+    pub ends: SocketEnds,
 }
 
 /// Decodes a session, from the ring or from the map of open ones.
@@ -192,23 +175,13 @@ pub(crate) fn decode_message(bytes: &[u8]) -> Result<TcpMessageRecord, DecodeErr
     })
 }
 
-fn decode_ends(bytes: &[u8], at: usize) -> Result<TcpEnds, DecodeError> {
-    let address = |offset| read::<16>(bytes, at + offset).map(|octets| Ipv6Addr::from(octets).to_canonical());
-    let port = |offset| read::<2>(bytes, at + offset).map(u16::from_ne_bytes);
-    Ok(TcpEnds {
-        local_address: address(offset_of!(Ends, local_address))?,
-        local_port: port(offset_of!(Ends, local_port))?,
-        remote_address: address(offset_of!(Ends, remote_address))?,
-        remote_port: port(offset_of!(Ends, remote_port))?,
-        netns: read_u32(bytes, at + offset_of!(Ends, netns))?,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use std::mem::size_of;
+    use std::net::{IpAddr, Ipv6Addr};
 
     use super::*;
+    use crate::layout::Ends;
     use crate::map_value::put;
     use crate::{Record, decode};
 

@@ -2,11 +2,10 @@
 //! can get wrong: missing messages, columns of unlike length, numbers outside their type.
 
 use std::borrow::Cow;
-use std::net::{IpAddr, SocketAddr};
 
 use syncline_event::{
-    Batch, ClaimSource, ClockClaim, Container, Kind, Loss, LossCause, Origin, ProbePath, Process, ShortWaits, Socket,
-    Stack, StackId, Symbol, Target, TraceContext, WaitFlags, Waits,
+    Batch, ClaimSource, ClockClaim, Container, Kind, Loss, LossCause, Origin, ProbePath, Process, ShortWaits, Stack,
+    StackId, Symbol, Target, TraceContext, WaitFlags, Waits,
 };
 use syncline_timebase::{BootId, Instant, Knot, NodeNameError, Offset, Probe, Span};
 
@@ -26,7 +25,7 @@ impl TryFrom<v1::Batch> for Batch {
             wall_offset: Offset::from_ns(message.wall_offset_ns),
             reasons: message.reasons,
             processes: message.processes.into_iter().map(Into::into).collect(),
-            waits: waits(message.waits.unwrap_or_default(), &message.sockets)?,
+            waits: waits(message.waits.unwrap_or_default())?,
             file_types: message.file_types,
             short_waits: message.short_waits.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
             stacks: message.stacks.into_iter().map(Into::into).collect(),
@@ -83,12 +82,11 @@ impl From<v1::Container> for Container {
     }
 }
 
-fn waits(message: v1::Waits, sockets: &[v1::Socket]) -> Result<Waits, WireError> {
+fn waits(message: v1::Waits) -> Result<Waits, WireError> {
     let rows = message.start_mono_delta_ns.len();
-    let sockets = sockets.iter().map(socket).collect::<Result<Vec<_>, _>>()?;
     let trace = traces(&message)?;
     Ok(Waits {
-        target: targets(&message, &sockets, rows)?,
+        target: targets(&message, rows)?,
         waker_stack: stack_ids(&or_zeros(&message.waker_stack, rows), &message.stack_ids)?,
         kind: message.kind.iter().map(|number| kind(*number)).collect::<Result<_, _>>()?,
         reason: message.reason,
@@ -121,51 +119,25 @@ fn or_zeros<T: Clone + Default>(column: &[T], rows: usize) -> Cow<'_, [T]> {
     if column.is_empty() { Cow::Owned(vec![T::default(); rows]) } else { Cow::Borrowed(column) }
 }
 
-fn targets(message: &v1::Waits, sockets: &[Socket], rows: usize) -> Result<Vec<Target>, WireError> {
+fn targets(message: &v1::Waits, rows: usize) -> Result<Vec<Target>, WireError> {
     let address = or_zeros(&message.address, rows);
     let result = or_zeros(&message.result, rows);
     let fd = or_zeros(&message.fd, rows);
     let file_type = or_zeros(&message.file_type, rows);
-    let socket = or_zeros(&message.socket, rows);
+    let flow = or_zeros(&message.flow, rows);
     same_length("waits.address", address.len(), rows)?;
     same_length("waits.result", result.len(), rows)?;
     same_length("waits.fd", fd.len(), rows)?;
     same_length("waits.file_type", file_type.len(), rows)?;
-    same_length("waits.socket", socket.len(), rows)?;
-    let target = |row: usize| {
-        let socket = match socket[row] {
-            0 => None,
-            index => Some(*sockets.get(index as usize - 1).ok_or_else(|| {
-                field("waits.socket", format!("index {index} is outside a dictionary of {}", sockets.len()))
-            })?),
-        };
-        Ok(Target {
-            address: address[row],
-            result: result[row],
-            fd: fd[row].checked_sub(1),
-            file_type: file_type[row],
-            socket,
-        })
+    same_length("waits.flow", flow.len(), rows)?;
+    let target = |row: usize| Target {
+        address: address[row],
+        result: result[row],
+        fd: fd[row].checked_sub(1),
+        file_type: file_type[row],
+        flow: flow[row],
     };
-    (0..rows).map(target).collect()
-}
-
-fn socket(message: &v1::Socket) -> Result<Socket, WireError> {
-    Ok(Socket {
-        local: end("sockets.local", &message.local_address, message.local_port)?,
-        peer: end("sockets.peer", &message.peer_address, message.peer_port)?,
-    })
-}
-
-fn end(name: &'static str, address: &[u8], port: u32) -> Result<SocketAddr, WireError> {
-    let ip = match *address {
-        [a, b, c, d] => IpAddr::from([a, b, c, d]),
-        _ => <[u8; 16]>::try_from(address)
-            .map(IpAddr::from)
-            .map_err(|_| field(name, format!("an address of {} bytes", address.len())))?,
-    };
-    let port = u16::try_from(port).map_err(|_| field(name, format!("{port} is no port")))?;
-    Ok(SocketAddr::new(ip, port))
+    Ok((0..rows).map(target).collect())
 }
 
 fn wait_flags(bits: u32) -> Result<WaitFlags, WireError> {

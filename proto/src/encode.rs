@@ -2,11 +2,10 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::net::{IpAddr, SocketAddr};
 
 use syncline_event::{
-    Batch, ClaimSource, ClockClaim, Container, Kind, Loss, LossCause, Origin, ProbePath, Process, ShortWaits, Socket,
-    Stack, StackId, Symbol, TraceContext, Waits,
+    Batch, ClaimSource, ClockClaim, Container, Kind, Loss, LossCause, Origin, ProbePath, Process, ShortWaits, Stack,
+    StackId, Symbol, TraceContext, Waits,
 };
 use syncline_timebase::Knot;
 
@@ -15,7 +14,6 @@ use crate::v1;
 
 impl From<&Batch> for v1::Batch {
     fn from(batch: &Batch) -> Self {
-        let mut sockets = Dictionary::default();
         Self {
             origin: Some((&batch.origin).into()),
             number: batch.number,
@@ -25,7 +23,7 @@ impl From<&Batch> for v1::Batch {
             wall_offset_ns: batch.wall_offset.ns(),
             reasons: batch.reasons.clone(),
             processes: batch.processes.iter().map(Into::into).collect(),
-            waits: Some(v1::Waits::of(&batch.waits, &mut sockets)),
+            waits: Some((&batch.waits).into()),
             short_waits: batch.short_waits.iter().map(Into::into).collect(),
             stacks: batch.stacks.iter().map(Into::into).collect(),
             symbols: batch.symbols.iter().map(Into::into).collect(),
@@ -34,7 +32,6 @@ impl From<&Batch> for v1::Batch {
             probes: Some(probes(batch)),
             claims: batch.claims.iter().map(claim).collect(),
             file_types: batch.file_types.clone(),
-            sockets: sockets.distinct.iter().map(socket).collect(),
             flows: batch.flows.iter().map(Into::into).collect(),
             messages: (!batch.messages.is_empty()).then(|| (&batch.messages).into()),
             tcp_sessions: batch.tcp_sessions.iter().map(Into::into).collect(),
@@ -77,29 +74,21 @@ impl From<&Container> for v1::Container {
     }
 }
 
-impl v1::Waits {
-    /// The waits, whose connections go into the batch's dictionary.
-    fn of(waits: &Waits, sockets: &mut Dictionary<Socket>) -> Self {
-        let mut stacks = Dictionary::default();
-        let stack_index =
-            |stacks: &mut Dictionary<StackId>, id: StackId| stacks.index((id != StackId::NONE).then_some(id));
-        let mut traces = Dictionary::default();
-        let trace_index = |traces: &mut Dictionary<TraceContext>, trace: TraceContext| {
-            traces.index((trace != TraceContext::NONE).then_some(trace))
-        };
-        let trace = waits.trace.iter().map(|trace| trace_index(&mut traces, *trace)).collect();
+impl From<&Waits> for v1::Waits {
+    fn from(waits: &Waits) -> Self {
+        let (mut stacks, mut traces) = (Dictionary::new(StackId::NONE), Dictionary::new(TraceContext::NONE));
+        let trace = waits.trace.iter().map(|trace| traces.index(*trace)).collect();
         let traces = traces.distinct;
         let target = &waits.target;
         Self {
-            stack: waits.stack.iter().map(|id| stack_index(&mut stacks, *id)).collect(),
-            waker_stack: waits.waker_stack.iter().map(|id| stack_index(&mut stacks, *id)).collect(),
+            stack: waits.stack.iter().map(|id| stacks.index(*id)).collect(),
+            waker_stack: waits.waker_stack.iter().map(|id| stacks.index(*id)).collect(),
             stack_ids: stacks.distinct.into_iter().map(|id| id.0).collect(),
             address: target.iter().map(|target| target.address).collect(),
             result: target.iter().map(|target| target.result).collect(),
             fd: target.iter().map(|target| target.fd.map_or(0, |fd| fd.saturating_add(1))).collect(),
             file_type: target.iter().map(|target| target.file_type).collect(),
-            socket: target.iter().map(|target| sockets.index(target.socket)).collect(),
-
+            flow: target.iter().map(|target| target.flow).collect(),
             kind: waits.kind.iter().map(|kind| kind_number(*kind)).collect(),
             reason: waits.reason.clone(),
             process: waits.process.clone(),
@@ -119,41 +108,26 @@ impl v1::Waits {
     }
 }
 
-/// The distinct values of a column, and 1 + index of each row's; 0 for none.
+/// The distinct values of a column, and 1 + index of each row's; 0 for `none`.
 struct Dictionary<T> {
+    none: T,
     distinct: Vec<T>,
     index_of: HashMap<T, u32>,
 }
 
-impl<T> Default for Dictionary<T> {
-    fn default() -> Self {
-        Self { distinct: Vec::new(), index_of: HashMap::new() }
-    }
-}
-
 impl<T: Copy + Eq + Hash> Dictionary<T> {
-    fn index(&mut self, value: Option<T>) -> u32 {
-        let Some(value) = value else { return 0 };
+    fn new(none: T) -> Self {
+        Self { none, distinct: Vec::new(), index_of: HashMap::new() }
+    }
+
+    fn index(&mut self, value: T) -> u32 {
+        if value == self.none {
+            return 0;
+        }
         *self.index_of.entry(value).or_insert_with(|| {
             self.distinct.push(value);
             u32::try_from(self.distinct.len()).unwrap_or(u32::MAX)
         })
-    }
-}
-
-fn socket(socket: &Socket) -> v1::Socket {
-    v1::Socket {
-        local_address: address(socket.local),
-        local_port: socket.local.port().into(),
-        peer_address: address(socket.peer),
-        peer_port: socket.peer.port().into(),
-    }
-}
-
-fn address(of: SocketAddr) -> Vec<u8> {
-    match of.ip() {
-        IpAddr::V4(ip) => ip.octets().to_vec(),
-        IpAddr::V6(ip) => ip.octets().to_vec(),
     }
 }
 

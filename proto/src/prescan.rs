@@ -10,7 +10,7 @@ use syncline_event::{BatchError, limits};
 use crate::error::WireError;
 
 /// Repeated submessages of `Batch` by field number, with their limit.
-const REPEATED: [(u32, &str, usize); 12] = [
+const REPEATED: [(u32, &str, usize); 11] = [
     (7, "reasons", limits::DICTIONARY),
     (8, "processes", limits::DICTIONARY),
     (10, "short waits", limits::DICTIONARY),
@@ -19,8 +19,7 @@ const REPEATED: [(u32, &str, usize); 12] = [
     (13, "losses", limits::DICTIONARY),
     (16, "claims", limits::CLOCK_SAMPLES),
     (17, "file types", limits::DICTIONARY),
-    (18, "sockets", limits::WAITS),
-    (60, "flows", limits::DICTIONARY),
+    (60, "flows", limits::FLOWS),
     (62, "TCP sessions", limits::TCP_SESSIONS),
     (63, "TCP losses", limits::DICTIONARY),
 ];

@@ -5,8 +5,8 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 use syncline_event::{
-    Batch, BatchError, ClaimSource, ClockClaim, Container, Kind, Loss, LossCause, Messages, Origin, ProbePath, Process,
-    ShortWaits, Socket, Stack, StackId, Symbol, Target, TraceContext, WaitFlags, Waits, limits,
+    Batch, BatchError, ClaimSource, ClockClaim, Container, Flow, Kind, Loss, LossCause, Messages, Origin, ProbePath,
+    Process, ShortWaits, Stack, StackId, Symbol, Target, TraceContext, WaitFlags, Waits, limits,
 };
 use syncline_proto::{WireError, decode, encode};
 use syncline_timebase::{BootId, Instant, Knot, Offset, Probe, Span};
@@ -24,14 +24,17 @@ prop_compose! {
 
 prop_compose! {
     fn target()(
-        address: u64, result: i64, fd in proptest::option::of(0u32..1 << 31), file_type in 0u32..3, local: std::net::SocketAddr,
-        peer: std::net::SocketAddr, is_socket: bool,
+        address: u64, result: i64, fd in proptest::option::of(0u32..1 << 31), file_type in 0u32..3, flow in 0u32..3,
     ) -> Target {
-        // Flow and scope of an IPv6 address do not travel.
-        let plain = |end: std::net::SocketAddr| std::net::SocketAddr::new(end.ip(), end.port());
-        let socket = is_socket.then(|| Socket { local: plain(local), peer: plain(peer) });
-        Target { address, result, fd, file_type, socket }
+        Target { address, result, fd, file_type, flow }
     }
+}
+
+fn flows() -> Vec<Flow> {
+    vec![
+        Flow { local: "10.0.0.1:80".parse().unwrap(), remote: "10.0.0.2:40000".parse().unwrap(), netns: 7 },
+        Flow { local: "[fd00::1]:53".parse().unwrap(), remote: "[::]:0".parse().unwrap(), netns: 7 },
+    ]
 }
 
 fn stacks() -> Vec<Stack> {
@@ -122,7 +125,7 @@ fn batch_with(waits: Waits) -> Batch {
             ClockClaim { source: ClaimSource::Chrony, at: Instant::from_ns(6), utc_minus_wall_ns: Some((-7, 8)) },
         ],
         reference_run: 0xfeed,
-        flows: Vec::new(),
+        flows: flows(),
         messages: Messages::default(),
         tcp_sessions: Vec::new(),
         tcp_losses: Vec::new(),

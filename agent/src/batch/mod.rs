@@ -235,10 +235,10 @@ impl Batcher {
         self.newest_told_knot = self.knots.last().map(|knot| knot.mono).or(self.newest_told_knot);
         let waits = self.take_waits(holding);
         let mut processes = Indices::default();
-        let (mut reasons, mut file_types) = (Indices::default(), Indices::default());
-        let columns = columns(&waits, &mut processes, &mut reasons, &mut file_types);
+        let (mut reasons, mut file_types, mut flows) = (Indices::default(), Indices::default(), Indices::default());
+        let columns = columns(&waits, &mut processes, &mut reasons, &mut file_types, &mut flows);
         let short_waits = self.short.take(&mut processes, &mut reasons);
-        let tcp = self.tcp.take(holding, &mut processes);
+        let tcp = self.tcp.take(holding, &mut processes, &mut flows);
         let (stacks, symbols) = self.dictionary.take();
         let batch = Batch {
             origin: self.origin.clone(),
@@ -260,7 +260,7 @@ impl Batcher {
             probes: std::mem::take(&mut self.probes),
             probe_paths: std::mem::take(&mut self.probe_paths),
             claims: std::mem::take(&mut self.claims),
-            flows: tcp.flows,
+            flows: flows.into_values(),
             messages: tcp.messages,
             tcp_sessions: tcp.sessions,
             tcp_losses: tcp.losses,

@@ -141,7 +141,6 @@ pub struct TcpTotals {
 
 /// The columns of a batch.
 pub(super) struct TcpColumns {
-    pub(super) flows: Vec<Flow>,
     pub(super) messages: Messages,
     pub(super) sessions: Vec<TcpSession>,
     pub(super) losses: Vec<TcpLoss>,
@@ -209,10 +208,14 @@ impl PendingTcp {
         &self.totals
     }
 
-    pub(super) fn take(&mut self, holding: Holding, processes: &mut Indices<ProcessKey, Arc<Process>>) -> TcpColumns {
+    pub(super) fn take(
+        &mut self,
+        holding: Holding,
+        processes: &mut Indices<ProcessKey, Arc<Process>>,
+        flows: &mut Indices<Flow, Flow>,
+    ) -> TcpColumns {
         let messages = held(&mut self.messages, holding, |(message, _)| message.at);
         let sessions = held(&mut self.sessions, holding, |(session, _, _)| session.updated);
-        let mut flows = Indices::default();
         let mut process = |process: &Arc<Process>| processes.index(process_key(process), || Arc::clone(process));
         let mut flow = |flow: Flow| flows.index(flow, || flow);
         let sessions = sessions
@@ -232,7 +235,7 @@ impl PendingTcp {
             marks: messages.iter().map(|(message, _)| message.marks).collect(),
         };
         let losses = std::mem::take(&mut self.losses).into_iter().map(|(cause, count)| TcpLoss { cause, count });
-        TcpColumns { messages: columns, sessions, losses: losses.collect(), flows: flows.into_values() }
+        TcpColumns { messages: columns, sessions, losses: losses.collect() }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use syncline_event::{Kind, Process, Socket, StackId, Symbol, Target, TraceContext, WaitFlags, Waits};
+use syncline_event::{Flow, Kind, Process, StackId, Symbol, Target, TraceContext, WaitFlags, Waits};
 use syncline_timebase::{Instant, Mono, Offset, Wall};
 
 use super::index::Indices;
@@ -71,7 +71,7 @@ pub struct Wanted {
     /// What that stood for.
     pub file_type: Option<&'static str>,
     /// Its connection.
-    pub socket: Option<Socket>,
+    pub flow: Option<Flow>,
 }
 
 impl FinishedWait {
@@ -158,19 +158,20 @@ fn flags(wait: &FinishedWait) -> WaitFlags {
     set.iter().filter(|(is_set, _)| *is_set).fold(WaitFlags::default(), |flags, (_, flag)| flags.with(*flag))
 }
 
-/// The waits as columns, their processes, reasons and types of files as indices.
+/// The waits as columns, their processes, reasons, types of files and connections as indices.
 pub(super) fn columns(
     waits: &[PendingWait],
     processes: &mut Indices<ProcessKey, Arc<Process>>,
     reasons: &mut Indices<&'static str, &'static str>,
     file_types: &mut Indices<&'static str, &'static str>,
+    flows: &mut Indices<Flow, Flow>,
 ) -> Waits {
     let mut target = |wanted: &Wanted| Target {
         address: wanted.address,
         result: wanted.result,
         fd: wanted.fd,
         file_type: wanted.file_type.map_or(0, |name| file_types.index(name, || name).saturating_add(1)),
-        socket: wanted.socket,
+        flow: wanted.flow.map_or(0, |flow| flows.index(flow, || flow).saturating_add(1)),
     };
     Waits {
         target: waits.iter().map(|wait| target(&wait.wanted)).collect(),

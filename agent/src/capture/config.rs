@@ -59,8 +59,7 @@ impl CaptureConfig {
             threshold_ns: u64::try_from(self.threshold.as_nanos()).unwrap_or(u64::MAX),
             max_stack: self.max_stack_depth.into(),
             only_watched: self.target.needs_filter(),
-            off_cpu: self.kinds.off_cpu,
-            syscall: self.kinds.syscall,
+            learn_threads: self.kinds.syscall || self.kinds.off_cpu || self.tcp.is_some(),
         }
     }
 }

@@ -51,10 +51,8 @@ pub struct Counters {
     pub exec_ring_full: u64,
     /// Waits of threads (in system calls, off their CPUs, in C code) that ended.
     pub thread_waits: u64,
-    /// Lost: no room for another thread in a system call (not counted as ended).
-    pub syscall_map_full: u64,
-    /// Lost: no room for another thread off its CPU (not counted as ended).
-    pub off_cpu_map_full: u64,
+    /// Lost: no room for another thread in a system call, in C code or off its CPU (not counted as ended).
+    pub thread_map_full: u64,
     /// Kept without the stack of who ended it.
     pub waker_stack_lost: u64,
     /// Kept without a trace, which may be among labels that were not looked at: more than eight, or in a map of more.
@@ -82,8 +80,7 @@ impl Counters {
         [
             self.ring_full,
             self.map_full,
-            self.syscall_map_full,
-            self.off_cpu_map_full,
+            self.thread_map_full,
             self.map_error,
             self.park_replaced,
             self.park_fault,
@@ -132,8 +129,7 @@ pub(super) fn read(kernel: &PerCpuArray<MapData, u64>, own: OwnCounters) -> Coun
         netpoll_fault: at(Counter::NetpollFault),
         exec_ring_full: at(Counter::ExecRingFull),
         thread_waits: at(Counter::ThreadWaits),
-        syscall_map_full: at(Counter::SyscallMapFull),
-        off_cpu_map_full: at(Counter::OffCpuMapFull),
+        thread_map_full: at(Counter::ThreadMapFull),
         waker_stack_lost: at(Counter::WakerStackLost),
         labels_unread: at(Counter::LabelsUnread),
         labels_fault: at(Counter::LabelsFault),

@@ -1,9 +1,9 @@
 //! What a file descriptor stands for, in words.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 
-use syncline_bpf::FileInfo;
-use syncline_event::Socket;
+use syncline_bpf::{FileInfo, SocketEnds};
+use syncline_event::Flow;
 
 /// Bits of `st_mode` that tell the type (inode(7)).
 const TYPE_BITS: u16 = 0o170_000;
@@ -54,17 +54,13 @@ fn anonymous_type(name: &[u8; 16]) -> &'static str {
     }
 }
 
-/// The two ends of an Internet socket. An IPv4 address inside of IPv6 is said as IPv4.
-pub(super) fn socket_of(file: &FileInfo) -> Option<Socket> {
-    let ip = |bytes: [u8; 16]| match i32::from(file.family) {
-        libc::AF_INET => Some(IpAddr::V4(Ipv4Addr::new(bytes[0], bytes[1], bytes[2], bytes[3]))),
-        libc::AF_INET6 => Some(IpAddr::V6(Ipv6Addr::from(bytes)).to_canonical()),
-        _ => None,
-    };
-    Some(Socket {
-        local: SocketAddr::new(ip(file.local_address)?, file.local_port),
-        peer: SocketAddr::new(ip(file.remote_address)?, file.remote_port),
-    })
+/// A connection in the words of the stream.
+pub(crate) fn flow(ends: &SocketEnds) -> Flow {
+    Flow {
+        local: SocketAddr::new(ends.local_address, ends.local_port),
+        remote: SocketAddr::new(ends.remote_address, ends.remote_port),
+        netns: ends.netns,
+    }
 }
 
 #[cfg(test)]
@@ -72,18 +68,7 @@ mod tests {
     use super::*;
 
     fn info() -> FileInfo {
-        FileInfo {
-            magic: 1,
-            mode: 0,
-            family: 0,
-            protocol: 0,
-            socket_type: 0,
-            local_port: 0,
-            remote_port: 0,
-            local_address: [0; 16],
-            remote_address: [0; 16],
-            name: [0; 16],
-        }
+        FileInfo { magic: 1, mode: 0, family: 0, protocol: 0, ends: None, name: [0; 16] }
     }
 
     #[test]
@@ -102,15 +87,5 @@ mod tests {
         assert_eq!(type_of(&socket(999, 0)), "socket");
         assert_eq!(type_of(&FileInfo { name: *b"[eventpoll]\0\0\0\0\0", ..info() }), "epoll");
         assert_eq!(type_of(&FileInfo { name: *b"0123456789abcdef", ..info() }), "anonymous");
-    }
-
-    #[test]
-    fn an_ipv4_peer_of_an_ipv6_socket_is_said_as_ipv4() {
-        let mut file = FileInfo { family: libc::AF_INET6 as u16, local_port: 80, remote_port: 4_242, ..info() };
-        file.remote_address = Ipv4Addr::new(10, 0, 0, 7).to_ipv6_mapped().octets();
-        file.local_address = Ipv6Addr::LOCALHOST.octets();
-        let socket = socket_of(&file).unwrap();
-        assert_eq!((socket.local.to_string(), socket.peer.to_string()), ("[::1]:80".into(), "10.0.0.7:4242".into()));
-        assert_eq!(socket_of(&FileInfo { family: libc::AF_UNIX as u16, ..info() }), None);
     }
 }

@@ -45,13 +45,14 @@ const UPROBES: [&str; 6] =
     [program::PARK, program::READY, program::NETPOLLREADY, program::EXECUTE, program::CGO_ENTER, program::CGO_EXIT];
 
 /// Programs on raw tracepoints. The one on the way out of system calls comes first: nothing must go in that nobody sees coming out.
-fn tracepoints(kinds: Kinds) -> impl Iterator<Item = (&'static str, &'static str)> {
-    let has_threads = kinds.syscall || kinds.off_cpu;
+fn tracepoints(kinds: Kinds, sends: bool) -> impl Iterator<Item = (&'static str, &'static str)> {
+    let has_calls = kinds.syscall || sends;
+    let has_threads = has_calls || kinds.off_cpu;
     let all = [
         (true, program::PROCESS_EXEC, "sched_process_exec"),
         (has_threads, program::THREAD_EXIT, "sched_process_exit"),
-        (kinds.syscall, program::SYSCALL_EXIT, "sys_exit"),
-        (kinds.syscall, program::SYSCALL_ENTER, "sys_enter"),
+        (has_calls, program::SYSCALL_EXIT, "sys_exit"),
+        (has_calls, program::SYSCALL_ENTER, "sys_enter"),
         (kinds.off_cpu, program::THREAD_SWITCH, "sched_switch"),
         (kinds.off_cpu, program::THREAD_WAKEUP, "sched_wakeup"),
     ];
@@ -100,8 +101,12 @@ impl Programs {
     }
 
     /// Has each `execve` of the machine announced in the ring, and the threads of watched processes followed.
-    pub(super) fn attach_tracepoints(&mut self, kinds: Kinds) -> Result<Vec<RawTracePointLink>, KernelError> {
-        tracepoints(kinds).map(|(name, tracepoint)| self.attach_raw_tracepoint(name, tracepoint)).collect()
+    pub(super) fn attach_tracepoints(
+        &mut self,
+        kinds: Kinds,
+        sends: bool,
+    ) -> Result<Vec<RawTracePointLink>, KernelError> {
+        tracepoints(kinds, sends).map(|(name, tracepoint)| self.attach_raw_tracepoint(name, tracepoint)).collect()
     }
 
     /// Loads one program and attaches it to a raw tracepoint.

@@ -39,6 +39,7 @@ pub use binary::Binary;
 pub use config::CaptureConfig;
 pub use counters::Counters;
 pub use error::{CaptureError, KernelError, Refusal};
+pub(crate) use file::flow;
 pub use kinds::{Kinds, OptionalKind};
 pub use process::ObservedProcess;
 pub(crate) use process::start_time_in;
@@ -96,6 +97,8 @@ pub struct Capture {
     warned_of_unreadable: bool,
     tcp: Option<Tcp>,
     kinds: Kinds,
+    /// Calls that send are stamped.
+    sends: bool,
     _tracepoints: Vec<RawTracePointLink>,
 }
 
@@ -128,6 +131,7 @@ impl Capture {
             warned_of_unreadable: false,
             tcp,
             kinds: config.kinds,
+            sends: config.tcp.is_some_and(|tcp| tcp.messages),
             _tracepoints: Vec::new(),
         };
         capture.configure(settings)?;
@@ -260,7 +264,7 @@ impl Capture {
     fn configure(&mut self, settings: CaptureSettings) -> Result<(), CaptureError> {
         let set = self.maps.config.set(0, settings.encode(), 0);
         set.map_err(|e| KernelError::new("set the configuration", e))?;
-        let set = self.maps.syscall_config.set(0, syscalls::flags(syscalls::defaults()), 0);
+        let set = self.maps.syscall_config.set(0, syscalls::flags(self.kinds.syscall, self.sends), 0);
         set.map_err(|e| KernelError::new("set which system calls are waits", e))?;
         let tai = kernel_tai_offset_seconds().map_err(|e| KernelError::new("read the TAI offset", e))?;
         self.set_tai_offset(tai)

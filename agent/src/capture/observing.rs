@@ -15,7 +15,7 @@ use super::{Capture, parks, privileges};
 
 impl Capture {
     pub(super) fn begin(&mut self) -> Result<(), CaptureError> {
-        self._tracepoints = self.programs.attach_tracepoints(self.kinds)?;
+        self._tracepoints = self.programs.attach_tracepoints(self.kinds, self.sends)?;
         match self.target.clone() {
             Target::Pid(pid) => self.begin_with_process(pid)?,
             Target::Executable(path) => self.begin_with_executable(&path)?,

@@ -1,7 +1,7 @@
 //! System calls by name, and which of them are waits.
 
 use syncline_bpf::SYSCALLS;
-use syncline_bpf::layout::{SYSCALL_ADDRESS, SYSCALL_FD, SYSCALL_TRACED};
+use syncline_bpf::layout::{SYSCALL_ADDRESS, SYSCALL_FD, SYSCALL_SENDS, SYSCALL_SENDS_OFTEN, SYSCALL_TRACED};
 use syscalls::Sysno;
 
 /// Those that wait, or may, for what their first argument, a file descriptor, stands for.
@@ -77,24 +77,25 @@ pub(super) fn name(number: u16) -> Option<&'static str> {
     Sysno::new(number.into()).map(|call| call.name())
 }
 
-/// Names of all that are captured where nothing else is asked for.
-pub(super) fn defaults() -> impl Iterator<Item = Sysno> {
-    [ON_DESCRIPTOR, ON_ADDRESS, ON_OTHER].into_iter().flatten().copied()
-}
+/// Those that may send on a socket: once, and several times.
+const SEND_ONCE: &[Sysno] = &[Sysno::pwritev2, Sysno::sendmsg, Sysno::sendto, Sysno::write, Sysno::writev];
+const SEND_OFTEN: &[Sysno] = &[Sysno::sendfile, Sysno::sendmmsg, Sysno::splice];
 
-/// The kernel side's table for these.
-pub(super) fn flags(of: impl IntoIterator<Item = Sysno>) -> [u8; SYSCALLS] {
+/// The kernel side's table: of the calls that are waits, and of those that send.
+pub(super) fn flags(waits: bool, sends: bool) -> [u8; SYSCALLS] {
+    let all = [
+        (waits, ON_DESCRIPTOR, SYSCALL_TRACED | SYSCALL_FD),
+        (waits, ON_ADDRESS, SYSCALL_TRACED | SYSCALL_ADDRESS),
+        (waits, ON_OTHER, SYSCALL_TRACED),
+        (sends, SEND_ONCE, SYSCALL_SENDS),
+        (sends, SEND_OFTEN, SYSCALL_SENDS | SYSCALL_SENDS_OFTEN),
+    ];
     let mut flags = [0; SYSCALLS];
-    for call in of {
-        let first_argument = if ON_DESCRIPTOR.contains(&call) {
-            SYSCALL_FD
-        } else if ON_ADDRESS.contains(&call) {
-            SYSCALL_ADDRESS
-        } else {
-            0
-        };
-        if let Some(flags) = usize::try_from(call.id()).ok().and_then(|number| flags.get_mut(number)) {
-            *flags = SYSCALL_TRACED | first_argument;
+    for (_, calls, bits) in all.into_iter().filter(|(is_wanted, _, _)| *is_wanted) {
+        for call in calls {
+            if let Some(flags) = usize::try_from(call.id()).ok().and_then(|number| flags.get_mut(number)) {
+                *flags |= bits;
+            }
         }
     }
     flags
@@ -108,15 +109,22 @@ mod tests {
     fn calls_have_their_names_and_places() {
         assert_eq!(name(0), Some("read"));
         assert_eq!(name(511), None);
-        let flags = flags([Sysno::read, Sysno::futex, Sysno::nanosleep]);
-        assert_eq!(flags[Sysno::read as usize], SYSCALL_TRACED | SYSCALL_FD);
-        assert_eq!(flags[Sysno::futex as usize], SYSCALL_TRACED | SYSCALL_ADDRESS);
-        assert_eq!(flags[Sysno::nanosleep as usize], SYSCALL_TRACED);
-        assert_eq!(flags.iter().filter(|flags| **flags != 0).count(), 3);
+        let of = |flags: [u8; SYSCALLS], call: Sysno| flags[usize::try_from(call.id()).unwrap()];
+        let both = flags(true, true);
+        assert_eq!(of(both, Sysno::read), SYSCALL_TRACED | SYSCALL_FD);
+        assert_eq!(of(both, Sysno::write), SYSCALL_TRACED | SYSCALL_FD | SYSCALL_SENDS);
+        assert_eq!(of(both, Sysno::futex), SYSCALL_TRACED | SYSCALL_ADDRESS);
+        assert_eq!(of(both, Sysno::nanosleep), SYSCALL_TRACED);
+        assert_eq!(of(both, Sysno::getpid), 0);
+        assert_eq!(of(flags(false, true), Sysno::write), SYSCALL_SENDS);
+        assert_eq!(of(flags(false, true), Sysno::splice), SYSCALL_SENDS | SYSCALL_SENDS_OFTEN);
+        assert_eq!(flags(false, false), [0; SYSCALLS]);
     }
 
     #[test]
-    fn every_call_that_waits_fits_the_table() {
-        assert!(defaults().all(|call| usize::try_from(call.id()).is_ok_and(|number| number < SYSCALLS)));
+    fn every_call_fits_the_table() {
+        let all = [ON_DESCRIPTOR, ON_ADDRESS, ON_OTHER, SEND_ONCE, SEND_OFTEN];
+        let mut all = all.into_iter().flatten();
+        assert!(all.all(|call| usize::try_from(call.id()).is_ok_and(|number| number < SYSCALLS)));
     }
 }

@@ -2,7 +2,7 @@
 
 use syncline_bpf::layout::{OFF_CPU_INTERRUPTIBLE, OFF_CPU_PREEMPTED, OFF_CPU_STOPPED, OFF_CPU_UNINTERRUPTIBLE};
 use syncline_bpf::{WaitKind, WaitRecord};
-use syncline_event::{Kind, Socket, TraceContext};
+use syncline_event::{Flow, Kind, TraceContext};
 
 use super::binary::Binary;
 use super::{file, syscalls};
@@ -46,7 +46,8 @@ pub struct RawWait {
     pub no_goroutine: bool,
     /// Whether the thread ran a goroutine could not be found out.
     pub unbound: bool,
-    /// What it waited on, in the process's memory: the lock of a channel, the root of a semaphore, a futex.
+    /// What it waited on, in the process's memory: the lock of a channel, a futex's word; of a mutex the lock of the runtime's list of
+    /// those that wait, which some other mutexes share.
     pub address: Option<u64>,
     /// What the system call returned; minus its errno if negative; 0 for other kinds.
     pub result: i64,
@@ -54,8 +55,8 @@ pub struct RawWait {
     pub fd: Option<u32>,
     /// What that stood for, as `tcp`, `pipe`, `file`.
     pub file_type: Option<&'static str>,
-    /// The two ends of its connection.
-    pub socket: Option<Socket>,
+    /// Its connection.
+    pub flow: Option<Flow>,
     /// Trace and span by the goroutine's labels, where the program sets them.
     pub trace: TraceContext,
     /// Return addresses as link-time addresses (load bias removed), leaf first.
@@ -89,7 +90,7 @@ impl RawWait {
             result: record.result,
             fd: record.fd,
             file_type: record.file.as_ref().map(file::type_of),
-            socket: record.file.as_ref().and_then(file::socket_of),
+            flow: record.file.and_then(|file| file.ends).as_ref().map(file::flow),
             trace: TraceContext { trace_id: record.trace_id, span_id: record.span_id },
             stack: stack(record, binary, load_bias),
             waker_stack: record.waker_stack.iter().map(|address| address.wrapping_sub(load_bias)).collect(),
@@ -132,7 +133,7 @@ pub(super) fn kind(kind: WaitKind) -> Kind {
 /// call has no frame; Go's own table knows that.
 fn stack(record: &WaitRecord, binary: &Binary, load_bias: u64) -> Vec<u64> {
     let mut stack: Vec<u64> = record.stack.iter().map(|address| address.wrapping_sub(load_bias)).collect();
-    if record.has_top_of_stack && stack.len() > 1 && !binary.is_frameless_at(stack[0]) {
+    if record.has_top_of_stack && stack.len() > 1 && !binary.is_frameless_at(stack[0].saturating_sub(1)) {
         stack.remove(1);
     }
     stack

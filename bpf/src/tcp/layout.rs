@@ -2,16 +2,9 @@
 
 use std::mem::{offset_of, size_of};
 
-use crate::layout::kernel_struct;
+use crate::layout::{Ends, kernel_struct};
 use crate::map_value::put;
 
-kernel_struct!(
-    /// `struct tcp_ends`.
-    Ends, 40, {
-        local_address: [u8; 16] = 0, remote_address: [u8; 16] = 16, local_port: u16 = 32, remote_port: u16 = 34,
-        netns: u32 = 36,
-    }
-);
 kernel_struct!(
     /// `struct tcp_session`.
     Session, 160, {
@@ -31,7 +24,7 @@ kernel_struct!(
 );
 kernel_struct!(
     /// `struct tcp_config`.
-    Config, 16, { mark_shift: u32 = 0, messages_per_s: u32 = 4, capture_sessions: u32 = 8, capture_messages: u32 = 12 }
+    Config, 16, { mark_shift: u32 = 0, messages_per_s: u32 = 4, capture_messages: u32 = 8, reserved: u32 = 12 }
 );
 
 /// `enum tcp_counter`, as the index into the map of TCP counters.
@@ -82,7 +75,6 @@ impl TcpSettings {
         let mut bytes = [0; size_of::<Config>()];
         put(&mut bytes, offset_of!(Config, mark_shift), self.mark_shift.to_ne_bytes());
         put(&mut bytes, offset_of!(Config, messages_per_s), self.messages_per_s.to_ne_bytes());
-        put(&mut bytes, offset_of!(Config, capture_sessions), 1_u32.to_ne_bytes());
         put(&mut bytes, offset_of!(Config, capture_messages), u32::from(self.messages).to_ne_bytes());
         bytes
     }
@@ -97,6 +89,6 @@ mod tests {
     fn settings_land_at_the_offsets_of_the_c_struct() {
         let bytes = TcpSettings { mark_shift: 12, messages_per_s: 200, messages: true }.encode();
         let words: Vec<u32> = (0..4).map(|i| read_u32(&bytes, 4 * i).unwrap()).collect();
-        assert_eq!(words, [12, 200, 1, 1]);
+        assert_eq!(words, [12, 200, 1, 0]);
     }
 }

@@ -139,6 +139,8 @@ impl Batch {
         // 1 + index, or 0.
         let file_types: Vec<u32> = self.waits.target.iter().map(|target| target.file_type).collect();
         indices_inside("file_type", &file_types, self.file_types.len().saturating_add(1))?;
+        let flows: Vec<u32> = self.waits.target.iter().map(|target| target.flow).collect();
+        indices_inside("flow", &flows, self.flows.len().saturating_add(1))?;
         if self.first_seq.checked_add(expected as u64).is_none() {
             return Err(BatchError::SequenceOverflow { first_seq: self.first_seq, count: expected });
         }

@@ -5,7 +5,7 @@ use crate::{Batch, BatchError, Messages, limits};
 
 impl Batch {
     pub(crate) fn check_tcp(&self) -> Result<(), BatchError> {
-        at_most("flows", self.flows.len(), limits::DICTIONARY)?;
+        at_most("flows", self.flows.len(), limits::FLOWS)?;
         at_most("messages", self.messages.len(), limits::MESSAGES)?;
         at_most("TCP sessions", self.tcp_sessions.len(), limits::TCP_SESSIONS)?;
         at_most("TCP losses", self.tcp_losses.len(), limits::DICTIONARY)?;

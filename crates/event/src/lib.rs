@@ -22,4 +22,4 @@ pub use loss::{Loss, LossCause};
 pub use stack::{Stack, StackId};
 pub use tcp::{Direction, Flow, Messages, Opener, SessionEnd, TcpLoss, TcpLossCause, TcpSession};
 pub use trace::TraceContext;
-pub use wait::{Kind, Socket, Target, WaitFlags, Waits};
+pub use wait::{Kind, Target, WaitFlags, Waits};

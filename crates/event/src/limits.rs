@@ -26,3 +26,5 @@ pub const HISTOGRAM_BUCKETS: usize = 40;
 pub const WIRE_BYTES: usize = 16 << 20;
 /// Bytes of a batch after decompression.
 pub const DECODED_BYTES: usize = 32 << 20;
+/// Connections that a batch speaks of: each of its waits, messages and sessions may be of another.
+pub const FLOWS: usize = WAITS + MESSAGES + TCP_SESSIONS;

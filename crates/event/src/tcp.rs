@@ -6,12 +6,12 @@ use syncline_timebase::{Instant, Mono, Offset, Wall};
 
 use crate::StackId;
 
-/// The two ends of a connection, as one of its sockets sees them.
+/// The two ends of a connection, as one of its sockets sees them; or of another Internet socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Flow {
     /// This end. IPv4 also where the socket is an IPv6 one.
     pub local: SocketAddr,
-    /// The other end.
+    /// The other end; the unspecified address and port 0 where there is none.
     pub remote: SocketAddr,
     /// Inode number of the network namespace: two namespaces may have the same addresses.
     pub netns: u32,

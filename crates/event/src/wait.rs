@@ -1,7 +1,5 @@
 //! Columns of finished waits.
 
-use std::net::SocketAddr;
-
 use syncline_timebase::{Instant, Mono, Offset, Wall};
 
 use crate::{StackId, TraceContext};
@@ -20,20 +18,11 @@ pub enum Kind {
     Cgo,
 }
 
-/// The two ends of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Socket {
-    /// This end.
-    pub local: SocketAddr,
-    /// The other end; the unspecified address and port 0 where there is none.
-    pub peer: SocketAddr,
-}
-
 /// What a wait was for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Target {
-    /// In the memory of the process: what a goroutine parked on (the lock of a channel, the root of a semaphore), a futex's word;
-    /// 0 where not known. The same number in two waits of one process at about one time is the same thing.
+    /// In the memory of the process: the lock of a channel, a futex's word; of a mutex the lock of the runtime's list of those that wait,
+    /// which some other mutexes share; 0 where not known.
     pub address: u64,
     /// What the system call returned: a negative number is minus its errno. 0 for other kinds.
     pub result: i64,
@@ -41,8 +30,8 @@ pub struct Target {
     pub fd: Option<u32>,
     /// 1 + index into [`crate::Batch::file_types`]: what the descriptor stood for; 0 where not known.
     pub file_type: u32,
-    /// The ends of the descriptor's connection.
-    pub socket: Option<Socket>,
+    /// 1 + index into [`crate::Batch::flows`]: the descriptor's connection; 0 where it has none.
+    pub flow: u32,
 }
 
 /// What else is known of a wait.

@@ -25,11 +25,10 @@ use open::OpenSessions;
 const LOOK_AT_OPEN_EVERY: Duration = Duration::from_secs(5);
 
 /// The programs, the tracepoint of each, and what is not captured without it.
-const PROGRAMS: [(&str, &str, &str); 4] = [
+const PROGRAMS: [(&str, &str, &str); 3] = [
     (program::TCP_STATE, "inet_sock_set_state", "TCP sessions and messages"),
     (program::TCP_SENT, "sock_send_length", "messages sent"),
     (program::TCP_RECEIVED, "sock_recv_length", "messages received"),
-    (program::TCP_SYS_ENTER, "sys_enter", "messages sent"),
 ];
 
 /// A capability that this kernel does not give.
@@ -126,9 +125,7 @@ impl Tcp {
         };
         let set = tcp.maps.config.set(0, config.settings().encode(), 0);
         set.map_err(|e| KernelError::new("set the configuration of TCP", e))?;
-        // Every system call of the machine passes there, and only messages need it.
-        let is_wanted = |program: &str| config.messages || program != program::TCP_SYS_ENTER;
-        for (program, tracepoint, what) in PROGRAMS.into_iter().filter(|(program, _, _)| is_wanted(program)) {
+        for (program, tracepoint, what) in PROGRAMS {
             // Only who sees sessions can tell whose messages are.
             if tcp.off.iter().any(|off| off.what == PROGRAMS[0].2) {
                 break;

@@ -42,7 +42,7 @@ struct Line<'a> {
     fd_type: Option<&'static str>,
     local: Option<String>,
     peer: Option<String>,
-    /// What it waited on, in the memory of the process: the same number is the same channel, lock or futex.
+    /// What it waited on, in the memory of the process, as `RawWait::address` has it.
     address: Option<u64>,
     /// What the system call returned; null for other kinds.
     result: Option<i64>,
@@ -85,8 +85,8 @@ impl Event<'_> {
             by_netpoll: raw.by_netpoll,
             fd: raw.fd,
             fd_type: raw.file_type,
-            local: raw.socket.map(|socket| socket.local.to_string()),
-            peer: raw.socket.map(|socket| socket.peer.to_string()),
+            local: raw.flow.map(|flow| flow.local.to_string()),
+            peer: raw.flow.map(|flow| flow.remote.to_string()),
             address: raw.address,
             result: (raw.kind == Kind::Syscall).then_some(raw.result),
             site: Call::of(wait.stack.blocking_frame()),

@@ -6,7 +6,7 @@ mod tcp;
 
 use std::net::{IpAddr, SocketAddr};
 
-use syncline_event::{Batch, Kind, Socket, Stack, Symbol, Waits};
+use syncline_event::{Batch, Flow, Kind, Stack, Symbol, Target};
 use syncline_store::rows::{
     EventKind, EventRows, LossRows, NodeRows, ShortWaitRows, StackRows, SymbolRows, UNBOUNDED_NS,
 };
@@ -74,10 +74,10 @@ pub(crate) fn events(batch: &Batch, aligned: &Aligned, run: u64) -> EventRows {
         result: waits.target.iter().map(|target| target.result).collect(),
         fd: waits.target.iter().map(|target| target.fd.and_then(|fd| i32::try_from(fd).ok()).unwrap_or(-1)).collect(),
         fd_type: texts(waits.target.iter().map(|target| file_type(batch, target.file_type))),
-        local_address: ends(waits, |socket| ipv6(socket.local)),
-        local_port: ends(waits, |socket| socket.local.port()),
-        peer_address: ends(waits, |socket| ipv6(socket.peer)),
-        peer_port: ends(waits, |socket| socket.peer.port()),
+        local_address: ends(batch, |flow| ipv6(flow.local)),
+        local_port: ends(batch, |flow| flow.local.port()),
+        peer_address: ends(batch, |flow| ipv6(flow.remote)),
+        peer_port: ends(batch, |flow| flow.remote.port()),
         ref_run: vec![run; rows],
         al_off: offsets(batch, &aligned.start),
         al_end_off: offsets(batch, &aligned.end),
@@ -186,9 +186,10 @@ fn file_type(batch: &Batch, index: u32) -> &str {
     index.and_then(|index| batch.file_types.get(index)).map_or("", String::as_str)
 }
 
-/// Something of the connections, nothing where there is none.
-fn ends<T: Default>(waits: &Waits, of: impl Fn(&Socket) -> T) -> Vec<T> {
-    waits.target.iter().map(|target| target.socket.as_ref().map(&of).unwrap_or_default()).collect()
+/// Something of the connections of waits, nothing where there is none.
+fn ends<T: Default>(batch: &Batch, of: impl Fn(&Flow) -> T) -> Vec<T> {
+    let flow = |target: &Target| batch.flows.get(usize::try_from(target.flow).ok()?.checked_sub(1)?);
+    batch.waits.target.iter().map(|target| flow(target).map(&of).unwrap_or_default()).collect()
 }
 
 /// ClickHouse's `IPv6` holds both.
