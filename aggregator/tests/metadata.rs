@@ -99,7 +99,10 @@ async fn the_waits_of_a_trace_are_found_by_its_id() {
     let of_trace =
         "SELECT trace, span FROM events WHERE trace_id = unhex('4bf92f3577b34da6a3ce929d0e0e4736') ORDER BY seq";
     let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
-    assert_eq!(ask(&store, of_trace).await, format!("{trace}\t00f067aa0ba902b7\n{trace}\t0000000000000008"));
+    let found = format!("{trace}\t00f067aa0ba902b7\n{trace}\t0000000000000008");
+    assert_eq!(ask(&store, of_trace).await, found);
+    let on_the_fleets_clock = of_trace.replace("events", "timeline(t0 = now64(9) - 3600, t1 = now64(9) + 3600)");
+    assert_eq!(ask(&store, &on_the_fleets_clock).await, found);
     let all =
         "SELECT countIf(trace = ''), countIf(span = ''), countIf(trace = '' AND span = '0000000000000009') FROM events";
     assert_eq!(ask(&store, all).await, "3\t2\t1");

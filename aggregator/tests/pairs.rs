@@ -99,7 +99,7 @@ async fn sessions_and_what_was_lost_of_tcp_are_stored() {
     batch.tcp_losses = vec![TcpLoss { cause: TcpLossCause::MarkUncertain, count: 5 }];
     uplink.store(&batch).await;
     let store = store(dir.path()).await;
-    let sql = "SELECT service, local_addr, remote_port, toString(opener), dur_ns, ended, last_state, bytes_sent, retransmits, err_ns < 5000000 \
+    let sql = "SELECT service, local_address, peer_port, toString(opener), dur_ns, ended, last_state, bytes_sent, retransmits, err_ns < 5000000 \
         FROM tcp_sessions FINAL";
     let row = ask(&store, sql).await;
     assert_eq!(row, "orders\tfd00::1\t5000\tremote\t20000000\t1\tFIN_WAIT2\t11\t1\t1");

@@ -63,12 +63,8 @@ const CHECKED: &str = "SELECT toString(src_region) AS src_region, toString(src_n
     FROM pair_checks AS p FINAL WHERE minute >= toDateTime({since:Int64}, 'UTC') GROUP BY src_region, src_node, dst_region, dst_node";
 
 const UNCHECKED: &str = "SELECT toString(src_region) AS src_region, toString(src_node) AS src_node, toString(dst_region) AS dst_region, \
-    toString(dst_node) AS dst_node, countIf(verdict != 'ambiguous') AS pairs, countIf(verdict = 'violated') AS violated, \
-    countIf(verdict = 'cannot tell') AS cannot_tell, countIf(verdict = 'ambiguous') AS ambiguous, \
-    minIf(gap_ns, verdict != 'ambiguous') AS least_gap_ns, \
-    min(if(verdict = 'ambiguous' OR most_ns IS NULL, 9223372036854775807, assumeNotNull(most_ns))) AS slack_ns \
-    FROM causal_pairs(t0 = fromUnixTimestamp64Nano(toInt64({t0:Int64}), 'UTC'), t1 = fromUnixTimestamp64Nano(toInt64({t1:Int64}), 'UTC')) \
-    GROUP BY src_region, src_node, dst_region, dst_node";
+    toString(dst_node) AS dst_node, pairs, violated, cannot_tell, ambiguous, least_gap_ns, slack_ns \
+    FROM pair_sums(t0 = fromUnixTimestamp64Nano(toInt64({t0:Int64}), 'UTC'), t1 = fromUnixTimestamp64Nano(toInt64({t1:Int64}), 'UTC'))";
 
 /// End of what is checked, and of the messages; both ns since 1970, 0 = there are none.
 const ENDS: &str = "SELECT (SELECT toInt64(toUInt32(max(minute))) FROM pair_checks) * 1000000000 AS checked, \

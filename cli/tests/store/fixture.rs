@@ -196,7 +196,7 @@ fn message(base_ns: i64, node: &str, boot: u64, direction: &str, late_ns: i64) -
     let (local, remote) =
         if direction == "send" { ("10.0.0.1', 5", "10.0.0.2', 6") } else { ("10.0.0.2', 6", "10.0.0.1', 5") };
     format!(
-        "INSERT INTO messages (bucket, region, node, boot, direction, local_addr, local_port, remote_addr, remote_port, mark, marks, mark_shift, \
+        "INSERT INTO messages (bucket, region, node, boot, direction, local_address, local_port, peer_address, peer_port, mark, marks, mark_shift, \
          mono_ns, al_off, err_ns) VALUES ({}, 'eu-west', '{node}', {boot}, '{direction}', '{local}, '{remote}, 4096, 1, 12, {at_ns}, 0, 1000000)",
         at_ns / 60_000_000_000 * 60,
     )

@@ -25,13 +25,13 @@ rows! {
         /// Which way.
         direction: Vec<MessageDirection> => enum8,
         /// Address of this end.
-        local_addr: LowCardinality => Column::LowCardinality,
+        local_address: Vec<[u8; 16]> => Column::Ipv6,
         /// Its port.
         local_port: Vec<u16> => Column::U16,
         /// Address of the other end.
-        remote_addr: LowCardinality => Column::LowCardinality,
+        peer_address: Vec<[u8; 16]> => Column::Ipv6,
         /// Its port.
-        remote_port: Vec<u16> => Column::U16,
+        peer_port: Vec<u16> => Column::U16,
         /// Network namespace.
         netns: Vec<u32> => Column::U32,
         /// First mark.
@@ -87,13 +87,13 @@ rows! {
         /// Who opened it.
         opener: Vec<SessionOpener> => enum8,
         /// Address of this end.
-        local_addr: LowCardinality => Column::LowCardinality,
+        local_address: Vec<[u8; 16]> => Column::Ipv6,
         /// Its port.
         local_port: Vec<u16> => Column::U16,
         /// Address of the other end.
-        remote_addr: LowCardinality => Column::LowCardinality,
+        peer_address: Vec<[u8; 16]> => Column::Ipv6,
         /// Its port.
-        remote_port: Vec<u16> => Column::U16,
+        peer_port: Vec<u16> => Column::U16,
         /// Network namespace.
         netns: Vec<u32> => Column::U32,
         /// Start, or when first seen; mono, ns.

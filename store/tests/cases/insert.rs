@@ -322,6 +322,9 @@ pub(super) async fn large_answers_stream() {
     assert_eq!(fixture.store.query_to(sql, "TSV", &mut out).await.unwrap(), 4_000_000);
     assert_eq!(out.len(), 4_000_000);
     assert_eq!(out[out.len() - 8..], 499_999u64.to_le_bytes());
-    // A `?` is not a placeholder.
+}
+
+pub(super) async fn a_question_mark_of_a_query_stays_one() {
+    let fixture = Fixture::migrated().await;
     assert_eq!(fixture.ask("SELECT '?', 1 = 1 ? 'a' : 'b'").await, "?\ta");
 }

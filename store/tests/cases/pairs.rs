@@ -1,5 +1,7 @@
 //! Messages, the pairs they make, and the check of the clocks by them.
 
+use std::net::IpAddr;
+
 use syncline_store::LowCardinality;
 use syncline_store::rows::*;
 
@@ -56,6 +58,13 @@ const fn receipt(at: i64) -> Call {
     }
 }
 
+fn address(text: &str) -> [u8; 16] {
+    match text.parse().unwrap() {
+        IpAddr::V4(ip) => ip.to_ipv6_mapped().octets(),
+        IpAddr::V6(ip) => ip.octets(),
+    }
+}
+
 async fn insert(fixture: &Fixture, token: &str, calls: &[Call]) {
     let n = calls.len();
     let rows = MessageRows {
@@ -68,10 +77,10 @@ async fn insert(fixture: &Fixture, token: &str, calls: &[Call]) {
         tid: vec![43; n],
         goid: vec![44; n],
         direction: calls.iter().map(|call| call.direction).collect(),
-        local_addr: calls.iter().map(|call| call.local.0).collect(),
+        local_address: calls.iter().map(|call| address(call.local.0)).collect(),
         local_port: calls.iter().map(|call| call.local.1).collect(),
-        remote_addr: calls.iter().map(|call| call.remote.0).collect(),
-        remote_port: calls.iter().map(|call| call.remote.1).collect(),
+        peer_address: calls.iter().map(|call| address(call.remote.0)).collect(),
+        peer_port: calls.iter().map(|call| call.remote.1).collect(),
         netns: calls.iter().map(|call| call.netns).collect(),
         mark: calls.iter().map(|call| call.mark).collect(),
         marks: calls.iter().map(|call| call.marks).collect(),
@@ -283,10 +292,10 @@ pub(crate) async fn what_is_told_of_a_session_later_replaces_the_earlier() {
             stack_id: vec![0],
             socket: vec![u64::MAX],
             opener: vec![SessionOpener::Remote],
-            local_addr: LowCardinality::constant("fd00::1", 1),
+            local_address: vec![address("fd00::1")],
             local_port: vec![443],
-            remote_addr: LowCardinality::constant("fd00::2", 1),
-            remote_port: vec![50_000],
+            peer_address: vec![address("fd00::2")],
+            peer_port: vec![50_000],
             netns: vec![7],
             mono_ns: vec![5],
             wall_off: vec![0],

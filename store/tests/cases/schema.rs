@@ -1,5 +1,7 @@
 //! Versions of the schema, and what is refused.
 
+use std::collections::BTreeSet;
+
 use syncline_store::{Store, StoreError};
 
 use super::{Fixture, run};
@@ -21,6 +23,19 @@ pub(super) async fn migrating_again_changes_nothing() {
     let uncommented = "SELECT table, name FROM system.columns WHERE database = 'syncline' AND comment = '' \
         AND table IN (SELECT name FROM system.tables WHERE database = 'syncline' AND engine LIKE '%MergeTree')";
     assert_eq!(fixture.ask(uncommented).await, "", "columns without a comment");
+}
+
+/// A column that is added to `events` is easily forgotten there.
+pub(super) async fn the_live_view_has_all_columns_of_events() {
+    let fixture = Fixture::migrated().await;
+    let columns_of = async |what: &str| {
+        let described = fixture.ask(&format!("DESCRIBE {what}")).await;
+        described.lines().filter_map(|line| line.split('\t').next()).map(str::to_owned).collect::<BTreeSet<_>>()
+    };
+    let mut expected = columns_of("TABLE events").await;
+    expected.extend(["start_is_revised", "end_is_revised"].map(str::to_owned));
+    let found = columns_of("(SELECT * FROM events_live(t0 = now64(9) - 1, t1 = now64(9)))").await;
+    assert_eq!(found, expected);
 }
 
 pub(super) async fn a_newer_schema_is_refused() {

@@ -94,9 +94,8 @@ impl Report<'_> {
     /// What the kernels saw sent and received between nodes, held against the published clocks.
     pub(crate) async fn messages(&self) -> Result<Vec<Messages>> {
         let query = format!(
-            "SELECT src_node, dst_node, countIf(verdict != 'ambiguous') AS pairs, countIf(verdict = 'violated') AS violated, \
-             countIf(verdict = 'cannot tell') AS cannot_tell FROM {} GROUP BY src_node, dst_node ORDER BY src_node, dst_node",
-            self.window.of("causal_pairs")
+            "SELECT src_node, dst_node, pairs, violated, cannot_tell FROM {} ORDER BY src_node, dst_node",
+            self.window.of("pair_sums")
         );
         self.store.rows(&query).await
     }
@@ -202,7 +201,7 @@ impl Report<'_> {
         println!("  {syncline} skew");
         println!("  {syncline} timeline --region eu --reason mutex");
         println!(
-            "  {syncline} sql \"SELECT region, reason, count(), max(dur_ns) FROM events GROUP BY ALL ORDER BY 4 DESC\"\n"
+            "  {syncline} sql \"SELECT region, kind, reason, count(), max(dur_ns) FROM events GROUP BY ALL ORDER BY 5 DESC\"\n"
         );
     }
 }
@@ -250,13 +249,14 @@ struct Cause {
 
 /// The place where most time was lost to a lock, and what those who released the lock had themselves waited for
 /// meanwhile, other than the lock: on one node, so MONO orders them exactly. A place is the service's own functions on
-/// the stack, innermost first.
+/// the stack, innermost first. Goroutines' waits alone: what their threads wait in is a part of those, or of no wait.
 fn cause(timeline: &str) -> String {
     format!(
         "WITH \
          named AS (SELECT stack_id, arrayStringConcat(arrayMap(f -> splitByChar(' ', f)[1], \
             arrayFilter(f -> startsWith(f, 'main.'), frames)), ' < ') AS place FROM stacks_named), \
-         waits AS (SELECT t.*, n.place AS place FROM {timeline} AS t ANY LEFT JOIN named AS n ON t.stack_id = n.stack_id), \
+         waits AS (SELECT t.*, n.place AS place FROM {timeline} AS t ANY LEFT JOIN named AS n ON t.stack_id = n.stack_id \
+            WHERE t.kind = 'goroutine'), \
          locks AS (SELECT * FROM waits WHERE startsWith(reason, '{LOCKS}')), \
          worst AS (SELECT region, place, count() AS waits, sum(dur_ns) / 1e9 AS total_s, max(dur_ns) / 1e6 AS longest_ms \
             FROM locks GROUP BY region, place ORDER BY total_s DESC LIMIT 1) \

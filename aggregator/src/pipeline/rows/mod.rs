@@ -1,10 +1,9 @@
 //! Rows from a batch, a table each. Pure: the same batch under the same model gives the same rows.
 
 mod clock;
+mod ends;
 mod processes;
 mod tcp;
-
-use std::net::{IpAddr, SocketAddr};
 
 use syncline_event::{Batch, Flow, Kind, Stack, Symbol, Target};
 use syncline_store::rows::{
@@ -16,6 +15,8 @@ use syncline_timeline::{Aligned, Moments};
 
 use super::bucket;
 use crate::segment::{bound_class, clock_status};
+
+use ends::Ends;
 
 pub(crate) use clock::{claims, probes, segments, settlement, state, steps};
 pub(crate) use processes::{processes, processes_key};
@@ -50,6 +51,8 @@ pub(crate) fn events(batch: &Batch, aligned: &Aligned, run: u64) -> EventRows {
     let Whose { region, node, boot } = Whose::of(batch, rows);
     let process = |row: usize| batch.processes.get(waits.process[row] as usize);
     let bound = |row: usize| aligned.start.bound[row].max(aligned.end.bound[row]);
+    let Ends { local_address, local_port, peer_address, peer_port, .. } =
+        Ends::of(waits.target.iter().map(|target| flow_of(batch, target)));
     EventRows {
         bucket: waits.start.iter().map(|start| bucket::of_event(batch, *start)).collect(),
         region,
@@ -74,10 +77,10 @@ pub(crate) fn events(batch: &Batch, aligned: &Aligned, run: u64) -> EventRows {
         result: waits.target.iter().map(|target| target.result).collect(),
         fd: waits.target.iter().map(|target| target.fd.and_then(|fd| i32::try_from(fd).ok()).unwrap_or(-1)).collect(),
         fd_type: texts(waits.target.iter().map(|target| file_type(batch, target.file_type))),
-        local_address: ends(batch, |flow| ipv6(flow.local)),
-        local_port: ends(batch, |flow| flow.local.port()),
-        peer_address: ends(batch, |flow| ipv6(flow.remote)),
-        peer_port: ends(batch, |flow| flow.remote.port()),
+        local_address,
+        local_port,
+        peer_address,
+        peer_port,
         ref_run: vec![run; rows],
         al_off: offsets(batch, &aligned.start),
         al_end_off: offsets(batch, &aligned.end),
@@ -186,18 +189,8 @@ fn file_type(batch: &Batch, index: u32) -> &str {
     index.and_then(|index| batch.file_types.get(index)).map_or("", String::as_str)
 }
 
-/// Something of the connections of waits, nothing where there is none.
-fn ends<T: Default>(batch: &Batch, of: impl Fn(&Flow) -> T) -> Vec<T> {
-    let flow = |target: &Target| batch.flows.get(usize::try_from(target.flow).ok()?.checked_sub(1)?);
-    batch.waits.target.iter().map(|target| flow(target).map(&of).unwrap_or_default()).collect()
-}
-
-/// ClickHouse's `IPv6` holds both.
-fn ipv6(of: SocketAddr) -> [u8; 16] {
-    match of.ip() {
-        IpAddr::V4(ip) => ip.to_ipv6_mapped().octets(),
-        IpAddr::V6(ip) => ip.octets(),
-    }
+fn flow_of<'a>(batch: &'a Batch, target: &Target) -> Option<&'a Flow> {
+    batch.flows.get(usize::try_from(target.flow).ok()?.checked_sub(1)?)
 }
 
 fn event_kind(kind: Kind) -> EventKind {

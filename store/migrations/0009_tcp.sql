@@ -14,10 +14,10 @@ CREATE TABLE IF NOT EXISTS messages (
     tid          UInt32 COMMENT 'thread that made the call' CODEC(T64, ZSTD(1)),
     goid         UInt64 COMMENT 'goroutine that made the call; 0 = not known' CODEC(T64, ZSTD(1)),
     direction    Enum8('send' = 1, 'receive' = 2) COMMENT 'send: stamped before any of the bytes can have left; receive: after all were copied to the caller',
-    local_addr   LowCardinality(String) COMMENT 'address of this end; IPv4 also of an IPv6 socket',
-    local_port   UInt16 COMMENT 'port of this end' CODEC(ZSTD(1)),
-    remote_addr  LowCardinality(String) COMMENT 'address of the other end',
-    remote_port  UInt16 COMMENT 'port of the other end' CODEC(ZSTD(1)),
+    local_address IPv6 COMMENT 'this end (network.local.address); IPv4 as ::ffff:a.b.c.d' CODEC(ZSTD(1)),
+    local_port   UInt16 COMMENT 'port of this end (network.local.port)' CODEC(T64, ZSTD(1)),
+    peer_address IPv6 COMMENT 'the other end (network.peer.address); IPv4 as ::ffff:a.b.c.d' CODEC(ZSTD(1)),
+    peer_port    UInt16 COMMENT 'port of the other end (network.peer.port)' CODEC(T64, ZSTD(1)),
     netns        UInt32 COMMENT 'inode number of the network namespace' CODEC(T64, ZSTD(1)),
     mark         UInt32 COMMENT 'first mark among the bytes: a sequence number' CODEC(ZSTD(1)),
     marks        UInt32 COMMENT 'how many marks, each 2^mark_shift further, modulo 2^32' CODEC(T64, ZSTD(1)),
@@ -53,10 +53,10 @@ CREATE TABLE IF NOT EXISTS tcp_sessions (
     stack_id       UInt64 COMMENT 'stacks.stack_id of its connect(); 0 = none' CODEC(ZSTD(1)),
     socket         UInt64 COMMENT 'number of the socket; (node, boot, mono_ns, socket) is the identity' CODEC(ZSTD(1)),
     opener         Enum8('unknown' = 0, 'local' = 1, 'remote' = 2) COMMENT 'who opened it; unknown = it was there before the agent could see it, and so is its start',
-    local_addr     LowCardinality(String) COMMENT 'address of this end; IPv4 also of an IPv6 socket',
-    local_port     UInt16 COMMENT 'port of this end' CODEC(ZSTD(1)),
-    remote_addr    LowCardinality(String) COMMENT 'address of the other end',
-    remote_port    UInt16 COMMENT 'port of the other end' CODEC(ZSTD(1)),
+    local_address  IPv6 COMMENT 'this end (network.local.address); IPv4 as ::ffff:a.b.c.d' CODEC(ZSTD(1)),
+    local_port     UInt16 COMMENT 'port of this end (network.local.port)' CODEC(T64, ZSTD(1)),
+    peer_address   IPv6 COMMENT 'the other end (network.peer.address); IPv4 as ::ffff:a.b.c.d' CODEC(ZSTD(1)),
+    peer_port      UInt16 COMMENT 'port of the other end (network.peer.port)' CODEC(T64, ZSTD(1)),
     netns          UInt32 COMMENT 'inode number of the network namespace' CODEC(T64, ZSTD(1)),
     mono_ns        UInt64 COMMENT 'its start: connect(), or the end of the handshake of one that was accepted; where the opener is unknown, when it was first seen; mono, ns' CODEC(DoubleDelta, ZSTD(1)),
     wall_off       Int64 COMMENT 'wall - mono then, ns' CODEC(Delta(8), ZSTD(1)),
@@ -135,7 +135,6 @@ WITH
     toUnixTimestamp64Nano({t0:DateTime64(9, 'UTC')}) AS t0_ns,
     toUnixTimestamp64Nano({t1:DateTime64(9, 'UTC')}) AS t1_ns,
     18446744073709551615 AS unbounded,
-    3600000000000 AS hour_ns,
     (SELECT toInt64(max(greatest(abs(off), abs(off_to)))) + 1000000000 FROM region_clock) AS apart_ns,
     256000000000 AS longest_carry_ns,
     (SELECT argMax(toString(root), created) FROM region_clock) AS the_root,
@@ -144,17 +143,7 @@ WITH
     toStartOfMinute(toDateTime(intDiv(t0_ns - apart_ns, 1000000000) - 30, 'UTC')) AS bucket_from,
     toDateTime(intDiv(t1_ns + apart_ns, 1000000000) + 30, 'UTC') AS bucket_to,
     (SELECT argMax(ref_run, (bucket, mono_ns)) FROM messages WHERE bucket >= bucket_from AND bucket <= bucket_to) AS lone_run,
-    maps AS (
-        SELECT region AS map_region, ref_run AS map_run, ref_from, ref_to, off, off_to, rate_ppb, greatest(err_ns, err_to_ns) AS err_in_ns, err_to_ns, err_rate_ppb, 1 AS mapped
-        FROM region_clock FINAL
-        WHERE root = the_root AND root_run = the_root_run AND ref_from + off >= t0_ns - hour_ns AND ref_from + off < t1_ns + hour_ns
-        UNION ALL
-        SELECT region AS map_region, ref_run AS map_run, ref_from, ref_to, off, off_to, rate_ppb, greatest(err_ns, err_to_ns) AS err_in_ns, err_to_ns, err_rate_ppb, 1 AS mapped
-        FROM region_clock FINAL
-        WHERE root = the_root AND root_run = the_root_run AND ref_from + off < t0_ns - hour_ns
-        ORDER BY ref_from DESC
-        LIMIT 1 BY map_region, map_run
-    ),
+    maps AS (SELECT * FROM region_maps(t0 = {t0:DateTime64(9, 'UTC')}, t1 = {t1:DateTime64(9, 'UTC')})),
     pieces AS (
         SELECT
             region AS s_region, node AS s_node, boot AS s_boot, mono_from AS s_from, mono_to AS s_to, ref_run AS s_run, ref_off AS s_off,
@@ -165,7 +154,7 @@ WITH
     revised AS (
         SELECT
             m.bucket AS bucket, m.region AS region, m.service AS service, m.node AS node, m.boot AS boot, m.pid AS pid, m.tid AS tid, m.goid AS goid,
-            m.direction AS direction, m.local_addr AS local_addr, m.local_port AS local_port, m.remote_addr AS remote_addr, m.remote_port AS remote_port,
+            m.direction AS direction, m.local_address AS local_address, m.local_port AS local_port, m.peer_address AS peer_address, m.peer_port AS peer_port,
             m.netns AS netns, m.mark AS mark, m.marks AS marks, m.mark_shift AS mark_shift, m.mono_ns AS mono_ns, m.wall_off AS wall_off, m.ref_run AS ref_run,
             s.s_rev > 0 AND m.mono_ns <= s.s_to AS is_revised,
             toInt64(m.mono_ns) + if(is_revised, s.s_off + toInt64(round((s.s_off_to - s.s_off) * ((m.mono_ns - s.s_from) / greatest(s.s_to - s.s_from, 1)))), m.al_off) AS ref_ns,
@@ -200,7 +189,7 @@ WITH
         WHERE ref_ns + region_off_ns >= t0_ns AND ref_ns + region_off_ns < t1_ns
     )
 SELECT
-    fromUnixTimestamp64Nano(at_ns, 'UTC') AS at, err_ns, region, service, node, pid, goid, direction, local_addr, local_port, remote_addr, remote_port,
+    fromUnixTimestamp64Nano(at_ns, 'UTC') AS at, err_ns, region, service, node, pid, goid, direction, local_address, local_port, peer_address, peer_port,
     netns, mark, marks, mark_shift, tid, boot, mono_ns, fromUnixTimestamp64Nano(toInt64(mono_ns) + wall_off, 'UTC') AS wall, clock_status, epoch,
     model_rev, is_revised, ref_run, ref_ns, node_err_ns
 FROM summed;
@@ -225,20 +214,21 @@ WITH
         SELECT
             direction = 'send' AS is_send,
             arrayJoin(arrayMap(i -> toUInt32(bitAnd(toUInt64(mark) + bitShiftLeft(toUInt64(i), mark_shift), 4294967295)), range(marks))) AS the_mark,
-            if(is_send, local_addr, remote_addr) AS from_addr, if(is_send, local_port, remote_port) AS from_port,
-            if(is_send, remote_addr, local_addr) AS to_addr, if(is_send, remote_port, local_port) AS to_port,
-            if(startsWith(local_addr, '127.') OR local_addr = '::1', boot, 0) AS only_boot,
-            if(startsWith(local_addr, '127.') OR local_addr = '::1', netns, 0) AS only_netns,
+            if(is_send, local_address, peer_address) AS from_address, if(is_send, local_port, peer_port) AS from_port,
+            if(is_send, peer_address, local_address) AS to_address, if(is_send, peer_port, local_port) AS to_port,
+            local_address = toIPv6('::1') OR local_address BETWEEN toIPv6('::ffff:127.0.0.0') AND toIPv6('::ffff:127.255.255.255') AS is_loopback,
+            if(is_loopback, boot, 0) AS only_boot,
+            if(is_loopback, netns, 0) AS only_netns,
             toUnixTimestamp64Nano(at) AS at_ns,
             (region, node, boot, ref_run, service, pid, goid, at_ns, err_ns, mono_ns, ref_ns, node_err_ns) AS what
         FROM messages_live(t0 = toDateTime64({t0:DateTime64(9, 'UTC')} - 10, 9, 'UTC'), t1 = toDateTime64({t1:DateTime64(9, 'UTC')} + 10, 9, 'UTC'))
     ),
     met AS (
         SELECT
-            from_addr, from_port, to_addr, to_port, the_mark, countIf(is_send) AS sends, countIf(NOT is_send) AS receipts,
+            from_address, from_port, to_address, to_port, the_mark, countIf(is_send) AS sends, countIf(NOT is_send) AS receipts,
             anyIf(what, is_send) AS s, anyIf(what, NOT is_send) AS r
         FROM ends
-        GROUP BY from_addr, from_port, to_addr, to_port, the_mark, only_boot, only_netns
+        GROUP BY from_address, from_port, to_address, to_port, the_mark, only_boot, only_netns
         HAVING sends > 0 AND receipts > 0 AND s.8 >= t0_ns AND s.8 < t1_ns
     ),
     judged AS (
@@ -259,5 +249,19 @@ SELECT
     multiIf(sends > 1 OR receipts > 1, 'ambiguous', nothing_known, 'cannot tell', least_ns > 0, 'right', most_ns < 0, 'violated', 'cannot tell') AS verdict,
     s.1 AS src_region, s.2 AS src_node, s.5 AS src_service, s.6 AS src_pid, s.7 AS src_goid,
     r.1 AS dst_region, r.2 AS dst_node, r.5 AS dst_service, r.6 AS dst_pid, r.7 AS dst_goid,
-    from_addr, from_port, to_addr, to_port, the_mark AS mark, send_err_ns, receipt_err_ns, same_clock
+    from_address, from_port, to_address, to_port, the_mark AS mark, send_err_ns, receipt_err_ns, same_clock
 FROM judged;
+
+-- pair_sums(t0, t1): the pairs of `causal_pairs` by sender and receiver, as `pair_checks` has them of a minute.
+--
+-- least_gap_ns, slack_ns, gap_*_ns   of no meaning where pairs = 0; a slack of 9223372036854775807 = no pair has a bound
+CREATE OR REPLACE VIEW pair_sums AS
+SELECT
+    src_region, src_node, dst_region, dst_node, countIf(verdict != 'ambiguous') AS pairs, countIf(verdict = 'violated') AS violated,
+    countIf(verdict = 'cannot tell') AS cannot_tell, countIf(verdict = 'ambiguous') AS ambiguous,
+    minIf(gap_ns, verdict != 'ambiguous') AS least_gap_ns,
+    min(if(verdict = 'ambiguous' OR most_ns IS NULL, 9223372036854775807, assumeNotNull(most_ns))) AS slack_ns,
+    quantileExactIf(0.5)(gap_ns, verdict != 'ambiguous') AS gap_p50_ns, quantileExactIf(0.9)(gap_ns, verdict != 'ambiguous') AS gap_p90_ns,
+    quantileExactIf(0.99)(gap_ns, verdict != 'ambiguous') AS gap_p99_ns
+FROM causal_pairs(t0 = {t0:DateTime64(9, 'UTC')}, t1 = {t1:DateTime64(9, 'UTC')})
+GROUP BY src_region, src_node, dst_region, dst_node;

@@ -1,4 +1,5 @@
--- Waits of all kinds: of goroutines, and of threads in system calls, off their CPU and in C code; with what each was for.
+-- Waits of all kinds: of goroutines, and of threads in system calls, off their CPU and in C code; with what each was for, and the trace
+-- that it belongs to.
 
 ALTER TABLE events
     ADD COLUMN IF NOT EXISTS waker_stack_id UInt64 DEFAULT 0 COMMENT 'stacks.stack_id of where waker_goid made it ready; 0 = not known' CODEC(ZSTD(1)),
@@ -10,6 +11,11 @@ ALTER TABLE events
     ADD COLUMN IF NOT EXISTS local_port UInt16 DEFAULT 0 COMMENT 'port of this end (network.local.port); 0 = no connection' CODEC(T64, ZSTD(1)),
     ADD COLUMN IF NOT EXISTS peer_address IPv6 DEFAULT '::' COMMENT 'the other end (network.peer.address); IPv4 as ::ffff:a.b.c.d' CODEC(ZSTD(1)),
     ADD COLUMN IF NOT EXISTS peer_port UInt16 DEFAULT 0 COMMENT 'port of the other end (network.peer.port); 0 = not connected' CODEC(T64, ZSTD(1)),
+    ADD COLUMN IF NOT EXISTS trace_id FixedString(16) COMMENT 'trace that it belongs to, by the labels of its goroutine (runtime/pprof), 16 bytes; zeros = none known' CODEC(ZSTD(1)),
+    ADD COLUMN IF NOT EXISTS span_id UInt64 COMMENT 'span that it belongs to, by the same; 0 = none known' CODEC(ZSTD(1)),
+    ADD COLUMN IF NOT EXISTS trace String ALIAS if(trace_id = toFixedString('', 16), '', lower(hex(trace_id))) COMMENT 'trace_id in 32 hexadecimal digits; empty = none known',
+    ADD COLUMN IF NOT EXISTS span String ALIAS if(span_id = 0, '', leftPad(lower(hex(span_id)), 16, '0')) COMMENT 'span_id in 16 hexadecimal digits; empty = none known',
+    ADD INDEX IF NOT EXISTS trace_id_bloom trace_id TYPE bloom_filter(0.01) GRANULARITY 4,
     COMMENT COLUMN IF EXISTS tid 'thread that waited, or that the goroutine parked on',
     COMMENT COLUMN IF EXISTS goid 'goroutine id; 0 = none: see flags',
     COMMENT COLUMN IF EXISTS reason 'Go''s text of the wait reason, such as "chan receive"; of a system call its name, such as "read"',
@@ -21,7 +27,28 @@ ALTER TABLE short_waits
     ADD COLUMN IF NOT EXISTS kind Enum8('goroutine' = 1, 'syscall' = 2, 'off_cpu' = 3, 'cgo' = 4) DEFAULT 'goroutine' COMMENT 'what waited',
     COMMENT COLUMN IF EXISTS reason 'Go''s text of the wait reason; of a system call its name';
 
--- timeline(t0, t1): as before, with what each wait was for. The waits that began in [t0, t1) on the fleet's one clock, of all regions.
+-- region_maps(t0, t1): where the clocks of regions were on the root's, in [t0, t1) of it and before: the map of a moment of a region's
+-- clock is the row of the latest ref_from at or before it. The root itself has none.
+CREATE OR REPLACE VIEW region_maps AS
+WITH
+    toUnixTimestamp64Nano({t0:DateTime64(9, 'UTC')}) AS t0_ns,
+    toUnixTimestamp64Nano({t1:DateTime64(9, 'UTC')}) AS t1_ns,
+    3600000000000 AS hour_ns,
+    (SELECT argMax(toString(root), created) FROM region_clock) AS the_root,
+    (SELECT argMax(root_run, created) FROM region_clock) AS the_root_run
+SELECT * FROM (
+    SELECT region AS map_region, ref_run AS map_run, ref_from, ref_to, off, off_to, rate_ppb, greatest(err_ns, err_to_ns) AS err_in_ns, err_to_ns, err_rate_ppb, 1 AS mapped
+    FROM region_clock FINAL
+    WHERE root = the_root AND root_run = the_root_run AND ref_from + off >= t0_ns - hour_ns AND ref_from + off < t1_ns + hour_ns
+    UNION ALL
+    SELECT region AS map_region, ref_run AS map_run, ref_from, ref_to, off, off_to, rate_ppb, greatest(err_ns, err_to_ns) AS err_in_ns, err_to_ns, err_rate_ppb, 1 AS mapped
+    FROM region_clock FINAL
+    WHERE root = the_root AND root_run = the_root_run AND ref_from + off < t0_ns - hour_ns
+    ORDER BY ref_from DESC
+    LIMIT 1 BY map_region, map_run
+);
+
+-- timeline(t0, t1): the waits that began in [t0, t1) on the fleet's one clock, of all regions.
 --
 -- aligned, aligned_end   park and running again on the fleet's clock
 -- err_ns, err_end_ns     half widths: the node's bound plus the region's
@@ -42,7 +69,6 @@ WITH
     toUnixTimestamp64Nano({t0:DateTime64(9, 'UTC')}) AS t0_ns,
     toUnixTimestamp64Nano({t1:DateTime64(9, 'UTC')}) AS t1_ns,
     18446744073709551615 AS unbounded,
-    3600000000000 AS hour_ns,
     (SELECT toInt64(max(greatest(abs(off), abs(off_to)))) + 1000000000 FROM region_clock) AS apart_ns,
     256000000000 AS longest_carry_ns,
     (SELECT argMax(toString(root), created) FROM region_clock) AS the_root,
@@ -51,17 +77,7 @@ WITH
     toStartOfMinute(toDateTime(intDiv(t0_ns - apart_ns, 1000000000) - 30, 'UTC')) AS bucket_from,
     toDateTime(intDiv(t1_ns + apart_ns, 1000000000) + 30, 'UTC') AS bucket_to,
     (SELECT argMax(ref_run, (bucket, seq)) FROM events WHERE bucket >= bucket_from AND bucket <= bucket_to) AS lone_run,
-    maps AS (
-        SELECT region AS map_region, ref_run AS map_run, ref_from, ref_to, off, off_to, rate_ppb, greatest(err_ns, err_to_ns) AS err_in_ns, err_to_ns, err_rate_ppb, 1 AS mapped
-        FROM region_clock FINAL
-        WHERE root = the_root AND root_run = the_root_run AND ref_from + off >= t0_ns - hour_ns AND ref_from + off < t1_ns + hour_ns
-        UNION ALL
-        SELECT region AS map_region, ref_run AS map_run, ref_from, ref_to, off, off_to, rate_ppb, greatest(err_ns, err_to_ns) AS err_in_ns, err_to_ns, err_rate_ppb, 1 AS mapped
-        FROM region_clock FINAL
-        WHERE root = the_root AND root_run = the_root_run AND ref_from + off < t0_ns - hour_ns
-        ORDER BY ref_from DESC
-        LIMIT 1 BY map_region, map_run
-    ),
+    maps AS (SELECT * FROM region_maps(t0 = {t0:DateTime64(9, 'UTC')}, t1 = {t1:DateTime64(9, 'UTC')})),
     window_stacks AS (
         SELECT stack_id, any(build_id) AS build_id, any(pcs) AS pcs
         FROM stacks
@@ -88,7 +104,8 @@ WITH
     e AS (
         SELECT
             region, service, node, boot, seq, pid, tid, goid, kind, reason, mono_ns, wall, dur_ns, run_delay_ns, flags, stack_id,
-            waker_goid, waker_stack_id, address, result, fd, fd_type, local_address, local_port, peer_address, peer_port, err_ns, err_end_ns, bound_class, clock_status, epoch, model_rev, ref_run,
+            waker_goid, waker_stack_id, address, result, fd, fd_type, local_address, local_port, peer_address, peer_port, trace_id, span_id,
+            trace, span, err_ns, err_end_ns, bound_class, clock_status, epoch, model_rev, ref_run,
             toInt64(mono_ns) + al_off AS ref_ns, toInt64(mono_ns + dur_ns) + al_end_off AS ref_end_ns,
             if(the_root = '', one_region AND ref_run = lone_run, region = the_root AND ref_run = the_root_run) AS is_root
         FROM events
@@ -136,7 +153,8 @@ SELECT
     err_end_ns,
     region, service, node, pid, goid, reason, dur_ns, run_delay_ns,
     top AS stack,
-    stack_id, waker_goid, waker_stack_id, kind, tid, fd, fd_type, local_address, local_port, peer_address, peer_port, address, result, flags, boot, seq, mono_ns, wall, bound_class, clock_status, epoch, model_rev,
+    stack_id, waker_goid, waker_stack_id, kind, tid, fd, fd_type, local_address, local_port, peer_address, peer_port, address, result,
+    trace_id, span_id, trace, span, flags, boot, seq, mono_ns, wall, bound_class, clock_status, epoch, model_rev,
     region_off_ns, region_err_ns,
     -- Beyond 3e18 ns (95 years) a half width leaves what DateTime64(9) can hold.
     fromUnixTimestamp64Nano(if(err_ns > 3000000000000000000, -2208988800000000000, aligned_ns - toInt64(err_ns)), 'UTC') AS earliest,
@@ -148,7 +166,8 @@ FROM summed;
 -- events_live(t0, t1): the rows of `events` whose bucket is in [t0, t1), placed by the newest revision of their node's clock model.
 --
 -- A row is placed when it is stored, and again once its model is settled, by an update that comes some seconds after the new
--- revision. Here the revision counts at once. Columns are those of `events`, and start_is_revised, end_is_revised.
+-- revision. Here the revision counts at once. Columns are those of `events`, and start_is_revised, end_is_revised. A row is placed by
+-- pieces of its own run of the reference alone: those of another one are another clock.
 CREATE OR REPLACE VIEW events_live AS
 WITH
     toStartOfMinute(toDateTime({t0:DateTime64(9, 'UTC')}, 'UTC')) AS bucket_from,
@@ -161,14 +180,9 @@ WITH
         WHERE rev > 1 AND as_of >= toDateTime64(bucket_from, 9, 'UTC') - 3600
     )
 SELECT
-    e.bucket AS bucket, e.region AS region, e.service AS service, e.node AS node, e.boot AS boot, e.seq AS seq, e.pid AS pid, e.tid AS tid,
-    e.goid AS goid, e.kind AS kind, e.reason AS reason, e.mono_ns AS mono_ns, e.wall_off AS wall_off, e.dur_ns AS dur_ns,
-    e.run_delay_ns AS run_delay_ns, e.flags AS flags, e.stack_id AS stack_id, e.waker_goid AS waker_goid,
-    e.waker_stack_id AS waker_stack_id, e.address AS address, e.result AS result, e.fd AS fd, e.fd_type AS fd_type,
-    e.local_address AS local_address, e.local_port AS local_port, e.peer_address AS peer_address, e.peer_port AS peer_port,
+    e.* EXCEPT (al_off, al_end_off, err_ns, err_end_ns, bound_class, clock_status, epoch, model_rev),
     s.s_rev > 0 AND e.mono_ns <= s.s_to AS start_is_revised,
     n.s_rev > 0 AND e.mono_ns + e.dur_ns <= n.s_to AS end_is_revised,
-    e.ref_run AS ref_run,
     if(start_is_revised, s.s_off + toInt64(round((s.s_off_to - s.s_off) * ((e.mono_ns - s.s_from) / greatest(s.s_to - s.s_from, 1)))), e.al_off) AS al_off,
     if(end_is_revised, n.s_off + toInt64(round((n.s_off_to - n.s_off) * ((e.mono_ns + e.dur_ns - n.s_from) / greatest(n.s_to - n.s_from, 1)))), e.al_end_off) AS al_end_off,
     if(start_is_revised, s.s_err, e.err_ns) AS err_ns,
@@ -180,6 +194,6 @@ SELECT
     fromUnixTimestamp64Nano(toInt64(e.mono_ns) + al_off, 'UTC') AS aligned,
     fromUnixTimestamp64Nano(toInt64(e.mono_ns + e.dur_ns) + al_end_off, 'UTC') AS aligned_end,
     fromUnixTimestamp64Nano(toInt64(e.mono_ns) + e.wall_off, 'UTC') AS wall
-FROM (SELECT * FROM events WHERE bucket >= bucket_from AND bucket < bucket_to) AS e
+FROM (SELECT *, trace, span FROM events WHERE bucket >= bucket_from AND bucket < bucket_to) AS e
 ASOF LEFT JOIN pieces AS s ON e.region = s.s_region AND e.node = s.s_node AND e.boot = s.s_boot AND e.ref_run = s.s_run AND e.mono_ns >= s.s_from
 ASOF LEFT JOIN pieces AS n ON e.region = n.s_region AND e.node = n.s_node AND e.boot = n.s_boot AND e.ref_run = n.s_run AND e.mono_ns + e.dur_ns >= n.s_from;

@@ -1,5 +1,4 @@
--- What the observed processes are (services, programs, containers, pods), and the traces that waits belong to. The names in parentheses are
--- OpenTelemetry's.
+-- What the observed processes are: services, programs, containers, pods. The names in parentheses are OpenTelemetry's.
 
 -- A pid is given away again within a boot, and a process may replace its program: since_mono_ns tells them apart. The process of
 -- a wait is the last one of its pid that began before it (ASOF JOIN on since_mono_ns <= mono_ns).
@@ -25,11 +24,3 @@ ORDER BY (region, node, boot, pid, since_mono_ns, build_id)
 TTL seen + INTERVAL 16 DAY DELETE
 SETTINGS non_replicated_deduplication_window = 100000
 COMMENT 'Observed processes, a row for each program that one ran; query with FINAL';
-
--- Of the labels that the program gave the goroutine (runtime/pprof); zeros and 0 where it gave none.
-ALTER TABLE events
-    ADD COLUMN IF NOT EXISTS trace_id FixedString(16) COMMENT 'trace that it belongs to, 16 bytes; zeros = none known' CODEC(ZSTD(1)),
-    ADD COLUMN IF NOT EXISTS span_id UInt64 COMMENT 'span that it belongs to; 0 = none known' CODEC(ZSTD(1)),
-    ADD COLUMN IF NOT EXISTS trace String ALIAS if(trace_id = toFixedString('', 16), '', lower(hex(trace_id))) COMMENT 'trace_id in 32 hexadecimal digits; empty = none known',
-    ADD COLUMN IF NOT EXISTS span String ALIAS if(span_id = 0, '', leftPad(lower(hex(span_id)), 16, '0')) COMMENT 'span_id in 16 hexadecimal digits; empty = none known',
-    ADD INDEX IF NOT EXISTS trace_id_bloom trace_id TYPE bloom_filter(0.01) GRANULARITY 4;
