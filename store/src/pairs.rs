@@ -7,10 +7,10 @@ use crate::{Store, StoreError};
 /// Pairs of two nodes of which a receipt is proved to be before its send, which cannot be.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct ViolatedPair {
-    /// Node of the sender.
-    pub src_node: String,
-    /// Node of the receiver.
-    pub dst_node: String,
+    /// Region and node of the sender, as `region/node`.
+    pub src: String,
+    /// The same of the receiver.
+    pub dst: String,
     /// How many are.
     pub violated: u64,
     /// Of how many.
@@ -25,8 +25,8 @@ const CHECK: &str = "INSERT INTO pair_checks (minute, src_region, src_node, dst_
     least_gap_ns, slack_ns, gap_p50_ns, gap_p90_ns, gap_p99_ns, ? \
     FROM pair_sums(t0 = toDateTime64(?, 9, 'UTC'), t1 = toDateTime64(?, 9, 'UTC'))";
 
-const VIOLATED: &str = "SELECT toString(src_node) AS src_node, toString(dst_node) AS dst_node, violated, pairs, slack_ns FROM pair_checks FINAL \
-    WHERE minute = toDateTime(?, 'UTC') AND violated > 0 ORDER BY src_node, dst_node SETTINGS output_format_json_quote_64bit_integers = 0";
+const VIOLATED: &str = "SELECT concat(src_region, '/', src_node) AS src, concat(dst_region, '/', dst_node) AS dst, violated, pairs, slack_ns FROM pair_checks FINAL \
+    WHERE minute = toDateTime(?, 'UTC') AND violated > 0 ORDER BY src, dst SETTINGS output_format_json_quote_64bit_integers = 0";
 
 impl Store {
     /// Checks the pairs whose sends are in the minute that starts at `minute_s` (s since 1970, the fleet's clock) and writes what was

@@ -61,6 +61,8 @@ pub(crate) const ALL: &[Case] = cases![
     realign::a_server_without_updates_rewrites_the_parts,
     realign::the_order_of_two_moments_is_told_only_where_it_can_be,
     pairs::sends_meet_their_receipts_and_are_judged,
+    pairs::each_send_is_of_one_minute_and_its_receipt_of_any,
+    pairs::what_has_no_bound_is_no_violation_and_has_no_slack,
     pairs::a_mark_seen_twice_and_a_loopback_elsewhere_are_no_pair,
     pairs::regions_are_compared_on_the_fleets_clock,
     pairs::a_broken_alignment_is_found_and_checked_once,
