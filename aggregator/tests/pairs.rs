@@ -3,9 +3,11 @@
 
 mod support;
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use support::agent::{SimulatedAgent, Uplink};
-use support::engine_is_here;
 use support::program::{Program, ask, store};
+use support::{engine_is_here, eventually};
 use syncline_event::{Direction, Flow, Opener, SessionEnd, StackId, TcpLoss, TcpLossCause, TcpSession};
 use syncline_sim::{NodeSettings, OscillatorSettings};
 use syncline_timebase::{Offset, Span};
@@ -104,5 +106,41 @@ async fn sessions_and_what_was_lost_of_tcp_are_stored() {
     let row = ask(&store, sql).await;
     assert_eq!(row, "orders\tfd00::1\t5000\tremote\t20000000\t1\tFIN_WAIT2\t11\t1\t1");
     assert_eq!(ask(&store, "SELECT cause, count FROM tcp_losses").await, "mark_uncertain\t5");
+    assert!(program.terminate().success());
+}
+
+/// A message at `at_ns` since 1970 that is known to 1 us, by the clock of its node.
+fn message_row(node: &str, direction: &str, at_ns: u64) -> String {
+    let (sender, receiver) = ("'10.0.0.1', 5", "'10.0.0.2', 6");
+    let (local, peer) = if direction == "send" { (sender, receiver) } else { (receiver, sender) };
+    format!(
+        "INSERT INTO messages (bucket, region, node, boot, direction, local_address, local_port, peer_address, peer_port, mark, marks, \
+         mark_shift, mono_ns, ref_run, al_off, err_ns) VALUES ({}, 'us', '{node}', {}, '{direction}', {local}, {peer}, 4096, 1, 12, {at_ns}, 7, 0, 1000)",
+        at_ns / 60_000_000_000 * 60,
+        node.len(),
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_roots_aggregator_checks_what_was_not_checked_and_warns() {
+    if !engine_is_here() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let program = Program::embedded(dir.path());
+    let before = store(dir.path()).await;
+    let now_ns = u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos()).unwrap();
+    let sent_ns = now_ns - 300_000_000_000;
+    ask(&before, &message_row("early", "send", sent_ns)).await;
+    ask(&before, &message_row("too-early", "receive", sent_ns - 1_000_000)).await;
+    assert!(program.terminate().success());
+
+    let program = Program::embedded(dir.path());
+    let store = store(dir.path()).await;
+    let checked = "SELECT src_node, dst_node, pairs, violated, least_gap_ns, slack_ns, settled FROM pair_checks FINAL";
+    eventually("the minute is checked", async || !ask(&store, checked).await.is_empty()).await;
+    assert_eq!(ask(&store, checked).await, "early\ttoo-early\t1\t1\t-1000000\t-998000\t1");
+    eventually("it is told", async || program.log().contains("proved to be received before they were sent")).await;
+    assert!(program.log().contains("us/too-early"), "{}", program.log());
     assert!(program.terminate().success());
 }

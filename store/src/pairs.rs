@@ -28,6 +28,10 @@ const CHECK: &str = "INSERT INTO pair_checks (minute, src_region, src_node, dst_
 const VIOLATED: &str = "SELECT concat(src_region, '/', src_node) AS src, concat(dst_region, '/', dst_node) AS dst, violated, pairs, slack_ns FROM pair_checks FINAL \
     WHERE minute = toDateTime(?, 'UTC') AND violated > 0 ORDER BY src, dst SETTINGS output_format_json_quote_64bit_integers = 0";
 
+/// Buckets are on the clocks of regions, some way from the fleet's.
+const SETTLED_UNTIL: &str = "SELECT if(count() = 0, 0, greatest(toUInt32(min(bucket)) - 120, \
+    (SELECT toUInt32(max(minute)) FROM pair_checks WHERE settled = 1))) FROM messages";
+
 impl Store {
     /// Checks the pairs whose sends are in the minute that starts at `minute_s` (s since 1970, the fleet's clock) and writes what was
     /// found into `pair_checks`, in place of what was found before. `is_settled`: the clock models of that minute will not change any
@@ -51,14 +55,16 @@ impl Store {
             .map_err(|error| StoreError::Protocol { reason: format!("of pair_checks: {error}") })
     }
 
-    /// Start of the newest minute that was checked for good, s since 1970; 0 = none.
+    /// Start of the newest minute that needs no check any more, s since 1970: the newest that was checked for good, or one before the
+    /// first messages, if that is later. `None` while there are no messages.
     ///
     /// # Errors
     /// As [`violated_pairs`](Self::violated_pairs).
-    pub async fn pairs_settled_until(&self) -> Result<u32, StoreError> {
-        let sql = "SELECT toUInt32(max(minute)) FROM pair_checks WHERE settled = 1";
-        let answer = self.client().query(sql).fetch_bytes("TSV")?.collect().await?;
+    pub async fn pairs_settled_until(&self) -> Result<Option<u32>, StoreError> {
+        let answer = self.client().query(SETTLED_UNTIL).fetch_bytes("TSV")?.collect().await?;
         let text = String::from_utf8_lossy(&answer);
-        text.trim().parse().map_err(|_| StoreError::Protocol { reason: format!("{text:?} is no minute") })
+        let minute_s =
+            text.trim().parse().map_err(|_| StoreError::Protocol { reason: format!("{text:?} is no minute") })?;
+        Ok(Some(minute_s).filter(|minute_s| *minute_s > 0))
     }
 }
