@@ -260,6 +260,25 @@ mod tests {
     }
 
     #[test]
+    fn a_wait_says_what_it_was_for() {
+        let mut batch = samples::batch("n", 5);
+        let flow =
+            |local: &str| Flow { local: local.parse().unwrap(), remote: "10.0.0.2:5".parse().unwrap(), netns: 7 };
+        batch.flows = vec![flow("10.0.0.1:1"), flow("10.0.0.1:443")];
+        batch.waits.target[0] = Target { address: 0xc000, result: -104, fd: Some(9), file_type: 1, flow: 2 };
+        batch.waits.waker_stack[0] = batch.stacks[0].id;
+        batch.check().unwrap();
+        let of = |batch: &Batch| events(batch, &align(&batch.waits, &NodeClock::new(Tolerance::default())), 7);
+        let rows = of(&batch);
+        assert_eq!((rows.address[0], rows.result[0], rows.fd[0]), (0xc000, -104, 9));
+        assert_eq!((rows.local_port[0], rows.peer_port[0], rows.waker_stack_id[0]), (443, 5, batch.stacks[0].id.0));
+        assert!(text(&rows.fd_type).contains("tcp"));
+        batch.waits.target[0] = Target::default();
+        let rows = of(&batch);
+        assert_eq!((rows.fd[0], rows.local_port[0], rows.local_address[0]), (-1, 0, [0; 16]));
+    }
+
+    #[test]
     fn without_an_estimate_a_row_is_placed_coarsely_and_claims_nothing() {
         let batch = samples::batch("n", 5);
         let rows = events(&batch, &align(&batch.waits, &NodeClock::new(Tolerance::default())), 7);

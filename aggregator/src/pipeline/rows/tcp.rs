@@ -144,6 +144,7 @@ fn state_name(state: u8) -> &'static str {
 mod tests {
     use syncline_clock::{NodeClock, Tolerance};
     use syncline_event::{Flow, Messages, SessionEnd, StackId, TcpLoss, TcpLossCause, TcpSession};
+    use syncline_store::rows::UNBOUNDED_NS;
     use syncline_timebase::{Instant, Offset};
     use syncline_timeline::place;
 
@@ -199,7 +200,13 @@ mod tests {
         assert_eq!((message.mono_ns[0], message.marks[0], message.pid[0]), (5_000_000_007, 2, 42));
         assert!(message.al_off[0].abs_diff(OFFSET) <= message.err_ns[0] && message.err_ns[0] < 1_000_000);
         let start = place(batch.tcp_sessions.iter().map(|session| session.first), &clock);
-        let session = tcp_sessions(&batch, &start, &start, 7);
+        let end = place(std::iter::once(Instant::from_ns(9 * SECOND)), &NodeClock::new(Tolerance::default()));
+        let session = tcp_sessions(&batch, &start, &end, 7);
+        assert_eq!(
+            (session.al_off[0], session.err_ns[0]),
+            (offsets(&batch, &start.moments)[0], start.moments.bound[0].ns())
+        );
+        assert_eq!((session.al_end_off[0], session.err_end_ns[0]), (OFFSET + 777, UNBOUNDED_NS));
         assert_eq!(
             (session.dur_ns[0], session.ended[0], session.error[0], session.min_rtt_us[0]),
             (500, 1, 104, u32::MAX)
