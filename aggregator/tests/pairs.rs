@@ -54,7 +54,7 @@ async fn messages_of_nodes_with_wrong_clocks_contradict_nothing_and_are_stored_o
     let store = store(dir.path()).await;
     let stored = 2 * 2 * BATCHES * EACH_WAY;
     assert_eq!(ask(&store, "SELECT count() FROM messages").await, stored.to_string());
-    let pairs = "causal_pairs(t0 = now64(9) - 120, t1 = now64(9) + 120)";
+    let pairs = "causal_pairs(t0 = now64(9) - 3600, t1 = now64(9) + 3600)";
     let sql = format!(
         "SELECT src_node, dst_node, count(), countIf(verdict = 'violated'), countIf(least_ns <= {WAY_NS} AND {WAY_NS} <= most_ns), \
          countIf(most_ns - least_ns < 10000000) FROM {pairs} GROUP BY src_node, dst_node ORDER BY src_node"
