@@ -7,7 +7,7 @@ use std::sync::Arc;
 use syncline_event::{Kind, LossCause, Process, Symbol};
 
 use crate::batch::{FinishedWait, Losses, ShortSum, Symbolizer, Wanted};
-use crate::capture::{Binary, Capture, Counters, ObservedProcess, RawWait, ShortWait};
+use crate::capture::{Binary, Capture, Counters, ObservedProcess, OpenWait, RawWait, ShortWait};
 use crate::clock::Clocks;
 use crate::metadata::{self, Metadata, MetadataReader};
 use crate::text;
@@ -72,6 +72,7 @@ impl Intake {
             stack_unreadable: raw.stack_unreadable,
             no_goroutine: raw.no_goroutine,
             unbound: raw.unbound,
+            is_abandoned: false,
             trace: raw.trace,
             stack: raw.stack,
             waker_stack: raw.waker_stack,
@@ -83,6 +84,12 @@ impl Intake {
                 flow: raw.flow,
             },
         })
+    }
+
+    /// The same of a wait that goes on, or never ended.
+    pub fn open_wait(&mut self, capture: &Capture, open: OpenWait) -> Option<FinishedWait> {
+        let is_abandoned = open.is_abandoned;
+        self.wait(capture, open.wait).map(|wait| FinishedWait { is_abandoned, ..wait })
     }
 
     /// The sum with its process; none if nobody knows that any more.

@@ -84,6 +84,7 @@ fn wait(process: &Arc<Process>, park_ms: i64, run_ms: i64) -> FinishedWait {
         stack_unreadable: false,
         no_goroutine: false,
         unbound: false,
+        is_abandoned: false,
         trace: TraceContext::NONE,
         stack: vec![0x100, 0x200],
         waker_stack: vec![],

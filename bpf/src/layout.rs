@@ -128,6 +128,17 @@ kernel_struct!(
     InC, 32, { mono_ns: u64 = 0, wall_ns: u64 = 8, goid: u64 = 16, tid: u32 = 24, reserved: u32 = 28 }
 );
 kernel_struct!(
+    /// `struct in_syscall`.
+    InSyscall, 48, {
+        mono_ns: u64 = 0, wall_ns: u64 = 8, woken_mono_ns: u64 = 16, run_delay_ns: u64 = 24, nr: u32 = 32, tgid: u32 = 36,
+        was_woken: u32 = 40, has_sent: u32 = 44,
+    }
+);
+kernel_struct!(
+    /// `struct thread`.
+    Thread, 16, { m: u64 = 0, tgid: u32 = 8, reserved: u32 = 12 }
+);
+kernel_struct!(
     /// `struct binding`.
     Binding, 24, { bound: u64 = 0, scheduler: u64 = 8, unbound: u64 = 16 }
 );

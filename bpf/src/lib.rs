@@ -8,13 +8,14 @@
 
 pub mod layout;
 pub mod map_value;
+pub mod open;
 pub mod record;
 pub mod tcp;
 
 pub use map_value::{
     BinaryLayout, Bindings, CaptureSettings, LabelsForm, ParkKey, ShortWaitKey, ShortWaitSum, encode_tai_offset_ns,
-    in_c_mono_ns, park_mono_ns,
 };
+pub use open::{Calling, InCall, Parked};
 pub use record::{DecodeError, FileInfo, Record, SocketEnds, WaitKind, WaitRecord, decode};
 
 /// Alignment that an ELF reader wants of the bytes it parses.
@@ -88,6 +89,10 @@ pub mod map {
     pub const IN_C: &str = "in_c";
     /// Hash of goroutines parked now, by [`ParkKey`](crate::ParkKey).
     pub const PARKS: &str = "parks";
+    /// Hash of threads in system calls now ([`InCall`](crate::InCall)) by thread id (`u32`).
+    pub const IN_SYSCALLS: &str = "in_syscalls";
+    /// Hash of each thread's `runtime.m` ([`open::m_and_tgid`](crate::open::m_and_tgid)) by thread id (`u32`).
+    pub const THREADS: &str = "threads";
     /// Array of one [`layout::Syscalls`](crate::layout::Syscalls).
     pub const SYSCALL_CONFIG: &str = "syscall_config";
     /// Hash of [`Bindings`](crate::Bindings) by process id (`u32`).

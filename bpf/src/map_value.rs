@@ -4,7 +4,7 @@
 use std::mem::{offset_of, size_of};
 
 use crate::HISTOGRAM_BUCKETS;
-use crate::layout::{Binary, Binding, Clock, Config, InC, Key, Park, Short, ShortKey};
+use crate::layout::{Binary, Binding, Clock, Config, Key, Short, ShortKey};
 use crate::record::{WaitKind, read, read_u32, read_u64};
 
 /// Offsets inside the Go runtime's structs for one binary, in bytes.
@@ -127,18 +127,6 @@ impl ParkKey {
             g: read_u64(bytes, offset_of!(Key, g)).unwrap_or_default(),
         }
     }
-}
-
-/// When the goroutine of this entry of the map went to C code, CLOCK_MONOTONIC ns.
-#[must_use]
-pub fn in_c_mono_ns(bytes: &[u8; size_of::<InC>()]) -> u64 {
-    read_u64(bytes, offset_of!(InC, mono_ns)).unwrap_or_default()
-}
-
-/// When the goroutine of this entry of the map parked, CLOCK_MONOTONIC ns.
-#[must_use]
-pub fn park_mono_ns(bytes: &[u8; size_of::<Park>()]) -> u64 {
-    read_u64(bytes, offset_of!(Park, park_mono_ns)).unwrap_or_default()
 }
 
 /// Key of a sum of short waits.

@@ -26,6 +26,7 @@ impl TryFrom<v1::Batch> for Batch {
             reasons: message.reasons,
             processes: message.processes.into_iter().map(Into::into).collect(),
             waits: waits(message.waits.unwrap_or_default())?,
+            open_waits: waits(message.open_waits.unwrap_or_default())?,
             file_types: message.file_types,
             short_waits: message.short_waits.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
             stacks: message.stacks.into_iter().map(Into::into).collect(),

@@ -24,6 +24,7 @@ impl From<&Batch> for v1::Batch {
             reasons: batch.reasons.clone(),
             processes: batch.processes.iter().map(Into::into).collect(),
             waits: Some((&batch.waits).into()),
+            open_waits: (!batch.open_waits.is_empty()).then(|| (&batch.open_waits).into()),
             short_waits: batch.short_waits.iter().map(Into::into).collect(),
             stacks: batch.stacks.iter().map(Into::into).collect(),
             symbols: batch.symbols.iter().map(Into::into).collect(),

@@ -29,6 +29,7 @@ fn empty() -> Batch {
         coarse_reference: Offset::from_ns(0),
         wall_offset: Offset::from_ns(0),
         reasons: Vec::new(),
+        open_waits: Waits::default(),
         file_types: Vec::new(),
         processes: vec![Process {
             pid: 1,

@@ -193,6 +193,7 @@ mod tests {
             stack_unreadable: false,
             no_goroutine: false,
             unbound: false,
+            is_abandoned: false,
             trace: TraceContext::NONE,
             stack: pcs,
             waker_stack: Vec::new(),

@@ -51,6 +51,7 @@ pub struct Batcher {
     next_seq: u64,
     rule: SealRule,
     waits: Vec<PendingWait>,
+    open_waits: Vec<PendingWait>,
     short: ShortSums,
     tcp: PendingTcp,
     dictionary: Dictionary,
@@ -73,6 +74,10 @@ pub struct Totals {
     pub waits: u64,
     /// Waits below the threshold, in sums.
     pub short_waits: u64,
+    /// How often waits that went on were told of.
+    pub open_waits: u64,
+    /// How often they were due and not told of, for want of room.
+    pub open_waits_untold: u64,
     /// Everything lost, by cause, kernel side included.
     pub losses: Losses,
     /// Batches sealed.
@@ -88,6 +93,7 @@ impl Batcher {
             origin,
             rule: SealRule::new(sealing, first_knot.mono),
             waits: Vec::new(),
+            open_waits: Vec::new(),
             short: ShortSums::default(),
             tcp: PendingTcp::default(),
             dictionary: Dictionary::default(),
@@ -112,6 +118,22 @@ impl Batcher {
         }
         let stacks = self.dictionary.note(&wait);
         self.waits.push(PendingWait::new(wait, stacks, self.wall_offset()));
+    }
+
+    /// Takes a wait that goes on, or that never ended. Beyond what a batch can hold it is left out and counted: it comes again, or
+    /// ends.
+    pub fn push_open_wait(&mut self, wait: FinishedWait) {
+        if self.open_waits.len() >= limits::OPEN_WAITS || !wait.is_sound() {
+            return self.pass_over_open_waits(1);
+        }
+        self.totals.open_waits += 1;
+        let stacks = self.dictionary.note(&wait);
+        self.open_waits.push(PendingWait::new(wait, stacks, self.wall_offset()));
+    }
+
+    /// Counts waits that go on and were not told of, though they were due.
+    pub fn pass_over_open_waits(&mut self, count: u64) {
+        self.totals.open_waits_untold += count;
     }
 
     /// Takes a sum of short waits, of this process, kind and reason, since the last such sum.
@@ -216,7 +238,7 @@ impl Batcher {
     /// The next batch with everything that is there: for the end of a run. None if there is nothing to say.
     pub fn seal_rest(&mut self, now: Instant<Mono>) -> Option<Batch> {
         let no_waits = self.waits.is_empty() && self.short.is_empty() && self.losses.is_empty();
-        let nothing = no_waits && self.tcp.is_empty() && self.probes.is_empty();
+        let nothing = no_waits && self.open_waits.is_empty() && self.tcp.is_empty() && self.probes.is_empty();
         (!nothing).then(|| self.seal(now, Holding::Everything))
     }
 
@@ -233,10 +255,14 @@ impl Batcher {
     fn seal(&mut self, now: Instant<Mono>, holding: Holding) -> Batch {
         self.rule.sealed(now);
         self.newest_told_knot = self.knots.last().map(|knot| knot.mono).or(self.newest_told_knot);
-        let waits = self.take_waits(holding);
+        let waits = take_waits(&mut self.waits, &holding);
+        let open_waits = take_waits(&mut self.open_waits, &holding);
+        debug_assert!(waits.len() <= limits::WAITS);
         let mut processes = Indices::default();
         let (mut reasons, mut file_types, mut flows) = (Indices::default(), Indices::default(), Indices::default());
-        let columns = columns(&waits, &mut processes, &mut reasons, &mut file_types, &mut flows);
+        let mut columns =
+            |waits: &[PendingWait]| columns(waits, &mut processes, &mut reasons, &mut file_types, &mut flows);
+        let (waits, open_waits) = (columns(&waits), columns(&open_waits));
         let short_waits = self.short.take(&mut processes, &mut reasons);
         let tcp = self.tcp.take(holding, &mut processes, &mut flows);
         let (stacks, symbols) = self.dictionary.take();
@@ -250,7 +276,8 @@ impl Batcher {
             reasons: reasons.into_values().into_iter().map(str::to_owned).collect(),
             file_types: file_types.into_values().into_iter().map(str::to_owned).collect(),
             processes: processes.into_values().into_iter().map(Arc::unwrap_or_clone).collect(),
-            waits: columns,
+            waits,
+            open_waits,
             short_waits,
             stacks,
             symbols,
@@ -271,19 +298,6 @@ impl Batcher {
         batch
     }
 
-    fn take_waits(&mut self, holding: Holding) -> Vec<PendingWait> {
-        let taken = match holding {
-            Holding::Everything => std::mem::take(&mut self.waits),
-            Holding::EndedBefore(sent) => {
-                let (taken, younger) = std::mem::take(&mut self.waits).into_iter().partition(|wait| wait.end() < sent);
-                self.waits = younger;
-                taken
-            }
-        };
-        debug_assert!(taken.len() <= limits::WAITS);
-        taken
-    }
-
     fn coarse_reference(&self) -> Offset<Mono, Reference> {
         let by_wall = Offset::from_ns(self.wall_offset().ns());
         self.newest_probe.map_or(by_wall, |probe| {
@@ -295,5 +309,17 @@ impl Batcher {
 
     fn wall_offset(&self) -> Offset<Mono, Wall> {
         self.newest_knot.mono.offset_to(self.newest_knot.wall)
+    }
+}
+
+/// Those of these waits that the next batch holds.
+fn take_waits(waits: &mut Vec<PendingWait>, holding: &Holding) -> Vec<PendingWait> {
+    match holding {
+        Holding::Everything => std::mem::take(waits),
+        Holding::EndedBefore(sent) => {
+            let (taken, younger) = std::mem::take(waits).into_iter().partition(|wait| wait.end() < *sent);
+            *waits = younger;
+            taken
+        }
     }
 }

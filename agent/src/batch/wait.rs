@@ -14,7 +14,7 @@ pub trait Symbolizer: Send + Sync {
     fn symbols(&self, pc: u64) -> Vec<Symbol>;
 }
 
-/// A finished wait, its stamps already on the node's clocks.
+/// A finished wait, or one that goes on until `run`, its stamps already on the node's clocks.
 #[derive(Clone)]
 pub struct FinishedWait {
     /// Its process.
@@ -49,6 +49,8 @@ pub struct FinishedWait {
     pub no_goroutine: bool,
     /// Whether the thread ran a goroutine could not be found out.
     pub unbound: bool,
+    /// Its process, or its program, ended in the middle of it.
+    pub is_abandoned: bool,
     /// The trace that it belongs to, by the goroutine's labels.
     pub trace: TraceContext,
     /// Link-time return addresses, innermost first.
@@ -154,6 +156,7 @@ fn flags(wait: &FinishedWait) -> WaitFlags {
         (wait.stack_unreadable, WaitFlags::STACK_UNREADABLE),
         (wait.no_goroutine, WaitFlags::NO_GOROUTINE),
         (wait.unbound, WaitFlags::UNBOUND),
+        (wait.is_abandoned, WaitFlags::ABANDONED),
     ];
     set.iter().filter(|(is_set, _)| *is_set).fold(WaitFlags::default(), |flags, (_, flag)| flags.with(*flag))
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use memmap2::Mmap;
 use syncline_bpf::{self as bpf, BinaryLayout};
-use syncline_gosym::{Frame, GoBinary, LabelsForm, ProbeSites, TextSegment};
+use syncline_gosym::{Frame, GoBinary, LabelsForm, ProbeSites, RuntimeLayout, TextSegment};
 
 use super::error::Refusal;
 use super::executable::{Executable, FileId};
@@ -79,7 +79,17 @@ impl Binary {
     /// Whether the function that a return address at its own stack's top leads back to has no frame there, so that the word on top of
     /// the stack is its caller's return address. False where no Go function lies there.
     pub(super) fn is_frameless_at(&self, vaddr: u64) -> bool {
-        self.executable.is_unchanged() && self.go.symbolizer().stack_delta_at(vaddr) == Some(0)
+        self.stack_delta_at(vaddr) == Some(0)
+    }
+
+    /// See [`syncline_gosym::Symbolizer::stack_delta_at`].
+    pub(super) fn stack_delta_at(&self, vaddr: u64) -> Option<i32> {
+        self.executable.is_unchanged().then(|| self.go.symbolizer().stack_delta_at(vaddr)).flatten()
+    }
+
+    /// Where its runtime's fields are.
+    pub(super) fn layout(&self) -> &'static RuntimeLayout {
+        self.go.layout()
     }
 
     pub(super) fn file_id(&self) -> FileId {
@@ -91,7 +101,7 @@ impl Binary {
     }
 
     pub(super) fn kernel_layout(&self) -> BinaryLayout {
-        let layout = self.go.layout();
+        let layout = self.layout();
         BinaryLayout {
             g_goid: layout.g_goid.into(),
             g_m: layout.g_m.into(),

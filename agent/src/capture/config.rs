@@ -20,6 +20,8 @@ pub struct CaptureConfig {
     pub ring_bytes: u32,
     /// Which processes.
     pub target: Target,
+    /// Waits that are older are told of before they end; zero = none.
+    pub open_after: Duration,
     /// Which kinds of waits beside those of parked goroutines.
     pub kinds: Kinds,
     /// What of TCP; None = nothing.
@@ -27,7 +29,7 @@ pub struct CaptureConfig {
 }
 
 impl CaptureConfig {
-    /// The defaults: from 1 ms on, 64 frames, a ring of 4 MiB, all kinds, TCP as [`TcpConfig::default`] has it.
+    /// The defaults: from 1 ms on, 64 frames, a ring of 4 MiB, open waits from 1 s on, all kinds, TCP as [`TcpConfig::default`] has it.
     #[must_use]
     pub fn new(target: Target) -> Self {
         Self {
@@ -35,6 +37,7 @@ impl CaptureConfig {
             max_stack_depth: 64,
             ring_bytes: 4 << 20,
             target,
+            open_after: Duration::from_secs(1),
             kinds: Kinds::ALL,
             tcp: Some(TcpConfig::default()),
         }

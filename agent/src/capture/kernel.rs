@@ -10,7 +10,9 @@ use aya::programs::uprobe::{UProbeAttachLocation, UProbeAttachPoint, UProbeLink,
 use aya::programs::{ProgramError, RawTracePoint, UProbe};
 use aya::{Ebpf, EbpfLoader};
 use rustix::fs::MemfdFlags;
-use syncline_bpf::layout::{Binary, Binding, Clock, Config, InC, Key, Park, Short, ShortKey, Syscalls};
+use syncline_bpf::layout::{
+    Binary, Binding, Clock, Config, InC, InSyscall, Key, Park, Short, ShortKey, Syscalls, Thread,
+};
 use syncline_bpf::{map, program};
 
 use super::error::KernelError;
@@ -26,6 +28,8 @@ pub(super) struct Maps {
     pub(super) watched: HashMap<MapData, u32, u32>,
     pub(super) parks: HashMap<MapData, [u8; size_of::<Key>()], [u8; size_of::<Park>()]>,
     pub(super) in_c: HashMap<MapData, [u8; size_of::<Key>()], [u8; size_of::<InC>()]>,
+    pub(super) in_syscalls: HashMap<MapData, u32, [u8; size_of::<InSyscall>()]>,
+    pub(super) threads: HashMap<MapData, u32, [u8; size_of::<Thread>()]>,
     pub(super) syscall_config: Array<MapData, [u8; size_of::<Syscalls>()]>,
     pub(super) bindings: HashMap<MapData, u32, [u8; size_of::<Binding>()]>,
     pub(super) short_waits: PerCpuHashMap<MapData, [u8; size_of::<ShortKey>()], [u8; size_of::<Short>()]>,
@@ -150,6 +154,8 @@ fn open_maps(ebpf: &mut Ebpf) -> Result<(Maps, TcpMaps), MapError> {
         watched: take(map::WATCHED)?.try_into()?,
         parks: take(map::PARKS)?.try_into()?,
         in_c: take(map::IN_C)?.try_into()?,
+        in_syscalls: take(map::IN_SYSCALLS)?.try_into()?,
+        threads: take(map::THREADS)?.try_into()?,
         syscall_config: take(map::SYSCALL_CONFIG)?.try_into()?,
         bindings: take(map::BINDINGS)?.try_into()?,
         short_waits: take(map::SHORT_WAITS)?.try_into()?,

@@ -4,7 +4,8 @@
 //! /proc ──> Target ──> Binary (gosym) ──> probes on the inode     [target, executable, binary, probes, observing, processes]
 //! probes ─> ring buffer ─> WaitRecord ─> RawWait ─> the sink      [kernel, wait]
 //!        │                └> TCP sessions and messages            [tcp]
-//!        └> sums of short waits, counters                         [short_waits, counters]
+//!        ├> sums of short waits, counters                         [short_waits, counters]
+//!        └> waits that go on, looked at in the process's memory   [open]
 //! ```
 //!
 //! The observed program never notices but by the time the probes take: they are uprobes at verified instructions of the Go
@@ -21,6 +22,7 @@ mod kernel;
 mod kinds;
 mod namespace;
 mod observing;
+mod open;
 mod parks;
 mod privileges;
 mod probes;
@@ -41,6 +43,7 @@ pub use counters::Counters;
 pub use error::{CaptureError, KernelError, Refusal};
 pub(crate) use file::flow;
 pub use kinds::{Kinds, OptionalKind};
+pub use open::{OpenTaken, OpenWait};
 pub use process::ObservedProcess;
 pub(crate) use process::start_time_in;
 pub use report::{Attached, Coverage, RescanReport, Skipped};
@@ -58,6 +61,7 @@ use syncline_claims::kernel_tai_offset_seconds;
 
 use counters::OwnCounters;
 use kernel::{Maps, Programs};
+use open::OpenWaits;
 use probes::ProbedBinaries;
 use processes::Processes;
 use short_waits::ShortWaits;
@@ -96,6 +100,7 @@ pub struct Capture {
     unreadable: usize,
     warned_of_unreadable: bool,
     tcp: Option<Tcp>,
+    open: OpenWaits,
     kinds: Kinds,
     /// Calls that send are stamped.
     sends: bool,
@@ -130,6 +135,7 @@ impl Capture {
             unreadable: 0,
             warned_of_unreadable: false,
             tcp,
+            open: OpenWaits::new(config.open_after, config.max_stack_depth),
             kinds: config.kinds,
             sends: config.tcp.is_some_and(|tcp| tcp.messages),
             _tracepoints: Vec::new(),
@@ -197,6 +203,12 @@ impl Capture {
     pub fn take_short_waits(&mut self) -> Vec<ShortWait> {
         let grown = self.short_waits.take(&self.maps.short_waits);
         grown.into_iter().filter_map(|(key, sum)| self.short_wait(key, sum)).collect()
+    }
+
+    /// Goroutines' waits that go on for long, in order to be told of before they end; each again when its age has doubled. One that was told
+    /// of and then ends is handed out by [`poll`](Self::poll) as any other, and has the same process, kind, goroutine and begin.
+    pub fn take_open_waits(&mut self) -> OpenTaken {
+        self.open.take(&self.maps, &self.processes, self.kinds.syscall)
     }
 
     /// TCP sessions and messages that [`poll`](Self::poll) found, and long sessions that are open, since the last call.

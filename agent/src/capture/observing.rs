@@ -189,7 +189,8 @@ impl Capture {
         let is_gone = |tgid| self.to_forget.contains_key(&tgid) && self.processes.observed(tgid).is_none();
         self.short_waits.end(&mut self.maps.short_waits, is_gone);
         if let Some(abandoned) = parks::forget(&mut self.maps, &self.to_forget) {
-            self.own.abandoned = self.own.abandoned.saturating_add(abandoned);
+            self.own.abandoned = self.own.abandoned.saturating_add(abandoned.len() as u64);
+            self.open.abandon(&abandoned, &self.processes);
             self.to_forget.clear();
         }
     }

@@ -4,34 +4,38 @@ use std::collections::{HashMap, HashSet};
 
 use aya::Pod;
 use aya::maps::MapData;
-use syncline_bpf::{ParkKey, in_c_mono_ns, park_mono_ns};
+use syncline_bpf::{Calling, ParkKey, Parked};
 
 use super::kernel::{Maps, stable_keys};
+use super::open::Found;
 
 /// Steps before giving up for now; twice the kernel's map.
 const MAX_STEPS: usize = 2 << 20;
 
-/// Removes the entries of these processes that are from before their end (pid to CLOCK_MONOTONIC ns), and tells how many:
-/// the pid may be in use again. None if running processes changed the map too fast to go through it, so that it must be
-/// tried again.
-pub(super) fn forget(maps: &mut Maps, ended: &HashMap<u32, u64>) -> Option<u64> {
-    Some(forget_in(&mut maps.parks, park_mono_ns, ended)? + forget_in(&mut maps.in_c, in_c_mono_ns, ended)?)
+/// Removes the entries of these processes that are from before their end (pid to CLOCK_MONOTONIC ns), and tells which, each with
+/// that end: the pid may be in use again. None if running processes changed the map too fast to go through it, so that it must
+/// be tried again.
+pub(super) fn forget(maps: &mut Maps, ended: &HashMap<u32, u64>) -> Option<Vec<(Found, u64)>> {
+    let mut forgotten = forget_in(&mut maps.parks, |key, value| Found::Parked(key, Parked::decode(value)), ended)?;
+    forgotten.extend(forget_in(&mut maps.in_c, |key, value| Found::Calling(key, Calling::decode(value)), ended)?);
+    Some(forgotten)
 }
 
 fn forget_in<V: Pod>(
     map: &mut aya::maps::HashMap<MapData, [u8; 16], V>,
-    began_mono_ns: impl Fn(&V) -> u64,
+    found: impl Fn([u8; 16], &V) -> Found,
     ended: &HashMap<u32, u64>,
-) -> Option<u64> {
+) -> Option<Vec<(Found, u64)>> {
     let keys: HashSet<[u8; 16]> = stable_keys(map.keys(), MAX_STEPS)?.into_iter().collect();
-    let is_of_ended = |map: &aya::maps::HashMap<MapData, [u8; 16], V>, key: &[u8; 16]| {
-        let end = ended.get(&ParkKey::decode(key).tgid);
-        end.is_some_and(|end| map.get(key, 0).is_ok_and(|value| began_mono_ns(&value) < *end))
+    let of_ended = |map: &aya::maps::HashMap<MapData, [u8; 16], V>, key: &[u8; 16]| {
+        let end_ns = *ended.get(&ParkKey::decode(key).tgid)?;
+        let found = found(*key, &map.get(key, 0).ok()?);
+        (found.mono_ns() < end_ns).then_some((found, end_ns))
     };
-    let mut forgotten = 0;
+    let mut forgotten = Vec::new();
     for key in keys {
-        if is_of_ended(map, &key) && map.remove(&key).is_ok() {
-            forgotten += 1;
+        if let Some(found) = of_ended(map, &key).filter(|_| map.remove(&key).is_ok()) {
+            forgotten.push(found);
         }
     }
     Some(forgotten)

@@ -23,6 +23,8 @@ const LAST_BATCHES: usize = 2;
 /// What the other threads send.
 pub(super) enum Input {
     Waits(Vec<FinishedWait>),
+    OpenWaits(Vec<FinishedWait>),
+    OpenPassedOver(u64),
     Short { process: Arc<Process>, what: (Kind, &'static str), sum: ShortSum },
     Losses(Losses),
     Messages { messages: Vec<SeenMessage>, mark_shift: u8 },
@@ -90,6 +92,8 @@ impl Batching {
     fn take(&mut self, input: Input) {
         match input {
             Input::Waits(waits) => waits.into_iter().for_each(|wait| self.batcher.push_wait(wait)),
+            Input::OpenWaits(waits) => waits.into_iter().for_each(|wait| self.batcher.push_open_wait(wait)),
+            Input::OpenPassedOver(count) => self.batcher.pass_over_open_waits(count),
             Input::Short { process, what, sum } => self.batcher.push_short(process, what, &sum),
             Input::Losses(losses) => losses.iter().for_each(|loss| self.batcher.lose(loss.cause, loss.count)),
             Input::Messages { messages, mark_shift } => {
@@ -218,6 +222,7 @@ mod tests {
             stack_unreadable: false,
             no_goroutine: false,
             unbound: false,
+            is_abandoned: false,
             trace: TraceContext::NONE,
             stack: vec![0x100],
             waker_stack: Vec::new(),

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use super::batching::Input;
 use super::gaps::{CoverageLog, Gaps};
 use crate::batch::{FinishedWait, Losses};
-use crate::capture::{Capture, CaptureError, Counters, RawWait, RescanReport, TcpCounters, TcpTaken};
+use crate::capture::{Capture, CaptureError, Counters, OpenTaken, RawWait, RescanReport, TcpCounters, TcpTaken};
 use crate::intake::{Intake, losses};
 use crate::intake_tcp::tcp_losses;
 
@@ -86,7 +86,7 @@ impl Capturing {
         if self.capture.rescan_wanted() || Instant::now() >= self.next_chores {
             self.look_around();
         }
-        let passed_on = self.pass_on(raw).and_then(|()| self.pass_on_tcp());
+        let passed_on = self.pass_on(raw).and_then(|()| self.pass_on_tcp()).and_then(|()| self.pass_on_open_waits());
         if passed_on.is_ok() && Instant::now() >= self.next_chores {
             self.next_chores = Instant::now() + CHORES_EVERY;
             self.keep_tai_offset_current()?;
@@ -103,6 +103,15 @@ impl Capturing {
             self.lose(LossCause::ParkAbandoned, unknown)?;
         }
         Ok(())
+    }
+
+    fn pass_on_open_waits(&mut self) -> Result<(), NobodyListens> {
+        let OpenTaken { waits, passed_over } = self.capture.take_open_waits();
+        let known = waits.into_iter().filter_map(|open| self.intake.open_wait(&self.capture, open));
+        for some in known.collect::<Vec<_>>().chunks(WAITS_PER_MESSAGE) {
+            self.send(Input::OpenWaits(some.to_vec()))?;
+        }
+        if passed_over == 0 { Ok(()) } else { self.send(Input::OpenPassedOver(passed_over)) }
     }
 
     fn pass_on_tcp(&mut self) -> Result<(), NobodyListens> {

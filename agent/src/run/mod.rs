@@ -99,6 +99,10 @@ impl std::fmt::Display for Summary {
         if !totals.losses.is_empty() {
             write!(f, " ({})", totals.losses)?;
         }
+        write!(f, " open={}", totals.open_waits)?;
+        if totals.open_waits_untold > 0 {
+            write!(f, " open_untold={}", totals.open_waits_untold)?;
+        }
         write!(f, " messages={} sessions={}", tcp.messages, tcp.sessions)?;
         write!(f, "{gaps}")
     }

@@ -96,6 +96,7 @@ impl Source {
             coarse_reference: sealed_at.offset_to(reference),
             wall_offset: sealed_at.offset_to(self.node.wall(sealed) + self.shift),
             reasons: REASONS.map(String::from).to_vec(),
+            open_waits: Waits::default(),
             file_types: Vec::new(),
             processes: (1000..).zip(SERVICES).map(|(pid, service)| process(pid, service)).collect(),
             waits: self.waits(begin),

@@ -30,6 +30,7 @@ pub(crate) fn batch(node: &str, number: u64) -> Batch {
         coarse_reference: Offset::from_ns(OFFSET + 777),
         wall_offset: Offset::from_ns(OFFSET + 5),
         reasons: vec!["chan receive".into(), "select".into()],
+        open_waits: Waits::default(),
         file_types: vec!["tcp".into()],
         processes: vec![Process {
             pid: 42,

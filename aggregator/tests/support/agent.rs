@@ -60,6 +60,7 @@ impl SimulatedAgent {
             coarse_reference: Offset::from_ns((self.reference(sealed)).ns() - sealed_at.ns() + 3_000_000),
             wall_offset: sealed_at.offset_to(self.node.wall(sealed) + self.shift),
             reasons: vec!["chan receive".into(), "select".into()],
+            open_waits: Waits::default(),
             file_types: vec!["tcp".into()],
             processes: vec![Process {
                 pid: 42,

@@ -147,6 +147,10 @@ pub struct Batch {
     pub processes: Vec<Process>,
     /// Finished waits.
     pub waits: Waits,
+    /// Waits that go on, or that their process's end cut short: each lasts until the moment at which it was last looked at. They
+    /// have no sequence numbers, and come again, and at last among the finished ones, with the same process, kind, goroutine, thread
+    /// and start.
+    pub open_waits: Waits,
     /// Short waits.
     pub short_waits: Vec<ShortWaits>,
     /// Stacks that the aggregator may not have seen yet.

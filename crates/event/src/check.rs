@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use crate::{Batch, Stack, StackId, limits};
+use crate::{Batch, Stack, StackId, Waits, limits};
 
 /// A batch contradicts itself or is beyond a limit; nothing of it is taken.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -104,6 +104,7 @@ impl Batch {
 
     fn check_sizes(&self) -> Result<(), BatchError> {
         at_most("waits", self.waits.len(), limits::WAITS)?;
+        at_most("open waits", self.open_waits.len(), limits::OPEN_WAITS)?;
         at_most("reasons", self.reasons.len(), limits::DICTIONARY)?;
         at_most("file types", self.file_types.len(), limits::DICTIONARY)?;
         at_most("processes", self.processes.len(), limits::DICTIONARY)?;
@@ -124,41 +125,38 @@ impl Batch {
     }
 
     fn check_columns(&self) -> Result<(), BatchError> {
-        let expected = self.waits.len();
-        for (column, found) in self.waits.lengths() {
-            if found != expected {
-                return Err(BatchError::UnevenColumns { column, found, expected });
-            }
-        }
+        self.check_columns_of(&self.waits)?;
+        self.check_columns_of(&self.open_waits)?;
         let (expected, found) = (self.probes.len(), self.probe_paths.len());
         if found != expected {
             return Err(BatchError::UnevenColumns { column: "probe_paths", found, expected });
         }
-        indices_inside("reason", &self.waits.reason, self.reasons.len())?;
-        indices_inside("process", &self.waits.process, self.processes.len())?;
-        // 1 + index, or 0.
-        let file_types: Vec<u32> = self.waits.target.iter().map(|target| target.file_type).collect();
-        indices_inside("file_type", &file_types, self.file_types.len().saturating_add(1))?;
-        let flows: Vec<u32> = self.waits.target.iter().map(|target| target.flow).collect();
-        indices_inside("flow", &flows, self.flows.len().saturating_add(1))?;
-        if self.first_seq.checked_add(expected as u64).is_none() {
-            return Err(BatchError::SequenceOverflow { first_seq: self.first_seq, count: expected });
+        let count = self.waits.len();
+        if self.first_seq.checked_add(count as u64).is_none() {
+            return Err(BatchError::SequenceOverflow { first_seq: self.first_seq, count });
         }
         Ok(())
     }
 
-    fn check_times(&self) -> Result<(), BatchError> {
-        for row in 0..self.waits.len() {
-            let (start, duration_ns) = (self.waits.start[row].ns(), self.waits.duration_ns[row]);
-            let run_delay_ns = self.waits.run_delay_ns[row];
-            if run_delay_ns > duration_ns {
-                return Err(BatchError::RunDelayTooLong { row, run_delay_ns, duration_ns });
-            }
-            let end = i128::from(start) + i128::from(duration_ns);
-            if start < 0 || end > i128::from(i64::MAX) {
-                return Err(BatchError::ImpossibleTime { what: "wait", row, ns: end });
+    fn check_columns_of(&self, waits: &Waits) -> Result<(), BatchError> {
+        let expected = waits.len();
+        for (column, found) in waits.lengths() {
+            if found != expected {
+                return Err(BatchError::UnevenColumns { column, found, expected });
             }
         }
+        indices_inside("reason", &waits.reason, self.reasons.len())?;
+        indices_inside("process", &waits.process, self.processes.len())?;
+        // 1 + index, or 0.
+        let file_types: Vec<u32> = waits.target.iter().map(|target| target.file_type).collect();
+        indices_inside("file_type", &file_types, self.file_types.len().saturating_add(1))?;
+        let flows: Vec<u32> = waits.target.iter().map(|target| target.flow).collect();
+        indices_inside("flow", &flows, self.flows.len().saturating_add(1))
+    }
+
+    fn check_times(&self) -> Result<(), BatchError> {
+        check_times_of(&self.waits)?;
+        check_times_of(&self.open_waits)?;
         for (row, probe) in self.probes.iter().enumerate() {
             if probe.sent.ns() < 0 || probe.returned < probe.sent {
                 return Err(BatchError::ImpossibleTime { what: "probe", row, ns: i128::from(probe.returned.ns()) });
@@ -176,6 +174,21 @@ impl Batch {
             .iter()
             .try_for_each(|s| at_most("histogram buckets", s.histogram.len(), limits::HISTOGRAM_BUCKETS))
     }
+}
+
+fn check_times_of(waits: &Waits) -> Result<(), BatchError> {
+    for row in 0..waits.len() {
+        let (start, duration_ns) = (waits.start[row].ns(), waits.duration_ns[row]);
+        let run_delay_ns = waits.run_delay_ns[row];
+        if run_delay_ns > duration_ns {
+            return Err(BatchError::RunDelayTooLong { row, run_delay_ns, duration_ns });
+        }
+        let end = i128::from(start) + i128::from(duration_ns);
+        if start < 0 || end > i128::from(i64::MAX) {
+            return Err(BatchError::ImpossibleTime { what: "wait", row, ns: end });
+        }
+    }
+    Ok(())
 }
 
 fn check_stack(stack: &Stack) -> Result<(), BatchError> {

@@ -2,6 +2,8 @@
 
 /// Finished waits in one batch.
 pub const WAITS: usize = 65_536;
+/// Waits that go on in one batch.
+pub const OPEN_WAITS: usize = 8_192;
 /// Processes, stacks or wait reasons in one batch's dictionaries.
 pub const DICTIONARY: usize = 65_536;
 /// Frames of one stack: the kernel's own limit (`PERF_MAX_STACK_DEPTH`).
@@ -27,4 +29,4 @@ pub const WIRE_BYTES: usize = 16 << 20;
 /// Bytes of a batch after decompression.
 pub const DECODED_BYTES: usize = 32 << 20;
 /// Connections that a batch speaks of: each of its waits, messages and sessions may be of another.
-pub const FLOWS: usize = WAITS + MESSAGES + TCP_SESSIONS;
+pub const FLOWS: usize = WAITS + OPEN_WAITS + MESSAGES + TCP_SESSIONS;

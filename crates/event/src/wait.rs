@@ -51,6 +51,8 @@ impl WaitFlags {
     pub const NO_GOROUTINE: Self = Self(16);
     /// Whether the thread ran a goroutine could not be found out.
     pub const UNBOUND: Self = Self(32);
+    /// It never ended: its process, or its program, did in the middle of it.
+    pub const ABANDONED: Self = Self(64);
 
     /// From the wire; unknown bits are kept.
     pub const fn from_bits(bits: u16) -> Self {
@@ -74,7 +76,7 @@ impl WaitFlags {
     }
 }
 
-/// Finished waits, one per index, in the order of their sequence numbers. All columns have the same length.
+/// Waits, one per index; finished ones in the order of their sequence numbers. All columns have the same length.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Waits {
     /// What kind of waiting.

@@ -291,6 +291,8 @@ fn layouts_equal_the_debug_information() {
             ("sched.sp", layout.g_sched_sp, sched + of("runtime.gobuf", "sp")),
             ("sched.pc", layout.g_sched_pc, sched + of("runtime.gobuf", "pc")),
             ("sched.bp", layout.g_sched_bp, sched + of("runtime.gobuf", "bp")),
+            ("syscallsp", layout.g_syscallsp, of("runtime.g", "syscallsp")),
+            ("syscallpc", layout.g_syscallpc, of("runtime.g", "syscallpc")),
             ("atomicstatus", layout.g_atomicstatus, of("runtime.g", "atomicstatus")),
             ("goid", layout.g_goid, of("runtime.g", "goid")),
             ("waitreason", layout.g_waitreason, of("runtime.g", "waitreason")),

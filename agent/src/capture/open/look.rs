@@ -1,0 +1,159 @@
+//! One wait that goes on, looked at in the memory of its process.
+
+use syncline_bpf::{ParkKey, WaitKind};
+use syncline_event::TraceContext;
+
+use super::Found;
+use super::descriptor::Descriptors;
+use super::memory::Memory;
+use super::unwind::{Unwound, unwind};
+use crate::capture::process::ObservedProcess;
+use crate::capture::wait::{RawWait, kind, reason_text};
+
+/// States of a goroutine (`runtime/runtime2.go`), and the bit that says that the garbage collector looks at it.
+const RUNNABLE: u64 = 1;
+const IN_CALL: u64 = 3;
+const WAITING: u64 = 4;
+const COPYING_STACK: u64 = 8;
+const SCANNED: u64 = 0x1000;
+
+/// A process that is looked at.
+pub(super) struct Look<'a> {
+    process: &'a ObservedProcess,
+    /// None where we may not.
+    memory: Option<Memory>,
+    descriptors: Descriptors,
+    max_stack: usize,
+}
+
+impl<'a> Look<'a> {
+    pub(super) fn at(process: &'a ObservedProcess, max_stack: usize) -> Self {
+        let (memory, descriptors) = (Memory::of(process.pid).ok(), Descriptors::of(process.pid));
+        Self { process, memory, descriptors, max_stack }
+    }
+
+    /// What is known of it by this moment; `m_of` tells a thread's `runtime.m`. None if it is not what its map says (any more), and of
+    /// a thread in a system call, if it runs no goroutine or that cannot be found out: only goroutines are told of before the end.
+    pub(super) fn at_wait(
+        &mut self,
+        found: &Found,
+        m_of: impl Fn(u32) -> Option<u64>,
+        until_mono_ns: u64,
+    ) -> Option<RawWait> {
+        let mut wait = of_map(found, self.process, until_mono_ns);
+        let Some(memory) = &self.memory else {
+            wait.stack_unreadable = true;
+            return (wait.goid != 0).then_some(wait);
+        };
+        let layout = self.process.binary.layout();
+        let g = match found {
+            Found::Parked(key, _) | Found::Calling(key, _) => ParkKey::decode(key).g,
+            Found::InCall(tid, _) => memory.word(m_of(*tid)?.checked_add(layout.m_curg.into())?)?,
+        };
+        let field = |offset: u16| memory.word(g.checked_add(offset.into())?);
+        let goid = field(layout.g_goid)?;
+        let state = field(layout.g_atomicstatus)? & 0xffff_ffff & !SCANNED;
+        let is_so = match found {
+            Found::Parked(..) => goid == wait.goid && matches!(state, RUNNABLE | WAITING | COPYING_STACK),
+            Found::Calling(..) => goid == wait.goid && state == IN_CALL,
+            Found::InCall(..) => g != 0 && goid != 0,
+        };
+        if !is_so {
+            return None;
+        }
+        wait.goid = goid;
+        let saved = match found {
+            Found::Parked(..) => (layout.g_sched_pc, layout.g_sched_sp),
+            Found::Calling(..) | Found::InCall(..) => (layout.g_syscallpc, layout.g_syscallsp),
+        };
+        let unwound = self.unwound(g, saved);
+        (wait.stack, wait.stack_truncated, wait.stack_unreadable) =
+            (unwound.stack, unwound.is_cut, unwound.is_unreadable);
+        self.name_descriptor(found, &mut wait);
+        Some(wait)
+    }
+
+    fn unwound(&self, g: u64, (pc, sp): (u16, u16)) -> Unwound {
+        let of_g = || {
+            let (memory, layout) = (self.memory.as_ref()?, self.process.binary.layout());
+            let field = |offset: u16| memory.word(g.checked_add(offset.into())?);
+            // Zero outside of what the runtime takes for a system call: some of its own do not say.
+            let (pc, sp) = (field(pc)?, field(sp).filter(|sp| *sp != 0)?);
+            let stack = memory.stack(sp, field(layout.g_stack_hi)?)?;
+            let delta_at = |vaddr| self.process.binary.stack_delta_at(vaddr);
+            Some(unwind(delta_at, self.process.load_bias, &stack, (pc, sp), self.max_stack))
+        };
+        of_g().unwrap_or_else(|| Unwound { is_unreadable: true, ..Unwound::default() })
+    }
+
+    fn name_descriptor(&mut self, found: &Found, wait: &mut RawWait) {
+        wait.fd = match found {
+            Found::Parked(_, parked) => parked.address.and_then(|address| self.polled(address, &wait.stack)),
+            Found::InCall(tid, call) => self.descriptors.of_call(*tid, call.nr),
+            Found::Calling(..) => None,
+        };
+        if let Some(fd) = wait.fd {
+            let what = self.descriptors.what(fd);
+            (wait.file_type, wait.flow) = (what.file_type, what.flow);
+        }
+    }
+
+    /// The descriptor of what the network poller is to tell: it is parked on a field of its `runtime.pollDesc`.
+    fn polled(&self, address: u64, stack: &[u64]) -> Option<u32> {
+        let (binary, layout) = (&self.process.binary, self.process.binary.layout());
+        let calls = |name: &str| {
+            let mut frames = stack.iter().take(8).flat_map(|pc| binary.symbolize(*pc, true));
+            frames.any(|frame| frame.function == name)
+        };
+        let field = if calls("internal/poll.(*pollDesc).waitRead") {
+            layout.polldesc_rg
+        } else if calls("internal/poll.(*pollDesc).waitWrite") {
+            layout.polldesc_wg
+        } else {
+            return None;
+        };
+        let fd = address.checked_sub(field.into())?.checked_add(layout.polldesc_fd.into())?;
+        u32::try_from(self.memory.as_ref()?.word(fd)?).ok()
+    }
+}
+
+/// What the kernel's map alone tells of a wait, as of a moment.
+pub(super) fn of_map(found: &Found, process: &ObservedProcess, until_mono_ns: u64) -> RawWait {
+    let (what, number, goid, tid) = match found {
+        Found::Parked(_, parked) => (WaitKind::Goroutine, parked.reason.into(), parked.goid, parked.tid),
+        Found::Calling(_, calling) => (WaitKind::Cgo, 0, calling.goid, calling.tid),
+        Found::InCall(tid, call) => (WaitKind::Syscall, u16::try_from(call.nr).unwrap_or(u16::MAX), 0, *tid),
+    };
+    let (wall_ns, parked) = match found {
+        Found::Parked(_, parked) => (parked.wall_ns, Some(parked)),
+        Found::Calling(_, calling) => (calling.wall_ns, None),
+        Found::InCall(_, call) => (call.wall_ns, None),
+    };
+    RawWait {
+        tgid: process.pid,
+        kind: kind(what),
+        tid,
+        goid,
+        reason: reason_text(&process.binary, what, number),
+        reason_number: number,
+        park_mono_ns: found.mono_ns(),
+        park_wall_ns: wall_ns,
+        ready_mono_ns: parked.and_then(|parked| parked.ready_mono_ns),
+        run_mono_ns: until_mono_ns,
+        waker_goid: parked.and_then(|parked| parked.waker_goid),
+        by_netpoll: parked.is_some_and(|parked| parked.by_netpoll),
+        stack_truncated: false,
+        stack_unreadable: false,
+        no_goroutine: false,
+        unbound: false,
+        address: parked.and_then(|parked| parked.address),
+        result: 0,
+        fd: None,
+        file_type: None,
+        flow: None,
+        trace: TraceContext::NONE,
+        stack: Vec::new(),
+        waker_stack: Vec::new(),
+        build_id: process.binary.build_id(),
+    }
+}

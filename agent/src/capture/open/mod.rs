@@ -1,0 +1,173 @@
+//! Waits that go on: a goroutine that is stuck is in no finished wait. The kernel's maps hold every wait until it ends; those that
+//! go on for long are looked at from here, in the memory of their process, without stopping it.
+
+mod descriptor;
+mod due;
+mod look;
+mod memory;
+mod unwind;
+
+use std::collections::{BTreeMap, HashSet};
+use std::hash::Hash;
+use std::time::Duration;
+
+use aya::Pod;
+use aya::maps::{HashMap as KernelMap, MapData};
+use syncline_bpf::layout::SYSCALL_TRACED;
+use syncline_bpf::open::m_and_tgid;
+use syncline_bpf::{Calling, InCall, ParkKey, Parked};
+
+use super::kernel::{Maps, stable_keys};
+use super::process::mono_ns;
+use super::processes::Processes;
+use super::syscalls;
+use super::wait::RawWait;
+use look::Look;
+
+/// Told of at a time at most: the others are told of when they have become twice as old.
+const MAX_TOLD: usize = 4_096;
+/// Steps through a map before giving up for now; twice the kernel's map.
+const MAX_STEPS: usize = 2 << 20;
+/// A look is followed by this many times its own length without one, so that looking costs 1 % of a CPU at most.
+const PAUSE: u64 = 99;
+/// And by this, ns.
+const SHORTEST_PAUSE_NS: u64 = 250_000_000;
+
+/// A wait that has not ended: its `run_mono_ns` is the moment until which it is known to go on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenWait {
+    /// What is known of it.
+    pub wait: RawWait,
+    /// It never will: its process, or its program, ended in the middle of it.
+    pub is_abandoned: bool,
+}
+
+/// What is to be told of them now.
+#[derive(Debug, Default)]
+pub struct OpenTaken {
+    /// Waits that go on, or never ended.
+    pub waits: Vec<OpenWait>,
+    /// How many others were due as well; each is when it is twice as old, or ends.
+    pub passed_over: u64,
+}
+
+/// What was told, and when everything was looked at.
+#[derive(Debug)]
+pub(super) struct OpenWaits {
+    /// 0 = nothing is told.
+    after_ns: u64,
+    max_stack: usize,
+    last_look_ns: u64,
+    next_look_ns: u64,
+    abandoned: Vec<OpenWait>,
+}
+
+/// One that goes on, as its map has it; the key is what to ask the map again by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Found {
+    Parked([u8; 16], Parked),
+    Calling([u8; 16], Calling),
+    InCall(u32, InCall),
+}
+
+impl Found {
+    fn tgid(&self) -> u32 {
+        match self {
+            Self::Parked(key, _) | Self::Calling(key, _) => ParkKey::decode(key).tgid,
+            Self::InCall(_, call) => call.tgid,
+        }
+    }
+
+    pub(super) fn mono_ns(&self) -> u64 {
+        match self {
+            Self::Parked(_, parked) => parked.mono_ns,
+            Self::Calling(_, calling) => calling.mono_ns,
+            Self::InCall(_, call) => call.mono_ns,
+        }
+    }
+
+    /// Whether it has gone on without a change while it was looked at.
+    fn goes_on(&self, maps: &Maps) -> bool {
+        match self {
+            Self::Parked(key, was) => maps.parks.get(key, 0).is_ok_and(|now| Parked::decode(&now) == *was),
+            Self::Calling(key, was) => maps.in_c.get(key, 0).is_ok_and(|now| Calling::decode(&now) == *was),
+            Self::InCall(tid, was) => maps.in_syscalls.get(tid, 0).is_ok_and(|now| InCall::decode(&now) == *was),
+        }
+    }
+}
+
+impl OpenWaits {
+    /// Waits are told of from this age on, 0 = never.
+    pub(super) fn new(after: Duration, max_stack: u8) -> Self {
+        let after_ns = u64::try_from(after.as_nanos()).unwrap_or(u64::MAX);
+        let (now, max_stack) = (mono_ns(), max_stack.into());
+        Self { after_ns, max_stack, last_look_ns: now, next_look_ns: now, abandoned: Vec::new() }
+    }
+
+    /// Those that are to be told of now; nothing in between.
+    pub(super) fn take(&mut self, maps: &Maps, processes: &Processes, calls_are_waits: bool) -> OpenTaken {
+        let mut taken = OpenTaken { waits: std::mem::take(&mut self.abandoned), passed_over: 0 };
+        let now_ns = mono_ns();
+        if self.after_ns == 0 || now_ns < self.next_look_ns {
+            return taken;
+        }
+        let mut due = self.due(maps, calls_are_waits, now_ns);
+        taken.passed_over = due.len().saturating_sub(MAX_TOLD) as u64;
+        due.truncate(MAX_TOLD);
+        taken.waits.extend(self.looked_at(due, maps, processes));
+        self.last_look_ns = now_ns;
+        let end_ns = mono_ns();
+        let pause_ns = end_ns.saturating_sub(now_ns).saturating_mul(PAUSE).max(SHORTEST_PAUSE_NS);
+        self.next_look_ns = end_ns.saturating_add(pause_ns);
+        taken
+    }
+
+    fn due(&self, maps: &Maps, calls_are_waits: bool, now_ns: u64) -> Vec<Found> {
+        let is_due = |found: &Found| due::is_due(found.mono_ns(), self.last_look_ns, now_ns, self.after_ns);
+        let parked = entries(&maps.parks).map(|(key, value)| Found::Parked(key, Parked::decode(&value)));
+        let calling = entries(&maps.in_c).map(|(key, value)| Found::Calling(key, Calling::decode(&value)));
+        let flags = syscalls::flags(calls_are_waits, false);
+        let is_wait = |call: &InCall| flags.get(call.nr as usize).is_some_and(|flags| flags & SYSCALL_TRACED != 0);
+        let in_calls = entries(&maps.in_syscalls).map(|(tid, value)| (tid, InCall::decode(&value)));
+        let in_calls = in_calls.filter(|(_, call)| is_wait(call)).map(|(tid, call)| Found::InCall(tid, call));
+        parked.chain(calling).chain(in_calls).filter(is_due).collect()
+    }
+
+    fn looked_at(&self, due: Vec<Found>, maps: &Maps, processes: &Processes) -> Vec<OpenWait> {
+        let mut of_process: BTreeMap<u32, Vec<Found>> = BTreeMap::new();
+        due.into_iter().for_each(|found| of_process.entry(found.tgid()).or_default().push(found));
+        let mut told = Vec::new();
+        for (tgid, all) in of_process {
+            let Some(process) = processes.observed(tgid) else { continue };
+            let mut look = Look::at(process, self.max_stack);
+            for found in all.iter().filter(|found| found.mono_ns() >= process.since_mono_ns) {
+                let wait = look.at_wait(found, |tid| m_of(maps, tid, tgid), mono_ns());
+                let goes_on = wait.filter(|_| found.goes_on(maps));
+                told.extend(goes_on.map(|wait| OpenWait { wait, is_abandoned: false }));
+            }
+        }
+        told
+    }
+
+    /// These were cleared away, each with the end of its process: those that were told of are told of once more.
+    pub(super) fn abandon(&mut self, cleared_away: &[(Found, u64)], processes: &Processes) {
+        let was_told = |found: &Found| due::was_told(found.mono_ns(), self.last_look_ns, self.after_ns);
+        for (found, end_ns) in cleared_away.iter().filter(|(found, _)| was_told(found)).take(MAX_TOLD) {
+            let process = processes.that_ended(found.tgid(), found.mono_ns());
+            let wait = process.map(|process| look::of_map(found, process, *end_ns));
+            self.abandoned.extend(wait.map(|wait| OpenWait { wait, is_abandoned: true }));
+        }
+    }
+}
+
+fn m_of(maps: &Maps, tid: u32, tgid: u32) -> Option<u64> {
+    let (m, of) = m_and_tgid(&maps.threads.get(&tid, 0).ok()?);
+    (of == tgid).then_some(m)
+}
+
+/// What a map holds; of what changes too fast to be gone through, nothing for now.
+fn entries<K: Pod + Eq + Hash, V: Pod>(map: &KernelMap<MapData, K, V>) -> impl Iterator<Item = (K, V)> {
+    // A key may come twice.
+    let keys: HashSet<K> = stable_keys(map.keys(), MAX_STEPS).unwrap_or_default().into_iter().collect();
+    keys.into_iter().filter_map(|key| Some((key, map.get(&key, 0).ok()?)))
+}

@@ -1,0 +1,144 @@
+//! Waits that have not ended: values of the maps that hold them until they do.
+
+use std::mem::{offset_of, size_of};
+
+use crate::layout::{InC, InSyscall, Park, Thread, WAIT_BY_NETPOLL, WAIT_READY_SEEN};
+use crate::record::{read, read_u32, read_u64};
+
+/// A goroutine that is parked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Parked {
+    /// The goroutine.
+    pub goid: u64,
+    /// When it parked, CLOCK_MONOTONIC ns.
+    pub mono_ns: u64,
+    /// When it parked, CLOCK_REALTIME ns.
+    pub wall_ns: u64,
+    /// When it was made ready, CLOCK_MONOTONIC ns, if it was: then it waits for a thread only.
+    pub ready_mono_ns: Option<u64>,
+    /// The goroutine that made it ready.
+    pub waker_goid: Option<u64>,
+    /// The network poller made it ready.
+    pub by_netpoll: bool,
+    /// What it parked on.
+    pub address: Option<u64>,
+    /// The thread that it parked on.
+    pub tid: u32,
+    /// Why, by the number of the binary's Go version.
+    pub reason: u8,
+}
+
+impl Parked {
+    /// That of the map's bytes.
+    #[must_use]
+    pub fn decode(bytes: &[u8; size_of::<Park>()]) -> Self {
+        let at = |offset| read_u64(bytes, offset).unwrap_or_default();
+        let byte = |offset| read(bytes, offset).map(u8::from_ne_bytes).unwrap_or_default();
+        let some = |value: u64| (value != 0).then_some(value);
+        let flags = byte(offset_of!(Park, flags));
+        Self {
+            goid: at(offset_of!(Park, goid)),
+            mono_ns: at(offset_of!(Park, park_mono_ns)),
+            wall_ns: at(offset_of!(Park, park_wall_ns)),
+            ready_mono_ns: (flags & WAIT_READY_SEEN != 0).then(|| at(offset_of!(Park, ready_mono_ns))),
+            waker_goid: some(at(offset_of!(Park, waker_goid))),
+            by_netpoll: flags & WAIT_BY_NETPOLL != 0,
+            address: some(at(offset_of!(Park, address))),
+            tid: read_u32(bytes, offset_of!(Park, tid)).unwrap_or_default(),
+            reason: byte(offset_of!(Park, reason)),
+        }
+    }
+}
+
+/// A goroutine in C code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Calling {
+    /// The goroutine.
+    pub goid: u64,
+    /// When it went there, CLOCK_MONOTONIC ns.
+    pub mono_ns: u64,
+    /// When it went there, CLOCK_REALTIME ns.
+    pub wall_ns: u64,
+    /// The thread that it is on.
+    pub tid: u32,
+}
+
+impl Calling {
+    /// That of the map's bytes.
+    #[must_use]
+    pub fn decode(bytes: &[u8; size_of::<InC>()]) -> Self {
+        let at = |offset| read_u64(bytes, offset).unwrap_or_default();
+        Self {
+            goid: at(offset_of!(InC, goid)),
+            mono_ns: at(offset_of!(InC, mono_ns)),
+            wall_ns: at(offset_of!(InC, wall_ns)),
+            tid: read_u32(bytes, offset_of!(InC, tid)).unwrap_or_default(),
+        }
+    }
+}
+
+/// A thread in a system call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InCall {
+    /// Its process.
+    pub tgid: u32,
+    /// The call's number.
+    pub nr: u32,
+    /// When it began, CLOCK_MONOTONIC ns.
+    pub mono_ns: u64,
+    /// When it began, CLOCK_REALTIME ns.
+    pub wall_ns: u64,
+}
+
+impl InCall {
+    /// That of the map's bytes.
+    #[must_use]
+    pub fn decode(bytes: &[u8; size_of::<InSyscall>()]) -> Self {
+        let at = |offset| read_u64(bytes, offset).unwrap_or_default();
+        let word = |offset| read_u32(bytes, offset).unwrap_or_default();
+        Self {
+            tgid: word(offset_of!(InSyscall, tgid)),
+            nr: word(offset_of!(InSyscall, nr)),
+            mono_ns: at(offset_of!(InSyscall, mono_ns)),
+            wall_ns: at(offset_of!(InSyscall, wall_ns)),
+        }
+    }
+}
+
+/// Address of a thread's `runtime.m` and its process, of the map's bytes.
+#[must_use]
+pub fn m_and_tgid(bytes: &[u8; size_of::<Thread>()]) -> (u64, u32) {
+    let m = read_u64(bytes, offset_of!(Thread, m)).unwrap_or_default();
+    (m, read_u32(bytes, offset_of!(Thread, tgid)).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::map_value::put;
+
+    #[test]
+    fn a_parked_goroutine_is_read_from_the_fields_of_the_c_struct() {
+        let mut bytes = [0; size_of::<Park>()];
+        put(&mut bytes, 0, 7_u64.to_ne_bytes());
+        put(&mut bytes, 8, 100_u64.to_ne_bytes());
+        put(&mut bytes, 16, 1_000_u64.to_ne_bytes());
+        put(&mut bytes, 24, 150_u64.to_ne_bytes());
+        put(&mut bytes, 48, 42_u32.to_ne_bytes());
+        put(&mut bytes, 52, [13_u8]);
+        let parked = Parked {
+            goid: 7,
+            mono_ns: 100,
+            wall_ns: 1_000,
+            ready_mono_ns: None,
+            waker_goid: None,
+            by_netpoll: false,
+            address: None,
+            tid: 42,
+            reason: 13,
+        };
+        assert_eq!(Parked::decode(&bytes), parked);
+        put(&mut bytes, 53, [WAIT_READY_SEEN | WAIT_BY_NETPOLL]);
+        assert_eq!(Parked::decode(&bytes), Parked { ready_mono_ns: Some(150), by_netpoll: true, ..parked });
+    }
+}
