@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::blockers::BlockersArgs;
 use crate::clock::ClockArgs;
 use crate::goroutine::GoroutineArgs;
+use crate::stuck::StuckArgs;
 use crate::time;
 
 /// Ask a Syncline store what the goroutines of your fleet waited for, and when, on one clock.
@@ -25,6 +26,7 @@ Examples:
   syncline skew                                  how far each node's clock is off
   syncline timeline --from -30s                  who waited in the last half minute, all regions
   syncline blockers --service cart               where cart's goroutines waited longest
+  syncline stuck                                 which goroutines still wait, and where
   syncline goroutine 4711 18                     what one goroutine waited for, and whom it woke
   syncline sql 'SELECT region, count() FROM events GROUP BY region'
   syncline clock replay --stream s.csv --answers a.csv   a recorded node through the clock model
@@ -56,6 +58,7 @@ pub(crate) enum Command {
     Sql(SqlArgs),
     Timeline(TimelineArgs),
     Blockers(BlockersArgs),
+    Stuck(StuckArgs),
     Goroutine(GoroutineArgs),
     Skew(SkewArgs),
     Doctor(DoctorArgs),

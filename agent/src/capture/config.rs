@@ -29,7 +29,7 @@ pub struct CaptureConfig {
 }
 
 impl CaptureConfig {
-    /// The defaults: from 1 ms on, 64 frames, a ring of 4 MiB, open waits from 1 s on, all kinds, TCP as [`TcpConfig::default`] has it.
+    /// The defaults: from 1 ms on, 64 frames, a ring of 4 MiB, open waits from 5 s on, all kinds, TCP as [`TcpConfig::default`] has it.
     #[must_use]
     pub fn new(target: Target) -> Self {
         Self {
@@ -37,7 +37,7 @@ impl CaptureConfig {
             max_stack_depth: 64,
             ring_bytes: 4 << 20,
             target,
-            open_after: Duration::from_secs(1),
+            open_after: Duration::from_secs(5),
             kinds: Kinds::ALL,
             tcp: Some(TcpConfig::default()),
         }

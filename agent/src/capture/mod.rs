@@ -205,7 +205,7 @@ impl Capture {
         grown.into_iter().filter_map(|(key, sum)| self.short_wait(key, sum)).collect()
     }
 
-    /// Goroutines' waits that go on for long, in order to be told of before they end; each again when its age has doubled. One that was told
+    /// Goroutines' waits that go on for long, in order to be told of before they end; each again when its age is four times that, and every hour. One that was told
     /// of and then ends is handed out by [`poll`](Self::poll) as any other, and has the same process, kind, goroutine and begin.
     pub fn take_open_waits(&mut self) -> OpenTaken {
         self.open.take(&self.maps, &self.processes, self.kinds.syscall)

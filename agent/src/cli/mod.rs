@@ -93,8 +93,9 @@ pub struct RunArgs {
     /// Shortest wait that becomes an event; shorter ones are summed up by process and reason
     #[arg(long, value_name = "DURATION", default_value = "1ms", value_parser = units::duration)]
     threshold: Duration,
-    /// Age at which a goroutine's wait that goes on is told of, and again each time its age has doubled; 0s tells of none
-    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = units::duration)]
+    /// Age at which a goroutine's wait that goes on is told of before it ends, again at four times that age and so on, and
+    /// every hour; 0s tells of none
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = units::duration)]
     open_after: Duration,
     /// Service that the observed programs belong to [default: what the program's environment says (SYNCLINE_SERVICE,
     /// OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES), else a label of its container or pod, else its executable's name]

@@ -322,6 +322,7 @@ impl Pipeline {
         let (sighting, freshness) = node.sight(batch);
         self.count_sighting(&sighting, freshness);
         let aligned = syncline_timeline::align(&batch.waits, &node.clock);
+        let open = syncline_timeline::align(&batch.open_waits, &node.clock);
         let messages = place(batch.messages.at.iter().copied(), &node.clock);
         let started = place(batch.tcp_sessions.iter().map(|session| session.first), &node.clock);
         let updated = place(batch.tcp_sessions.iter().map(|session| session.updated), &node.clock);
@@ -329,6 +330,7 @@ impl Pipeline {
         let clock = &node.clock;
         let mut blocks = vec![
             rows::events(batch, &aligned, run).into_block()?,
+            rows::open_waits(batch, &open, run).into_block()?,
             rows::short_waits(batch).into_block()?,
             rows::losses(batch).into_block()?,
             rows::messages(batch, &messages, run).into_block()?,

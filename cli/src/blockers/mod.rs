@@ -15,7 +15,7 @@ use crate::colour::Palette;
 use crate::source::Source;
 use crate::window::{Window, Wish};
 use crate::{terminal, time, waits};
-pub(crate) use report::short;
+pub(crate) use report::{callers, short};
 
 /// The length of a window of which only one end is given.
 const USUAL_NS: i64 = 600_000_000_000;

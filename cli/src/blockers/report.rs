@@ -160,7 +160,7 @@ fn table(found: &Sites) -> Table {
             site.service.clone(),
             site.reason.clone(),
             short(&site.site),
-            callers(site),
+            callers(&site.stack, &site.site),
         ]);
     }
     table
@@ -200,10 +200,10 @@ pub(crate) fn short(frame: &str) -> String {
     }
 }
 
-/// The functions that led to the site: `main.b < main.a`.
-fn callers(site: &Site) -> String {
+/// The functions of a stack that led to the site: `main.b < main.a`.
+pub(crate) fn callers(stack: &[String], site: &str) -> String {
     let function = |frame: &String| frame.rsplit_once(' ').map_or(frame.as_str(), |(function, _)| function).to_owned();
-    let outside = site.stack.iter().skip_while(|frame| **frame != site.site).skip(1).map(function);
+    let outside = stack.iter().skip_while(|frame| *frame != site).skip(1).map(function);
     let named: Vec<String> = outside.filter(|function| !is_plumbing(function)).take(CALLERS).collect();
     named.join(" < ")
 }

@@ -7,7 +7,7 @@ use syncline_store::{Location, OpenOptions, OpenStore, open};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use crate::blocked;
+use crate::{blocked, stuck};
 
 /// The store in a directory of its own. Nobody holds it unless a case does.
 pub(crate) struct Fixture {
@@ -19,6 +19,9 @@ pub(crate) struct Fixture {
 
 /// The database with the rows of [`blocked`].
 pub(crate) const BLOCKED: &str = "blocked";
+
+/// The database with the rows of [`stuck`].
+pub(crate) const STUCK: &str = "stuck";
 
 /// The us-east clock runs this much behind the root's, eu-west.
 pub(crate) const REGION_OFFSET_NS: i64 = 5_000_000;
@@ -37,6 +40,7 @@ impl Fixture {
         });
         fixture.release(store);
         fixture.fill(BLOCKED, &blocked::rows(base_ns));
+        fixture.fill(STUCK, &stuck::rows());
         fixture
     }
 

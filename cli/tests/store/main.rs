@@ -9,6 +9,7 @@
 mod blocked;
 mod cases;
 mod fixture;
+mod stuck;
 
 use std::process::ExitCode;
 
@@ -22,6 +23,7 @@ fn main() -> ExitCode {
     let selected: Vec<_> = cases::ALL
         .iter()
         .chain(blocked::ALL)
+        .chain(stuck::ALL)
         .filter(|(name, _)| filters.is_empty() || filters.iter().any(|filter| name.contains(filter.as_str())))
         .collect();
     if arguments.iter().any(|argument| argument == "--list") {

@@ -90,6 +90,73 @@ rows! {
     }
 }
 
+/// Bit of `open_waits.flags`: it never ended, its process did.
+pub const FLAG_ABANDONED: u16 = 1 << 6;
+
+rows! {
+    /// Waits that go on, a row each time that one is told of; see [`EventRows`] for what the columns mean.
+    OpenWaitRows => "open_waits" {
+        /// Minute of `mono_ns + dur_ns`, in seconds since 1970; as in `events` otherwise.
+        bucket: Vec<u32> => Column::DateTime,
+        /// Region of the node.
+        region: LowCardinality => Column::LowCardinality,
+        /// Service the process belongs to.
+        service: LowCardinality => Column::LowCardinality,
+        /// Name of the node.
+        node: LowCardinality => Column::LowCardinality,
+        /// First 8 bytes of the node's boot id.
+        boot: Vec<u64> => Column::U64,
+        /// Process id in the host's namespace.
+        pid: Vec<u32> => Column::U32,
+        /// Thread that waits, or that the goroutine parked on.
+        tid: Vec<u32> => Column::U32,
+        /// Goroutine id.
+        goid: Vec<u64> => Column::U64,
+        /// What waits.
+        kind: Vec<EventKind> => enum8,
+        /// As in `events`.
+        reason: LowCardinality => Column::LowCardinality,
+        /// Its begin, on the node's mono.
+        mono_ns: Vec<u64> => Column::U64,
+        /// wall - mono then, as the kernel had it.
+        wall_off: Vec<i64> => Column::I64,
+        /// How long it had gone on when it was looked at.
+        dur_ns: Vec<u64> => Column::U64,
+        /// Ready to then; a part of `dur_ns`.
+        run_delay_ns: Vec<u64> => Column::U64,
+        /// As in `events`, and [`FLAG_ABANDONED`].
+        flags: Vec<u16> => Column::U16,
+        /// Key into `stacks`; 0 when no stack was taken.
+        stack_id: Vec<u64> => Column::U64,
+        /// Goroutine that made it ready; 0 when not known.
+        waker_goid: Vec<u64> => Column::U64,
+        /// What it waits on, in the memory of the process; 0 when not known.
+        address: Vec<u64> => Column::U64,
+        /// File descriptor; -1 when none.
+        fd: Vec<i32> => Column::I32,
+        /// What that stands for; empty when not known.
+        fd_type: LowCardinality => Column::LowCardinality,
+        /// This end of its connection; all zero when it has none.
+        local_address: Vec<[u8; 16]> => Column::Ipv6,
+        /// Port of this end.
+        local_port: Vec<u16> => Column::U16,
+        /// The other end.
+        peer_address: Vec<[u8; 16]> => Column::Ipv6,
+        /// Port of the other end.
+        peer_port: Vec<u16> => Column::U16,
+        /// Run of the reference that the offsets lead to.
+        ref_run: Vec<u64> => Column::U64,
+        /// REF - mono at its begin.
+        al_off: Vec<i64> => Column::I64,
+        /// REF - mono when it was looked at.
+        al_end_off: Vec<i64> => Column::I64,
+        /// Half width of the bound of the begin.
+        err_ns: Vec<u64> => Column::U64,
+        /// Half width of the bound of the look.
+        err_end_ns: Vec<u64> => Column::U64,
+    }
+}
+
 rows! {
     /// Waits below the threshold, counted in the kernel, per process, kind and reason.
     ShortWaitRows => "short_waits" {

@@ -20,7 +20,9 @@ pub use enums::{
     BoundClass, ClaimSource, ClaimVerdict, ClockScale, ClockStatus, EventKind, MessageDirection, PairVerdict,
     ProbeKind, SessionOpener,
 };
-pub use events::{EventRows, FLAG_READY_SEEN, FLAG_WOKEN_BY_NETPOLL, LossRows, ShortWaitRows};
+pub use events::{
+    EventRows, FLAG_ABANDONED, FLAG_READY_SEEN, FLAG_WOKEN_BY_NETPOLL, LossRows, OpenWaitRows, ShortWaitRows,
+};
 pub use nodes::NodeRows;
 pub use processes::ProcessRows;
 pub use regions::{RegionClaimRows, RegionLinkRows, RegionPairRows};

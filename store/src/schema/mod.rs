@@ -35,6 +35,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(7, "0007_waits"),
     migration!(8, "0008_processes"),
     migration!(9, "0009_tcp"),
+    migration!(10, "0010_open_waits"),
 ];
 
 /// What [`Store::migrate`](crate::Store::migrate) found and did.

@@ -2,6 +2,7 @@
 
 mod engine;
 mod insert;
+mod open_waits;
 mod pairs;
 mod realign;
 mod schema;
@@ -57,6 +58,9 @@ pub(crate) const ALL: &[Case] = cases![
     timeline::order_is_proved_only_by_disjoint_intervals,
     timeline::another_run_or_another_root_is_not_compared,
     timeline::stacks_are_named,
+    open_waits::those_that_go_on_are_shown_as_they_were_seen_last,
+    open_waits::those_that_ended_are_left_out_also_of_the_minutes_around,
+    open_waits::one_that_is_overdue_is_marked,
     realign::rows_are_live_at_once_and_settled_by_an_update,
     realign::a_server_without_updates_rewrites_the_parts,
     realign::the_order_of_two_moments_is_told_only_where_it_can_be,

@@ -24,7 +24,7 @@ use super::syscalls;
 use super::wait::RawWait;
 use look::Look;
 
-/// Told of at a time at most: the others are told of when they have become twice as old.
+/// Told of at a time at most: the others are told of when it is their turn again, or end.
 const MAX_TOLD: usize = 4_096;
 /// Steps through a map before giving up for now; twice the kernel's map.
 const MAX_STEPS: usize = 2 << 20;
@@ -47,7 +47,7 @@ pub struct OpenWait {
 pub struct OpenTaken {
     /// Waits that go on, or never ended.
     pub waits: Vec<OpenWait>,
-    /// How many others were due as well; each is when it is twice as old, or ends.
+    /// How many others were due as well; each is when it is four times as old or an hour older, or ends.
     pub passed_over: u64,
 }
 

@@ -5,9 +5,9 @@ mod ends;
 mod processes;
 mod tcp;
 
-use syncline_event::{Batch, Flow, Kind, Stack, Symbol, Target};
+use syncline_event::{Batch, Flow, Kind, Stack, Symbol, Target, Waits};
 use syncline_store::rows::{
-    EventKind, EventRows, LossRows, NodeRows, ShortWaitRows, StackRows, SymbolRows, UNBOUNDED_NS,
+    EventKind, EventRows, LossRows, NodeRows, OpenWaitRows, ShortWaitRows, StackRows, SymbolRows, UNBOUNDED_NS,
 };
 use syncline_store::{Arrays, LowCardinality};
 use syncline_timebase::{ErrorBound, Instant, Mono, Offset, Reference};
@@ -47,19 +47,66 @@ impl Whose {
 /// The waits, aligned to `run` of the reference. Without an estimate a row gets the batch's coarse offset, so that it can be found near its time,
 /// and no bound.
 pub(crate) fn events(batch: &Batch, aligned: &Aligned, run: u64) -> EventRows {
-    let (waits, rows) = (&batch.waits, batch.waits.len());
+    let rows = batch.waits.len();
+    EventRows {
+        bucket: batch.waits.start.iter().map(|start| bucket::of_event(batch, *start)).collect(),
+        seq: (batch.first_seq..).take(rows).collect(),
+        ..of_waits(batch, &batch.waits, aligned, run)
+    }
+}
+
+/// The waits that go on, likewise.
+pub(crate) fn open_waits(batch: &Batch, aligned: &Aligned, run: u64) -> OpenWaitRows {
+    let waits = &batch.open_waits;
+    let rows = of_waits(batch, waits, aligned, run);
+    OpenWaitRows {
+        bucket: (0..waits.len()).map(|row| bucket::of_event(batch, waits.end(row))).collect(),
+        region: rows.region,
+        service: rows.service,
+        node: rows.node,
+        boot: rows.boot,
+        pid: rows.pid,
+        tid: rows.tid,
+        goid: rows.goid,
+        kind: rows.kind,
+        reason: rows.reason,
+        mono_ns: rows.mono_ns,
+        wall_off: rows.wall_off,
+        dur_ns: rows.dur_ns,
+        run_delay_ns: rows.run_delay_ns,
+        flags: rows.flags,
+        stack_id: rows.stack_id,
+        waker_goid: rows.waker_goid,
+        address: rows.address,
+        fd: rows.fd,
+        fd_type: rows.fd_type,
+        local_address: rows.local_address,
+        local_port: rows.local_port,
+        peer_address: rows.peer_address,
+        peer_port: rows.peer_port,
+        ref_run: rows.ref_run,
+        al_off: rows.al_off,
+        al_end_off: rows.al_end_off,
+        err_ns: rows.err_ns,
+        err_end_ns: rows.err_end_ns,
+    }
+}
+
+/// All of their rows but the bucket and the number.
+fn of_waits(batch: &Batch, waits: &Waits, aligned: &Aligned, run: u64) -> EventRows {
+    let rows = waits.len();
     let Whose { region, node, boot } = Whose::of(batch, rows);
     let process = |row: usize| batch.processes.get(waits.process[row] as usize);
     let bound = |row: usize| aligned.start.bound[row].max(aligned.end.bound[row]);
     let Ends { local_address, local_port, peer_address, peer_port, .. } =
         Ends::of(waits.target.iter().map(|target| flow_of(batch, target)));
     EventRows {
-        bucket: waits.start.iter().map(|start| bucket::of_event(batch, *start)).collect(),
+        bucket: Vec::new(),
         region,
         service: texts((0..rows).map(|row| process(row).map_or("", |process| &process.service))),
         node,
         boot,
-        seq: (batch.first_seq..).take(rows).collect(),
+        seq: Vec::new(),
         pid: (0..rows).map(|row| process(row).map_or(0, |process| process.pid)).collect(),
         tid: waits.tid.clone(),
         goid: waits.goid.clone(),

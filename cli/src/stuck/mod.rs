@@ -1,0 +1,86 @@
+//! `syncline stuck`: goroutines that have waited for long and still do.
+//!
+//! [`query`] reads them from the store, [`sites`] puts together what waits at one place, [`report`] writes both.
+
+mod query;
+mod report;
+mod sites;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::Args;
+
+use crate::args::{Format, StoreArgs, span};
+use crate::colour::Palette;
+use crate::source::Source;
+use crate::{terminal, time};
+
+/// Tell which goroutines have waited for long and still do, over all nodes: what is stuck now, and where.
+///
+/// Agents tell of a wait that goes on when it is as old as their --open-after (5 s), again at four times that age and so on,
+/// and every hour. One that has ended, or whose process has, is not shown.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct StuckArgs {
+    /// Only this service
+    #[arg(long, value_name = "NAME")]
+    service: Option<String>,
+    /// Only this region
+    #[arg(long, value_name = "NAME")]
+    region: Option<String>,
+    /// Only this node
+    #[arg(long, value_name = "NAME")]
+    node: Option<String>,
+    /// Only waits whose reason contains this text, in upper or lower case: mutex, chan receive, IO wait, select
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    /// Only those that have gone on for at least so long: 30s, 5m
+    #[arg(long, value_name = "SPAN", value_parser = span)]
+    min_duration: Option<u64>,
+    /// List each goroutine, the oldest wait first, and not the places
+    #[arg(long)]
+    each: bool,
+    /// List at most this many places, or goroutines
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    top: u32,
+    /// List Go's own goroutines, too, such as the garbage collector's
+    #[arg(long)]
+    runtime: bool,
+    /// text for people, json for programs: each goroutine, with its stack
+    #[arg(long, short, value_name = "FORMAT", default_value = "text")]
+    format: Format,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  syncline stuck                                  the places where most goroutines are stuck
+  syncline stuck --service cart --min-duration 1m --each
+  syncline stuck --reason mutex
+  syncline stuck --format json | jq '.waits[0].stack'
+  syncline sql 'SELECT * FROM open_waits_now ORDER BY since LIMIT 5'
+
+FOR is what most of them wait for: the other end of a connection, or the kind of file. Servers that wait for their next client are
+listed as well: nothing tells them from those that wait in vain.";
+
+pub(crate) async fn run(store: &StoreArgs, args: &StuckArgs) -> anyhow::Result<ExitCode> {
+    let source = Source::open(store).await?;
+    let found = query::stuck(&source, args).await;
+    source.close().await?;
+    let found = found?;
+    let now_ns = time::now_ns();
+    let mut out = io::stdout().lock();
+    match args.format {
+        Format::Text => {
+            let width = if terminal::is_terminal() { terminal::width() } else { usize::MAX };
+            let palette = Palette { enabled: terminal::wants_colour() };
+            out.write_all(report::text(&found, args, now_ns, width, palette).as_bytes())?;
+        }
+        Format::Json => {
+            let document = report::Document::of(&found, args.top, now_ns);
+            serde_json::to_writer_pretty(&mut out, &document).map_err(io::Error::from)?;
+            writeln!(out)?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}

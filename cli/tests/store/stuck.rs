@@ -1,0 +1,109 @@
+//! `stuck` on a database of its own.
+
+use serde_json::Value;
+
+use crate::cases::{Case, cases};
+use crate::fixture::{Fixture, STUCK};
+
+pub(crate) const ALL: &[Case] = cases![
+    places_are_ranked_by_how_many_are_stuck_there,
+    each_is_listed_with_what_it_waits_for,
+    stuck_json_has_every_stack,
+    what_is_not_stuck_is_said_so,
+];
+
+/// The ages are such that none is overdue, or reaches a bound of the cases, while these run.
+///
+/// Node, pid, goid, kind, reason, age when it was looked at, how long ago that was, s, flags, stack, port of the other end.
+type Told = (&'static str, u32, u64, &'static str, &'static str, i64, i64, u16, u64, u16);
+
+const TOLD: [Told; 8] = [
+    ("eu-1", 42, 5, "goroutine", "sync.Mutex.Lock", 5_000, 10, 0, 7, 0),
+    ("eu-2", 42, 5, "goroutine", "sync.Mutex.Lock", 9_000, 0, 0, 7, 0),
+    // In C code, in a system call.
+    ("eu-1", 42, 6, "cgo", "cgo call", 7_000, 5, 0, 8, 0),
+    ("eu-1", 42, 6, "syscall", "read", 7_000, 5, 0, 8, 0),
+    ("eu-1", 42, 8, "goroutine", "IO wait", 6_000, 1, 0, 8, 443),
+    // Ended with its process; not heard of any more; Go's own.
+    ("eu-1", 42, 9, "goroutine", "select", 20, 1, 64, 8, 0),
+    ("eu-3", 42, 9, "goroutine", "select", 20, 1_000, 0, 8, 0),
+    ("eu-1", 42, 2, "goroutine", "GC sweep wait", 9_500, 9, 0, 9, 0),
+];
+
+pub(crate) fn rows() -> Vec<String> {
+    let mut statements: Vec<String> = TOLD.iter().map(row).collect();
+    statements.extend([
+        "INSERT INTO stacks (stack_id, build_id, pcs, last_seen) VALUES (7, 3, [10, 20, 30, 40], now()), (8, 3, [10, 60, 40], now()), \
+         (9, 3, [10, 70], now())"
+            .to_owned(),
+        "INSERT INTO symbols (build_id, pc, depth, func, file, line) VALUES (3, 10, 0, 'runtime.gopark', '/go/proc.go', 1), \
+         (3, 20, 0, 'sync.(*Mutex).Lock', '/go/mutex.go', 2), (3, 30, 0, 'main.(*Cart).Add', '/shop/cart.go', 3), \
+         (3, 40, 0, 'main.serve', '/shop/serve.go', 9), (3, 60, 0, 'main.readFrame', '/shop/frame.go', 6), \
+         (3, 70, 0, 'runtime.bgsweep', '/go/mgcsweep.go', 7)"
+            .to_owned(),
+    ]);
+    statements
+}
+
+fn row(told: &Told) -> String {
+    let (node, pid, goid, kind, reason, age_s, ago_s, flags, stack, port) = told;
+    let (mono_ns, age_ns, ago_ns) = (5_000_000_000_000_i64, age_s * 1_000_000_000, ago_s * 1_000_000_000);
+    format!(
+        "INSERT INTO open_waits (bucket, region, service, node, boot, pid, tid, goid, kind, reason, mono_ns, dur_ns, flags, stack_id, fd, \
+         fd_type, peer_address, peer_port, al_off, al_end_off, err_ns) \
+         WITH toUnixTimestamp64Nano(now64(9)) - {ago_ns} AS seen, seen - {mono_ns} - {age_ns} AS off \
+         SELECT toDateTime(intDiv(seen, 60000000000) * 60), 'eu-west', 'cart', '{node}', 1, {pid}, 1, {goid}, '{kind}', '{reason}', \
+         {mono_ns}, {age_ns}, {flags}, {stack}, if({port} = 0, -1, 7), if({port} = 0, '', 'tcp'), '10.0.0.9', {port}, off, off, 5"
+    )
+}
+
+fn ask(fixture: &Fixture, arguments: &[&str]) -> String {
+    fixture.answer(&[&["--database", STUCK, "stuck"], arguments].concat())
+}
+
+fn places_are_ranked_by_how_many_are_stuck_there(fixture: &Fixture) {
+    let answer = ask(fixture, &[]);
+    let lines: Vec<&str> = answer.lines().collect();
+    assert_eq!(lines[0], "4 goroutines are stuck at 3 places", "{answer}");
+    assert!(
+        lines[3].trim_start().starts_with("2  ") && lines[3].contains("main.(*Cart).Add cart.go:3  main.serve"),
+        "{answer}"
+    );
+    let place = |text: &str| lines.iter().position(|line| line.contains(text)).unwrap();
+    assert!(place("cgo call") < place("IO wait"), "of as many the older first: {answer}");
+    assert!(lines[place("IO wait")].ends_with("tcp 10.0.0.9:443"), "{answer}");
+    assert!(answer.contains("not listed: 1 goroutine of Go's own (--runtime lists them)"), "{answer}");
+    assert!(answer.contains("not listed: 1 goroutine last seen longer ago than should be"), "{answer}");
+    assert!(ask(fixture, &["--runtime"]).starts_with("5 goroutines are stuck at 4 places"));
+    assert!(ask(fixture, &["--top", "1"]).contains("and 2 places more (--top)"));
+}
+
+fn each_is_listed_with_what_it_waits_for(fixture: &Fixture) {
+    let answer = ask(fixture, &["--each", "--node", "eu-1"]);
+    let goids: Vec<&str> = answer.lines().skip(3).filter_map(|line| line.split_whitespace().nth(9)).collect();
+    assert_eq!(goids.len(), 4, "{answer}");
+    let place = |text: &str| answer.lines().position(|line| line.contains(text)).unwrap();
+    assert!(place("cgo call") < place("IO wait") && place("IO wait") < place("sync.Mutex.Lock"), "{answer}");
+    assert!(
+        ask(fixture, &["--reason", "mutex", "--min-duration", "2h"]).starts_with("1 goroutine is stuck at 1 place\n")
+    );
+}
+
+fn stuck_json_has_every_stack(fixture: &Fixture) {
+    let answer: Value = serde_json::from_str(&ask(fixture, &["--format", "json"])).unwrap();
+    assert_eq!((&answer["stuck"], &answer["runtime"], &answer["silent"]), (&4.into(), &1.into(), &1.into()));
+    let waits = answer["waits"].as_array().unwrap();
+    let io = waits.iter().find(|wait| wait["reason"] == "IO wait").unwrap();
+    assert_eq!((&io["fd"], &io["fd_type"], &io["peer"]), (&7.into(), &"tcp".into(), &"10.0.0.9:443".into()));
+    assert_eq!(io["stack"][1], "main.readFrame /shop/frame.go:6");
+    assert!(io["age_ns"].as_u64().unwrap() >= 6_001_000_000_000, "{io}");
+    let lock = waits.iter().find(|wait| wait["node"] == "eu-2").unwrap();
+    assert_eq!(
+        (&lock["fd"], &lock["peer"], &lock["site"]),
+        (&Value::Null, &Value::Null, &"main.(*Cart).Add /shop/cart.go:3".into())
+    );
+}
+
+fn what_is_not_stuck_is_said_so(fixture: &Fixture) {
+    assert_eq!(ask(fixture, &["--service", "stock"]), "no goroutine is known to be stuck\n");
+}
