@@ -125,7 +125,7 @@ pub(crate) fn fitting(name: String) -> String {
 }
 
 fn labelled_service(labels: &BTreeMap<String, String>) -> Option<String> {
-    SERVICE_LABELS.iter().find_map(|label| labels.get(*label)).filter(|name| !name.is_empty()).cloned()
+    SERVICE_LABELS.iter().find_map(|label| labels.get(*label).filter(|name| !name.is_empty())).cloned()
 }
 
 /// A DNS subdomain (RFC 1123), as names of pods are.
@@ -182,7 +182,10 @@ mod tests {
                 labels: labels(&[("com.docker.compose.service", "compose")]),
                 ..Default::default()
             },
-            downward: Downward { labels: labels(&[("app", "label")]), ..Downward::default() },
+            downward: Downward {
+                labels: labels(&[("app.kubernetes.io/name", ""), ("app", "label")]),
+                ..Downward::default()
+            },
             ..Sources::default()
         };
         let path = Path::new("/opt/bin/payment");

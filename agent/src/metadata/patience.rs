@@ -22,7 +22,7 @@ pub(super) enum Unfinished {
 }
 
 /// Waits for reads.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(super) struct Patience {
     under_way: Arc<AtomicUsize>,
 }
