@@ -19,13 +19,17 @@ const VERSION_BYTES: usize = 128;
 /// Processes remembered before those that ended are forgotten.
 const MANY_PROCESSES: usize = 1_024;
 
+/// Programs of one pid that are remembered, for what is told late of the former ones.
+const PROGRAMS: usize = 4;
+
 /// Knows the observed processes by name.
 #[derive(Debug)]
 pub struct Intake {
     clocks: Clocks,
     service: Option<String>,
     metadata: MetadataReader,
-    known: HashMap<u32, Known>,
+    /// Of each pid its programs, the one that was met last at the end.
+    known: HashMap<u32, Vec<Known>>,
 }
 
 #[derive(Clone, Debug)]
@@ -45,7 +49,7 @@ impl Intake {
     /// Learns a process's name while it is there to be asked.
     pub fn greet(&mut self, capture: &Capture, pid: u32) {
         if let Some(observed) = capture.process(pid) {
-            self.known_as(observed);
+            self.known_as(capture, observed);
         }
         if self.known.len() > MANY_PROCESSES {
             self.known.retain(|pid, _| capture.process(*pid).is_some());
@@ -54,7 +58,7 @@ impl Intake {
 
     /// The wait with its stamps on the node's clocks; none if nobody knows its process any more.
     pub fn wait(&mut self, capture: &Capture, raw: RawWait) -> Option<FinishedWait> {
-        let known = self.known(capture, raw.tgid, |known| known.process.build_id == raw.build_id)?;
+        let known = self.known_as(capture, capture.process_of(&raw)?);
         Some(FinishedWait {
             process: known.process,
             symbolizer: known.binary,
@@ -98,7 +102,7 @@ impl Intake {
         capture: &Capture,
         short: &ShortWait,
     ) -> Option<(Arc<Process>, (Kind, &'static str), ShortSum)> {
-        let known = self.known(capture, short.tgid, |_| true)?;
+        let known = self.known(capture, short.tgid, capture.process(short.tgid))?;
         let sum = ShortSum { count: short.count, total_ns: short.total_ns, histogram: short.histogram.to_vec() };
         Some((known.process, (short.kind, short.reason), sum))
     }
@@ -107,33 +111,43 @@ impl Intake {
         &self.clocks
     }
 
-    pub(crate) fn known(&mut self, capture: &Capture, pid: u32, fits: impl Fn(&Known) -> bool) -> Option<Known> {
-        let now = capture.process(pid).map(|observed| self.known_as(observed));
-        now.or_else(|| self.known.get(&pid).cloned()).filter(fits)
+    /// This process, or the one with this pid that was met last: connections end long after their processes.
+    pub(crate) fn known(&mut self, capture: &Capture, pid: u32, observed: Option<&ObservedProcess>) -> Option<Known> {
+        match observed.or_else(|| capture.process(pid)) {
+            Some(observed) => Some(self.known_as(capture, observed)),
+            None => self.known.get(&pid)?.last().cloned(),
+        }
     }
 
-    fn known_as(&mut self, observed: &ObservedProcess) -> Known {
+    fn known_as(&mut self, capture: &Capture, observed: &ObservedProcess) -> Known {
         let is_same = |known: &&Known| {
             known.start_time == observed.start_time
                 && known.exec_mono_ns == observed.exec_mono_ns()
                 && known.process.build_id == observed.binary.build_id()
         };
-        if let Some(known) = self.known.get(&observed.pid).filter(is_same) {
+        if let Some(known) = self.known.get(&observed.pid).and_then(|programs| programs.iter().find(is_same)) {
             return known.clone();
         }
         let known = Known {
             start_time: observed.start_time,
             exec_mono_ns: observed.exec_mono_ns(),
-            process: Arc::new(self.describe(observed)),
+            process: Arc::new(self.describe(capture, observed)),
             binary: Arc::clone(&observed.binary),
         };
-        self.known.insert(observed.pid, known.clone());
+        let programs = self.known.entry(observed.pid).or_default();
+        programs.drain(..(programs.len() + 1).saturating_sub(PROGRAMS));
+        programs.push(known.clone());
         known
     }
 
-    fn describe(&self, observed: &ObservedProcess) -> Process {
+    fn describe(&self, capture: &Capture, observed: &ObservedProcess) -> Process {
         let executable = without_deleted_mark(&observed.exe);
-        let Metadata { service, container } = self.metadata.read(observed.pid, observed.start_time, &executable);
+        let Metadata { service, container } = if capture.still_runs(observed) {
+            self.metadata.read(observed.pid, observed.start_time, &executable)
+        } else {
+            // What can be read by now is said of its next program.
+            Metadata::unread(&executable)
+        };
         let since = self.clocks.kernel_mono(observed.program_since_mono_ns());
         Process {
             pid: observed.pid,

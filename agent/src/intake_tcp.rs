@@ -12,7 +12,7 @@ use crate::intake::Intake;
 impl Intake {
     /// The message with its stamp on the node's clocks; none if nobody knows its process any more.
     pub(crate) fn message(&mut self, capture: &Capture, record: &TcpMessageRecord) -> Option<SeenMessage> {
-        let known = self.known(capture, record.tgid, |_| true)?;
+        let known = self.known(capture, record.tgid, capture.process_at(record.tgid, record.mono_ns))?;
         Some(SeenMessage {
             process: known.process,
             flow: flow(&record.ends),
@@ -36,10 +36,11 @@ impl Intake {
         record: &TcpSessionRecord,
         stack: &[u64],
     ) -> Option<SeenSession> {
-        let known = self.known(capture, record.tgid, |_| true)?;
-        let load_bias = capture.process(record.tgid).map(|process| process.load_bias);
-        let stack = load_bias.map(|bias| stack.iter().map(|address| address.wrapping_sub(bias)).collect());
         let first_mono_ns = record.start_ns.map_or(record.first_mono_ns, |(mono_ns, _)| mono_ns);
+        // Which program opened it, and with it what its stack means, is known of the latest ones only.
+        let opener = capture.process_at(record.tgid, first_mono_ns);
+        let stack = opener.map(|by| stack.iter().map(|address| address.wrapping_sub(by.load_bias)).collect());
+        let known = self.known(capture, record.tgid, opener)?;
         Some(SeenSession {
             process: known.process,
             symbolizer: Arc::clone(&known.binary) as _,

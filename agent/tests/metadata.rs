@@ -37,11 +37,17 @@ struct Observed {
 
 impl Observed {
     fn new(pid: u32, node_root: &Path) -> Self {
+        let mut observed = Self::unacquainted(pid, node_root);
+        observed.intake.greet(&observed.capture, pid);
+        observed
+    }
+
+    /// Nothing was read of it yet.
+    fn unacquainted(pid: u32, node_root: &Path) -> Self {
         let mut config = CaptureConfig::new(Target::Pid(pid));
         config.threshold = Duration::from_micros(100);
         let capture = Capture::start(config).unwrap();
-        let mut intake = Intake::new(Clocks::default(), None, MetadataReader::new(node_root.to_owned()));
-        intake.greet(&capture, pid);
+        let intake = Intake::new(Clocks::default(), None, MetadataReader::new(node_root.to_owned()));
         Self { capture, intake }
     }
 
@@ -166,27 +172,34 @@ fn the_environment_names_service_and_pod_without_any_container() {
     assert_eq!(process.container, expected);
 }
 
+/// A wait of the former program and the exec are in the ring together: the wait is the former program's, whose environment is gone.
 #[test]
-fn another_program_of_the_same_process_is_asked_again() {
+fn another_program_of_the_same_process_is_asked_again_and_has_no_wait_of_the_former() {
     if !support::bpf_usable() {
         return;
     }
     let _alone = support::alone();
     let path = ANY.program("waits");
+    let file_name = path.file_name().unwrap().to_str().unwrap();
     let become_other = ["become", "/usr/bin/env", "SYNCLINE_SERVICE=after", path.to_str().unwrap(), "scenarios"];
-    let mut program = GoProgram::start_by(Command::new(&path).args(become_other).env("SYNCLINE_SERVICE", "before"));
-    let mut observed = Observed::new(program.pid(), Path::new("/"));
-    program.go();
-    let before = observed.process_of_a_wait(|_| true);
-    assert_eq!(before.service, "before");
-    assert_eq!(program.next_event()["event"], "started");
-    program.go();
-    let after = observed.process_of_a_wait(|process| process.service == "after");
-    assert_eq!((after.pid, after.build_id), (before.pid, before.build_id));
-    assert!(after.since_mono_ns > before.since_mono_ns, "{before:?} {after:?}");
-    drop(observed);
-    program.events_until_done();
-    assert!(program.finish().success());
+    for (is_greeted, expected) in [(true, "before"), (false, file_name)] {
+        let mut program = GoProgram::start_by(Command::new(&path).args(become_other).env("SYNCLINE_SERVICE", "before"));
+        let mut observed = Observed::unacquainted(program.pid(), Path::new("/"));
+        if is_greeted {
+            observed.intake.greet(&observed.capture, program.pid());
+        }
+        program.go();
+        assert_eq!(program.next_event()["event"], "started");
+        let before = observed.process_of_a_wait(|_| true);
+        assert_eq!(before.service, expected);
+        program.go();
+        let after = observed.process_of_a_wait(|process| process.service == "after");
+        assert_eq!((after.pid, after.build_id), (before.pid, before.build_id));
+        assert!(after.since_mono_ns > before.since_mono_ns, "{before:?} {after:?}");
+        drop(observed);
+        program.events_until_done();
+        assert!(program.finish().success());
+    }
 }
 
 #[test]

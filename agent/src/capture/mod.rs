@@ -267,12 +267,6 @@ impl Capture {
         self.maps.bindings.get(&tgid, 0).map_or_else(|_| Bindings::default(), |bytes| Bindings::decode(&bytes))
     }
 
-    /// The observed process with this id, also for some seconds after it ended.
-    #[must_use]
-    pub fn process(&self, tgid: u32) -> Option<&ObservedProcess> {
-        self.processes.get(tgid)
-    }
-
     fn configure(&mut self, settings: CaptureSettings) -> Result<(), CaptureError> {
         let set = self.maps.config.set(0, settings.encode(), 0);
         set.map_err(|e| KernelError::new("set the configuration", e))?;
@@ -287,7 +281,8 @@ impl Capture {
         if self.processes.get(pid).is_none_or(|process| process.slot != slot) {
             self.look_at(pid);
         }
-        let process = self.processes.that_ran(pid, slot, record.park_mono_ns, record.run_mono_ns);
+        let span = (record.park_mono_ns, record.run_mono_ns);
+        let process = self.processes.that_ran(pid, span, |process| process.slot == slot);
         let Some(process) = process else {
             self.own.unknown_process += 1;
             return;

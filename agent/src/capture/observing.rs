@@ -11,9 +11,32 @@ use super::probes::Unfit;
 use super::process::{ObservedProcess, is_gone, mono_ns, start_time};
 use super::report::{Attached, Skipped};
 use super::target::Target;
-use super::{Capture, parks, privileges};
+use super::{Capture, RawWait, parks, privileges};
 
 impl Capture {
+    /// The observed process with this id, also for some seconds after it ended.
+    #[must_use]
+    pub fn process(&self, tgid: u32) -> Option<&ObservedProcess> {
+        self.processes.get(tgid)
+    }
+
+    /// The observed process that this wait was of, also if it has ended or runs another program by now; none some seconds after.
+    #[must_use]
+    pub fn process_of(&self, wait: &RawWait) -> Option<&ObservedProcess> {
+        let span = (wait.park_mono_ns, wait.run_mono_ns);
+        self.processes.that_ran(wait.tgid, span, |process| process.binary.build_id() == wait.build_id)
+    }
+
+    /// The same of what this process id did at this moment, CLOCK_MONOTONIC ns.
+    pub(crate) fn process_at(&self, tgid: u32, mono_ns: u64) -> Option<&ObservedProcess> {
+        self.processes.that_ran(tgid, (mono_ns, mono_ns), |_| true)
+    }
+
+    /// Whether it is this program that the process runs now, as far as was noticed.
+    pub(crate) fn still_runs(&self, process: &ObservedProcess) -> bool {
+        self.processes.observed(process.pid).is_some_and(|now| std::ptr::eq(now, process))
+    }
+
     pub(super) fn begin(&mut self) -> Result<(), CaptureError> {
         self._tracepoints = self.programs.attach_tracepoints(self.kinds, self.sends)?;
         match self.target.clone() {

@@ -42,10 +42,15 @@ impl Processes {
         self.observed.get(&pid).or_else(|| self.recently(pid).next())
     }
 
-    /// The process with this pid that ran the binary in this slot from one moment (CLOCK_MONOTONIC ns) to another. None for
-    /// what seems to begin in one program and to end in the next one of the same pid.
-    pub(super) fn that_ran(&self, pid: u32, slot: u32, from_mono_ns: u64, to_mono_ns: u64) -> Option<&ObservedProcess> {
-        let fits = |process: &&ObservedProcess| process.slot == slot && process.since_mono_ns <= from_mono_ns;
+    /// The process with this pid that ran such a program from one moment (CLOCK_MONOTONIC ns) to another. None for what seems
+    /// to begin in one program and to end in the next one of the same pid.
+    pub(super) fn that_ran(
+        &self,
+        pid: u32,
+        (from_mono_ns, to_mono_ns): (u64, u64),
+        is_such: impl Fn(&ObservedProcess) -> bool,
+    ) -> Option<&ObservedProcess> {
+        let fits = |process: &&ObservedProcess| process.since_mono_ns <= from_mono_ns && is_such(process);
         let now = self.observed.get(&pid).filter(fits);
         let former = || self.ended.iter().rev().filter(|ended| to_mono_ns < ended.end_mono_ns);
         now.or_else(|| former().map(|ended| &ended.process).find(|process| process.pid == pid && fits(process)))

@@ -42,6 +42,17 @@ pub struct Metadata {
     pub container: Container,
 }
 
+impl Metadata {
+    /// Of a process of which nothing can be read.
+    pub fn unread(executable: &Path) -> Self {
+        Self::of(&Sources::default(), executable)
+    }
+
+    fn of(sources: &Sources, executable: &Path) -> Self {
+        Self { service: sources.service(executable), container: sources.container() }
+    }
+}
+
 /// Reads metadata of processes.
 #[derive(Debug)]
 pub struct MetadataReader {
@@ -58,8 +69,7 @@ impl MetadataReader {
     /// What there is to know of a process that started at `start_time` (clock ticks since boot) and runs `executable`. Of one
     /// that has ended, or keeps us waiting, less.
     pub fn read(&self, pid: u32, start_time: u64, executable: &Path) -> Metadata {
-        let sources = self.sources(pid, start_time);
-        Metadata { service: sources.service(executable), container: sources.container() }
+        Metadata::of(&self.sources(pid, start_time), executable)
     }
 
     fn sources(&self, pid: u32, start_time: u64) -> Sources {

@@ -175,9 +175,7 @@ impl Gathering {
         if self.reason.as_ref().is_some_and(|wanted| !reason.to_lowercase().contains(wanted)) {
             return Ok(());
         }
-        // Another build with the same pid is another program.
-        let process = self.capture.process(raw.tgid).filter(|process| process.binary.build_id() == raw.build_id);
-        let Some(process) = process else {
+        let Some(process) = self.capture.process_of(raw) else {
             self.unknown += 1;
             return Ok(());
         };
