@@ -185,14 +185,17 @@ static __always_inline int parse_hexadecimal(__u64 *into, const __u8 *text)
 	return 1;
 }
 
+/* False also if it is beyond 64 bits. */
 static __always_inline int parse_decimal(__u64 *into, const __u8 *text, __u64 len)
 {
 	__u64 number = 0;
 
 	for (__u32 i = 0; i < DECIMAL_DIGITS && i < len; i++) {
-		if (text[i] < '0' || text[i] > '9')
+		__u64 digit = (__u64)text[i] - '0';
+
+		if (digit > 9 || number > (~0ULL - digit) / 10)
 			return 0;
-		number = number * 10 + (text[i] - '0');
+		number = number * 10 + digit;
 	}
 	*into = number;
 	return 1;

@@ -19,6 +19,7 @@ var labelled = []struct {
 	{"short", []string{"trace.id", "a3ce929d0e0e4736"}},
 	{"pyroscope", []string{"profile_id", "00f067aa0ba902b8", "span_name", "pay"}},
 	{"datadog", []string{"span id", "5309481029347812034", "local root span id", "7", "trace endpoint", "pay"}},
+	{"beyond", []string{"span id", "18446744073709551616"}},
 	{"malformed", []string{"trace_id", "4bf92f3577b34da6a3ce929d0e0e473x", "span_id", "none"}},
 	{"long", []string{"trace_id", string(make([]byte, 10_000))}},
 	{"others", []string{"user", "7", "zone", "a"}},
