@@ -225,15 +225,13 @@ static __always_inline int parse_span(struct wait_record *record, __u8 *text, co
 	return len == SPAN_DIGITS && parse_hexadecimal(&record->span_id, text);
 }
 
+/* Into a record that has none yet. */
 static __always_inline void read_trace(struct scratch *slot, const struct binary_layout *layout, __u64 g)
 {
 	struct wait_record *record = &slot->record;
 	struct trace_labels found = {};
 	__u64 labels = 0;
 
-	record->trace_id_high = 0;
-	record->trace_id_low = 0;
-	record->span_id = 0;
 	if (layout->labels_form == LABELS_UNKNOWN)
 		return;
 	if (bpf_probe_read_user(&labels, sizeof(labels), (void *)(g + layout->g_labels))) {
@@ -247,14 +245,11 @@ static __always_inline void read_trace(struct scratch *slot, const struct binary
 	else
 		find_in_map(&found, labels);
 	if (found.trace.len && !parse_trace(record, slot->text, &found.trace)) {
-		record->trace_id_high = 0;
-		record->trace_id_low = 0;
+		record->trace_id_high = 0; /* that half may have been right */
 		count(COUNT_LABELS_MALFORMED);
 	}
-	if (found.span.len && !parse_span(record, slot->text, &found)) {
-		record->span_id = 0;
+	if (found.span.len && !parse_span(record, slot->text, &found))
 		count(COUNT_LABELS_MALFORMED);
-	}
 }
 
 #endif
