@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use syncline_agent::batch::{Batcher, ENOUGH_WAITS, FinishedWait, Sealing, ShortSum, Symbolizer, Wanted};
 use syncline_event::{
-    Batch, Kind, Loss, LossCause, Origin, ProbePath, Process, StackId, Symbol, Target, TraceContext, WaitFlags,
+    Batch, Kind, Loss, LossCause, Origin, ProbePath, Process, StackId, Symbol, Target, TraceContext, WaitFlags, limits,
 };
 use syncline_timebase::{BootId, Instant, Knot, Mono, Probe, Span};
 
@@ -147,6 +147,36 @@ fn without_holding_the_waits_behind_the_last_probe_go_too() {
     assert!(batcher.seal_if_due(at(1_999)).is_none());
     let batch = batcher.seal_if_due(at(2_000)).unwrap();
     assert_eq!((batch.waits.len(), batch.probes.len()), (1, 0), "no probe is waited for");
+}
+
+#[test]
+fn waits_that_go_on_come_beside_the_finished_ones_and_take_no_numbers() {
+    let (mut batcher, process) = (batcher(), process());
+    batcher.push_open_wait(FinishedWait { ready: None, is_abandoned: true, ..wait(&process, 100, 900) });
+    batcher.push_open_wait(FinishedWait { ready: None, ..wait(&process, 100, 1_005) });
+    assert!(!batcher.has_waits(), "the clock need not be measured for them");
+    let first = probed(&mut batcher, 1_000).unwrap();
+    assert_eq!((first.waits.len(), first.open_waits.len(), first.stacks.len()), (0, 1, 1));
+    assert_eq!(
+        (&first.open_waits.duration_ns[..], &first.open_waits.flags[..]),
+        (&[800_000_000][..], &[WaitFlags::ABANDONED][..])
+    );
+    let second = probed(&mut batcher, 2_000).unwrap();
+    assert_eq!((second.open_waits.len(), second.first_seq), (1, first.first_seq));
+    batcher.push_open_wait(FinishedWait { run: at(99), ready: None, ..wait(&process, 100, 900) });
+    batcher.refused(&second);
+    assert_eq!((batcher.totals().open_waits, batcher.totals().open_waits_untold), (2, 2));
+    assert_eq!(batcher.totals().losses.total(), 0, "they come again, or end");
+}
+
+#[test]
+fn more_waits_that_go_on_than_a_batch_holds_are_counted() {
+    let (mut batcher, process) = (batcher(), process());
+    for _ in 0..limits::OPEN_WAITS + 3 {
+        batcher.push_open_wait(wait(&process, 100, 900));
+    }
+    let batch = probed(&mut batcher, 1_000).unwrap();
+    assert_eq!((batch.open_waits.len(), batcher.totals().open_waits_untold), (limits::OPEN_WAITS, 3));
 }
 
 #[test]

@@ -86,7 +86,7 @@ fn batch_with(waits: Waits) -> Batch {
         coarse_reference: Offset::from_ns(1_790_000_000_000_000_000),
         wall_offset: Offset::from_ns(-3),
         reasons: ["chan receive", "sync.Mutex.Lock", "IO wait"].map(String::from).to_vec(),
-        open_waits: Waits::default(),
+        open_waits: waits.clone(),
         file_types: ["tcp", "file"].map(String::from).to_vec(),
         processes: vec![process(1), process(2)],
         waits,

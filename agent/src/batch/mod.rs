@@ -131,7 +131,7 @@ impl Batcher {
         self.open_waits.push(PendingWait::new(wait, stacks, self.wall_offset()));
     }
 
-    /// Counts waits that go on and were not told of, though they were due.
+    /// Counts waits that go on and were not told of, though they were due. Nothing of them is lost: they come again, or end.
     pub fn pass_over_open_waits(&mut self, count: u64) {
         self.totals.open_waits_untold += count;
     }
@@ -223,6 +223,7 @@ impl Batcher {
     fn lose_batch(&mut self, cause: LossCause, batch: &Batch) {
         let short = batch.short_waits.iter().map(|short| short.count).fold(0, u64::saturating_add);
         self.lose(cause, short.saturating_add(batch.waits.len() as u64));
+        self.pass_over_open_waits(batch.open_waits.len() as u64);
         for loss in &batch.losses {
             // They are in the totals already.
             self.losses.add(loss.cause, loss.count);

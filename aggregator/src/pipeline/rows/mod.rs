@@ -278,7 +278,8 @@ mod tests {
     use crate::pipeline::samples::{self, OFFSET, SECOND};
     use crate::pipeline::sighting::Sighting;
     use syncline_clock::{NodeClock, Tolerance};
-    use syncline_store::rows::{BoundClass, ClockStatus};
+    use syncline_event::WaitFlags;
+    use syncline_store::rows::{BoundClass, ClockStatus, FLAG_ABANDONED};
     use syncline_timebase::Span;
     use syncline_timeline::align;
 
@@ -303,6 +304,26 @@ mod tests {
         assert!(rows.al_off[0].abs_diff(OFFSET) <= rows.err_ns[0] && rows.err_ns[0] < 1_000_000, "{rows:?}");
         assert_eq!((rows.bound_class[0], rows.clock_status[0]), (BoundClass::Hard, ClockStatus::Synchronized));
         assert_eq!((rows.trace_id[0][..2].to_vec(), rows.span_id[0]), (vec![0x4b, 0xf9], 0x00f0_67aa_0ba9_02b7));
+        assert_eq!(rows.into_block().unwrap().rows(), 1);
+    }
+
+    #[test]
+    fn a_wait_that_goes_on_is_of_the_minute_of_the_look_and_keeps_its_identity() {
+        let mut batch = samples::batch("n", 400);
+        let (clock, _) = seen(&batch);
+        batch.waits.start[0] = batch.waits.start[0] - Span::from_s(300);
+        batch.open_waits = batch.waits.clone();
+        batch.open_waits.duration_ns[0] = u64::try_from(300 * SECOND).unwrap();
+        batch.open_waits.flags[0] = WaitFlags::ABANDONED;
+        batch.check().unwrap();
+        let ended = events(&batch, &align(&batch.waits, &clock), 7);
+        let rows = open_waits(&batch, &align(&batch.open_waits, &clock), 7);
+        assert_eq!(rows.bucket[0], ended.bucket[0] + 300);
+        let identity = (rows.boot[0], rows.pid[0], rows.kind[0], rows.goid[0], rows.tid[0], rows.mono_ns[0]);
+        let of_event = (ended.boot[0], ended.pid[0], ended.kind[0], ended.goid[0], ended.tid[0], ended.mono_ns[0]);
+        assert_eq!(identity, of_event);
+        assert_eq!((rows.flags[0], rows.al_off[0], rows.err_ns[0]), (FLAG_ABANDONED, ended.al_off[0], ended.err_ns[0]));
+        assert_eq!((text(&rows.reason), rows.stack_id[0]), (text(&ended.reason), ended.stack_id[0]));
         assert_eq!(rows.into_block().unwrap().rows(), 1);
     }
 
