@@ -39,6 +39,14 @@ TTL bucket + INTERVAL 3 DAY DELETE
 SETTINGS non_replicated_deduplication_window = 100000, ttl_only_drop_parts = 1
 COMMENT 'Waits that go on: a row at an age of --open-after, at each age four times the last, every hour, and when the process ends before the wait';
 
+-- stack_tops: of each stack the innermost function that is not Go's own way of waiting, as in timeline. Ask for some by stack_id.
+CREATE OR REPLACE VIEW stack_tops AS
+SELECT
+    stack_id,
+    arrayFirst(f -> position(f, ' ') > 0 AND NOT match(f, '^(runtime[./]|internal/|sync[.]|sync/atomic[.]|syscall[.]|time[.]Sleep|net[.][(][*]netFD[)]|golang[.]org/x/sync/)'), frames) AS outside,
+    splitByChar(' ', if(outside != '', outside, frames[1]))[1] AS top
+FROM stacks_named;
+
 -- open_waits_now: the waits that go on now, as far as is known, each with what was told of it last. Those that have ended, by an event
 -- or with their process, are left out.
 --
@@ -71,14 +79,7 @@ WITH
         WHERE bucket IN (SELECT arrayJoin([m - 60, m, m + 60]) FROM (SELECT DISTINCT toStartOfMinute(toDateTime(since, 'UTC')) AS m FROM told))
             AND (node, boot, mono_ns) IN (SELECT node, boot, mono_ns FROM told)
     ),
-    tops AS (
-        SELECT
-            stack_id,
-            arrayFirst(f -> match(f, '^[^ ]+ ') AND NOT match(f, '^(runtime[./]|internal/|sync[.]|sync/atomic[.]|syscall[.]|time[.]Sleep|net[.][(][*]netFD[)]|golang[.]org/x/sync/)'), frames) AS outside,
-            splitByChar(' ', if(outside != '', outside, frames[1]))[1] AS top
-        FROM stacks_named
-        WHERE stack_id IN (SELECT stack_id FROM told)
-    )
+    tops AS (SELECT stack_id, top FROM stack_tops WHERE stack_id IN (SELECT stack_id FROM told))
 SELECT
     t.region AS region, t.service AS service, t.node AS node, t.boot AS boot, t.pid AS pid, t.goid AS goid, t.tid AS tid, t.kind AS kind,
     t.reason AS reason, t.since AS since, t.err_ns AS err_ns, t.seen AS seen, t.open_ns AS open_ns,

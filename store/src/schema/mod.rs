@@ -36,6 +36,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(8, "0008_processes"),
     migration!(9, "0009_tcp"),
     migration!(10, "0010_open_waits"),
+    migration!(11, "0011_edges"),
 ];
 
 /// What [`Store::migrate`](crate::Store::migrate) found and did.

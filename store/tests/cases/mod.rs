@@ -1,5 +1,6 @@
 //! The cases and what they share.
 
+mod edges;
 mod engine;
 mod insert;
 mod open_waits;
@@ -58,6 +59,10 @@ pub(crate) const ALL: &[Case] = cases![
     timeline::order_is_proved_only_by_disjoint_intervals,
     timeline::another_run_or_another_root_is_not_compared,
     timeline::stacks_are_named,
+    edges::a_goroutine_that_wakes_another_is_an_edge_within_its_process,
+    edges::the_other_end_of_a_connection_is_an_edge_across_nodes,
+    edges::what_is_no_edge_across_nodes_is_none,
+    edges::lock_sites_name_who_held_the_locks,
     open_waits::those_that_go_on_are_shown_as_they_were_seen_last,
     open_waits::those_that_ended_are_left_out_also_of_the_minutes_around,
     open_waits::one_that_is_overdue_is_marked,
