@@ -3,75 +3,15 @@
 
 mod support;
 
-use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use support::go_program::{ANY, GoProgram};
 use support::terminal::Terminal;
+use support::watching::{PATIENCE, Watching, last_table, pprof_top, row, watch};
 use tempfile::TempDir;
-
-const PATIENCE: Duration = Duration::from_secs(60);
-
-fn watch(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_syncline-agent"));
-    command.arg("watch").args(arguments).env_remove("RUST_LOG").stdin(Stdio::null());
-    command
-}
-
-/// A watch in a pipe, whose first table has come: it observes.
-struct Watching {
-    child: Child,
-    stdout: BufReader<std::process::ChildStdout>,
-    text: String,
-}
-
-impl Watching {
-    fn start(arguments: &[&str]) -> Self {
-        let child = watch(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        Self::of(child)
-    }
-
-    fn of(mut child: Child) -> Self {
-        let mut stdout = BufReader::new(child.stdout.take().unwrap());
-        let mut text = String::new();
-        while !text.contains("lost: ") {
-            if stdout.read_line(&mut text).unwrap() == 0 {
-                let mut error = String::new();
-                child.stderr.take().unwrap().read_to_string(&mut error).unwrap();
-                panic!("ended without a table: {text}{error}");
-            }
-        }
-        Self { child, stdout, text }
-    }
-
-    fn signal(&self, signal: rustix::process::Signal) {
-        let pid = rustix::process::Pid::from_raw(self.child.id().cast_signed()).unwrap();
-        rustix::process::kill_process(pid, signal).unwrap();
-    }
-
-    /// All it wrote, once it has ended well.
-    fn end(mut self) -> String {
-        self.stdout.read_to_string(&mut self.text).unwrap();
-        let mut error = String::new();
-        self.child.stderr.take().unwrap().read_to_string(&mut error).unwrap();
-        let status = self.child.wait().unwrap();
-        assert_eq!((status.code(), error.as_str()), (Some(0), ""), "{}", self.text);
-        self.text
-    }
-}
-
-fn last_table(text: &str) -> &str {
-    &text[text.find("== ").unwrap_or_else(|| panic!("no last table: {text}"))..]
-}
-
-/// The cells of a site's row.
-fn row<'t>(table: &'t str, function: &str) -> Vec<&'t str> {
-    let line = table.lines().find(|line| line.contains(&format!("{function} "))).unwrap_or_else(|| panic!("{table}"));
-    line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect()
-}
 
 /// Lets the program block in its places, and end: (function, count, ns of each, waker).
 fn places(mut program: GoProgram) -> Vec<(String, u64, u64, u64)> {
@@ -123,6 +63,7 @@ fn table_and_files_have_the_sites_that_the_program_reports() {
             .unwrap_or_else(|| panic!("{pprof_top}"));
         assert_eq!(delay.split_whitespace().nth(3), Some(format!("{total_ns}ns").as_str()), "{pprof_top}");
         assert!(table.contains(&format!("    {function} ")), "the stacks below: {table}");
+        assert!(table.contains(&format!(", {count} times of {count}\n")), "where they were woken: {table}");
     }
     // The main goroutine slept before it woke each of them.
     let woken: u64 = places.iter().map(|place| place.1).sum();
@@ -134,20 +75,15 @@ fn check_event(event: &Value, pid: u32, each_ns: u64, waker: u64) {
     assert_eq!((event["pid"].as_u64(), event["waker_goid"].as_u64()), (Some(pid.into()), Some(waker)), "{event}");
     let (duration, runnable) = (event["duration_ns"].as_u64().unwrap(), event["runnable_ns"].as_u64().unwrap());
     assert!(duration >= each_ns && runnable <= duration, "{event}");
+    assert_eq!((&event["open"], &event["inside"]), (&false.into(), &false.into()), "{event}");
+    let woken_in = event["waker_site"]["function"].as_str().unwrap();
+    assert!(woken_in.starts_with("main.places.func"), "{event}");
     let start = event["start"].as_str().unwrap();
     let parsed = chrono::DateTime::parse_from_rfc3339(start).unwrap().timestamp_nanos_opt().unwrap();
     assert_eq!(Some(parsed.cast_unsigned()), event["start_wall_ns"].as_u64(), "{event}");
     assert!(start.ends_with('Z') && event["stack"].as_array().unwrap().len() >= 3, "{event}");
     let functions = event["stack"].as_array().unwrap().iter().rev().map(|call| call["function"].as_str().unwrap());
     assert!(functions.take(2).eq(["runtime.goexit", "main.blockOnce.func1"]), "{event}");
-}
-
-fn pprof_top(file: &Path) -> String {
-    let output = Command::new("go").args(["tool", "pprof", "-top", "-cum", "-unit=ns"]).arg(file).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let text = String::from_utf8(output.stdout).unwrap();
-    assert!(text.contains("Type: delay"), "{text}");
-    text
 }
 
 /// The program under a name of its own, for nobody else's tests run it meanwhile.

@@ -45,11 +45,12 @@ pub(crate) use file::flow;
 pub use kinds::{Kinds, OptionalKind};
 pub use open::{OpenTaken, OpenWait};
 pub use process::ObservedProcess;
-pub(crate) use process::start_time_in;
+pub(crate) use process::{mono_ns, start_time_in};
 pub use report::{Attached, Coverage, RescanReport, Skipped};
 pub use short_waits::ShortWait;
 pub use target::Target;
 pub use tcp::{Off, TcpConfig, TcpCounters, TcpTaken};
+pub(crate) use wait::CALL_OF_C;
 pub use wait::{RawWait, UNKNOWN_REASON};
 
 use std::collections::{HashMap, HashSet};
@@ -149,7 +150,7 @@ impl Capture {
     pub fn rescan(&mut self) -> RescanReport {
         let living = self.with_programs(&self.target.candidates());
         for pid in self.processes.missing_from(&living) {
-            self.end(pid, process::mono_ns());
+            self.end(pid, mono_ns());
         }
         for &pid in &living {
             self.look_at(pid);

@@ -72,7 +72,7 @@ impl ObservedProcess {
 }
 
 /// CLOCK_MONOTONIC as the kernel's probes read it.
-pub(super) fn mono_ns() -> u64 {
+pub(crate) fn mono_ns() -> u64 {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     let ns = now.tv_sec.saturating_mul(1_000_000_000).saturating_add(now.tv_nsec);
     ns.unsigned_abs()

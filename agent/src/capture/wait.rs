@@ -9,6 +9,8 @@ use super::{file, syscalls};
 
 /// Text for a wait reason whose number this Go version does not have.
 pub const UNKNOWN_REASON: &str = "unknown";
+/// The reason of every call of C.
+pub(crate) const CALL_OF_C: &str = "cgo call";
 
 /// A finished wait: it began, could have gone on, and ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,6 +70,18 @@ pub struct RawWait {
 }
 
 impl RawWait {
+    /// From its begin to its end, ns.
+    #[must_use]
+    pub fn duration_ns(&self) -> u64 {
+        self.run_mono_ns.saturating_sub(self.park_mono_ns)
+    }
+
+    /// How long it could have gone on and did not, ns; none where that was not seen.
+    #[must_use]
+    pub fn run_delay_ns(&self) -> Option<u64> {
+        self.ready_mono_ns.map(|ready| self.run_mono_ns.saturating_sub(ready))
+    }
+
     pub(super) fn new(record: &WaitRecord, binary: &Binary, load_bias: u64) -> Self {
         Self {
             tgid: record.tgid,
@@ -105,7 +119,7 @@ pub(super) fn reason_text(binary: &Binary, kind: WaitKind, number: u16) -> &'sta
         WaitKind::Goroutine => of_goroutine(),
         WaitKind::Syscall => syscalls::name(number),
         WaitKind::OffCpu => off_cpu_text(number),
-        WaitKind::Cgo => Some("cgo call"),
+        WaitKind::Cgo => Some(CALL_OF_C),
     };
     text.unwrap_or(UNKNOWN_REASON)
 }

@@ -22,7 +22,8 @@ own goroutines, p pauses, r begins anew. In a pipe there is a plain table every 
 the others with `--`.
 
 TIME is from parking to running again; RUNNABLE is the part of it in which the goroutine was ready, and no processor took it. \
-A wait is in the table once it has ended.
+NOW is how many goroutines are blocked there for a second or longer, and the longest for how long: TIME has what they have waited \
+until now. What is inside of a call of C says so instead of its SHARE, and is in no sum.
 
 Exit codes: 0 done (also by q, Ctrl-C, SIGTERM, and when the processes ended), 1 it cannot watch or write, 2 usage.";
 

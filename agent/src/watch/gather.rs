@@ -1,19 +1,19 @@
 //! What is gathered: sites, short waits, losses, and whose they are.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use syncline_claims::kernel_tai_offset_seconds;
 use syncline_event::{Kind, LossCause};
-use syncline_insight::{Caption, Recorded, Sites, StateTimes, Wait, Waker, span};
+use syncline_insight::{Caption, Recorded, Sites, blocks, span};
 
 use super::names::Names;
 use super::out::{Event, OpenOut};
+use super::reason::{Reasons, in_words};
 use super::short::ShortSums;
 use super::{WatchConfig, WatchError, Who};
 use crate::batch::Losses;
-use crate::capture::{Capture, Counters, RawWait, RescanReport};
+use crate::capture::{Capture, Counters, OpenTaken, RawWait, RescanReport, mono_ns};
 use crate::intake::losses;
 
 /// Sums and counters are fetched, and the processes looked at, this often.
@@ -24,7 +24,7 @@ pub(super) struct Gathering {
     capture: Capture,
     names: Names,
     outs: Vec<OpenOut>,
-    reason: Option<String>,
+    reasons: Reasons,
     threshold: Duration,
     seen: Seen,
     /// Waits whose process nobody knew any more.
@@ -49,7 +49,9 @@ pub(super) struct Seen {
     pub(super) processes: BTreeMap<u32, Process>,
     /// Go processes that were wanted and are not observed.
     pub(super) skipped: u64,
-    /// Goroutines that were seen parking and have not run since; known at the end only.
+    /// How often a wait that goes on was due to be told of and was not, for want of room.
+    pub(super) open_passed_over: u64,
+    /// Goroutines that were seen parking, have not run since, and are in no sum; known at the end only.
     pub(super) still_parked: Option<usize>,
     /// Waits shorter than this are in `short`.
     pub(super) threshold: Duration,
@@ -58,6 +60,15 @@ pub(super) struct Seen {
     pub(super) elapsed: Duration,
     /// When it began, or was reset.
     pub(super) since: Option<(Instant, SystemTime)>,
+}
+
+/// What became of a wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    Ended,
+    GoesOn,
+    /// It never ended: its process, or its program, did.
+    Abandoned,
 }
 
 #[derive(Clone, Debug)]
@@ -73,7 +84,7 @@ impl Gathering {
             capture,
             names: Names::default(),
             outs: Vec::new(),
-            reason: config.reason.as_ref().map(|reason| reason.to_lowercase()),
+            reasons: Reasons::with(config.reason.as_deref()),
             threshold: config.threshold,
             seen,
             unknown: 0,
@@ -131,7 +142,8 @@ impl Gathering {
         let mut raw = VecDeque::new();
         self.capture.poll(timeout, &mut |wait| raw.push_back(wait))?;
         let count = raw.len();
-        raw.into_iter().try_for_each(|wait| self.take(&wait))?;
+        raw.into_iter().try_for_each(|wait| self.take(&wait, Fate::Ended))?;
+        self.take_open()?;
         if self.capture.rescan_wanted() || Instant::now() >= self.next_chores {
             self.next_chores = Instant::now() + CHORES_EVERY;
             self.chores()?;
@@ -146,8 +158,10 @@ impl Gathering {
     pub(super) fn reset(&mut self) {
         self.lost_before = self.lost();
         let now = self.seen.since.map(|_| (Instant::now(), SystemTime::now()));
-        let seen = std::mem::take(&mut self.seen);
+        let mut seen = std::mem::take(&mut self.seen);
+        seen.sites.begin_anew();
         self.seen = Seen {
+            sites: seen.sites,
             processes: seen.processes,
             skipped: seen.skipped,
             short_of_frames: seen.short_of_frames,
@@ -161,41 +175,47 @@ impl Gathering {
     /// Looks for the last time, and writes the files.
     pub(super) fn finish(&mut self) -> Result<(), WatchError> {
         self.chores()?;
-        self.seen.still_parked = Some(self.capture.parked_now());
+        let told = self.seen.sites.open_of(Kind::Goroutine);
+        self.seen.still_parked = Some(self.capture.parked_now().saturating_sub(told));
         let (recorded, caption) = (self.recorded(), self.caption());
         self.outs.drain(..).try_for_each(|out| out.finish(&self.seen.sites, &recorded, &caption))
     }
 
-    fn take(&mut self, raw: &RawWait) -> Result<(), WatchError> {
-        // What no goroutine waited for blocks none; a thread without a CPU is the machine's affair.
-        if raw.goid == 0 || raw.kind == Kind::OffCpu {
-            return Ok(());
-        }
-        let reason = in_words(raw.kind, raw.reason);
-        if self.reason.as_ref().is_some_and(|wanted| !reason.to_lowercase().contains(wanted)) {
+    fn take(&mut self, raw: &RawWait, fate: Fate) -> Result<(), WatchError> {
+        if !blocks(raw.kind, raw.reason, raw.goid) || !self.reasons.has(&in_words(raw.kind, raw.reason)) {
             return Ok(());
         }
         let Some(process) = self.capture.process_of(raw) else {
             self.unknown += 1;
             return Ok(());
         };
-        let wait = Wait {
-            pid: raw.tgid,
-            reason,
-            stack: self.names.stack(&process.binary, raw),
-            times: StateTimes::of_wait(duration_ns(raw), run_delay_ns(raw)),
-            waker: waker(raw),
-        };
-        self.seen.sites.add(&wait);
-        self.outs.iter_mut().try_for_each(|out| out.take(&Event { raw, wait: &wait }))
+        let mut wait = self.names.wait(&process.binary, raw, self.reasons.have_calls_of_c());
+        match fate {
+            Fate::Ended => self.seen.sites.add(&wait),
+            Fate::GoesOn => self.seen.sites.go_on(wait.clone()),
+            // Its process's memory is gone, but not what was seen there.
+            Fate::Abandoned => wait = self.seen.sites.abandon(&wait.id, wait.times).unwrap_or(wait),
+        }
+        self.outs.iter_mut().try_for_each(|out| out.take(&Event { raw, wait: &wait, fate }))
+    }
+
+    /// Takes what is told of the waits that go on.
+    fn take_open(&mut self) -> Result<(), WatchError> {
+        let OpenTaken { waits, passed_over } = self.capture.take_open_waits();
+        self.seen.open_passed_over = self.seen.open_passed_over.saturating_add(passed_over);
+        waits
+            .iter()
+            .try_for_each(|open| self.take(&open.wait, if open.is_abandoned { Fate::Abandoned } else { Fate::GoesOn }))
     }
 
     fn chores(&mut self) -> Result<(), WatchError> {
         let report = self.capture.rescan();
+        // What ended processes took with them comes before their end is noted.
+        self.take_open()?;
         self.note(&report);
+        self.seen.sites.count_until(mono_ns());
         for short in self.capture.take_short_waits() {
-            let reason = in_words(short.kind, short.reason).to_lowercase();
-            if short.kind != Kind::OffCpu && self.reason.as_ref().is_none_or(|wanted| reason.contains(wanted)) {
+            if self.reasons.has(&in_words(short.kind, short.reason)) {
                 self.seen.short.add(&short);
             }
         }
@@ -208,6 +228,7 @@ impl Gathering {
 
     fn note(&mut self, report: &RescanReport) {
         for pid in &report.ended {
+            self.seen.sites.end_process(*pid);
             if let Some(process) = self.seen.processes.get_mut(pid) {
                 process.has_ended = true;
             }
@@ -251,29 +272,5 @@ impl Gathering {
         let length = span(u64::try_from(self.seen.elapsed.as_nanos()).unwrap_or(u64::MAX));
         let title = format!("Where {} waited, {length}, waits of {:?} and longer", self.seen.whose(), self.threshold);
         Caption { title, note: self.seen.coverage_text() }
-    }
-}
-
-/// A reason that tells of which kind it is: system calls have names of a word.
-pub(super) fn in_words(kind: Kind, reason: &'static str) -> Cow<'static, str> {
-    if kind == Kind::Syscall { format!("syscall {reason}").into() } else { reason.into() }
-}
-
-/// From parking to running again, ns.
-pub(super) fn duration_ns(raw: &RawWait) -> u64 {
-    raw.run_mono_ns.saturating_sub(raw.park_mono_ns)
-}
-
-/// Ready but not running, ns.
-pub(super) fn run_delay_ns(raw: &RawWait) -> Option<u64> {
-    raw.ready_mono_ns.map(|ready| raw.run_mono_ns.saturating_sub(ready))
-}
-
-fn waker(raw: &RawWait) -> Waker {
-    match (raw.waker_goid, raw.by_netpoll, raw.ready_mono_ns) {
-        (Some(goid), _, _) => Waker::Goroutine { pid: raw.tgid, goid },
-        (None, true, _) => Waker::Poller,
-        (None, false, Some(_)) => Waker::Timer,
-        (None, false, None) => Waker::Unseen,
     }
 }

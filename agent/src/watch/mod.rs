@@ -13,6 +13,7 @@ mod gather;
 mod lines;
 mod names;
 mod out;
+mod reason;
 #[cfg(test)]
 mod sample;
 mod screen;
@@ -36,6 +37,8 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// Longest sleep in the kernel, and so the longest delay of a key.
 const POLL: Duration = Duration::from_millis(50);
+/// Goroutines that are blocked for so long are shown before their wait ends.
+const OPEN_AFTER: Duration = Duration::from_secs(1);
 /// Rounds of emptying the ring at the end; the probes are still attached, so it may never be empty.
 const LAST_ROUNDS: usize = 16;
 
@@ -105,7 +108,7 @@ fn watch_until(config: &WatchConfig, stop: &AtomicBool) -> Result<(), WatchError
         max_stack_depth: config.max_stack_depth,
         ring_bytes: config.ring_bytes,
         target: config.who.target(),
-        open_after: Duration::ZERO,
+        open_after: OPEN_AFTER.max(config.threshold),
         kinds: Kinds { off_cpu: false, ..Kinds::ALL },
         tcp: None,
     })?;

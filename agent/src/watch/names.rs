@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use syncline_event::{Stack, StackId};
-use syncline_insight::{Build, Call, CallStack, Frame, MAX_STACKS};
+use syncline_event::{Kind, Stack, StackId};
+use syncline_insight::{Build, Call, CallStack, Frame, MAX_STACKS, StateTimes, Wait, WaitId, Waker, is_in_c};
 
+use super::reason::in_words;
 use crate::capture::{Binary, RawWait};
 
 /// Stacks remembered; then all are looked up anew.
@@ -15,16 +16,36 @@ const MANY: usize = 2 * MAX_STACKS;
 #[derive(Debug, Default)]
 pub(super) struct Names {
     stacks: HashMap<(StackId, bool), Arc<CallStack>>,
+    /// Where stacks block, or wake.
+    sites: HashMap<StackId, Arc<Frame>>,
     /// By build and return address.
     calls: HashMap<(u64, u64), Arc<Call>>,
     builds: HashMap<u64, Arc<Build>>,
 }
 
 impl Names {
-    /// The stack of a wait in this binary.
-    pub(super) fn stack(&mut self, binary: &Binary, wait: &RawWait) -> Arc<CallStack> {
-        let id = Stack::id_of(wait.build_id, &wait.stack);
-        let is_cut = wait.stack_truncated || wait.stack_unreadable;
+    /// A wait in this binary with its names; whether it is a part of a call of C, if those are counted.
+    pub(super) fn wait(&mut self, binary: &Binary, raw: &RawWait, has_calls_of_c: bool) -> Wait {
+        let is_cut = raw.stack_truncated || raw.stack_unreadable;
+        let stack = self.stack(binary, &raw.stack, is_cut);
+        Wait {
+            id: WaitId { pid: raw.tgid, kind: raw.kind, goid: raw.goid, tid: raw.tid, start_mono_ns: raw.park_mono_ns },
+            reason: in_words(raw.kind, raw.reason),
+            is_inside: has_calls_of_c && is_in_c(raw.kind, &stack),
+            stack,
+            times: StateTimes::of_wait(raw.duration_ns(), raw.run_delay_ns()),
+            waker: waker(raw),
+            waker_site: (!raw.waker_stack.is_empty()).then(|| self.waker_site(binary, &raw.waker_stack)),
+        }
+    }
+
+    fn waker_site(&mut self, binary: &Binary, addresses: &[u64]) -> Arc<Frame> {
+        let stack = self.stack(binary, addresses, false);
+        Arc::clone(self.sites.entry(stack.id).or_insert_with(|| Arc::new(stack.blocking_frame())))
+    }
+
+    fn stack(&mut self, binary: &Binary, addresses: &[u64], is_cut: bool) -> Arc<CallStack> {
+        let id = Stack::id_of(binary.build_id(), addresses);
         if let Some(known) = self.stacks.get(&(id, is_cut)) {
             return Arc::clone(known);
         }
@@ -32,7 +53,7 @@ impl Names {
             *self = Self::default();
         }
         let build = self.build(binary);
-        let calls = wait.stack.iter().map(|&address| self.call(binary, address)).collect();
+        let calls = addresses.iter().map(|&address| self.call(binary, address)).collect();
         let stack = Arc::new(CallStack { id, build, calls, is_cut });
         self.stacks.insert((id, is_cut), Arc::clone(&stack));
         stack
@@ -58,4 +79,16 @@ fn frame(frame: syncline_gosym::Frame) -> Frame {
     // Go says "?" for a file that it does not know.
     let file = if frame.file == "?" { String::new() } else { frame.file };
     Frame { function: frame.function, file, line: frame.line }
+}
+
+fn waker(raw: &RawWait) -> Waker {
+    if raw.kind != Kind::Goroutine {
+        return Waker::Return;
+    }
+    match (raw.waker_goid, raw.by_netpoll, raw.ready_mono_ns) {
+        (Some(goid), _, _) => Waker::Goroutine { pid: raw.tgid, goid },
+        (None, true, _) => Waker::Poller,
+        (None, false, Some(_)) => Waker::Timer,
+        (None, false, None) => Waker::Unseen,
+    }
 }

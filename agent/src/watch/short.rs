@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use syncline_insight::{span, waits};
 
-use super::gather::in_words;
+use super::reason::in_words;
 use crate::capture::ShortWait;
 
 /// Sums of short waits by reason.

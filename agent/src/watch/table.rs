@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use syncline_insight::{Site, State, StateTimes, Waker, span, waits};
+use syncline_insight::{Frame, Site, State, StateTimes, Sum, Waker, span, waits};
 
 use super::Look;
 use super::gather::Seen;
@@ -19,51 +19,75 @@ pub(super) struct Column {
     pub(super) is_number: bool,
 }
 
-/// The columns: of the states that a goroutine may be in, those that were measured. Blocked is what is left of the time.
-pub(super) fn columns(times: &StateTimes) -> Vec<Column> {
-    let number = |name| Column { name, is_number: true };
-    let text = |name| Column { name, is_number: false };
-    let mut columns = vec![number("TIME"), number("SHARE"), number("COUNT"), text("SITE"), text("REASON")];
-    columns.extend(split(times).map(|(state, _)| number(heading(state))));
-    columns.extend([number("P50"), number("P99"), number("MAX"), text("WOKEN BY")]);
-    columns
+/// The columns, and the cells of each of these sites. Of the states that a goroutine may be in there are those that were measured;
+/// blocked is what is left of the time. NOW is there where goroutines are blocked now.
+pub(super) fn table(seen: &Seen, look: &Look, sites: &[&Site]) -> (Vec<Column>, Vec<Vec<String>>) {
+    let shape = Shape { total: total(seen, look), has_now: sites.iter().any(|site| site.sum.open > 0) };
+    (shape.columns(), sites.iter().map(|site| shape.cells(site)).collect())
 }
 
-/// A site's cells in the order of [`columns`] of the total.
-pub(super) fn cells(site: &Site, total: &StateTimes) -> Vec<String> {
-    let mut cells = vec![
-        span(site.waited_ns()),
-        percent(site.waited_ns(), total.waited_ns()),
-        site.count.to_string(),
-        site_text(site),
-        site.reason.to_string(),
-    ];
-    cells.extend(split(total).map(|(state, _)| site.times.get(state).map_or_else(|| "-".to_owned(), span)));
-    cells.extend([span(site.quantile_ns(0.5)), span(site.quantile_ns(0.99)), span(site.max_ns), waker(site)]);
-    cells.iter().map(|cell| printable(cell)).collect()
+struct Shape {
+    total: Sum,
+    has_now: bool,
+}
+
+impl Shape {
+    fn columns(&self) -> Vec<Column> {
+        let number = |name| Column { name, is_number: true };
+        let text = |name| Column { name, is_number: false };
+        let mut columns = vec![number("TIME"), number("SHARE"), number("COUNT")];
+        columns.extend(self.has_now.then(|| number("NOW")));
+        columns.extend([text("SITE"), text("REASON")]);
+        columns.extend(split(&self.total.times).map(|(state, _)| number(heading(state))));
+        columns.extend([number("P50"), number("P99"), number("MAX"), text("WOKEN BY")]);
+        columns
+    }
+
+    fn cells(&self, site: &Site) -> Vec<String> {
+        let dash = || "-".to_owned();
+        let of_ended = |share| if site.sum.count > 0 { span(site.quantile_ns(share)) } else { dash() };
+        let share = match site.is_inside {
+            true => "inside".to_owned(),
+            false => percent(site.waited_ns(), self.total.times.waited_ns()),
+        };
+        let mut cells = vec![span(site.waited_ns()), share, site.sum.waits().to_string()];
+        cells.extend(self.has_now.then(|| now(site)));
+        cells.extend([site_text(&site.frame), site.reason.to_string()]);
+        cells.extend(split(&self.total.times).map(|(state, _)| site.sum.times.get(state).map_or_else(dash, span)));
+        cells.extend([of_ended(0.5), of_ended(0.99), span(site.longest_ns()), waker(site)]);
+        cells.iter().map(|cell| printable(cell)).collect()
+    }
 }
 
 /// The sites to show, in their order.
 pub(super) fn listed<'a>(seen: &'a Seen, look: &Look, filter: &str) -> Vec<&'a Site> {
-    let keep = |site: &Site| (look.runtime || !site.is_of_the_runtime) && (filter.is_empty() || site.mentions(filter));
+    let keep = |site: &Site| is_wanted(site, look) && (filter.is_empty() || site.mentions(filter));
     seen.sites.ranked(look.order, keep)
+}
+
+fn is_wanted(site: &Site, look: &Look) -> bool {
+    look.runtime || !site.is_of_the_runtime
+}
+
+/// All waits that the table is about, whether there is room for their sites or not.
+fn total(seen: &Seen, look: &Look) -> Sum {
+    seen.sites.total(|site| is_wanted(site, look))
 }
 
 /// What stands above the table.
 pub(super) fn heading_lines(seen: &Seen, look: &Look) -> Vec<String> {
-    let total = seen.sites.total();
-    let parts: Vec<String> =
-        total.times.measured().map(|(state, ns)| format!("{} {}", state.name(), span(ns))).collect();
+    let total = total(seen, look);
+    let parts = parts(&total.times);
     let only = seen.reason.as_ref().map_or_else(String::new, |reason| format!(" for \"{reason}\""));
     let mut lines = vec![
         format!("{}, {}", span(ns(seen.elapsed)), seen.whose()),
         format!(
             "{}{only} of {} and longer, {} in all{}",
-            waits(total.count),
+            waits(total.waits()),
             span(ns(seen.threshold)),
             span(total.times.waited_ns()),
-            if parts.is_empty() { String::new() } else { format!(": {}", parts.join(", ")) }
-        ),
+            if parts.is_empty() { String::new() } else { format!(": {parts}") }
+        ) + &open_text(&total),
     ];
     lines.extend(reasons_line(seen, look));
     lines.iter().map(|line| printable(line)).collect()
@@ -73,10 +97,10 @@ pub(super) fn heading_lines(seen: &Seen, look: &Look) -> Vec<String> {
 pub(super) fn footing_lines(seen: &Seen, look: &Look) -> Vec<String> {
     let mut lines: Vec<String> = seen.short.text().map(|short| format!("shorter: {short}")).into_iter().collect();
     if !look.runtime {
-        let own = seen.sites.ranked(look.order, |site| site.is_of_the_runtime);
-        let (count, ns) = own.iter().fold((0, 0), |(count, ns), site| (count + site.count, ns + site.waited_ns()));
-        if count > 0 {
-            lines.push(format!("not listed: {} of Go's own goroutines, {}", waits(count), span(ns)));
+        let own = seen.sites.total(|site| site.is_of_the_runtime);
+        if own.waits() > 0 {
+            let time = span(own.times.waited_ns());
+            lines.push(format!("not listed: {} of Go's own goroutines, {time}", waits(own.waits())));
         }
     }
     lines.push(seen.coverage_text());
@@ -85,24 +109,35 @@ pub(super) fn footing_lines(seen: &Seen, look: &Look) -> Vec<String> {
 
 /// All that is known of a site: its numbers, who woke, and its stacks.
 pub(super) fn detail_lines(seen: &Seen, site: &Site) -> Vec<String> {
-    let times: Vec<String> =
-        site.times.measured().map(|(state, ns)| format!("{} {}", state.name(), span(ns))).collect();
     let mut lines = vec![
         format!("{}  {}", site.frame.text(), site.reason),
-        format!("{}, {} in all: {}", waits(site.count), span(site.waited_ns()), times.join(", ")),
         format!(
-            "p50 {}, p99 {}, longest {}",
-            span(site.quantile_ns(0.5)),
-            span(site.quantile_ns(0.99)),
-            span(site.max_ns)
+            "{}, {} in all: {}{}",
+            waits(site.sum.waits()),
+            span(site.waited_ns()),
+            parts(&site.sum.times),
+            open_text(&site.sum)
         ),
-        format!("woken by {}", wakers(site, seen.processes.len() > 1)),
     ];
+    if site.is_inside {
+        lines.push("inside of calls of C, which are counted".to_owned());
+    }
+    if site.sum.open > 0 {
+        lines.push(format!("blocked now: {}, the longest for {}", site.sum.open, span(site.longest_open_ns)));
+    }
+    if site.sum.count > 0 {
+        let (p50, p99) = (site.quantile_ns(0.5), site.quantile_ns(0.99));
+        lines.push(format!("p50 {}, p99 {}, longest {}", span(p50), span(p99), span(site.max_ns)));
+        lines.push(format!("woken by {}", wakers(site, seen.processes.len() > 1)));
+    }
+    if let Some((frame, count)) = site.waker_sites.top() {
+        lines.push(format!("mostly woken in {}, {count} times of {}", frame.text(), site.sum.count));
+    }
     let stacks = seen.sites.stacks_of(site);
     for (place, sum) in (1..).zip(&stacks) {
-        let (count, time) = (waits(sum.count), span(sum.times.waited_ns()));
+        let (count, time, open) = (waits(sum.sum.waits()), span(sum.sum.times.waited_ns()), open_text(&sum.sum));
         lines.push(String::new());
-        lines.push(format!("stack {place} of {}: {count}, {time}, pid {}", stacks.len(), sum.pid));
+        lines.push(format!("stack {place} of {}: {count}, {time}, pid {}{open}", stacks.len(), sum.pid));
         lines.extend(sum.stack.frames().map(|frame| format!("    {}", frame.text())));
         if sum.stack.is_cut {
             lines.push("    ... (not taken further)".to_owned());
@@ -140,6 +175,10 @@ impl Seen {
         if self.skipped > 0 {
             text.push_str(&format!("; Go processes not observed: {}", self.skipped));
         }
+        let left_out = self.open_passed_over.saturating_add(self.sites.open_left_out());
+        if left_out > 0 {
+            text.push_str(&format!("; waits that go on, not counted yet for want of room: {left_out}"));
+        }
         if let Some(parked) = self.still_parked {
             text.push_str(&format!("; goroutines parked at the end, whose waits are not in this: {parked}"));
         }
@@ -163,7 +202,7 @@ fn heading(state: State) -> &'static str {
 
 fn reasons_line(seen: &Seen, look: &Look) -> Option<String> {
     let mut reasons: BTreeMap<&str, u64> = BTreeMap::new();
-    for site in listed(seen, look, "") {
+    for site in listed(seen, look, "").into_iter().filter(|site| !site.is_inside) {
         let ns = reasons.entry(&site.reason).or_default();
         *ns = ns.saturating_add(site.waited_ns());
     }
@@ -174,14 +213,31 @@ fn reasons_line(seen: &Seen, look: &Look) -> Option<String> {
     (!named.is_empty()).then(|| format!("by reason: {}{more}", named.join(", ")))
 }
 
-fn site_text(site: &Site) -> String {
-    let place = site.frame.short_place();
-    if place.is_empty() { site.frame.function.clone() } else { format!("{} {place}", site.frame.function) }
+fn site_text(frame: &Frame) -> String {
+    let place = frame.short_place();
+    if place.is_empty() { frame.function.clone() } else { format!("{} {place}", frame.function) }
+}
+
+/// How many goroutines are blocked there now, and for how long the first of them has been.
+fn now(site: &Site) -> String {
+    if site.sum.open == 0 { String::new() } else { format!("{}, {}", site.sum.open, span(site.longest_open_ns)) }
+}
+
+fn open_text(sum: &Sum) -> String {
+    match sum.open {
+        0 => String::new(),
+        1 => "; 1 goes on".to_owned(),
+        open => format!("; {open} go on"),
+    }
+}
+
+fn parts(times: &StateTimes) -> String {
+    times.measured().map(|(state, ns)| format!("{} {}", state.name(), span(ns))).collect::<Vec<_>>().join(", ")
 }
 
 fn waker(site: &Site) -> String {
     site.wakers.top().map_or_else(String::new, |(waker, count)| {
-        format!("{} {}", waker_text(waker, false), percent(count, site.count))
+        format!("{} {}", waker_text(*waker, false), percent(count, site.sum.count))
     })
 }
 
@@ -199,6 +255,7 @@ fn waker_text(waker: Waker, with_pid: bool) -> String {
         Waker::Goroutine { goid, .. } => format!("g{goid}"),
         Waker::Poller => "poller".to_owned(),
         Waker::Timer => "timer".to_owned(),
+        Waker::Return => "return".to_owned(),
         Waker::Unseen => "unseen".to_owned(),
     }
 }

@@ -7,6 +7,7 @@ pub mod namespaces;
 pub mod observe;
 pub mod tcp;
 pub mod terminal;
+pub mod watching;
 
 use std::io::Write as _;
 use std::sync::{Mutex, MutexGuard, PoisonError};

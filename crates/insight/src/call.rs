@@ -113,7 +113,9 @@ impl CallStack {
     #[must_use]
     pub fn blocking_frame(&self) -> Frame {
         let named = || self.calls.iter().flat_map(|call| &call.frames);
-        let found = named().find(|frame| !is_plumbing(&frame.function)).or_else(|| named().find(|frame| !parks(frame)));
+        let found = named()
+            .find(|frame| !is_plumbing(&frame.function))
+            .or_else(|| named().find(|frame| !parks(&frame.function)));
         found.cloned().or_else(|| self.frames().next()).unwrap_or_else(|| Frame::unnamed("(no stack)".to_owned()))
     }
 
@@ -125,8 +127,10 @@ impl CallStack {
     }
 }
 
-fn parks(frame: &Frame) -> bool {
-    matches!(frame.function.as_str(), "runtime.gopark" | "runtime.goparkunlock")
+/// Whether a function is the parking of a goroutine itself.
+#[must_use]
+pub fn parks(function: &str) -> bool {
+    matches!(function, "runtime.gopark" | "runtime.goparkunlock")
 }
 
 /// Whether a function only carries a wait for what called it.

@@ -1,27 +1,32 @@
-//! From finished waits with their stacks to what people look at. Pure: no I/O, no clock, no kernel, no wire.
+//! From waits with their stacks to what people look at. Pure: no I/O, no clock, no kernel, no wire.
 //!
 //! ```text
-//! Wait ──> Sites ──> ranked sites: count, time by state, quantiles, who woke      [wait, state, site, sites, wakers]
+//! Wait ──> Sites ──> ranked sites: count, time by state, quantiles, who woke      [wait, nesting, state, sum, site, sites, tally]
 //!               └──> stacks ──> pprof profile                                     [pprof]
 //!                          └──> flame graph                                       [flame]
 //! ```
 
 mod call;
 mod flame;
+mod nesting;
+mod open;
 mod pprof;
 mod site;
 mod sites;
 mod state;
+mod sum;
+mod tally;
 mod text;
 mod wait;
-mod wakers;
 
-pub use call::{Build, Call, CallStack, Frame, is_plumbing, plumbing_pattern};
+pub use call::{Build, Call, CallStack, Frame, is_plumbing, parks, plumbing_pattern};
 pub use flame::{Caption, flame_svg};
+pub use nesting::{blocks, blocks_condition, inside, is_in_c, is_inside_expression};
 pub use pprof::{Recorded, pprof_gz};
 pub use site::Site;
-pub use sites::{MAX_SITES, MAX_STACKS, Order, Sites, StackSum, Total};
+pub use sites::{MAX_SITES, MAX_STACKS, Order, Sites, StackSum};
 pub use state::{State, StateTimes};
-pub use text::{span, waits};
-pub use wait::{Wait, Waker};
-pub use wakers::Wakers;
+pub use sum::Sum;
+pub use tally::Tally;
+pub use text::{and_more, span, waits};
+pub use wait::{Wait, WaitId, Waker};

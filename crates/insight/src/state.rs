@@ -53,6 +53,12 @@ impl StateTimes {
         *time = Some(time.unwrap_or(0).saturating_add(ns));
     }
 
+    /// Takes back what was added to a state.
+    pub(crate) fn take_from(&mut self, state: State, ns: u64) {
+        let time = &mut self.0[state as usize];
+        *time = time.map(|all| all.saturating_sub(ns));
+    }
+
     /// More of everything that `other` has measured.
     pub fn add(&mut self, other: &Self) {
         other.measured().for_each(|(state, ns)| self.add_to(state, ns));

@@ -24,6 +24,16 @@ pub fn waits(count: u64) -> String {
     if count == 1 { "1 wait".to_owned() } else { format!("{count} waits") }
 }
 
+/// What stands below a table of sites that leaves some out: `and 1 site more`.
+#[must_use]
+pub fn and_more(sites: u64) -> Option<String> {
+    match sites {
+        0 => None,
+        1 => Some("and 1 site more".to_owned()),
+        sites => Some(format!("and {sites} sites more")),
+    }
+}
+
 /// Whether `ns` is one of the unit, counting what rounds up to one.
 fn is_at_least_one(ns: u64, power: i32) -> bool {
     let one = 10u64.pow(power.unsigned_abs());
@@ -55,5 +65,7 @@ mod tests {
     #[test]
     fn one_wait_is_one() {
         assert_eq!([0, 1, 2].map(waits), ["0 waits", "1 wait", "2 waits"]);
+        assert_eq!([1, 2].map(|sites| and_more(sites).unwrap()), ["and 1 site more", "and 2 sites more"]);
+        assert_eq!(and_more(0), None);
     }
 }

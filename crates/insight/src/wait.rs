@@ -1,24 +1,45 @@
-//! One finished wait, as it is counted.
+//! One wait, as it is counted.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use crate::call::CallStack;
+use syncline_event::Kind;
+
+use crate::call::{CallStack, Frame};
 use crate::state::StateTimes;
 
-/// One finished wait of a goroutine.
+/// One wait of a goroutine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wait {
-    /// Process id.
-    pub pid: u32,
+    /// Which one.
+    pub id: WaitId,
     /// Why it waited, in the runtime's words.
     pub reason: Cow<'static, str>,
     /// Where.
     pub stack: Arc<CallStack>,
+    /// It is a part of another one that is counted, see [`is_in_c`](crate::is_in_c).
+    pub is_inside: bool,
     /// How long, by state.
     pub times: StateTimes,
     /// Who ended it.
     pub waker: Waker,
+    /// Where in its code that goroutine did it, if known.
+    pub waker_site: Option<Arc<Frame>>,
+}
+
+/// Tells a wait from all others of a machine, and is the same while it goes on and when it has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct WaitId {
+    /// Process id.
+    pub pid: u32,
+    /// What waits.
+    pub kind: Kind,
+    /// Its goroutine.
+    pub goid: u64,
+    /// Its thread.
+    pub tid: u32,
+    /// When it began, CLOCK_MONOTONIC ns.
+    pub start_mono_ns: u64,
 }
 
 /// Who made a goroutine ready.
@@ -35,6 +56,8 @@ pub enum Waker {
     Poller,
     /// The runtime outside of any goroutine: a timer, mostly.
     Timer,
+    /// Nobody needed to: a call returned.
+    Return,
     /// It was not seen.
     Unseen,
 }

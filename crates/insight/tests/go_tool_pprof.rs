@@ -4,8 +4,8 @@
 use std::process::Command;
 use std::sync::Arc;
 
-use syncline_event::StackId;
-use syncline_insight::{Build, Call, CallStack, Frame, Recorded, Sites, StateTimes, Wait, Waker, pprof_gz};
+use syncline_event::{Kind, StackId};
+use syncline_insight::{Build, Call, CallStack, Frame, Recorded, Sites, StateTimes, Wait, WaitId, Waker, pprof_gz};
 
 const MS: u64 = 1_000_000;
 
@@ -30,7 +30,15 @@ fn sites() -> Sites {
         let calls = calls[5 - depth..].to_vec();
         let stack = CallStack { id: StackId(id), build: Arc::clone(&build), calls, is_cut: false };
         let times = StateTimes::of_wait(ms * MS, Some(MS));
-        sites.add(&Wait { pid: 42, reason: reason.into(), stack: Arc::new(stack), times, waker: Waker::Timer });
+        sites.add(&Wait {
+            id: WaitId { pid: 42, kind: Kind::Goroutine, goid: 1, tid: 1, start_mono_ns: ms },
+            reason: reason.into(),
+            stack: Arc::new(stack),
+            is_inside: false,
+            times,
+            waker: Waker::Timer,
+            waker_site: None,
+        });
     }
     sites
 }

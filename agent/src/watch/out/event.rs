@@ -8,12 +8,13 @@ use syncline_event::Kind;
 use syncline_insight::{Frame, Wait};
 
 use crate::capture::RawWait;
-use crate::watch::gather::{duration_ns, run_delay_ns};
+use crate::watch::gather::Fate;
 
 /// A wait as captured and with names.
 pub(in crate::watch) struct Event<'a> {
     pub(in crate::watch) raw: &'a RawWait,
     pub(in crate::watch) wait: &'a Wait,
+    pub(in crate::watch) fate: Fate,
 }
 
 #[derive(Serialize)]
@@ -24,8 +25,14 @@ struct Line<'a> {
     start_wall_ns: u64,
     /// The same by CLOCK_MONOTONIC, ns: what to compare two waits of one machine by.
     start_mono_ns: u64,
-    /// From parking to running again.
+    /// From parking to running again, or until when it is known to go on.
     duration_ns: u64,
+    /// It goes on, or never ended. The line of its end, which has the same pid, kind, goid, tid and start_mono_ns, says false.
+    open: bool,
+    /// It never ended: its process did.
+    abandoned: bool,
+    /// It is a part of a call of C, which has a line of its own.
+    inside: bool,
     /// How much of it the goroutine was ready but not running; null where the ready was not seen.
     runnable_ns: Option<u64>,
     /// `goroutine` (parked by Go's scheduler), `syscall` or `cgo`.
@@ -36,6 +43,8 @@ struct Line<'a> {
     goid: u64,
     /// The goroutine that ended the wait; null if the poller, a timer or nobody seen did.
     waker_goid: Option<u64>,
+    /// Where in its code it did.
+    waker_site: Option<Call>,
     by_netpoll: bool,
     /// File descriptor waited for, what it stood for, and the two ends of its connection; null where there is none, or not known.
     fd: Option<u32>,
@@ -69,19 +78,23 @@ impl Event<'_> {
     }
 
     fn line(&self) -> Line<'_> {
-        let Self { raw, wait } = self;
+        let Self { raw, wait, fate } = self;
         Line {
             start: rfc3339(raw.park_wall_ns),
             start_wall_ns: raw.park_wall_ns,
             start_mono_ns: raw.park_mono_ns,
-            duration_ns: duration_ns(raw),
-            runnable_ns: run_delay_ns(raw),
+            duration_ns: raw.duration_ns(),
+            open: *fate != Fate::Ended,
+            abandoned: *fate == Fate::Abandoned,
+            inside: wait.is_inside,
+            runnable_ns: raw.run_delay_ns(),
             kind: kind(raw.kind),
             reason: &wait.reason,
             pid: raw.tgid,
             tid: raw.tid,
             goid: raw.goid,
             waker_goid: raw.waker_goid,
+            waker_site: wait.waker_site.as_deref().cloned().map(Call::of),
             by_netpoll: raw.by_netpoll,
             fd: raw.fd,
             fd_type: raw.file_type,

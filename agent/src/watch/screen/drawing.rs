@@ -7,9 +7,10 @@ use ratatui::text::{Line, Text};
 use ratatui::widgets::{Cell, Paragraph, Row, Table, TableState};
 
 use super::view::View;
+use crate::watch::Look;
 use crate::watch::gather::Seen;
 use crate::watch::lines::widths;
-use crate::watch::table::{Column, cells, columns, detail_lines, footing_lines, heading_lines};
+use crate::watch::table::{Column, detail_lines, footing_lines, heading_lines, table};
 use syncline_insight::{Order, Site};
 
 const KEYS: &str = "q quit  t/c/m by time/count/longest  ↑↓ enter stacks  / filter  g Go's own  p pause  r reset";
@@ -32,14 +33,12 @@ pub(super) fn draw(frame: &mut Frame<'_>, view: &mut View, seen: &Seen) {
     let row = view.row(&sites);
     match (view.detail, row.and_then(|row| sites.get(row))) {
         (Some(_), Some(site)) => draw_detail(frame, view, seen, site, middle),
-        _ => draw_table(frame, seen, &sites, row, middle),
+        _ => draw_table(frame, seen, &view.look, &sites, row, middle),
     }
 }
 
-fn draw_table(frame: &mut Frame<'_>, seen: &Seen, sites: &[&Site], row: Option<usize>, area: Rect) {
-    let total = seen.sites.total().times;
-    let columns = columns(&total);
-    let cells: Vec<Vec<String>> = sites.iter().map(|site| cells(site, &total)).collect();
+fn draw_table(frame: &mut Frame<'_>, seen: &Seen, look: &Look, sites: &[&Site], row: Option<usize>, area: Rect) {
+    let (columns, cells) = table(seen, look, sites);
     let headings: Vec<String> = columns.iter().map(|column| column.name.to_owned()).collect();
     let widths = fitting(&columns, &widths(&headings, &cells), area.width);
     let line = |texts: &[String]| {
@@ -136,8 +135,8 @@ mod tests {
         assert_eq!(
             lines[3..5],
             [
-                "   TIME  SHARE  COUNT  SITE                       REASON           RUNNABLE      P50      P99      MAX  WOKEN BY",
-                "60.0 ms  6.0 %      3  main.transfer main.go:15   sync.Mutex.Lock   3.00 ms  20.1 ms  30.0 ms  30.0 ms  g1 100.0 %",
+                "   TIME   SHARE  COUNT  SITE                       REASON           RUNNABLE      P50      P99      MAX  WOKEN BY",
+                "60.0 ms  60.0 %      3  main.transfer main.go:15   sync.Mutex.Lock   3.00 ms  20.1 ms  30.0 ms  30.0 ms  g1 100.0 %",
             ]
         );
         assert_eq!(lines[10], "lost: 2 (ring_buffer_full=2)");
@@ -147,7 +146,7 @@ mod tests {
     #[test]
     fn a_narrow_terminal_has_the_first_columns_and_a_tiny_one_does_no_harm() {
         let lines = drawn(&mut View::new(look()), 60, 12);
-        assert_eq!(lines[4], "60.0 ms  6.0 %      3  main.transfer main.go:15");
+        assert_eq!(lines[4], "60.0 ms  60.0 %      3  main.transfer main.go:15");
         for (columns, rows) in [(1, 1), (3, 2), (20, 5)] {
             drawn(&mut View::new(look()), columns, rows);
         }

@@ -70,8 +70,8 @@ impl Tree {
 
     fn count(&mut self, node: usize, sum: &StackSum) {
         let node = &mut self.nodes[node];
-        node.count = node.count.saturating_add(sum.count);
-        node.waited_ns = node.waited_ns.saturating_add(sum.times.waited_ns());
+        node.count = node.count.saturating_add(sum.sum.waits());
+        node.waited_ns = node.waited_ns.saturating_add(sum.sum.times.waited_ns());
     }
 
     fn child(&mut self, parent: usize, kind: Kind, name: &str, place: String) -> usize {

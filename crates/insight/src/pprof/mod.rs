@@ -86,7 +86,9 @@ impl Tables {
         let pid = Label { key: self.text("pid"), value_text: 0, number: sum.pid.into() };
         Sample {
             location_ids: sum.stack.calls.iter().map(|call| self.location(mapping, call)).collect(),
-            values: [sum.count, sum.times.waited_ns()].map(|value| i64::try_from(value).unwrap_or(i64::MAX)).to_vec(),
+            values: [sum.sum.waits(), sum.sum.times.waited_ns()]
+                .map(|value| i64::try_from(value).unwrap_or(i64::MAX))
+                .to_vec(),
             labels: vec![reason, pid],
         }
     }
