@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use chrono::DateTime;
 use serde::Deserialize;
+use syncline_insight::{is_plumbing, parks};
 
 use crate::source::Source;
 use crate::window::{Window, Wish};
@@ -12,6 +13,10 @@ use crate::window::{Window, Wish};
 const BEFORE_NS: i64 = 60_000_000_000;
 /// Beyond this year (2191) ClickHouse's times of nanoseconds and sums with them would overflow.
 const LATEST_NS: i64 = 7_000_000_000_000_000_000;
+
+/// The reason as people read it, an expression on the columns of the view as `t`: that of a system call tells of which kind it is, as the
+/// agent's watch has it.
+pub(crate) const REASON: &str = "if(t.kind = 'syscall', concat('syscall ', t.reason), toString(t.reason))";
 
 /// The end of the newest wait in the store; none if it is empty.
 ///
@@ -67,6 +72,19 @@ pub(crate) async fn stacks(source: &Source, mut ids: Vec<u64>) -> anyhow::Result
     Ok(stacks.into_iter().map(|stack| (stack.stack_id, stack.frames)).collect())
 }
 
+/// The frame that blocks, as `syncline_insight::CallStack::blocking_frame` has it: the innermost that does not only carry the wait; if
+/// there is none, the innermost that is not the parking itself.
+pub(crate) fn site(stack: &[String]) -> Option<&str> {
+    let outside = || stack.iter().find(|frame| !is_plumbing(frame));
+    let inside = || stack.iter().find(|frame| !parks(function_of(frame)));
+    outside().or_else(inside).or(stack.first()).map(String::as_str)
+}
+
+/// A frame without its file and line.
+pub(crate) fn function_of(frame: &str) -> &str {
+    frame.rsplit_once(' ').map_or(frame, |(function, _)| function)
+}
+
 /// The parts of a question about the waits that overlap a window: the view to read from, its conditions and their parameters.
 pub(crate) struct Overlapping {
     pub(crate) view: String,
@@ -93,7 +111,7 @@ impl Overlapping {
 
     /// Only what contains this reason.
     pub(crate) fn only_reason(&mut self, reason: Option<&str>) {
-        self.only("reason", reason, "positionCaseInsensitiveUTF8(reason, {reason:String}) > 0");
+        self.only("reason", reason, &format!("positionCaseInsensitiveUTF8({REASON}, {{reason:String}}) > 0"));
     }
 
     pub(crate) fn conditions(&self) -> String {
@@ -105,4 +123,22 @@ impl Overlapping {
 fn view_between(from_ns: i64, to_ns: i64) -> String {
     let literal = |ns: i64| DateTime::from_timestamp_nanos(ns.clamp(0, LATEST_NS)).format("%Y-%m-%d %H:%M:%S%.9f");
     format!("timeline(t0 = '{}', t1 = '{}')", literal(from_ns), literal(to_ns))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_frame_that_blocks_is_the_first_that_is_not_plumbing() {
+        let site = |frames: &[&str]| {
+            site(&frames.iter().map(|frame| (*frame).to_owned()).collect::<Vec<_>>()).map(str::to_owned)
+        };
+        let lock =
+            ["runtime.gopark /go/proc.go:1", "sync.(*Mutex).lockSlow /go/mutex.go:2", "main.add /shop/cart.go:3"];
+        assert_eq!(site(&lock).as_deref(), Some(lock[2]));
+        assert_eq!(site(&["runtime.gopark", "runtime.bgsweep"]).as_deref(), Some("runtime.bgsweep"));
+        assert_eq!(site(&["runtime.gopark"]).as_deref(), Some("runtime.gopark"));
+        assert_eq!(site(&[]), None);
+    }
 }

@@ -1,7 +1,7 @@
 //! The sites of a window, summed up by the store.
 
 use serde::Deserialize;
-use syncline_insight::plumbing_pattern;
+use syncline_insight::{blocks_condition, is_inside_expression, plumbing_pattern};
 
 use super::{BlockersArgs, By};
 use crate::source::Source;
@@ -30,6 +30,8 @@ pub(super) struct Site {
     /// `function file:line`, or an address.
     pub(super) site: String,
     pub(super) reason: String,
+    /// 1: its waits lie inside of others of the same goroutines, which are counted; they are in no sum.
+    pub(super) is_inside: u8,
     pub(super) waits: u64,
     pub(super) nodes: u64,
     pub(super) processes: u64,
@@ -77,7 +79,7 @@ pub(super) async fn sites(source: &Source, window: Window, args: &BlockersArgs) 
     Ok(sites)
 }
 
-/// The site is found as the agent's watch finds it (`syncline_insight::CallStack::blocking_frame`). Go's own goroutines are those
+/// Each moment of a goroutine counts once, see `syncline_insight`'s nesting. The site is found as the agent's watch finds it (`syncline_insight::CallStack::blocking_frame`). Go's own goroutines are those
 /// with nothing but the runtime on a stack that was taken in full.
 fn question(window: Window, args: &BlockersArgs) -> (String, Vec<(String, String)>) {
     let mut waits = Overlapping::window(window);
@@ -87,6 +89,7 @@ fn question(window: Window, args: &BlockersArgs) -> (String, Vec<(String, String
     waits.only_reason(args.reason.as_deref());
     waits.only("shortest", args.min_duration, "dur_ns >= {shortest:UInt64}");
     let (view, conditions) = (&waits.view, waits.conditions());
+    let (reason, blocks, is_inside) = (waits::REASON, blocks_condition(), is_inside_expression());
     let is_own = if args.runtime {
         "0"
     } else {
@@ -98,7 +101,7 @@ fn question(window: Window, args: &BlockersArgs) -> (String, Vec<(String, String
         By::Max => "max_ns",
     };
     let sql = format!(
-        "WITH chosen AS (SELECT * FROM {view} WHERE {conditions}), \
+        "WITH chosen AS (SELECT *, {reason} AS in_words, toUInt8({is_inside}) AS is_inside FROM {view} AS t WHERE {conditions} AND {blocks}), \
             named AS (SELECT stack_id, frames FROM stacks_named WHERE stack_id IN (SELECT stack_id FROM chosen)), \
             placed AS (SELECT chosen.*, named.frames AS frames, \
                 arrayFirst(f -> NOT match(f, {{plumbing:String}}), frames) AS outside, \
@@ -106,15 +109,15 @@ fn question(window: Window, args: &BlockersArgs) -> (String, Vec<(String, String
                 multiIf(outside != '', outside, inside != '', inside, notEmpty(frames), frames[1], '(no stack)') AS site, \
                 toUInt8({is_own}) AS is_own \
                 FROM chosen LEFT JOIN named ON chosen.stack_id = named.stack_id) \
-        SELECT is_own, toString(placed.service) AS service, site, toString(placed.reason) AS reason, count() AS waits, \
+        SELECT is_own, toString(placed.service) AS service, site, in_words AS reason, is_inside, count() AS waits, \
             uniqExact(placed.region, placed.node) AS nodes, uniqExact(placed.region, placed.node, placed.boot, placed.pid) AS processes, \
             sum(placed.dur_ns) AS waited_ns, sumOrNullIf(placed.run_delay_ns, bitTest(placed.flags, 0)) AS runnable_ns, \
             quantileExact(0.5)(placed.dur_ns) AS p50_ns, quantileExact(0.99)(placed.dur_ns) AS p99_ns, max(placed.dur_ns) AS max_ns, \
             toUnixTimestamp64Nano(argMax(placed.aligned, placed.dur_ns)) AS longest_start_ns, argMax(placed.stack_id, placed.dur_ns) AS stack_id, \
-            count() OVER (PARTITION BY is_own) AS all_sites, sum(waits) OVER (PARTITION BY is_own) AS all_waits, \
-            sum(waited_ns) OVER (PARTITION BY is_own) AS all_waited_ns \
-        FROM placed GROUP BY is_own, service, site, reason \
-        ORDER BY {order} DESC, service, site, reason LIMIT {top} BY is_own",
+            count() OVER (PARTITION BY is_own) AS all_sites, sum(if(is_inside, 0, waits)) OVER (PARTITION BY is_own) AS all_waits, \
+            sum(if(is_inside, 0, waited_ns)) OVER (PARTITION BY is_own) AS all_waited_ns \
+        FROM placed GROUP BY is_own, is_inside, service, site, in_words \
+        ORDER BY {order} DESC, service, site, reason, is_inside LIMIT {top} BY is_own",
         top = args.top,
     );
     let mut params = waits.params;

@@ -1,13 +1,14 @@
 //! The sites for people and for programs.
 
 use serde::Serialize;
-use syncline_insight::{is_plumbing, waits};
+use syncline_insight::{and_more, is_plumbing, waits};
 
 use super::query::{Site, Sites};
 use super::{BlockersArgs, By};
 use crate::colour::Palette;
 use crate::skew::with_heading;
 use crate::table::{Align, Table, printable};
+use crate::waits::function_of;
 use crate::window::Window;
 use crate::{time, units};
 
@@ -39,8 +40,10 @@ struct Entry<'a> {
     nodes: u64,
     processes: u64,
     waited_ns: u64,
-    /// Of `waited_ns` of all, 0 to 1.
-    share: f64,
+    /// Its waits lie inside of others of the same goroutines, which are counted, as system calls of C code inside of the call of C.
+    inside: bool,
+    /// Of `waited_ns` of all, 0 to 1; null if it is inside.
+    share: Option<f64>,
     /// Ready but not running; null where no ready was seen.
     runnable_ns: Option<u64>,
     p50_ns: u64,
@@ -62,7 +65,8 @@ impl<'a> Document<'a> {
             nodes: site.nodes,
             processes: site.processes,
             waited_ns: site.waited_ns,
-            share: share(site.waited_ns, found.all_waited_ns),
+            inside: site.is_inside == 1,
+            share: share(site, found),
             runnable_ns: site.runnable_ns,
             p50_ns: site.p50_ns,
             p99_ns: site.p99_ns,
@@ -100,7 +104,7 @@ pub(super) fn text(
     if found.own_waits > 0 {
         let time = units::span(found.own_waited_ns);
         lines.push(format!(
-            "not listed: {} of Go\'s own goroutines, {time} (--runtime lists them)",
+            "not listed: {} of Go's own goroutines, {time} (--runtime lists them)",
             waits(found.own_waits)
         ));
     }
@@ -115,20 +119,18 @@ fn listed(window: Window, found: &Sites, args: &BlockersArgs, width: usize, pale
     };
     let mut lines = vec![
         format!(
-            "{}, {} of waits{}: {} at {} sites, by {by}",
+            "{}, {} of waits{}: {} at {}, by {by}",
             span_of(window),
             units::span(found.all_waited_ns),
             of_filters(args),
             waits(found.all_waits),
-            found.all_sites
+            if found.all_sites == 1 { "1 site".to_owned() } else { format!("{} sites", found.all_sites) }
         ),
         String::new(),
     ];
     lines.extend(with_heading(&table(found), width, palette));
-    let more = found.all_sites.saturating_sub(found.sites.len() as u64);
-    if more > 0 {
-        lines.push(format!("and {more} sites more (--top)"));
-    }
+    let more = and_more(found.all_sites.saturating_sub(found.sites.len() as u64));
+    lines.extend(more.map(|more| format!("{more} (--top)")));
     lines
 }
 
@@ -150,7 +152,7 @@ fn table(found: &Sites) -> Table {
     for site in &found.sites {
         table.push(&[
             units::span(site.waited_ns),
-            format!("{:.1} %", 100.0 * share(site.waited_ns, found.all_waited_ns)),
+            share(site, found).map_or_else(|| "inside".to_owned(), |share| format!("{:.1} %", 100.0 * share)),
             site.waits.to_string(),
             site.nodes.to_string(),
             units::span(site.p50_ns),
@@ -202,12 +204,13 @@ pub(crate) fn short(frame: &str) -> String {
 
 /// The functions of a stack that led to the site: `main.b < main.a`.
 pub(crate) fn callers(stack: &[String], site: &str) -> String {
-    let function = |frame: &String| frame.rsplit_once(' ').map_or(frame.as_str(), |(function, _)| function).to_owned();
+    let function = |frame: &String| function_of(frame).to_owned();
     let outside = stack.iter().skip_while(|frame| *frame != site).skip(1).map(function);
     let named: Vec<String> = outside.filter(|function| !is_plumbing(function)).take(CALLERS).collect();
     named.join(" < ")
 }
 
-fn share(part: u64, whole: u64) -> f64 {
-    part as f64 / whole.max(1) as f64
+/// None for what is in no sum.
+fn share(site: &Site, found: &Sites) -> Option<f64> {
+    (site.is_inside == 0).then(|| site.waited_ns as f64 / found.all_waited_ns.max(1) as f64)
 }

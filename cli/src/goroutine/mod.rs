@@ -57,7 +57,8 @@ Examples:
   syncline goroutine 4711 18 --node eu-1 --from -30s
   syncline goroutine 4711 18 --format json | jq '.story[] | select(.kind == \"wake\")'
 
-BOUND is of the time in the first column. GAP is the time since the end of the wait before; RUNNABLE the part of a wait in
+`inside:` marks waits that lie inside of the one before, as system calls of C code inside of the call of C: the sum has them once.
+A thread that was preempted only waited for a CPU, and is not in the sum. BOUND is of the time in the first column. GAP is the time since the end of the wait before; RUNNABLE the part of a wait in
 which the goroutine was ready and no processor took it. Times are written as for `syncline timeline`.";
 
 pub(crate) async fn run(store: &StoreArgs, args: &GoroutineArgs) -> anyhow::Result<ExitCode> {

@@ -1,6 +1,7 @@
 //! The waits of a goroutine and the waits that it ended, read from the store's view `timeline`.
 
 use serde::{Deserialize, Serialize};
+use syncline_insight::blocks_condition;
 
 use super::GoroutineArgs;
 use crate::failure::usage;
@@ -22,6 +23,10 @@ pub(super) struct Who {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub(super) struct Event {
     pub(super) goid: u64,
+    /// `goroutine`, `syscall`, `cgo` or `off_cpu`.
+    pub(super) kind: String,
+    /// It keeps the goroutine from going on; else it only waits for a CPU.
+    pub(super) blocks: u8,
     /// 0 where it is not known.
     pub(super) waker_goid: u64,
     /// Woken by the network poller.
@@ -88,11 +93,14 @@ pub(super) async fn events(
     }
     let (view, conditions, params) = parts(window, args, Some(who));
     let sql = format!(
-        "SELECT goid, waker_goid, toUInt8(bitTest(flags, 1)) AS by_netpoll, toString(t.reason) AS reason, \
+        "SELECT goid, toString(t.kind) AS kind, toUInt8({blocks}) AS blocks, waker_goid, toUInt8(bitTest(flags, 1)) AS by_netpoll, \
+            {reason} AS reason, \
             toUnixTimestamp64Nano(aligned) AS start_ns, toUnixTimestamp64Nano(aligned_end) AS end_ns, \
             nullIf(err_ns, 18446744073709551615) AS bound_ns, nullIf(err_end_ns, 18446744073709551615) AS end_bound_ns, mono_ns, \
             dur_ns AS duration_ns, if(bitTest(flags, 0), run_delay_ns, NULL) AS run_delay_ns, stack_id, count() OVER () AS matched \
         FROM {view} AS t WHERE {conditions} ORDER BY mono_ns + duration_ns DESC LIMIT {limit}",
+        blocks = blocks_condition(),
+        reason = waits::REASON,
         limit = args.limit,
     );
     let rows: Vec<Row> = source.rows(&sql, &params).await?;

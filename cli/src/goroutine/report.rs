@@ -1,7 +1,7 @@
 //! The story for people and for programs.
 
 use serde::Serialize;
-use syncline_insight::{is_plumbing, waits};
+use syncline_insight::waits;
 
 use super::GoroutineArgs;
 use super::query::{Event, Who};
@@ -10,6 +10,7 @@ use crate::blockers::short;
 use crate::colour::Palette;
 use crate::skew::with_heading;
 use crate::table::{Align, Table, printable};
+use crate::waits::site;
 use crate::window::Window;
 use crate::{time, units};
 
@@ -51,6 +52,10 @@ enum Entry<'a> {
         gap_ns: Option<u64>,
         duration_ns: u64,
         run_delay_ns: Option<u64>,
+        /// `goroutine`, `syscall`, `cgo` or `off_cpu`.
+        wait_kind: &'a str,
+        /// It is a part of a wait before it.
+        inside: bool,
         reason: &'a str,
         /// The innermost call that is not Go's own way there.
         site: Option<&'a str>,
@@ -89,7 +94,7 @@ impl<'a> Document<'a> {
 impl<'a> Entry<'a> {
     fn of(part: &'a Part) -> Self {
         match part {
-            Part::Wait { event, gap_ns } => Self::Wait {
+            Part::Wait { event, gap_ns, is_inside } => Self::Wait {
                 start: time::rfc3339(event.start_ns),
                 end: time::rfc3339(event.end_ns),
                 start_ns: event.start_ns,
@@ -99,8 +104,10 @@ impl<'a> Entry<'a> {
                 gap_ns: *gap_ns,
                 duration_ns: event.duration_ns,
                 run_delay_ns: event.run_delay_ns,
+                wait_kind: &event.kind,
+                inside: *is_inside,
                 reason: &event.reason,
-                site: site(event),
+                site: site(&event.stack),
                 stack: &event.stack,
                 waker_goid: (event.waker_goid != 0).then_some(event.waker_goid),
                 by_netpoll: event.by_netpoll == 1,
@@ -112,7 +119,7 @@ impl<'a> Entry<'a> {
                 goid: event.goid,
                 reason: &event.reason,
                 waited_ns: waited_until_ready(event),
-                site: site(event),
+                site: site(&event.stack),
                 stack: &event.stack,
             },
         }
@@ -129,13 +136,9 @@ pub(super) fn text(found: &Found, args: &GoroutineArgs, width: usize, palette: P
 }
 
 fn told(found: &Found, who: &Who, args: &GoroutineArgs, width: usize, palette: Palette) -> Vec<String> {
-    let (mut count, mut waited_ns, mut wakes) = (0_u64, 0_u64, 0_u64);
-    for part in &found.story {
-        match part {
-            Part::Wait { event, .. } => (count, waited_ns) = (count + 1, waited_ns.saturating_add(event.duration_ns)),
-            Part::Wake { .. } => wakes += 1,
-        }
-    }
+    let wakes = found.story.iter().filter(|part| matches!(part, Part::Wake { .. })).count();
+    let counted: Vec<u64> = found.story.iter().filter_map(counted_ns).collect();
+    let waited_ns = counted.iter().fold(0_u64, |sum, ns| sum.saturating_add(*ns));
     let Who { region, node, service, .. } = who;
     let mut lines = vec![
         printable(&format!(
@@ -144,7 +147,7 @@ fn told(found: &Found, who: &Who, args: &GoroutineArgs, width: usize, palette: P
             args.pid,
             span_of(found.window)
         )),
-        format!("{}, {} in all; wakes of others: {wakes}", waits(count), units::span(waited_ns)),
+        format!("{}, {} in all; wakes of others: {wakes}", waits(counted.len() as u64), units::span(waited_ns)),
     ];
     let left_out = found.matched.saturating_sub(found.story.len() as u64);
     if left_out > 0 {
@@ -168,14 +171,14 @@ fn table(story: &[Part]) -> Table {
     let dash = || "-".to_owned();
     for part in story {
         table.push(&match part {
-            Part::Wait { event, gap_ns } => [
+            Part::Wait { event, gap_ns, is_inside } => [
                 time::time_of_day(event.start_ns, 6),
                 units::bound(event.bound_ns),
                 gap_ns.map_or_else(dash, units::span),
                 units::span(event.duration_ns),
                 event.run_delay_ns.map_or_else(dash, units::span),
                 waker(event),
-                format!("{}{}", event.reason, in_site(event)),
+                format!("{}{}{}", if *is_inside { "inside: " } else { "" }, event.reason, in_site(event)),
             ],
             Part::Wake { event, at_ns } => [
                 time::time_of_day(*at_ns, 6),
@@ -227,7 +230,19 @@ fn waited_until_ready(event: &Event) -> u64 {
     event.duration_ns.saturating_sub(event.run_delay_ns.unwrap_or(0))
 }
 
+/// How long a goroutine was blocked in a wait, each moment once; none for what is not counted.
+fn counted_ns(part: &Part) -> Option<u64> {
+    match part {
+        Part::Wait { event, is_inside: false, .. } if event.blocks == 1 => Some(event.duration_ns),
+        _ => None,
+    }
+}
+
 fn waker(event: &Event) -> String {
+    if event.kind != "goroutine" {
+        // A call returns, a thread gets its CPU.
+        return "-".to_owned();
+    }
     match (event.waker_goid, event.by_netpoll, event.run_delay_ns) {
         (0, 1, _) => "poller".to_owned(),
         (0, _, Some(_)) => "timer".to_owned(),
@@ -236,11 +251,6 @@ fn waker(event: &Event) -> String {
     }
 }
 
-/// The innermost frame that is not Go's own way there; if there is none, the innermost of all.
-fn site(event: &Event) -> Option<&str> {
-    event.stack.iter().find(|frame| !is_plumbing(frame)).or(event.stack.first()).map(String::as_str)
-}
-
 fn in_site(event: &Event) -> String {
-    site(event).map_or_else(String::new, |site| format!(" in {}", short(site)))
+    site(&event.stack).map_or_else(String::new, |site| format!(" in {}", short(site)))
 }

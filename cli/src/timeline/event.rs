@@ -1,9 +1,10 @@
 //! One wait as the timeline shows it.
 
 use serde::{Deserialize, Serialize};
-use syncline_insight::is_plumbing;
 
-/// A goroutine that waited, on the fleet's one clock.
+use crate::waits::{function_of, site};
+
+/// A goroutine or a thread that waited, on the fleet's one clock.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Event {
     /// When it parked, nanoseconds since the Unix epoch.
@@ -18,7 +19,12 @@ pub(crate) struct Event {
     pub(crate) node: String,
     pub(crate) service: String,
     pub(crate) pid: u32,
+    /// The thread that waited, or that the goroutine parked on.
+    pub(crate) tid: u32,
+    /// 0 for a thread that ran no goroutine.
     pub(crate) goid: u64,
+    /// `goroutine`, `syscall`, `cgo` or `off_cpu`.
+    pub(crate) kind: String,
     /// Why it waited, in the runtime's words.
     pub(crate) reason: String,
     /// How much of the wait it was ready but not running.
@@ -31,16 +37,15 @@ pub(crate) struct Event {
 }
 
 impl Event {
-    /// The innermost function that is not the language's own way of waiting; if there is none, the innermost of all.
+    /// The function that blocks.
     pub(crate) fn frame(&self) -> Option<&str> {
-        let own = self.stack.iter().find(|frame| !is_plumbing(frame));
-        own.or(self.stack.first()).map(|frame| function_of(frame))
+        site(&self.stack).map(function_of)
     }
-}
 
-/// A frame without its file and line.
-fn function_of(frame: &str) -> &str {
-    frame.rsplit_once(' ').map_or(frame, |(function, _)| function)
+    /// Who waited, in its process: `g18`, or a thread that ran no goroutine.
+    pub(crate) fn who(&self) -> String {
+        if self.goid == 0 { format!("thread {}", self.tid) } else { format!("g{}", self.goid) }
+    }
 }
 
 #[cfg(test)]
@@ -54,7 +59,9 @@ pub(crate) fn sample(region: &str, goid: u64, start_ns: i64, duration_ns: u64, r
         node: format!("{region}-1"),
         service: "shop".into(),
         pid: 4711,
+        tid: 4712,
         goid,
+        kind: "goroutine".into(),
         reason: reason.into(),
         run_delay_ns: Some(1_000),
         stack_id: 1,
@@ -65,20 +72,5 @@ pub(crate) fn sample(region: &str, goid: u64, start_ns: i64, duration_ns: u64, r
         ]
         .map(str::to_owned)
         .to_vec(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_frame_is_the_first_that_is_not_plumbing() {
-        let mut event = sample("eu", 1, 0, 1, "chan receive");
-        assert_eq!(event.frame(), Some("main.(*Cart).Add"));
-        event.stack = vec!["runtime.gopark".into(), "runtime.bgsweep".into()];
-        assert_eq!(event.frame(), Some("runtime.gopark"));
-        event.stack.clear();
-        assert_eq!(event.frame(), None);
     }
 }

@@ -82,7 +82,7 @@ fn heading(view: &View, scale: &TimeScale) -> String {
 
 /// As wide as the longest label, but never more than a third of the picture.
 fn label_width(lanes: &Lanes<'_>, width: usize) -> usize {
-    let longest = lanes.drawn.iter().map(|lane| columns_of(&lane.goroutine.label()) + 2).max();
+    let longest = lanes.drawn.iter().map(|lane| columns_of(&lane.label()) + 2).max();
     longest.unwrap_or(0).min(width / 3)
 }
 
@@ -92,7 +92,7 @@ fn regions(lanes: &Lanes<'_>, scale: &TimeScale, label_width: usize, look: Look)
     for region in of_region {
         lines.push(region_heading(region, look.palette));
         for lane in region {
-            let label = cut(&format!("  {}", lane.goroutine.label()), label_width);
+            let label = cut(&format!("  {}", lane.label()), label_width);
             lines.push(format!("{label:label_width$} {}", bars(lane, scale, look.ascii, look.palette)));
         }
     }
@@ -176,7 +176,7 @@ fn row(event: &Event) -> [String; 8] {
         event.region.clone(),
         event.node.clone(),
         event.service.clone(),
-        format!("{} g{}", event.pid, event.goid),
+        format!("{} {}", event.pid, event.who()),
         units::span(event.duration_ns),
         format!("{}{place}", event.reason),
     ]

@@ -41,9 +41,10 @@ fn question(window: Window, args: &TimelineArgs) -> (String, Vec<(String, String
     let sql = format!(
         "SELECT toUnixTimestamp64Nano(aligned) AS start_ns, toUnixTimestamp64Nano(aligned_end) AS end_ns, \
             dur_ns AS duration_ns, nullIf(err_ns, 18446744073709551615) AS bound_ns, \
-            region, node, service, pid, goid, reason, \
+            region, node, service, pid, tid, goid, toString(t.kind) AS kind, {reason} AS reason, \
             if(bitTest(flags, 0), run_delay_ns, NULL) AS run_delay_ns, stack_id, count() OVER () AS matched \
-        FROM {view} WHERE {conditions} ORDER BY duration_ns DESC, start_ns LIMIT {limit}",
+        FROM {view} AS t WHERE {conditions} ORDER BY duration_ns DESC, start_ns LIMIT {limit}",
+        reason = waits::REASON,
         view = waits.view,
         conditions = waits.conditions(),
         limit = args.limit,

@@ -9,8 +9,10 @@ pub(crate) const ALL: &[Case] = cases![
     blockers_rank_sites_over_nodes_and_regions,
     blockers_json_has_the_stack_of_the_longest_wait,
     blockers_take_filters_orders_and_windows,
+    blockers_count_each_moment_of_a_goroutine_once,
     blockers_say_what_was_looked_for_where_there_is_nothing,
     a_goroutines_story_is_told_in_order_with_gaps_wakers_and_wakes,
+    a_goroutines_story_counts_each_moment_once,
     a_goroutine_of_several_nodes_must_be_chosen,
     a_goroutine_that_is_not_there_is_looked_for_elsewhere,
 ];
@@ -34,9 +36,21 @@ const WAITS: [Wait; 8] = [
     ("eu-west", "eu-1", "cart", 4711, 2, "GC sweep wait", 0, 900, 9, 0, SEEN),
 ];
 
+/// Kinds of waits and the waits, of half an hour before: a call of C, what its C code waited for, the same without a call, and threads
+/// that block nobody.
+const OF_THREADS: [(&str, Wait); 6] = [
+    ("cgo", ("eu-west", "eu-1", "video", 900, 5, "cgo call", HALF_AN_HOUR_BEFORE_MS, 100, 10, 0, 0)),
+    ("syscall", ("eu-west", "eu-1", "video", 900, 5, "read", HALF_AN_HOUR_BEFORE_MS + 10, 80, 10, 0, SEEN)),
+    ("syscall", ("eu-west", "eu-1", "video", 900, 5, "read", HALF_AN_HOUR_BEFORE_MS + 200, 30, 10, 0, SEEN)),
+    ("off_cpu", ("eu-west", "eu-1", "video", 900, 5, "preempted", HALF_AN_HOUR_BEFORE_MS + 300, 40, 10, 0, SEEN)),
+    ("off_cpu", ("eu-west", "eu-1", "video", 900, 5, "uninterruptible", HALF_AN_HOUR_BEFORE_MS + 400, 20, 10, 0, SEEN)),
+    ("syscall", ("eu-west", "eu-1", "video", 900, 0, "futex", HALF_AN_HOUR_BEFORE_MS, 500, 0, 0, 0)),
+];
+const HALF_AN_HOUR_BEFORE_MS: i64 = -1_800_000;
+
 const RUN_DELAY_NS: i64 = 1_000;
 /// What stacks consist of: address, function, file, line.
-const SYMBOLS: [(u64, &str, &str, u32); 8] = [
+const SYMBOLS: [(u64, &str, &str, u32); 10] = [
     (10, "runtime.gopark", "/go/proc.go", 1),
     (20, "sync.(*Mutex).lockSlow", "/go/mutex.go", 2),
     (30, "main.(*Cart).Add", "/shop/cart.go", 3),
@@ -45,31 +59,36 @@ const SYMBOLS: [(u64, &str, &str, u32); 8] = [
     (60, "main.readFrame", "/shop/frame.go", 6),
     (70, "runtime.bgsweep", "/go/mgcsweep.go", 7),
     (80, "main.main", "/shop/main.go", 8),
+    (90, "runtime.cgocall", "/go/cgocall.go", 9),
+    (100, "main.encode", "/video/encode.go", 10),
 ];
 
 pub(crate) fn rows(base_ns: i64) -> Vec<String> {
-    let mut statements: Vec<String> = WAITS.iter().zip(1..).map(|(wait, seq)| row(base_ns, wait, seq)).collect();
+    let of_goroutines = WAITS.iter().map(|wait| ("goroutine", wait));
+    let all = of_goroutines.chain(OF_THREADS.iter().map(|(kind, wait)| (*kind, wait)));
+    let mut statements: Vec<String> = all.zip(1..).map(|((kind, wait), seq)| row(base_ns, kind, wait, seq)).collect();
     let symbols = SYMBOLS.map(|(pc, function, file, line)| format!("(3, {pc}, 0, '{function}', '{file}', {line})"));
     statements.extend([
         "INSERT INTO nodes (region, node, boot) VALUES ('eu-west', 'eu-1', 1), ('us-east', 'us-1', 1)".to_owned(),
         region_map(base_ns),
         "INSERT INTO stacks (stack_id, build_id, pcs, last_seen) VALUES (7, 3, [10, 20, 30, 40, 80], now()), \
-         (8, 3, [10, 50, 60, 40], now()), (9, 3, [10, 70], now())"
+         (8, 3, [10, 50, 60, 40], now()), (9, 3, [10, 70], now()), (10, 3, [90, 100], now())"
             .to_owned(),
         format!("INSERT INTO symbols (build_id, pc, depth, func, file, line) VALUES {}", symbols.join(", ")),
     ]);
     statements
 }
 
-fn row(base_ns: i64, wait: &Wait, seq: u64) -> String {
+fn row(base_ns: i64, kind: &str, wait: &Wait, seq: u64) -> String {
     let (region, node, service, pid, goid, reason, begin_ms, length_ms, stack, waker, flags) = wait;
     let behind_ns = if *region == "eu-west" { 0 } else { REGION_OFFSET_NS };
-    let mono_ns = 100_000_000_000 + begin_ms * 1_000_000;
-    let off = base_ns - behind_ns - 100_000_000_000;
+    let boot_ns = 10_000_000_000_000;
+    let mono_ns = boot_ns + begin_ms * 1_000_000;
+    let off = base_ns - behind_ns - boot_ns;
     format!(
         "INSERT INTO events (bucket, region, service, node, boot, seq, pid, tid, goid, kind, reason, mono_ns, wall_off, dur_ns, \
          run_delay_ns, flags, stack_id, waker_goid, al_off, al_end_off, err_ns, err_end_ns, bound_class, clock_status, epoch, model_rev) \
-         VALUES ({bucket}, '{region}', '{service}', '{node}', 1, {seq}, {pid}, 1, {goid}, 'goroutine', '{reason}', {mono_ns}, {off}, \
+         VALUES ({bucket}, '{region}', '{service}', '{node}', 1, {seq}, {pid}, 1, {goid}, '{kind}', '{reason}', {mono_ns}, {off}, \
          {length}, {delay}, {flags}, {stack}, {waker}, {off}, {off}, 120000, 130000, 'hard', 'synchronized', 0, 1)",
         bucket = (mono_ns + off) / 60_000_000_000 * 60,
         length = length_ms * 1_000_000,
@@ -142,6 +161,55 @@ fn blockers_take_filters_orders_and_windows(fixture: &Fixture) {
     assert_eq!(sites(&["--by", "count", "--top", "2"]), [("sync.Mutex.Lock".to_owned(), 3), ("IO wait".to_owned(), 2)]);
     let (from, to) = ((fixture.base_ns + 1_000_000_000).to_string(), (fixture.base_ns + 1_500_000_000).to_string());
     assert_eq!(sites(&["--from", &from, "--to", &to]), one("sync.Mutex.Lock", 1));
+}
+
+/// The window of [`OF_THREADS`].
+fn half_an_hour_before(fixture: &Fixture) -> [String; 4] {
+    let from_ns = fixture.base_ns + HALF_AN_HOUR_BEFORE_MS * 1_000_000;
+    ["--from".to_owned(), from_ns.to_string(), "--to".to_owned(), (from_ns + 1_000_000_000).to_string()]
+}
+
+fn blockers_count_each_moment_of_a_goroutine_once(fixture: &Fixture) {
+    let window = half_an_hour_before(fixture);
+    let window = window.each_ref().map(String::as_str);
+    let document = json(fixture, &[&["blockers"], &window[..]].concat());
+    assert_eq!((&document["waits"], &document["waited_ns"]), (&3.into(), &150_000_000.into()), "{document}");
+    let site = |site: &Value| {
+        assert_eq!(site["share"].is_null(), site["inside"] == true, "{site}");
+        assert_eq!(site["site"], "main.encode /video/encode.go:10");
+        (site["reason"].as_str().unwrap().to_owned(), site["inside"] == true, site["waited_ns"].as_u64().unwrap())
+    };
+    let sites: Vec<_> = document["sites"].as_array().unwrap().iter().map(site).collect();
+    let expected = [
+        ("cgo call", false, 100_000_000),
+        ("syscall read", true, 80_000_000),
+        ("syscall read", false, 30_000_000),
+        ("uninterruptible", false, 20_000_000),
+    ];
+    assert_eq!(sites, expected.map(|(reason, inside, ns)| (reason.to_owned(), inside, ns)));
+    let text = answer(fixture, &[&["blockers"], &window[..]].concat());
+    assert_eq!(cells(&text, "80.0 ms")[1], "inside", "{text}");
+    // Of those that are asked for, the outermost.
+    let reads = json(fixture, &[&["blockers", "--reason", "SYSCALL read"], &window[..]].concat());
+    assert_eq!((&reads["waits"], &reads["waited_ns"]), (&2.into(), &110_000_000.into()), "{reads}");
+    let one = answer(fixture, &[&["blockers", "--top", "3"], &window[..]].concat());
+    assert!(one.contains("at 4 sites") && one.ends_with("and 1 site more (--top)\n"), "{one}");
+}
+
+fn a_goroutines_story_counts_each_moment_once(fixture: &Fixture) {
+    let window = half_an_hour_before(fixture);
+    let window = window.each_ref().map(String::as_str);
+    let text = answer(fixture, &[&["goroutine", "900", "5"], &window[..]].concat());
+    assert!(text.contains("3 waits, 150 ms in all; wakes of others: 0"), "{text}");
+    assert_eq!(cells(&text, "80.0 ms")[2], "-", "a part has no gap: {text}");
+    assert_eq!(cells(&text, "80.0 ms")[6], "inside: syscall read in main.encode encode.go:10", "{text}");
+    assert_eq!(cells(&text, "preempted")[3], "40.0 ms", "{text}");
+    assert!(!text.contains("timer"), "{text}");
+    let document = json(fixture, &[&["goroutine", "900", "5"], &window[..]].concat());
+    let part = |part: &Value| (part["wait_kind"].as_str().unwrap().to_owned(), part["inside"] == true);
+    let parts: Vec<_> = document["story"].as_array().unwrap().iter().map(part).collect();
+    let expected = [("cgo", false), ("syscall", true), ("syscall", false), ("off_cpu", false), ("off_cpu", false)];
+    assert_eq!(parts, expected.map(|(kind, inside)| (kind.to_owned(), inside)));
 }
 
 fn blockers_say_what_was_looked_for_where_there_is_nothing(fixture: &Fixture) {
