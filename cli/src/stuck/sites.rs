@@ -2,9 +2,8 @@
 
 use std::collections::HashMap;
 
-use syncline_insight::is_plumbing;
-
 use super::query::Wait;
+use crate::waits;
 
 /// A place where goroutines of a service wait for one reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,10 +18,7 @@ pub(super) struct Site<'a> {
 
 /// The innermost call that is not Go's own way of waiting, as `syncline blockers` finds it.
 pub(super) fn site_of(stack: &[String]) -> &str {
-    let outside = stack.iter().find(|frame| !is_plumbing(frame));
-    let parks = ["runtime.gopark ", "runtime.goparkunlock "];
-    let inside = || stack.iter().find(|frame| !parks.iter().any(|park| frame.starts_with(park)));
-    outside.or_else(inside).or(stack.first()).map_or("(no stack)", String::as_str)
+    waits::site(stack).unwrap_or("(no stack)")
 }
 
 /// The places of these waits, the oldest of each first among them; first those where most wait, of as many the one with the oldest.
@@ -57,15 +53,6 @@ fn commonest(waits: &[&Wait]) -> String {
 mod tests {
     use super::super::query::tests::wait;
     use super::*;
-
-    #[test]
-    fn a_site_is_the_first_call_that_is_not_gos_own_way_of_waiting() {
-        let site = |stack: &[&str]| site_of(&stack.iter().map(|f| (*f).to_owned()).collect::<Vec<_>>()).to_owned();
-        assert_eq!(site(&["runtime.gopark p.go:1", "sync.(*Mutex).Lock m.go:2", "main.f f.go:3"]), "main.f f.go:3");
-        assert_eq!(site(&["runtime.gopark p.go:1", "runtime.bgsweep m.go:2"]), "runtime.bgsweep m.go:2");
-        assert_eq!(site(&["runtime.gopark p.go:1"]), "runtime.gopark p.go:1");
-        assert_eq!(site(&[]), "(no stack)");
-    }
 
     #[test]
     fn waits_at_one_place_are_one_site_with_its_oldest() {

@@ -10,9 +10,10 @@ use crate::wait::{Wait, WaitId};
 
 /// Waits that go on, counted at a time; each takes some hundred bytes.
 const MAX_OPEN: usize = 65_536;
-/// A wait that goes on is told of again when it is twice as old. One that has not been by this multiple of its age has ended
-/// unseen.
-const UNTOLD_FOR: u64 = 4;
+/// A wait that goes on is told of again when it is four times as old or an hour older, whichever comes first. One that has been
+/// silent for so much longer than that has ended unseen.
+const GRACE_NS: u64 = 5_000_000_000;
+const HOUR_NS: u64 = 3_600_000_000_000;
 
 /// The waits that go on.
 #[derive(Clone, Debug, Default)]
@@ -32,7 +33,7 @@ struct Open {
 }
 
 impl Sites {
-    /// A wait goes on, and `wait.times` is its age: to be told again when that has doubled. Its end is told by [`add`](Self::add).
+    /// A wait goes on, and `wait.times` is its age: to be told again when that is four times as long, or an hour longer. Its end is told by [`add`](Self::add).
     pub fn go_on(&mut self, wait: Wait) {
         self.forget_open(&wait.id);
         let age_ns = wait.times.waited_ns();
@@ -42,7 +43,7 @@ impl Sites {
     /// Counts those that go on up to a moment of CLOCK_MONOTONIC.
     pub fn count_until(&mut self, now_mono_ns: u64) {
         let age_of = |id: &WaitId| now_mono_ns.saturating_sub(id.start_mono_ns);
-        let is_gone = |open: &Open| age_of(&open.wait.id) > open.told_age_ns.saturating_mul(UNTOLD_FOR);
+        let is_gone = |open: &Open| age_of(&open.wait.id) > silent_until(open.told_age_ns);
         self.end_where(is_gone, |_| {});
         self.sites.iter_mut().for_each(|site| site.longest_open_ns = 0);
         let mut open = std::mem::take(&mut self.open);
@@ -124,6 +125,12 @@ impl Sites {
     }
 }
 
+/// The age up to which a wait may go on that was told of at this one.
+fn silent_until(told_age_ns: u64) -> u64 {
+    let usual_ns = told_age_ns.saturating_mul(3).min(HOUR_NS);
+    told_age_ns.saturating_add(usual_ns).saturating_add(GRACE_NS)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -185,10 +192,11 @@ mod tests {
     fn what_is_not_told_of_again_has_ended_unseen() {
         let mut sites = Sites::default();
         sites.go_on(at_age(1, 100));
-        sites.count_until(BEGIN + 400);
-        assert_eq!(sums(&sites), (0, 1, 400));
-        sites.count_until(BEGIN + 401);
+        sites.count_until(BEGIN + 400 + GRACE_NS);
+        assert_eq!(sums(&sites), (0, 1, 400 + GRACE_NS));
+        sites.count_until(BEGIN + 401 + GRACE_NS);
         assert_eq!(sums(&sites), (0, 0, 0));
+        assert_eq!(silent_until(10 * HOUR_NS), 11 * HOUR_NS + GRACE_NS);
     }
 
     #[test]
