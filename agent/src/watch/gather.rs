@@ -7,7 +7,7 @@ use syncline_claims::kernel_tai_offset_seconds;
 use syncline_event::{Kind, LossCause};
 use syncline_insight::{Caption, Recorded, Sites, blocks, span};
 
-use super::names::Names;
+use super::names::{Names, id, times};
 use super::out::{Event, OpenOut};
 use super::reason::{Reasons, in_words};
 use super::short::ShortSums;
@@ -185,17 +185,26 @@ impl Gathering {
         if !blocks(raw.kind, raw.reason, raw.goid) || !self.reasons.has(&in_words(raw.kind, raw.reason)) {
             return Ok(());
         }
-        let Some(process) = self.capture.process_of(raw) else {
-            self.unknown += 1;
-            return Ok(());
-        };
-        let mut wait = self.names.wait(&process.binary, raw, self.reasons.have_calls_of_c());
-        match fate {
-            Fate::Ended => self.seen.sites.add(&wait),
-            Fate::GoesOn => self.seen.sites.go_on(wait.clone()),
+        let wait = match fate {
+            Fate::Ended | Fate::GoesOn => {
+                let Some(process) = self.capture.process_of(raw) else {
+                    self.unknown += 1;
+                    return Ok(());
+                };
+                let wait = self.names.wait(&process.binary, raw, self.reasons.have_calls_of_c());
+                if fate == Fate::Ended {
+                    self.seen.sites.add(&wait);
+                } else {
+                    self.seen.sites.go_on(wait.clone());
+                }
+                wait
+            }
             // Its process's memory is gone, but not what was seen there.
-            Fate::Abandoned => wait = self.seen.sites.abandon(&wait.id, wait.times).unwrap_or(wait),
-        }
+            Fate::Abandoned => match self.seen.sites.abandon(&id(raw), times(raw)) {
+                Some(wait) => wait,
+                None => return Ok(()),
+            },
+        };
         self.outs.iter_mut().try_for_each(|out| out.take(&Event { raw, wait: &wait, fate }))
     }
 

@@ -29,11 +29,11 @@ impl Names {
         let is_cut = raw.stack_truncated || raw.stack_unreadable;
         let stack = self.stack(binary, &raw.stack, is_cut);
         Wait {
-            id: WaitId { pid: raw.tgid, kind: raw.kind, goid: raw.goid, tid: raw.tid, start_mono_ns: raw.park_mono_ns },
+            id: id(raw),
             reason: in_words(raw.kind, raw.reason),
             is_inside: has_calls_of_c && is_in_c(raw.kind, &stack),
             stack,
-            times: StateTimes::of_wait(raw.duration_ns(), raw.run_delay_ns()),
+            times: times(raw),
             waker: waker(raw),
             waker_site: (!raw.waker_stack.is_empty()).then(|| self.waker_site(binary, &raw.waker_stack)),
         }
@@ -79,6 +79,14 @@ fn frame(frame: syncline_gosym::Frame) -> Frame {
     // Go says "?" for a file that it does not know.
     let file = if frame.file == "?" { String::new() } else { frame.file };
     Frame { function: frame.function, file, line: frame.line }
+}
+
+pub(super) fn id(raw: &RawWait) -> WaitId {
+    WaitId { pid: raw.tgid, kind: raw.kind, goid: raw.goid, tid: raw.tid, start_mono_ns: raw.park_mono_ns }
+}
+
+pub(super) fn times(raw: &RawWait) -> StateTimes {
+    StateTimes::of_wait(raw.duration_ns(), raw.run_delay_ns())
 }
 
 fn waker(raw: &RawWait) -> Waker {

@@ -95,7 +95,7 @@ mod tests {
             sample("eu", 1, 12, 5, "select"),
         ];
         let lanes = lanes(&events, 2);
-        let labels: Vec<String> = lanes.drawn.iter().map(|lane| lane.label()).collect();
+        let labels: Vec<String> = lanes.drawn.iter().map(Lane::label).collect();
         assert_eq!(labels, ["eu-1 shop/4711 g2", "us-1 shop/4711 g7"]);
         assert_eq!(lanes.drawn[0].events[0].start_ns, 20);
         assert_eq!((lanes.left_out_lanes, lanes.left_out_events), (1, 2));
