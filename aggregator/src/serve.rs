@@ -107,7 +107,8 @@ impl Aggregator {
         }
         let grants = start_udp_probes(&config, address, &counters, &stopping)?;
         let utc = UtcClock::spawn(config.chrony, stopping.clone()).context("cannot start the thread of UTC claims")?;
-        let own = regions::Own { region: Arc::clone(&region), reference, utc: utc.clone(), is_root };
+        let tolerance = config.pipeline.tolerance.absolute;
+        let own = regions::Own { region: Arc::clone(&region), reference, utc: utc.clone(), is_root, tolerance };
         tokio::spawn(regions::tell(own, store.clone(), stopping.clone()));
         if is_root {
             tokio::spawn(pairs::check(reference, store.clone(), stopping.clone()));

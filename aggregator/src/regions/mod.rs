@@ -18,6 +18,7 @@ use std::time::Duration;
 use syncline_stamping::Reading;
 use syncline_store::rows::{RegionClaimRows, RegionPairRows};
 use syncline_store::{Block, LowCardinality, Store, StoreError};
+use syncline_timebase::FrequencyError;
 
 use crate::reference::Reference;
 use crate::stopping::Stopping;
@@ -37,6 +38,8 @@ pub(crate) struct Own {
     pub(crate) utc: UtcClock,
     /// Its reference is the fleet's clock.
     pub(crate) is_root: bool,
+    /// How fast a reference may leave UTC.
+    pub(crate) tolerance: FrequencyError,
 }
 
 /// Tells what this region claims, and at the root what all say together, until `stopping`.
@@ -94,12 +97,12 @@ impl Fusing {
             Ok(said) => said,
             Err(error) => return tracing::debug!(%error, "what regions said cannot be read"),
         };
-        let (region, run) = (Arc::clone(&own.region), own.reference.run());
+        let (region, run, tolerance) = (Arc::clone(&own.region), own.reference.run(), own.tolerance);
         let token = format!("{region}/{run:016x}/{at}");
         let mut learned = std::mem::take(&mut self.learned);
         // With very many regions it takes a second, in which others are not kept.
         let fusing = tokio::task::spawn_blocking(move || {
-            (Moment::of((&region, run), at, &links, &claims, &mut learned), learned)
+            (Moment::of((&region, run), at, &links, &claims, tolerance, &mut learned), learned)
         });
         let fused = match fusing.await {
             Ok((fused, learned)) => {

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use syncline_clock::fusion::{Calibration, Constraint, Falsehood, Fused, FusionError, Interval, Kind, fuse};
 use syncline_store::rows::PairVerdict;
 use syncline_store::{RegionClaim, RegionLink};
-use syncline_timebase::Span;
+use syncline_timebase::{FrequencyError, Span};
 
 /// The name that UTC has among the regions, and none of them can have.
 pub(super) const UTC: &str = "(utc)";
@@ -15,8 +15,6 @@ const ASYMMETRY_SHARE: f64 = 0.06;
 const LINK_NOISE_NS: f64 = 1_000.0;
 /// A claim is off by its half width at most, and by such a part of it as a rule.
 const CLAIM_SHARE: f64 = 1.0 / 3.0;
-/// A reference may leave UTC so fast, ppb: an oscillator that nobody steers.
-const FREE_PPB: i64 = 500_000;
 
 /// What is known of all regions at one moment.
 #[derive(Debug)]
@@ -62,15 +60,17 @@ impl Pair {
 }
 
 impl Moment {
-    /// At `at` on the REF of `root` (its name and the run of its reference), from the newest of what each said.
+    /// At `at` on the REF of `root` (its name and the run of its reference), from the newest of what each said. A reference is an oscillator
+    /// that nobody steers: it leaves UTC at `tolerance` at most.
     pub(super) fn of(
         root: (&str, u64),
         at: i64,
         links: &[RegionLink],
         claims: &[RegionClaim],
+        tolerance: FrequencyError,
         learned: &mut Learned,
     ) -> Result<Self, FusionError> {
-        let clocks = Clocks::of(root, at, links, claims);
+        let clocks = Clocks::of(root, at, links, claims, tolerance);
         let mut constraints: Vec<Constraint> = clocks.claims.iter().map(|claim| clocks.of_claim(claim)).collect();
         let measured: Vec<Constraint> = clocks.links.iter().map(|link| clocks.of_link(link)).collect();
         constraints.extend(clocks.links.iter().zip(&measured).map(|(link, constraint)| {
@@ -91,10 +91,18 @@ struct Clocks<'a> {
     /// The moment on each reference, about.
     at: Vec<i64>,
     root_at: i64,
+    /// How fast a reference may leave UTC.
+    tolerance: FrequencyError,
 }
 
 impl<'a> Clocks<'a> {
-    fn of(root: (&'a str, u64), at: i64, links: &'a [RegionLink], claims: &'a [RegionClaim]) -> Self {
+    fn of(
+        root: (&'a str, u64),
+        at: i64,
+        links: &'a [RegionLink],
+        claims: &'a [RegionClaim],
+        tolerance: FrequencyError,
+    ) -> Self {
         let is_one = |link: &&RegionLink| from(link) != to(link) && link.low <= link.high;
         let links: Vec<&RegionLink> = links.iter().filter(is_one).collect();
         let names = links.iter().flat_map(|link| [from(link), to(link)]);
@@ -102,7 +110,7 @@ impl<'a> Clocks<'a> {
         let names: Vec<(&str, u64)> = names.collect::<BTreeSet<_>>().into_iter().collect();
         let at_of = |off: Option<i64>| at.saturating_add(off.unwrap_or_default());
         let about = about(&names, root, &links).into_iter().map(at_of).collect();
-        Self { at: about, names, links, claims, root_at: at }
+        Self { at: about, names, links, claims, root_at: at, tolerance }
     }
 
     fn number(&self, clock: (&str, u64)) -> usize {
@@ -113,11 +121,16 @@ impl<'a> Clocks<'a> {
         self.names.len()
     }
 
+    /// By how much a reference may have left UTC in so long, ns.
+    fn left_utc_ns(&self, away_ns: i64) -> i64 {
+        self.tolerance.gained_over(Span::from_ns(away_ns).abs()).ns().saturating_add(1)
+    }
+
     /// A claim, carried to the moment.
     fn of_claim(&self, claim: &RegionClaim) -> Constraint {
         let from = self.number(claimant(claim));
         let away_ns = self.at[from].saturating_sub(claim.ref_at);
-        let half_ns = i64::try_from(claim.bound_ns).unwrap_or(i64::MAX).saturating_add(grown(away_ns, FREE_PPB));
+        let half_ns = i64::try_from(claim.bound_ns).unwrap_or(i64::MAX).saturating_add(self.left_utc_ns(away_ns));
         Constraint {
             from,
             to: self.utc(),
@@ -269,6 +282,7 @@ mod tests {
 
     const AT: i64 = 1_790_000_000_000_000_000;
     const MS: i64 = 1_000_000;
+    const TOLERANCE: FrequencyError = FrequencyError::from_ppm(500.0);
 
     /// REF of `peer` is `off_ms` ahead; 30 ms round trip.
     fn link(region: &str, peer: &str, at: i64, off_ms: i64) -> RegionLink {
@@ -298,7 +312,7 @@ mod tests {
     #[test]
     fn claims_make_bounds_tighter_than_half_a_round_trip() {
         let (links, claims) = said();
-        let moment = Moment::of(("us", 1), AT, &links, &claims, &mut Learned::new()).unwrap();
+        let moment = Moment::of(("us", 1), AT, &links, &claims, TOLERANCE, &mut Learned::new()).unwrap();
         assert_eq!(moment.pairs.len(), 6, "{moment:?}");
         let eu_us = pair(&moment, "eu", "us");
         assert!((eu_us.off.ns() + 40 * MS).abs() < 1_000, "{eu_us:?}");
@@ -310,11 +324,23 @@ mod tests {
     }
 
     #[test]
+    fn a_claim_is_carried_as_fast_as_the_reference_may_leave_utc() {
+        let claims = [claim("us", AT - 1_000 * MS, 0, 100)];
+        let half_ns = |ppm: f64| {
+            let free = FrequencyError::from_ppm(ppm);
+            let moment = Moment::of(("us", 1), AT, &[], &claims, free, &mut Learned::new()).unwrap();
+            let bounds = pair(&moment, "us", UTC).bounds;
+            (bounds.high - bounds.low).ns() / 2
+        };
+        assert_eq!([half_ns(500.0), half_ns(40.0)].map(|ns| ns / 1_000), [500, 40]);
+    }
+
+    #[test]
     fn a_false_claim_is_named_and_harms_its_own_region_alone() {
         let (links, mut claims) = said();
         claims[1].utc_off += 60 * MS;
         let mut learned = Learned::new();
-        let moment = Moment::of(("us", 1), AT, &links, &claims, &mut learned).unwrap();
+        let moment = Moment::of(("us", 1), AT, &links, &claims, TOLERANCE, &mut learned).unwrap();
         let named: Vec<&str> = moment
             .pairs
             .iter()
@@ -333,7 +359,7 @@ mod tests {
     fn another_run_of_a_reference_is_another_clock() {
         let (mut links, claims) = said();
         links.push(RegionLink { ref_run: 9, ..link("eu", "us", AT + 7_000 * MS, -7_000) });
-        let moment = Moment::of(("us", 1), AT, &links, &claims, &mut Learned::new()).unwrap();
+        let moment = Moment::of(("us", 1), AT, &links, &claims, TOLERANCE, &mut Learned::new()).unwrap();
         let off = |run: u64| {
             let pair = moment.pairs.iter().find(|pair| pair.region == ("eu".to_owned(), run) && pair.peer.0 == "us");
             pair.unwrap().off.ns()
@@ -346,7 +372,7 @@ mod tests {
         let (links, mut claims) = said();
         // Another aggregator of eu, which knows UTC far worse.
         claims.insert(0, RegionClaim { ref_run: 9, ..claim("eu", AT, 0, 900 * MS.unsigned_abs()) });
-        let clocks = Clocks::of(("us", 1), AT, &links, &claims);
+        let clocks = Clocks::of(("us", 1), AT, &links, &claims, TOLERANCE);
         let deviation_ns = clocks.deviation(&links[0]).unwrap();
         assert!((deviation_ns - 100_000_f64.hypot(100_000.0)).abs() < 1.0, "{deviation_ns}");
     }
@@ -364,7 +390,7 @@ mod tests {
         links[0].ref_at -= 20_000 * MS;
         links[0].rate_ppb = 1_000;
         links[0].off -= 20_000;
-        let moment = Moment::of(("us", 1), AT, &links, &claims[..0], &mut Learned::new()).unwrap();
+        let moment = Moment::of(("us", 1), AT, &links, &claims[..0], TOLERANCE, &mut Learned::new()).unwrap();
         let eu_us = pair(&moment, "eu", "us");
         assert_eq!(eu_us.off.ns(), -40 * MS);
         assert!((eu_us.bounds.high - eu_us.bounds.low).ns() > 30 * MS, "{eu_us:?}");
@@ -372,11 +398,13 @@ mod tests {
 
     #[test]
     fn nothing_said_is_nothing_known_and_nonsense_is_no_panic() {
-        assert!(Moment::of(("us", 1), AT, &[], &[], &mut Learned::new()).unwrap().pairs.is_empty());
+        assert!(Moment::of(("us", 1), AT, &[], &[], TOLERANCE, &mut Learned::new()).unwrap().pairs.is_empty());
         let mut wild = link("eu", "us", i64::MIN, 0);
         (wild.low, wild.high, wild.off, wild.rate_ppb, wild.err_rate_ppb) =
             (i64::MIN, i64::MAX, i64::MAX, i64::MAX, u64::MAX);
         let claims = [claim("eu", i64::MAX, i64::MIN, u64::MAX)];
-        assert!(Moment::of(("us", 1), AT, &[wild, link("us", "us", 0, 0)], &claims, &mut Learned::new()).is_ok());
+        assert!(
+            Moment::of(("us", 1), AT, &[wild, link("us", "us", 0, 0)], &claims, TOLERANCE, &mut Learned::new()).is_ok()
+        );
     }
 }

@@ -12,12 +12,12 @@ impl FrequencyError {
     pub const ZERO: Self = Self(0.0);
 
     /// A frequency error of `ppb` parts per billion; a NaN counts as zero.
-    pub fn from_ppb(ppb: f64) -> Self {
+    pub const fn from_ppb(ppb: f64) -> Self {
         Self(if ppb.is_nan() { 0.0 } else { ppb })
     }
 
     /// A frequency error of `ppm` parts per million.
-    pub fn from_ppm(ppm: f64) -> Self {
+    pub const fn from_ppm(ppm: f64) -> Self {
         Self::from_ppb(ppm * 1e3)
     }
 
