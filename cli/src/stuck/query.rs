@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::StuckArgs;
 use super::sites::site_of;
 use crate::source::Source;
-use crate::waits;
+use crate::waits::{self, REASON};
 
 /// Waits read at most.
 const MAX_WAITS: u64 = 50_000;
@@ -74,17 +74,18 @@ fn question(args: &StuckArgs) -> (String, Vec<(String, String)>) {
     only("service", args.service.clone(), "service = {service:String}");
     only("region", args.region.clone(), "region = {region:String}");
     only("node", args.node.clone(), "node = {node:String}");
-    only("reason", args.reason.clone(), "positionCaseInsensitiveUTF8(reason, {reason:String}) > 0");
+    let like = format!("positionCaseInsensitiveUTF8({REASON}, {{reason:String}}) > 0");
+    only("reason", args.reason.clone(), &like);
     let shortest = args.min_duration.map(|ns| ns.to_string());
     only("shortest", shortest, "now64(9, 'UTC') >= addNanoseconds(since, {shortest:UInt64})");
     let sql = format!(
         "SELECT toString(region) AS region, toString(node) AS node, boot, toString(service) AS service, pid, goid, \
-            toString(kind) AS kind, toString(reason) AS reason, toUnixTimestamp64Nano(since) AS since_ns, \
+            toString(kind) AS kind, {REASON} AS reason, toUnixTimestamp64Nano(since) AS since_ns, \
             toUnixTimestamp64Nano(seen) AS seen_ns, is_current, toUInt8(bitAnd(flags, 12) != 0) AS is_cut, stack_id, fd, \
             toString(fd_type) AS fd_type, \
             if(peer_port = 0, '', concat(if(startsWith(toString(peer_address), '::ffff:'), \
                 substring(toString(peer_address), 8), concat('[', toString(peer_address), ']')), ':', toString(peer_port))) AS peer \
-        FROM open_waits_now WHERE {} ORDER BY since_ns, region, node, pid, goid LIMIT {MAX_WAITS}",
+        FROM open_waits_now AS t WHERE {} ORDER BY since_ns, region, node, pid, goid LIMIT {MAX_WAITS}",
         conditions.join(" AND ")
     );
     (sql, params)

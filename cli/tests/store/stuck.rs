@@ -17,13 +17,14 @@ pub(crate) const ALL: &[Case] = cases![
 /// Node, pid, goid, kind, reason, age when it was looked at, how long ago that was, s, flags, stack, port of the other end.
 type Told = (&'static str, u32, u64, &'static str, &'static str, i64, i64, u16, u64, u16);
 
-const TOLD: [Told; 8] = [
+const TOLD: [Told; 9] = [
     ("eu-1", 42, 5, "goroutine", "sync.Mutex.Lock", 5_000, 10, 0, 7, 0),
     ("eu-2", 42, 5, "goroutine", "sync.Mutex.Lock", 9_000, 0, 0, 7, 0),
     // In C code, in a system call.
     ("eu-1", 42, 6, "cgo", "cgo call", 7_000, 5, 0, 8, 0),
     ("eu-1", 42, 6, "syscall", "read", 7_000, 5, 0, 8, 0),
     ("eu-1", 42, 8, "goroutine", "IO wait", 6_000, 1, 0, 8, 443),
+    ("eu-4", 42, 8, "syscall", "flock", 4_000, 1, 0, 8, 0),
     // Ended with its process; not heard of any more; Go's own.
     ("eu-1", 42, 9, "goroutine", "select", 20, 1, 64, 8, 0),
     ("eu-3", 42, 9, "goroutine", "select", 20, 1_000, 0, 8, 0),
@@ -64,7 +65,7 @@ fn ask(fixture: &Fixture, arguments: &[&str]) -> String {
 fn places_are_ranked_by_how_many_are_stuck_there(fixture: &Fixture) {
     let answer = ask(fixture, &[]);
     let lines: Vec<&str> = answer.lines().collect();
-    assert_eq!(lines[0], "4 goroutines are stuck at 3 places", "{answer}");
+    assert_eq!(lines[0], "5 goroutines are stuck at 4 places", "{answer}");
     assert!(
         lines[3].trim_start().starts_with("2  ") && lines[3].contains("main.(*Cart).Add cart.go:3  main.serve"),
         "{answer}"
@@ -74,8 +75,8 @@ fn places_are_ranked_by_how_many_are_stuck_there(fixture: &Fixture) {
     assert!(lines[place("IO wait")].ends_with("tcp 10.0.0.9:443"), "{answer}");
     assert!(answer.contains("not listed: 1 goroutine of Go's own (--runtime lists them)"), "{answer}");
     assert!(answer.contains("not listed: 1 goroutine last seen longer ago than should be"), "{answer}");
-    assert!(ask(fixture, &["--runtime"]).starts_with("5 goroutines are stuck at 4 places"));
-    assert!(ask(fixture, &["--top", "1"]).contains("and 2 places more (--top)"));
+    assert!(ask(fixture, &["--runtime"]).starts_with("6 goroutines are stuck at 5 places"));
+    assert!(ask(fixture, &["--top", "1"]).contains("and 3 places more (--top)"));
 }
 
 fn each_is_listed_with_what_it_waits_for(fixture: &Fixture) {
@@ -84,6 +85,7 @@ fn each_is_listed_with_what_it_waits_for(fixture: &Fixture) {
     assert_eq!(goids.len(), 4, "{answer}");
     let place = |text: &str| answer.lines().position(|line| line.contains(text)).unwrap();
     assert!(place("cgo call") < place("IO wait") && place("IO wait") < place("sync.Mutex.Lock"), "{answer}");
+    assert!(ask(fixture, &["--each", "--reason", "syscall"]).contains("  syscall flock  main.readFrame frame.go:6"));
     assert!(
         ask(fixture, &["--reason", "mutex", "--min-duration", "2h"]).starts_with("1 goroutine is stuck at 1 place\n")
     );
@@ -91,7 +93,7 @@ fn each_is_listed_with_what_it_waits_for(fixture: &Fixture) {
 
 fn stuck_json_has_every_stack(fixture: &Fixture) {
     let answer: Value = serde_json::from_str(&ask(fixture, &["--format", "json"])).unwrap();
-    assert_eq!((&answer["stuck"], &answer["runtime"], &answer["silent"]), (&4.into(), &1.into(), &1.into()));
+    assert_eq!((&answer["stuck"], &answer["runtime"], &answer["silent"]), (&5.into(), &1.into(), &1.into()));
     let waits = answer["waits"].as_array().unwrap();
     let io = waits.iter().find(|wait| wait["reason"] == "IO wait").unwrap();
     assert_eq!((&io["fd"], &io["fd_type"], &io["peer"]), (&7.into(), &"tcp".into(), &"10.0.0.9:443".into()));
