@@ -17,6 +17,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use support::go_program::{ANY, GoProgram};
 use syncline_agent::clock::Clocks;
 use syncline_agent::recording::Recording;
+use syncline_agent::uplink::Ranking;
 use syncline_event::{Batch, StackId};
 use syncline_timebase::Span;
 
@@ -217,6 +218,24 @@ async fn an_aggregator_of_another_region_ends_the_agent_with_one_line() {
     let last = stderr.lines().last().unwrap();
     assert!(last.contains("serves region \"us\"") && last.contains("--region"), "{stderr}");
     assert!(program.finish().success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_the_preferred_aggregator_is_of_another_region_the_next_one_is_used() {
+    if !support::bpf_usable() {
+        return;
+    }
+    let fakes = [Fake::start(|_, _| Answer::Store).await, Fake::start(|_, _| Answer::Store).await];
+    let urls: Vec<String> = fakes.iter().map(Fake::url).collect();
+    let ranking = Ranking::of("n1", urls.iter().map(|url| url.parse().unwrap()).collect()).unwrap();
+    let is_first = |fake: &&Fake| ranking.at(0).to_string() == fake.url();
+    let first = fakes.iter().find(is_first).unwrap();
+    "us".clone_into(&mut first.reference.region.lock().unwrap());
+    let program = GoProgram::start(&ANY.program("waits"), &["scenarios"]);
+    let mut agent = Agent::start_with(&urls.join(","), program.pid(), &[]);
+    agent.wait_until_ready();
+    agent.terminate();
+    assert!(first.arrivals().is_empty() && program.finish().success());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -140,10 +140,10 @@ async fn until_ready(config: &RunConfig, stations: &mut Stations) -> Result<(), 
     let (probes, connected) = (stations.probe_state(), stations.connected());
     let deadline = config.require_aggregator.unwrap_or(Duration::MAX);
     tokio::select! {
-        answered = answered(config, probes, connected) => answered,
-        () = tokio::time::sleep(deadline) => {
-            Err(RunError::AggregatorSilent { aggregators: config.aggregators.to_string(), within: deadline })
-        }
+        answered = answered(config, probes.clone(), connected) => answered,
+        () = tokio::time::sleep(deadline) => Err(wrong_region(config, &probes.borrow()).unwrap_or_else(|| {
+            RunError::AggregatorSilent { aggregators: config.aggregators.to_string(), within: deadline }
+        })),
         ended = stations.capture_ended() => ended,
     }
 }
@@ -153,14 +153,25 @@ async fn answered(
     mut probes: watch::Receiver<ProbeState>,
     mut connected: watch::Receiver<bool>,
 ) -> Result<(), RunError> {
-    let state = probes.wait_for(|state| *state != ProbeState::Unanswered).await;
-    let state = state.map_or(ProbeState::Unanswered, |state| state.clone());
-    if let ProbeState::WrongRegion { aggregator, theirs } = state {
-        return Err(RunError::WrongRegion { aggregator, theirs, ours: config.region.clone() });
+    // Where there are others, the next one is used.
+    let is_last = config.aggregators.len() == 1;
+    let is_enough = |state: &ProbeState| match state {
+        ProbeState::Unanswered => false,
+        ProbeState::Answered => true,
+        ProbeState::WrongRegion { .. } => is_last,
+    };
+    let state = probes.wait_for(is_enough).await;
+    if let Some(error) = state.ok().and_then(|state| wrong_region(config, &state)) {
+        return Err(error);
     }
     // The sender lives as long as the uplink; without it there is nothing to wait for.
     let _ = connected.wait_for(|connected| *connected).await;
     Ok(())
+}
+
+fn wrong_region(config: &RunConfig, state: &ProbeState) -> Option<RunError> {
+    let ProbeState::WrongRegion { aggregator, theirs } = state else { return None };
+    Some(RunError::WrongRegion { aggregator: aggregator.clone(), theirs: theirs.clone(), ours: config.region.clone() })
 }
 
 /// Ends the stations in the order of the data's way, and gives the aggregator some time for the rest.
