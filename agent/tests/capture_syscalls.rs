@@ -4,8 +4,10 @@
 
 mod support;
 
+use std::process::Command;
+
 use serde_json::Value;
-use support::go_program::{Build, GoProgram, PIE_STRIPPED, PLAIN};
+use support::go_program::{ANY, Build, GoProgram, PIE_STRIPPED, PLAIN};
 use support::observe::{drain, waits_until};
 use syncline_agent::capture::{Capture, CaptureConfig, RawWait, Target};
 use syncline_event::Kind;
@@ -34,24 +36,44 @@ fn compare_with_itself(toolchain: &'static str, calls: usize) {
     }
     let _alone = support::alone();
     for (variant, flags) in [("plain", PLAIN), ("pie", PIE_STRIPPED)] {
-        let mut program = GoProgram::start(&Build { toolchain, variant, flags, cgo: false }.program("blocking"), &[]);
+        let build = Build { toolchain, variant, flags, cgo: false };
+        let program = GoProgram::start(&build.program("blocking"), &[]);
         let pid = program.pid();
-        let mut capture = Capture::start(CaptureConfig::new(Target::Pid(pid))).unwrap();
-        program.go();
-        let reports = program.events_until_done();
-        let last = goid(reports.last().unwrap());
-        let mut waits = waits_until(&mut capture, |waits| of_goroutine(waits, last).len() >= 3);
-        waits.extend(drain(&mut capture));
-        assert_eq!(reports.len(), calls);
-        let tried: Vec<_> = reports
-            .iter()
-            .map(|report| check_call(&format!("{toolchain} {variant}"), report, &waits, &capture))
-            .collect();
-        assert_eq!(tried.len(), calls);
-        check_sums(&capture, pid, &waits);
-        drop(capture);
-        assert!(program.finish().success());
+        compare(&format!("{toolchain} {variant}"), program, pid, calls);
     }
+}
+
+/// The threads of a container have other numbers there than the kernel tells.
+#[test]
+fn calls_in_a_pid_namespace_of_its_own_are_bound_as_well() {
+    if !support::bpf_usable() {
+        return;
+    }
+    let _alone = support::alone();
+    let mut command = Command::new("unshare");
+    command.args(["--pid", "--fork", "--kill-child"]).arg(ANY.program("blocking"));
+    let program = GoProgram::start_by(&mut command);
+    let outside = program.pid();
+    let children = std::fs::read_to_string(format!("/proc/{outside}/task/{outside}/children")).unwrap();
+    let pid = children.trim().parse().unwrap();
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    assert!(status.lines().any(|line| line == format!("NSpid:\t{pid}\t1")), "{status}");
+    compare("in a namespace", program, pid, 39);
+}
+
+fn compare(what: &str, mut program: GoProgram, pid: u32, calls: usize) {
+    let mut capture = Capture::start(CaptureConfig::new(Target::Pid(pid))).unwrap();
+    program.go();
+    let reports = program.events_until_done();
+    let last = goid(reports.last().unwrap());
+    let mut waits = waits_until(&mut capture, |waits| of_goroutine(waits, last).len() >= 3);
+    waits.extend(drain(&mut capture));
+    assert_eq!(reports.len(), calls);
+    let tried: Vec<_> = reports.iter().map(|report| check_call(what, report, &waits, &capture)).collect();
+    assert_eq!(tried.len(), calls);
+    check_sums(&capture, pid, &waits);
+    drop(capture);
+    assert!(program.finish().success());
 }
 
 /// The waits of a goroutine in system calls, in their order. The program's output goes through calls, too, which may take long.
