@@ -138,8 +138,6 @@ fn kind_number(kind: Kind) -> i32 {
         Kind::Syscall => v1::Kind::Syscall.into(),
         Kind::OffCpu => v1::Kind::OffCpu.into(),
         Kind::Cgo => v1::Kind::Cgo.into(),
-        // Kind is non-exhaustive for other crates' sake; a kind without a number would be refused by every reader.
-        _ => v1::Kind::Unspecified.into(),
     }
 }
 

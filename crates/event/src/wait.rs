@@ -6,7 +6,6 @@ use crate::{StackId, TraceContext};
 
 /// What kind of waiting an event is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[non_exhaustive]
 pub enum Kind {
     /// A goroutine parked (`runtime.gopark`) until it ran again.
     Goroutine,

@@ -123,8 +123,6 @@ fn kind(kind: Kind) -> &'static str {
         Kind::Syscall => "syscall",
         Kind::OffCpu => "off_cpu",
         Kind::Cgo => "cgo",
-        // Kind is non-exhaustive for other crates' sake.
-        _ => "other",
     }
 }
 

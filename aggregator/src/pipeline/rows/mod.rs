@@ -246,8 +246,6 @@ fn event_kind(kind: Kind) -> EventKind {
         Kind::Syscall => EventKind::Syscall,
         Kind::OffCpu => EventKind::OffCpu,
         Kind::Cgo => EventKind::Cgo,
-        // Kind is non-exhaustive for other crates' sake. A new kind gets its arm here when it gets its number.
-        _ => EventKind::OffCpu,
     }
 }
 
