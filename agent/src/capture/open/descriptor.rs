@@ -6,6 +6,7 @@ use std::os::unix::fs::MetadataExt as _;
 
 use procfs::net::TcpNetEntry;
 use procfs::process::Process;
+use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 use syncline_bpf::FileInfo;
 use syncline_bpf::layout::SYSCALL_FD;
 use syncline_event::Flow;
@@ -43,17 +44,18 @@ impl Descriptors {
 
     pub(super) fn what(&mut self, fd: u32) -> What {
         let path = format!("/proc/{}/fd/{fd}", self.pid);
-        let (Ok(link), Ok(status)) = (std::fs::read_link(&path), std::fs::metadata(&path)) else {
+        // As the kernel has it: a file system that does not answer is what a goroutine may be stuck in.
+        let wanted = (AtFlags::STATX_DONT_SYNC, StatxFlags::TYPE | StatxFlags::INO);
+        let (Ok(link), Ok(status)) = (std::fs::read_link(&path), statx(CWD, &path, wanted.0, wanted.1)) else {
             return What::default();
         };
         let link = link.to_string_lossy();
-        let flow = link.starts_with("socket:").then(|| self.connection(status.ino())).flatten();
+        let flow = link.starts_with("socket:").then(|| self.connection(status.stx_ino)).flatten();
         let tcp = (libc::AF_INET, libc::IPPROTO_TCP);
         let (family, protocol) = flow.map_or((0, 0), |_| tcp);
         let file = FileInfo {
             magic: 0,
-            // The kernel has 16 bits.
-            mode: u16::try_from(status.mode() & 0xffff).unwrap_or_default(),
+            mode: status.stx_mode,
             family: u16::try_from(family).unwrap_or_default(),
             protocol: u16::try_from(protocol).unwrap_or_default(),
             ends: None,
@@ -104,8 +106,15 @@ fn plain(address: SocketAddr) -> SocketAddr {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
     use std::net::{TcpListener, TcpStream};
     use std::os::fd::AsRawFd;
+    use std::process::Command;
+    use std::sync::mpsc::channel;
+    use std::time::Duration;
+
+    use rustix::fs::{Mode, OFlags};
+    use rustix::io::FdFlags;
 
     use super::*;
 
@@ -124,6 +133,37 @@ mod tests {
         let event = rustix::event::eventfd(0, rustix::event::EventfdFlags::empty()).unwrap();
         assert_eq!(what(&event), What { file_type: Some("eventfd"), flow: None });
         assert_eq!(descriptors.what(u32::MAX), What::default());
+    }
+
+    #[test]
+    fn a_file_of_a_file_system_that_does_not_answer_keeps_nobody_waiting() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        std::fs::write(&path, "").unwrap();
+        // Nobody reads what the kernel asks here, and closing it ends whoever waits for an answer.
+        let Ok(server) = std::fs::File::options().read(true).write(true).open("/dev/fuse") else {
+            let _ = writeln!(std::io::stderr(), "skipped: there is no FUSE here");
+            return;
+        };
+        rustix::io::fcntl_setfd(&server, FdFlags::empty()).unwrap();
+        let options = format!("fd={},rootmode=100644,user_id=0,group_id=0", server.as_raw_fd());
+        let mounted =
+            Command::new("mount").args(["-i", "-t", "fuse", "-o", &options, "dead"]).arg(&path).status().unwrap();
+        rustix::io::fcntl_setfd(&server, FdFlags::CLOEXEC).unwrap();
+        if !mounted.success() {
+            let _ = writeln!(std::io::stderr(), "skipped: no FUSE can be mounted here");
+            return;
+        }
+        let file = rustix::fs::open(&path, OFlags::PATH, Mode::empty());
+        Command::new("umount").arg("-l").arg(&path).status().unwrap();
+        let file = file.unwrap();
+        let fd = u32::try_from(file.as_raw_fd()).unwrap();
+        let (told, tell) = channel();
+        let asking = std::thread::spawn(move || told.send(Descriptors::of(std::process::id()).what(fd)));
+        let what = tell.recv_timeout(Duration::from_secs(20));
+        drop(server);
+        asking.join().unwrap().unwrap();
+        assert_eq!(what, Ok(What { file_type: Some("file"), flow: None }));
     }
 
     #[test]
