@@ -18,6 +18,7 @@ pub mod identity;
 pub mod intake;
 mod intake_tcp;
 pub mod metadata;
+mod patience;
 pub mod probe;
 pub mod queue;
 pub mod recording;

@@ -14,7 +14,7 @@ const MOST_STUCK: usize = 4;
 
 /// Why a read is not finished.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Unfinished {
+pub(crate) enum Unfinished {
     /// It takes too long.
     Stuck,
     /// Too many others do, so it was not begun; or there is no thread to be had.
@@ -23,13 +23,13 @@ pub(super) enum Unfinished {
 
 /// Waits for reads.
 #[derive(Debug, Default)]
-pub(super) struct Patience {
+pub(crate) struct Patience {
     under_way: Arc<AtomicUsize>,
 }
 
 impl Patience {
     /// Has `read` fill `found` bit by bit, and waits for that up to `limit`. What is found by then is there in any case.
-    pub(super) fn wait_for<T: Default + Clone + Send + 'static>(
+    pub(crate) fn wait_for<T: Default + Clone + Send + 'static>(
         &self,
         limit: Duration,
         read: impl FnOnce(&Found<T>) + Send + 'static,
@@ -54,7 +54,7 @@ impl Patience {
             // Nobody may be waiting any more.
             let _ = done.send(());
         };
-        std::thread::Builder::new().name("metadata".into()).spawn(work).map_err(|_| Unfinished::NotBegun)?;
+        std::thread::Builder::new().name("patient".into()).spawn(work).map_err(|_| Unfinished::NotBegun)?;
         match is_done.recv_timeout(limit) {
             Ok(()) => Ok(()),
             // It panicked: what it found until then counts, and nobody is stuck.
@@ -66,7 +66,7 @@ impl Patience {
 
 /// What was found so far.
 #[derive(Debug, Default)]
-pub(super) struct Found<T>(Arc<Mutex<T>>);
+pub(crate) struct Found<T>(Arc<Mutex<T>>);
 
 impl<T> Clone for Found<T> {
     fn clone(&self) -> Self {
@@ -75,7 +75,7 @@ impl<T> Clone for Found<T> {
 }
 
 impl<T> Found<T> {
-    pub(super) fn lock(&self) -> MutexGuard<'_, T> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

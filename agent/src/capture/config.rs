@@ -20,7 +20,7 @@ pub struct CaptureConfig {
     pub ring_bytes: u32,
     /// Which processes.
     pub target: Target,
-    /// Waits that are older are told of before they end; zero = none.
+    /// Waits that are older, and than `threshold`, are told of before they end; zero = none.
     pub open_after: Duration,
     /// Which kinds of waits beside those of parked goroutines.
     pub kinds: Kinds,

@@ -119,6 +119,7 @@ impl Capture {
         namespace::check()?;
         let (maps, tcp_maps, mut programs) = kernel::load(config.ring_bytes, config.tcp.as_ref())?;
         let settings = config.settings();
+        let open = OpenWaits::new(&config);
         let tcp = config.tcp.map(|tcp| Tcp::start(tcp_maps, tcp, &mut programs)).transpose()?;
         let wakeups = Wakeups::of(&maps.events).map_err(|e| KernelError::new("watch the ring", e))?;
         let mut capture = Self {
@@ -136,7 +137,7 @@ impl Capture {
             unreadable: 0,
             warned_of_unreadable: false,
             tcp,
-            open: OpenWaits::new(config.open_after, config.max_stack_depth),
+            open,
             kinds: config.kinds,
             sends: config.tcp.is_some_and(|tcp| tcp.messages),
             _tracepoints: Vec::new(),

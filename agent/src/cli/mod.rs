@@ -94,7 +94,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "DURATION", default_value = "1ms", value_parser = units::duration)]
     threshold: Duration,
     /// Age at which a goroutine's wait that goes on is told of before it ends, again at four times that age and so on, and
-    /// every hour; 0s tells of none
+    /// every hour; --threshold if that is longer; 0s tells of none
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = units::duration)]
     open_after: Duration,
     /// Service that the observed programs belong to [default: what the program's environment says (SYNCLINE_SERVICE,

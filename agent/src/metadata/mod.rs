@@ -14,7 +14,6 @@ mod cgroup;
 mod describe;
 mod downward;
 mod environment;
-mod patience;
 mod reader;
 mod rooted;
 mod runtime_record;
@@ -26,8 +25,8 @@ use syncline_event::Container;
 
 pub(crate) use describe::fitting;
 
+use crate::patience::{Found, Patience, Unfinished};
 use describe::Sources;
-use patience::{Found, Patience, Unfinished};
 use reader::ProcDir;
 
 /// How long a process may keep us waiting, once in its life. Reading takes some 0.1 ms where nobody is in the way.

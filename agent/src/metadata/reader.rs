@@ -12,10 +12,10 @@ use super::cgroup::{self, Place};
 use super::describe::{Downward, Sources};
 use super::downward::labels;
 use super::environment::Environment;
-use super::patience::Found;
 use super::rooted::{Root, read_at_most};
 use super::runtime_record::{Form, RuntimeRecord, candidates};
 use crate::capture::start_time_in;
+use crate::patience::Found;
 
 /// Bytes of an environment that are read; the rest of a larger one is not.
 const ENVIRONMENT_BYTES: u64 = 1 << 20;

@@ -2,7 +2,7 @@
 //!
 //! What a path leads to is never outside that root, whatever symbolic links are in it (openat2(2), `RESOLVE_IN_ROOT`). It is
 //! looked at before it is opened, so that no device is, and no FIFO waits for its other end; and at most so much of it is read.
-//! A file system that does not answer (FUSE, NFS) can keep the caller waiting all the same: see [`super::patience`].
+//! A file system that does not answer (FUSE, NFS) can keep the caller waiting all the same: see [`crate::patience`].
 
 use std::fs::File;
 use std::io::{self, Read as _};

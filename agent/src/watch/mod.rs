@@ -108,7 +108,7 @@ fn watch_until(config: &WatchConfig, stop: &AtomicBool) -> Result<(), WatchError
         max_stack_depth: config.max_stack_depth,
         ring_bytes: config.ring_bytes,
         target: config.who.target(),
-        open_after: OPEN_AFTER.max(config.threshold),
+        open_after: OPEN_AFTER,
         kinds: Kinds { off_cpu: false, ..Kinds::ALL },
         tcp: None,
     })?;

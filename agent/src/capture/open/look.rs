@@ -5,6 +5,7 @@ use syncline_event::TraceContext;
 
 use super::Found;
 use super::descriptor::Descriptors;
+use super::looks::unlooked_at;
 use super::memory::Memory;
 use super::unwind::{Unwound, unwind};
 use crate::capture::process::ObservedProcess;
@@ -32,23 +33,16 @@ impl<'a> Look<'a> {
         Self { process, memory, descriptors, max_stack }
     }
 
-    /// What is known of it by this moment; `m_of` tells a thread's `runtime.m`. None if it is not what its map says (any more), and of
-    /// a thread in a system call, if it runs no goroutine or that cannot be found out: only goroutines are told of before the end.
-    pub(super) fn at_wait(
-        &mut self,
-        found: &Found,
-        m_of: impl Fn(u32) -> Option<u64>,
-        until_mono_ns: u64,
-    ) -> Option<RawWait> {
+    /// What is known of it by this moment; `m` is the `runtime.m` of a thread in a system call. None if it is not what its map says
+    /// (any more), and of a thread in a system call, if it runs no goroutine or that cannot be found out: only goroutines are told of
+    /// before the end.
+    pub(super) fn at_wait(&mut self, found: &Found, m: Option<u64>, until_mono_ns: u64) -> Option<RawWait> {
+        let Some(memory) = &self.memory else { return unlooked_at(found, self.process) };
         let mut wait = of_map(found, self.process, until_mono_ns);
-        let Some(memory) = &self.memory else {
-            wait.stack_unreadable = true;
-            return (wait.goid != 0).then_some(wait);
-        };
         let layout = self.process.binary.layout();
         let g = match found {
             Found::Parked(key, _) | Found::Calling(key, _) => ParkKey::decode(key).g,
-            Found::InCall(tid, _) => memory.word(m_of(*tid)?.checked_add(layout.m_curg.into())?)?,
+            Found::InCall(..) => memory.word(m?.checked_add(layout.m_curg.into())?)?,
         };
         let field = |offset: u16| memory.word(g.checked_add(offset.into())?);
         let goid = field(layout.g_goid)?;

@@ -4,6 +4,7 @@
 mod descriptor;
 mod due;
 mod look;
+mod looks;
 mod memory;
 mod unwind;
 
@@ -17,12 +18,13 @@ use syncline_bpf::layout::SYSCALL_TRACED;
 use syncline_bpf::open::m_and_tgid;
 use syncline_bpf::{Calling, InCall, ParkKey, Parked};
 
+use super::config::CaptureConfig;
 use super::kernel::{Maps, stable_keys};
 use super::process::mono_ns;
 use super::processes::Processes;
 use super::syscalls;
 use super::wait::RawWait;
-use look::Look;
+use looks::{Due, Looks};
 
 /// Told of at a time at most: the others are told of when it is their turn again, or end.
 const MAX_TOLD: usize = 4_096;
@@ -60,6 +62,7 @@ pub(super) struct OpenWaits {
     last_look_ns: u64,
     next_look_ns: u64,
     abandoned: Vec<OpenWait>,
+    looks: Looks,
 }
 
 /// One that goes on, as its map has it; the key is what to ask the map again by.
@@ -86,6 +89,13 @@ impl Found {
         }
     }
 
+    /// Of a thread in a system call, its `runtime.m` where that is known.
+    fn m(&self, maps: &Maps) -> Option<u64> {
+        let Self::InCall(tid, call) = self else { return None };
+        let (m, tgid) = m_and_tgid(&maps.threads.get(tid, 0).ok()?);
+        (tgid == call.tgid).then_some(m)
+    }
+
     /// Whether it has gone on without a change while it was looked at.
     fn goes_on(&self, maps: &Maps) -> bool {
         match self {
@@ -97,11 +107,17 @@ impl Found {
 }
 
 impl OpenWaits {
-    /// Waits are told of from this age on, 0 = never.
-    pub(super) fn new(after: Duration, max_stack: u8) -> Self {
-        let after_ns = u64::try_from(after.as_nanos()).unwrap_or(u64::MAX);
-        let (now, max_stack) = (mono_ns(), max_stack.into());
-        Self { after_ns, max_stack, last_look_ns: now, next_look_ns: now, abandoned: Vec::new() }
+    pub(super) fn new(config: &CaptureConfig) -> Self {
+        let after_ns = u64::try_from(told_after(config).as_nanos()).unwrap_or(u64::MAX);
+        let (now, max_stack) = (mono_ns(), config.max_stack_depth.into());
+        Self {
+            after_ns,
+            max_stack,
+            last_look_ns: now,
+            next_look_ns: now,
+            abandoned: Vec::new(),
+            looks: Looks::default(),
+        }
     }
 
     /// Those that are to be told of now; nothing in between.
@@ -133,18 +149,17 @@ impl OpenWaits {
         parked.chain(calling).chain(in_calls).filter(is_due).collect()
     }
 
-    fn looked_at(&self, due: Vec<Found>, maps: &Maps, processes: &Processes) -> Vec<OpenWait> {
+    fn looked_at(&mut self, due: Vec<Found>, maps: &Maps, processes: &Processes) -> Vec<OpenWait> {
         let mut of_process: BTreeMap<u32, Vec<Found>> = BTreeMap::new();
         due.into_iter().for_each(|found| of_process.entry(found.tgid()).or_default().push(found));
         let mut told = Vec::new();
         for (tgid, all) in of_process {
             let Some(process) = processes.observed(tgid) else { continue };
-            let mut look = Look::at(process, self.max_stack);
-            for found in all.iter().filter(|found| found.mono_ns() >= process.since_mono_ns) {
-                let wait = look.at_wait(found, |tid| m_of(maps, tid, tgid), mono_ns());
-                let goes_on = wait.filter(|_| found.goes_on(maps));
-                told.extend(goes_on.map(|wait| OpenWait { wait, is_abandoned: false }));
-            }
+            let of_program = all.into_iter().filter(|found| found.mono_ns() >= process.since_mono_ns);
+            let due: Vec<Due> = of_program.map(|found| (found, found.m(maps))).collect();
+            let seen = self.looks.at(process, &due, self.max_stack);
+            let going_on = seen.into_iter().filter(|(found, _)| found.goes_on(maps));
+            told.extend(going_on.map(|(_, wait)| OpenWait { wait, is_abandoned: false }));
         }
         told
     }
@@ -160,9 +175,10 @@ impl OpenWaits {
     }
 }
 
-fn m_of(maps: &Maps, tid: u32, tgid: u32) -> Option<u64> {
-    let (m, of) = m_and_tgid(&maps.threads.get(&tid, 0).ok()?);
-    (of == tgid).then_some(m)
+/// The age from which on waits are told of, zero = never. Those that end before the threshold are no events: whoever was told of one
+/// would not be told of its end.
+fn told_after(config: &CaptureConfig) -> Duration {
+    if config.open_after.is_zero() { Duration::ZERO } else { config.open_after.max(config.threshold) }
 }
 
 /// What a map holds; of what changes too fast to be gone through, nothing for now.
@@ -170,4 +186,19 @@ fn entries<K: Pod + Eq + Hash, V: Pod>(map: &KernelMap<MapData, K, V>) -> impl I
     // A key may come twice.
     let keys: HashSet<K> = stable_keys(map.keys(), MAX_STEPS).unwrap_or_default().into_iter().collect();
     keys.into_iter().filter_map(|key| Some((key, map.get(&key, 0).ok()?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::capture::Target;
+
+    #[test]
+    fn no_wait_is_told_of_that_might_end_as_a_short_one() {
+        let of = |open_after, threshold| {
+            let (open_after, threshold) = (Duration::from_secs(open_after), Duration::from_secs(threshold));
+            told_after(&CaptureConfig { open_after, threshold, ..CaptureConfig::new(Target::AllGo) }).as_secs()
+        };
+        assert_eq!([of(5, 1), of(5, 10), of(0, 10)], [5, 10, 0]);
+    }
 }
