@@ -67,17 +67,26 @@ impl<'a> Look<'a> {
         Some(wait)
     }
 
-    fn unwound(&self, g: u64, (pc, sp): (u16, u16)) -> Unwound {
+    fn unwound(&self, g: u64, saved: (u16, u16)) -> Unwound {
         let of_g = || {
-            let (memory, layout) = (self.memory.as_ref()?, self.process.binary.layout());
-            let field = |offset: u16| memory.word(g.checked_add(offset.into())?);
-            // Zero outside of what the runtime takes for a system call: some of its own do not say.
-            let (pc, sp) = (field(pc)?, field(sp).filter(|sp| *sp != 0)?);
-            let stack = memory.stack(sp, field(layout.g_stack_hi)?)?;
+            let (pc, sp, end) = self.stack_of(g, saved)?;
+            let stack = self.memory.as_ref()?.stack(sp, end)?;
+            // The garbage collector may have moved it to a smaller one meanwhile, and somebody else writes to this one.
+            if self.stack_of(g, saved)? != (pc, sp, end) {
+                return None;
+            }
             let delta_at = |vaddr| self.process.binary.stack_delta_at(vaddr);
             Some(unwind(delta_at, self.process.load_bias, &stack, (pc, sp), self.max_stack))
         };
-        of_g().unwrap_or_else(|| Unwound { is_unreadable: true, ..Unwound::default() })
+        // It is moved once in a collection.
+        of_g().or_else(of_g).unwrap_or_else(|| Unwound { is_unreadable: true, ..Unwound::default() })
+    }
+
+    /// Where a goroutine goes on, its stack pointer there, and the end of its stack.
+    fn stack_of(&self, g: u64, (pc, sp): (u16, u16)) -> Option<(u64, u64, u64)> {
+        let field = |offset: u16| self.memory.as_ref()?.word(g.checked_add(offset.into())?);
+        // Zero outside of what the runtime takes for a system call: some of its own do not say.
+        Some((field(pc)?, field(sp).filter(|sp| *sp != 0)?, field(self.process.binary.layout().g_stack_hi)?))
     }
 
     fn name_descriptor(&mut self, found: &Found, wait: &mut RawWait) {

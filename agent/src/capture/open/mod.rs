@@ -127,26 +127,29 @@ impl OpenWaits {
         if self.after_ns == 0 || now_ns < self.next_look_ns {
             return taken;
         }
-        let mut due = self.due(maps, calls_are_waits, now_ns);
-        taken.passed_over = due.len().saturating_sub(MAX_TOLD) as u64;
-        due.truncate(MAX_TOLD);
-        taken.waits.extend(self.looked_at(due, maps, processes));
-        self.last_look_ns = now_ns;
+        // Else a later look, which tells what has become due since the last one.
+        if let Some(mut due) = self.due(maps, calls_are_waits, now_ns) {
+            taken.passed_over = due.len().saturating_sub(MAX_TOLD) as u64;
+            due.truncate(MAX_TOLD);
+            taken.waits.extend(self.looked_at(due, maps, processes));
+            self.last_look_ns = now_ns;
+        }
         let end_ns = mono_ns();
         let pause_ns = end_ns.saturating_sub(now_ns).saturating_mul(PAUSE).max(SHORTEST_PAUSE_NS);
         self.next_look_ns = end_ns.saturating_add(pause_ns);
         taken
     }
 
-    fn due(&self, maps: &Maps, calls_are_waits: bool, now_ns: u64) -> Vec<Found> {
+    /// None if a map changed too fast to be gone through.
+    fn due(&self, maps: &Maps, calls_are_waits: bool, now_ns: u64) -> Option<Vec<Found>> {
         let is_due = |found: &Found| due::is_due(found.mono_ns(), self.last_look_ns, now_ns, self.after_ns);
-        let parked = entries(&maps.parks).map(|(key, value)| Found::Parked(key, Parked::decode(&value)));
-        let calling = entries(&maps.in_c).map(|(key, value)| Found::Calling(key, Calling::decode(&value)));
+        let parked = entries(&maps.parks)?.map(|(key, value)| Found::Parked(key, Parked::decode(&value)));
+        let calling = entries(&maps.in_c)?.map(|(key, value)| Found::Calling(key, Calling::decode(&value)));
         let flags = syscalls::flags(calls_are_waits, false);
         let is_wait = |call: &InCall| flags.get(call.nr as usize).is_some_and(|flags| flags & SYSCALL_TRACED != 0);
-        let in_calls = entries(&maps.in_syscalls).map(|(tid, value)| (tid, InCall::decode(&value)));
+        let in_calls = entries(&maps.in_syscalls)?.map(|(tid, value)| (tid, InCall::decode(&value)));
         let in_calls = in_calls.filter(|(_, call)| is_wait(call)).map(|(tid, call)| Found::InCall(tid, call));
-        parked.chain(calling).chain(in_calls).filter(is_due).collect()
+        Some(parked.chain(calling).chain(in_calls).filter(is_due).collect())
     }
 
     fn looked_at(&mut self, due: Vec<Found>, maps: &Maps, processes: &Processes) -> Vec<OpenWait> {
@@ -181,11 +184,11 @@ fn told_after(config: &CaptureConfig) -> Duration {
     if config.open_after.is_zero() { Duration::ZERO } else { config.open_after.max(config.threshold) }
 }
 
-/// What a map holds; of what changes too fast to be gone through, nothing for now.
-fn entries<K: Pod + Eq + Hash, V: Pod>(map: &KernelMap<MapData, K, V>) -> impl Iterator<Item = (K, V)> {
+/// What a map holds; None if it changes too fast to be gone through.
+fn entries<K: Pod + Eq + Hash, V: Pod>(map: &KernelMap<MapData, K, V>) -> Option<impl Iterator<Item = (K, V)>> {
     // A key may come twice.
-    let keys: HashSet<K> = stable_keys(map.keys(), MAX_STEPS).unwrap_or_default().into_iter().collect();
-    keys.into_iter().filter_map(|key| Some((key, map.get(&key, 0).ok()?)))
+    let keys: HashSet<K> = stable_keys(map.keys(), MAX_STEPS)?.into_iter().collect();
+    Some(keys.into_iter().filter_map(|key| Some((key, map.get(&key, 0).ok()?))))
 }
 
 #[cfg(test)]
