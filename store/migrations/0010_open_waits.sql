@@ -70,7 +70,7 @@ WITH
         FROM open_waits AS o
         WHERE bucket >= now('UTC') - INTERVAL 70 MINUTE
         GROUP BY region, node, boot, pid, kind, goid, tid, mono_ns
-        HAVING bitAnd(flags, 64) = 0
+        HAVING max(bitAnd(o.flags, 64)) = 0
     ),
     -- An event's bucket is the minute of its begin, by a coarse idea of the clock.
     ended AS (

@@ -28,9 +28,10 @@ WITH
         SELECT
             region, node, boot, service, pid, local_address, local_port, peer_address, peer_port,
             if(local_address = loopback OR local_address BETWEEN loopback_from AND loopback_to, boot, 0) AS only_boot,
-            aligned - toIntervalSecond(1) AS from_at, aligned_end + toIntervalHour(1) AS to_at
+            -- On the region's own clock.
+            aligned - toIntervalNanosecond(apart_ns) AS from_at, aligned_end + toIntervalNanosecond(apart_ns) + toIntervalHour(1) AS to_at
         FROM tcp_sessions FINAL
-        WHERE aligned_end >= {t0:DateTime64(9, 'UTC')} - toIntervalHour(1) AND (local_address, local_port, peer_address, peer_port) IN far
+        WHERE aligned_end >= {t0:DateTime64(9, 'UTC')} - toIntervalNanosecond(apart_ns) - toIntervalHour(1) AND (local_address, local_port, peer_address, peer_port) IN far
     ),
     sends AS (
         SELECT at, err_ns, node, boot, pid, goid, local_address, local_port, peer_address, peer_port

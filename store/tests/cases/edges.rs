@@ -75,10 +75,10 @@ async fn insert_waits(fixture: &Fixture, waits: &[Wait]) {
     }
 }
 
-/// A session of a process on node b, from and to ns after the base.
+/// A session of a process, from and to ns after the base, on its region's clock.
 async fn insert_session(
     fixture: &Fixture,
-    (node, boot, pid): (&str, u64, u32),
+    (region, node, boot, pid): (&str, &str, u64, u32),
     ends: (&str, &str),
     from: i64,
     to: i64,
@@ -88,7 +88,7 @@ async fn insert_session(
         &fixture.store,
         &format!(
             "INSERT INTO tcp_sessions (bucket, region, service, node, boot, pid, socket, local_address, local_port, peer_address, peer_port, \
-             mono_ns, dur_ns, al_off, al_end_off, ref_run) VALUES ({}, 'eu', 'of-{node}', '{node}', {boot}, {pid}, {pid}, {}, {}, {}, {SECOND}, {SECOND}, 1)",
+             mono_ns, dur_ns, al_off, al_end_off, ref_run) VALUES ({}, '{region}', 'of-{node}', '{node}', {boot}, {pid}, {pid}, {}, {}, {}, {SECOND}, {SECOND}, 1)",
             at / (60 * SECOND) * 60,
             columns_of(ends),
             at - SECOND,
@@ -155,8 +155,8 @@ pub(super) async fn the_other_end_of_a_connection_is_an_edge_across_nodes() {
     let on_next = Wait { goid: 8, at: 5 * SECOND, ..READ };
     insert_waits(&fixture, &[READ, later, in_call, on_next]).await;
     // Of the same ends one after the other.
-    insert_session(&fixture, ("b", 2, 20), (FAR, NEAR), -SECOND, 3 * SECOND).await;
-    insert_session(&fixture, ("b", 2, 21), (FAR, NEAR), 4 * SECOND + SECOND / 2, 6 * SECOND).await;
+    insert_session(&fixture, ("eu", "b", 2, 20), (FAR, NEAR), -SECOND, 3 * SECOND).await;
+    insert_session(&fixture, ("eu", "b", 2, 21), (FAR, NEAR), 4 * SECOND + SECOND / 2, 6 * SECOND).await;
     insert_send(&fixture, 90, (FAR, NEAR), -5 * MS).await;
     insert_send(&fixture, 91, (FAR, NEAR), 4 * MS).await;
     // Sent when it ran already.
@@ -176,6 +176,22 @@ pub(super) async fn the_other_end_of_a_connection_is_an_edge_across_nodes() {
     assert_eq!(asked(&fixture, what, "wake_edges").await, expected.join("\n"));
 }
 
+pub(super) async fn an_edge_leads_into_a_region_whose_clock_is_another() {
+    let fixture = Fixture::migrated().await;
+    // Its clock is 10 s ahead of the fleet's.
+    let (from, to, off) = (base_ns() - 100 * SECOND, base_ns() + 100 * SECOND, -10 * SECOND);
+    run(
+        &fixture.store,
+        &format!(
+            "INSERT INTO region_clock (region, root, ref_run, root_run, ref_from, ref_to, off, off_to) VALUES ('us', 'eu', 1, 1, {from}, {to}, {off}, {off})"
+        ),
+    )
+    .await;
+    insert_waits(&fixture, &[READ]).await;
+    insert_session(&fixture, ("us", "b", 2, 20), (FAR, NEAR), 9 * SECOND, 13 * SECOND).await;
+    assert_eq!(asked(&fixture, "goid, waker_region, waker_pid", "wake_edges").await, "5\tus\t20");
+}
+
 pub(super) async fn what_is_no_edge_across_nodes_is_none() {
     let fixture = Fixture::migrated().await;
     let loopback = ("127.0.0.1:1000", "127.0.0.1:80");
@@ -191,11 +207,11 @@ pub(super) async fn what_is_no_edge_across_nodes_is_none() {
         ],
     )
     .await;
-    insert_session(&fixture, ("b", 2, 20), (FAR, NEAR), -SECOND, 3 * SECOND).await;
-    insert_session(&fixture, ("b", 2, 21), (loopback.1, loopback.0), -SECOND, 3 * SECOND).await;
-    insert_session(&fixture, ("b", 2, 22), ("10.0.0.4:80", NEAR), -9_000 * SECOND, -7_200 * SECOND).await;
+    insert_session(&fixture, ("eu", "b", 2, 20), (FAR, NEAR), -SECOND, 3 * SECOND).await;
+    insert_session(&fixture, ("eu", "b", 2, 21), (loopback.1, loopback.0), -SECOND, 3 * SECOND).await;
+    insert_session(&fixture, ("eu", "b", 2, 22), ("10.0.0.4:80", NEAR), -9_000 * SECOND, -7_200 * SECOND).await;
     assert_eq!(asked(&fixture, "*", "wake_edges").await, "");
-    insert_session(&fixture, ("c", 1, 23), (loopback.1, loopback.0), -SECOND, 3 * SECOND).await;
+    insert_session(&fixture, ("eu", "c", 1, 23), (loopback.1, loopback.0), -SECOND, 3 * SECOND).await;
     assert_eq!(asked(&fixture, "goid, waker_node", "wake_edges").await, "8\tc", "of one machine it is one");
 }
 

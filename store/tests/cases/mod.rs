@@ -61,6 +61,7 @@ pub(crate) const ALL: &[Case] = cases![
     timeline::stacks_are_named,
     edges::a_goroutine_that_wakes_another_is_an_edge_within_its_process,
     edges::the_other_end_of_a_connection_is_an_edge_across_nodes,
+    edges::an_edge_leads_into_a_region_whose_clock_is_another,
     edges::what_is_no_edge_across_nodes_is_none,
     edges::lock_sites_name_who_held_the_locks,
     open_waits::those_that_go_on_are_shown_as_they_were_seen_last,

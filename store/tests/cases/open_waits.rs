@@ -164,9 +164,11 @@ pub(super) async fn those_that_ended_are_left_out_also_of_the_minutes_around() {
         peer_port: 0,
     };
     let abandoned = Told { looked: now - 70 * SECOND, flags: FLAG_ABANDONED, ..of(5) };
+    // It was looked at when its program was another already, before that was noticed.
+    let too_late = Told { looked: now - 60 * SECOND, ..of(5) };
     // It waits once more.
     let again = Told { began: now - 30 * SECOND, looked: now - 10 * SECOND, ..of(2) };
-    insert(&fixture, "1", &[of(1), of(2), of(3), of(4), of(5), abandoned, again]).await;
+    insert(&fixture, "1", &[of(1), of(2), of(3), of(4), of(5), abandoned, too_late, again]).await;
     insert_ended(&fixture, &[(of(1), -1), (of(2), 0), (of(3), 1)]).await;
     let expected = format!("2\t{}\n4\t{}", again.began, of(4).began);
     assert_eq!(
