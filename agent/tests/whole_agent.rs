@@ -18,7 +18,7 @@ use support::go_program::{ANY, GoProgram};
 use syncline_agent::clock::Clocks;
 use syncline_agent::recording::Recording;
 use syncline_agent::uplink::Ranking;
-use syncline_event::{Batch, StackId};
+use syncline_event::{Batch, StackId, WaitFlags};
 use syncline_timebase::Span;
 
 struct Agent {
@@ -104,6 +104,41 @@ async fn what_a_go_program_waits_for_arrives_once_named_and_behind_a_probe() {
     everything_is_named(&batches);
     the_clock_is_told(&batches);
     the_recording_holds(&recording, &fake);
+}
+
+/// Goroutines whose open waits, so flagged or not, have arrived; those that go on with a stack that has been told.
+fn stuck_in(batches: &[Batch], is_abandoned: bool) -> HashSet<u64> {
+    let stacks: HashSet<_> = batches.iter().flat_map(|batch| &batch.stacks).map(|stack| stack.id).collect();
+    let of_batch = |batch: &Batch| {
+        let waits = &batch.open_waits;
+        let flagged = |row: &usize| waits.flags[*row].has(WaitFlags::ABANDONED) == is_abandoned;
+        let is_whole = |row: &usize| is_abandoned || stacks.contains(&waits.stack[*row]);
+        (0..waits.len()).filter(flagged).filter(is_whole).map(|row| waits.goid[row]).collect::<Vec<_>>()
+    };
+    batches.iter().flat_map(of_batch).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn stuck_goroutines_arrive_while_they_are_stuck_and_when_their_process_ends() {
+    if !support::bpf_usable() {
+        return;
+    }
+    let fake = Fake::start(|_, _| Answer::Store).await;
+    let mut program = GoProgram::start(&ANY.program("stuck"), &[]);
+    let mut agent = Agent::start(&fake, program.pid(), &["--open-after", "200ms"]);
+    agent.wait_until_ready();
+    program.go();
+    // A system call ends with its process.
+    let parked = program.events_until_done().into_iter().filter(|facts| facts["name"] != "call");
+    let goids: HashSet<u64> = parked.map(|facts| facts["goid"].as_u64().unwrap()).collect();
+    assert!(goids.len() >= 5);
+    eventually("all are told of", || goids.is_subset(&stuck_in(&batches(&fake), false))).await;
+    assert!(stuck_in(&batches(&fake), true).is_empty());
+    drop(program);
+    eventually("their end is", || goids.is_subset(&stuck_in(&batches(&fake), true))).await;
+    let summary = agent.terminate();
+    let arrived: usize = batches(&fake).iter().map(|batch| batch.open_waits.len()).sum();
+    assert_eq!(summary["open"], arrived as u64);
 }
 
 fn numbers_have_no_gaps(batches: &[Batch]) {

@@ -43,7 +43,7 @@ impl Processes {
     }
 
     /// The process with this pid that ran such a program from one moment (CLOCK_MONOTONIC ns) to another. None for what seems
-    /// to begin in one program and to end in the next one of the same pid.
+    /// to begin in one program and to end in the next one of the same pid; what a program takes with it ends with it.
     pub(super) fn that_ran(
         &self,
         pid: u32,
@@ -52,7 +52,7 @@ impl Processes {
     ) -> Option<&ObservedProcess> {
         let fits = |process: &&ObservedProcess| process.since_mono_ns <= from_mono_ns && is_such(process);
         let now = self.observed.get(&pid).filter(fits);
-        let former = || self.ended.iter().rev().filter(|ended| to_mono_ns < ended.end_mono_ns);
+        let former = || self.ended.iter().rev().filter(|ended| to_mono_ns <= ended.end_mono_ns);
         now.or_else(|| former().map(|ended| &ended.process).find(|process| process.pid == pid && fits(process)))
     }
 

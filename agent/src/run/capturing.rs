@@ -107,8 +107,11 @@ impl Capturing {
 
     fn pass_on_open_waits(&mut self) -> Result<(), NobodyListens> {
         let OpenTaken { waits, passed_over } = self.capture.take_open_waits();
+        let all = waits.len();
         let known = waits.into_iter().filter_map(|open| self.intake.open_wait(&self.capture, open));
-        for some in known.collect::<Vec<_>>().chunks(WAITS_PER_MESSAGE) {
+        let known: Vec<_> = known.collect();
+        let passed_over = passed_over + (all - known.len()) as u64;
+        for some in known.chunks(WAITS_PER_MESSAGE) {
             self.send(Input::OpenWaits(some.to_vec()))?;
         }
         if passed_over == 0 { Ok(()) } else { self.send(Input::OpenPassedOver(passed_over)) }
