@@ -77,7 +77,7 @@ fn question(args: &StuckArgs) -> (String, Vec<(String, String)>) {
     let like = format!("positionCaseInsensitiveUTF8({REASON}, {{reason:String}}) > 0");
     only("reason", args.reason.clone(), &like);
     let shortest = args.min_duration.map(|ns| ns.to_string());
-    only("shortest", shortest, "now64(9, 'UTC') >= addNanoseconds(since, {shortest:UInt64})");
+    only("shortest", shortest, "dateDiff('nanosecond', since, now64(9, 'UTC')) >= {shortest:UInt64}");
     let sql = format!(
         "SELECT toString(region) AS region, toString(node) AS node, boot, toString(service) AS service, pid, goid, \
             toString(kind) AS kind, {REASON} AS reason, toUnixTimestamp64Nano(since) AS since_ns, \

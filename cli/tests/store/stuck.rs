@@ -86,6 +86,11 @@ fn each_is_listed_with_what_it_waits_for(fixture: &Fixture) {
     let place = |text: &str| answer.lines().position(|line| line.contains(text)).unwrap();
     assert!(place("cgo call") < place("IO wait") && place("IO wait") < place("sync.Mutex.Lock"), "{answer}");
     assert!(ask(fixture, &["--each", "--reason", "syscall"]).contains("  syscall flock  main.readFrame frame.go:6"));
+    assert_eq!(
+        ask(fixture, &["--min-duration", "200000d"]),
+        ask(fixture, &["--service", "stock"]),
+        "longer than time goes"
+    );
     assert!(
         ask(fixture, &["--reason", "mutex", "--min-duration", "2h"]).starts_with("1 goroutine is stuck at 1 place\n")
     );
