@@ -51,11 +51,14 @@ impl Stuck {
 
     /// The newest of each stuck goroutine, once all were told of; the one in C code is in a system call, too.
     fn open_waits(&mut self) -> HashMap<(u64, Kind), OpenWait> {
-        let goids: Vec<u64> = self.facts.keys().copied().collect();
-        let are_told = |open: &[OpenWait]| goids.iter().all(|goid| open.iter().any(|open| open.wait.goid == *goid));
-        let (open, _) = seen_until(&mut self.capture, |open, _| are_told(open));
-        let of_stuck = open.into_iter().filter(|open| goids.contains(&open.wait.goid));
-        of_stuck.map(|open| ((open.wait.goid, open.wait.kind), open)).collect()
+        let facts = &self.facts;
+        let of_stuck = |open: &[OpenWait]| -> HashMap<(u64, Kind), OpenWait> {
+            let stuck = open.iter().filter(|open| facts.contains_key(&open.wait.goid));
+            stuck.map(|open| ((open.wait.goid, open.wait.kind), open.clone())).collect()
+        };
+        let in_c = facts.values().filter(|facts| facts["name"] == "foreign").count();
+        let (open, _) = seen_until(&mut self.capture, |open, _| of_stuck(open).len() >= facts.len() + in_c);
+        of_stuck(&open)
     }
 
     fn functions(&self, wait: &RawWait) -> Vec<String> {
