@@ -5,8 +5,10 @@ mod support;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::process::{Pid, PidfdFlags};
 use serde_json::Value;
 use support::go_program::{ANY, GoProgram};
 use support::terminal::Terminal;
@@ -225,18 +227,13 @@ fn it_ends_with_its_terminal() {
     let program = GoProgram::start(&ANY.program("waits"), &["sites"]);
     let mut terminal = Terminal::run(&format!("{} watch {}", env!("CARGO_BIN_EXE_syncline-agent"), program.pid()));
     terminal.shows("q quit");
-    let watch = terminal.program();
+    let watch = Pid::from_raw(terminal.program().try_into().unwrap()).unwrap();
+    let watch = rustix::process::pidfd_open(watch, PidfdFlags::empty()).unwrap();
     terminal.hang_up();
-    // Whoever adopts it may leave it unreaped.
-    let has_ended = || {
-        let stat = std::fs::read_to_string(format!("/proc/{watch}/stat"));
-        stat.is_err() || stat.is_ok_and(|stat| stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('Z')))
-    };
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while !has_ended() {
-        assert!(Instant::now() < deadline, "it goes on without a terminal");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    // Readable once it has ended, also where whoever adopts it leaves it unreaped.
+    let mut ended = [PollFd::new(&watch, PollFlags::IN)];
+    let patience = Timespec { tv_sec: 30, tv_nsec: 0 };
+    assert_eq!(rustix::event::poll(&mut ended, Some(&patience)).unwrap(), 1, "it goes on without a terminal");
 }
 
 fn fails(arguments: &[&str], code: i32, part: &str) {

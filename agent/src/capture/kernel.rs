@@ -164,6 +164,9 @@ fn open_maps(ebpf: &mut Ebpf) -> Result<(Maps, TcpMaps), MapError> {
     Ok((maps, tcp))
 }
 
+/// Steps through a map of goroutines before giving up for now; twice the kernel's map.
+pub(super) const MAX_STEPS: usize = 2 << 20;
+
 /// Keys of a hash map that probes change meanwhile. The kernel restarts an iteration whose last key has gone, so the number
 /// of steps is bounded; None when it was exceeded.
 pub(super) fn stable_keys<K: aya::Pod>(

@@ -6,11 +6,8 @@ use aya::Pod;
 use aya::maps::MapData;
 use syncline_bpf::{Calling, ParkKey, Parked};
 
-use super::kernel::{Maps, stable_keys};
+use super::kernel::{MAX_STEPS, Maps, stable_keys};
 use super::open::Found;
-
-/// Steps before giving up for now; twice the kernel's map.
-const MAX_STEPS: usize = 2 << 20;
 
 /// Removes the entries of these processes that are from before their end (pid to CLOCK_MONOTONIC ns), and tells which, each with
 /// that end: the pid may be in use again. None if running processes changed the map too fast to go through it, so that it must

@@ -56,14 +56,6 @@ impl Processes {
         now.or_else(|| former().map(|ended| &ended.process).find(|process| process.pid == pid && fits(process)))
     }
 
-    /// The process with this pid that was there at this moment (CLOCK_MONOTONIC ns) and has ended.
-    pub(super) fn that_ended(&self, pid: u32, at_mono_ns: u64) -> Option<&ObservedProcess> {
-        let fits = |ended: &&Ended| {
-            ended.process.pid == pid && ended.process.since_mono_ns <= at_mono_ns && at_mono_ns < ended.end_mono_ns
-        };
-        self.ended.iter().rev().find(fits).map(|ended| &ended.process)
-    }
-
     pub(super) fn observed(&self, pid: u32) -> Option<&ObservedProcess> {
         self.observed.get(&pid)
     }

@@ -154,11 +154,11 @@ async fn answered(
     mut connected: watch::Receiver<bool>,
 ) -> Result<(), RunError> {
     // Where there are others, the next one is used.
-    let is_last = config.aggregators.len() == 1;
+    let is_only = config.aggregators.len() == 1;
     let is_enough = |state: &ProbeState| match state {
         ProbeState::Unanswered => false,
         ProbeState::Answered => true,
-        ProbeState::WrongRegion { .. } => is_last,
+        ProbeState::WrongRegion { .. } => is_only,
     };
     let state = probes.wait_for(is_enough).await;
     if let Some(error) = state.ok().and_then(|state| wrong_region(config, &state)) {

@@ -19,7 +19,7 @@ use syncline_bpf::open::m_and_tgid;
 use syncline_bpf::{Calling, InCall, ParkKey, Parked};
 
 use super::config::CaptureConfig;
-use super::kernel::{Maps, stable_keys};
+use super::kernel::{MAX_STEPS, Maps, stable_keys};
 use super::process::mono_ns;
 use super::processes::Processes;
 use super::syscalls;
@@ -28,8 +28,6 @@ use looks::{Due, Looks};
 
 /// Told of at a time at most: the others are told of when it is their turn again, or end.
 const MAX_TOLD: usize = 4_096;
-/// Steps through a map before giving up for now; twice the kernel's map.
-const MAX_STEPS: usize = 2 << 20;
 /// A look is followed by this many times its own length without one, so that looking costs 1 % of a CPU at most.
 const PAUSE: u64 = 99;
 /// And by this, ns.
@@ -61,7 +59,8 @@ pub(super) struct OpenWaits {
     max_stack: usize,
     last_look_ns: u64,
     next_look_ns: u64,
-    abandoned: Vec<OpenWait>,
+    /// Of ended processes, since the last time.
+    abandoned: OpenTaken,
     looks: Looks,
 }
 
@@ -115,21 +114,21 @@ impl OpenWaits {
             max_stack,
             last_look_ns: now,
             next_look_ns: now,
-            abandoned: Vec::new(),
+            abandoned: OpenTaken::default(),
             looks: Looks::default(),
         }
     }
 
     /// Those that are to be told of now; nothing in between.
     pub(super) fn take(&mut self, maps: &Maps, processes: &Processes, calls_are_waits: bool) -> OpenTaken {
-        let mut taken = OpenTaken { waits: std::mem::take(&mut self.abandoned), passed_over: 0 };
+        let mut taken = std::mem::take(&mut self.abandoned);
         let now_ns = mono_ns();
         if self.after_ns == 0 || now_ns < self.next_look_ns {
             return taken;
         }
         // Else a later look, which tells what has become due since the last one.
         if let Some(mut due) = self.due(maps, calls_are_waits, now_ns) {
-            taken.passed_over = due.len().saturating_sub(MAX_TOLD) as u64;
+            taken.passed_over += due.len().saturating_sub(MAX_TOLD) as u64;
             due.truncate(MAX_TOLD);
             taken.waits.extend(self.looked_at(due, maps, processes));
             self.last_look_ns = now_ns;
@@ -170,10 +169,15 @@ impl OpenWaits {
     /// These were cleared away, each with the end of its process: those that were told of are told of once more.
     pub(super) fn abandon(&mut self, cleared_away: &[(Found, u64)], processes: &Processes) {
         let was_told = |found: &Found| due::was_told(found.mono_ns(), self.last_look_ns, self.after_ns);
-        for (found, end_ns) in cleared_away.iter().filter(|(found, _)| was_told(found)).take(MAX_TOLD) {
-            let process = processes.that_ended(found.tgid(), found.mono_ns());
-            let wait = process.map(|process| look::of_map(found, process, *end_ns));
-            self.abandoned.extend(wait.map(|wait| OpenWait { wait, is_abandoned: true }));
+        for (found, end_ns) in cleared_away.iter().filter(|(found, _)| was_told(found)) {
+            let process = processes.that_ran(found.tgid(), (found.mono_ns(), *end_ns), |_| true);
+            match process.filter(|_| self.abandoned.waits.len() < MAX_TOLD) {
+                Some(process) => {
+                    let wait = look::of_map(found, process, *end_ns);
+                    self.abandoned.waits.push(OpenWait { wait, is_abandoned: true });
+                }
+                None => self.abandoned.passed_over += 1,
+            }
         }
     }
 }
