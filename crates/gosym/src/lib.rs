@@ -29,6 +29,7 @@ mod layout;
 mod moduledata;
 mod pclntab;
 mod probe_site;
+mod state_sites;
 mod symbolizer;
 mod thread_local;
 mod wait_reasons;
@@ -37,6 +38,7 @@ pub use buildinfo::GoVersion;
 pub use error::Error;
 pub use layout::{LabelsForm, RuntimeLayout};
 pub use probe_site::{CgoSites, EXPECTED_LENGTH, ProbeSite, ProbeSites};
+pub use state_sites::StateSites;
 pub use symbolizer::{Frame, FunctionRef, Symbolizer};
 
 use buildinfo::BuildInfo;

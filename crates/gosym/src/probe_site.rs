@@ -11,6 +11,7 @@ use crate::elf::Image;
 use crate::error::Error;
 use crate::moduledata::ModuleData;
 use crate::pclntab::{Function, Pclntab};
+use crate::state_sites::StateSites;
 
 /// Length of `ProbeSite::expected`.
 pub const EXPECTED_LENGTH: usize = 16;
@@ -28,6 +29,8 @@ pub struct ProbeSites {
     pub netpollready: ProbeSite,
     /// Where goroutines go to C code and come back; None for a program that calls none.
     pub cgo: Option<CgoSites>,
+    /// Where else goroutines change their state; None where that is not of a known shape.
+    pub states: Option<StateSites>,
 }
 
 /// The two call instructions of `runtime.cgocall`: g = r14 at both. The kernel emulates calls, as it does the push, and none but calls
@@ -56,7 +59,7 @@ pub struct ProbeSite {
 
 /// Frames are linked at the push, except where a version compiles the function without a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Frameless {
+pub(crate) enum Frameless {
     Refused,
     /// The entry instruction is probed: this function's caller is of no interest.
     EntryProbed,
@@ -70,17 +73,19 @@ pub(crate) fn probe_sites(image: &Image<'_>, table: &Pclntab<'_>, module: Module
         execute: finder.site("runtime.execute", Frameless::Refused)?,
         netpollready: finder.site("runtime.netpollready", Frameless::EntryProbed)?,
         cgo: finder.cgo_sites(),
+        states: finder.state_sites(),
     })
 }
 
-struct Finder<'image, 'data> {
+/// Finds instructions by the names of their functions.
+pub(crate) struct Finder<'image, 'data> {
     image: &'image Image<'data>,
     table: &'image Pclntab<'data>,
     module: ModuleData,
 }
 
 impl<'data> Finder<'_, 'data> {
-    fn site(&self, name: &'static str, frameless: Frameless) -> Result<ProbeSite, Error> {
+    pub(crate) fn site(&self, name: &'static str, frameless: Frameless) -> Result<ProbeSite, Error> {
         let function = self.function(name)?;
         let outside = || Error::garbled(format!("{name} lies outside of the program's code"));
         let entry = self.module.text.checked_add(function.entry).ok_or_else(outside)?;
@@ -113,13 +118,17 @@ impl<'data> Finder<'_, 'data> {
         let calls = self.calls(&caller)?;
         let enter = calls.iter().position(|(_, target)| to_c.contains(target))?;
         let exit = calls.iter().skip(enter).find(|(_, target)| back.contains(target))?;
-        let entry = self.module.text.checked_add(caller.entry)?;
-        let at = |offset: u64| self.at(entry, offset).filter(|site| site.expected[0] == CALL);
+        let at = |offset| self.instruction(&caller, offset).filter(|site| site.expected[0] == CALL);
         Some(CgoSites { enter: at(calls[enter].0)?, exit: at(exit.0)? })
     }
 
+    /// The instruction at this offset from a function's entry.
+    pub(crate) fn instruction(&self, function: &Function<'data>, offset: u64) -> Option<ProbeSite> {
+        self.at(self.module.text.checked_add(function.entry)?, offset)
+    }
+
     /// Where functions of this name begin: one may have wrappers for other calling conventions.
-    fn entries(&self, name: &'static str) -> Vec<u64> {
+    pub(crate) fn entries(&self, name: &'static str) -> Vec<u64> {
         let functions = (0..self.table.count).filter_map(|index| self.table.function(index));
         let named = functions.filter(|function| self.table.has_name(function, name)).take(MAX_NAMESAKES);
         named.map(|function| function.entry).collect()
@@ -127,7 +136,7 @@ impl<'data> Finder<'_, 'data> {
 
     /// Offsets of what may be calls of other functions, and their targets as offsets into the code. That a target is just where a
     /// function begins tells the real ones.
-    fn calls(&self, function: &Function<'data>) -> Option<Vec<(u64, u64)>> {
+    pub(crate) fn calls(&self, function: &Function<'data>) -> Option<Vec<(u64, u64)>> {
         let code = self.image.bytes_at(self.module.text.checked_add(function.entry)?)?;
         let length = usize::try_from(function.end.saturating_sub(function.entry)).ok()?;
         let call = |(offset, bytes): (usize, &[u8])| {
@@ -140,7 +149,7 @@ impl<'data> Finder<'_, 'data> {
     }
 
     /// The function with this name that is not a wrapper made for calls from assembly.
-    fn function(&self, name: &'static str) -> Result<Function<'data>, Error> {
+    pub(crate) fn function(&self, name: &'static str) -> Result<Function<'data>, Error> {
         (0..self.table.count)
             .filter_map(|index| self.table.function(index))
             .filter(|function| self.table.has_name(function, name))
@@ -189,12 +198,14 @@ const MAX_NAMESAKES: usize = 4;
 const MAX_STEPS: u32 = 1 << 16;
 
 /// `call` with a displacement of 32 bits.
-const CALL: u8 = 0xe8;
+pub(crate) const CALL: u8 = 0xe8;
 const CALL_BYTES: usize = 5;
 /// `push %rbp; mov %rsp,%rbp`.
 const LINK_FRAME: [u8; 4] = [0x55, 0x48, 0x89, 0xe5];
 /// `cmp 0x10(%r14),%rsp`: the stack guard of a small frame.
 const COMPARE_STACK: [u8; 4] = [0x49, 0x3b, 0x66, 0x10];
+/// `cmp 0x18(%r14),%rsp`: the same of a function that runs on the scheduling stack only.
+const COMPARE_SYSTEM_STACK: [u8; 4] = [0x49, 0x3b, 0x66, 0x18];
 /// `cmp 0x10(%r14),%r12`: the stack guard of a large frame, after `lea -n(%rsp),%r12`.
 const COMPARE_R12: [u8; 4] = [0x4d, 0x3b, 0x66, 0x10];
 /// `lea -n(%rsp),%r12` with a displacement of one byte.
@@ -213,7 +224,8 @@ fn push_offset(code: &[u8]) -> Option<u64> {
 fn after_guard(code: &[u8]) -> Option<&[u8]> {
     let short = || code.strip_prefix(&LEA_SHORT)?.get(1..)?.strip_prefix(&COMPARE_R12);
     let long = || code.strip_prefix(&LEA_LONG)?.get(4..)?.strip_prefix(&COMPARE_R12);
-    let jump = code.strip_prefix(&COMPARE_STACK).or_else(short).or_else(long)?;
+    let small = code.strip_prefix(&COMPARE_STACK).or_else(|| code.strip_prefix(&COMPARE_SYSTEM_STACK));
+    let jump = small.or_else(short).or_else(long)?;
     match jump {
         [0x76, _, rest @ ..] | [0x0f, 0x86, _, _, _, _, rest @ ..] => Some(rest),
         _ => None,
@@ -240,6 +252,7 @@ mod tests {
         assert_eq!(offset_of(&[&LINK_FRAME]), Some(0));
         assert_eq!(offset_of(&[&COMPARE_STACK, SHORT_JUMP, &LINK_FRAME]), Some(6));
         assert_eq!(offset_of(&[&COMPARE_STACK, LONG_JUMP, &LINK_FRAME]), Some(10));
+        assert_eq!(offset_of(&[&COMPARE_SYSTEM_STACK, SHORT_JUMP, &LINK_FRAME]), Some(6));
         assert_eq!(offset_of(&[&LEA_SHORT, &[0xf8], &COMPARE_R12, SHORT_JUMP, &LINK_FRAME]), Some(11));
         assert_eq!(offset_of(&[&LEA_LONG, &[0, 0xff, 0xff, 0xff], &COMPARE_R12, LONG_JUMP, &LINK_FRAME]), Some(18));
     }

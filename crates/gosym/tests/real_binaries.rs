@@ -254,6 +254,43 @@ fn probe_sites_are_the_pushes_that_objdump_shows() {
     });
 }
 
+#[test]
+fn state_sites_are_the_pushes_and_calls_that_objdump_shows() {
+    for_each_build(|version, variant, binary| {
+        let twin = fixture(version, variant.twin());
+        let minor: u32 = version.split('.').nth(1).unwrap().parse().unwrap();
+        let sites = binary.probe_sites().unwrap().states.unwrap_or_else(|| panic!("{version} {variant:?}"));
+        for (name, site) in [
+            (if minor < 22 { "runtime.goexit0" } else { "runtime.gdestroy" }, sites.destroy),
+            ("runtime.goschedImpl", sites.yields[0]),
+            ("runtime.goyield_m", sites.yields[1]),
+            ("runtime.preemptPark", sites.yields[2]),
+            (
+                if minor < 26 { "runtime.exitsyscallfast_pidle" } else { "runtime.exitsyscallTryGetP" },
+                sites.lost_processor,
+            ),
+            (if minor < 26 { "runtime.exitsyscall0" } else { "runtime.exitsyscallNoP" }, sites.no_processor),
+        ] {
+            assert_eq!(Some(site.vaddr), push_in_objdump(version, &twin, name), "{version} {variant:?} {name}");
+            assert_eq!(bytes_in_file(version, variant, site), site.expected);
+        }
+        let switch = sites.coroutine_switch.map(|site| site.vaddr);
+        assert_eq!(switch, push_in_objdump(version, &twin, "runtime.coroswitch_m"), "{version} {variant:?}");
+        let creates: Vec<u64> = sites.creates.iter().map(|site| site.vaddr).collect();
+        let calls = calls_in_objdump(version, &twin, "runtime.newproc1", "CALL runtime.casgstatus(SB)");
+        assert_eq!(creates, calls, "{version} {variant:?}");
+        assert!(!creates.is_empty());
+    });
+}
+
+/// The addresses of these instructions of a function.
+fn calls_in_objdump(version: &str, path: &Path, name: &str, call: &str) -> Vec<u64> {
+    let pattern = format!("^{}$", name.replace('.', "\\."));
+    let listing = output_of(go(version).args(["tool", "objdump", "-s", &pattern]).arg(path), "");
+    let addresses = listing.lines().filter(|line| line.contains(call)).map(|line| line.split_whitespace().nth(1));
+    addresses.map(|address| u64::from_str_radix(address.unwrap().strip_prefix("0x").unwrap(), 16).unwrap()).collect()
+}
+
 fn bytes_in_file(version: &str, variant: Variant, site: ProbeSite) -> [u8; 16] {
     let start = usize::try_from(site.file_offset).unwrap();
     fixture_bytes(version, variant)[start..start + 16].try_into().unwrap()
@@ -297,6 +334,11 @@ fn layouts_equal_the_debug_information() {
             ("goid", layout.g_goid, of("runtime.g", "goid")),
             ("waitreason", layout.g_waitreason, of("runtime.g", "waitreason")),
             ("labels", layout.g_labels, of("runtime.g", "labels")),
+            (
+                "coroarg",
+                layout.g_coroarg.unwrap_or_default(),
+                offsets.get(&("runtime.g", "coroarg")).copied().unwrap_or_default(),
+            ),
             ("m.g0", layout.m_g0, of("runtime.m", "g0")),
             ("procid", layout.m_procid, of("runtime.m", "procid")),
             ("curg", layout.m_curg, of("runtime.m", "curg")),
