@@ -16,6 +16,7 @@
 #include "send.h"
 #include "short_waits.h"
 #include "stack.h"
+#include "states.h"
 
 /* Goroutines in C code now. */
 struct {
@@ -33,6 +34,13 @@ static __always_inline int cgo_key(struct park_key *key, const struct binary_lay
 	key->tgid = tgid;
 	key->g = g;
 	return read_word(&m, g + layout->g_m) || bpf_probe_read_user(&key->depth, sizeof(key->depth), (void *)(m + layout->m_ncgo));
+}
+
+static __always_inline void enter_in_c(__u32 tgid, __u64 g, __u64 goid, __u64 now, __u32 binary)
+{
+	struct park_key key = { .tgid = tgid, .g = g };
+
+	enter_state(&key, goid, now, STATE_C, 0, binary);
 }
 
 /* runtime.cgocall, at its call of runtime.asmcgocall */
@@ -55,6 +63,8 @@ int cgo_enter(struct user_regs *ctx)
 	entry.wall_ns = ktime_get_real_ns();
 	if (bpf_map_update_elem(&in_c, &key, &entry, BPF_ANY))
 		count(COUNT_THREAD_MAP_FULL);
+	if (layout->has_states)
+		enter_in_c(id >> 32, key.g, entry.goid, entry.mono_ns, binary);
 	return 0;
 }
 
@@ -89,7 +99,7 @@ int cgo_exit(struct user_regs *ctx)
 	__u32 binary = bpf_get_attach_cookie(ctx);
 	struct binary_layout *layout = binary_at(binary);
 	struct capture_config *cfg = config_for(tgid, binary);
-	struct park_key key = {};
+	struct park_key key = {}, goroutine = {};
 	struct in_c *found, entry;
 	__u64 now, goid = 0;
 
@@ -101,6 +111,11 @@ int cgo_exit(struct user_regs *ctx)
 	if (!found)
 		return 0;
 	now = bpf_ktime_get_ns();
+	if (layout->has_states) {
+		goroutine.tgid = key.tgid;
+		goroutine.g = key.g;
+		change_known(&goroutine, now, STATE_C, STATE_RUNNING);
+	}
 	entry = *found;
 	bpf_map_delete_elem(&in_c, &key);
 	count(COUNT_THREAD_WAITS);

@@ -17,6 +17,7 @@
 #include "send.h"
 #include "short_waits.h"
 #include "stack.h"
+#include "states.h"
 
 /* pollDesc.rg and wg hold one of the runtime's small states (nil, ready, wait) or the address of a waiting g. */
 #define POLLDESC_LAST_STATE 2
@@ -75,6 +76,8 @@ int go_park(struct user_regs *ctx)
 	park.park_mono_ns = bpf_ktime_get_ns();
 	park.park_wall_ns = ktime_get_real_ns();
 	remember_park(&key, &park);
+	if (layout->has_states)
+		enter_state(&key, park.goid, park.park_mono_ns, STATE_BLOCKED, park.reason, binary);
 	return 0;
 }
 
@@ -137,6 +140,8 @@ int go_ready(struct user_regs *ctx)
 
 	if (!layout || !cfg)
 		return 0;
+	if (layout->has_states)
+		change_known(&key, bpf_ktime_get_ns(), STATE_BLOCKED, STATE_RUNNABLE);
 	park = not_yet_ready(&key);
 	if (!park)
 		return 0;
@@ -148,7 +153,7 @@ int go_ready(struct user_regs *ctx)
 	return 0;
 }
 
-static __always_inline void netpoll_ready_one(__u32 tgid, __u64 slot, __s32 fd)
+static __always_inline void netpoll_ready_one(__u32 tgid, __u64 slot, __s32 fd, int has_states)
 {
 	struct park_key key = { .tgid = tgid };
 	struct park *park;
@@ -159,6 +164,8 @@ static __always_inline void netpoll_ready_one(__u32 tgid, __u64 slot, __s32 fd)
 	}
 	if (key.g <= POLLDESC_LAST_STATE)
 		return;
+	if (has_states)
+		change_known(&key, bpf_ktime_get_ns(), STATE_BLOCKED, STATE_RUNNABLE);
 	park = not_yet_ready(&key);
 	if (!park)
 		return;
@@ -180,9 +187,9 @@ int go_netpollready(struct user_regs *ctx)
 	if (read_word(&fd, pd + layout->polldesc_fd))
 		fd = -1;
 	if (mode == POLL_READ || mode == POLL_READ + POLL_WRITE)
-		netpoll_ready_one(tgid, pd + layout->polldesc_rg, fd);
+		netpoll_ready_one(tgid, pd + layout->polldesc_rg, fd, layout->has_states);
 	if (mode == POLL_WRITE || mode == POLL_READ + POLL_WRITE)
-		netpoll_ready_one(tgid, pd + layout->polldesc_wg, fd);
+		netpoll_ready_one(tgid, pd + layout->polldesc_wg, fd, layout->has_states);
 	return 0;
 }
 
@@ -250,20 +257,28 @@ int go_execute(struct user_regs *ctx)
 	struct capture_config *cfg = config_for(key.tgid, binary);
 	struct park *found, park;
 	__u64 goid = 0, now;
+	long fault;
 
 	if (!layout || !cfg)
 		return 0;
 	if (cfg->learn_threads)
 		learn_thread(layout, key.tgid, (__u32)id, GO_G(ctx));
 	found = bpf_map_lookup_elem(&parks, &key);
-	if (!found)
+	if (!found && !layout->has_states)
 		return 0;
 	now = bpf_ktime_get_ns();
+	fault = read_word(&goid, key.g + layout->g_goid);
+	if (layout->has_states && fault)
+		count_state(STATE_COUNT_FAULT);
+	else if (layout->has_states)
+		enter_state(&key, goid, now, STATE_RUNNING, 0, binary);
+	if (!found)
+		return 0;
 	park = *found;
 	bpf_map_delete_elem(&parks, &key);
 	count(COUNT_FINISHED);
 
-	if (read_word(&goid, key.g + layout->g_goid))
+	if (fault)
 		count(COUNT_EXECUTE_FAULT);
 	else if (goid != park.goid)
 		count(COUNT_GOID_MISMATCH);

@@ -127,7 +127,9 @@ struct binary_layout {
 	__u32 valid; /* 0: this slot holds no binary */
 	__u32 g_labels;
 	__u32 labels_form;
-	__u32 reserved;
+	__u32 g_coroarg; /* 0: it has none */
+	__u32 coroutine_reason; /* the wait reason of a goroutine that has changed over to a coroutine */
+	__u32 has_states; /* 1: its goroutines' time is split by state: it has all the probes for that */
 };
 
 struct capture_config {
@@ -314,7 +316,7 @@ ASSERT_OFFSET(struct wait_record, stack, 192);
 ASSERT_SIZE(struct exec_record, 16);
 ASSERT_OFFSET(struct exec_record, tgid, 4);
 ASSERT_OFFSET(struct exec_record, mono_ns, 8);
-ASSERT_SIZE(struct binary_layout, 64);
+ASSERT_SIZE(struct binary_layout, 72);
 ASSERT_OFFSET(struct binary_layout, g_goid, 0);
 ASSERT_OFFSET(struct binary_layout, g_m, 4);
 ASSERT_OFFSET(struct binary_layout, g_sched_pc, 8);
@@ -330,6 +332,9 @@ ASSERT_OFFSET(struct binary_layout, m_ncgo, 44);
 ASSERT_OFFSET(struct binary_layout, valid, 48);
 ASSERT_OFFSET(struct binary_layout, g_labels, 52);
 ASSERT_OFFSET(struct binary_layout, labels_form, 56);
+ASSERT_OFFSET(struct binary_layout, g_coroarg, 60);
+ASSERT_OFFSET(struct binary_layout, coroutine_reason, 64);
+ASSERT_OFFSET(struct binary_layout, has_states, 68);
 ASSERT_SIZE(struct capture_config, 24);
 ASSERT_OFFSET(struct capture_config, threshold_ns, 0);
 ASSERT_OFFSET(struct capture_config, max_stack, 8);

@@ -4,6 +4,7 @@
 #include "goroutine.h"
 #include "off_cpu.h"
 #include "process.h"
+#include "states.h"
 #include "syscall.h"
 #include "tcp.h"
 

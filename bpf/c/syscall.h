@@ -12,6 +12,7 @@
 #include "send.h"
 #include "short_waits.h"
 #include "stack.h"
+#include "states.h"
 
 static __always_inline __u8 syscall_flags(__u64 nr)
 {
@@ -109,6 +110,8 @@ int syscall_exit(__u64 *ctx)
 	if (!cfg || !slot || !(syscall_flags(entry.nr) & SYSCALL_TRACED) || !(layout = binary_at(*slot)))
 		return 0;
 	count(COUNT_THREAD_WAITS);
+	if (layout->has_states)
+		add_syscall(layout, entry.tgid, tid, entry.mono_ns, now);
 	if (now - entry.mono_ns < cfg->threshold_ns)
 		aggregate(entry.tgid, WAIT_SYSCALL, entry.nr, now - entry.mono_ns);
 	else

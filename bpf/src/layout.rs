@@ -97,10 +97,11 @@ kernel_struct!(
 );
 kernel_struct!(
     /// `struct binary_layout`.
-    Binary, 64, {
+    Binary, 72, {
         g_goid: u32 = 0, g_m: u32 = 4, g_sched_pc: u32 = 8, g_sched_bp: u32 = 12, m_curg: u32 = 16, polldesc_fd: u32 = 20,
         polldesc_rg: u32 = 24, polldesc_wg: u32 = 28, g_stack_lo: u32 = 32, g_stack_hi: u32 = 36, tls_g: i32 = 40,
-        m_ncgo: u32 = 44, valid: u32 = 48, g_labels: u32 = 52, labels_form: u32 = 56, reserved: u32 = 60,
+        m_ncgo: u32 = 44, valid: u32 = 48, g_labels: u32 = 52, labels_form: u32 = 56, g_coroarg: u32 = 60,
+        coroutine_reason: u32 = 64, has_states: u32 = 68,
     }
 );
 kernel_struct!(

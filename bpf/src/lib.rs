@@ -10,6 +10,7 @@ pub mod layout;
 pub mod map_value;
 pub mod open;
 pub mod record;
+pub mod states;
 pub mod tcp;
 
 pub use map_value::{
@@ -65,6 +66,18 @@ pub mod program {
     pub const CGO_ENTER: &str = "cgo_enter";
     /// `runtime.cgocall` at its call of `exitsyscall`: it comes back.
     pub const CGO_EXIT: &str = "cgo_exit";
+    /// `runtime.newproc1` at its calls of `casgstatus`: a goroutine begins.
+    pub const CREATE: &str = "go_create";
+    /// `runtime.gdestroy`: it ends.
+    pub const DESTROY: &str = "go_destroy";
+    /// `runtime.goschedImpl` and others: it stops running and could go on.
+    pub const YIELD: &str = "go_yield";
+    /// `runtime.exitsyscallTryGetP`: back from a call, its processor is gone.
+    pub const LOST_PROCESSOR: &str = "go_lost_processor";
+    /// `runtime.exitsyscallNoP`: there is no other.
+    pub const NO_PROCESSOR: &str = "go_no_processor";
+    /// `runtime.coroswitch_m`: it changes over to a coroutine.
+    pub const COROUTINE_SWITCH: &str = "go_coroutine_switch";
     /// The raw tracepoint `inet_sock_set_state`.
     pub const TCP_STATE: &str = "tcp_state";
     /// The raw tracepoint `sock_send_length`.
@@ -99,6 +112,14 @@ pub mod map {
     pub const BINDINGS: &str = "bindings";
     /// Per-CPU hash of [`ShortWaitSum`](crate::ShortWaitSum) by [`ShortWaitKey`](crate::ShortWaitKey).
     pub const SHORT_WAITS: &str = "short_waits";
+    /// Array of one [`Config`](crate::states::Config): see [`encode_epoch`](crate::states::encode_epoch).
+    pub const STATE_CONFIG: &str = "state_config";
+    /// Hash of [`Goroutine`](crate::states::Goroutine) that live, by [`ParkKey`](crate::ParkKey).
+    pub const GOROUTINES: &str = "goroutines";
+    /// Per-CPU hash of [`Short`](crate::states::Short) by process id (`u32`).
+    pub const SHORT_LIVES: &str = "short_lives";
+    /// Per-CPU array of `u64` by [`StateCounter`](crate::states::StateCounter).
+    pub const STATE_COUNTERS: &str = "state_counters";
     /// Per-CPU array of `u64` by [`Counter`](crate::layout::Counter).
     pub const COUNTERS: &str = "counters";
     /// Hash of open sessions of observed processes ([`tcp::Session`](crate::tcp::Session)) by the address of the socket.

@@ -38,6 +38,12 @@ pub struct BinaryLayout {
     pub g_labels: u32,
     /// What that points to.
     pub labels_form: LabelsForm,
+    /// `runtime.g.coroarg`; 0 where there is none.
+    pub g_coroarg: u32,
+    /// The number of the wait reason of a goroutine that has changed over to a coroutine.
+    pub coroutine_reason: u32,
+    /// Its goroutines' time is split by state: it has all the probes for that.
+    pub has_states: bool,
 }
 
 /// How a Go version keeps the labels of a goroutine; the numbers are those of `enum labels_form`.
@@ -73,6 +79,9 @@ impl BinaryLayout {
         put(&mut bytes, offset_of!(Binary, valid), 1_u32.to_ne_bytes());
         put(&mut bytes, offset_of!(Binary, g_labels), self.g_labels.to_ne_bytes());
         put(&mut bytes, offset_of!(Binary, labels_form), (self.labels_form as u32).to_ne_bytes());
+        put(&mut bytes, offset_of!(Binary, g_coroarg), self.g_coroarg.to_ne_bytes());
+        put(&mut bytes, offset_of!(Binary, coroutine_reason), self.coroutine_reason.to_ne_bytes());
+        put(&mut bytes, offset_of!(Binary, has_states), u32::from(self.has_states).to_ne_bytes());
         bytes
     }
 }
@@ -248,9 +257,12 @@ mod tests {
             m_ncgo: 12,
             g_labels: 14,
             labels_form: LabelsForm::Slice,
+            g_coroarg: 16,
+            coroutine_reason: 17,
+            has_states: true,
         };
-        let words: Vec<u32> = (0..15).map(|i| read_u32(&layout.encode(), 4 * i).unwrap()).collect();
-        assert_eq!(words, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 1, 14, 2]);
+        let words: Vec<u32> = (0..18).map(|i| read_u32(&layout.encode(), 4 * i).unwrap()).collect();
+        assert_eq!(words, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 1, 14, 2, 16, 17, 1]);
     }
 
     #[test]

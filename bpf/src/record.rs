@@ -8,6 +8,7 @@ use crate::layout::{
     WAIT_OF_SCHEDULER, WAIT_OFF_CPU, WAIT_READY_SEEN, WAIT_STACK_TRUNCATED, WAIT_STACK_UNREADABLE, WAIT_SYSCALL,
     WAIT_TOP_OF_STACK, WAIT_UNBOUND, Wait,
 };
+use crate::states::{EndedGoroutine, RECORD_GOROUTINE, decode_ended};
 use crate::tcp::{
     RECORD_TCP_MESSAGE, RECORD_TCP_SESSION, TcpMessageRecord, TcpSessionRecord, decode_message, decode_session,
 };
@@ -82,6 +83,8 @@ pub enum Record {
         /// When, CLOCK_MONOTONIC ns: after everything the former program did, before everything the new one does.
         mono_ns: u64,
     },
+    /// A goroutine has ended: its time by state.
+    Goroutine(Box<EndedGoroutine>),
     /// A TCP connection of an observed process has ended.
     TcpSession(TcpSessionRecord),
     /// A call that sent or received bytes with a mark among them.
@@ -188,6 +191,7 @@ pub fn decode(bytes: &[u8]) -> Result<Record, DecodeError> {
             tgid: read_u32(bytes, offset_of!(Exec, tgid))?,
             mono_ns: read_u64(bytes, offset_of!(Exec, mono_ns))?,
         }),
+        RECORD_GOROUTINE => decode_ended(bytes).map(|ended| Record::Goroutine(Box::new(ended))),
         RECORD_TCP_SESSION => decode_session(bytes).map(Record::TcpSession),
         RECORD_TCP_MESSAGE => decode_message(bytes).map(Record::TcpMessage),
         unknown => Err(DecodeError::UnknownKind(unknown)),

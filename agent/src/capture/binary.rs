@@ -92,6 +92,11 @@ impl Binary {
         self.go.layout()
     }
 
+    /// The number of the wait reason of a goroutine that has changed over to a coroutine; 0, Go's "no reason", where there are none.
+    fn coroutine_reason(&self) -> u32 {
+        (1..=u8::MAX).find(|number| self.wait_reason(*number) == Some("coroutine")).map_or(0, u32::from)
+    }
+
     pub(super) fn file_id(&self) -> FileId {
         self.executable.id
     }
@@ -100,7 +105,8 @@ impl Binary {
         self.go.text_segment()
     }
 
-    pub(super) fn kernel_layout(&self) -> BinaryLayout {
+    /// For a process whose goroutines' time is split by state, or is not.
+    pub(super) fn kernel_layout(&self, has_states: bool) -> BinaryLayout {
         let layout = self.layout();
         BinaryLayout {
             g_goid: layout.g_goid.into(),
@@ -120,6 +126,9 @@ impl Binary {
                 LabelsForm::Map => bpf::LabelsForm::Map,
                 LabelsForm::Slice => bpf::LabelsForm::Slice,
             },
+            g_coroarg: layout.g_coroarg.unwrap_or_default().into(),
+            coroutine_reason: self.coroutine_reason(),
+            has_states,
         }
     }
 

@@ -24,6 +24,8 @@ pub struct CaptureConfig {
     pub open_after: Duration,
     /// Which kinds of waits beside those of parked goroutines.
     pub kinds: Kinds,
+    /// How often those that live are told how they spend their time, if that is captured.
+    pub states_every: Duration,
     /// What of TCP; None = nothing.
     pub tcp: Option<TcpConfig>,
 }
@@ -39,6 +41,7 @@ impl CaptureConfig {
             target,
             open_after: Duration::from_secs(5),
             kinds: Kinds::ALL,
+            states_every: Duration::from_secs(10),
             tcp: Some(TcpConfig::default()),
         }
     }

@@ -17,6 +17,7 @@ use syncline_bpf::{map, program};
 
 use super::error::KernelError;
 use super::kinds::Kinds;
+use super::states::StateMaps;
 use super::tcp::{self, TcpConfig, TcpMaps};
 
 /// Maps of the object, each with its key and value as plain bytes.
@@ -45,8 +46,20 @@ pub(super) struct Programs {
 }
 
 /// Programs on the Go runtime.
-const UPROBES: [&str; 6] =
-    [program::PARK, program::READY, program::NETPOLLREADY, program::EXECUTE, program::CGO_ENTER, program::CGO_EXIT];
+const UPROBES: [&str; 12] = [
+    program::PARK,
+    program::READY,
+    program::NETPOLLREADY,
+    program::EXECUTE,
+    program::CGO_ENTER,
+    program::CGO_EXIT,
+    program::CREATE,
+    program::DESTROY,
+    program::YIELD,
+    program::LOST_PROCESSOR,
+    program::NO_PROCESSOR,
+    program::COROUTINE_SWITCH,
+];
 
 /// Programs on raw tracepoints. The one on the way out of system calls comes first: nothing must go in that nobody sees coming out.
 fn tracepoints(kinds: Kinds, sends: bool) -> impl Iterator<Item = (&'static str, &'static str)> {
@@ -64,7 +77,10 @@ fn tracepoints(kinds: Kinds, sends: bool) -> impl Iterator<Item = (&'static str,
 }
 
 /// Loads the object into the kernel.
-pub(super) fn load(ring_bytes: u32, tcp: Option<&TcpConfig>) -> Result<(Maps, TcpMaps, Programs), KernelError> {
+pub(super) fn load(
+    ring_bytes: u32,
+    tcp: Option<&TcpConfig>,
+) -> Result<(Maps, TcpMaps, StateMaps, Programs), KernelError> {
     let mut loader = EbpfLoader::new();
     loader.map_max_entries(map::EVENTS, ring_bytes);
     tcp::size_maps(&mut loader, tcp);
@@ -72,8 +88,9 @@ pub(super) fn load(ring_bytes: u32, tcp: Option<&TcpConfig>) -> Result<(Maps, Tc
     for name in UPROBES {
         uprobe(&mut ebpf, name).and_then(UProbe::load).map_err(|e| KernelError::new(format!("load {name}"), e))?;
     }
-    let (maps, tcp) = open_maps(&mut ebpf).map_err(|e| KernelError::new("open the maps of the BPF object", e))?;
-    Ok((maps, tcp, Programs { ebpf }))
+    let (maps, tcp, states) =
+        open_maps(&mut ebpf).map_err(|e| KernelError::new("open the maps of the BPF object", e))?;
+    Ok((maps, tcp, states, Programs { ebpf }))
 }
 
 impl Programs {
@@ -143,9 +160,10 @@ fn raw_tracepoint<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut RawTrace
     ebpf.program_mut(name).ok_or_else(|| ProgramError::InvalidName { name: name.to_owned() })?.try_into()
 }
 
-fn open_maps(ebpf: &mut Ebpf) -> Result<(Maps, TcpMaps), MapError> {
+fn open_maps(ebpf: &mut Ebpf) -> Result<(Maps, TcpMaps, StateMaps), MapError> {
     let mut take = |name: &str| ebpf.take_map(name).ok_or_else(|| MapError::InvalidName { name: name.to_owned() });
     let tcp = TcpMaps::take(&mut take)?;
+    let states = StateMaps::take(&mut take)?;
     let maps = Maps {
         events: take(map::EVENTS)?.try_into()?,
         config: take(map::CONFIG)?.try_into()?,
@@ -161,7 +179,7 @@ fn open_maps(ebpf: &mut Ebpf) -> Result<(Maps, TcpMaps), MapError> {
         short_waits: take(map::SHORT_WAITS)?.try_into()?,
         counters: take(map::COUNTERS)?.try_into()?,
     };
-    Ok((maps, tcp))
+    Ok((maps, tcp, states))
 }
 
 /// Steps through a map of goroutines before giving up for now; twice the kernel's map.

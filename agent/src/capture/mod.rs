@@ -31,6 +31,7 @@ mod processes;
 mod report;
 mod retry;
 mod short_waits;
+mod states;
 mod syscalls;
 mod target;
 mod tcp;
@@ -48,6 +49,9 @@ pub use process::ObservedProcess;
 pub(crate) use process::{mono_ns, start_time_in};
 pub use report::{Attached, Coverage, RescanReport, Skipped};
 pub use short_waits::ShortWait;
+pub use states::{
+    BlockedTime, GoroutineFate, GoroutineSplit, GoroutineState, ProcessTimes, StateCounters, StateTimes, StatesTaken,
+};
 pub use target::Target;
 pub use tcp::{Off, TcpConfig, TcpCounters, TcpTaken};
 pub(crate) use wait::CALL_OF_C;
@@ -66,6 +70,7 @@ use open::OpenWaits;
 use probes::ProbedBinaries;
 use processes::Processes;
 use short_waits::ShortWaits;
+use states::States;
 use tcp::Tcp;
 use wakeups::Wakeups;
 
@@ -79,7 +84,7 @@ const NS_PER_S: i64 = 1_000_000_000;
 /// What is missing, in one line.
 pub fn kernel_support() -> Result<(), CaptureError> {
     namespace::check()?;
-    let (_maps, _tcp, mut programs) = kernel::load(4096, None)?;
+    let (_maps, _tcp, _states, mut programs) = kernel::load(4096, None)?;
     Ok(programs.try_attaching()?)
 }
 
@@ -102,6 +107,7 @@ pub struct Capture {
     warned_of_unreadable: bool,
     tcp: Option<Tcp>,
     open: OpenWaits,
+    states: States,
     kinds: Kinds,
     /// Calls that send are stamped.
     sends: bool,
@@ -117,7 +123,7 @@ impl Capture {
     pub fn start(config: CaptureConfig) -> Result<Self, CaptureError> {
         config.check()?;
         namespace::check()?;
-        let (maps, tcp_maps, mut programs) = kernel::load(config.ring_bytes, config.tcp.as_ref())?;
+        let (maps, tcp_maps, state_maps, mut programs) = kernel::load(config.ring_bytes, config.tcp.as_ref())?;
         let settings = config.settings();
         let open = OpenWaits::new(&config);
         let tcp = config.tcp.map(|tcp| Tcp::start(tcp_maps, tcp, &mut programs)).transpose()?;
@@ -138,6 +144,7 @@ impl Capture {
             warned_of_unreadable: false,
             tcp,
             open,
+            states: States::new(state_maps, config.states_every),
             kinds: config.kinds,
             sends: config.tcp.is_some_and(|tcp| tcp.messages),
             _tracepoints: Vec::new(),
@@ -185,6 +192,7 @@ impl Capture {
             match record {
                 Ok(Record::Wait(wait)) => self.deliver(&wait, sink),
                 Ok(Record::Exec { tgid, mono_ns }) => self.exec_noticed(tgid, mono_ns),
+                Ok(Record::Goroutine(ended)) => self.states.push_ended(&ended),
                 Ok(Record::TcpSession(session)) => {
                     if let Some(tcp) = &mut self.tcp {
                         tcp.push_session(session);
@@ -211,6 +219,26 @@ impl Capture {
     /// of and then ends is handed out by [`poll`](Self::poll) as any other, and has the same process, kind, goroutine and begin.
     pub fn take_open_waits(&mut self) -> OpenTaken {
         self.open.take(&self.maps, &self.processes, self.kinds.syscall)
+    }
+
+    /// How goroutines spent their time: those that ended since the last call and, now and then, those that live, and all those of
+    /// each process together.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn take_states(&mut self) -> Result<StatesTaken, CaptureError> {
+        if self.kinds.states { Ok(self.states.take(&self.maps, &self.processes)?) } else { Ok(StatesTaken::default()) }
+    }
+
+    /// Has the next [`take_states`](Self::take_states) tell of all that live: for the end of a capture.
+    pub fn tell_states(&mut self) {
+        self.states.tell_all();
+    }
+
+    /// What is not in the times that [`take_states`](Self::take_states) tells, since the start.
+    #[must_use]
+    pub fn state_counters(&self) -> StateCounters {
+        self.states.counters()
     }
 
     /// TCP sessions and messages that [`poll`](Self::poll) found, and long sessions that are open, since the last call.

@@ -211,6 +211,9 @@ impl Capture {
     fn forget_ended(&mut self) {
         let is_gone = |tgid| self.to_forget.contains_key(&tgid) && self.processes.observed(tgid).is_none();
         self.short_waits.end(&mut self.maps.short_waits, is_gone);
+        if !self.states.end(&self.to_forget, &self.processes) {
+            return;
+        }
         if let Some(abandoned) = parks::forget(&mut self.maps, &self.to_forget) {
             self.own.abandoned = self.own.abandoned.saturating_add(abandoned.len() as u64);
             self.open.abandon(&abandoned, &self.processes);

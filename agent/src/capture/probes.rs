@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use aya::programs::uprobe::UProbeLink;
 use syncline_bpf::{BinaryLayout, program};
-use syncline_gosym::{ProbeSite, ProbeSites};
+use syncline_gosym::{ProbeSite, ProbeSites, StateSites};
 
 use super::binary::Binary;
 use super::error::{KernelError, Refusal};
@@ -190,8 +190,9 @@ impl ProbedBinaries {
         let binary = Binary::read(executable)?;
         let mut sites = binary.probe_sites()?;
         sites.cgo = sites.cgo.filter(|_| self.kinds.cgo);
+        sites.states = sites.states.filter(|_| self.kinds.states);
         let index = self.free_slot()?;
-        set_layout(maps, index, binary.kernel_layout().encode())?;
+        set_layout(maps, index, binary.kernel_layout(sites.states.is_some()).encode())?;
         let links = attach(&binary, &sites, index, programs)?;
         let slot =
             Slot { binary: Arc::new(binary), links, processes: 0, pinned: false, unused_since: Some(Instant::now()) };
@@ -250,6 +251,7 @@ fn attach(binary: &Binary, sites: &ProbeSites, cookie: u32, programs: &mut Progr
         binary.verify(function, site.file_offset, &site.expected)?;
         programs.attach(name, &binary.attach_path(), site.file_offset, cookie).map_err(Refusal::from)
     };
+    let states = sites.states.as_ref().map(|states| attach_states(states, &mut one)).transpose()?;
     let execute = one(program::EXECUTE, "runtime.execute", &sites.execute)?;
     let ready = one(program::READY, "runtime.ready", &sites.ready)?;
     let netpollready = one(program::NETPOLLREADY, "runtime.netpollready", &sites.netpollready)?;
@@ -260,5 +262,29 @@ fn attach(binary: &Binary, sites: &ProbeSites, cookie: u32, programs: &mut Progr
         // Before its counterpart, for the same reason.
         links.insert(0, one(program::CGO_ENTER, "runtime.cgocall", &cgo.enter)?);
     }
+    // Goroutines are known from here on; those that end are, as long as any are known.
+    links.extend(states.into_iter().flatten());
     Ok(Links(links))
+}
+
+/// In the order of detaching: what begins goroutines first, what ends them last.
+fn attach_states(
+    sites: &StateSites,
+    one: &mut impl FnMut(&'static str, &'static str, &ProbeSite) -> Result<UProbeLink, Refusal>,
+) -> Result<Vec<UProbeLink>, Refusal> {
+    let destroy = one(program::DESTROY, "runtime.gdestroy", &sites.destroy)?;
+    let no_processor = one(program::NO_PROCESSOR, "runtime.exitsyscall0", &sites.no_processor)?;
+    let lost_processor = one(program::LOST_PROCESSOR, "runtime.exitsyscallTryGetP", &sites.lost_processor)?;
+    let mut links = Vec::new();
+    for site in &sites.yields {
+        links.push(one(program::YIELD, "runtime.goschedImpl", site)?);
+    }
+    if let Some(site) = &sites.coroutine_switch {
+        links.push(one(program::COROUTINE_SWITCH, "runtime.coroswitch_m", site)?);
+    }
+    for site in &sites.creates {
+        links.insert(0, one(program::CREATE, "runtime.newproc1", site)?);
+    }
+    links.extend([lost_processor, no_processor, destroy]);
+    Ok(links)
 }

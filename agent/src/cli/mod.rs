@@ -50,6 +50,8 @@ and CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH to see other users' programs. `syncli
 SIGTERM ends it: probes off, the rest sent, a summary, exit code 0. Exit codes: 1 it cannot run or go on, 2 usage.";
 
 /// Where an aggregator listens unless told otherwise.
+/// How often it is told how goroutines and their processes spend their time.
+const STATES_EVERY: Duration = Duration::from_secs(10);
 const DEFAULT_AGGREGATOR: &str = "http://127.0.0.1:7700";
 
 /// `syncline-agent`.
@@ -209,6 +211,7 @@ impl RunArgs {
                 ring_bytes: self.ring_bytes,
                 target: self.target.target(),
                 kinds: Kinds::without(&self.without),
+                states_every: STATES_EVERY,
                 tcp: self.tcp.config(),
             },
             service: self.service,

@@ -37,6 +37,8 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// Longest sleep in the kernel, and so the longest delay of a key.
 const POLL: Duration = Duration::from_millis(50);
+/// How goroutines spend their time is read for each screen.
+const STATES_EVERY: Duration = Duration::from_secs(1);
 /// Goroutines that are blocked for so long are shown before their wait ends.
 const OPEN_AFTER: Duration = Duration::from_secs(1);
 /// Rounds of emptying the ring at the end; the probes are still attached, so it may never be empty.
@@ -110,6 +112,7 @@ fn watch_until(config: &WatchConfig, stop: &AtomicBool) -> Result<(), WatchError
         target: config.who.target(),
         open_after: OPEN_AFTER,
         kinds: Kinds { off_cpu: false, ..Kinds::ALL },
+        states_every: STATES_EVERY,
         tcp: None,
     })?;
     let mut gathering = Gathering::new(capture, config)?;

@@ -1,0 +1,197 @@
+//! Who spent how much time in which state, and what of that was told. Pure: it takes what was read, and the moment.
+
+use std::collections::{BTreeMap, HashMap};
+
+use syncline_bpf::states::{EndedGoroutine, GoroutineTimes, ShortLives};
+
+use super::split::{Growth, until};
+
+/// A living goroutine is told of again when so much time has gone, if it changed its state at all.
+const TOLD_EVERY_NS: u64 = 60_000_000_000;
+/// Looks at which a goroutine may be missing though its end was not told: its record may still be on the way.
+const MISSING_LOOKS: u8 = 2;
+
+/// A goroutine: its process, the address of its `runtime.g`, and when it was first seen there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct Id {
+    pub(super) tgid: u32,
+    pub(super) g: u64,
+    pub(super) first_mono_ns: u64,
+}
+
+/// How a goroutine is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    Alive,
+    Finished,
+    ProcessEnded,
+}
+
+/// A goroutine's time up to a moment, to be told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Told {
+    pub(super) tgid: u32,
+    pub(super) times: GoroutineTimes,
+    pub(super) at_mono_ns: u64,
+    pub(super) fate: Fate,
+}
+
+/// The time of all goroutines of a process since the last time.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Sum {
+    pub(super) from_mono_ns: u64,
+    pub(super) growth: Growth,
+    pub(super) alive: u64,
+    pub(super) started: u64,
+    pub(super) ended: u64,
+}
+
+/// What was read of a goroutine last.
+#[derive(Debug, Clone, Copy)]
+struct Known {
+    times: GoroutineTimes,
+    told_mono_ns: Option<u64>,
+    told_since_mono_ns: u64,
+    missing: u8,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    known: HashMap<Id, Known>,
+    short: HashMap<u32, ShortLives>,
+    sums: BTreeMap<u32, Sum>,
+    /// Goroutines that went without a record of it.
+    pub(super) lost_ends: u64,
+}
+
+impl Ledger {
+    /// A goroutine that lives, read at this moment; given back if it is to be told of.
+    pub(super) fn living(
+        &mut self,
+        id: Id,
+        times: GoroutineTimes,
+        at_mono_ns: u64,
+        in_call_since: Option<u64>,
+    ) -> Option<Told> {
+        let times = until(times, at_mono_ns, in_call_since);
+        let before = self.known.get(&id).copied();
+        self.grow(id.tgid, &times, before.as_ref()).alive += 1;
+        let told_mono_ns = before.and_then(|before| before.told_mono_ns);
+        let is_due = told_mono_ns.is_none_or(|told| {
+            let has_changed = before.is_some_and(|before| before.told_since_mono_ns != times.since_mono_ns);
+            has_changed && at_mono_ns.saturating_sub(told) >= TOLD_EVERY_NS
+        }) && times.goid.is_some();
+        let known = Known {
+            times,
+            told_mono_ns: if is_due { Some(at_mono_ns) } else { told_mono_ns },
+            told_since_mono_ns: if is_due {
+                times.since_mono_ns
+            } else {
+                before.map_or(0, |before| before.told_since_mono_ns)
+            },
+            missing: 0,
+        };
+        self.known.insert(id, known);
+        is_due.then_some(Told { tgid: id.tgid, times, at_mono_ns, fate: Fate::Alive })
+    }
+
+    /// One that could not be read this time lives all the same.
+    pub(super) fn unread(&mut self, id: Id) {
+        if let Some(known) = self.known.get_mut(&id) {
+            known.missing = 0;
+        }
+    }
+
+    /// All that live have been read: those that were missed too often have ended unseen.
+    pub(super) fn all_read(&mut self) {
+        let before = self.known.len();
+        self.known.retain(|_, known| {
+            known.missing += 1;
+            known.missing <= MISSING_LOOKS
+        });
+        self.lost_ends += (before - self.known.len()) as u64;
+    }
+
+    /// A goroutine that has ended.
+    pub(super) fn ended(&mut self, ended: &EndedGoroutine) -> Told {
+        let id = Id { tgid: ended.tgid, g: ended.g, first_mono_ns: ended.times.first_mono_ns };
+        self.close(id, ended.times, ended.times.since_mono_ns, Fate::Finished)
+    }
+
+    /// A goroutine whose process ended at this moment.
+    pub(super) fn taken_along(&mut self, id: Id, times: GoroutineTimes, end_mono_ns: u64) -> Told {
+        // One that changed its state after the end was in the middle of something else.
+        let end_mono_ns = end_mono_ns.max(times.since_mono_ns);
+        self.close(id, until(times, end_mono_ns, None), end_mono_ns, Fate::ProcessEnded)
+    }
+
+    fn close(&mut self, id: Id, times: GoroutineTimes, at_mono_ns: u64, fate: Fate) -> Told {
+        let before = self.known.remove(&id);
+        self.grow(id.tgid, &times, before.as_ref()).ended += 1;
+        Told { tgid: id.tgid, times, at_mono_ns, fate }
+    }
+
+    /// The sum of those of a process that lived too shortly for a record, as it has grown by now.
+    pub(super) fn short_lives(&mut self, tgid: u32, now: &ShortLives, at_mono_ns: u64) {
+        let before = self.short.insert(tgid, *now).unwrap_or(ShortLives::NONE);
+        let grown = now.each(&before, u64::saturating_sub);
+        if grown.goroutines == 0 {
+            return;
+        }
+        let signed = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        let mut growth = Growth {
+            state_ns: grown.state_ns.map(signed),
+            runs: signed(grown.runs),
+            handoffs: signed(grown.handoffs),
+            ..Growth::default()
+        };
+        for (reason, (count, ns)) in (0..).zip(grown.blocked_count.into_iter().zip(grown.blocked_ns)) {
+            if count > 0 {
+                growth.add_blocked(reason, signed(count), signed(ns));
+            }
+        }
+        let sum = self.sum(tgid, at_mono_ns);
+        sum.growth.add(&growth);
+        sum.started += grown.goroutines;
+        sum.ended += grown.goroutines;
+    }
+
+    /// The process is gone: nothing more comes of it.
+    pub(super) fn forget(&mut self, tgid: u32) {
+        self.short.remove(&tgid);
+        self.known.retain(|id, _| id.tgid != tgid);
+    }
+
+    /// The sum of a process up to this moment; None where nothing happened.
+    pub(super) fn take_sum(&mut self, tgid: u32, at_mono_ns: u64) -> Option<Sum> {
+        let sum = self.sums.get_mut(&tgid)?;
+        let told = Sum { growth: sum.growth.take_told(), ..sum.clone() };
+        *sum = Sum { from_mono_ns: at_mono_ns, growth: std::mem::take(&mut sum.growth), ..Sum::default() };
+        let is_empty = told.alive == 0 && told.ended == 0 && told.growth.state_ns == [0; 4];
+        if is_empty {
+            self.sums.remove(&tgid);
+        }
+        (!is_empty).then_some(told)
+    }
+
+    /// Processes with a sum.
+    pub(super) fn processes(&self) -> Vec<u32> {
+        self.sums.keys().copied().collect()
+    }
+
+    fn grow(&mut self, tgid: u32, times: &GoroutineTimes, before: Option<&Known>) -> &mut Sum {
+        let sum = self.sum(tgid, times.first_mono_ns);
+        sum.growth.add(&Growth::of(times, before.map(|before| &before.times)));
+        if before.is_none() {
+            sum.from_mono_ns = sum.from_mono_ns.min(times.first_mono_ns);
+            sum.started += u64::from(times.start_seen);
+        }
+        sum
+    }
+
+    /// The sum of a process that was not met before begins with what is first told of it.
+    fn sum(&mut self, tgid: u32, at_mono_ns: u64) -> &mut Sum {
+        self.sums.entry(tgid).or_insert_with(|| Sum { from_mono_ns: at_mono_ns, ..Sum::default() })
+    }
+}

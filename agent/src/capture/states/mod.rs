@@ -1,0 +1,252 @@
+//! How goroutines spend their time: running, runnable, in system calls, in C code, blocked by reason. The kernel side keeps the books
+//! of each goroutine; here they are read, told of, and summed up by process.
+
+mod ledger;
+mod split;
+mod told;
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use aya::maps::{Array, HashMap as KernelMap, MapData, MapError, PerCpuArray, PerCpuHashMap};
+use syncline_bpf::layout::{Key, SYSCALL_TRACED};
+use syncline_bpf::states::{
+    Config, EndedGoroutine, Goroutine, GoroutineTimes, Short, ShortLives, StateCounter, encode_epoch,
+};
+use syncline_bpf::{InCall, ParkKey, map};
+
+use super::error::KernelError;
+use super::kernel::{MAX_STEPS, Maps, TakeMap, stable_keys};
+use super::process::mono_ns;
+use super::processes::Processes;
+use super::syscalls;
+pub use told::{BlockedTime, GoroutineFate, GoroutineSplit, GoroutineState, ProcessTimes, StateTimes, StatesTaken};
+
+use ledger::{Id, Ledger, Told};
+use split::is_whole;
+use told::{goroutine_split, process_times};
+
+/// Goroutines told of at a time at most; the time of the others is in the sums of their processes.
+const MAX_TOLD: usize = 16_384;
+/// A look is followed by this many times its own length without one, so that looking costs 1 % of a CPU at most.
+const PAUSE: u64 = 99;
+/// Readings of a goroutine that changes its state meanwhile, before it is left for the next look.
+const READINGS: usize = 4;
+
+/// What is not in the times, since the start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct StateCounters {
+    /// Changes of state of goroutines that were not followed: there was no room for another.
+    pub not_followed: u64,
+    /// Goroutines that ended, and whose time since they were last told of is lost.
+    pub lost_ends: u64,
+    /// Goroutines whose end was not seen.
+    pub replaced: u64,
+    /// Changes of state that were missed: the goroutine was unreadable.
+    pub missed_changes: u64,
+}
+
+/// Maps of the object that are of states.
+pub(super) struct StateMaps {
+    config: Array<MapData, [u8; size_of::<Config>()]>,
+    goroutines: KernelMap<MapData, [u8; size_of::<Key>()], [u8; size_of::<Goroutine>()]>,
+    short_lives: PerCpuHashMap<MapData, u32, [u8; size_of::<Short>()]>,
+    counters: PerCpuArray<MapData, u64>,
+}
+
+impl StateMaps {
+    pub(super) fn take(take: &mut TakeMap<'_>) -> Result<Self, MapError> {
+        Ok(Self {
+            config: take(map::STATE_CONFIG)?.try_into()?,
+            goroutines: take(map::GOROUTINES)?.try_into()?,
+            short_lives: take(map::SHORT_LIVES)?.try_into()?,
+            counters: take(map::STATE_COUNTERS)?.try_into()?,
+        })
+    }
+}
+
+/// States as they are captured.
+pub(super) struct States {
+    maps: StateMaps,
+    every_ns: u64,
+    epoch: u32,
+    next_look_ns: u64,
+    ledger: Ledger,
+    told: Vec<Told>,
+    of_ended: StatesTaken,
+    passed_over: u64,
+}
+
+impl States {
+    /// All that live are looked at `every` so often.
+    pub(super) fn new(maps: StateMaps, every: Duration) -> Self {
+        let every_ns = u64::try_from(every.as_nanos()).unwrap_or(u64::MAX);
+        Self {
+            maps,
+            every_ns,
+            epoch: 0,
+            next_look_ns: mono_ns().saturating_add(every_ns),
+            ledger: Ledger::default(),
+            told: Vec::new(),
+            of_ended: StatesTaken::default(),
+            passed_over: 0,
+        }
+    }
+
+    /// A goroutine has ended.
+    pub(super) fn push_ended(&mut self, ended: &EndedGoroutine) {
+        let told = self.ledger.ended(ended);
+        self.push(told);
+    }
+
+    fn push(&mut self, told: Told) {
+        if self.told.len() < MAX_TOLD { self.told.push(told) } else { self.passed_over += 1 }
+    }
+
+    /// Has the next [`take`](Self::take) tell of everything.
+    pub(super) fn tell_all(&mut self) {
+        self.next_look_ns = 0;
+    }
+
+    /// Goroutines that have ended, and now and then those that live and their processes.
+    pub(super) fn take(&mut self, maps: &Maps, processes: &Processes) -> Result<StatesTaken, KernelError> {
+        let now_ns = mono_ns();
+        let mut taken = std::mem::take(&mut self.of_ended);
+        if now_ns >= self.next_look_ns {
+            self.look(maps)?;
+            for tgid in self.ledger.processes() {
+                taken.processes.extend(self.take_sum(tgid, now_ns, processes));
+            }
+            let end_ns = mono_ns();
+            let pause_ns = end_ns.saturating_sub(now_ns).saturating_mul(PAUSE).max(self.every_ns);
+            self.next_look_ns = end_ns.saturating_add(pause_ns);
+        }
+        self.take_told(&mut taken, processes);
+        Ok(taken)
+    }
+
+    /// Goroutines of processes that ended (pid to CLOCK_MONOTONIC ns); false if running ones changed the map too fast to go through
+    /// it, so that it must be tried again.
+    pub(super) fn end(&mut self, ended: &HashMap<u32, u64>, processes: &Processes) -> bool {
+        let Some(keys) = stable_keys(self.maps.goroutines.keys(), MAX_STEPS) else { return false };
+        for key in keys {
+            let Some(&end_ns) = ended.get(&ParkKey::decode(&key).tgid) else { continue };
+            let Some((id, times)) = self.read(&key).filter(|(id, _)| id.first_mono_ns < end_ns) else { continue };
+            // Fails only if it is gone already.
+            if self.maps.goroutines.remove(&key).is_ok() {
+                let told = self.ledger.taken_along(id, times, end_ns);
+                self.push(told);
+            }
+        }
+        for (&tgid, &end_ns) in ended {
+            self.read_short_lives(tgid, end_ns);
+            let sum = self.take_sum(tgid, end_ns, processes);
+            self.of_ended.processes.extend(sum);
+            if processes.observed(tgid).is_none() {
+                self.ledger.forget(tgid);
+                // Fails only if it is gone already.
+                let _ = self.maps.short_lives.remove(&tgid);
+            }
+        }
+        let mut taken = std::mem::take(&mut self.of_ended);
+        self.take_told(&mut taken, processes);
+        self.of_ended = taken;
+        true
+    }
+
+    pub(super) fn counters(&self) -> StateCounters {
+        let at = |counter: StateCounter| {
+            self.maps.counters.get(&(counter as u32), 0).map_or(0, |per_cpu| per_cpu.iter().sum())
+        };
+        StateCounters {
+            not_followed: at(StateCounter::MapFull),
+            // What has no record is missed by the ledger as well, unless it was never read.
+            lost_ends: at(StateCounter::RingFull).max(self.ledger.lost_ends) + at(StateCounter::SumsFull),
+            replaced: at(StateCounter::Replaced),
+            missed_changes: at(StateCounter::Fault),
+        }
+    }
+
+    /// Reads all that live. What begins from here on is of the next epoch: it is read next time, or told of by its record.
+    fn look(&mut self, maps: &Maps) -> Result<(), KernelError> {
+        let epoch = self.epoch.wrapping_add(1);
+        let set = self.maps.config.set(0, encode_epoch(epoch), 0);
+        set.map_err(|e| KernelError::new("set the epoch of goroutines", e))?;
+        self.epoch = epoch;
+        let calls = calls(maps);
+        let Some(keys) = stable_keys(self.maps.goroutines.keys(), MAX_STEPS) else { return Ok(()) };
+        let keys: HashSet<_> = keys.into_iter().collect();
+        for key in keys {
+            self.read_living(&key, &calls);
+        }
+        self.ledger.all_read();
+        let tgids: Vec<u32> = self.maps.short_lives.keys().filter_map(Result::ok).collect();
+        for tgid in tgids {
+            self.read_short_lives(tgid, mono_ns());
+        }
+        Ok(())
+    }
+
+    fn read_living(&mut self, key: &[u8; size_of::<Key>()], calls: &HashMap<u32, InCall>) {
+        let Some((id, times)) = self.read(key) else { return };
+        if times.epoch == self.epoch {
+            return;
+        }
+        if !is_whole(&times) {
+            return self.ledger.unread(id);
+        }
+        let call = calls.get(&times.tid).filter(|call| call.tgid == id.tgid).map(|call| call.mono_ns);
+        let at_ns = mono_ns().max(times.since_mono_ns);
+        if let Some(told) = self.ledger.living(id, times, at_ns, call) {
+            self.push(told);
+        }
+    }
+
+    fn read(&self, key: &[u8; size_of::<Key>()]) -> Option<(Id, GoroutineTimes)> {
+        let of = ParkKey::decode(key);
+        let read = || GoroutineTimes::decode(&self.maps.goroutines.get(key, 0).ok()?);
+        let mut times = read()?;
+        for _ in 1..READINGS {
+            if is_whole(&times) {
+                break;
+            }
+            times = read()?;
+        }
+        Some((Id { tgid: of.tgid, g: of.g, first_mono_ns: times.first_mono_ns }, times))
+    }
+
+    fn read_short_lives(&mut self, tgid: u32, at_mono_ns: u64) {
+        let Ok(per_cpu) = self.maps.short_lives.get(&tgid, 0) else { return };
+        let all = per_cpu.iter().map(|bytes| ShortLives::decode(bytes));
+        let sum = all.fold(ShortLives::NONE, |sum, cpu| sum.each(&cpu, u64::wrapping_add));
+        self.ledger.short_lives(tgid, &sum, at_mono_ns);
+    }
+
+    fn take_sum(&mut self, tgid: u32, at_mono_ns: u64, processes: &Processes) -> Option<ProcessTimes> {
+        let sum = self.ledger.take_sum(tgid, at_mono_ns)?;
+        let binary = processes.that_ran(tgid, (sum.from_mono_ns, at_mono_ns), |_| true);
+        let binary = binary.or_else(|| processes.get(tgid)).map(|process| &process.binary);
+        Some(process_times(tgid, &sum, at_mono_ns, binary.map(|binary| &**binary)))
+    }
+
+    fn take_told(&mut self, taken: &mut StatesTaken, processes: &Processes) {
+        taken.passed_over += std::mem::take(&mut self.passed_over);
+        for told in self.told.drain(..) {
+            let span = (told.times.first_mono_ns, told.at_mono_ns);
+            let process = processes.that_ran(told.tgid, span, |_| true);
+            match process.and_then(|process| goroutine_split(&told, &process.binary)) {
+                Some(split) => taken.goroutines.push(split),
+                None => taken.passed_over += 1,
+            }
+        }
+    }
+}
+
+/// Threads that are in system calls that count as such.
+fn calls(maps: &Maps) -> HashMap<u32, InCall> {
+    let flags = syscalls::flags(true, false);
+    let is_wait = |call: &InCall| flags.get(call.nr as usize).is_some_and(|flags| flags & SYSCALL_TRACED != 0);
+    let tids: Vec<u32> = maps.in_syscalls.keys().filter_map(Result::ok).collect();
+    let call = |tid: u32| Some((tid, InCall::decode(&maps.in_syscalls.get(&tid, 0).ok()?)));
+    tids.into_iter().filter_map(call).filter(|(_, call)| is_wait(call)).collect()
+}

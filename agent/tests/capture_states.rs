@@ -1,0 +1,227 @@
+//! How goroutines split their time: the parts are what the program knows that it did, and sum up to the whole.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test may fail loudly, also in its helpers
+
+mod support;
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use support::go_program::{Build, CGO, GoProgram, PIE_STRIPPED, PLAIN};
+use syncline_agent::capture::{
+    Capture, CaptureConfig, GoroutineFate, GoroutineSplit, GoroutineState, Kinds, OptionalKind, ProcessTimes,
+    StateCounters, StateTimes, StatesTaken, Target,
+};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+/// What the program sleeps or calls at a time, and how often.
+const NAP_NS: u64 = 20_000_000;
+const ROUNDS: u64 = 3;
+/// For how long goroutines compete for one processor.
+const BURN_NS: u64 = 300_000_000;
+/// Goroutines that live for some microseconds.
+const SHORT: u64 = 2_000;
+
+#[test]
+fn the_parts_are_what_the_program_did_go_1_21_pie_stripped() {
+    compare_with_itself(Build { toolchain: "go1.21.13", variant: "pie-stripped", flags: PIE_STRIPPED, cgo: false });
+}
+
+#[test]
+fn the_parts_are_what_the_program_did_go_1_24_cgo() {
+    compare_with_itself(CGO);
+}
+
+#[test]
+fn the_parts_are_what_the_program_did_go_1_27() {
+    compare_with_itself(Build { toolchain: "go1.27.3", variant: "plain", flags: PLAIN, cgo: false });
+}
+
+/// All that was told of a program's states.
+#[derive(Default)]
+struct Seen {
+    processes: Vec<ProcessTimes>,
+    /// The newest of each goroutine.
+    goroutines: HashMap<(u64, u64), GoroutineSplit>,
+    passed_over: u64,
+}
+
+impl Seen {
+    fn add(&mut self, taken: StatesTaken) {
+        self.processes.extend(taken.processes);
+        self.passed_over += taken.passed_over;
+        for split in taken.goroutines {
+            let key = (split.goid, split.first_mono_ns);
+            if self.goroutines.get(&key).is_none_or(|known| known.at_mono_ns <= split.at_mono_ns) {
+                self.goroutines.insert(key, split);
+            }
+        }
+    }
+
+    fn of(&self, report: &Value) -> &GoroutineSplit {
+        let goid = report["goid"].as_u64().unwrap();
+        let of_goid: Vec<_> = self.goroutines.values().filter(|split| split.goid == goid).collect();
+        assert_eq!(of_goid.len(), 1, "{report}: {of_goid:#?}");
+        of_goid[0]
+    }
+}
+
+fn read(capture: &mut Capture, seen: &mut Seen) {
+    capture.poll(Duration::from_millis(20), &mut |_| {}).unwrap();
+    capture.rescan();
+    seen.add(capture.take_states().unwrap());
+}
+
+fn read_until(capture: &mut Capture, seen: &mut Seen, enough: impl Fn(&Seen) -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !enough(seen) {
+        assert!(Instant::now() < deadline, "not told in time: {:#?}", seen.processes);
+        read(capture, seen);
+    }
+}
+
+fn compare_with_itself(build: Build) {
+    if !support::bpf_usable() {
+        return;
+    }
+    let _alone = support::alone();
+    let mut program = GoProgram::start(&build.program("states"), &[]);
+    let states_every = Duration::from_millis(50);
+    let config = CaptureConfig { states_every, ..CaptureConfig::new(Target::Pid(program.pid())) };
+    let mut capture = Capture::start(config).unwrap();
+    program.go();
+    let reports = program.events_until_done();
+    let mut seen = Seen::default();
+    let last = reports.last().unwrap()["goid"].as_u64().unwrap();
+    let ended = |seen: &Seen, goid| {
+        seen.goroutines.values().any(|split| split.goid == goid && split.fate == GoroutineFate::Finished)
+    };
+    read_until(&mut capture, &mut seen, |seen| ended(seen, last));
+    assert!(program.finish().success());
+    read_until(&mut capture, &mut seen, |seen| {
+        seen.goroutines.values().any(|split| split.fate == GoroutineFate::ProcessEnded)
+    });
+    for report in &reports {
+        check(&format!("{} {}", build.toolchain, build.variant), report, seen.of(report));
+    }
+    check_competition(&reports, &seen);
+    seen.goroutines.values().for_each(check_whole);
+    check_processes(&seen);
+    assert_eq!(capture.state_counters(), StateCounters::default());
+    assert_eq!(seen.passed_over, 0);
+    assert_eq!(capture.counters().lost(), 0, "{:?}", capture.counters());
+}
+
+fn blocked_ns(times: &StateTimes, reason: &str) -> u64 {
+    times.blocked.iter().filter(|blocked| blocked.reason == Some(reason)).map(|blocked| blocked.total_ns).sum()
+}
+
+fn sum_ns(times: &StateTimes) -> u64 {
+    let blocked: u64 = times.blocked.iter().map(|blocked| blocked.total_ns).sum();
+    times.running_ns + times.runnable_ns + times.syscall_ns + times.cgo_ns + blocked
+}
+
+/// The goroutine spent the named part of its time as it says, and the rest of it running, or being able to.
+fn check(what: &str, report: &Value, split: &GoroutineSplit) {
+    let name = report["name"].as_str().unwrap();
+    let what = format!("{what} {name}: {split:#?}");
+    let times = &split.times;
+    let part = match name {
+        "sleep" | "last" => blocked_ns(times, "sleep"),
+        "spin" | "spin alone" => times.running_ns + times.runnable_ns,
+        "share" => times.running_ns + times.runnable_ns,
+        "call" | "hand off" => times.syscall_ns,
+        "in C" => times.cgo_ns,
+        "coroutine" => blocked_ns(times, "coroutine"),
+        "lock" => blocked_ns(times, "sync.Mutex.Lock") + blocked_ns(times, "semacquire"),
+        _ => sum_ns(times),
+    };
+    let took_ns = report["took_ns"].as_u64().unwrap();
+    assert!(
+        split.start_seen && split.fate == GoroutineFate::Finished && split.state == GoroutineState::Running,
+        "{what}"
+    );
+    if matches!(name, "spin" | "spin alone" | "share") {
+        // It could run before it first did, too.
+        assert!(part >= took_ns && times.running_ns <= took_ns + 1_000_000, "{part} of {took_ns} ns: {what}");
+    } else {
+        assert!(part >= ROUNDS * NAP_NS && part <= took_ns, "{part} of {took_ns} ns: {what}");
+    }
+    // What it says that it took is in between its first run and its end; before, it could run, and after, it reports.
+    assert!(sum_ns(times) >= took_ns, "{what}");
+    match name {
+        "sleep" | "last" | "lock" => assert!(times.blocked.iter().any(|blocked| blocked.count >= ROUNDS), "{what}"),
+        // Its processor went to the other one each time, which gives it back when it has had its time.
+        "hand off" => {
+            assert_eq!(split.handoffs, ROUNDS, "{what}");
+            assert!(times.runnable_ns > 1_000_000, "{what}");
+        }
+        _ => {}
+    }
+}
+
+/// Three goroutines that never stop by themselves have one processor.
+fn check_competition(reports: &[Value], seen: &Seen) {
+    let all: Vec<_> = reports.iter().filter(|report| report["name"] == "share").map(|report| seen.of(report)).collect();
+    assert_eq!(all.len(), 3);
+    let (running, runnable) = (
+        all.iter().map(|split| split.times.running_ns).sum::<u64>(),
+        all.iter().map(|split| split.times.runnable_ns).sum::<u64>(),
+    );
+    assert!(
+        running > BURN_NS / 2 && running < BURN_NS + BURN_NS / 5,
+        "{running} running, {runnable} runnable: {all:#?}"
+    );
+    assert!(runnable > BURN_NS && runnable < 3 * BURN_NS, "{running} running, {runnable} runnable: {all:#?}");
+    assert!(all.iter().all(|split| split.runs > 2), "{all:#?}");
+}
+
+fn check_whole(split: &GoroutineSplit) {
+    assert_eq!(sum_ns(&split.times), split.at_mono_ns - split.first_mono_ns, "{split:#?}");
+    assert!(split.in_state_ns <= split.at_mono_ns - split.first_mono_ns, "{split:#?}");
+}
+
+/// The sums of the process are those of its goroutines, those that lived too shortly to be told of included.
+fn check_processes(seen: &Seen) {
+    let total = |part: fn(&StateTimes) -> u64| seen.processes.iter().map(|process| part(&process.times)).sum::<u64>();
+    let of_goroutines =
+        |part: fn(&StateTimes) -> u64| seen.goroutines.values().map(|split| part(&split.times)).sum::<u64>();
+    for part in [
+        (|times| times.running_ns) as fn(&StateTimes) -> u64,
+        |times| times.runnable_ns,
+        |times| times.syscall_ns,
+        |times| times.cgo_ns,
+        |times| blocked_ns(times, "sleep"),
+    ] {
+        // The short ones run, and wait to.
+        let (whole, told) = (total(part), of_goroutines(part));
+        assert!(whole + 100_000 >= told && whole <= told + SHORT * 100_000, "{whole} {told}: {:#?}", seen.processes);
+    }
+    let started: u64 = seen.processes.iter().map(|process| process.started).sum();
+    let ended: u64 = seen.processes.iter().map(|process| process.ended).sum();
+    assert!(started >= SHORT, "{started}");
+    // Those that were there before.
+    assert!(ended > started && ended < started + 30, "{ended} of {started}");
+    for pair in seen.processes.windows(2) {
+        assert_eq!(pair[1].from_mono_ns, pair[0].to_mono_ns, "{pair:#?}");
+    }
+}
+
+#[test]
+fn what_is_left_out_is_not_told() {
+    if !support::bpf_usable() {
+        return;
+    }
+    let _alone = support::alone();
+    let mut program = GoProgram::start(&support::go_program::ANY.program("states"), &[]);
+    let config = CaptureConfig::new(Target::Pid(program.pid()));
+    let mut capture =
+        Capture::start(CaptureConfig { kinds: Kinds::without(&[OptionalKind::States]), ..config }).unwrap();
+    program.go();
+    program.events_until_done();
+    capture.tell_states();
+    capture.poll(Duration::ZERO, &mut |_| {}).unwrap();
+    let taken = capture.take_states().unwrap();
+    assert!(taken.processes.is_empty() && taken.goroutines.is_empty(), "{taken:#?}");
+    assert!(program.finish().success());
+}
