@@ -29,6 +29,8 @@ impl TryFrom<v1::Batch> for Batch {
             open_waits: waits(message.open_waits.unwrap_or_default())?,
             file_types: message.file_types,
             short_waits: message.short_waits.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
+            process_states: message.process_states.into_iter().map(Into::into).collect(),
+            goroutine_states: message.goroutine_states.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
             stacks: message.stacks.into_iter().map(Into::into).collect(),
             symbols: message.symbols.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
             losses: message.losses.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,

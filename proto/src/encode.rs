@@ -26,6 +26,8 @@ impl From<&Batch> for v1::Batch {
             waits: Some((&batch.waits).into()),
             open_waits: (!batch.open_waits.is_empty()).then(|| (&batch.open_waits).into()),
             short_waits: batch.short_waits.iter().map(Into::into).collect(),
+            process_states: batch.process_states.iter().map(Into::into).collect(),
+            goroutine_states: batch.goroutine_states.iter().map(Into::into).collect(),
             stacks: batch.stacks.iter().map(Into::into).collect(),
             symbols: batch.symbols.iter().map(Into::into).collect(),
             losses: batch.losses.iter().map(Into::into).collect(),

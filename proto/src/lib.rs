@@ -7,6 +7,7 @@ mod decode;
 mod encode;
 mod error;
 mod prescan;
+mod states;
 mod tcp;
 
 pub use codec::{decode, encode};

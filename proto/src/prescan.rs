@@ -1,7 +1,7 @@
 //! Counts before decoding.
 //!
 //! An empty submessage takes two bytes on the wire and a hundred in memory, so a batch within its size can still ask for
-//! gigabytes. The top level is walked first, without building anything.
+//! gigabytes. Their levels are walked first, without building anything.
 
 use bytes::Buf;
 use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
@@ -10,7 +10,7 @@ use syncline_event::{BatchError, limits};
 use crate::error::WireError;
 
 /// Repeated submessages of `Batch` by field number, with their limit.
-const REPEATED: [(u32, &str, usize); 11] = [
+const REPEATED: [(u32, &str, usize); 13] = [
     (7, "reasons", limits::DICTIONARY),
     (8, "processes", limits::DICTIONARY),
     (10, "short waits", limits::DICTIONARY),
@@ -19,22 +19,31 @@ const REPEATED: [(u32, &str, usize); 11] = [
     (13, "losses", limits::DICTIONARY),
     (16, "claims", limits::CLOCK_SAMPLES),
     (17, "file types", limits::DICTIONARY),
+    (19, "processes' states", limits::PROCESS_STATES),
+    (20, "goroutines' states", limits::GOROUTINE_STATES),
     (60, "flows", limits::FLOWS),
     (62, "TCP sessions", limits::TCP_SESSIONS),
     (63, "TCP losses", limits::DICTIONARY),
 ];
 
+/// Where `BlockedTime`s are: `Batch.process_states.times.blocked` and `Batch.goroutine_states.times.blocked`.
+const BLOCKED: [[u32; 3]; 2] = [[19, 4, 5], [20, 11, 5]];
+
 /// Refuses a batch with more submessages of a kind than it may hold.
 pub(crate) fn check_counts(mut message: &[u8]) -> Result<(), WireError> {
     let mut found = [0usize; REPEATED.len()];
+    let mut blocked = 0usize;
     while message.has_remaining() {
-        let (tag, wire_type) = decode_key(&mut message)?;
+        let (tag, inside) = next_field(&mut message)?;
         if let Some(place) = REPEATED.iter().position(|(number, _, _)| *number == tag) {
             found[place] += 1;
         }
-        skip(wire_type, tag, &mut message)?;
+        if let (Some(inside), Some(path)) = (inside, BLOCKED.iter().find(|path| path[0] == tag)) {
+            blocked += count(inside, &path[1..])?;
+        }
     }
-    for ((_, what, limit), found) in REPEATED.into_iter().zip(found) {
+    let found = REPEATED.into_iter().zip(found).map(|((_, what, limit), found)| (what, limit, found));
+    for (what, limit, found) in found.chain([("times blocked", limits::BLOCKED_TIMES, blocked)]) {
         if found > limit {
             return Err(BatchError::TooMany { what, found, limit }.into());
         }
@@ -42,12 +51,30 @@ pub(crate) fn check_counts(mut message: &[u8]) -> Result<(), WireError> {
     Ok(())
 }
 
-fn skip(wire_type: WireType, tag: u32, message: &mut &[u8]) -> Result<(), WireError> {
-    if wire_type != WireType::LengthDelimited {
-        return Ok(skip_field(wire_type, tag, message, DecodeContext::default())?);
+/// How many submessages there are at a path of field numbers. Equal fields that follow each other are all counted, as decoding
+/// adds them up.
+fn count(mut message: &[u8], path: &[u32]) -> Result<usize, WireError> {
+    let Some((first, rest)) = path.split_first() else { return Ok(1) };
+    let mut found = 0;
+    while message.has_remaining() {
+        if let (tag, Some(inside)) = next_field(&mut message)?
+            && tag == *first
+        {
+            found += count(inside, rest)?;
+        }
     }
-    let length = decode_varint(message)?;
-    let length = usize::try_from(length).ok().filter(|length| *length <= message.remaining());
-    message.advance(length.ok_or(WireError::Cut)?);
-    Ok(())
+    Ok(found)
+}
+
+/// The next field's number, and its bytes if it has a length; it is gone from `message` then.
+fn next_field<'a>(message: &mut &'a [u8]) -> Result<(u32, Option<&'a [u8]>), WireError> {
+    let (tag, wire_type) = decode_key(message)?;
+    if wire_type != WireType::LengthDelimited {
+        skip_field(wire_type, tag, message, DecodeContext::default())?;
+        return Ok((tag, None));
+    }
+    let length = usize::try_from(decode_varint(message)?).map_err(|_| WireError::Cut)?;
+    let (inside, rest) = message.split_at_checked(length).ok_or(WireError::Cut)?;
+    *message = rest;
+    Ok((tag, Some(inside)))
 }

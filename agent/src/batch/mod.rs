@@ -292,6 +292,8 @@ impl Batcher {
             messages: tcp.messages,
             tcp_sessions: tcp.sessions,
             tcp_losses: tcp.losses,
+            process_states: Vec::new(),
+            goroutine_states: Vec::new(),
         };
         self.next_number = self.next_number.saturating_add(1);
         self.next_seq = self.next_seq.saturating_add(batch.waits.len() as u64);

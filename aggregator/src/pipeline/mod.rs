@@ -332,6 +332,8 @@ impl Pipeline {
             rows::events(batch, &aligned, run).into_block()?,
             rows::open_waits(batch, &open, run).into_block()?,
             rows::short_waits(batch).into_block()?,
+            rows::process_states(batch, clock, run).into_block()?,
+            rows::goroutine_states(batch, clock, run).into_block()?,
             rows::losses(batch).into_block()?,
             rows::messages(batch, &messages, run).into_block()?,
             rows::tcp_sessions(batch, &started, &updated, run).into_block()?,

@@ -104,6 +104,8 @@ impl SimulatedAgent {
             messages: Messages::default(),
             tcp_sessions: Vec::new(),
             tcp_losses: Vec::new(),
+            process_states: Vec::new(),
+            goroutine_states: Vec::new(),
             reference_run: if probe.is_some() { 0xf00d } else { 0 },
             probes: probe.map(|probe| self.today(probe)).into_iter().collect(),
         };

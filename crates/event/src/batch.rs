@@ -4,7 +4,7 @@ use std::fmt;
 
 use syncline_timebase::{BootId, Instant, Knot, Mono, NodeName, Offset, Probe, Reference, Wall};
 
-use crate::{Container, Flow, Kind, Loss, Messages, Stack, TcpLoss, TcpSession, Waits};
+use crate::{Container, Flow, GoroutineStates, Kind, Loss, Messages, ProcessStates, Stack, TcpLoss, TcpSession, Waits};
 
 /// Which node speaks, and since when.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -153,6 +153,10 @@ pub struct Batch {
     pub open_waits: Waits,
     /// Short waits.
     pub short_waits: Vec<ShortWaits>,
+    /// How the goroutines of processes spent their time since this was told last.
+    pub process_states: Vec<ProcessStates>,
+    /// How single goroutines did, each since it was first seen; they come again, and the newest holds.
+    pub goroutine_states: Vec<GoroutineStates>,
     /// Stacks that the aggregator may not have seen yet.
     pub stacks: Vec<Stack>,
     /// Symbols that the aggregator may not have seen yet.

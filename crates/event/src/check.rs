@@ -78,6 +78,34 @@ pub enum BatchError {
         /// Bits of the spacing.
         shift: u32,
     },
+    /// What a goroutine did is not what it lived.
+    #[error("goroutine's states {row}: {sum_ns} ns in all states, of a duration of {duration_ns} ns")]
+    StatesUnlikeDuration {
+        /// Row of the goroutine.
+        row: usize,
+        /// Its states together.
+        sum_ns: u64,
+        /// Its duration.
+        duration_ns: u64,
+    },
+    /// A goroutine has been in its state for longer than it is known.
+    #[error("goroutine's states {row}: {state_ns} ns in the last state, of a duration of {duration_ns} ns")]
+    StateTooLong {
+        /// Row of the goroutine.
+        row: usize,
+        /// In its last state.
+        state_ns: u64,
+        /// Its duration.
+        duration_ns: u64,
+    },
+    /// A goroutine that is not blocked has a reason for it.
+    #[error("goroutine's states {row}: a reason to be blocked of one that is {state}")]
+    ReasonOfNone {
+        /// Row of the goroutine.
+        row: usize,
+        /// Its state.
+        state: &'static str,
+    },
     /// Sequence numbers would pass the end of their range.
     #[error("sequence number {first_seq} + {count} overflows")]
     SequenceOverflow {
@@ -99,6 +127,7 @@ impl Batch {
         self.check_times()?;
         self.check_short_waits()?;
         self.check_tcp()?;
+        self.check_states()?;
         self.stacks.iter().try_for_each(check_stack)
     }
 

@@ -6,11 +6,13 @@
 
 mod batch;
 mod check;
+mod check_states;
 mod check_tcp;
 mod container;
 pub mod limits;
 mod loss;
 mod stack;
+mod states;
 mod tcp;
 mod trace;
 mod wait;
@@ -20,6 +22,7 @@ pub use check::BatchError;
 pub use container::Container;
 pub use loss::{Loss, LossCause};
 pub use stack::{Stack, StackId};
+pub use states::{BlockedTime, GoroutineFate, GoroutineState, GoroutineStates, ProcessStates, StateTimes};
 pub use tcp::{Direction, Flow, Messages, Opener, SessionEnd, TcpLoss, TcpLossCause, TcpSession};
 pub use trace::TraceContext;
 pub use wait::{Kind, Target, WaitFlags, Waits};

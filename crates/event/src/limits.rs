@@ -20,6 +20,14 @@ pub const MARKS: usize = 4_096;
 pub const MARK_SHIFT: u32 = 31;
 /// TCP sessions in one batch.
 pub const TCP_SESSIONS: usize = 16_384;
+/// Processes whose goroutines' states one batch tells of.
+pub const PROCESS_STATES: usize = 4_096;
+/// Goroutines whose states one batch tells of.
+pub const GOROUTINE_STATES: usize = 65_536;
+/// Reasons by which one process or goroutine was blocked: Go itself knows about forty.
+pub const BLOCKED_REASONS: usize = 256;
+/// The same of all processes and goroutines of one batch together.
+pub const BLOCKED_TIMES: usize = 1 << 20;
 /// Bytes of one text (service, path, function).
 pub const TEXT_BYTES: usize = 4_096;
 /// Buckets of a short-wait histogram: bucket i counts waits of [2^i, 2^(i+1)) ns.
@@ -30,3 +38,9 @@ pub const WIRE_BYTES: usize = 16 << 20;
 pub const DECODED_BYTES: usize = 32 << 20;
 /// Connections that a batch speaks of: each of its waits, messages and sessions may be of another.
 pub const FLOWS: usize = WAITS + OPEN_WAITS + MESSAGES + TCP_SESSIONS;
+
+/// By how much the states of a goroutine may miss its duration, ns: 0.1 %, and a microsecond for what lived shortly.
+pub const fn states_tolerance_ns(duration_ns: u64) -> u64 {
+    let share = duration_ns / 1_000;
+    if share > 1_000 { share } else { 1_000 }
+}

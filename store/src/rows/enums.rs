@@ -132,6 +132,34 @@ wire_enum! {
 }
 
 wire_enum! {
+    /// What became of a goroutine.
+    GoroutineFate {
+        /// Nothing: it was alive.
+        Alive = 0,
+        /// Its function returned.
+        Finished = 1,
+        /// Its process, or its program, ended.
+        ProcessEnded = 2,
+    }
+}
+
+wire_enum! {
+    /// What a goroutine does.
+    GoroutineState {
+        /// It runs.
+        Running = 1,
+        /// It is ready and does not run.
+        Runnable = 2,
+        /// It is in a system call.
+        Syscall = 3,
+        /// It is in C code.
+        Cgo = 4,
+        /// It is parked.
+        Blocked = 5,
+    }
+}
+
+wire_enum! {
     /// Who opened a TCP connection.
     SessionOpener {
         /// It was there before it could be seen.

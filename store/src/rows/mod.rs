@@ -13,12 +13,13 @@ mod nodes;
 mod processes;
 mod regions;
 mod stacks;
+mod states;
 mod tcp;
 
 pub use clock::{ClockClaimRows, ClockProbeRows, ClockSegmentRows, ClockStateRows, ClockStepRows, RegionClockRows};
 pub use enums::{
-    BoundClass, ClaimSource, ClaimVerdict, ClockScale, ClockStatus, EventKind, MessageDirection, PairVerdict,
-    ProbeKind, SessionOpener,
+    BoundClass, ClaimSource, ClaimVerdict, ClockScale, ClockStatus, EventKind, GoroutineFate, GoroutineState,
+    MessageDirection, PairVerdict, ProbeKind, SessionOpener,
 };
 pub use events::{
     EventRows, FLAG_ABANDONED, FLAG_READY_SEEN, FLAG_WOKEN_BY_NETPOLL, LossRows, OpenWaitRows, ShortWaitRows,
@@ -27,6 +28,7 @@ pub use nodes::NodeRows;
 pub use processes::ProcessRows;
 pub use regions::{RegionClaimRows, RegionLinkRows, RegionPairRows};
 pub use stacks::{StackRows, SymbolRows};
+pub use states::{GoroutineStateRows, ProcessStateRows};
 pub use tcp::{MessageRows, TcpLossRows, TcpSessionRows};
 
 /// The value of an error bound (`err_ns` and its relatives) that says: nothing is known.

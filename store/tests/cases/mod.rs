@@ -8,6 +8,7 @@ mod pairs;
 mod realign;
 mod schema;
 mod skew;
+mod states;
 mod timeline;
 
 use std::future::Future;
@@ -77,6 +78,11 @@ pub(crate) const ALL: &[Case] = cases![
     pairs::regions_are_compared_on_the_fleets_clock,
     pairs::a_broken_alignment_is_found_and_checked_once,
     pairs::what_is_told_of_a_session_later_replaces_the_earlier,
+    states::the_states_of_a_process_add_up_over_the_intervals_of_the_window,
+    states::the_same_batch_counts_once,
+    states::a_window_is_on_the_fleets_clock,
+    states::what_is_told_of_a_goroutine_later_replaces_the_earlier_of_any_day,
+    states::goroutines_are_those_that_lived_in_the_window,
     skew::the_newest_of_each_node_on_the_fleets_clock,
     skew::one_region_needs_no_map,
 ];

@@ -3,6 +3,7 @@
 mod clock;
 mod ends;
 mod processes;
+mod states;
 mod tcp;
 
 use syncline_event::{Batch, Flow, Kind, Stack, Symbol, Target, Waits};
@@ -20,6 +21,7 @@ use ends::Ends;
 
 pub(crate) use clock::{claims, probes, segments, settlement, state, steps};
 pub(crate) use processes::{processes, processes_key};
+pub(crate) use states::{goroutine_states, process_states};
 pub(crate) use tcp::{messages, tcp_losses, tcp_sessions};
 
 /// Revision of alignment at ingest.
