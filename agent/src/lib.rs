@@ -16,6 +16,7 @@ pub mod clock;
 pub mod endpoint;
 pub mod identity;
 pub mod intake;
+mod intake_states;
 mod intake_tcp;
 pub mod metadata;
 mod patience;

@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use support::go_program::{Build, CGO, GoProgram, PIE_STRIPPED, PLAIN};
 use syncline_agent::capture::{
-    Capture, CaptureConfig, GoroutineFate, GoroutineSplit, GoroutineState, Kinds, OptionalKind, ProcessTimes,
-    StateCounters, StateTimes, StatesTaken, Target,
+    Capture, CaptureConfig, GoroutineSplit, Kinds, OptionalKind, ProcessTimes, StateCounters, StateTimes, StatesTaken,
+    Target,
 };
+use syncline_event::{GoroutineFate, GoroutineState};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 /// What the program sleeps or calls at a time, and how often.

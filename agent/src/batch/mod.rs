@@ -23,6 +23,7 @@ mod index;
 mod losses;
 mod seal;
 mod short;
+mod states;
 mod tcp;
 mod wait;
 
@@ -34,6 +35,7 @@ use syncline_timebase::{Instant, Knot, Mono, Offset, Probe, Reference, Wall};
 pub use losses::Losses;
 pub use seal::{ENOUGH_WAITS, LONGEST_WAIT, SHORTEST_GAP, Sealing};
 pub use short::ShortSum;
+pub use states::{SeenGoroutine, SeenProcessTimes};
 pub use tcp::{SeenMessage, SeenSession, TcpTotals};
 pub use wait::{FinishedWait, Symbolizer, Wanted};
 
@@ -41,6 +43,7 @@ use dictionary::Dictionary;
 use index::Indices;
 use seal::{Holding, SealRule};
 use short::ShortSums;
+use states::PendingStates;
 use tcp::PendingTcp;
 use wait::{PendingWait, columns};
 
@@ -53,6 +56,7 @@ pub struct Batcher {
     waits: Vec<PendingWait>,
     open_waits: Vec<PendingWait>,
     short: ShortSums,
+    states: PendingStates,
     tcp: PendingTcp,
     dictionary: Dictionary,
     losses: Losses,
@@ -78,6 +82,12 @@ pub struct Totals {
     pub open_waits: u64,
     /// How often they were due and not told of, for want of room.
     pub open_waits_untold: u64,
+    /// How often it was told how a process spent a while.
+    pub process_times: u64,
+    /// How often it was told how a goroutine spent its time.
+    pub goroutines: u64,
+    /// How often either was to be told and was not.
+    pub states_untold: u64,
     /// Everything lost, by cause, kernel side included.
     pub losses: Losses,
     /// Batches sealed.
@@ -95,6 +105,7 @@ impl Batcher {
             waits: Vec::new(),
             open_waits: Vec::new(),
             short: ShortSums::default(),
+            states: PendingStates::default(),
             tcp: PendingTcp::default(),
             dictionary: Dictionary::default(),
             losses: Losses::default(),
@@ -224,6 +235,7 @@ impl Batcher {
         let short = batch.short_waits.iter().map(|short| short.count).fold(0, u64::saturating_add);
         self.lose(cause, short.saturating_add(batch.waits.len() as u64));
         self.pass_over_open_waits(batch.open_waits.len() as u64);
+        self.pass_over_states((batch.process_states.len() + batch.goroutine_states.len()) as u64);
         for loss in &batch.losses {
             // They are in the totals already.
             self.losses.add(loss.cause, loss.count);
@@ -239,7 +251,11 @@ impl Batcher {
     /// The next batch with everything that is there: for the end of a run. None if there is nothing to say.
     pub fn seal_rest(&mut self, now: Instant<Mono>) -> Option<Batch> {
         let no_waits = self.waits.is_empty() && self.short.is_empty() && self.losses.is_empty();
-        let nothing = no_waits && self.open_waits.is_empty() && self.tcp.is_empty() && self.probes.is_empty();
+        let nothing = no_waits
+            && self.open_waits.is_empty()
+            && self.states.is_empty()
+            && self.tcp.is_empty()
+            && self.probes.is_empty();
         (!nothing).then(|| self.seal(now, Holding::Everything))
     }
 
@@ -256,8 +272,8 @@ impl Batcher {
     fn seal(&mut self, now: Instant<Mono>, holding: Holding) -> Batch {
         self.rule.sealed(now);
         self.newest_told_knot = self.knots.last().map(|knot| knot.mono).or(self.newest_told_knot);
-        let waits = take_waits(&mut self.waits, &holding);
-        let open_waits = take_waits(&mut self.open_waits, &holding);
+        let waits = holding.take(&mut self.waits, PendingWait::end);
+        let open_waits = holding.take(&mut self.open_waits, PendingWait::end);
         debug_assert!(waits.len() <= limits::WAITS);
         let mut processes = Indices::default();
         let (mut reasons, mut file_types, mut flows) = (Indices::default(), Indices::default(), Indices::default());
@@ -265,6 +281,7 @@ impl Batcher {
             |waits: &[PendingWait]| columns(waits, &mut processes, &mut reasons, &mut file_types, &mut flows);
         let (waits, open_waits) = (columns(&waits), columns(&open_waits));
         let short_waits = self.short.take(&mut processes, &mut reasons);
+        let states = self.states.take(holding, &mut processes, &mut reasons);
         let tcp = self.tcp.take(holding, &mut processes, &mut flows);
         let (stacks, symbols) = self.dictionary.take();
         let batch = Batch {
@@ -280,6 +297,8 @@ impl Batcher {
             waits,
             open_waits,
             short_waits,
+            process_states: states.processes,
+            goroutine_states: states.goroutines,
             stacks,
             symbols,
             losses: self.losses.take(),
@@ -292,8 +311,6 @@ impl Batcher {
             messages: tcp.messages,
             tcp_sessions: tcp.sessions,
             tcp_losses: tcp.losses,
-            process_states: Vec::new(),
-            goroutine_states: Vec::new(),
         };
         self.next_number = self.next_number.saturating_add(1);
         self.next_seq = self.next_seq.saturating_add(batch.waits.len() as u64);
@@ -312,17 +329,5 @@ impl Batcher {
 
     fn wall_offset(&self) -> Offset<Mono, Wall> {
         self.newest_knot.mono.offset_to(self.newest_knot.wall)
-    }
-}
-
-/// Those of these waits that the next batch holds.
-fn take_waits(waits: &mut Vec<PendingWait>, holding: &Holding) -> Vec<PendingWait> {
-    match holding {
-        Holding::Everything => std::mem::take(waits),
-        Holding::EndedBefore(sent) => {
-            let (taken, younger) = std::mem::take(waits).into_iter().partition(|wait| wait.end() < *sent);
-            *waits = younger;
-            taken
-        }
     }
 }

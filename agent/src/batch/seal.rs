@@ -28,6 +28,20 @@ pub(super) enum Holding {
     EndedBefore(Instant<Mono>),
 }
 
+impl Holding {
+    /// Those that may go now; the others stay.
+    pub(super) fn take<T>(self, pending: &mut Vec<T>, end: impl Fn(&T) -> Instant<Mono>) -> Vec<T> {
+        match self {
+            Self::Everything => std::mem::take(pending),
+            Self::EndedBefore(sent) => {
+                let (taken, younger) = std::mem::take(pending).into_iter().partition(|one| end(one) < sent);
+                *pending = younger;
+                taken
+            }
+        }
+    }
+}
+
 /// State of the rule.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SealRule {

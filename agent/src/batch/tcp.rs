@@ -214,8 +214,8 @@ impl PendingTcp {
         processes: &mut Indices<ProcessKey, Arc<Process>>,
         flows: &mut Indices<Flow, Flow>,
     ) -> TcpColumns {
-        let messages = held(&mut self.messages, holding, |(message, _)| message.at);
-        let sessions = held(&mut self.sessions, holding, |(session, _, _)| session.updated);
+        let messages = holding.take(&mut self.messages, |(message, _)| message.at);
+        let sessions = holding.take(&mut self.sessions, |(session, _, _)| session.updated);
         let mut process = |process: &Arc<Process>| processes.index(process_key(process), || Arc::clone(process));
         let mut flow = |flow: Flow| flows.index(flow, || flow);
         let sessions = sessions
@@ -242,18 +242,6 @@ impl PendingTcp {
 fn add(losses: &mut BTreeMap<TcpLossCause, u64>, cause: TcpLossCause, count: u64) {
     let total = losses.entry(cause).or_default();
     *total = total.saturating_add(count);
-}
-
-/// Those that may go now; the others stay.
-fn held<T>(pending: &mut Vec<T>, holding: Holding, end: impl Fn(&T) -> Instant<Mono>) -> Vec<T> {
-    match holding {
-        Holding::Everything => std::mem::take(pending),
-        Holding::EndedBefore(sent) => {
-            let (taken, younger) = std::mem::take(pending).into_iter().partition(|one| end(one) < sent);
-            *pending = younger;
-            taken
-        }
-    }
 }
 
 fn row(session: &SeenSession, stack: StackId, wall: Offset<Mono, Wall>, process: u32, flow: u32) -> TcpSession {

@@ -49,9 +49,7 @@ pub use process::ObservedProcess;
 pub(crate) use process::{mono_ns, start_time_in};
 pub use report::{Attached, Coverage, RescanReport, Skipped};
 pub use short_waits::ShortWait;
-pub use states::{
-    BlockedTime, GoroutineFate, GoroutineSplit, GoroutineState, ProcessTimes, StateCounters, StateTimes, StatesTaken,
-};
+pub use states::{BlockedTime, GoroutineSplit, ProcessTimes, StateCounters, StateTimes, StatesTaken};
 pub use target::Target;
 pub use tcp::{Off, TcpConfig, TcpCounters, TcpTaken};
 pub(crate) use wait::CALL_OF_C;

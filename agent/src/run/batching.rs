@@ -9,7 +9,10 @@ use syncline_timebase::Knot;
 
 use super::gaps::Gaps;
 use super::hints::HintSender;
-use crate::batch::{Batcher, FinishedWait, Losses, SeenMessage, SeenSession, ShortSum, TcpTotals, Totals};
+use crate::batch::{
+    Batcher, FinishedWait, Losses, SeenGoroutine, SeenMessage, SeenProcessTimes, SeenSession, ShortSum, TcpTotals,
+    Totals,
+};
 use crate::clock::Clocks;
 use crate::probe::UsableProbe;
 use crate::queue::{Entry, Queue, SharedQueue};
@@ -25,6 +28,9 @@ pub(super) enum Input {
     Waits(Vec<FinishedWait>),
     OpenWaits(Vec<FinishedWait>),
     OpenPassedOver(u64),
+    ProcessTimes(Vec<SeenProcessTimes>),
+    Goroutines(Vec<SeenGoroutine>),
+    StatesPassedOver(u64),
     Short { process: Arc<Process>, what: (Kind, &'static str), sum: ShortSum },
     Losses(Losses),
     Messages { messages: Vec<SeenMessage>, mark_shift: u8 },
@@ -94,6 +100,9 @@ impl Batching {
             Input::Waits(waits) => waits.into_iter().for_each(|wait| self.batcher.push_wait(wait)),
             Input::OpenWaits(waits) => waits.into_iter().for_each(|wait| self.batcher.push_open_wait(wait)),
             Input::OpenPassedOver(count) => self.batcher.pass_over_open_waits(count),
+            Input::ProcessTimes(times) => times.into_iter().for_each(|one| self.batcher.push_process_times(one)),
+            Input::Goroutines(all) => all.into_iter().for_each(|one| self.batcher.push_goroutine(one)),
+            Input::StatesPassedOver(count) => self.batcher.pass_over_states(count),
             Input::Short { process, what, sum } => self.batcher.push_short(process, what, &sum),
             Input::Losses(losses) => losses.iter().for_each(|loss| self.batcher.lose(loss.cause, loss.count)),
             Input::Messages { messages, mark_shift } => {

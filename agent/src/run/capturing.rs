@@ -11,7 +11,10 @@ use tokio::sync::watch;
 use super::batching::Input;
 use super::gaps::{CoverageLog, Gaps};
 use crate::batch::{FinishedWait, Losses};
-use crate::capture::{Capture, CaptureError, Counters, OpenTaken, RawWait, RescanReport, TcpCounters, TcpTaken};
+use crate::capture::{
+    Capture, CaptureError, Counters, OpenTaken, RawWait, RescanReport, StateCounters, StatesTaken, TcpCounters,
+    TcpTaken,
+};
 use crate::intake::{Intake, losses};
 use crate::intake_tcp::tcp_losses;
 
@@ -30,6 +33,7 @@ pub(super) struct Capturing {
     out: SyncSender<Input>,
     told_losses: Losses,
     told_tcp: TcpCounters,
+    told_states: StateCounters,
     mark_shift: u8,
     told_gaps: Gaps,
     coverage_log: CoverageLog,
@@ -54,6 +58,7 @@ impl Capturing {
             out,
             told_losses: Losses::default(),
             told_tcp: TcpCounters::default(),
+            told_states: StateCounters::default(),
             mark_shift,
             told_gaps: Gaps::default(),
             coverage_log,
@@ -75,7 +80,8 @@ impl Capturing {
             }
         }
         self.capture.tell_open_sessions();
-        let _ = self.pass_on_tcp().and_then(|()| self.pass_on_sums());
+        self.capture.tell_states();
+        let _ = self.pass_on_states()?.and_then(|()| self.pass_on_tcp()).and_then(|()| self.pass_on_sums());
         Ok(())
     }
 
@@ -90,7 +96,8 @@ impl Capturing {
         if passed_on.is_ok() && Instant::now() >= self.next_chores {
             self.next_chores = Instant::now() + CHORES_EVERY;
             self.keep_tai_offset_current()?;
-            return Ok(self.pass_on_sums().map(|()| count));
+            let passed_on = self.pass_on_states()?;
+            return Ok(passed_on.and_then(|()| self.pass_on_sums()).map(|()| count));
         }
         Ok(passed_on.map(|()| count))
     }
@@ -115,6 +122,32 @@ impl Capturing {
             self.send(Input::OpenWaits(some.to_vec()))?;
         }
         if passed_over == 0 { Ok(()) } else { self.send(Input::OpenPassedOver(passed_over)) }
+    }
+
+    fn pass_on_states(&mut self) -> Result<Result<(), NobodyListens>, CaptureError> {
+        let taken = self.capture.take_states()?;
+        let now = self.capture.state_counters();
+        if now != self.told_states && self.told_states == StateCounters::default() {
+            tracing::warn!(?now, "the time of some goroutines is not known, or not in full");
+        }
+        self.told_states = now;
+        Ok(self.pass_on_taken_states(taken))
+    }
+
+    fn pass_on_taken_states(&mut self, taken: StatesTaken) -> Result<(), NobodyListens> {
+        let StatesTaken { processes, goroutines, passed_over } = taken;
+        let all = processes.len() + goroutines.len();
+        let (capture, intake) = (&self.capture, &mut self.intake);
+        let processes: Vec<_> = processes.into_iter().filter_map(|one| intake.process_times(capture, one)).collect();
+        let goroutines: Vec<_> = goroutines.into_iter().filter_map(|one| intake.goroutine(capture, one)).collect();
+        let passed_over = passed_over + (all - processes.len() - goroutines.len()) as u64;
+        if !processes.is_empty() {
+            self.send(Input::ProcessTimes(processes))?;
+        }
+        for some in goroutines.chunks(WAITS_PER_MESSAGE) {
+            self.send(Input::Goroutines(some.to_vec()))?;
+        }
+        if passed_over == 0 { Ok(()) } else { self.send(Input::StatesPassedOver(passed_over)) }
     }
 
     fn pass_on_tcp(&mut self) -> Result<(), NobodyListens> {

@@ -103,6 +103,9 @@ impl std::fmt::Display for Summary {
         if totals.open_waits_untold > 0 {
             write!(f, " open_untold={}", totals.open_waits_untold)?;
         }
+        if totals.states_untold > 0 {
+            write!(f, " states_untold={}", totals.states_untold)?;
+        }
         write!(f, " messages={} sessions={}", tcp.messages, tcp.sessions)?;
         write!(f, "{gaps}")
     }

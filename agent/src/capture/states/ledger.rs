@@ -195,3 +195,117 @@ impl Ledger {
         self.sums.entry(tgid).or_insert_with(|| Sum { from_mono_ns: at_mono_ns, ..Sum::default() })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use syncline_bpf::states::State;
+
+    use super::super::split::tests::goroutine;
+    use super::*;
+
+    const S: u64 = 1_000_000_000;
+
+    fn id(g: u64, first_mono_ns: u64) -> Id {
+        Id { tgid: 9, g, first_mono_ns }
+    }
+
+    fn ended(g: u64, first_mono_ns: u64, end_mono_ns: u64) -> EndedGoroutine {
+        let mut times = goroutine(first_mono_ns, State::Running);
+        times.state_ns[0] = end_mono_ns - first_mono_ns;
+        times.since_mono_ns = end_mono_ns;
+        EndedGoroutine { tgid: 9, g, binary: 1, is_replaced: false, times }
+    }
+
+    #[test]
+    fn looks_and_the_end_together_tell_each_moment_once() {
+        let mut ledger = Ledger::default();
+        let mut running_ns = 0;
+        for at in [10, 20, 35] {
+            ledger.living(id(1, 5), goroutine(5, State::Running), at, None);
+            running_ns += ledger.take_sum(9, at).unwrap().growth.state_ns[0];
+        }
+        let told = ledger.ended(&ended(1, 5, 40));
+        assert_eq!((told.fate, told.at_mono_ns), (Fate::Finished, 40));
+        let last = ledger.take_sum(9, 50).unwrap();
+        running_ns += last.growth.state_ns[0];
+        assert_eq!((running_ns, last.ended, last.started, last.alive), (35, 1, 0, 0));
+        assert_eq!(ledger.take_sum(9, 60), None);
+    }
+
+    #[test]
+    fn sums_follow_one_another_without_a_gap() {
+        let mut ledger = Ledger::default();
+        ledger.living(id(1, 5), goroutine(5, State::Running), 10, None);
+        let first = ledger.take_sum(9, 12).unwrap();
+        ledger.living(id(1, 5), goroutine(5, State::Running), 20, None);
+        let second = ledger.take_sum(9, 22).unwrap();
+        assert_eq!((first.from_mono_ns, second.from_mono_ns, first.started, second.started), (5, 12, 1, 0));
+    }
+
+    #[test]
+    fn one_that_lives_is_told_of_again_when_it_did_something_and_a_minute_has_gone() {
+        let mut ledger = Ledger::default();
+        let mut told_at = |times, at| ledger.living(id(1, 0), times, at, None).is_some();
+        let still = goroutine(0, State::Blocked(14));
+        assert!(told_at(still, 10 * S));
+        assert!(!told_at(still, 100 * S), "nothing new");
+        let mut moved = still;
+        moved.since_mono_ns = 101 * S;
+        assert!(told_at(moved, 110 * S));
+        moved.since_mono_ns = 120 * S;
+        assert!(!told_at(moved, 130 * S), "too soon");
+        assert!(told_at(moved, 170 * S));
+    }
+
+    #[test]
+    fn one_that_never_ran_has_no_number_and_waits_for_it() {
+        let mut ledger = Ledger::default();
+        let newborn = GoroutineTimes { goid: None, ..goroutine(0, State::Runnable) };
+        assert_eq!(ledger.living(id(1, 0), newborn, S, None), None);
+        assert!(ledger.living(id(1, 0), goroutine(0, State::Running), 2 * S, None).is_some());
+    }
+
+    #[test]
+    fn one_that_is_gone_without_a_record_is_counted_in_the_end() {
+        let mut ledger = Ledger::default();
+        ledger.living(id(1, 0), goroutine(0, State::Running), S, None);
+        for _ in 0..MISSING_LOOKS + 1 {
+            assert_eq!(ledger.lost_ends, 0);
+            ledger.all_read();
+        }
+        assert_eq!(ledger.lost_ends, 1);
+        ledger.living(id(2, 0), goroutine(0, State::Running), S, None);
+        for _ in 0..9 {
+            ledger.unread(id(2, 0));
+            ledger.all_read();
+        }
+        assert_eq!(ledger.lost_ends, 1, "it could not be read, but lives");
+    }
+
+    #[test]
+    fn what_its_process_takes_along_ends_with_it() {
+        let mut ledger = Ledger::default();
+        ledger.living(id(1, 0), goroutine(0, State::Blocked(14)), 10, None);
+        let told = ledger.taken_along(id(1, 0), goroutine(0, State::Blocked(14)), 30);
+        assert_eq!((told.fate, told.at_mono_ns, told.times.blocked_ns[0]), (Fate::ProcessEnded, 30, 30));
+        let sum = ledger.take_sum(9, 30).unwrap();
+        assert_eq!((sum.growth.blocked, sum.ended), (vec![(14, 1, 30)], 1));
+    }
+
+    #[test]
+    fn short_lives_count_as_they_grow() {
+        let mut ledger = Ledger::default();
+        let mut sum = ShortLives { goroutines: 3, runs: 3, ..ShortLives::NONE };
+        sum.state_ns[0] = 70;
+        sum.blocked_ns[14] = 20;
+        sum.blocked_count[14] = 2;
+        ledger.short_lives(9, &sum, 100);
+        ledger.short_lives(9, &sum, 110);
+        sum.goroutines = 4;
+        sum.state_ns[0] = 75;
+        ledger.short_lives(9, &sum, 120);
+        let told = ledger.take_sum(9, 130).unwrap();
+        assert_eq!((told.started, told.ended, told.growth.state_ns[0], told.growth.runs), (4, 4, 75, 3));
+        assert_eq!(told.growth.blocked, [(14, 2, 20)]);
+    }
+}

@@ -20,7 +20,7 @@ use super::kernel::{MAX_STEPS, Maps, TakeMap, stable_keys};
 use super::process::mono_ns;
 use super::processes::Processes;
 use super::syscalls;
-pub use told::{BlockedTime, GoroutineFate, GoroutineSplit, GoroutineState, ProcessTimes, StateTimes, StatesTaken};
+pub use told::{BlockedTime, GoroutineSplit, ProcessTimes, StateTimes, StatesTaken};
 
 use ledger::{Id, Ledger, Told};
 use split::is_whole;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use syncline_bpf::states::State;
+use syncline_event::{GoroutineFate, GoroutineState};
 
 use super::super::binary::Binary;
 use super::super::wait::UNKNOWN_REASON;
@@ -87,32 +88,6 @@ pub struct GoroutineSplit {
     pub runs: u64,
     /// How often it came back from a call, and its processor had been handed off.
     pub handoffs: u64,
-}
-
-/// What became of a goroutine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum GoroutineFate {
-    /// It lives.
-    Alive,
-    /// It ended.
-    Finished,
-    /// Its process did, or replaced its program.
-    ProcessEnded,
-}
-
-/// What a goroutine is doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum GoroutineState {
-    /// It has a processor of Go's scheduler.
-    Running,
-    /// It could run, and has none.
-    Runnable,
-    /// It is in a system call.
-    Syscall,
-    /// It is in C code.
-    Cgo,
-    /// It is blocked.
-    Blocked,
 }
 
 /// What is to be told now.
