@@ -286,3 +286,25 @@ fn until(condition: impl Fn() -> bool) {
         std::thread::yield_now();
     }
 }
+
+#[test]
+fn the_heading_splits_the_time_of_all_goroutines() {
+    if !support::bpf_usable() {
+        return;
+    }
+    let _alone = support::alone();
+    let mut program = GoProgram::start(&ANY.program("states"), &[]);
+    let watching = Watching::start(&[&program.pid().to_string()]);
+    program.go();
+    program.events_until_done();
+    assert!(program.finish().success());
+    let text = watching.end();
+    let table = last_table(&text);
+    let line = table
+        .lines()
+        .find(|line| line.starts_with("goroutines (0 live): running "))
+        .unwrap_or_else(|| panic!("{table}"));
+    for part in [", runnable ", ", in system calls ", ", blocked ", "sleep ", "coroutine ", " processors handed off"] {
+        assert!(line.contains(part), "{part}: {line}");
+    }
+}

@@ -11,6 +11,7 @@ use super::names::{Names, id, times};
 use super::out::{Event, OpenOut};
 use super::reason::{Reasons, in_words};
 use super::short::ShortSums;
+use super::states::StateSums;
 use super::{WatchConfig, WatchError, Who};
 use crate::batch::Losses;
 use crate::capture::{Capture, Counters, OpenTaken, RawWait, RescanReport, mono_ns};
@@ -42,6 +43,7 @@ pub(super) struct Gathering {
 pub(super) struct Seen {
     pub(super) sites: Sites,
     pub(super) short: ShortSums,
+    pub(super) states: StateSums,
     pub(super) lost: Losses,
     /// The stack was cut or a frame was unreadable; since the start.
     pub(super) short_of_frames: u64,
@@ -174,6 +176,7 @@ impl Gathering {
 
     /// Looks for the last time, and writes the files.
     pub(super) fn finish(&mut self) -> Result<(), WatchError> {
+        self.capture.tell_states();
         self.chores()?;
         let told = self.seen.sites.open_of(Kind::Goroutine);
         self.seen.still_parked = Some(self.capture.parked_now().saturating_sub(told));
@@ -221,6 +224,7 @@ impl Gathering {
         let report = self.capture.rescan();
         // What ended processes took with them comes before their end is noted.
         self.take_open()?;
+        self.capture.take_states()?.processes.iter().for_each(|told| self.seen.states.add(told));
         self.note(&report);
         self.seen.sites.count_until(mono_ns());
         for short in self.capture.take_short_waits() {
@@ -238,6 +242,7 @@ impl Gathering {
     fn note(&mut self, report: &RescanReport) {
         for pid in &report.ended {
             self.seen.sites.end_process(*pid);
+            self.seen.states.end_process(*pid);
             if let Some(process) = self.seen.processes.get_mut(pid) {
                 process.has_ended = true;
             }

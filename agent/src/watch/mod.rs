@@ -18,6 +18,7 @@ mod reason;
 mod sample;
 mod screen;
 mod short;
+mod states;
 mod table;
 mod who;
 
