@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::blockers::BlockersArgs;
 use crate::clock::ClockArgs;
 use crate::goroutine::GoroutineArgs;
+use crate::states::StatesArgs;
 use crate::stuck::StuckArgs;
 use crate::time;
 
@@ -27,6 +28,7 @@ Examples:
   syncline timeline --from -30s                  who waited in the last half minute, all regions
   syncline blockers --service cart               where cart's goroutines waited longest
   syncline stuck                                 which goroutines still wait, and where
+  syncline states                                how goroutines spent their time: running, runnable, blocked, ...
   syncline goroutine 4711 18                     what one goroutine waited for, and whom it woke
   syncline sql 'SELECT region, count() FROM events GROUP BY region'
   syncline clock replay --stream s.csv --answers a.csv   a recorded node through the clock model
@@ -59,6 +61,7 @@ pub(crate) enum Command {
     Timeline(TimelineArgs),
     Blockers(BlockersArgs),
     Stuck(StuckArgs),
+    States(StatesArgs),
     Goroutine(GoroutineArgs),
     Skew(SkewArgs),
     Doctor(DoctorArgs),

@@ -15,6 +15,7 @@ mod region_pairs;
 mod skew;
 mod source;
 mod sql;
+mod states;
 mod stuck;
 mod table;
 mod terminal;
@@ -45,6 +46,7 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Sql(args) => runtime.block_on(sql::run(&cli.store, args)),
         Command::Blockers(args) => runtime.block_on(blockers::run(&cli.store, args)),
         Command::Stuck(args) => runtime.block_on(stuck::run(&cli.store, args)),
+        Command::States(args) => runtime.block_on(states::run(&cli.store, args)),
         Command::Goroutine(args) => runtime.block_on(goroutine::run(&cli.store, args)),
         Command::Timeline(args) => runtime.block_on(timeline::run(&cli.store, args)),
         Command::Skew(args) => runtime.block_on(skew::run(&cli.store, args)),

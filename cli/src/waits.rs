@@ -119,10 +119,14 @@ impl Overlapping {
     }
 }
 
-/// The view with its parameters, which ClickHouse wants as literals.
 fn view_between(from_ns: i64, to_ns: i64) -> String {
+    view("timeline", Window { from_ns, to_ns })
+}
+
+/// A view of the store with its parameters, which ClickHouse wants as literals.
+pub(crate) fn view(name: &str, window: Window) -> String {
     let literal = |ns: i64| DateTime::from_timestamp_nanos(ns.clamp(0, LATEST_NS)).format("%Y-%m-%d %H:%M:%S%.9f");
-    format!("timeline(t0 = '{}', t1 = '{}')", literal(from_ns), literal(to_ns))
+    format!("{name}(t0 = '{}', t1 = '{}')", literal(window.from_ns), literal(window.to_ns))
 }
 
 #[cfg(test)]

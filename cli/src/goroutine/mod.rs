@@ -1,6 +1,7 @@
 //! `syncline goroutine`: one goroutine's story on the fleet's one clock.
 //!
-//! [`query`] reads its waits and the wakes it gave; [`story`] puts them in order; [`report`] writes them.
+//! [`query`] reads its waits and the wakes it gave; [`story`] puts them in order; [`report`] writes them, with how it spent its time by
+//! state, which [`crate::states`] reads.
 
 mod query;
 mod report;
@@ -15,12 +16,12 @@ use crate::args::{Format, StoreArgs};
 use crate::colour::Palette;
 use crate::source::Source;
 use crate::window::Wish;
-use crate::{terminal, time, waits};
+use crate::{states, terminal, time, waits};
 
 /// The length of a window of which only one end is given.
 const USUAL_NS: i64 = 600_000_000_000;
 
-/// Tell the story of one goroutine: what it waited for, how long, who woke it, and whom it woke.
+/// Tell the story of one goroutine: how it spent its time, what it waited for, how long, who woke it, and whom it woke.
 ///
 /// In the gaps between its waits it ran, was ready to run, or waited too shortly to be recorded one by one.
 #[derive(Args, Debug)]
@@ -87,10 +88,19 @@ pub(crate) async fn run(store: &StoreArgs, args: &GoroutineArgs) -> anyhow::Resu
 async fn find(source: &Source, wish: Wish, now_ns: i64, args: &GoroutineArgs) -> anyhow::Result<report::Found> {
     let window = waits::window(source, wish, USUAL_NS, now_ns).await?;
     let who = query::who(source, window, args).await?;
+    let place =
+        who.as_ref().map_or([args.region.as_ref(), args.node.as_ref()], |who| [Some(&who.region), Some(&who.node)]);
+    let told = states::of_goroutine(source, window, args.pid, args.goid, place).await?;
+    // One that never waited is known by its states alone.
+    let who = match who {
+        None => query::chosen(told.iter().map(query::Who::of).collect(), args)?,
+        who => who,
+    };
+    let states = who.as_ref().and_then(|who| told.into_iter().find(|told| query::Who::of(told).is_same_process(who)));
     let newest_ns = if who.is_none() { waits::newest_ns(source).await? } else { None };
     let (events, matched) = match &who {
         Some(who) => query::events(source, window, args, who).await?,
         None => (Vec::new(), 0),
     };
-    Ok(report::Found { window, who, matched, story: story::story(events, args.goid), newest_ns })
+    Ok(report::Found { window, who, states, matched, story: story::story(events, args.goid), newest_ns })
 }

@@ -6,6 +6,7 @@ use syncline_insight::blocks_condition;
 use super::GoroutineArgs;
 use crate::failure::usage;
 use crate::source::Source;
+use crate::states::Goroutine;
 use crate::waits::{self, Overlapping};
 use crate::window::Window;
 
@@ -17,6 +18,18 @@ pub(super) struct Who {
     pub(super) service: String,
     /// First 8 bytes of the boot id.
     pub(super) boot: u64,
+}
+
+impl Who {
+    pub(super) fn of(states: &Goroutine) -> Self {
+        let Goroutine { region, node, service, boot, .. } = states.clone();
+        Self { region, node, service, boot }
+    }
+
+    /// Whether both are of one boot of one node; a service may get another name.
+    pub(super) fn is_same_process(&self, other: &Self) -> bool {
+        (&self.region, &self.node, self.boot) == (&other.region, &other.node, other.boot)
+    }
 }
 
 /// A wait, of the goroutine or of one that it woke.
@@ -61,7 +74,14 @@ pub(super) async fn who(source: &Source, window: Window, args: &GoroutineArgs) -
         "SELECT toString(t.region) AS region, toString(t.node) AS node, argMax(toString(t.service), aligned_end) AS service, boot \
         FROM {view} AS t WHERE {conditions} GROUP BY t.region, t.node, boot ORDER BY max(aligned_end) DESC"
     );
-    let found: Vec<Who> = source.rows(&sql, &params).await?;
+    chosen(source.rows(&sql, &params).await?, args)
+}
+
+/// The first of these, the newest first.
+///
+/// # Errors
+/// If they are of several nodes.
+pub(super) fn chosen(found: Vec<Who>, args: &GoroutineArgs) -> anyhow::Result<Option<Who>> {
     let Some(newest) = found.first().cloned() else { return Ok(None) };
     let mut nodes: Vec<String> =
         found.iter().map(|who| format!("{} ({}, {})", who.node, who.region, who.service)).collect();

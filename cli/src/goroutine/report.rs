@@ -9,6 +9,7 @@ use super::story::Part;
 use crate::blockers::short;
 use crate::colour::Palette;
 use crate::skew::with_heading;
+use crate::states::{self, Goroutine};
 use crate::table::{Align, Table, printable};
 use crate::waits::site;
 use crate::window::Window;
@@ -18,6 +19,8 @@ use crate::{time, units};
 pub(super) struct Found {
     pub(super) window: Window,
     pub(super) who: Option<Who>,
+    /// How it spent its time by state; none where its agent does not tell.
+    pub(super) states: Option<Goroutine>,
     /// Waits and wakes in the window; the story holds the last of them.
     pub(super) matched: u64,
     pub(super) story: Vec<Part>,
@@ -35,6 +38,8 @@ pub(super) struct Document<'a> {
     /// Null if nothing was found.
     #[serde(flatten)]
     who: Option<&'a Who>,
+    /// How it spent its time by state; null where its agent does not tell.
+    states: Option<states::Entry<'a>>,
     matched: u64,
     story: Vec<Entry<'a>>,
 }
@@ -85,6 +90,7 @@ impl<'a> Document<'a> {
             pid: args.pid,
             goid: args.goid,
             who: found.who.as_ref(),
+            states: found.states.as_ref().map(states::Entry::of),
             matched: found.matched,
             story: found.story.iter().map(Entry::of).collect(),
         }
@@ -153,9 +159,22 @@ fn told(found: &Found, who: &Who, args: &GoroutineArgs, width: usize, palette: P
     if left_out > 0 {
         lines.push(format!("waits and wakes before, left out: {left_out} (--limit)"));
     }
-    lines.push(String::new());
-    lines.extend(with_heading(&table(&found.story), width, palette));
+    lines.extend(by_state(found, width, palette));
+    if !found.story.is_empty() {
+        lines.push(String::new());
+        lines.extend(with_heading(&table(&found.story), width, palette));
+    }
     lines
+}
+
+fn by_state(found: &Found, width: usize, palette: Palette) -> Vec<String> {
+    let Some(goroutine) = &found.states else {
+        return vec![
+            "its time by state (running, runnable, ...) is not known: its agent did not tell of it".to_owned(),
+        ];
+    };
+    let (line, table) = states::split_of_one(goroutine);
+    [printable(&line), String::new()].into_iter().chain(with_heading(&table, width, palette)).collect()
 }
 
 fn table(story: &[Part]) -> Table {

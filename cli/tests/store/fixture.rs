@@ -7,7 +7,7 @@ use syncline_store::{Location, OpenOptions, OpenStore, open};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use crate::{blocked, stuck};
+use crate::{blocked, states, stuck};
 
 /// The store in a directory of its own. Nobody holds it unless a case does.
 pub(crate) struct Fixture {
@@ -22,6 +22,9 @@ pub(crate) const BLOCKED: &str = "blocked";
 
 /// The database with the rows of [`stuck`].
 pub(crate) const STUCK: &str = "stuck";
+
+/// The database with the rows of [`states`].
+pub(crate) const STATES: &str = "states";
 
 /// The us-east clock runs this much behind the root's, eu-west.
 pub(crate) const REGION_OFFSET_NS: i64 = 5_000_000;
@@ -41,6 +44,7 @@ impl Fixture {
         fixture.release(store);
         fixture.fill(BLOCKED, &blocked::rows(base_ns));
         fixture.fill(STUCK, &stuck::rows());
+        fixture.fill(STATES, &states::rows(base_ns));
         fixture
     }
 

@@ -9,6 +9,7 @@
 mod blocked;
 mod cases;
 mod fixture;
+mod states;
 mod stuck;
 
 use std::process::ExitCode;
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
         .iter()
         .chain(blocked::ALL)
         .chain(stuck::ALL)
+        .chain(states::ALL)
         .filter(|(name, _)| filters.is_empty() || filters.iter().any(|filter| name.contains(filter.as_str())))
         .collect();
     if arguments.iter().any(|argument| argument == "--list") {

@@ -151,21 +151,17 @@ pub(super) async fn the_states_of_a_process_add_up_over_the_intervals_of_the_win
     let after = Interval { from: 20 * SECOND, ..INTERVAL };
     insert(&fixture, "1", &[before, second, INTERVAL, after]).await;
     let columns = "state, reason, total_ns, round(share, 4), mean, times";
-    let expected = "blocked\tchan receive\t3000000000\t0.2655\t0.15\t5\n\
-        blocked\tother\t500000000\t0.0442\t0.025\t1\n\
-        blocked\tselect\t4000000000\t0.354\t0.2\t3\n\
-        cgo\t\t200000000\t0.0177\t0.01\t\\N\n\
-        runnable\t\t200000000\t0.0177\t0.01\t\\N\n\
-        running\t\t2000000000\t0.177\t0.1\t100\n\
-        syscall\t\t400000000\t0.0354\t0.02\t\\N";
-    // "other" begins where nothing else is: what was blocked is the sum of the reasons.
-    let found = split(&fixture, columns, 0, 20 * SECOND).await;
-    let total: u64 = found.lines().map(|line| line.split('\t').nth(2).unwrap().parse::<u64>().unwrap()).sum();
-    assert_eq!(total, 10_300 * MS);
+    let expected = "blocked\tchan receive\t3000000000\t0.2913\t0.15\t5\n\
+        blocked\tother\t500000000\t0.0485\t0.025\t1\n\
+        blocked\tselect\t4000000000\t0.3883\t0.2\t3\n\
+        cgo\t\t200000000\t0.0194\t0.01\t\\N\n\
+        runnable\t\t200000000\t0.0194\t0.01\t\\N\n\
+        running\t\t2000000000\t0.1942\t0.1\t100\n\
+        syscall\t\t400000000\t0.0388\t0.02\t\\N";
+    assert_eq!(split(&fixture, columns, 0, 20 * SECOND).await, expected);
     let shares =
         fixture.ask(&format!("SELECT round(sum(share), 9) FROM state_split({})", window(0, 20 * SECOND))).await;
     assert_eq!(shares, "1");
-    assert_eq!(found.lines().count(), expected.lines().count(), "{found}");
     let process = "DISTINCT region, service, node, boot, pid, observed_ns, goroutines, started, ended, runs, handoffs, runs_per_s, handoffs_per_s";
     let process = fixture.ask(&format!("SELECT {process} FROM state_split({})", window(0, 20 * SECOND))).await;
     assert_eq!(process, "eu\tshop\tn1\t1\t42\t20000000000\t9\t4\t2\t100\t10\t5\t0.5");

@@ -1,0 +1,234 @@
+//! `syncline states`: how goroutines spent their time, by state: of processes all together, or of single ones.
+//!
+//! [`query`] reads it from the store's views, [`report`] writes processes, [`goroutines`] single goroutines, also for
+//! `syncline goroutine`.
+
+mod goroutines;
+mod query;
+mod report;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+
+use crate::args::{Format, StoreArgs};
+use crate::colour::Palette;
+use crate::source::Source;
+use crate::window::{Window, Wish};
+use crate::{terminal, time, units};
+
+pub(crate) use goroutines::{Entry, split_of_one};
+pub(crate) use query::{Goroutine, of_goroutine};
+
+/// The length of a window of which only one end is given.
+const USUAL_NS: i64 = 600_000_000_000;
+
+/// Show how goroutines spent their time: running, ready but not running, in system calls, in C code, blocked.
+///
+/// One line per process: how many of its goroutines were in each state at a time, and which share of all their time that is.
+/// With --goroutines one line per goroutine, with its whole life as far as it was seen.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct StatesArgs {
+    /// Begin of the window; default: 10 minutes before its end
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    from: Option<String>,
+    /// End of the window; default: now, or without --from the newest in the store
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    to: Option<String>,
+    /// Only this service
+    #[arg(long, value_name = "NAME")]
+    service: Option<String>,
+    /// Only this region
+    #[arg(long, value_name = "NAME")]
+    region: Option<String>,
+    /// Only this node
+    #[arg(long, value_name = "NAME")]
+    node: Option<String>,
+    /// List single goroutines that lived in the window
+    #[arg(long)]
+    goroutines: bool,
+    /// What comes first: of processes the greatest share of this state, of goroutines the longest time in it
+    #[arg(long, value_name = "STATE", default_value = "runnable")]
+    by: By,
+    /// List at most this many processes, or goroutines
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    limit: u32,
+    /// text for people, json for programs
+    #[arg(long, short, value_name = "FORMAT", default_value = "text")]
+    format: Format,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  syncline states                                    the last 10 minutes in the store, by the share of runnable
+  syncline states --service cart --by running
+  syncline states --goroutines --by blocked --node eu-1 --from -1m
+  syncline states --format json | jq '.processes[0].states'
+  syncline sql \"SELECT service, state, sum(total_ns) FROM state_split(t0 = now() - 600, t1 = now()) GROUP BY 1, 2\"
+
+runnable: ready, but no processor (GOMAXPROCS) took it. HANDOFFS: returns from a system call or C code whose processor had been
+given to others meanwhile. `> 5 s`: it was there before. Times are written as for `syncline timeline`.";
+
+/// A state, to rank by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum By {
+    Running,
+    Runnable,
+    Syscall,
+    Cgo,
+    Blocked,
+}
+
+impl By {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Runnable => "runnable",
+            Self::Syscall => "syscall",
+            Self::Cgo => "cgo",
+            Self::Blocked => "blocked",
+        }
+    }
+}
+
+pub(crate) async fn run(store: &StoreArgs, args: &StatesArgs) -> anyhow::Result<ExitCode> {
+    let now_ns = time::now_ns();
+    // Wrong times are told before anything is started.
+    let wish = Wish::parse(args.from.as_deref(), args.to.as_deref(), USUAL_NS, now_ns)?;
+    let source = Source::open(store).await?;
+    let found = find(&source, wish, now_ns, args).await;
+    source.close().await?;
+    let found = found?;
+    match args.format {
+        Format::Text => {
+            let width = if terminal::is_terminal() { terminal::width() } else { usize::MAX };
+            let palette = Palette { enabled: terminal::wants_colour() };
+            let lines = text(&found, args, width, palette);
+            let text: String = lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect();
+            io::stdout().lock().write_all(text.as_bytes())?;
+        }
+        Format::Json => match &found.what {
+            What::Processes(processes) => write_json(&report::Document::of(&found, processes))?,
+            What::Goroutines(goroutines) => write_json(&goroutines::Document::of(&found, goroutines))?,
+        },
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn write_json(document: &impl Serialize) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    serde_json::to_writer_pretty(&mut out, document).map_err(io::Error::from)?;
+    writeln!(out)
+}
+
+/// What was found.
+struct Found {
+    window: Window,
+    /// How many there are; listed are the first of them.
+    matched: u64,
+    what: What,
+    /// Where nothing was found: the newest moment of which the store knows anything of this kind.
+    newest_ns: Option<i64>,
+}
+
+enum What {
+    Processes(Vec<query::Process>),
+    Goroutines(Vec<Goroutine>),
+}
+
+impl Found {
+    fn is_empty(&self) -> bool {
+        match &self.what {
+            What::Processes(processes) => processes.is_empty(),
+            What::Goroutines(goroutines) => goroutines.is_empty(),
+        }
+    }
+}
+
+async fn find(source: &Source, wish: Wish, now_ns: i64, args: &StatesArgs) -> anyhow::Result<Found> {
+    let table = if args.goroutines { "goroutine_states" } else { "process_states" };
+    let window = match wish {
+        Wish::Given(window) => window,
+        Wish::NewestData => Window::ending_at(query::newest_ns(source, table).await?.unwrap_or(now_ns), USUAL_NS),
+    };
+    let (what, matched) = if args.goroutines {
+        let (goroutines, matched) = query::goroutines(source, window, args).await?;
+        (What::Goroutines(goroutines), matched)
+    } else {
+        let (processes, matched) = query::processes(source, window, args).await?;
+        (What::Processes(processes), matched)
+    };
+    let newest_ns = if matched == 0 { query::newest_ns(source, table).await? } else { None };
+    Ok(Found { window, matched, what, newest_ns })
+}
+
+fn text(found: &Found, args: &StatesArgs, width: usize, palette: Palette) -> Vec<String> {
+    if found.is_empty() {
+        return nothing(found, args);
+    }
+    let (table, listed, one) = match &found.what {
+        What::Processes(processes) => (report::table(processes), processes.len(), "process"),
+        What::Goroutines(goroutines) => (goroutines::table(goroutines), goroutines.len(), "goroutine"),
+    };
+    let by = match found.what {
+        What::Processes(_) => format!("by the share of {}", args.by.name()),
+        What::Goroutines(_) => format!("by the time {}", args.by.name()),
+    };
+    let mut lines = vec![
+        format!("{}: {}{}, {by}", span_of(found.window), counted(found.matched, one), args.filters()),
+        String::new(),
+    ];
+    lines.extend(crate::skew::with_heading(&table, width, palette));
+    let more = found.matched.saturating_sub(listed as u64);
+    if more > 0 {
+        lines.push(format!("and {} more (--limit)", counted(more, one)));
+    }
+    lines
+}
+
+fn nothing(found: &Found, args: &StatesArgs) -> Vec<String> {
+    let hint = match found.newest_ns {
+        None => {
+            "the store knows of none at all: are agents of this version running, and do they reach their aggregator?"
+                .to_owned()
+        }
+        Some(newest) if newest < found.window.from_ns || newest > found.window.to_ns => {
+            format!(
+                "the newest in the store is of {}: choose another window with --from and --to",
+                time::date_and_time(newest)
+            )
+        }
+        Some(_) => {
+            "there are others in the store: leave out a filter, or choose a longer window with --from".to_owned()
+        }
+    };
+    let what = if args.goroutines { "goroutines" } else { "processes" };
+    let first = format!("no states of {what} are known{}, {}", args.filters(), span_of(found.window));
+    vec![crate::table::printable(&first), hint]
+}
+
+fn counted(count: u64, one: &str) -> String {
+    match (count, one) {
+        (1, one) => format!("1 {one}"),
+        (_, "process") => format!("{count} processes"),
+        (_, one) => format!("{count} {one}s"),
+    }
+}
+
+fn span_of(window: Window) -> String {
+    let length = units::span(window.to_ns.abs_diff(window.from_ns));
+    format!("{} to {} ({length})", time::date_and_time(window.from_ns), time::date_and_time(window.to_ns))
+}
+
+impl StatesArgs {
+    /// What was looked for, for people.
+    fn filters(&self) -> String {
+        let named = |name: &str, value: &Option<String>| value.as_ref().map(|value| format!("{name} {value:?}"));
+        let filters = [named("service", &self.service), named("region", &self.region), named("node", &self.node)];
+        let filters = filters.into_iter().flatten().collect::<Vec<_>>().join(", ");
+        if filters.is_empty() { filters } else { format!(" of {filters}") }
+    }
+}
