@@ -121,11 +121,13 @@ static __always_inline void begin_goroutine(const struct park_key *key, __u64 go
 		count_state(STATE_COUNT_MAP_FULL);
 }
 
+/* It is taken out of the map before its record can be read: no look reads it after that. */
 static __always_inline void send_goroutine(const struct park_key *key, const struct goroutine *of, __u32 binary, __u32 fate)
 {
 	struct goroutine_record record = { .kind = RECORD_GOROUTINE, .tgid = key->tgid, .binary = binary, .fate = fate, .g = key->g };
 
 	bpf_probe_read_kernel(&record.goroutine, sizeof(record.goroutine), of);
+	bpf_map_delete_elem(&goroutines, key);
 	if (bpf_ringbuf_output(&events, &record, sizeof(record), wakeup_when_filling()))
 		count_state(STATE_COUNT_RING_FULL);
 }
@@ -274,11 +276,12 @@ int go_destroy(struct user_regs *ctx)
 		return 0;
 	close_state(of, now);
 	if ((of->flags & GOROUTINE_START_SEEN) && of->epoch == state_epoch() &&
-	    now - of->first_mono_ns < cfg->threshold_ns)
+	    now - of->first_mono_ns < cfg->threshold_ns) {
 		sum_short_life(key.tgid, of);
-	else
+		bpf_map_delete_elem(&goroutines, &key);
+	} else {
 		send_goroutine(&key, of, binary, FATE_FINISHED);
-	bpf_map_delete_elem(&goroutines, &key);
+	}
 	return 0;
 }
 

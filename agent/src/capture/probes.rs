@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use aya::programs::uprobe::UProbeLink;
 use syncline_bpf::{BinaryLayout, program};
-use syncline_gosym::{ProbeSite, ProbeSites, StateSites};
+use syncline_gosym::{ProbeSite, ProbeSites};
 
 use super::binary::Binary;
 use super::error::{KernelError, Refusal};
@@ -49,10 +49,26 @@ struct Slot {
     unused_since: Option<Instant>,
 }
 
-/// The probes of a binary, in the order of detaching: parking first, so that nothing parks any more that nobody would see
-/// running again.
-#[expect(dead_code, reason = "held to be dropped: that detaches")]
-struct Links(Vec<UProbeLink>);
+/// The probes of a binary, by when they are to go: those where something begins first, so that nothing parks any more that nobody
+/// would see running again.
+struct Links {
+    beginnings: Vec<UProbeLink>,
+    ends: Vec<UProbeLink>,
+}
+
+impl Links {
+    /// Detaches. The kernel needs some 100 ms for each (it waits for all CPUs), and no longer for many at once.
+    fn detach(self) {
+        for links in [self.beginnings, self.ends] {
+            std::thread::scope(|scope| {
+                for link in links {
+                    // One that no thread is to be had for is dropped here.
+                    let _ = std::thread::Builder::new().spawn_scoped(scope, move || drop(link));
+                }
+            });
+        }
+    }
+}
 
 /// Why a file cannot be observed; shared, because it is remembered.
 pub(super) enum Unfit {
@@ -227,7 +243,7 @@ impl ProbedBinaries {
         if let Err(error) = set_layout(maps, index, BinaryLayout::EMPTY) {
             tracing::warn!("{error}");
         }
-        // The kernel needs some 100 ms per probe to detach (it waits for all CPUs), which is too long for the reader of the ring.
+        // Too long for the reader of the ring.
         self.detaching.insert(index, detach_in_background(slot.links));
     }
 }
@@ -238,53 +254,46 @@ fn is_of_the_process(refusal: &Refusal) -> bool {
 }
 
 fn detach_in_background(links: Links) -> JoinHandle<()> {
-    std::thread::spawn(move || drop(links))
+    std::thread::spawn(move || links.detach())
 }
 
 fn set_layout(maps: &mut Maps, index: u32, value: [u8; BinaryLayout::EMPTY.len()]) -> Result<(), KernelError> {
     maps.binaries.set(index, value, 0).map_err(|e| KernelError::new("set the struct offsets of a binary", e))
 }
 
-/// Attaches in the reverse order of detaching: parking last.
+/// Attaches in the reverse order of detaching: where something begins last, and parking last of all.
 fn attach(binary: &Binary, sites: &ProbeSites, cookie: u32, programs: &mut Programs) -> Result<Links, Refusal> {
-    let mut one = |name, function, site: &ProbeSite| {
+    let (mut beginnings, mut ends) = (Vec::new(), Vec::new());
+    let mut one = |into: &mut Vec<UProbeLink>, name, function, site: &ProbeSite| -> Result<(), Refusal> {
         binary.verify(function, site.file_offset, &site.expected)?;
-        programs.attach(name, &binary.attach_path(), site.file_offset, cookie).map_err(Refusal::from)
+        into.push(programs.attach(name, &binary.attach_path(), site.file_offset, cookie)?);
+        Ok(())
     };
-    let states = sites.states.as_ref().map(|states| attach_states(states, &mut one)).transpose()?;
-    let execute = one(program::EXECUTE, "runtime.execute", &sites.execute)?;
-    let ready = one(program::READY, "runtime.ready", &sites.ready)?;
-    let netpollready = one(program::NETPOLLREADY, "runtime.netpollready", &sites.netpollready)?;
-    let park = one(program::PARK, "runtime.gopark", &sites.gopark)?;
-    let mut links = vec![park, ready, netpollready, execute];
+    if let Some(states) = &sites.states {
+        one(&mut ends, program::DESTROY, "runtime.gdestroy", &states.destroy)?;
+        one(&mut ends, program::NO_PROCESSOR, "runtime.exitsyscallNoP", &states.no_processor)?;
+        one(&mut ends, program::LOST_PROCESSOR, "runtime.exitsyscallTryGetP", &states.lost_processor)?;
+    }
+    one(&mut ends, program::EXECUTE, "runtime.execute", &sites.execute)?;
+    one(&mut ends, program::READY, "runtime.ready", &sites.ready)?;
+    one(&mut ends, program::NETPOLLREADY, "runtime.netpollready", &sites.netpollready)?;
     if let Some(cgo) = &sites.cgo {
-        links.push(one(program::CGO_EXIT, "runtime.cgocall", &cgo.exit)?);
-        // Before its counterpart, for the same reason.
-        links.insert(0, one(program::CGO_ENTER, "runtime.cgocall", &cgo.enter)?);
+        one(&mut ends, program::CGO_EXIT, "runtime.cgocall", &cgo.exit)?;
+        one(&mut beginnings, program::CGO_ENTER, "runtime.cgocall", &cgo.enter)?;
     }
-    // Goroutines are known from here on; those that end are, as long as any are known.
-    links.extend(states.into_iter().flatten());
-    Ok(Links(links))
-}
-
-/// In the order of detaching: what begins goroutines first, what ends them last.
-fn attach_states(
-    sites: &StateSites,
-    one: &mut impl FnMut(&'static str, &'static str, &ProbeSite) -> Result<UProbeLink, Refusal>,
-) -> Result<Vec<UProbeLink>, Refusal> {
-    let destroy = one(program::DESTROY, "runtime.gdestroy", &sites.destroy)?;
-    let no_processor = one(program::NO_PROCESSOR, "runtime.exitsyscall0", &sites.no_processor)?;
-    let lost_processor = one(program::LOST_PROCESSOR, "runtime.exitsyscallTryGetP", &sites.lost_processor)?;
-    let mut links = Vec::new();
-    for site in &sites.yields {
-        links.push(one(program::YIELD, "runtime.goschedImpl", site)?);
+    if let Some(states) = &sites.states {
+        for (site, function) in
+            states.yields.iter().zip(["runtime.goschedImpl", "runtime.goyield_m", "runtime.preemptPark"])
+        {
+            one(&mut beginnings, program::YIELD, function, site)?;
+        }
+        if let Some(site) = &states.coroutine_switch {
+            one(&mut beginnings, program::COROUTINE_SWITCH, "runtime.coroswitch_m", site)?;
+        }
+        for site in &states.creates {
+            one(&mut beginnings, program::CREATE, "runtime.newproc1", site)?;
+        }
     }
-    if let Some(site) = &sites.coroutine_switch {
-        links.push(one(program::COROUTINE_SWITCH, "runtime.coroswitch_m", site)?);
-    }
-    for site in &sites.creates {
-        links.insert(0, one(program::CREATE, "runtime.newproc1", site)?);
-    }
-    links.extend([lost_processor, no_processor, destroy]);
-    Ok(links)
+    one(&mut beginnings, program::PARK, "runtime.gopark", &sites.gopark)?;
+    Ok(Links { beginnings, ends })
 }

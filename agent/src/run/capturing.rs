@@ -93,11 +93,11 @@ impl Capturing {
             self.look_around();
         }
         let passed_on = self.pass_on(raw).and_then(|()| self.pass_on_tcp()).and_then(|()| self.pass_on_open_waits());
+        let passed_on = self.pass_on_states()?.and(passed_on);
         if passed_on.is_ok() && Instant::now() >= self.next_chores {
             self.next_chores = Instant::now() + CHORES_EVERY;
             self.keep_tai_offset_current()?;
-            let passed_on = self.pass_on_states()?;
-            return Ok(passed_on.and_then(|()| self.pass_on_sums()).map(|()| count));
+            return Ok(self.pass_on_sums().map(|()| count));
         }
         Ok(passed_on.map(|()| count))
     }

@@ -146,6 +146,7 @@ impl Gathering {
         let count = raw.len();
         raw.into_iter().try_for_each(|wait| self.take(&wait, Fate::Ended))?;
         self.take_open()?;
+        self.take_states()?;
         if self.capture.rescan_wanted() || Instant::now() >= self.next_chores {
             self.next_chores = Instant::now() + CHORES_EVERY;
             self.chores()?;
@@ -220,11 +221,16 @@ impl Gathering {
             .try_for_each(|open| self.take(&open.wait, if open.is_abandoned { Fate::Abandoned } else { Fate::GoesOn }))
     }
 
+    fn take_states(&mut self) -> Result<(), WatchError> {
+        self.capture.take_states()?.processes.iter().for_each(|told| self.seen.states.add(told));
+        Ok(())
+    }
+
     fn chores(&mut self) -> Result<(), WatchError> {
         let report = self.capture.rescan();
         // What ended processes took with them comes before their end is noted.
         self.take_open()?;
-        self.capture.take_states()?.processes.iter().for_each(|told| self.seen.states.add(told));
+        self.take_states()?;
         self.note(&report);
         self.seen.sites.count_until(mono_ns());
         for short in self.capture.take_short_waits() {

@@ -30,6 +30,8 @@ use told::{goroutine_split, process_times};
 const MAX_TOLD: usize = 16_384;
 /// A look is followed by this many times its own length without one, so that looking costs 1 % of a CPU at most.
 const PAUSE: u64 = 99;
+/// So long goroutines are read at a time, ns: the ring wants to be emptied, too.
+const SLICE_NS: u64 = 10_000_000;
 /// Readings of a goroutine that changes its state meanwhile, before it is left for the next look.
 const READINGS: usize = 4;
 
@@ -65,12 +67,22 @@ impl StateMaps {
     }
 }
 
+/// A look at all goroutines that live.
+struct Look {
+    /// Those that are still to be read.
+    keys: Option<Vec<[u8; size_of::<Key>()]>>,
+    spent_ns: u64,
+}
+
 /// States as they are captured.
 pub(super) struct States {
     maps: StateMaps,
     every_ns: u64,
     epoch: u32,
     next_look_ns: u64,
+    look: Option<Look>,
+    /// The look does not stop for anything else.
+    at_once: bool,
     ledger: Ledger,
     told: Vec<Told>,
     of_ended: StatesTaken,
@@ -86,6 +98,8 @@ impl States {
             every_ns,
             epoch: 0,
             next_look_ns: mono_ns().saturating_add(every_ns),
+            look: None,
+            at_once: false,
             ledger: Ledger::default(),
             told: Vec::new(),
             of_ended: StatesTaken::default(),
@@ -106,20 +120,32 @@ impl States {
     /// Has the next [`take`](Self::take) tell of everything.
     pub(super) fn tell_all(&mut self) {
         self.next_look_ns = 0;
+        self.at_once = true;
     }
 
-    /// Goroutines that have ended, and now and then those that live and their processes.
+    /// Goroutines that have ended, and now and then those that live and their processes. To be called often: a look at many goroutines
+    /// is made in slices.
     pub(super) fn take(&mut self, maps: &Maps, processes: &Processes) -> Result<StatesTaken, KernelError> {
-        let now_ns = mono_ns();
+        let began_ns = mono_ns();
         let mut taken = std::mem::take(&mut self.of_ended);
-        if now_ns >= self.next_look_ns {
-            self.look(maps)?;
-            for tgid in self.ledger.processes() {
-                taken.processes.extend(self.take_sum(tgid, now_ns, processes));
+        if self.look.is_none() && began_ns >= self.next_look_ns {
+            self.look = Some(self.begin_look()?);
+        }
+        if let Some(mut look) = self.look.take() {
+            let is_over = self.go_on(&mut look, began_ns, maps);
+            let now_ns = mono_ns();
+            look.spent_ns = look.spent_ns.saturating_add(now_ns.saturating_sub(began_ns));
+            if is_over {
+                self.next_look_ns = now_ns.saturating_add(look.spent_ns.saturating_mul(PAUSE).max(self.every_ns));
+                self.at_once = false;
+                // Without a reading the next one tells of this time as well.
+                let of = if look.keys.is_some() { self.ledger.processes() } else { Vec::new() };
+                for tgid in of {
+                    taken.processes.extend(self.take_sum(tgid, now_ns, processes));
+                }
+            } else {
+                self.look = Some(look);
             }
-            let end_ns = mono_ns();
-            let pause_ns = end_ns.saturating_sub(now_ns).saturating_mul(PAUSE).max(self.every_ns);
-            self.next_look_ns = end_ns.saturating_add(pause_ns);
         }
         self.take_told(&mut taken, processes);
         Ok(taken)
@@ -167,24 +193,34 @@ impl States {
         }
     }
 
-    /// Reads all that live. What begins from here on is of the next epoch: it is read next time, or told of by its record.
-    fn look(&mut self, maps: &Maps) -> Result<(), KernelError> {
+    /// What begins from here on is of the next epoch: it is read next time, or told of by its record.
+    fn begin_look(&mut self) -> Result<Look, KernelError> {
         let epoch = self.epoch.wrapping_add(1);
         let set = self.maps.config.set(0, encode_epoch(epoch), 0);
         set.map_err(|e| KernelError::new("set the epoch of goroutines", e))?;
         self.epoch = epoch;
+        // None if the map changes too fast to be gone through: they are read next time.
+        let keys = stable_keys(self.maps.goroutines.keys(), MAX_STEPS);
+        // A key may come twice.
+        Ok(Look { keys: keys.map(|keys| keys.into_iter().collect::<HashSet<_>>().into_iter().collect()), spent_ns: 0 })
+    }
+
+    /// Reads those that live, for a while; whether all have been read.
+    fn go_on(&mut self, look: &mut Look, began_ns: u64, maps: &Maps) -> bool {
+        let Some(keys) = &mut look.keys else { return true };
         let calls = calls(maps);
-        let Some(keys) = stable_keys(self.maps.goroutines.keys(), MAX_STEPS) else { return Ok(()) };
-        let keys: HashSet<_> = keys.into_iter().collect();
-        for key in keys {
+        while let Some(key) = keys.pop() {
             self.read_living(&key, &calls);
+            if !self.at_once && mono_ns().saturating_sub(began_ns) >= SLICE_NS {
+                return false;
+            }
         }
         self.ledger.all_read();
         let tgids: Vec<u32> = self.maps.short_lives.keys().filter_map(Result::ok).collect();
         for tgid in tgids {
             self.read_short_lives(tgid, mono_ns());
         }
-        Ok(())
+        true
     }
 
     fn read_living(&mut self, key: &[u8; size_of::<Key>()], calls: &HashMap<u32, InCall>) {
