@@ -143,8 +143,8 @@ fn check(what: &str, report: &Value, split: &GoroutineSplit) {
         "{what}"
     );
     if matches!(name, "spin" | "spin alone" | "share") {
-        // It could run before it first did, too.
-        assert!(part >= took_ns && times.running_ns <= took_ns + 1_000_000, "{part} of {took_ns} ns: {what}");
+        // It could run before it first did, too; and a busy machine may take the CPU from its thread before and after what it reports.
+        assert!(part >= took_ns && times.running_ns <= took_ns + BURN_NS / 5, "{part} of {took_ns} ns: {what}");
     } else {
         assert!(part >= ROUNDS * NAP_NS && part <= took_ns, "{part} of {took_ns} ns: {what}");
     }
@@ -174,7 +174,7 @@ fn check_competition(reports: &[Value], seen: &Seen) {
         "{running} running, {runnable} runnable: {all:#?}"
     );
     assert!(runnable > BURN_NS && runnable < 3 * BURN_NS, "{running} running, {runnable} runnable: {all:#?}");
-    assert!(all.iter().all(|split| split.runs > 2), "{all:#?}");
+    assert!(all.iter().all(|split| split.runs >= 2), "{all:#?}");
 }
 
 fn check_whole(split: &GoroutineSplit) {
