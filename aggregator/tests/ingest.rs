@@ -34,6 +34,20 @@ async fn check_events(store: &Store, node: &str, truth: &Truth) -> usize {
     checked.rows
 }
 
+/// How each node's goroutine spent its time in so many seconds: 0.9 s of each were told of its process, and all of them of itself.
+async fn check_states(store: &Store, seconds: u64) {
+    let split = "SELECT DISTINCT service, pid, state, reason, round(total_ns / 1e8), times, round(mean, 1), handoffs FROM \
+        state_split(t0 = now64(9) - 60, t1 = now64(9) + 60) WHERE total_ns != 0 ORDER BY state";
+    let blocked = format!("orders\t42\tblocked\tselect\t{}\t{seconds}\t1\t{}", 9 * seconds, 2 * seconds);
+    let told = ask(store, split).await;
+    assert_eq!(told.lines().next(), Some(&*blocked), "{told}");
+    assert!(told.lines().count() == 2 && told.contains("\trunning\t\t0\t"), "{told}");
+    let lives = "SELECT DISTINCT goid, round(lived_ns / 1e8), running_ns + blocked_ns = lived_ns, blocked_most, state, fate, runs, \
+        err_ns < 5000000 FROM goroutine_split(t0 = now64(9) - 60, t1 = now64(9) + 60)";
+    let life = format!("18\t{}\t1\tselect\tblocked\talive\t{seconds}\t1", 10 * seconds - 1);
+    assert_eq!(ask(store, lives).await, life);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn waits_are_stored_on_one_clock_inside_their_bounds_when_they_are_acknowledged() {
     if !engine_is_here() {
@@ -55,9 +69,12 @@ async fn waits_are_stored_on_one_clock_inside_their_bounds_when_they_are_acknowl
     for (agent, node) in agents.iter().zip(["n1", "n2"]) {
         assert_eq!(check_events(&store, node, &agent.truth).await, 5_000);
     }
-    for (table, rows) in [("short_waits", 20), ("losses", 20), ("clock_segments_log", 20), ("clock_steps", 2)] {
+    for (table, rows) in
+        [("short_waits", 20), ("process_states", 20), ("losses", 20), ("clock_segments_log", 20), ("clock_steps", 2)]
+    {
         assert_eq!(count(&store, table).await, rows, "{table}");
     }
+    check_states(&store, 10).await;
     assert_eq!(ask(&store, "SELECT countIf(used = 1), count() FROM clock_probes").await, "20\t20");
     for table in ["nodes", "stacks", "symbols"] {
         assert!(count(&store, table).await >= 1, "{table}");
@@ -101,9 +118,10 @@ async fn a_batch_sent_again_is_stored_once_on_any_stream_and_after_a_restart() {
     }
     let store = store(dir.path()).await;
     assert_eq!(ask(&store, "SELECT count(), uniqExact(seq) FROM events").await, "400\t400");
-    for table in ["short_waits", "losses", "clock_probes", "clock_segments_log"] {
+    for table in ["short_waits", "process_states", "losses", "clock_probes", "clock_segments_log"] {
         assert_eq!(count(&store, table).await, 4, "{table}");
     }
+    check_states(&store, 4).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

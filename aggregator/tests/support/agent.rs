@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 
 use syncline_event::{
-    Batch, Container, Direction, Flow, Kind, Loss, LossCause, Messages, Origin, ProbePath, Process, ShortWaits, Stack,
-    StackId, Symbol, Target, TraceContext, WaitFlags, Waits,
+    Batch, BlockedTime, Container, Direction, Flow, GoroutineFate, GoroutineState, GoroutineStates, Kind, Loss,
+    LossCause, Messages, Origin, ProbePath, Process, ProcessStates, ShortWaits, Stack, StackId, StateTimes, Symbol,
+    Target, TraceContext, WaitFlags, Waits,
 };
 use syncline_proto::v1::collector_client::CollectorClient;
 use syncline_proto::v1::ingest_reply::Outcome;
@@ -34,6 +35,11 @@ pub(crate) struct SimulatedAgent {
     seq: u64,
     /// The truth of all waits so far.
     pub(crate) truth: Truth,
+}
+
+fn mostly_blocked(duration_ns: u64) -> StateTimes {
+    let blocked = BlockedTime { reason: Some(1), count: 1, total_ns: duration_ns - 1_000_000 };
+    StateTimes { running_ns: 1_000_000, blocked: vec![blocked], ..StateTimes::default() }
 }
 
 impl SimulatedAgent {
@@ -104,8 +110,8 @@ impl SimulatedAgent {
             messages: Messages::default(),
             tcp_sessions: Vec::new(),
             tcp_losses: Vec::new(),
-            process_states: Vec::new(),
-            goroutine_states: Vec::new(),
+            process_states: vec![self.process_states(second)],
+            goroutine_states: vec![self.goroutine_states(second)],
             reference_run: if probe.is_some() { 0xf00d } else { 0 },
             probes: probe.map(|probe| self.today(probe)).into_iter().collect(),
         };
@@ -136,6 +142,45 @@ impl SimulatedAgent {
         messages.wall_offset.push(mono.offset_to(self.node.wall(at) + self.shift));
         messages.mark.push(mark << 12);
         messages.marks.push(1);
+    }
+
+    /// Of the batch's second: a goroutine that ran for 1 ms and was blocked for the rest.
+    fn process_states(&mut self, second: i64) -> ProcessStates {
+        let (from, to) = (self.node.mono(second), self.node.mono(second + SECOND * 9 / 10));
+        let duration_ns = (to - from).ns().unsigned_abs();
+        let times = mostly_blocked(duration_ns);
+        ProcessStates {
+            process: 0,
+            from,
+            duration_ns,
+            times,
+            goroutines: 1,
+            started: 0,
+            ended: 0,
+            runs: 1,
+            handoffs: 2,
+        }
+    }
+
+    /// The same goroutine since the first second.
+    fn goroutine_states(&mut self, second: i64) -> GoroutineStates {
+        let (first, now) = (self.node.mono(SECOND), self.node.mono(second + SECOND * 9 / 10));
+        let duration_ns = (now - first).ns().unsigned_abs();
+        GoroutineStates {
+            process: 0,
+            goid: 18,
+            first,
+            wall_offset: first.offset_to(self.node.wall(SECOND) + self.shift),
+            duration_ns,
+            start_seen: true,
+            fate: GoroutineFate::Alive,
+            state: GoroutineState::Blocked,
+            reason: Some(1),
+            state_ns: 5,
+            times: mostly_blocked(duration_ns),
+            runs: self.number,
+            handoffs: 2,
+        }
     }
 
     fn origin(&self) -> Origin {

@@ -124,7 +124,8 @@ pub(super) fn table(processes: &[Process]) -> Table {
 /// How many goroutines were in a state at a time, and the share of it.
 fn in_state(process: &Process, state: &str) -> String {
     let parts = || process.parts.iter().filter(|part| part.0 == state);
-    let (mean, share): (f64, f64) = (parts().map(|part| part.4).sum(), parts().map(|part| part.3).sum());
+    // A sum of no numbers is -0.
+    let (mean, share) = parts().fold((0.0, 0.0), |(mean, share), part| (mean + part.4, share + part.3));
     format!("{mean:.2} ({:.1} %)", 100.0 * share)
 }
 

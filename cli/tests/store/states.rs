@@ -48,7 +48,7 @@ pub(crate) fn rows(base_ns: i64) -> Vec<String> {
     // A wait of one whose agent tells no states.
     statements.push(format!(
         "INSERT INTO events (bucket, region, service, node, boot, seq, pid, tid, goid, kind, reason, mono_ns, dur_ns, al_off, al_end_off, err_ns, \
-         err_end_ns) VALUES ({}, 'eu-west', 'old', 'eu-4', 1, 1, 900, 1, 5, 'goroutine', 'select', {MONO_NS}, {SECOND}, {off}, {off}, 5, 5)",
+         err_end_ns) VALUES ({}, 'eu-west', 'old', 'eu-4', 1, 1, 900, 1, 5, 'goroutine', 'select', {MONO_NS} + 9 * {SECOND}, {SECOND}, {off}, {off}, 5, 5)",
         base_ns / SECOND / 60 * 60,
         off = base_ns - MONO_NS,
     ));
@@ -63,7 +63,7 @@ fn interval_row(base_ns: i64, interval: &Interval) -> String {
         "INSERT INTO process_states (bucket, region, service, node, boot, pid, mono_ns, dur_ns, running_ns, runnable_ns, blocked_ns, \
          blocked_by, blocked_times, goroutines, started, ended, runs, handoffs, al_off, al_end_off) \
          VALUES ({bucket}, '{region}', '{service}', '{node}', 1, {pid}, {mono_ns}, 10000000000, {running} * 1000000, {runnable} * 1000000, \
-         {select} * 1000000 + {read} * 1000000, {{'select': {select} * 1000000, 'IO wait': {read} * 1000000}}, {{'select': 4, 'IO wait': 1}}, \
+         {select} * 1000000 + {read} * 1000000, map('select', {select} * 1000000, 'IO wait', {read} * 1000000), map('select', 4, 'IO wait', 1), \
          1, 2, 2, 300, 5, {off}, {off})",
         bucket = (mono_ns + off) / 60_000_000_000 * 60,
     )
@@ -76,7 +76,7 @@ fn told_row(base_ns: i64, told: &Told) -> String {
         "INSERT INTO goroutine_states (bucket, region, service, node, boot, pid, goid, mono_ns, dur_ns, start_seen, fate, state, reason, state_ns, \
          running_ns, runnable_ns, blocked_ns, blocked_by, blocked_times, runs, handoffs, al_off, al_end_off) \
          VALUES ({bucket}, 'eu-west', 'cart', '{node}', 1, {pid}, {goid}, {mono_ns}, {lived_s} * 1000000000, {start_seen}, '{fate}', '{state}', \
-         '{reason}', 1500000, {running} * 1000000, {runnable} * 1000000, {select} * 1000000, {{'select': {select} * 1000000}}, {{'select': 3}}, \
+         '{reason}', 1500000, {running} * 1000000, {runnable} * 1000000, {select} * 1000000, map('select', {select} * 1000000), map('select', 3), \
          40, 2, {off}, {off})",
         bucket = (mono_ns + off + lived_s * SECOND) / 60_000_000_000 * 60,
     )

@@ -231,3 +231,27 @@ pub(super) async fn goroutines_are_those_that_lived_in_the_window() {
     let goids = format!("SELECT goid FROM goroutine_split({}) ORDER BY goid", window(0, 10 * SECOND));
     assert_eq!(fixture.ask(&goids).await, "2\n3\n4");
 }
+
+pub(super) async fn the_questions_of_the_documentation_are_answered() {
+    let documentation = include_str!("../../../docs/schema.md");
+    let (_, section) = documentation.split_once("### How did goroutines spend their time?").unwrap();
+    let (section, _) = section.split_once("\n## ").unwrap();
+    // What is in the store began an hour ago.
+    let questions: Vec<String> = section
+        .split("```sql")
+        .skip(1)
+        .map(|text| text.split("```").next().unwrap().replace("now64(9) - 600", "now64(9) - 7200"))
+        .collect();
+    let fixture = Fixture::migrated().await;
+    insert(&fixture, "1", &[INTERVAL, Interval { pid: 43, ..INTERVAL }]).await;
+    tell(&fixture, "1", &[TOLD, Told { goid: 8, runnable_ns: 6 * MS, ..TOLD }]).await;
+    let [processes, goroutines] = &questions[..] else { panic!("{questions:?}") };
+    let services = fixture.ask(processes).await;
+    assert_eq!(services.lines().next(), Some("shop\tblocked\tchan receive\t6\t60"), "{services}");
+    assert_eq!(services.lines().count(), 6, "{services}");
+    let goids = fixture.ask(goroutines).await;
+    assert_eq!(
+        goids,
+        "shop\tn1\t42\t8\t60\t6\t0.01\t4\tblocked\tselect\nshop\tn1\t42\t7\t60\t5\t0.01\t4\tblocked\tselect"
+    );
+}
