@@ -131,14 +131,17 @@ ARRAY JOIN arrayConcat(
     arrayMap((r, ns) -> ('blocked', toString(r), ns, toNullable(times_by_reason[r])), mapKeys(by_reason), mapValues(by_reason))
 ) AS part;
 
--- goroutine_split(t0, t1): the goroutines that lived in [t0, t1) and were told of since t0, each with all that is known of its life, also
--- before t0 and after t1: ORDER BY runnable_ns DESC, or blocked_ns, ...
+-- goroutine_split(t0, t1): the goroutines that lived in [t0, t1), each with all that is known of its life, also before t0 and after t1:
+-- ORDER BY runnable_ns DESC, or blocked_ns, ...
 --
 -- since, err_ns    when it was first seen, on the fleet's clock, and the half width of the node's bound of it
 -- told, lived_ns   as of when the rest is, its end if it has ended; and how long that is after `since`: the sum of the five states
 -- start_seen       0: it was there before `since`
 -- state, reason, state_ns  what it did then, or last, and for how long
 -- blocked_most     the reason for which it was blocked longest; blocked_by, blocked_times: all of them
+--
+-- One that does nothing is not told of again soon. So those that were alive when they were told of last, up to 70 minutes before t0, are
+-- among them if their process was observed in the window and nothing newer is known of that goroutine; `told` says how old it is.
 CREATE OR REPLACE VIEW goroutine_split AS
 WITH
     toUnixTimestamp64Nano({t0:DateTime64(9, 'UTC')}) AS t0_ns,
@@ -149,17 +152,37 @@ WITH
     lives AS (
         SELECT *, toInt64(mono_ns) + al_off AS ref_ns, toInt64(mono_ns + dur_ns) + al_end_off AS ref_end_ns
         FROM goroutine_states FINAL
+        WHERE bucket >= toStartOfMinute(toDateTime(intDiv(t0_ns - apart_ns, 1000000000) - 4230, 'UTC'))
+    ),
+    observed AS (
+        SELECT DISTINCT region, node, boot, pid
+        FROM process_states
         WHERE bucket >= toStartOfMinute(toDateTime(intDiv(t0_ns - apart_ns, 1000000000) - 30, 'UTC'))
+            AND bucket <= toDateTime(intDiv(t1_ns + apart_ns, 1000000000) + 30, 'UTC')
+    ),
+    -- Of those that may go on since before t0, what is the newest: agents that were started again see a goroutine anew.
+    newest AS (
+        SELECT region, node, boot, pid, goid, max(g.mono_ns) AS first_ns
+        FROM goroutine_states AS g
+        WHERE bucket >= toStartOfMinute(toDateTime(intDiv(t0_ns - apart_ns, 1000000000) - 4230, 'UTC'))
+            AND (region, node, boot, pid, goid) IN (
+                SELECT region, node, boot, pid, goid
+                FROM goroutine_states
+                WHERE bucket >= toStartOfMinute(toDateTime(intDiv(t0_ns - apart_ns, 1000000000) - 4230, 'UTC'))
+                    AND bucket <= toDateTime(intDiv(t0_ns + apart_ns, 1000000000) + 30, 'UTC')
+                    AND fate = 'alive' AND (region, node, boot, pid) IN (SELECT region, node, boot, pid FROM observed)
+            )
+        GROUP BY region, node, boot, pid, goid
     ),
     placed AS (
         SELECT
             l.*,
+            fate = 'alive' AND (region, node, boot, pid, goid, mono_ns) IN (SELECT region, node, boot, pid, goid, first_ns FROM newest) AS goes_on,
             multiIf(m.mapped = 0, 0,
                 ref_end_ns <= m.ref_to, m.off + toInt64(round((m.off_to - m.off) * ((ref_end_ns - m.ref_from) / greatest(m.ref_to - m.ref_from, 1)))),
                 m.off_to + toInt64(round(m.rate_ppb * ((ref_end_ns - m.ref_to) / 1e9)))) AS region_off_ns
         FROM lives AS l
         ASOF LEFT JOIN maps AS m ON l.region = m.map_region AND l.ref_run = m.map_run AND l.ref_end_ns >= m.ref_from
-        WHERE ref_end_ns + region_off_ns >= t0_ns AND ref_ns + region_off_ns < t1_ns
     )
 SELECT
     region, service, node, boot, pid, goid, fromUnixTimestamp64Nano(ref_ns + region_off_ns, 'UTC') AS since, err_ns,
@@ -167,4 +190,5 @@ SELECT
     running_ns, runnable_ns, syscall_ns, cgo_ns, blocked_ns,
     arraySort((r, ns) -> (-toInt64(ns), r), mapKeys(blocked_by), mapValues(blocked_by))[1] AS blocked_most,
     blocked_by, blocked_times, runs, handoffs, mono_ns
-FROM placed;
+FROM placed
+WHERE (ref_end_ns + region_off_ns >= t0_ns OR goes_on) AND ref_ns + region_off_ns < t1_ns;

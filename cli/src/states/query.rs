@@ -128,8 +128,8 @@ pub(super) async fn goroutines(
     split(source.rows(&question(window, &conditions, &order, args.limit), &params).await?)
 }
 
-/// What is known of one goroutine of a process, of every node that has one of these numbers: the newest of each first. None in the
-/// store of an older version.
+/// What is known of one goroutine of a process in the window and the day before, of every node that has one of these numbers, the newest
+/// first: what does nothing is not told of again soon. None in the store of an older version.
 pub(crate) async fn of_goroutine(
     source: &Source,
     window: Window,
@@ -153,10 +153,13 @@ pub(crate) async fn of_goroutine(
         only(&mut conditions, &mut params, name, value);
     }
     // A goroutine may have been seen in several parts, between which no agent was there.
+    let window = Window { from_ns: window.from_ns.saturating_sub(DAY_NS), ..window };
     let sql = question(window, &conditions, "told_ns DESC, region, node", MAX_NODES);
     let (found, _) = split(source.rows(&sql, &params).await?)?;
     Ok(found)
 }
+
+const DAY_NS: i64 = 86_400_000_000_000;
 
 /// Goroutines of one number that are read at most.
 const MAX_NODES: u32 = 1_000;

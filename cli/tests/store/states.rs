@@ -32,12 +32,14 @@ const INTERVALS: [Interval; 4] = [
 /// Node, pid, goid, first seen after the base, lived, s, start seen, fate, state, reason, running, runnable, blocked by select, ms.
 type Told = (&'static str, u32, u64, i64, i64, u8, &'static str, &'static str, &'static str, [u64; 3]);
 
-const TOLD: [Told; 5] = [
+const TOLD: [Told; 6] = [
     ("eu-1", 4711, 18, 0, 20, 1, "alive", "blocked", "select", [2_000, 500, 17_500]),
     // Told of before.
     ("eu-1", 4711, 18, 0, 10, 1, "alive", "running", "", [2_000, 8_000, 0]),
     ("eu-1", 4711, 1, -600, 615, 0, "alive", "running", "", [610_000, 5_000, 0]),
     ("eu-2", 7, 30, 2, 3, 1, "finished", "running", "", [100, 2_900, 0]),
+    // It was blocked and did nothing since.
+    ("eu-1", 4711, 19, -7_300, 100, 1, "alive", "blocked", "select", [1_000, 0, 99_000]),
     ("eu-3", 7, 30, 2, 3, 1, "process_ended", "blocked", "select", [0, 0, 3_000]),
 ];
 
@@ -219,6 +221,8 @@ fn a_goroutine_that_never_waited_is_known_by_its_states(fixture: &Fixture) {
         (&document["states"]["lived_ns"], &document["states"]["state"]),
         (&20_000_000_000_u64.into(), &"blocked".into())
     );
+    // Told of for the last time two hours before the window.
+    assert_eq!(json(fixture, &["goroutine", "4711", "19"])["states"]["lived_ns"], 100_000_000_000_u64);
     let error = fixture.refusal(&["--database", STATES, "goroutine", "7", "30"], 2);
     assert!(error.contains("eu-2 (eu-west, cart), eu-3 (eu-west, cart)") && error.contains("--node"), "{error}");
     assert_eq!(json(fixture, &["goroutine", "7", "30", "--node", "eu-2"])["states"]["fate"], "finished");

@@ -83,6 +83,7 @@ pub(crate) const ALL: &[Case] = cases![
     states::a_window_is_on_the_fleets_clock,
     states::what_is_told_of_a_goroutine_later_replaces_the_earlier_of_any_day,
     states::goroutines_are_those_that_lived_in_the_window,
+    states::a_goroutine_that_does_nothing_is_shown_while_its_process_is_observed,
     states::the_questions_of_the_documentation_are_answered,
     skew::the_newest_of_each_node_on_the_fleets_clock,
     skew::one_region_needs_no_map,

@@ -232,6 +232,29 @@ pub(super) async fn goroutines_are_those_that_lived_in_the_window() {
     assert_eq!(fixture.ask(&goids).await, "2\n3\n4");
 }
 
+pub(super) async fn a_goroutine_that_does_nothing_is_shown_while_its_process_is_observed() {
+    let fixture = Fixture::migrated().await;
+    let told = |goid: u64, first: i64, lived: i64| Told { goid, first: first * SECOND, lived: lived * SECOND, ..TOLD };
+    // The second of them ended, the third was seen anew by another agent, of the last was nothing told for too long.
+    let ended = Told { fate: GoroutineFate::Finished, ..told(2, -3_000, 600) };
+    let all = [
+        told(1, -3_000, 600),
+        told(2, -3_000, 60),
+        ended,
+        told(3, -3_000, 600),
+        told(3, -100, 50),
+        told(4, -6_000, 600),
+    ];
+    tell(&fixture, "1", &all).await;
+    let goids =
+        format!("SELECT goid, round(lived_ns / 1e9) FROM goroutine_split({}) ORDER BY goid", window(0, 10 * SECOND));
+    assert_eq!(fixture.ask(&goids).await, "", "of its process nothing is known");
+    insert(&fixture, "2", &[Interval { pid: 41, ..INTERVAL }, Interval { from: -600 * SECOND, ..INTERVAL }]).await;
+    assert_eq!(fixture.ask(&goids).await, "");
+    insert(&fixture, "3", &[INTERVAL]).await;
+    assert_eq!(fixture.ask(&goids).await, "1\t600\n3\t50");
+}
+
 pub(super) async fn the_questions_of_the_documentation_are_answered() {
     let documentation = include_str!("../../../docs/schema.md");
     let (_, section) = documentation.split_once("### How did goroutines spend their time?").unwrap();
