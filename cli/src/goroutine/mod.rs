@@ -93,7 +93,7 @@ async fn find(source: &Source, wish: Wish, now_ns: i64, args: &GoroutineArgs) ->
     let told = states::of_goroutine(source, window, args.pid, args.goid, place).await?;
     // One that never waited is known by its states alone.
     let who = match who {
-        None => query::chosen(told.iter().map(query::Who::of).collect(), args)?,
+        None => query::chosen(&told.iter().map(query::Who::of).collect::<Vec<_>>(), args)?,
         who => who,
     };
     let states = who.as_ref().and_then(|who| told.into_iter().find(|told| query::Who::of(told).is_same_process(who)));

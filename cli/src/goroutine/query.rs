@@ -74,14 +74,15 @@ pub(super) async fn who(source: &Source, window: Window, args: &GoroutineArgs) -
         "SELECT toString(t.region) AS region, toString(t.node) AS node, argMax(toString(t.service), aligned_end) AS service, boot \
         FROM {view} AS t WHERE {conditions} GROUP BY t.region, t.node, boot ORDER BY max(aligned_end) DESC"
     );
-    chosen(source.rows(&sql, &params).await?, args)
+    let found: Vec<Who> = source.rows(&sql, &params).await?;
+    chosen(&found, args)
 }
 
 /// The first of these, the newest first.
 ///
 /// # Errors
 /// If they are of several nodes.
-pub(super) fn chosen(found: Vec<Who>, args: &GoroutineArgs) -> anyhow::Result<Option<Who>> {
+pub(super) fn chosen(found: &[Who], args: &GoroutineArgs) -> anyhow::Result<Option<Who>> {
     let Some(newest) = found.first().cloned() else { return Ok(None) };
     let mut nodes: Vec<String> =
         found.iter().map(|who| format!("{} ({}, {})", who.node, who.region, who.service)).collect();
