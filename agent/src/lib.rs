@@ -11,6 +11,7 @@
 
 pub mod batch;
 pub mod capture;
+pub mod choice;
 pub mod cli;
 pub mod clock;
 pub mod endpoint;

@@ -18,6 +18,7 @@ use thiserror::Error;
 
 use crate::batch::Sealing;
 use crate::capture::{CaptureConfig, Kinds, OptionalKind, Target};
+use crate::choice::{self, FileError, Rules};
 use crate::clock::Clocks;
 use crate::endpoint::Aggregator;
 use crate::identity::{self, IdentityError};
@@ -53,6 +54,9 @@ SIGTERM ends it: probes off, the rest sent, a summary, exit code 0. Exit codes: 
 /// How often it is told how goroutines and their processes spend their time.
 const STATES_EVERY: Duration = Duration::from_secs(10);
 const DEFAULT_AGGREGATOR: &str = "http://127.0.0.1:7700";
+
+/// Where a running agent is spoken to unless told otherwise.
+const DEFAULT_CONTROL: &str = "/run/syncline/agent.sock";
 
 /// `syncline-agent`.
 #[derive(Debug, Parser)]
@@ -133,6 +137,13 @@ pub struct RunArgs {
     /// What of TCP.
     #[command(flatten)]
     tcp: TcpArgs,
+    /// File (TOML) that says which processes are observed and how: --threshold, --open-after and --without for all, or by service,
+    /// executable, container or pod; it goes before those options. SIGHUP reads it again
+    #[arg(long, env = "SYNCLINE_AGENT_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Socket on which `syncline-agent set` and `show` are answered; `none` for none
+    #[arg(long, value_name = "PATH", default_value = DEFAULT_CONTROL)]
+    control: PathBuf,
     /// Most memory for batches that the aggregator has not acknowledged; beyond it the oldest go, and are counted
     #[arg(long, value_name = "SIZE", default_value = "32MiB", value_parser = queue_bytes)]
     queue_bytes: usize,
@@ -189,6 +200,9 @@ pub enum ConfigError {
     /// There is nobody to send to.
     #[error("--aggregator names none; an example: {DEFAULT_AGGREGATOR}")]
     NoAggregator,
+    /// The file of settings says what cannot be.
+    #[error(transparent)]
+    File(#[from] FileError),
 }
 
 impl RunArgs {
@@ -213,6 +227,12 @@ impl RunArgs {
                 kinds: Kinds::without(&self.without),
                 states_every: STATES_EVERY,
                 tcp: self.tcp.config(),
+                rules: Rules {
+                    file: self.config.as_deref().map(choice::read).transpose()?.unwrap_or_default(),
+                    ..Rules::default()
+                },
+                host_root: self.host_root.clone(),
+                service: self.service.clone(),
             },
             service: self.service,
             host_root: self.host_root,
