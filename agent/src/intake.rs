@@ -1,13 +1,12 @@
 //! From what capture hands out to what the batcher takes: stamps through the node's clocks, processes by name.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use syncline_event::{Kind, LossCause, Process, Symbol};
 
 use crate::batch::{FinishedWait, Losses, ShortSum, Symbolizer, Wanted};
-use crate::capture::{Binary, Capture, Counters, ObservedProcess, OpenWait, RawWait, ShortWait};
+use crate::capture::{Binary, Capture, Counters, ObservedProcess, OpenWait, RawWait, ShortWait, without_deleted_mark};
 use crate::clock::Clocks;
 use crate::metadata::{self, Metadata, MetadataReader};
 use crate::text;
@@ -142,7 +141,9 @@ impl Intake {
 
     fn describe(&self, capture: &Capture, observed: &ObservedProcess) -> Process {
         let executable = without_deleted_mark(&observed.exe);
-        let Metadata { service, container } = if capture.still_runs(observed) {
+        let Metadata { service, container } = if let Some(names) = &observed.names {
+            Metadata::clone(names)
+        } else if capture.still_runs(observed) {
             self.metadata.read(observed.pid, observed.start_time, &executable)
         } else {
             // What can be read by now is said of its next program.
@@ -200,11 +201,6 @@ pub fn losses(counters: &Counters) -> Losses {
     losses
 }
 
-/// What /proc shows of an executable whose file was replaced while it runs.
-fn without_deleted_mark(path: &Path) -> PathBuf {
-    path.to_string_lossy().strip_suffix(" (deleted)").map_or_else(|| path.to_owned(), PathBuf::from)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -229,11 +225,5 @@ mod tests {
         };
         assert_eq!(losses(&counters).total(), counters.lost() + counters.abandoned);
         assert_eq!(losses(&counters).total(), 8_191);
-    }
-
-    #[test]
-    fn a_replaced_executable_keeps_its_name() {
-        assert_eq!(without_deleted_mark(Path::new("/opt/app (deleted)")), Path::new("/opt/app"));
-        assert_eq!(without_deleted_mark(Path::new("/opt/app")), Path::new("/opt/app"));
     }
 }

@@ -11,8 +11,10 @@
 
 pub mod batch;
 pub mod capture;
+pub mod choice;
 pub mod cli;
 pub mod clock;
+pub mod control;
 pub mod endpoint;
 pub mod identity;
 pub mod intake;

@@ -5,8 +5,9 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use syncline_agent::cli::{Cli, Command, with_default_command};
-use syncline_agent::{replay, run, watch};
+use syncline_agent::cli::{Cli, Command, ShowArgs, with_default_command};
+use syncline_agent::control::{Ask, State};
+use syncline_agent::{control, replay, run, watch};
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
@@ -44,7 +45,19 @@ fn act(command: Command) -> Result<Option<String>> {
             runtime.block_on(watch::watch(args.config()))?;
             Ok(None)
         }
+        Command::Set(args) => {
+            let (socket, ask) = args.ask();
+            Ok(Some(control::told_of_change(&control::ask(&socket, &ask)?)))
+        }
+        Command::Show(ShowArgs { control: socket, json }) => show(&control::ask(&socket, &Ask::Show)?.state, json),
     }
+}
+
+fn show(state: &State, json: bool) -> Result<Option<String>> {
+    let text = if json { serde_json::to_string_pretty(state)? + "\n" } else { control::told_of_state(state) };
+    // Nobody may be reading any more.
+    let _ = std::io::stdout().write_all(text.as_bytes());
+    Ok(None)
 }
 
 /// A watch shows what there is to say; lines of a log would go through its table.

@@ -34,6 +34,11 @@ fn usage_errors_end_with_two() {
     fails(&["--pid", "1"], 2, "--region");
     fails(&["replay"], 2, "FILE");
     fails(&["--nonsense"], 2, "--nonsense");
+    fails(&["set"], 2, "--threshold");
+    fails(&["set", "--threshold", "5"], 2, "250us");
+    fails(&["set", "--service", "", "--observe", "false"], 2, "fits nothing");
+    fails(&["set", "--without", "disk"], 2, "off-cpu");
+    fails(&["set", "--reset", "--pid", "1"], 2, "cannot be used");
 }
 
 #[test]
@@ -53,6 +58,19 @@ fn a_recording_that_is_none_ends_with_one() {
     std::fs::write(&path, b"not a recording").unwrap();
     fails(&["replay", &path.to_string_lossy(), "--aggregator", NOBODY], 1, "at byte 0");
     fails(&["replay", "/nonexistent/run.syncrec"], 1, "/nonexistent/run.syncrec");
+}
+
+#[test]
+fn a_file_of_settings_that_is_wrong_ends_with_one_and_its_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("agent.toml");
+    let run =
+        |part: &str| fails(&["--region", "eu", "--aggregator", NOBODY, "--config", path.to_str().unwrap()], 1, part);
+    run("agent.toml: cannot be read");
+    std::fs::write(&path, "threshold = \"5ms\"\n\n[[rule]]\nservice = \"a\"\nwithout = [\"disk\"]\n").unwrap();
+    run("agent.toml:5: unknown variant `disk`, expected one of `syscall`, `cgo`, `off-cpu`");
+    fails(&["show", "--control", path.to_str().unwrap()], 1, "no agent is there");
+    fails(&["set", "--control", "/nonexistent/agent.sock", "--reset"], 1, "no agent is there");
 }
 
 /// A FIFO that nobody else opens.

@@ -6,7 +6,6 @@ mod support;
 
 use std::collections::{HashMap, HashSet};
 use std::io::{BufRead as _, BufReader, Read as _};
-use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::atomic::Ordering;
@@ -15,6 +14,7 @@ use std::time::{Duration, Instant};
 use fake::{Answer, Fake, Stoppable, eventually};
 use rustix::process::{Pid, Signal, kill_process};
 use support::go_program::{ANY, GoProgram};
+use support::settings::altered_bytes;
 use syncline_agent::clock::Clocks;
 use syncline_agent::recording::Recording;
 use syncline_agent::uplink::Ranking;
@@ -34,7 +34,7 @@ impl Agent {
     fn start_with(aggregators: &str, pid: u32, more: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_syncline-agent"))
             .args(["--region", "eu", "--node", "n1", "--aggregator", aggregators, "--pid", &pid.to_string()])
-            .args(["--probe-interval", "600ms", "--require-aggregator", "20s"])
+            .args(["--probe-interval", "600ms", "--require-aggregator", "20s", "--control", "none"])
             .args(more)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -197,21 +197,6 @@ fn the_recording_holds(path: &Path, fake: &Fake) {
         assert_eq!(recording.next_batch().unwrap().unwrap().bytes, arrival.bytes);
     }
     assert!(recording.next_batch().unwrap().is_none());
-}
-
-/// Bytes of the program's code in memory that are not as in its file.
-fn altered_bytes(pid: u32, program: &Path) -> usize {
-    let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
-    let code = maps.lines().find(|line| line.contains(" r-xp ") && line.ends_with(program.to_str().unwrap())).unwrap();
-    let hexadecimal = |text: &str| u64::from_str_radix(text, 16).unwrap();
-    let mut fields = code.split_whitespace();
-    let (start, end) = fields.next().unwrap().split_once('-').unwrap();
-    let (start, end, file_offset) = (hexadecimal(start), hexadecimal(end), hexadecimal(fields.nth(1).unwrap()));
-    let file = std::fs::read(program).unwrap();
-    let expected = &file[file_offset as usize..file.len().min((file_offset + end - start) as usize)];
-    let mut found = vec![0; expected.len()];
-    std::fs::File::open(format!("/proc/{pid}/mem")).unwrap().read_exact_at(&mut found, start).unwrap();
-    found.iter().zip(expected).filter(|(found, expected)| found != expected).count()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -52,8 +52,9 @@ int cgo_enter(struct user_regs *ctx)
 	struct binary_layout *layout = binary_at(binary);
 	struct park_key key = {};
 	struct in_c entry = { .tid = (__u32)id };
+	struct watch watch;
 
-	if (!layout || !config_for(id >> 32, binary))
+	if (!layout || !config_for(id >> 32, binary, &watch) || !(watch.kinds & WATCH_CGO))
 		return 0;
 	if (cgo_key(&key, layout, id >> 32, GO_G(ctx)) || read_word(&entry.goid, key.g + layout->g_goid)) {
 		count(COUNT_PARK_FAULT);
@@ -63,7 +64,7 @@ int cgo_enter(struct user_regs *ctx)
 	entry.wall_ns = ktime_get_real_ns();
 	if (bpf_map_update_elem(&in_c, &key, &entry, BPF_ANY))
 		count(COUNT_THREAD_MAP_FULL);
-	if (layout->has_states)
+	if (layout->has_states && watch.kinds & WATCH_STATES)
 		enter_in_c(id >> 32, key.g, entry.goid, entry.mono_ns, binary);
 	return 0;
 }
@@ -98,7 +99,8 @@ int cgo_exit(struct user_regs *ctx)
 	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
 	__u32 binary = bpf_get_attach_cookie(ctx);
 	struct binary_layout *layout = binary_at(binary);
-	struct capture_config *cfg = config_for(tgid, binary);
+	struct watch watch;
+	struct capture_config *cfg = config_for(tgid, binary, &watch);
 	struct park_key key = {}, goroutine = {};
 	struct in_c *found, entry;
 	__u64 now, goid = 0;
@@ -123,7 +125,7 @@ int cgo_exit(struct user_regs *ctx)
 		count(COUNT_EXECUTE_FAULT);
 	else if (goid != entry.goid)
 		count(COUNT_GOID_MISMATCH);
-	else if (now - entry.mono_ns < cfg->threshold_ns)
+	else if (now - entry.mono_ns < watch.threshold_ns)
 		aggregate(tgid, WAIT_CGO, 0, now - entry.mono_ns);
 	else
 		emit_cgo(&entry, &key, now, ctx, binary, layout, cfg->max_stack);

@@ -24,18 +24,20 @@
 #define POLL_READ 'r'
 #define POLL_WRITE 'w'
 
-static __always_inline int is_observed_by(const struct capture_config *cfg, __u32 tgid, __u32 binary)
-{
-	const __u32 *slot = watched_slot(tgid);
-
-	return slot ? *slot == binary : !cfg->only_watched;
-}
-
-static __always_inline struct capture_config *config_for(__u32 tgid, __u32 binary)
+/*
+ * 0 for a process that the probes of this binary do not observe, else what holds for it. That is read once, so that whatever is
+ * changed meanwhile a wait becomes a record or part of a sum, never both or neither.
+ */
+static __always_inline struct capture_config *config_for(__u32 tgid, __u32 binary, struct watch *watch)
 {
 	struct capture_config *cfg = settings();
+	const struct watch *listed = bpf_map_lookup_elem(&watched, &tgid);
 
-	return cfg && is_observed_by(cfg, tgid, binary) ? cfg : 0;
+	if (!cfg || (listed ? listed->slot != binary : cfg->only_watched))
+		return 0;
+	watch->threshold_ns = listed ? listed->threshold_ns : cfg->threshold_ns;
+	watch->kinds = listed ? listed->kinds : cfg->kinds;
+	return cfg;
 }
 
 static __always_inline void count_refused_park(long error)
@@ -66,8 +68,9 @@ int go_park(struct user_regs *ctx)
 	struct binary_layout *layout = binary_at(binary);
 	struct park_key key = { .tgid = id >> 32, .g = GO_G(ctx) };
 	struct park park = { .tid = (__u32)id, .reason = (__u8)GO_ARG3(ctx), .address = GO_ARG2(ctx), .fd = -1 };
+	struct watch watch;
 
-	if (!layout || !config_for(key.tgid, binary))
+	if (!layout || !config_for(key.tgid, binary, &watch))
 		return 0;
 	if (read_word(&park.goid, key.g + layout->g_goid)) {
 		count(COUNT_PARK_FAULT);
@@ -76,7 +79,7 @@ int go_park(struct user_regs *ctx)
 	park.park_mono_ns = bpf_ktime_get_ns();
 	park.park_wall_ns = ktime_get_real_ns();
 	remember_park(&key, &park);
-	if (layout->has_states)
+	if (layout->has_states && watch.kinds & WATCH_STATES)
 		enter_state(&key, park.goid, park.park_mono_ns, STATE_BLOCKED, park.reason, binary);
 	return 0;
 }
@@ -135,8 +138,9 @@ int go_ready(struct user_regs *ctx)
 	struct binary_layout *layout = binary_at(bpf_get_attach_cookie(ctx));
 	struct park_key key = { .tgid = bpf_get_current_pid_tgid() >> 32, .g = GO_ARG1(ctx) };
 	struct capture_config *cfg = settings();
+	const struct watch *watch;
 	struct park *park;
-	__u64 curg, goid = 0;
+	__u64 curg, goid = 0, threshold_ns;
 
 	if (!layout || !cfg)
 		return 0;
@@ -147,7 +151,9 @@ int go_ready(struct user_regs *ctx)
 		return 0;
 	curg = current_goroutine(layout, GO_G(ctx), &goid);
 	mark_ready(park, goid, 0);
-	if (goid && park->ready_mono_ns - park->park_mono_ns >= cfg->threshold_ns &&
+	watch = watch_of(key.tgid);
+	threshold_ns = watch ? watch->threshold_ns : cfg->threshold_ns;
+	if (goid && park->ready_mono_ns - park->park_mono_ns >= threshold_ns &&
 	    take_waker_stack(&key, layout, ctx, curg))
 		park->flags |= WAIT_WAKER_STACK;
 	return 0;
@@ -254,9 +260,11 @@ int go_execute(struct user_regs *ctx)
 	__u32 binary = bpf_get_attach_cookie(ctx);
 	struct binary_layout *layout = binary_at(binary);
 	struct park_key key = { .tgid = id >> 32, .g = GO_ARG1(ctx) };
-	struct capture_config *cfg = config_for(key.tgid, binary);
+	struct watch watch;
+	struct capture_config *cfg = config_for(key.tgid, binary, &watch);
 	struct park *found, park;
 	__u64 goid = 0, now;
+	int has_states;
 	long fault;
 
 	if (!layout || !cfg)
@@ -264,13 +272,14 @@ int go_execute(struct user_regs *ctx)
 	if (cfg->learn_threads)
 		learn_thread(layout, key.tgid, (__u32)id, GO_G(ctx));
 	found = bpf_map_lookup_elem(&parks, &key);
-	if (!found && !layout->has_states)
+	has_states = layout->has_states && watch.kinds & WATCH_STATES;
+	if (!found && !has_states)
 		return 0;
 	now = bpf_ktime_get_ns();
 	fault = read_word(&goid, key.g + layout->g_goid);
-	if (layout->has_states && fault)
+	if (has_states && fault)
 		count_state(STATE_COUNT_FAULT);
-	else if (layout->has_states)
+	else if (has_states)
 		enter_state(&key, goid, now, STATE_RUNNING, 0, binary);
 	if (!found)
 		return 0;
@@ -282,7 +291,7 @@ int go_execute(struct user_regs *ctx)
 		count(COUNT_EXECUTE_FAULT);
 	else if (goid != park.goid)
 		count(COUNT_GOID_MISMATCH);
-	else if (now - park.park_mono_ns < cfg->threshold_ns)
+	else if (now - park.park_mono_ns < watch.threshold_ns)
 		aggregate(key.tgid, WAIT_GOROUTINE, park.reason, now - park.park_mono_ns);
 	else
 		emit_park(&key, &park, now, binary, layout, cfg->max_stack);

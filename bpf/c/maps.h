@@ -30,16 +30,17 @@ struct {
 } binaries SEC(".maps");
 
 /*
- * tgid -> slot of its binary in `binaries`. A process that is listed is observed only by the probes of that slot: one
- * layer of a container image, mounted twice, looks like two files and gets two sets of probes, but they sit on one
- * inode, so each process would hit both. One that is not listed is observed unless config.only_watched.
+ * tgid -> slot of its binary in `binaries`, and what holds for it. A process that is listed is observed only by the probes of
+ * that slot: one layer of a container image, mounted twice, looks like two files and gets two sets of probes, but they sit on
+ * one inode, so each process would hit both. One that is listed as left out is observed by none. One that is not listed is
+ * observed unless config.only_watched, as config has it.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__uint(max_entries, 1 << 16);
 	__type(key, __u32);
-	__type(value, __u32);
+	__type(value, struct watch);
 } watched SEC(".maps");
 
 /* Not preallocated: a node with few goroutines should not pay for one with a million. */
@@ -111,9 +112,19 @@ static __always_inline struct capture_config *settings(void)
 	return bpf_map_lookup_elem(&config, &zero);
 }
 
+/* What holds for a listed process that is not left out. */
+static __always_inline const struct watch *watch_of(__u32 tgid)
+{
+	const struct watch *watch = bpf_map_lookup_elem(&watched, &tgid);
+
+	return watch && watch->slot != LEFT_OUT ? watch : 0;
+}
+
 static __always_inline const __u32 *watched_slot(__u32 tgid)
 {
-	return bpf_map_lookup_elem(&watched, &tgid);
+	const struct watch *watch = watch_of(tgid);
+
+	return watch ? &watch->slot : 0;
 }
 
 /* Atomic although per CPU: a uprobe's program keeps its CPU but can be preempted by another one. */

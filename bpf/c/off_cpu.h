@@ -30,6 +30,7 @@ struct off_cpu {
 	__u8 stack_len;
 	__u64 stack[OFF_CPU_STACK + 1];
 };
+ASSERT_SIZE(struct off_cpu, 552);
 
 /* By thread id: those that are off their CPUs now. */
 struct {
@@ -126,20 +127,21 @@ static __always_inline void run_on_in_call(__u32 tid)
 static __always_inline void come_on_cpu(__u32 tid)
 {
 	struct off_cpu *off = bpf_map_lookup_elem(&off_cpus, &tid);
-	struct capture_config *cfg = settings();
-	const __u32 *slot;
+	const struct watch *found;
+	struct watch watch;
 	__u64 now;
 
-	if (!off || !cfg)
+	if (!off)
 		return;
 	now = bpf_ktime_get_ns();
-	slot = watched_slot(off->tgid);
-	if (slot) {
+	found = watch_of(off->tgid);
+	if (found) {
+		watch = *found;
 		count(COUNT_THREAD_WAITS);
-		if (now - off->mono_ns < cfg->threshold_ns)
+		if (now - off->mono_ns < watch.threshold_ns)
 			aggregate(off->tgid, WAIT_OFF_CPU, off->reason, now - off->mono_ns);
 		else
-			emit_off_cpu(off, tid, now, *slot);
+			emit_off_cpu(off, tid, now, watch.slot);
 	}
 	bpf_map_delete_elem(&off_cpus, &tid);
 }
@@ -149,7 +151,7 @@ static __always_inline int is_told_by_its_call(__u32 tid)
 {
 	const struct in_syscall *call = bpf_map_lookup_elem(&in_syscalls, &tid);
 
-	return call && syscall_flags(call->nr) & SYSCALL_TRACED;
+	return call && call->is_wait;
 }
 
 /* sched_switch(preempt, prev, next), as prev */
@@ -160,13 +162,13 @@ int thread_switch(__u64 *ctx)
 	__u64 id = bpf_get_current_pid_tgid();
 	__u32 tgid = id >> 32, tid = id, next_tid = BPF_CORE_READ(next, pid);
 	struct binary_layout *layout;
-	const __u32 *slot;
+	const struct watch *watch;
 	__u16 reason;
 
 	run_on_in_call(next_tid);
 	come_on_cpu(next_tid);
-	slot = watched_slot(tgid);
-	if (!slot || !(layout = binary_at(*slot)))
+	watch = watch_of(tgid);
+	if (!watch || !(watch->kinds & WATCH_OFF_CPU) || !(layout = binary_at(watch->slot)))
 		return 0;
 	reason = off_cpu_reason(ctx[0], BPF_CORE_READ(prev, __state));
 	if (reason && (reason == OFF_CPU_PREEMPTED || !is_told_by_its_call(tid)))

@@ -132,12 +132,31 @@ struct binary_layout {
 	__u32 has_states; /* 1: its goroutines' time is split by state: it has all the probes for that */
 };
 
+/* What can be left out of a process beside the waits of its goroutines. */
+enum watch_kinds {
+	WATCH_SYSCALL = 1 << 0,
+	WATCH_CGO = 1 << 1,
+	WATCH_OFF_CPU = 1 << 2,
+	WATCH_STATES = 1 << 3, /* how its goroutines spend their time */
+};
+
+/* The slot of a process that is left out. */
+#define LEFT_OUT 0xffffffff
+
+/* What holds for one process. */
+struct watch {
+	__u64 threshold_ns; /* as in capture_config, when a wait ends */
+	__u32 slot;         /* of its binary in `binaries`, or LEFT_OUT */
+	__u32 kinds;        /* enum watch_kinds, when a wait begins */
+};
+
+/* What holds for all; the threshold and the kinds of processes that are not listed in `watched`. */
 struct capture_config {
 	__u64 threshold_ns; /* waits at least this long become a record */
 	__u32 max_stack;    /* at most MAX_STACK */
 	__u32 only_watched; /* 1: only processes listed in `watched` */
 	__u32 learn_threads; /* 1: threads are to be bound to goroutines */
-	__u32 reserved;
+	__u32 kinds;         /* enum watch_kinds */
 };
 
 enum off_cpu_reason {
@@ -168,7 +187,8 @@ struct in_syscall {
 	__u64 run_delay_ns;  /* woken and not running yet, all times together */
 	__u32 nr;
 	__u32 tgid;
-	__u32 was_woken;
+	__u16 was_woken;
+	__u16 is_wait; /* it began while its process's calls were captured: it will be told of, whatever holds when it ends */
 	__u32 has_sent;
 };
 
@@ -340,6 +360,12 @@ ASSERT_OFFSET(struct capture_config, threshold_ns, 0);
 ASSERT_OFFSET(struct capture_config, max_stack, 8);
 ASSERT_OFFSET(struct capture_config, only_watched, 12);
 ASSERT_OFFSET(struct capture_config, learn_threads, 16);
+ASSERT_OFFSET(struct capture_config, kinds, 20);
+ASSERT_SIZE(struct watch, 16);
+ASSERT_OFFSET(struct watch, slot, 8);
+ASSERT_OFFSET(struct watch, kinds, 12);
+ASSERT_SIZE(struct in_syscall, 48);
+ASSERT_OFFSET(struct in_syscall, is_wait, 42);
 ASSERT_SIZE(struct syscall_config, SYSCALLS);
 ASSERT_SIZE(struct clock_config, 8);
 ASSERT_SIZE(struct binding, 24);

@@ -198,9 +198,11 @@ static __always_inline void add_syscall(const struct binary_layout *layout, __u3
 static __always_inline int observes_states(__u32 tgid, __u32 binary)
 {
 	struct capture_config *cfg = settings();
-	const __u32 *slot = watched_slot(tgid);
+	const struct watch *listed = bpf_map_lookup_elem(&watched, &tgid);
 
-	return cfg && (slot ? *slot == binary : !cfg->only_watched);
+	if (!cfg || (listed ? listed->slot != binary : cfg->only_watched))
+		return 0;
+	return (listed ? listed->kinds : cfg->kinds) & WATCH_STATES;
 }
 
 #define GO_STATUS_DEAD 6
@@ -270,13 +272,15 @@ int go_destroy(struct user_regs *ctx)
 	struct park_key key = { .tgid = bpf_get_current_pid_tgid() >> 32, .g = GO_ARG1(ctx) };
 	struct capture_config *cfg = settings();
 	struct goroutine *of = goroutine_at(&key);
+	const struct watch *watch;
 	__u64 now = bpf_ktime_get_ns();
 
 	if (!of || !cfg)
 		return 0;
+	watch = watch_of(key.tgid);
 	close_state(of, now);
 	if ((of->flags & GOROUTINE_START_SEEN) && of->epoch == state_epoch() &&
-	    now - of->first_mono_ns < cfg->threshold_ns) {
+	    now - of->first_mono_ns < (watch ? watch->threshold_ns : cfg->threshold_ns)) {
 		sum_short_life(key.tgid, of);
 		bpf_map_delete_elem(&goroutines, &key);
 	} else {

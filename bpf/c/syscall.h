@@ -29,12 +29,18 @@ int syscall_enter(__u64 *ctx)
 	__u64 id;
 	__u32 tid;
 	struct in_syscall entry = { .nr = ctx[1] };
+	const struct watch *watch;
+	__u8 flags = syscall_flags(ctx[1]);
 
-	if (!syscall_flags(ctx[1]))
+	if (!flags)
 		return 0;
 	id = bpf_get_current_pid_tgid();
 	entry.tgid = id >> 32;
-	if (!watched_slot(entry.tgid))
+	watch = watch_of(entry.tgid);
+	if (!watch)
+		return 0;
+	entry.is_wait = flags & SYSCALL_TRACED && watch->kinds & WATCH_SYSCALL;
+	if (!entry.is_wait && !(flags & (SYSCALL_SENDS | SYSCALL_SENDS_OFTEN)))
 		return 0;
 	tid = (__u32)id;
 	entry.mono_ns = bpf_ktime_get_ns();
@@ -97,7 +103,8 @@ int syscall_exit(__u64 *ctx)
 	struct in_syscall *found = bpf_map_lookup_elem(&in_syscalls, &tid), entry;
 	struct capture_config *cfg;
 	struct binary_layout *layout;
-	const __u32 *slot;
+	const struct watch *found_watch;
+	struct watch watch;
 	__u64 now;
 
 	if (!found)
@@ -106,16 +113,20 @@ int syscall_exit(__u64 *ctx)
 	entry = *found;
 	bpf_map_delete_elem(&in_syscalls, &tid);
 	cfg = settings();
-	slot = watched_slot(entry.tgid);
-	if (!cfg || !slot || !(syscall_flags(entry.nr) & SYSCALL_TRACED) || !(layout = binary_at(*slot)))
+	found_watch = watch_of(entry.tgid);
+	if (!cfg || !found_watch || !entry.is_wait)
+		return 0;
+	watch = *found_watch;
+	layout = binary_at(watch.slot);
+	if (!layout)
 		return 0;
 	count(COUNT_THREAD_WAITS);
-	if (layout->has_states)
+	if (layout->has_states && watch.kinds & WATCH_STATES)
 		add_syscall(layout, entry.tgid, tid, entry.mono_ns, now);
-	if (now - entry.mono_ns < cfg->threshold_ns)
+	if (now - entry.mono_ns < watch.threshold_ns)
 		aggregate(entry.tgid, WAIT_SYSCALL, entry.nr, now - entry.mono_ns);
 	else
-		emit_syscall(&entry, tid, now, ctx[0], ctx[1], *slot, layout, cfg->max_stack);
+		emit_syscall(&entry, tid, now, ctx[0], ctx[1], watch.slot, layout, cfg->max_stack);
 	return 0;
 }
 

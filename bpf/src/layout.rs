@@ -53,6 +53,17 @@ pub const SYSCALL_SENDS: u8 = 1 << 3;
 /// Several times.
 pub const SYSCALL_SENDS_OFTEN: u8 = 1 << 4;
 
+/// `enum watch_kinds`: threads in system calls.
+pub const WATCH_SYSCALL: u32 = 1 << 0;
+/// Goroutines in C code.
+pub const WATCH_CGO: u32 = 1 << 1;
+/// Threads off their CPUs.
+pub const WATCH_OFF_CPU: u32 = 1 << 2;
+/// How goroutines spend their time.
+pub const WATCH_STATES: u32 = 1 << 3;
+/// The slot of a process that is left out.
+pub const LEFT_OUT: u32 = u32::MAX;
+
 macro_rules! kernel_struct {
     ($(#[$doc:meta])* $name:ident, $size:expr, { $($field:ident: $type:ty = $offset:expr),+ $(,)? }) => {
         $(#[$doc])*
@@ -106,7 +117,11 @@ kernel_struct!(
 );
 kernel_struct!(
     /// `struct capture_config`.
-    Config, 24, { threshold_ns: u64 = 0, max_stack: u32 = 8, only_watched: u32 = 12, learn_threads: u32 = 16, reserved: u32 = 20 }
+    Config, 24, { threshold_ns: u64 = 0, max_stack: u32 = 8, only_watched: u32 = 12, learn_threads: u32 = 16, kinds: u32 = 20 }
+);
+kernel_struct!(
+    /// `struct watch`.
+    Watch, 16, { threshold_ns: u64 = 0, slot: u32 = 8, kinds: u32 = 12 }
 );
 kernel_struct!(
     /// `struct clock_config`.
@@ -132,8 +147,12 @@ kernel_struct!(
     /// `struct in_syscall`.
     InSyscall, 48, {
         mono_ns: u64 = 0, wall_ns: u64 = 8, woken_mono_ns: u64 = 16, run_delay_ns: u64 = 24, nr: u32 = 32, tgid: u32 = 36,
-        was_woken: u32 = 40, has_sent: u32 = 44,
+        was_woken: u16 = 40, is_wait: u16 = 42, has_sent: u32 = 44,
     }
+);
+kernel_struct!(
+    /// `struct off_cpu`.
+    OffCpu, 552, { mono_ns: u64 = 0 , wall_ns: u64 = 8, ready_mono_ns: u64 = 16, goid: u64 = 24, tgid: u32 = 32, reason: u16 = 36, flags: u8 = 38, stack_len: u8 = 39, stack: [u64; 64] = 40 }
 );
 kernel_struct!(
     /// `struct thread`.

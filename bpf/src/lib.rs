@@ -14,7 +14,8 @@ pub mod states;
 pub mod tcp;
 
 pub use map_value::{
-    BinaryLayout, Bindings, CaptureSettings, LabelsForm, ParkKey, ShortWaitKey, ShortWaitSum, encode_tai_offset_ns,
+    BinaryLayout, Bindings, CaptureSettings, LabelsForm, ParkKey, ShortWaitKey, ShortWaitSum, WatchKinds, Watched,
+    encode_tai_offset_ns,
 };
 pub use open::{Calling, InCall, Parked};
 pub use record::{DecodeError, FileInfo, Record, SocketEnds, WaitKind, WaitRecord, decode};
@@ -96,7 +97,7 @@ pub mod map {
     pub const CLOCK_CONFIG: &str = "clock_config";
     /// Array of [`BinaryLayout`](crate::BinaryLayout) by attach cookie.
     pub const BINARIES: &str = "binaries";
-    /// Hash of watched process ids (`u32`) to the slot of their binary (`u32`).
+    /// Hash of watched process ids (`u32`) to what holds for them ([`Watched`](crate::Watched)).
     pub const WATCHED: &str = "watched";
     /// Hash of goroutines in C code now, by [`ParkKey`](crate::ParkKey).
     pub const IN_C: &str = "in_c";
@@ -104,6 +105,8 @@ pub mod map {
     pub const PARKS: &str = "parks";
     /// Hash of threads in system calls now ([`InCall`](crate::InCall)) by thread id (`u32`).
     pub const IN_SYSCALLS: &str = "in_syscalls";
+    /// Hash of threads that are off their CPUs now ([`layout::OffCpu`](crate::layout::OffCpu)) by thread id (`u32`).
+    pub const OFF_CPUS: &str = "off_cpus";
     /// Hash of each thread's `runtime.m` ([`open::m_and_tgid`](crate::open::m_and_tgid)) by thread id (`u32`).
     pub const THREADS: &str = "threads";
     /// Array of one [`layout::Syscalls`](crate::layout::Syscalls).

@@ -88,6 +88,8 @@ pub struct InCall {
     pub mono_ns: u64,
     /// When it began, CLOCK_REALTIME ns.
     pub wall_ns: u64,
+    /// It is a wait that is captured, not only looked at for what it sends.
+    pub is_wait: bool,
 }
 
 impl InCall {
@@ -101,6 +103,7 @@ impl InCall {
             nr: word(offset_of!(InSyscall, nr)),
             mono_ns: at(offset_of!(InSyscall, mono_ns)),
             wall_ns: at(offset_of!(InSyscall, wall_ns)),
+            is_wait: read(bytes, offset_of!(InSyscall, is_wait)).is_ok_and(|is_wait| u16::from_ne_bytes(is_wait) != 0),
         }
     }
 }

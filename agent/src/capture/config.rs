@@ -1,5 +1,6 @@
 //! The settings of a capture.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use syncline_bpf::{CaptureSettings, MAX_STACK};
@@ -8,6 +9,7 @@ use super::error::CaptureError;
 use super::kinds::Kinds;
 use super::target::Target;
 use super::tcp::TcpConfig;
+use crate::choice::{Rules, Settings};
 
 /// What to capture and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +30,39 @@ pub struct CaptureConfig {
     pub states_every: Duration,
     /// What of TCP; None = nothing.
     pub tcp: Option<TcpConfig>,
+    /// What holds for some processes instead of `threshold`, `open_after` and `kinds`.
+    pub rules: Rules,
+    /// Where the node's own files are, to find there which service and container a process belongs to, where a rule asks for that.
+    pub host_root: PathBuf,
+    /// Service of all observed processes, whatever they say themselves.
+    pub service: Option<String>,
+}
+
+/// What stays as it is while a capture runs.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Frame {
+    max_stack: u32,
+    only_watched: bool,
+    has_tcp: bool,
+    /// Calls that send are stamped.
+    pub(super) sends: bool,
+}
+
+impl Frame {
+    /// For the kernel side: what holds for processes that are not listed, and whether anybody's threads are to be bound.
+    pub(super) fn settings(&self, defaults: &Settings, needed: Kinds) -> CaptureSettings {
+        CaptureSettings {
+            threshold_ns: threshold_ns(defaults),
+            max_stack: self.max_stack,
+            only_watched: self.only_watched || !defaults.observe,
+            learn_threads: needed.syscall || needed.off_cpu || self.has_tcp,
+            kinds: defaults.kinds.of_kernel(),
+        }
+    }
+}
+
+pub(super) fn threshold_ns(settings: &Settings) -> u64 {
+    u64::try_from(settings.threshold.as_nanos()).unwrap_or(u64::MAX)
 }
 
 impl CaptureConfig {
@@ -43,6 +78,9 @@ impl CaptureConfig {
             kinds: Kinds::ALL,
             states_every: Duration::from_secs(10),
             tcp: Some(TcpConfig::default()),
+            rules: Rules::default(),
+            host_root: "/".into(),
+            service: None,
         }
     }
 
@@ -60,12 +98,19 @@ impl CaptureConfig {
         Ok(())
     }
 
-    pub(super) fn settings(&self) -> CaptureSettings {
-        CaptureSettings {
-            threshold_ns: u64::try_from(self.threshold.as_nanos()).unwrap_or(u64::MAX),
+    /// What holds for a process for which no rule says otherwise.
+    pub(super) fn options(&self) -> Settings {
+        let Self { threshold, open_after, kinds, .. } = *self;
+        Settings { observe: true, threshold, open_after, kinds }
+    }
+
+    /// Of the kernel side, the part that does not change.
+    pub(super) fn frame(&self) -> Frame {
+        Frame {
             max_stack: self.max_stack_depth.into(),
             only_watched: self.target.needs_filter(),
-            learn_threads: self.kinds.syscall || self.kinds.off_cpu || self.tcp.is_some(),
+            has_tcp: self.tcp.is_some(),
+            sends: self.tcp.is_some_and(|tcp| tcp.messages),
         }
     }
 }

@@ -5,10 +5,10 @@ use syncline_bpf::layout::Counter;
 
 /// Cumulative numbers since capturing began. At rest two sums hold:
 ///
-/// - `parks = finished + map_full + map_error + park_replaced + still parked + abandoned`
+/// - `parks = finished + map_full + map_error + park_replaced + still parked + abandoned + parks_left_out`
 /// - `finished + thread_waits = emitted + aggregated + ring_full + aggregate_full + goid_mismatch + execute_fault + scratch_busy`
 ///
-/// and `emitted = delivered + idle_threads + unknown_process + undecodable` once the ring is empty.
+/// and `emitted = delivered + idle_threads + unknown_process + undecodable + left_out` once the ring is empty.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counters {
     /// Goroutines that began to wait.
@@ -71,6 +71,12 @@ pub struct Counters {
     pub undecodable: u64,
     /// Waits that never finished because their process ended.
     pub abandoned: u64,
+    /// Not handed on: of a process that is left out, from the moment before it was.
+    pub left_out: u64,
+    /// The same of waits in sums of short ones.
+    pub sums_left_out: u64,
+    /// Waits that were going on when their process was left out, and were forgotten.
+    pub parks_left_out: u64,
 }
 
 impl Counters {
@@ -104,6 +110,9 @@ pub(super) struct OwnCounters {
     pub(super) unknown_process: u64,
     pub(super) undecodable: u64,
     pub(super) abandoned: u64,
+    pub(super) left_out: u64,
+    pub(super) sums_left_out: u64,
+    pub(super) parks_left_out: u64,
 }
 
 pub(super) fn read(kernel: &PerCpuArray<MapData, u64>, own: OwnCounters) -> Counters {
@@ -139,6 +148,9 @@ pub(super) fn read(kernel: &PerCpuArray<MapData, u64>, own: OwnCounters) -> Coun
         unknown_process: own.unknown_process,
         undecodable: own.undecodable,
         abandoned: own.abandoned,
+        left_out: own.left_out,
+        sums_left_out: own.sums_left_out,
+        parks_left_out: own.parks_left_out,
     }
 }
 

@@ -11,12 +11,11 @@ use aya::programs::{ProgramError, RawTracePoint, UProbe};
 use aya::{Ebpf, EbpfLoader};
 use rustix::fs::MemfdFlags;
 use syncline_bpf::layout::{
-    Binary, Binding, Clock, Config, InC, InSyscall, Key, Park, Short, ShortKey, Syscalls, Thread,
+    Binary, Binding, Clock, Config, InC, InSyscall, Key, OffCpu, Park, Short, ShortKey, Syscalls, Thread, Watch,
 };
 use syncline_bpf::{map, program};
 
 use super::error::KernelError;
-use super::kinds::Kinds;
 use super::states::StateMaps;
 use super::tcp::{self, TcpConfig, TcpMaps};
 
@@ -26,10 +25,11 @@ pub(super) struct Maps {
     pub(super) config: Array<MapData, [u8; size_of::<Config>()]>,
     pub(super) clock: Array<MapData, [u8; size_of::<Clock>()]>,
     pub(super) binaries: Array<MapData, [u8; size_of::<Binary>()]>,
-    pub(super) watched: HashMap<MapData, u32, u32>,
+    pub(super) watched: HashMap<MapData, u32, [u8; size_of::<Watch>()]>,
     pub(super) parks: HashMap<MapData, [u8; size_of::<Key>()], [u8; size_of::<Park>()]>,
     pub(super) in_c: HashMap<MapData, [u8; size_of::<Key>()], [u8; size_of::<InC>()]>,
     pub(super) in_syscalls: HashMap<MapData, u32, [u8; size_of::<InSyscall>()]>,
+    pub(super) off_cpus: HashMap<MapData, u32, [u8; size_of::<OffCpu>()]>,
     pub(super) threads: HashMap<MapData, u32, [u8; size_of::<Thread>()]>,
     pub(super) syscall_config: Array<MapData, [u8; size_of::<Syscalls>()]>,
     pub(super) bindings: HashMap<MapData, u32, [u8; size_of::<Binding>()]>,
@@ -60,21 +60,6 @@ const UPROBES: [&str; 12] = [
     program::NO_PROCESSOR,
     program::COROUTINE_SWITCH,
 ];
-
-/// Programs on raw tracepoints. The one on the way out of system calls comes first: nothing must go in that nobody sees coming out.
-fn tracepoints(kinds: Kinds, sends: bool) -> impl Iterator<Item = (&'static str, &'static str)> {
-    let has_calls = kinds.syscall || sends;
-    let has_threads = has_calls || kinds.off_cpu;
-    let all = [
-        (true, program::PROCESS_EXEC, "sched_process_exec"),
-        (has_threads, program::THREAD_EXIT, "sched_process_exit"),
-        (has_calls, program::SYSCALL_EXIT, "sys_exit"),
-        (has_calls, program::SYSCALL_ENTER, "sys_enter"),
-        (kinds.off_cpu, program::THREAD_SWITCH, "sched_switch"),
-        (kinds.off_cpu, program::THREAD_WAKEUP, "sched_wakeup"),
-    ];
-    all.into_iter().filter(|(is_wanted, _, _)| *is_wanted).map(|(_, name, tracepoint)| (name, tracepoint))
-}
 
 /// Loads the object into the kernel.
 pub(super) fn load(
@@ -121,22 +106,15 @@ impl Programs {
         self.attach(program::EXECUTE, Path::new(&path), 0, 0).map(drop)
     }
 
-    /// Has each `execve` of the machine announced in the ring, and the threads of watched processes followed.
-    pub(super) fn attach_tracepoints(
-        &mut self,
-        kinds: Kinds,
-        sends: bool,
-    ) -> Result<Vec<RawTracePointLink>, KernelError> {
-        tracepoints(kinds, sends).map(|(name, tracepoint)| self.attach_raw_tracepoint(name, tracepoint)).collect()
-    }
-
-    /// Loads one program and attaches it to a raw tracepoint.
+    /// Attaches one program to a raw tracepoint.
     pub(super) fn attach_raw_tracepoint(
         &mut self,
         name: &str,
         tracepoint: &str,
     ) -> Result<RawTracePointLink, KernelError> {
-        let loaded = raw_tracepoint(&mut self.ebpf, name).and_then(RawTracePoint::load);
+        // It stays loaded when it is detached.
+        let load = |program: &mut RawTracePoint| if program.fd().is_ok() { Ok(()) } else { program.load() };
+        let loaded = raw_tracepoint(&mut self.ebpf, name).and_then(load);
         loaded.map_err(|e| KernelError::new(format!("load {name}"), e))?;
         let attached = raw_tracepoint(&mut self.ebpf, name).and_then(|program| {
             let id = program.attach(tracepoint)?;
@@ -173,6 +151,7 @@ fn open_maps(ebpf: &mut Ebpf) -> Result<(Maps, TcpMaps, StateMaps), MapError> {
         parks: take(map::PARKS)?.try_into()?,
         in_c: take(map::IN_C)?.try_into()?,
         in_syscalls: take(map::IN_SYSCALLS)?.try_into()?,
+        off_cpus: take(map::OFF_CPUS)?.try_into()?,
         threads: take(map::THREADS)?.try_into()?,
         syscall_config: take(map::SYSCALL_CONFIG)?.try_into()?,
         bindings: take(map::BINDINGS)?.try_into()?,

@@ -12,6 +12,7 @@
 //! runtime, never uretprobes, and they go when [`Capture`] is dropped (also by a panic) or this process ends.
 
 mod binary;
+mod choosing;
 mod config;
 mod counters;
 mod error;
@@ -20,6 +21,7 @@ mod file;
 mod idle;
 mod kernel;
 mod kinds;
+mod leaving_out;
 mod namespace;
 mod observing;
 mod open;
@@ -35,10 +37,12 @@ mod states;
 mod syscalls;
 mod target;
 mod tcp;
+mod tracepoints;
 mod wait;
 mod wakeups;
 
 pub use binary::Binary;
+pub(crate) use choosing::without_deleted_mark;
 pub use config::CaptureConfig;
 pub use counters::Counters;
 pub use error::{CaptureError, KernelError, Refusal};
@@ -46,7 +50,7 @@ pub(crate) use file::flow;
 pub use kinds::{Kinds, OptionalKind};
 pub use open::{OpenTaken, OpenWait};
 pub use process::ObservedProcess;
-pub(crate) use process::{mono_ns, start_time_in};
+pub(crate) use process::{mono_ns, start_time, start_time_in};
 pub use report::{Attached, Coverage, RescanReport, Skipped};
 pub use short_waits::ShortWait;
 pub use states::{BlockedTime, GoroutineSplit, ProcessTimes, StateCounters, StateTimes, StatesTaken};
@@ -58,10 +62,11 @@ pub use wait::{RawWait, UNKNOWN_REASON};
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use aya::programs::raw_trace_point::RawTracePointLink;
-use syncline_bpf::{Bindings, CaptureSettings, Record, ShortWaitKey, ShortWaitSum, WaitRecord, encode_tai_offset_ns};
+use syncline_bpf::{Bindings, Record, WaitRecord, encode_tai_offset_ns};
 use syncline_claims::kernel_tai_offset_seconds;
 
+use choosing::Choosing;
+use config::Frame;
 use counters::OwnCounters;
 use kernel::{Maps, Programs};
 use open::OpenWaits;
@@ -70,6 +75,7 @@ use processes::Processes;
 use short_waits::ShortWaits;
 use states::States;
 use tcp::Tcp;
+use tracepoints::Tracepoints;
 use wakeups::Wakeups;
 
 /// Records read in one go, so that a flood cannot keep [`Capture::poll`] from returning.
@@ -100,16 +106,23 @@ pub struct Capture {
     own: OwnCounters,
     /// Ended processes whose parked goroutines are still in the kernel's map, and when they ended (CLOCK_MONOTONIC ns).
     to_forget: HashMap<u32, u64>,
+    /// The same of processes that were left out while they ran.
+    to_leave: HashMap<u32, u64>,
     pending: RescanReport,
     unreadable: usize,
     warned_of_unreadable: bool,
     tcp: Option<Tcp>,
     open: OpenWaits,
     states: States,
-    kinds: Kinds,
-    /// Calls that send are stamped.
-    sends: bool,
-    _tracepoints: Vec<RawTracePointLink>,
+    /// Processes whose goroutines' time is not split any more, and since when (CLOCK_MONOTONIC ns).
+    to_let_go: HashMap<u32, u64>,
+    choosing: Choosing,
+    frame: Frame,
+    tracepoints: Tracepoints,
+    /// The kinds for which threads are bound to goroutines, as the kernel side was told.
+    bound_kinds: Option<Kinds>,
+    /// Why not all tracepoints that are needed are held.
+    trouble: Option<String>,
 }
 
 impl Capture {
@@ -122,7 +135,7 @@ impl Capture {
         config.check()?;
         namespace::check()?;
         let (maps, tcp_maps, state_maps, mut programs) = kernel::load(config.ring_bytes, config.tcp.as_ref())?;
-        let settings = config.settings();
+        let (choosing, frame) = (Choosing::new(&config), config.frame());
         let open = OpenWaits::new(&config);
         let tcp = config.tcp.map(|tcp| Tcp::start(tcp_maps, tcp, &mut programs)).transpose()?;
         let wakeups = Wakeups::of(&maps.events).map_err(|e| KernelError::new("watch the ring", e))?;
@@ -132,22 +145,26 @@ impl Capture {
             wakeups,
             more: false,
             programs,
-            probed: ProbedBinaries::new(config.kinds),
+            probed: ProbedBinaries::default(),
             processes: Processes::default(),
             short_waits: ShortWaits::default(),
             own: OwnCounters::default(),
             to_forget: HashMap::new(),
+            to_leave: HashMap::new(),
             pending: RescanReport::default(),
             unreadable: 0,
             warned_of_unreadable: false,
             tcp,
             open,
             states: States::new(state_maps, config.states_every),
-            kinds: config.kinds,
-            sends: config.tcp.is_some_and(|tcp| tcp.messages),
-            _tracepoints: Vec::new(),
+            to_let_go: HashMap::new(),
+            choosing,
+            frame,
+            tracepoints: Tracepoints::default(),
+            bound_kinds: None,
+            trouble: None,
         };
-        capture.configure(settings)?;
+        capture.configure()?;
         capture.begin()?;
         Ok(capture)
     }
@@ -157,6 +174,9 @@ impl Capture {
         let living = self.with_programs(&self.target.candidates());
         for pid in self.processes.missing_from(&living) {
             self.end(pid, mono_ns());
+        }
+        for pid in self.processes.left_out_missing_from(&living) {
+            self.left_out_ended(pid);
         }
         for &pid in &living {
             self.look_at(pid);
@@ -207,16 +227,10 @@ impl Capture {
         Ok(usize::try_from(self.own.delivered - before).unwrap_or(usize::MAX))
     }
 
-    /// Waits below the threshold since the last call, per process and reason.
-    pub fn take_short_waits(&mut self) -> Vec<ShortWait> {
-        let grown = self.short_waits.take(&self.maps.short_waits);
-        grown.into_iter().filter_map(|(key, sum)| self.short_wait(key, sum)).collect()
-    }
-
     /// Goroutines' waits that go on for long, in order to be told of before they end; each again when its age is four times that, and every hour. One that was told
     /// of and then ends is handed out by [`poll`](Self::poll) as any other, and has the same process, kind, goroutine and begin.
     pub fn take_open_waits(&mut self) -> OpenTaken {
-        self.open.take(&self.maps, &self.processes, self.kinds.syscall)
+        self.open.take(&self.maps, &mut self.processes)
     }
 
     /// How goroutines spent their time: those that ended since the last call and, now and then, those that live, and all those of
@@ -225,7 +239,8 @@ impl Capture {
     /// # Errors
     /// If the kernel refuses.
     pub fn take_states(&mut self) -> Result<StatesTaken, CaptureError> {
-        if self.kinds.states { Ok(self.states.take(&self.maps, &self.processes)?) } else { Ok(StatesTaken::default()) }
+        let is_wanted = self.bound_kinds.is_some_and(|kinds| kinds.states);
+        Ok(self.states.take(&self.maps, &self.processes, is_wanted)?)
     }
 
     /// Has the next [`take_states`](Self::take_states) tell of all that live: for the end of a capture.
@@ -295,11 +310,10 @@ impl Capture {
         self.maps.bindings.get(&tgid, 0).map_or_else(|_| Bindings::default(), |bytes| Bindings::decode(&bytes))
     }
 
-    fn configure(&mut self, settings: CaptureSettings) -> Result<(), CaptureError> {
+    fn configure(&mut self) -> Result<(), CaptureError> {
+        let settings = self.frame.settings(&self.defaults(), self.defaults().needs());
         let set = self.maps.config.set(0, settings.encode(), 0);
         set.map_err(|e| KernelError::new("set the configuration", e))?;
-        let set = self.maps.syscall_config.set(0, syscalls::flags(self.kinds.syscall, self.sends), 0);
-        set.map_err(|e| KernelError::new("set which system calls are waits", e))?;
         let tai = kernel_tai_offset_seconds().map_err(|e| KernelError::new("read the TAI offset", e))?;
         self.set_tai_offset(tai)
     }
@@ -312,7 +326,8 @@ impl Capture {
         let span = (record.park_mono_ns, record.run_mono_ns);
         let process = self.processes.that_ran(pid, span, |process| process.slot == slot);
         let Some(process) = process else {
-            self.own.unknown_process += 1;
+            let is_left_out = self.processes.was_left_out(pid);
+            *(if is_left_out { &mut self.own.left_out } else { &mut self.own.unknown_process }) += 1;
             return;
         };
         let wait = RawWait::new(record, &process.binary, process.load_bias);
@@ -322,21 +337,6 @@ impl Capture {
             self.own.delivered += 1;
             sink(wait);
         }
-    }
-
-    /// None for a kind that the kernel side does not have.
-    fn short_wait(&self, key: ShortWaitKey, sum: ShortWaitSum) -> Option<ShortWait> {
-        let binary = self.process(key.tgid).map(|process| &process.binary);
-        let kind = key.kind?;
-        Some(ShortWait {
-            tgid: key.tgid,
-            kind: wait::kind(kind),
-            reason: binary.map_or(UNKNOWN_REASON, |binary| wait::reason_text(binary, kind, key.reason)),
-            reason_number: key.reason,
-            count: sum.count,
-            total_ns: sum.total_ns,
-            histogram: sum.histogram,
-        })
     }
 }
 

@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::error::{CaptureError, KernelError, Refusal};
+use super::error::{CaptureError, Refusal};
 use super::executable::{Executable, FileId, exe_link};
 use super::probes::Unfit;
 use super::process::{ObservedProcess, is_gone, mono_ns, start_time};
@@ -38,7 +38,7 @@ impl Capture {
     }
 
     pub(super) fn begin(&mut self) -> Result<(), CaptureError> {
-        self._tracepoints = self.programs.attach_tracepoints(self.kinds, self.sends)?;
+        self.hold_tracepoints()?;
         match self.target.clone() {
             Target::Pid(pid) => self.begin_with_process(pid)?,
             Target::Executable(path) => self.begin_with_executable(&path)?,
@@ -57,7 +57,11 @@ impl Capture {
         let refused = |why| CaptureError::Refused { what: format!("process {pid}"), why };
         let unreadable = |cause| refused(Arc::new(Refusal::of_unreadable_process(exe_link(pid), cause)));
         let file = FileId::of_process(pid).map_err(unreadable)?;
-        self.observe(pid, file).map_err(|unfit| refused(unfit.into_refusal()))
+        match self.observe(pid, file) {
+            Ok(true) => Ok(()),
+            Ok(false) => Ok(self.programs.try_attaching()?),
+            Err(unfit) => Err(refused(unfit.into_refusal())),
+        }
     }
 
     /// Probes the file at once, so that a process that starts later misses nothing.
@@ -65,11 +69,17 @@ impl Capture {
         let cannot_open = |cause| CaptureError::Executable { path: path.to_owned(), cause };
         let path = path.canonicalize().map_err(cannot_open)?;
         let executable = Executable::open(path.clone()).map_err(cannot_open)?;
-        let probed = self.probed.probe(executable.id, || Ok(executable), &mut self.maps, &mut self.programs);
-        let slot = probed
-            .map_err(|unfit| CaptureError::Refused { what: "the executable".to_owned(), why: unfit.into_refusal() })?;
-        self.probed.pin(slot);
-        self.target = Target::Executable(path);
+        self.target = Target::Executable(path.clone());
+        let defaults = self.defaults();
+        let refused =
+            |unfit: Unfit| CaptureError::Refused { what: "the executable".to_owned(), why: unfit.into_refusal() };
+        let ready = self.probed.read(executable.id, || Ok(executable), &mut self.maps).map_err(refused)?;
+        if !defaults.observe {
+            return Ok(self.programs.try_attaching()?);
+        }
+        let open = || Executable::open(path.clone());
+        let probed = self.probed.probe(ready, defaults.kinds, open, &mut self.maps, &mut self.programs);
+        self.probed.pin(probed.map_err(refused)?);
         Ok(())
     }
 
@@ -82,7 +92,8 @@ impl Capture {
                 continue;
             }
             match self.observe(pid, file) {
-                Ok(()) => return Ok(()),
+                Ok(true) => return Ok(()),
+                Ok(false) => {}
                 Err(unfit) => refused = Some((pid, unfit.into_refusal())),
             }
         }
@@ -106,7 +117,7 @@ impl Capture {
             }
             self.end(pid, mono_ns());
         }
-        if self.processes.is_passed_over(pid, file) {
+        if self.processes.is_passed_over(pid, file) || self.is_still_left_out(pid, file) {
             return;
         }
         if !self.target.wants(pid, file) {
@@ -145,22 +156,29 @@ impl Capture {
         }
     }
 
-    fn observe(&mut self, pid: u32, file: FileId) -> Result<(), Unfit> {
-        let slot = self.probed.probe(file, || Executable::of_process(pid), &mut self.maps, &mut self.programs)?;
+    /// False if it is left out.
+    fn observe(&mut self, pid: u32, file: FileId) -> Result<bool, Unfit> {
+        let new = |why: Refusal| Unfit::New(Arc::new(why));
+        // Whether it is Go is found out first: only then is it asked who it is.
+        let ready = self.probed.read(file, || Executable::of_process(pid), &mut self.maps)?;
+        let chosen = self.choosing.of_new(pid).map_err(new)?;
+        let settings = chosen.settings;
+        if !settings.observe {
+            self.probed.not_wanted(&ready);
+            self.leave_out_new(pid, file);
+            return Ok(false);
+        }
+        let open = || Executable::of_process(pid);
+        let slot = self.probed.probe(ready, settings.kinds, open, &mut self.maps, &mut self.programs)?;
         let binary = self.probed.binary(slot).cloned().ok_or_else(Unfit::ended)?;
-        let process = ObservedProcess::look(pid, slot, file, binary).map_err(|why| Unfit::New(Arc::new(why)))?;
-        self.watch(pid, slot)?;
+        let process = ObservedProcess::look(pid, slot, file, binary, chosen).map_err(new)?;
+        self.list(pid, slot, &settings).map_err(|e| new(Refusal::Kernel(e)))?;
         self.probed.process_began(slot);
         let go_version = process.binary.go_version().to_owned();
         self.pending.attached.push(Attached { pid, exe: process.exe.clone(), go_version });
         self.processes.observe(process);
-        Ok(())
-    }
-
-    /// Has the process observed by the probes of this slot only.
-    fn watch(&mut self, pid: u32, slot: u32) -> Result<(), Unfit> {
-        let inserted = self.maps.watched.insert(pid, slot, 0);
-        inserted.map_err(|e| Unfit::New(Arc::new(Refusal::Kernel(KernelError::new("watch a process", e)))))
+        self.hold_what_is_needed();
+        Ok(true)
     }
 
     fn pass_over(&mut self, pid: u32, file: FileId, unfit: &Unfit) {
@@ -184,6 +202,9 @@ impl Capture {
         if self.processes.observed(pid).is_some_and(|process| process.seen_mono_ns < mono_ns) {
             self.end(pid, mono_ns);
         }
+        if self.processes.left_out(pid).is_some_and(|left_out| left_out.seen_mono_ns < mono_ns) {
+            self.left_out_ended(pid);
+        }
         self.look_at(pid);
         self.processes.exec_noticed(pid, mono_ns);
     }
@@ -192,8 +213,8 @@ impl Capture {
     pub(super) fn end(&mut self, pid: u32, end_mono_ns: u64) {
         let Some(slot) = self.processes.end(pid, end_mono_ns) else { return };
         self.probed.process_ended(slot);
+        self.unlist(pid);
         // Fails only if it is not there, which is what is wanted.
-        let _ = self.maps.watched.remove(&pid);
         let _ = self.maps.bindings.remove(&pid);
         self.to_forget.insert(pid, end_mono_ns);
         self.pending.ended.push(pid);
@@ -203,8 +224,11 @@ impl Capture {
         if !self.to_forget.is_empty() {
             self.forget_ended();
         }
+        self.forget_left_out();
+        self.let_go();
         self.processes.tidy(living);
         self.probed.retire_unused(&mut self.maps);
+        self.hold_what_is_needed();
     }
 
     /// A pid that is observed again keeps its sums, which go on, and what parked since.

@@ -1,6 +1,6 @@
 //! Clearing away the goroutines that were parked, or in C code, when their process, or its program, ended.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use aya::Pod;
 use aya::maps::MapData;
@@ -16,6 +16,17 @@ pub(super) fn forget(maps: &mut Maps, ended: &HashMap<u32, u64>) -> Option<Vec<(
     let mut forgotten = forget_in(&mut maps.parks, |key, value| Found::Parked(key, Parked::decode(value)), ended)?;
     forgotten.extend(forget_in(&mut maps.in_c, |key, value| Found::Calling(key, Calling::decode(value)), ended)?);
     Some(forgotten)
+}
+
+/// Removes the calls of C of these processes: they may have ended unseen. What running processes change too fast to be gone through
+/// is left to the next call.
+pub(super) fn forget_calls(maps: &mut Maps, pids: &BTreeSet<u32>) {
+    for key in stable_keys(maps.in_c.keys(), MAX_STEPS).unwrap_or_default() {
+        if pids.contains(&ParkKey::decode(&key).tgid) {
+            // Fails only if it is gone already.
+            let _ = maps.in_c.remove(&key);
+        }
+    }
 }
 
 fn forget_in<V: Pod>(

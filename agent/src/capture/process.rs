@@ -7,8 +7,12 @@ use std::sync::Arc;
 use syncline_gosym::TextSegment;
 
 use super::binary::Binary;
+use super::choosing::Chosen;
 use super::error::Refusal;
 use super::executable::{FileId, exe_link};
+use super::open::Told;
+use crate::choice::Settings;
+use crate::metadata::Metadata;
 
 const NS_PER_S: u64 = 1_000_000_000;
 const NS_PER_MS: u64 = 1_000_000;
@@ -28,6 +32,12 @@ pub struct ObservedProcess {
     pub binary: Arc<Binary>,
     /// Run-time address minus link-time address; 0 unless position-independent.
     pub load_bias: u64,
+    /// What holds for it.
+    pub settings: Settings,
+    /// What it belongs to, where a rule has asked for that.
+    pub(crate) names: Option<Arc<Metadata>>,
+    /// From which age on its waits are told of before they end.
+    pub(super) told: Told,
     /// Slot of the binary: the attach cookie of its probes.
     pub(super) slot: u32,
     pub(super) file: FileId,
@@ -38,7 +48,15 @@ pub struct ObservedProcess {
 }
 
 impl ObservedProcess {
-    pub(super) fn look(pid: u32, slot: u32, file: FileId, binary: Arc<Binary>) -> Result<Self, Refusal> {
+    pub(super) fn look(
+        pid: u32,
+        slot: u32,
+        file: FileId,
+        binary: Arc<Binary>,
+        chosen: Chosen,
+    ) -> Result<Self, Refusal> {
+        let Chosen { settings, names } = chosen;
+        let told = Told::new(&settings);
         let seen_mono_ns = mono_ns();
         let unreadable = |what: &str, cause| Refusal::of_proc_file(format!("/proc/{pid}/{what}").into(), cause);
         let start_time = start_time(pid).map_err(|e| unreadable("stat", e))?;
@@ -46,7 +64,21 @@ impl ObservedProcess {
         let cmdline = cmdline(&read(pid, "cmdline").unwrap_or_default());
         let maps = read(pid, "maps").map_err(|e| unreadable("maps", e))?;
         let load_bias = load_bias(&maps, binary.text_segment(), file.ino()).ok_or(Refusal::NotMapped)?;
-        Ok(Self { pid, start_time, exe, cmdline, binary, load_bias, slot, file, since_mono_ns: 0, seen_mono_ns })
+        Ok(Self {
+            pid,
+            start_time,
+            exe,
+            cmdline,
+            binary,
+            load_bias,
+            settings,
+            names,
+            told,
+            slot,
+            file,
+            since_mono_ns: 0,
+            seen_mono_ns,
+        })
     }
 
     /// When it exec'ed its program, CLOCK_MONOTONIC ns, if that was noticed.
@@ -98,7 +130,7 @@ pub(super) fn is_gone(cause: &io::Error) -> bool {
 }
 
 /// Clock ticks since boot (proc(5), `/proc/PID/stat`, field 22).
-pub(super) fn start_time(pid: u32) -> io::Result<u64> {
+pub(crate) fn start_time(pid: u32) -> io::Result<u64> {
     let stat = read(pid, "stat")?;
     start_time_in(&stat).ok_or_else(|| io::Error::other("it is not what proc(5) describes"))
 }

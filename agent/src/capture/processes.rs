@@ -1,11 +1,14 @@
 //! The processes that are observed, were until a moment ago, or need not be looked at again.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::executable::FileId;
 use super::process::ObservedProcess;
 use super::retry::Retry;
+use crate::choice::Settings;
+use crate::metadata::Metadata;
 
 /// How long an ended process is remembered: its last records may still be in the ring, and whoever got them asks for it.
 const KEEP_ENDED: Duration = Duration::from_secs(10);
@@ -16,6 +19,9 @@ pub(super) struct Processes {
     observed: HashMap<u32, ObservedProcess>,
     ended: Vec<Ended>,
     passed_over: HashMap<u32, PassedOver>,
+    left_out: BTreeMap<u32, LeftOut>,
+    /// Those that were until a moment ago.
+    lately_left_out: HashMap<u32, Instant>,
     skipped: BTreeMap<&'static str, u64>,
 }
 
@@ -34,6 +40,17 @@ struct PassedOver {
     retry: Retry,
     /// Why a Go program is not observed, as it is counted.
     skipped: Option<&'static str>,
+}
+
+/// A Go process that is left out by what holds for it, while it runs this file.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct LeftOut {
+    pub(super) file: FileId,
+    pub(super) start_time: u64,
+    /// When it was looked at, CLOCK_MONOTONIC ns.
+    pub(super) seen_mono_ns: u64,
+    /// As of an observed process.
+    pub(super) since_mono_ns: u64,
 }
 
 impl Processes {
@@ -58,6 +75,64 @@ impl Processes {
 
     pub(super) fn observed(&self, pid: u32) -> Option<&ObservedProcess> {
         self.observed.get(&pid)
+    }
+
+    pub(super) fn all_observed(&self) -> impl Iterator<Item = &ObservedProcess> {
+        self.observed.values()
+    }
+
+    /// In order.
+    pub(super) fn observed_pids(&self) -> Vec<u32> {
+        let mut pids: Vec<u32> = self.observed.keys().copied().collect();
+        pids.sort_unstable();
+        pids
+    }
+
+    /// Other settings hold for an observed process.
+    pub(super) fn change(&mut self, pid: u32, settings: Settings, names: Option<Arc<Metadata>>) {
+        if let Some(process) = self.observed.get_mut(&pid) {
+            process.told.change(&settings);
+            process.settings = settings;
+            process.names = names;
+        }
+    }
+
+    /// Everything that goes on was looked at.
+    pub(super) fn looked_at(&mut self) {
+        self.observed.values_mut().for_each(|process| process.told.looked_at());
+    }
+
+    pub(super) fn leave_out(&mut self, pid: u32, left_out: LeftOut) {
+        self.left_out.insert(pid, left_out);
+    }
+
+    pub(super) fn left_out(&self, pid: u32) -> Option<&LeftOut> {
+        self.left_out.get(&pid)
+    }
+
+    pub(super) fn is_left_out(&self, pid: u32) -> bool {
+        self.left_out.contains_key(&pid)
+    }
+
+    /// In order.
+    pub(super) fn left_out_pids(&self) -> Vec<u32> {
+        self.left_out.keys().copied().collect()
+    }
+
+    pub(super) fn forget_left_out(&mut self, pid: u32) -> Option<LeftOut> {
+        let left_out = self.left_out.remove(&pid)?;
+        self.lately_left_out.insert(pid, Instant::now());
+        Some(left_out)
+    }
+
+    /// Whether it is left out, or was until a moment ago: what is still told of it then is of nobody that was to be observed.
+    pub(super) fn was_left_out(&self, pid: u32) -> bool {
+        self.left_out.contains_key(&pid) || self.lately_left_out.contains_key(&pid)
+    }
+
+    /// Those that are left out and not among the living.
+    pub(super) fn left_out_missing_from(&self, living: &HashSet<u32>) -> Vec<u32> {
+        self.left_out.keys().filter(|pid| !living.contains(pid)).copied().collect()
     }
 
     pub(super) fn observe(&mut self, process: ObservedProcess) {
@@ -125,6 +200,7 @@ impl Processes {
     /// Forgets what is of no use any more.
     pub(super) fn tidy(&mut self, living: &HashSet<u32>) {
         self.passed_over.retain(|pid, _| living.contains(pid));
+        self.lately_left_out.retain(|_, since| since.elapsed() < KEEP_ENDED);
         self.ended.retain(|ended| ended.noticed.elapsed() < KEEP_ENDED);
     }
 

@@ -12,6 +12,8 @@ pub struct RescanReport {
     pub skipped: Vec<Skipped>,
     /// Pids of processes that ended, or now run another program.
     pub ended: Vec<u32>,
+    /// Pids of Go processes that are left out from now on.
+    pub left_out: Vec<u32>,
     /// Number of processes that this user may not look at now; Go programs among them are not observed.
     pub unreadable: usize,
 }
@@ -51,6 +53,6 @@ impl RescanReport {
     /// Whether nothing changed (`unreadable` is a state, not a change).
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.attached.is_empty() && self.skipped.is_empty() && self.ended.is_empty()
+        self.attached.is_empty() && self.skipped.is_empty() && self.ended.is_empty() && self.left_out.is_empty()
     }
 }

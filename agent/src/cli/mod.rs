@@ -1,5 +1,8 @@
 //! The command line.
 
+mod control;
+mod replay;
+mod target;
 mod tcp;
 pub mod units;
 mod watch;
@@ -17,13 +20,16 @@ use tcp::TcpArgs;
 use thiserror::Error;
 
 use crate::batch::Sealing;
-use crate::capture::{CaptureConfig, Kinds, OptionalKind, Target};
+use crate::capture::{CaptureConfig, Kinds, OptionalKind};
+use crate::choice::{self, FileError, Rules};
 use crate::clock::Clocks;
 use crate::endpoint::Aggregator;
 use crate::identity::{self, IdentityError};
-use crate::replay::ReplayConfig;
 use crate::run::RunConfig;
 use crate::uplink::Ranking;
+pub use control::{SetArgs, ShowArgs};
+pub use replay::ReplayArgs;
+use target::TargetArgs;
 pub use watch::WatchArgs;
 
 const ABOUT: &str = "Watches where the goroutines of this node's Go programs wait, and how far its clock is off.
@@ -42,6 +48,8 @@ const EXAMPLES: &str = "Examples:
   syncline-agent --region eu --record run.syncrec       keep a copy of all that is sent ...
   syncline-agent replay run.syncrec                     ... and send it again, elsewhere or later
   syncline-agent watch checkout                         no aggregator, no store: a live table of where it blocks
+  syncline-agent set --service checkout --threshold 5ms another threshold, while the agent runs
+  syncline-agent show                                   what it observes, and how
   syncline-agent run --help                             every option of a run
 
 It says `ready` on standard output once it observes and the aggregator answers; everything else goes to standard error.
@@ -53,6 +61,9 @@ SIGTERM ends it: probes off, the rest sent, a summary, exit code 0. Exit codes: 
 /// How often it is told how goroutines and their processes spend their time.
 const STATES_EVERY: Duration = Duration::from_secs(10);
 const DEFAULT_AGGREGATOR: &str = "http://127.0.0.1:7700";
+
+/// Where a running agent is spoken to unless told otherwise.
+const DEFAULT_CONTROL: &str = "/run/syncline/agent.sock";
 
 /// `syncline-agent`.
 #[derive(Debug, Parser)]
@@ -74,6 +85,11 @@ pub enum Command {
     /// Show live where a program's goroutines block, with nothing but this machine: no aggregator, no store
     #[command(after_help = watch::WATCH_EXAMPLES)]
     Watch(Box<WatchArgs>),
+    /// Change what a running agent observes, and how
+    #[command(after_help = control::SET_EXAMPLES)]
+    Set(Box<SetArgs>),
+    /// Show what a running agent observes, and how
+    Show(ShowArgs),
 }
 
 /// Options of `run`.
@@ -133,6 +149,13 @@ pub struct RunArgs {
     /// What of TCP.
     #[command(flatten)]
     tcp: TcpArgs,
+    /// File (TOML) that says which processes are observed and how: --threshold, --open-after and --without for all, or by service,
+    /// executable, container or pod; it goes before those options. SIGHUP reads it again
+    #[arg(long, env = "SYNCLINE_AGENT_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Socket on which `syncline-agent set` and `show` are answered; `none` for none
+    #[arg(long, value_name = "PATH", default_value = DEFAULT_CONTROL)]
+    control: PathBuf,
     /// Most memory for batches that the aggregator has not acknowledged; beyond it the oldest go, and are counted
     #[arg(long, value_name = "SIZE", default_value = "32MiB", value_parser = queue_bytes)]
     queue_bytes: usize,
@@ -152,33 +175,6 @@ pub struct RunArgs {
     inject_clock: Option<crate::clock::Injection>,
 }
 
-#[derive(Args, Debug)]
-#[group(multiple = false)]
-struct TargetArgs {
-    /// Observe this process only
-    #[arg(long)]
-    pid: Option<u32>,
-    /// Observe all processes that run this file, now or later
-    #[arg(long, value_name = "PATH")]
-    exe: Option<PathBuf>,
-    /// Observe every Go program, now or later (the default)
-    #[arg(long)]
-    all: bool,
-}
-
-/// Options of `replay`.
-#[derive(Args, Debug)]
-pub struct ReplayArgs {
-    /// The recording
-    file: PathBuf,
-    /// Where to send it: an aggregator of the region in which it was made
-    #[arg(long, env = "SYNCLINE_AGGREGATOR", value_name = "URL", default_value = DEFAULT_AGGREGATOR)]
-    aggregator: Aggregator,
-    /// Give up when no batch is taken for this long
-    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = units::duration)]
-    patience: Duration,
-}
-
 /// The options make no run.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -189,6 +185,9 @@ pub enum ConfigError {
     /// There is nobody to send to.
     #[error("--aggregator names none; an example: {DEFAULT_AGGREGATOR}")]
     NoAggregator,
+    /// The file of settings says what cannot be.
+    #[error(transparent)]
+    File(#[from] FileError),
 }
 
 impl RunArgs {
@@ -213,7 +212,15 @@ impl RunArgs {
                 kinds: Kinds::without(&self.without),
                 states_every: STATES_EVERY,
                 tcp: self.tcp.config(),
+                rules: Rules {
+                    file: self.config.as_deref().map(choice::read).transpose()?.unwrap_or_default(),
+                    ..Rules::default()
+                },
+                host_root: self.host_root.clone(),
+                service: self.service.clone(),
             },
+            file: self.config,
+            control: Some(self.control).filter(|path| path.as_os_str() != "none"),
             service: self.service,
             host_root: self.host_root,
             pacing: Pacing::every(probe_interval),
@@ -238,27 +245,10 @@ impl RunArgs {
     }
 }
 
-impl TargetArgs {
-    fn target(self) -> Target {
-        match (self.pid, self.exe) {
-            (Some(pid), _) => Target::Pid(pid),
-            (None, Some(path)) => Target::Executable(path),
-            (None, None) => Target::AllGo,
-        }
-    }
-}
-
-impl ReplayArgs {
-    /// The settings of the replay.
-    pub fn config(self) -> ReplayConfig {
-        ReplayConfig { file: self.file, aggregator: self.aggregator, patience: self.patience }
-    }
-}
-
 /// The arguments with `run` put in front where no command is given.
 pub fn with_default_command(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let mut arguments: Vec<OsString> = arguments.into_iter().collect();
-    let known = ["run", "replay", "watch", "help", "--help", "-h", "--version", "-V"];
+    let known = ["run", "replay", "watch", "set", "show", "help", "--help", "-h", "--version", "-V"];
     if !arguments.get(1).is_some_and(|first| known.iter().any(|known| first == known)) {
         arguments.insert(arguments.len().min(1), "run".into());
     }
@@ -294,6 +284,7 @@ fn within<T: PartialOrd>(value: T, range: &std::ops::RangeInclusive<T>, words: &
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::capture::Target;
     use clap::CommandFactory;
 
     fn parse(arguments: &str) -> Result<Cli, clap::Error> {

@@ -16,6 +16,19 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_nanos(scaled(number, unit_ns).ok_or_else(help)?))
 }
 
+/// The duration as [`duration`] reads it, exactly: `250us`, `1.5s`.
+#[must_use]
+pub fn duration_text(duration: Duration) -> String {
+    let ns = duration.as_nanos();
+    let fits = |unit: &&(&str, u64)| ns >= u128::from(unit.1);
+    // Seconds rather than minutes: 90s is told as such.
+    let (name, unit) = DURATION_UNITS[..4].iter().rev().find(fits).unwrap_or(&("s", 1_000_000_000));
+    let (whole, rest) = (ns / u128::from(*unit), ns % u128::from(*unit));
+    let width = unit.ilog10() as usize;
+    let decimals = if rest == 0 { String::new() } else { format!(".{rest:0width$}").trim_end_matches('0').to_owned() };
+    format!("{whole}{decimals}{name}")
+}
+
 /// Reads `4096`, `256KiB`, `32MiB`, `1GiB`.
 ///
 /// # Errors
@@ -55,6 +68,13 @@ mod tests {
         }
         assert_eq!(duration("0ns"), Ok(Duration::ZERO));
         assert_eq!(duration("2 m"), Ok(Duration::from_secs(120)));
+    }
+
+    #[test]
+    fn durations_are_written_as_they_are_read() {
+        for text in ["0s", "1ns", "999ns", "250us", "1ms", "1.5ms", "1.000001ms", "1.5s", "90s", "3600s"] {
+            assert_eq!(duration_text(duration(text).unwrap()), text);
+        }
     }
 
     #[test]

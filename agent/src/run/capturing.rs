@@ -1,7 +1,7 @@
 //! The capture thread.
 
 use std::collections::VecDeque;
-use std::sync::mpsc::SyncSender;
+use std::sync::mpsc::{Receiver, SyncSender};
 use std::time::{Duration, Instant};
 
 use syncline_claims::kernel_tai_offset_seconds;
@@ -15,6 +15,7 @@ use crate::capture::{
     Capture, CaptureError, Counters, OpenTaken, RawWait, RescanReport, StateCounters, StatesTaken, TcpCounters,
     TcpTaken,
 };
+use crate::control::Command;
 use crate::intake::{Intake, losses};
 use crate::intake_tcp::tcp_losses;
 
@@ -28,8 +29,12 @@ const WAITS_PER_MESSAGE: usize = 256;
 const LAST_ROUNDS: usize = 16;
 
 pub(super) struct Capturing {
-    capture: Capture,
-    intake: Intake,
+    pub(super) capture: Capture,
+    pub(super) intake: Intake,
+    pub(super) commands: Receiver<Command>,
+    pub(super) next_order: Instant,
+    /// The file of settings, for those who ask.
+    pub(super) config_file: Option<String>,
     out: SyncSender<Input>,
     told_losses: Losses,
     told_tcp: TcpCounters,
@@ -46,7 +51,13 @@ struct NobodyListens;
 
 impl Capturing {
     /// Marks of messages are 2^`mark_shift` apart.
-    pub(super) fn new(mut capture: Capture, mut intake: Intake, out: SyncSender<Input>, mark_shift: u8) -> Self {
+    pub(super) fn new(
+        mut capture: Capture,
+        mut intake: Intake,
+        out: SyncSender<Input>,
+        mark_shift: u8,
+        (commands, config_file): (Receiver<Command>, Option<String>),
+    ) -> Self {
         let report = capture.rescan();
         tell(&report);
         report.attached.iter().for_each(|attached| intake.greet(&capture, attached.pid));
@@ -55,6 +66,9 @@ impl Capturing {
         Self {
             capture,
             intake,
+            commands,
+            next_order: Instant::now(),
+            config_file,
             out,
             told_losses: Losses::default(),
             told_tcp: TcpCounters::default(),
@@ -89,6 +103,7 @@ impl Capturing {
         let mut raw = VecDeque::new();
         self.capture.poll(timeout, &mut |wait| raw.push_back(wait))?;
         let count = raw.len();
+        self.obey();
         if self.capture.rescan_wanted() || Instant::now() >= self.next_chores {
             self.look_around();
         }
@@ -243,6 +258,9 @@ fn tell(report: &RescanReport) {
     }
     for skipped in &report.skipped {
         tracing::debug!(pid = skipped.pid, exe = %skipped.exe.display(), "skipped: {}", skipped.why);
+    }
+    for pid in &report.left_out {
+        tracing::info!(pid, "left out");
     }
     for pid in &report.ended {
         tracing::info!(pid, "ended");

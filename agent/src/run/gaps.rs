@@ -10,6 +10,8 @@ pub(super) struct Gaps {
     coverage: Coverage,
     /// Waits that were kept without a part of what belongs to them, by what that is.
     degraded: [(&'static str, u64); 6],
+    /// Waits that were seen of processes that are left out, in the moment before or after that was said.
+    left_out: u64,
 }
 
 impl Gaps {
@@ -22,7 +24,8 @@ impl Gaps {
             ("labels_unreadable", counters.labels_fault),
             ("labels_malformed", counters.labels_malformed),
         ];
-        Self { coverage, degraded }
+        let left_out = counters.left_out + counters.sums_left_out + counters.parks_left_out;
+        Self { coverage, degraded, left_out }
     }
 }
 
@@ -35,7 +38,8 @@ impl fmt::Display for Gaps {
             "hidden",
             (self.coverage.unreadable > 0).then_some(("not_permitted", self.coverage.unreadable as u64)),
         )?;
-        write_sum(f, "degraded", self.degraded)
+        write_sum(f, "degraded", self.degraded)?;
+        if self.left_out == 0 { Ok(()) } else { write!(f, " left_out={}", self.left_out) }
     }
 }
 

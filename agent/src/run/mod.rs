@@ -7,13 +7,15 @@
 //! | `clock-probes` | four-stamp exchanges | drops a probe when the channel is full |
 //! | `claims` | asks the kernel and chrony what they claim of the clock | drops a claim when the channel is full |
 //! | `batcher` | seals, encodes, queues | the queue drops its oldest batch when full, and counts |
-//! | main | uplink, signals | |
+//! | main | uplink, signals, the control socket | |
 
+mod asked;
 mod batching;
 mod capturing;
 mod error;
 mod gaps;
 mod hints;
+mod obeying;
 mod stations;
 
 use std::io::Write as _;
@@ -29,6 +31,7 @@ use tokio::sync::watch;
 use crate::batch::{Sealing, TcpTotals, Totals};
 use crate::capture::CaptureConfig;
 use crate::clock::Clocks;
+use crate::control::Server;
 use crate::queue::{Fate, Queue};
 use crate::uplink::Ranking;
 
@@ -51,6 +54,10 @@ pub struct RunConfig {
     pub aggregators: Ranking,
     /// What to capture.
     pub capture: CaptureConfig,
+    /// The file of settings that `capture` has the content of.
+    pub file: Option<PathBuf>,
+    /// Where the agent is spoken to while it runs.
+    pub control: Option<PathBuf>,
     /// Service of all observed processes, whatever they say themselves.
     pub service: Option<String>,
     /// Where the node's files are, those of container runtimes among them.
@@ -117,7 +124,9 @@ impl std::fmt::Display for Summary {
 /// When the agent cannot start, or cannot go on.
 pub async fn run(config: RunConfig) -> Result<Summary, RunError> {
     let mut signals = Signals::listen()?;
-    let mut stations = Stations::start(&config)?;
+    let (server, commands) = Server::new();
+    let mut stations = Stations::start(&config, commands)?;
+    let _asked = asked::listen(&config, &server)?;
     let outcome = tokio::select! {
         outcome = watch_over(&config, &mut stations) => outcome,
         () = signals.received() => Ok(()),

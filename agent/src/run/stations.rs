@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
 use syncline_event::Origin;
@@ -18,6 +18,7 @@ use super::{RunConfig, RunError};
 use crate::batch::Batcher;
 use crate::capture::{Capture, CaptureError};
 use crate::clock::{Clocks, DisruptionWatch, VmClock, ask_for_claims, sample_knots};
+use crate::control::Command;
 use crate::identity;
 use crate::intake::Intake;
 use crate::metadata::MetadataReader;
@@ -52,7 +53,7 @@ pub(super) struct Stations {
 
 impl Stations {
     /// Starts everything; first what can fail, and capture, which touches other programs, last of that.
-    pub(super) fn start(config: &RunConfig) -> Result<Self, RunError> {
+    pub(super) fn start(config: &RunConfig, commands: Receiver<Command>) -> Result<Self, RunError> {
         let clocks = config.clocks;
         let first_knot = clocks.knot();
         let origin = origin(config, first_knot)?;
@@ -74,7 +75,8 @@ impl Stations {
         let metadata = MetadataReader::new(config.host_root.clone());
         let intake = Intake::new(clocks, config.service.clone(), metadata);
         let mark_shift = config.capture.tcp.map_or(0, |tcp| tcp.mark_shift);
-        let capturing = Capturing::new(capture, intake, out, mark_shift);
+        let file = config.file.as_ref().map(|file| file.to_string_lossy().into_owned());
+        let capturing = Capturing::new(capture, intake, out, mark_shift, (commands, file));
         let capture = station("capture", move || capturing.run(&stopped))?;
         tokio::spawn(uplink.run());
         Ok(Self { stop, queue, probe_state, connected, capture, outcome })

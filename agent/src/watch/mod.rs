@@ -110,11 +110,11 @@ fn watch_until(config: &WatchConfig, stop: &AtomicBool) -> Result<(), WatchError
         threshold: config.threshold,
         max_stack_depth: config.max_stack_depth,
         ring_bytes: config.ring_bytes,
-        target: config.who.target(),
         open_after: OPEN_AFTER,
         kinds: Kinds { off_cpu: false, ..Kinds::ALL },
         states_every: STATES_EVERY,
         tcp: None,
+        ..CaptureConfig::new(config.who.target())
     })?;
     let mut gathering = Gathering::new(capture, config)?;
     if !config.wait {

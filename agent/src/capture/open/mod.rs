@@ -6,15 +6,14 @@ mod due;
 mod look;
 mod looks;
 mod memory;
+mod told;
 mod unwind;
 
 use std::collections::{BTreeMap, HashSet};
 use std::hash::Hash;
-use std::time::Duration;
 
 use aya::Pod;
 use aya::maps::{HashMap as KernelMap, MapData};
-use syncline_bpf::layout::SYSCALL_TRACED;
 use syncline_bpf::open::m_and_tgid;
 use syncline_bpf::{Calling, InCall, ParkKey, Parked};
 
@@ -22,9 +21,9 @@ use super::config::CaptureConfig;
 use super::kernel::{MAX_STEPS, Maps, stable_keys};
 use super::process::mono_ns;
 use super::processes::Processes;
-use super::syscalls;
 use super::wait::RawWait;
 use looks::{Due, Looks};
+pub(super) use told::Told;
 
 /// Told of at a time at most: the others are told of when it is their turn again, or end.
 const MAX_TOLD: usize = 4_096;
@@ -54,8 +53,6 @@ pub struct OpenTaken {
 /// What was told, and when everything was looked at.
 #[derive(Debug)]
 pub(super) struct OpenWaits {
-    /// 0 = nothing is told.
-    after_ns: u64,
     max_stack: usize,
     last_look_ns: u64,
     next_look_ns: u64,
@@ -107,10 +104,8 @@ impl Found {
 
 impl OpenWaits {
     pub(super) fn new(config: &CaptureConfig) -> Self {
-        let after_ns = u64::try_from(told_after(config).as_nanos()).unwrap_or(u64::MAX);
         let (now, max_stack) = (mono_ns(), config.max_stack_depth.into());
         Self {
-            after_ns,
             max_stack,
             last_look_ns: now,
             next_look_ns: now,
@@ -120,18 +115,20 @@ impl OpenWaits {
     }
 
     /// Those that are to be told of now; nothing in between.
-    pub(super) fn take(&mut self, maps: &Maps, processes: &Processes, calls_are_waits: bool) -> OpenTaken {
+    pub(super) fn take(&mut self, maps: &Maps, processes: &mut Processes) -> OpenTaken {
         let mut taken = std::mem::take(&mut self.abandoned);
         let now_ns = mono_ns();
-        if self.after_ns == 0 || now_ns < self.next_look_ns {
+        let is_any = || processes.all_observed().any(|process| process.told.is_any());
+        if now_ns < self.next_look_ns || !is_any() {
             return taken;
         }
         // Else a later look, which tells what has become due since the last one.
-        if let Some(mut due) = self.due(maps, calls_are_waits, now_ns) {
+        if let Some(mut due) = self.due(maps, processes, now_ns) {
             taken.passed_over += due.len().saturating_sub(MAX_TOLD) as u64;
             due.truncate(MAX_TOLD);
             taken.waits.extend(self.looked_at(due, maps, processes));
             self.last_look_ns = now_ns;
+            processes.looked_at();
         }
         let end_ns = mono_ns();
         let pause_ns = end_ns.saturating_sub(now_ns).saturating_mul(PAUSE).max(SHORTEST_PAUSE_NS);
@@ -140,14 +137,14 @@ impl OpenWaits {
     }
 
     /// None if a map changed too fast to be gone through.
-    fn due(&self, maps: &Maps, calls_are_waits: bool, now_ns: u64) -> Option<Vec<Found>> {
-        let is_due = |found: &Found| due::is_due(found.mono_ns(), self.last_look_ns, now_ns, self.after_ns);
+    fn due(&self, maps: &Maps, processes: &Processes, now_ns: u64) -> Option<Vec<Found>> {
+        let told = |found: &Found| processes.observed(found.tgid()).map(|process| process.told);
+        let is_due =
+            |found: &Found| told(found).is_some_and(|told| told.is_due(found.mono_ns(), self.last_look_ns, now_ns));
         let parked = entries(&maps.parks)?.map(|(key, value)| Found::Parked(key, Parked::decode(&value)));
         let calling = entries(&maps.in_c)?.map(|(key, value)| Found::Calling(key, Calling::decode(&value)));
-        let flags = syscalls::flags(calls_are_waits, false);
-        let is_wait = |call: &InCall| flags.get(call.nr as usize).is_some_and(|flags| flags & SYSCALL_TRACED != 0);
         let in_calls = entries(&maps.in_syscalls)?.map(|(tid, value)| (tid, InCall::decode(&value)));
-        let in_calls = in_calls.filter(|(_, call)| is_wait(call)).map(|(tid, call)| Found::InCall(tid, call));
+        let in_calls = in_calls.filter(|(_, call)| call.is_wait).map(|(tid, call)| Found::InCall(tid, call));
         Some(parked.chain(calling).chain(in_calls).filter(is_due).collect())
     }
 
@@ -168,9 +165,12 @@ impl OpenWaits {
 
     /// These were cleared away, each with the end of its process: those that were told of are told of once more.
     pub(super) fn abandon(&mut self, cleared_away: &[(Found, u64)], processes: &Processes) {
-        let was_told = |found: &Found| due::was_told(found.mono_ns(), self.last_look_ns, self.after_ns);
-        for (found, end_ns) in cleared_away.iter().filter(|(found, _)| was_told(found)) {
+        for (found, end_ns) in cleared_away {
             let process = processes.that_ran(found.tgid(), (found.mono_ns(), *end_ns), |_| true);
+            // Of one that nobody knows any more it is not known either whether it was told of: as if it was.
+            if process.is_some_and(|process| !process.told.was_told(found.mono_ns(), self.last_look_ns)) {
+                continue;
+            }
             match process.filter(|_| self.abandoned.waits.len() < MAX_TOLD) {
                 Some(process) => {
                     let wait = look::of_map(found, process, *end_ns);
@@ -182,30 +182,9 @@ impl OpenWaits {
     }
 }
 
-/// The age from which on waits are told of, zero = never. Those that end before the threshold are no events: whoever was told of one
-/// would not be told of its end.
-fn told_after(config: &CaptureConfig) -> Duration {
-    if config.open_after.is_zero() { Duration::ZERO } else { config.open_after.max(config.threshold) }
-}
-
 /// What a map holds; None if it changes too fast to be gone through.
 fn entries<K: Pod + Eq + Hash, V: Pod>(map: &KernelMap<MapData, K, V>) -> Option<impl Iterator<Item = (K, V)>> {
     // A key may come twice.
     let keys: HashSet<K> = stable_keys(map.keys(), MAX_STEPS)?.into_iter().collect();
     Some(keys.into_iter().filter_map(|key| Some((key, map.get(&key, 0).ok()?))))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::capture::Target;
-
-    #[test]
-    fn no_wait_is_told_of_that_might_end_as_a_short_one() {
-        let of = |open_after, threshold| {
-            let (open_after, threshold) = (Duration::from_secs(open_after), Duration::from_secs(threshold));
-            told_after(&CaptureConfig { open_after, threshold, ..CaptureConfig::new(Target::AllGo) }).as_secs()
-        };
-        assert_eq!([of(5, 1), of(5, 10), of(0, 10)], [5, 10, 0]);
-    }
 }

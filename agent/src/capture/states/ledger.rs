@@ -126,6 +126,21 @@ impl Ledger {
         self.close(id, until(times, end_mono_ns, None), end_mono_ns, Fate::ProcessEnded)
     }
 
+    /// A goroutine that lives, and is not followed any more since this moment.
+    pub(super) fn let_go(
+        &mut self,
+        id: Id,
+        times: GoroutineTimes,
+        at_mono_ns: u64,
+        in_call_since: Option<u64>,
+    ) -> Told {
+        let at_mono_ns = at_mono_ns.max(times.since_mono_ns);
+        let times = until(times, at_mono_ns, in_call_since);
+        let before = self.known.remove(&id);
+        self.grow(id.tgid, &times, before.as_ref()).alive += 1;
+        Told { tgid: id.tgid, times, at_mono_ns, fate: Fate::Alive }
+    }
+
     fn close(&mut self, id: Id, times: GoroutineTimes, at_mono_ns: u64, fate: Fate) -> Told {
         let before = self.known.remove(&id);
         self.grow(id.tgid, &times, before.as_ref()).ended += 1;

@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use aya::maps::{Array, HashMap as KernelMap, MapData, MapError, PerCpuArray, PerCpuHashMap};
-use syncline_bpf::layout::{Key, SYSCALL_TRACED};
+use syncline_bpf::layout::Key;
 use syncline_bpf::states::{
     Config, EndedGoroutine, Goroutine, GoroutineTimes, Short, ShortLives, StateCounter, encode_epoch,
 };
@@ -19,7 +19,6 @@ use super::error::KernelError;
 use super::kernel::{MAX_STEPS, Maps, TakeMap, stable_keys};
 use super::process::mono_ns;
 use super::processes::Processes;
-use super::syscalls;
 pub use told::{BlockedTime, GoroutineSplit, ProcessTimes, StateTimes, StatesTaken};
 
 use ledger::{Id, Ledger, Told};
@@ -125,11 +124,17 @@ impl States {
 
     /// Goroutines that have ended, and now and then those that live and their processes. To be called often: a look at many goroutines
     /// is made in slices.
-    pub(super) fn take(&mut self, maps: &Maps, processes: &Processes) -> Result<StatesTaken, KernelError> {
+    /// Those that live only if `is_wanted` by anybody.
+    pub(super) fn take(
+        &mut self,
+        maps: &Maps,
+        processes: &Processes,
+        is_wanted: bool,
+    ) -> Result<StatesTaken, KernelError> {
         let began_ns = mono_ns();
         let mut taken = std::mem::take(&mut self.of_ended);
-        if self.look.is_none() && began_ns >= self.next_look_ns {
-            self.look = Some(self.begin_look()?);
+        if is_wanted && self.look.is_none() && began_ns >= self.next_look_ns {
+            self.look = Some(self.begin_look(processes)?);
         }
         if let Some(mut look) = self.look.take() {
             let is_over = self.go_on(&mut look, began_ns, maps);
@@ -180,6 +185,35 @@ impl States {
         true
     }
 
+    /// Goroutines of processes that are not followed any more since this moment (pid to CLOCK_MONOTONIC ns): their time up to then is
+    /// told, nothing where that is 0. False as in [`end`](Self::end).
+    pub(super) fn let_go(&mut self, maps: &Maps, pids: &HashMap<u32, u64>, processes: &Processes) -> bool {
+        let Some(keys) = stable_keys(self.maps.goroutines.keys(), MAX_STEPS) else { return false };
+        let calls = calls(maps);
+        for key in keys {
+            let Some(&at_ns) = pids.get(&ParkKey::decode(&key).tgid) else { continue };
+            let Some((id, times)) = self.read(&key) else { continue };
+            // Fails only if it is gone already.
+            if self.maps.goroutines.remove(&key).is_ok() && id.first_mono_ns < at_ns {
+                let call = calls.get(&times.tid).filter(|call| call.tgid == id.tgid).map(|call| call.mono_ns);
+                let told = self.ledger.let_go(id, times, at_ns, call);
+                self.push(told);
+            }
+        }
+        for (&tgid, &at_ns) in pids {
+            self.read_short_lives(tgid, at_ns);
+            let sum = self.take_sum(tgid, at_ns, processes);
+            self.of_ended.processes.extend(sum.filter(|_| at_ns > 0));
+            self.ledger.forget(tgid);
+            // Fails only if it is not there.
+            let _ = self.maps.short_lives.remove(&tgid);
+        }
+        let mut taken = std::mem::take(&mut self.of_ended);
+        self.take_told(&mut taken, processes);
+        self.of_ended = taken;
+        true
+    }
+
     pub(super) fn counters(&self) -> StateCounters {
         let at = |counter: StateCounter| {
             self.maps.counters.get(&(counter as u32), 0).map_or(0, |per_cpu| per_cpu.iter().sum())
@@ -194,15 +228,21 @@ impl States {
     }
 
     /// What begins from here on is of the next epoch: it is read next time, or told of by its record.
-    fn begin_look(&mut self) -> Result<Look, KernelError> {
+    fn begin_look(&mut self, processes: &Processes) -> Result<Look, KernelError> {
         let epoch = self.epoch.wrapping_add(1);
         let set = self.maps.config.set(0, encode_epoch(epoch), 0);
         set.map_err(|e| KernelError::new("set the epoch of goroutines", e))?;
         self.epoch = epoch;
         // None if the map changes too fast to be gone through: they are read next time.
         let keys = stable_keys(self.maps.goroutines.keys(), MAX_STEPS);
+        let is_followed = |tgid| {
+            !processes.is_left_out(tgid) && processes.observed(tgid).is_none_or(|process| process.settings.kinds.states)
+        };
         // A key may come twice.
-        Ok(Look { keys: keys.map(|keys| keys.into_iter().collect::<HashSet<_>>().into_iter().collect()), spent_ns: 0 })
+        let followed = |keys: Vec<[u8; size_of::<Key>()]>| -> HashSet<_> {
+            keys.into_iter().filter(|key| is_followed(ParkKey::decode(key).tgid)).collect()
+        };
+        Ok(Look { keys: keys.map(|keys| followed(keys).into_iter().collect()), spent_ns: 0 })
     }
 
     /// Reads those that live, for a while; whether all have been read.
@@ -280,9 +320,7 @@ impl States {
 
 /// Threads that are in system calls that count as such.
 fn calls(maps: &Maps) -> HashMap<u32, InCall> {
-    let flags = syscalls::flags(true, false);
-    let is_wait = |call: &InCall| flags.get(call.nr as usize).is_some_and(|flags| flags & SYSCALL_TRACED != 0);
     let tids: Vec<u32> = maps.in_syscalls.keys().filter_map(Result::ok).collect();
     let call = |tid: u32| Some((tid, InCall::decode(&maps.in_syscalls.get(&tid, 0).ok()?)));
-    tids.into_iter().filter_map(call).filter(|(_, call)| is_wait(call)).collect()
+    tids.into_iter().filter_map(call).filter(|(_, call)| call.is_wait).collect()
 }

@@ -1,14 +1,17 @@
 //! Which binaries carry our probes. A binary has a slot: an index into the kernel's array of struct offsets, given to its
 //! probes as attach cookie. Probes sit on the inode, so one set serves all processes that run it.
 
-use std::collections::HashMap;
+mod attaching;
+mod cgo;
+mod states;
+
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use aya::programs::uprobe::UProbeLink;
-use syncline_bpf::{BinaryLayout, program};
-use syncline_gosym::{ProbeSite, ProbeSites};
+use syncline_bpf::BinaryLayout;
+use syncline_gosym::{CgoSites, ProbeSites, StateSites};
 
 use super::binary::Binary;
 use super::error::{KernelError, Refusal};
@@ -16,6 +19,7 @@ use super::executable::{Executable, FileId, Inode};
 use super::kernel::{Maps, Programs};
 use super::kinds::Kinds;
 use super::retry::Retry;
+use attaching::{Links, attach, attach_cgo, attach_states, detach_in_background, read_new};
 
 /// Entries of the kernel's array.
 const SLOTS: u32 = 1024;
@@ -26,12 +30,18 @@ const KEEP_UNUSED: Duration = Duration::from_secs(30);
 const MAX_REMEMBERED: usize = 16_384;
 
 /// All binaries with probes.
+#[derive(Default)]
 pub(super) struct ProbedBinaries {
-    kinds: Kinds,
     slots: HashMap<u32, Slot>,
     by_inode: HashMap<Inode, u32>,
     unfit: HashMap<FileId, Remembered>,
     detaching: HashMap<u32, JoinHandle<()>>,
+    detaching_cgo: HashMap<u32, JoinHandle<()>>,
+    detaching_states: HashMap<u32, JoinHandle<()>>,
+    /// Files that can be probed, and of which all processes are left out.
+    fit: HashSet<FileId>,
+    /// Nobody needs the pinned ones.
+    unpinned: bool,
 }
 
 /// A file that cannot be probed, or could not be at the last attempt.
@@ -40,34 +50,29 @@ struct Remembered {
     retry: Retry,
 }
 
+/// A file that can be probed.
+pub(super) enum Ready {
+    /// It is.
+    Probed(u32),
+    /// It was read just now.
+    Read(FileId, Box<(Binary, ProbeSites)>),
+    /// It was read before, for a process that is left out.
+    Known(FileId),
+}
+
 struct Slot {
     binary: Arc<Binary>,
     links: Links,
+    /// Those on calls of C, while somebody wants them.
+    cgo: Option<Links>,
+    cgo_sites: Option<CgoSites>,
+    /// Those that follow the states of goroutines, while somebody wants that.
+    states: Option<Links>,
+    state_sites: Option<StateSites>,
     processes: u32,
     /// Kept although no process runs it.
     pinned: bool,
     unused_since: Option<Instant>,
-}
-
-/// The probes of a binary, by when they are to go: those where something begins first, so that nothing parks any more that nobody
-/// would see running again.
-struct Links {
-    beginnings: Vec<UProbeLink>,
-    ends: Vec<UProbeLink>,
-}
-
-impl Links {
-    /// Detaches. The kernel needs some 100 ms for each (it waits for all CPUs), and no longer for many at once.
-    fn detach(self) {
-        for links in [self.beginnings, self.ends] {
-            std::thread::scope(|scope| {
-                for link in links {
-                    // One that no thread is to be had for is dropped here.
-                    let _ = std::thread::Builder::new().spawn_scoped(scope, move || drop(link));
-                }
-            });
-        }
-    }
 }
 
 /// Why a file cannot be observed; shared, because it is remembered.
@@ -97,40 +102,74 @@ impl Unfit {
 }
 
 impl ProbedBinaries {
-    pub(super) fn new(kinds: Kinds) -> Self {
-        Self {
-            kinds,
-            slots: HashMap::new(),
-            by_inode: HashMap::new(),
-            unfit: HashMap::new(),
-            detaching: HashMap::new(),
-        }
-    }
-
     pub(super) fn binary(&self, slot: u32) -> Option<&Arc<Binary>> {
         self.slots.get(&slot).map(|slot| &slot.binary)
     }
 
-    /// Attaches to a file unless that was done before. `open` is called only when the file is not known yet.
-    pub(super) fn probe(
+    /// Finds out whether a file can be probed. `open` is called only when the file is not known yet.
+    pub(super) fn read(
         &mut self,
         file: FileId,
         open: impl FnOnce() -> std::io::Result<Executable>,
         maps: &mut Maps,
-        programs: &mut Programs,
-    ) -> Result<u32, Unfit> {
+    ) -> Result<Ready, Unfit> {
         if let Some(slot) = self.current(file, maps) {
-            return Ok(slot);
+            return Ok(Ready::Probed(slot));
+        }
+        if self.fit.contains(&file) {
+            return Ok(Ready::Known(file));
         }
         if let Some(known) = self.unfit.get(&file).filter(|known| !known.retry.is_due(Instant::now())) {
             return Err(Unfit::Known(Arc::clone(&known.refusal)));
         }
-        match self.probe_new(file, open, maps, programs) {
+        match read_new(file, open) {
+            Ok(read) => Ok(Ready::Read(file, Box::new(read))),
+            Err(refusal) => Err(self.remember(file, refusal)),
+        }
+    }
+
+    /// Attaches to a file unless that was done before, also to what these kinds need. `open` is called only for one that was read for
+    /// another process.
+    pub(super) fn probe(
+        &mut self,
+        ready: Ready,
+        kinds: Kinds,
+        open: impl FnOnce() -> std::io::Result<Executable>,
+        maps: &mut Maps,
+        programs: &mut Programs,
+    ) -> Result<u32, Unfit> {
+        let (file, read) = match ready {
+            Ready::Probed(slot) => return Ok(slot),
+            Ready::Read(file, read) => (file, Ok(*read)),
+            Ready::Known(file) => (file, read_new(file, open)),
+        };
+        match read.and_then(|(binary, sites)| self.probe_new(file, binary, sites, kinds, maps, programs)) {
             Ok(slot) => {
                 self.unfit.remove(&file);
                 Ok(slot)
             }
             Err(refusal) => Err(self.remember(file, refusal)),
+        }
+    }
+
+    /// All processes that run it so far are left out, so that it is not probed.
+    pub(super) fn not_wanted(&mut self, ready: &Ready) {
+        let Ready::Read(file, _) = ready else { return };
+        if self.fit.len() >= MAX_REMEMBERED {
+            self.fit.clear();
+        }
+        self.fit.insert(*file);
+    }
+
+    /// Whether what is pinned is kept.
+    pub(super) fn keep_pinned(&mut self, is_kept: bool) {
+        self.unpinned = !is_kept;
+    }
+
+    /// Detaches from a binary at once, also a pinned one, if all processes that run it are left out.
+    pub(super) fn dismiss(&mut self, index: u32, maps: &mut Maps) {
+        if self.slots.get(&index).is_some_and(|slot| slot.processes == 0) {
+            self.retire(index, maps);
         }
     }
 
@@ -162,19 +201,22 @@ impl ProbedBinaries {
     /// Detaches from binaries that no process has run for a while.
     pub(super) fn retire_unused(&mut self, maps: &mut Maps) {
         let is_due =
-            |slot: &Slot| !slot.pinned && slot.unused_since.is_some_and(|since| since.elapsed() >= KEEP_UNUSED);
+            |slot: &Slot| !self.is_kept(slot) && slot.unused_since.is_some_and(|since| since.elapsed() >= KEEP_UNUSED);
         let due: Vec<u32> = self.slots.iter().filter(|(_, slot)| is_due(slot)).map(|(&index, _)| index).collect();
         for index in due {
             self.retire(index, maps);
         }
         self.detaching.retain(|_, thread| !thread.is_finished());
+        self.detaching_states.retain(|_, thread| !thread.is_finished());
     }
 
     /// Detaches from everything and waits until that is done.
     pub(super) fn detach_all(&mut self) {
-        let links = self.slots.drain().map(|(_, slot)| slot.links);
+        let links = self.slots.drain().map(|(_, slot)| slot.all_links());
         let threads: Vec<_> = links.map(detach_in_background).collect();
-        for thread in threads.into_iter().chain(self.detaching.drain().map(|(_, thread)| thread)) {
+        let parts = self.detaching_cgo.drain().chain(self.detaching_states.drain());
+        let under_way = self.detaching.drain().chain(parts).map(|(_, thread)| thread);
+        for thread in threads.into_iter().chain(under_way) {
             // A panic of that thread has dropped, and so detached, its links too.
             let _ = thread.join();
         }
@@ -192,26 +234,38 @@ impl ProbedBinaries {
         None
     }
 
+    fn is_kept(&self, slot: &Slot) -> bool {
+        slot.pinned && !self.unpinned
+    }
+
     fn probe_new(
         &mut self,
         file: FileId,
-        open: impl FnOnce() -> std::io::Result<Executable>,
+        binary: Binary,
+        sites: ProbeSites,
+        kinds: Kinds,
         maps: &mut Maps,
         programs: &mut Programs,
     ) -> Result<u32, Refusal> {
-        let executable = open().map_err(Refusal::of_unopened)?;
-        if executable.id.inode != file.inode {
-            return Err(Refusal::Ended);
-        }
-        let binary = Binary::read(executable)?;
-        let mut sites = binary.probe_sites()?;
-        sites.cgo = sites.cgo.filter(|_| self.kinds.cgo);
-        sites.states = sites.states.filter(|_| self.kinds.states);
         let index = self.free_slot()?;
-        set_layout(maps, index, binary.kernel_layout(sites.states.is_some()).encode())?;
+        let states = sites.states.as_ref().filter(|_| kinds.states);
+        set_layout(maps, index, binary.kernel_layout(states.is_some()).encode())?;
+        // Goroutines are known from here on; those that end are, as long as any are known.
+        let states = states.map(|sites| attach_states(&binary, sites, index, programs)).transpose()?;
         let links = attach(&binary, &sites, index, programs)?;
-        let slot =
-            Slot { binary: Arc::new(binary), links, processes: 0, pinned: false, unused_since: Some(Instant::now()) };
+        let cgo_sites = sites.cgo;
+        let cgo = cgo_sites.as_ref().filter(|_| kinds.cgo).map(|sites| attach_cgo(&binary, sites, index, programs));
+        let slot = Slot {
+            binary: Arc::new(binary),
+            links,
+            cgo: cgo.transpose()?,
+            cgo_sites,
+            states,
+            state_sites: sites.states,
+            processes: 0,
+            pinned: false,
+            unused_since: Some(Instant::now()),
+        };
         self.slots.insert(index, slot);
         self.by_inode.insert(file.inode, index);
         Ok(index)
@@ -232,7 +286,9 @@ impl ProbedBinaries {
     }
 
     fn free_slot(&self) -> Result<u32, Refusal> {
-        let is_free = |index: &u32| !self.slots.contains_key(index) && !self.detaching.contains_key(index);
+        let all = [&self.detaching, &self.detaching_cgo, &self.detaching_states];
+        let is_detaching = |index: &u32| all.iter().any(|detaching| detaching.contains_key(index));
+        let is_free = |index: &u32| !self.slots.contains_key(index) && !is_detaching(index);
         (0..SLOTS).find(is_free).ok_or(Refusal::TooManyBinaries { limit: SLOTS })
     }
 
@@ -244,7 +300,13 @@ impl ProbedBinaries {
             tracing::warn!("{error}");
         }
         // Too long for the reader of the ring.
-        self.detaching.insert(index, detach_in_background(slot.links));
+        self.detaching.insert(index, detach_in_background(slot.all_links()));
+    }
+}
+
+impl Slot {
+    fn all_links(self) -> Links {
+        [self.cgo, self.states].into_iter().flatten().fold(self.links, Links::and)
     }
 }
 
@@ -253,47 +315,6 @@ fn is_of_the_process(refusal: &Refusal) -> bool {
     matches!(refusal, Refusal::Ended | Refusal::Unopened { .. } | Refusal::Forbidden { .. })
 }
 
-fn detach_in_background(links: Links) -> JoinHandle<()> {
-    std::thread::spawn(move || links.detach())
-}
-
 fn set_layout(maps: &mut Maps, index: u32, value: [u8; BinaryLayout::EMPTY.len()]) -> Result<(), KernelError> {
     maps.binaries.set(index, value, 0).map_err(|e| KernelError::new("set the struct offsets of a binary", e))
-}
-
-/// Attaches in the reverse order of detaching: where something begins last, and parking last of all.
-fn attach(binary: &Binary, sites: &ProbeSites, cookie: u32, programs: &mut Programs) -> Result<Links, Refusal> {
-    let (mut beginnings, mut ends) = (Vec::new(), Vec::new());
-    let mut one = |into: &mut Vec<UProbeLink>, name, function, site: &ProbeSite| -> Result<(), Refusal> {
-        binary.verify(function, site.file_offset, &site.expected)?;
-        into.push(programs.attach(name, &binary.attach_path(), site.file_offset, cookie)?);
-        Ok(())
-    };
-    if let Some(states) = &sites.states {
-        one(&mut ends, program::DESTROY, "runtime.gdestroy", &states.destroy)?;
-        one(&mut ends, program::NO_PROCESSOR, "runtime.exitsyscallNoP", &states.no_processor)?;
-        one(&mut ends, program::LOST_PROCESSOR, "runtime.exitsyscallTryGetP", &states.lost_processor)?;
-    }
-    one(&mut ends, program::EXECUTE, "runtime.execute", &sites.execute)?;
-    one(&mut ends, program::READY, "runtime.ready", &sites.ready)?;
-    one(&mut ends, program::NETPOLLREADY, "runtime.netpollready", &sites.netpollready)?;
-    if let Some(cgo) = &sites.cgo {
-        one(&mut ends, program::CGO_EXIT, "runtime.cgocall", &cgo.exit)?;
-        one(&mut beginnings, program::CGO_ENTER, "runtime.cgocall", &cgo.enter)?;
-    }
-    if let Some(states) = &sites.states {
-        for (site, function) in
-            states.yields.iter().zip(["runtime.goschedImpl", "runtime.goyield_m", "runtime.preemptPark"])
-        {
-            one(&mut beginnings, program::YIELD, function, site)?;
-        }
-        if let Some(site) = &states.coroutine_switch {
-            one(&mut beginnings, program::COROUTINE_SWITCH, "runtime.coroswitch_m", site)?;
-        }
-        for site in &states.creates {
-            one(&mut beginnings, program::CREATE, "runtime.newproc1", site)?;
-        }
-    }
-    one(&mut beginnings, program::PARK, "runtime.gopark", &sites.gopark)?;
-    Ok(Links { beginnings, ends })
 }

@@ -1,0 +1,104 @@
+//! Processes that are left out by what holds for them.
+
+use syncline_bpf::Watched;
+
+use super::error::KernelError;
+use super::executable::FileId;
+use super::process::{mono_ns, start_time};
+use super::processes::LeftOut;
+use super::{Capture, parks};
+
+impl Capture {
+    /// One that nobody has observed yet, but for the moment before it was looked at.
+    pub(super) fn leave_out_new(&mut self, pid: u32, file: FileId) {
+        let Ok(start_time) = start_time(pid) else { return };
+        let seen_mono_ns = mono_ns();
+        self.list_as_left_out(pid);
+        self.processes.leave_out(pid, LeftOut { file, start_time, seen_mono_ns, since_mono_ns: 0 });
+        self.to_leave.insert(pid, mono_ns());
+        self.to_let_go.insert(pid, 0);
+        self.pending.left_out.push(pid);
+    }
+
+    /// One that was observed until now. What ended by now is handed out; what goes on is forgotten.
+    pub(super) fn leave_out_observed(&mut self, pid: u32) {
+        let Some(process) = self.processes.observed(pid) else { return };
+        let left_out = LeftOut {
+            file: process.file,
+            start_time: process.start_time,
+            seen_mono_ns: process.seen_mono_ns,
+            since_mono_ns: process.since_mono_ns,
+        };
+        self.list_as_left_out(pid);
+        let end_mono_ns = mono_ns();
+        if let Some(slot) = self.processes.end(pid, end_mono_ns) {
+            self.probed.process_ended(slot);
+            self.probed.dismiss(slot, &mut self.maps);
+        }
+        let _ = self.maps.bindings.remove(&pid);
+        self.processes.leave_out(pid, left_out);
+        self.to_leave.insert(pid, end_mono_ns);
+        self.to_let_go.insert(pid, end_mono_ns);
+        self.pending.left_out.push(pid);
+    }
+
+    /// Observes it if that is what holds for it now.
+    pub(super) fn look_again_at_left_out(&mut self, pid: u32) {
+        if self.choosing.of_new(pid).is_ok_and(|chosen| !chosen.settings.observe) {
+            return;
+        }
+        let Some(before) = self.processes.forget_left_out(pid) else { return };
+        self.forget_states(pid);
+        self.look_at(pid);
+        match self.processes.observed(pid) {
+            // The same program, since the same moment.
+            Some(now) if now.file == before.file && now.start_time == before.start_time => {
+                self.processes.exec_noticed(pid, before.since_mono_ns);
+            }
+            Some(_) => {}
+            None if self.processes.is_left_out(pid) => {}
+            None => self.unlist(pid),
+        }
+    }
+
+    /// Whether the process with this pid is left out, and still the one that was; if it is another, that is forgotten.
+    pub(super) fn is_still_left_out(&mut self, pid: u32, file: FileId) -> bool {
+        let Some(known) = self.processes.left_out(pid) else { return false };
+        let is_same = known.file == file && start_time(pid).is_ok_and(|now| now == known.start_time);
+        if !is_same {
+            self.left_out_ended(pid);
+        }
+        is_same
+    }
+
+    /// One that was left out has ended, or runs another program.
+    pub(super) fn left_out_ended(&mut self, pid: u32) {
+        self.processes.forget_left_out(pid);
+        self.unlist(pid);
+    }
+
+    /// Clears away what processes had under way when they were left out. It is no loss: they were not to be observed any more.
+    pub(super) fn forget_left_out(&mut self) {
+        if self.to_leave.is_empty() {
+            return;
+        }
+        // All of one that is still left out: a probe that ran just then may have been late.
+        let until =
+            |(pid, left_ns): (&u32, &u64)| (*pid, if self.processes.is_left_out(*pid) { u64::MAX } else { *left_ns });
+        let ended = self.to_leave.iter().map(until).collect();
+        let is_gone = |tgid| self.to_leave.contains_key(&tgid) && self.processes.observed(tgid).is_none();
+        self.short_waits.end(&mut self.maps.short_waits, is_gone);
+        if let Some(forgotten) = parks::forget(&mut self.maps, &ended) {
+            self.own.parks_left_out = self.own.parks_left_out.saturating_add(forgotten.len() as u64);
+            self.to_leave.clear();
+        }
+    }
+
+    fn list_as_left_out(&mut self, pid: u32) {
+        if let Err(error) = self.maps.watched.insert(pid, Watched::left_out(), 0) {
+            tracing::warn!(pid, "{}: its probes still cost it time", KernelError::new("leave a process out", error));
+            // Where there is no room for that, those who are not listed may not be observed.
+            self.unlist(pid);
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! A rule as the file has it, and as it is asked for over the control socket.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::pattern::Pattern;
+use super::selector::Selector;
+use super::settings::{Change, ChangeError};
+use crate::capture::OptionalKind;
+use crate::cli::units;
+
+/// For whom, and what. What is absent says nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RuleText {
+    /// As [`Selector::service`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<Pattern>,
+    /// As [`Selector::exe`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exe: Option<Pattern>,
+    /// As [`Selector::container`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<Pattern>,
+    /// As [`Selector::pod`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod: Option<Pattern>,
+    /// As [`Selector::namespace`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<Pattern>,
+    /// Whether it is observed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observe: Option<bool>,
+    /// Shortest wait that becomes an event.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub threshold: Option<DurationText>,
+    /// Age at which waits are told of before they end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub open_after: Option<DurationText>,
+    /// Kinds to leave out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub without: Vec<OptionalKind>,
+    /// Kinds to capture.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub with: Vec<OptionalKind>,
+}
+
+impl RuleText {
+    /// For whom.
+    #[must_use]
+    pub fn selector(&self) -> Selector {
+        let Self { service, exe, container, pod, namespace, .. } = self.clone();
+        Selector { service, exe, container, pod, namespace, process: None }
+    }
+
+    /// What.
+    ///
+    /// # Errors
+    /// If it contradicts itself.
+    pub fn change(&self) -> Result<Change, ChangeError> {
+        let duration = |text: Option<DurationText>| text.map(|DurationText(duration)| duration);
+        let (threshold, open_after) = (duration(self.threshold), duration(self.open_after));
+        Change::new(self.observe, threshold, open_after, (&self.without, &self.with))
+    }
+}
+
+/// A duration, written as people type it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DurationText(pub Duration);
+
+impl<'de> Deserialize<'de> for DurationText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        units::duration(&text).map(Self).map_err(serde::de::Error::custom)
+    }
+}
+
+impl Serialize for DurationText {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&units::duration_text(self.0))
+    }
+}

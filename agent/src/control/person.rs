@@ -1,0 +1,100 @@
+//! What holds, for people to read.
+
+use std::fmt::Write as _;
+
+use super::protocol::{AsSet, SettingsText, State};
+use crate::capture::Kinds;
+use crate::choice::Settings;
+
+/// What a request has changed, in one line.
+#[must_use]
+pub fn told_of_change(done: &AsSet) -> String {
+    let observed = done.state.processes.iter().filter(|process| process.settings.observe).count();
+    let left_out = done.state.processes.len() - observed;
+    format!(
+        "changed={} observed={observed} left_out={left_out} defaults: {}",
+        done.changed,
+        settings(&done.state.defaults)
+    )
+}
+
+/// What holds: defaults, rules in order, processes.
+#[must_use]
+pub fn told_of_state(state: &State) -> String {
+    let mut text = format!("defaults  {}\n", settings(&state.defaults));
+    if !state.file.is_empty() {
+        let _ = writeln!(text, "file      {}", state.file);
+    }
+    for rule in &state.rules {
+        let origin = rule.line.map_or_else(|| "set".to_owned(), |line| format!("line {line}"));
+        let _ = writeln!(text, "rule      {origin}: {} => {}", rule.who, rule.what);
+    }
+    let _ = writeln!(text, "kernel    {}", state.tracepoints.join(" "));
+    let width = state.processes.iter().map(|process| process.service.chars().count()).max().unwrap_or(0).clamp(7, 40);
+    let _ = writeln!(text, "{:>8}  {:width$}  {:40}  EXECUTABLE", "PID", "SERVICE", "SETTINGS");
+    for process in &state.processes {
+        let service = if process.service.is_empty() { "-" } else { &process.service };
+        let settings = settings(&process.settings);
+        let _ = writeln!(text, "{:>8}  {service:width$}  {settings:40}  {}", process.pid, process.executable);
+    }
+    text
+}
+
+fn settings(text: &SettingsText) -> String {
+    let SettingsText { observe, threshold, open_after, without } = text;
+    let kinds = Kinds::without(without);
+    Settings { observe: *observe, threshold: threshold.0, open_after: open_after.0, kinds }.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::capture::OptionalKind;
+    use crate::choice::DurationText;
+    use crate::cli::units;
+    use crate::control::{Process, StateRule};
+
+    fn text(observe: bool, threshold: &str, without: &[OptionalKind]) -> SettingsText {
+        let duration = |text| DurationText(units::duration(text).unwrap());
+        SettingsText { observe, threshold: duration(threshold), open_after: duration("5s"), without: without.to_vec() }
+    }
+
+    #[test]
+    fn what_holds_is_told_in_the_order_in_which_it_is_looked_up() {
+        let process = |pid, service: &str, settings| Process {
+            pid,
+            service: service.to_owned(),
+            executable: "/opt/app".to_owned(),
+            settings,
+        };
+        let rule = |line, who: &str, what: &str| StateRule { line, who: who.to_owned(), what: what.to_owned() };
+        let state = State {
+            defaults: text(true, "1ms", &[]),
+            file: "/etc/syncline/agent.toml".to_owned(),
+            rules: vec![rule(None, "service=a", "threshold=5ms"), rule(Some(4), "exe=app", "observe=false")],
+            processes: vec![
+                process(7, "a", text(true, "5ms", &[OptionalKind::Cgo])),
+                process(8, "", text(false, "1ms", &[])),
+            ],
+            tracepoints: vec!["sched_process_exec".to_owned()],
+        };
+        let lines = told_of_state(&state);
+        let lines: Vec<String> =
+            lines.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+        assert_eq!(
+            lines,
+            [
+                "defaults threshold=1ms open_after=5s",
+                "file /etc/syncline/agent.toml",
+                "rule set: service=a => threshold=5ms",
+                "rule line 4: exe=app => observe=false",
+                "kernel sched_process_exec",
+                "PID SERVICE SETTINGS EXECUTABLE",
+                "7 a threshold=5ms open_after=5s without=cgo /opt/app",
+                "8 - left out /opt/app",
+            ]
+        );
+        let done = AsSet { changed: 1, state };
+        assert_eq!(told_of_change(&done), "changed=1 observed=1 left_out=1 defaults: threshold=1ms open_after=5s");
+    }
+}
