@@ -144,7 +144,7 @@ impl Capture {
             open,
             states: States::new(state_maps, config.states_every),
             kinds: config.kinds,
-            sends: config.tcp.is_some_and(|tcp| tcp.messages),
+            sends: config.tcp.is_some_and(|tcp| tcp.stamps_sends()),
             _tracepoints: Vec::new(),
         };
         capture.configure(settings)?;
