@@ -8,6 +8,8 @@
 //	                                     file        1 MiB by sendfile(2)
 //	                                     close       closes the connection
 //	                                     reset       the same without an orderly end
+//	                                     become      runs this program anew in its place (execve), which keeps the connection and goes on
+//	                                                 with the steps that are left
 //	sends wrap                           a connection of a socket with another of the same process, whose sequence numbers are about to
 //	                                     wrap: rounds of 1,000 bytes, the same way as rounds
 //
@@ -22,6 +24,7 @@ import (
 	"net"
 	"os"
 	"strconv"
+	"syscall"
 	"time"
 )
 
@@ -51,12 +54,9 @@ func main() {
 		rounds(c, c, number(3), number(4))
 		c.Close()
 	case "steps":
-		c := dial()
-		for _, step := range os.Args[3:] {
-			awaitLine(input)
-			do(c, step)
-			report(map[string]any{"event": "stepped"})
-		}
+		walk(dial(), input, os.Args[3:])
+	case "go-on":
+		walk(connOf(number(2)).(*net.TCPConn), input, os.Args[3:])
 	case "wrap":
 		awaitLine(input)
 		wrap()
@@ -102,6 +102,28 @@ func rounds(to io.Writer, from io.Reader, count, size int) {
 		took[i] = time.Since(began).Nanoseconds()
 	}
 	report(map[string]any{"event": "rounds", "took_ns": took})
+}
+
+func walk(c *net.TCPConn, input *bufio.Reader, steps []string) {
+	for i, step := range steps {
+		awaitLine(input)
+		if step == "become" {
+			become(c, steps[i+1:])
+		}
+		do(c, step)
+		report(map[string]any{"event": "stepped"})
+	}
+}
+
+func become(c *net.TCPConn, steps []string) {
+	file, err := c.File()
+	check(err)
+	_, _, errno := syscall.Syscall(syscall.SYS_FCNTL, file.Fd(), syscall.F_SETFD, 0)
+	if errno != 0 {
+		panic(errno)
+	}
+	arguments := append([]string{"sends", "go-on", strconv.Itoa(int(file.Fd()))}, steps...)
+	check(syscall.Exec("/proc/self/exe", arguments, os.Environ()))
 }
 
 func do(c *net.TCPConn, step string) {
