@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use syncline_bpf::tcp::{MessageDirection, TcpDirection, TcpMessageRecord, TcpSessionRecord};
-use syncline_event::{Direction, Opener, SessionEnd, TcpLossCause};
+use syncline_event::{Direction, Opener, SendLatency, SessionEnd, TcpLossCause};
 
 use crate::batch::{SeenMessage, SeenSession};
 use crate::capture::{Capture, TcpCounters, flow};
@@ -66,6 +66,14 @@ impl Intake {
             end: record.end.map(|end| SessionEnd {
                 last_state: u8::try_from(end.last_state).unwrap_or(u8::MAX),
                 error: u16::try_from(end.error.unsigned_abs()).unwrap_or(u16::MAX),
+            }),
+            sends: record.sends.as_ref().map(|sends| SendLatency {
+                count: sends.count,
+                total_ns: sends.total_ns,
+                max_ns: sends.max_ns,
+                histogram: sends.histogram.clone(),
+                unmeasured: sends.unmeasured,
+                unacknowledged: sends.unacknowledged,
             }),
         })
     }

@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use support::agent::{SimulatedAgent, Uplink};
 use support::program::{Program, ask, store};
 use support::{engine_is_here, eventually};
-use syncline_event::{Direction, Flow, Opener, SessionEnd, StackId, TcpLoss, TcpLossCause, TcpSession};
+use syncline_event::{Direction, Flow, Opener, SendLatency, SessionEnd, StackId, TcpLoss, TcpLossCause, TcpSession};
 use syncline_sim::{NodeSettings, OscillatorSettings};
 use syncline_timebase::{Offset, Span};
 
@@ -94,17 +94,28 @@ async fn sessions_and_what_was_lost_of_tcp_are_stored() {
         srtt_us: 30,
         min_rtt_us: Some(4),
         end: None,
+        sends: None,
     };
     let end = Some(SessionEnd { last_state: 5, error: 0 });
-    let ended = TcpSession { updated: first + Span::from_ms(20), bytes_sent: 11, end, ..open.clone() };
+    let sends = SendLatency {
+        count: 3,
+        total_ns: 12,
+        max_ns: 8,
+        histogram: vec![0, 2, 0, 1],
+        unmeasured: 1,
+        unacknowledged: 2,
+    };
+    let sends = Some(sends);
+    let ended = TcpSession { updated: first + Span::from_ms(20), bytes_sent: 11, end, sends, ..open.clone() };
     batch.tcp_sessions = vec![open, ended];
     batch.tcp_losses = vec![TcpLoss { cause: TcpLossCause::MarkUncertain, count: 5 }];
     uplink.store(&batch).await;
     let store = store(dir.path()).await;
-    let sql = "SELECT service, local_address, peer_port, toString(opener), dur_ns, ended, last_state, bytes_sent, retransmits, err_ns < 5000000 \
+    let sql = "SELECT service, local_address, peer_port, toString(opener), dur_ns, ended, last_state, bytes_sent, retransmits, err_ns < 5000000, \
+        sends_watched, sends, send_total_ns, send_max_ns, send_hist, sends_unmeasured, sends_unacknowledged \
         FROM tcp_sessions FINAL";
     let row = ask(&store, sql).await;
-    assert_eq!(row, "orders\tfd00::1\t5000\tremote\t20000000\t1\tFIN_WAIT2\t11\t1\t1");
+    assert_eq!(row, "orders\tfd00::1\t5000\tremote\t20000000\t1\tFIN_WAIT2\t11\t1\t1\t1\t3\t12\t8\t[0,2,0,1]\t1\t2");
     assert_eq!(ask(&store, "SELECT cause, count FROM tcp_losses").await, "mark_uncertain\t5");
     assert!(program.terminate().success());
 }

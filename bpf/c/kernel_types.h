@@ -77,6 +77,10 @@ struct sock {
 	__u16 sk_type;
 };
 
+struct sk_buff {
+	unsigned char *data;
+};
+
 struct socket {
 	struct sock *sk;
 };
@@ -98,6 +102,7 @@ struct tcp_sock {
 	__u32 copied_seq;
 	__u32 write_seq;
 	__u32 snd_una;
+	__u32 snd_nxt;
 	__u32 srtt_us;
 	__u32 total_retrans;
 	struct minmax rtt_min;

@@ -5,6 +5,7 @@
  * inet_sock_set_state     begins a session (connect, or a finished handshake) and ends it
  * sock_send_length        after a call that sent: who owns the socket, which bytes it was
  * sock_recv_length        after a call that received: the same
+ * tcp_probe               before what a segment acknowledges is taken for sent: when the sends of observed processes arrived
  * sys_enter               (syscall.h) when a thread began a call that may send: its bytes cannot have left before
  *
  * Owner. A change of state may happen in an interrupt, where the current process is anybody. It is the owner's own doing
@@ -61,7 +62,7 @@ int tcp_sent(__u64 *ctx)
 	if (!session)
 		return 0;
 	update_if_old(session, sk);
-	if (cfg->capture_messages)
+	if (cfg->capture_messages || cfg->measure_sends)
 		sent(cfg, session, sk, bytes);
 	learn_seqs(session, sk);
 	return 0;
@@ -87,6 +88,19 @@ int tcp_received(__u64 *ctx)
 	if (cfg->capture_messages)
 		received(cfg, session, sk, bytes);
 	learn_seqs(session, sk);
+	return 0;
+}
+
+/* (struct sock *sk, const struct sk_buff *skb), for each segment that an established socket is given */
+SEC("raw_tp/tcp_probe")
+int tcp_segment(__u64 *ctx)
+{
+	struct sock *sk = (void *)ctx[0];
+	__u64 key = ctx[0];
+	struct tcp_sends *sends = bpf_map_lookup_elem(&tcp_sends, &key);
+
+	if (sends)
+		segment_came(sends, sk, (void *)ctx[1]);
 	return 0;
 }
 

@@ -23,6 +23,23 @@ struct {
 	__type(value, struct tcp_session);
 } tcp_embryos SEC(".maps");
 
+/* Of each open session, where send latency is measured. Sized as `tcp_sessions`. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 1 << 16);
+	__type(key, __u64);
+	__type(value, struct tcp_sends);
+} tcp_sends SEC(".maps");
+
+/* The value of one that has not sent yet: too large for the stack. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct tcp_sends);
+} tcp_no_sends SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);

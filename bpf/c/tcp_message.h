@@ -85,7 +85,7 @@ static __always_inline int is_certain(const struct tcp_config *cfg, struct tcp_s
 	if (is_known && bytes && before == end - bytes)
 		return 1;
 	/* Of one that was there before it is not known up to here, and is from here on. */
-	if (is_known && (__s32)(end - before) > 0)
+	if (cfg->capture_messages && is_known && (__s32)(end - before) > 0)
 		tcp_add(TCP_COUNT_MARKS_UNCERTAIN, marks_among(before, end - before, cfg->mark_shift, &first));
 	return 0;
 }
@@ -106,9 +106,31 @@ static __always_inline int may_send(const struct in_syscall *call)
 	return flags & SYSCALL_SENDS_OFTEN || (flags & SYSCALL_SENDS && !call->has_sent);
 }
 
+/* The call that is sending now, if it is known when it began. It can be so once, unless it sends in pieces. */
+static __always_inline struct in_syscall *sending_call(void)
+{
+	__u32 tid = bpf_get_current_pid_tgid();
+	struct in_syscall *call = bpf_map_lookup_elem(&in_syscalls, &tid);
+
+	if (!call || !may_send(call))
+		return 0;
+	call->has_sent = 1;
+	return call;
+}
+
+/* A call that sends in pieces (sendfile, splice, sendmmsg) is not over with this one: its latency is not told. */
+static __always_inline void measure(const struct tcp_config *cfg, struct tcp_session *session, struct sock *sk, __u32 end,
+				    const struct in_syscall *call)
+{
+	int is_whole = call && !(syscall_flags(call->nr) & SYSCALL_SENDS_OFTEN);
+
+	if (cfg->measure_sends && !(is_whole && begin_send(sk, session->socket, end, call->mono_ns)))
+		__sync_fetch_and_add(&session->sends_unmeasured, 1);
+}
+
 static __always_inline void sent(const struct tcp_config *cfg, struct tcp_session *session, struct sock *sk, __u32 bytes)
 {
-	__u32 tid = bpf_get_current_pid_tgid(), end = BPF_CORE_READ((struct tcp_sock *)sk, write_seq);
+	__u32 end = BPF_CORE_READ((struct tcp_sock *)sk, write_seq);
 	struct tcp_message message = { .direction = TCP_SEND };
 	struct in_syscall *call;
 
@@ -116,16 +138,20 @@ static __always_inline void sent(const struct tcp_config *cfg, struct tcp_sessio
 	if (BPF_CORE_READ(sk, sk_lock.owned) || BPF_CORE_READ((struct tcp_sock *)sk, write_seq) != end)
 		bytes = 0;
 	message.marks = marks_among(end - bytes, bytes, cfg->mark_shift, &message.mark);
-	if (!is_certain(cfg, session, &session->send_next, end, bytes) || !message.marks)
+	if (!is_certain(cfg, session, &session->send_next, end, bytes)) {
+		measure(cfg, session, sk, end, 0);
 		return;
-	call = bpf_map_lookup_elem(&in_syscalls, &tid);
-	if (!call || !may_send(call)) {
+	}
+	call = sending_call();
+	measure(cfg, session, sk, end, call);
+	if (!cfg->capture_messages || !message.marks)
+		return;
+	if (!call) {
 		tcp_count(TCP_COUNT_MESSAGES_UNSTAMPED);
 		return;
 	}
 	message.mono_ns = call->mono_ns;
 	message.wall_ns = call->wall_ns;
-	call->has_sent = 1;
 	send_message(cfg, &message, session);
 }
 

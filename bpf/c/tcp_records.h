@@ -10,6 +10,9 @@
 
 #define RECORD_TCP_SESSION 40
 #define RECORD_TCP_MESSAGE 41
+#define SEND_BUCKETS 40
+/* Most sends of one connection whose acknowledgement is waited for. */
+#define SENDS_AT_ONCE 16
 
 enum tcp_session_flags {
 	TCP_START_SEEN = 1 << 0,  /* start_* are measurements; else it was there before we could see it */
@@ -17,9 +20,10 @@ enum tcp_session_flags {
 	TCP_ESTABLISHED = 1 << 2, /* the handshake was finished */
 	TCP_CLOSED = 1 << 3,      /* end_mono_ns, last_state and error are those of the end */
 	TCP_SEQS_KNOWN = 1 << 4,  /* send_next and recv_next are where the next call begins */
+	TCP_SENDS_MEASURED = 1 << 5, /* `tcp_sends` has, or had, a value for it */
 };
 
-/* A connection of an observed process: the value of the map of open ones, and the record of one that has ended. */
+/* A connection of an observed process: the value of the map of open ones, and the beginning of the record of one that has ended. */
 struct tcp_session {
 	__u32 kind;
 	__u32 tgid; /* its owner; 0 in an embryo, of whose owner nothing is known */
@@ -43,6 +47,42 @@ struct tcp_session {
 	__u32 send_next;  /* sequence number at which the next call that sends begins */
 	__u32 recv_next;
 	struct socket_ends ends;
+	__u64 sends_unmeasured; /* calls that sent, and whose latency was not begun to be measured */
+};
+
+/* Send latency of one connection: see tcp_sends.h. */
+struct tcp_send_sum {
+	__u64 count;          /* sends that were measured */
+	__u64 total_ns;       /* of these */
+	__u64 max_ns;         /* of these */
+	__u64 unmeasured;     /* sends whose acknowledgement was not seen as it came */
+	__u64 unacknowledged; /* sends that the connection took with it */
+	__u64 histogram[SEND_BUCKETS]; /* bucket i: [2^i, 2^(i+1)) ns; the last one also longer ones */
+};
+
+/* A send that is not acknowledged yet. */
+struct tcp_send {
+	__u64 mono_ns; /* when its call began; SEND_FREE and SEND_CLAIMED are no times */
+	__u32 end;     /* sequence number after its last byte */
+	__u32 reserved;
+};
+
+#define SEND_FREE 0
+#define SEND_CLAIMED 1
+
+/* Sends of a connection: those that were, and those that are not acknowledged yet, in any order. */
+struct tcp_sends {
+	struct tcp_send_sum sum;
+	__u64 acked_mono_ns; /* when `acked` came; 0 = none came, or it is about to change */
+	__u32 acked;         /* the highest acknowledgement that was seen coming */
+	__u32 reserved;
+	struct tcp_send sends[SENDS_AT_ONCE];
+};
+
+/* The record of a session that has ended. */
+struct tcp_ended {
+	struct tcp_session session;
+	struct tcp_send_sum sends;
 };
 
 enum tcp_direction {
@@ -68,7 +108,7 @@ struct tcp_config {
 	__u32 mark_shift;       /* spacing of marks: 2^this */
 	__u32 messages_per_s;   /* of one process */
 	__u32 capture_messages; /* 1: messages, beside sessions */
-	__u32 reserved;
+	__u32 measure_sends;    /* 1: send latency, beside sessions */
 };
 
 /* What was seen of TCP and what was lost, and why. */
@@ -86,7 +126,7 @@ enum tcp_counter {
 	TCP_COUNTERS,
 };
 
-ASSERT_SIZE(struct tcp_session, 160);
+ASSERT_SIZE(struct tcp_session, 168);
 ASSERT_OFFSET(struct tcp_session, tgid, 4);
 ASSERT_OFFSET(struct tcp_session, tid, 8);
 ASSERT_OFFSET(struct tcp_session, flags, 12);
@@ -108,6 +148,16 @@ ASSERT_OFFSET(struct tcp_session, last_state, 108);
 ASSERT_OFFSET(struct tcp_session, send_next, 112);
 ASSERT_OFFSET(struct tcp_session, recv_next, 116);
 ASSERT_OFFSET(struct tcp_session, ends, 120);
+ASSERT_OFFSET(struct tcp_session, sends_unmeasured, 160);
+ASSERT_SIZE(struct tcp_send_sum, 360);
+ASSERT_OFFSET(struct tcp_send_sum, total_ns, 8);
+ASSERT_OFFSET(struct tcp_send_sum, max_ns, 16);
+ASSERT_OFFSET(struct tcp_send_sum, unmeasured, 24);
+ASSERT_OFFSET(struct tcp_send_sum, unacknowledged, 32);
+ASSERT_OFFSET(struct tcp_send_sum, histogram, 40);
+ASSERT_SIZE(struct tcp_sends, 632);
+ASSERT_SIZE(struct tcp_ended, 528);
+ASSERT_OFFSET(struct tcp_ended, sends, 168);
 ASSERT_SIZE(struct tcp_message, 88);
 ASSERT_OFFSET(struct tcp_message, direction, 12);
 ASSERT_OFFSET(struct tcp_message, goid, 16);
@@ -119,6 +169,7 @@ ASSERT_OFFSET(struct tcp_message, ends, 48);
 ASSERT_SIZE(struct tcp_config, 16);
 ASSERT_OFFSET(struct tcp_config, messages_per_s, 4);
 ASSERT_OFFSET(struct tcp_config, capture_messages, 8);
+ASSERT_OFFSET(struct tcp_config, measure_sends, 12);
 _Static_assert(TCP_COUNTERS == 10, "number of TCP counters");
 
 #endif

@@ -4,6 +4,7 @@
 #define SYNCLINE_TCP_SESSION_H
 
 #include "clock.h"
+#include "tcp_sends.h"
 #include "tcp_socket.h"
 
 static __always_inline void take_seqs(struct tcp_session *session, struct sock *sk)
@@ -32,8 +33,10 @@ static __always_inline void own(struct tcp_session *session, __u64 pid_tgid, __u
 	session->goid = goid_of_call(slot);
 }
 
-static __always_inline void keep_session(const struct tcp_session *session)
+static __always_inline void keep_session(struct tcp_session *session)
 {
+	if (begin_sends(session->socket))
+		session->flags |= TCP_SENDS_MEASURED;
 	if (bpf_map_update_elem(&tcp_sessions, &session->socket, session, BPF_ANY))
 		tcp_count(TCP_COUNT_SESSIONS_MAP_FULL);
 }
@@ -119,6 +122,26 @@ static __always_inline struct tcp_session *session_of(struct sock *sk, __u64 key
 	return found ? found : adopt(sk, key);
 }
 
+static __always_inline void tell_ended(const struct tcp_session *session, struct sock *sk, __u64 key)
+{
+	struct tcp_sends *sends = bpf_map_lookup_elem(&tcp_sends, &key);
+	struct tcp_ended *record = bpf_ringbuf_reserve(&events, sizeof(*record), 0);
+
+	if (sends)
+		end_sends(sends, sk);
+	if (record) {
+		record->session = *session;
+		if (sends)
+			record->sends = sends->sum;
+		else
+			__builtin_memset(&record->sends, 0, sizeof(record->sends));
+		bpf_ringbuf_submit(record, wakeup_when_filling());
+	}
+	tcp_count(record ? TCP_COUNT_SESSIONS : TCP_COUNT_SESSIONS_RING_FULL);
+	if (sends)
+		bpf_map_delete_elem(&tcp_sends, &key);
+}
+
 static __always_inline void session_closed(struct sock *sk, __u64 key, __u32 last_state)
 {
 	struct tcp_session *found = bpf_map_lookup_elem(&tcp_sessions, &key);
@@ -132,8 +155,7 @@ static __always_inline void session_closed(struct sock *sk, __u64 key, __u32 las
 	found->flags |= TCP_CLOSED;
 	found->last_state = last_state;
 	found->error = BPF_CORE_READ(sk, sk_err);
-	tcp_count(bpf_ringbuf_output(&events, found, sizeof(*found), wakeup_when_filling()) ?
-			  TCP_COUNT_SESSIONS_RING_FULL : TCP_COUNT_SESSIONS);
+	tell_ended(found, sk, key);
 	bpf_map_delete_elem(&tcp_sessions, &key);
 }
 

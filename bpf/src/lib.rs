@@ -85,6 +85,8 @@ pub mod program {
     pub const TCP_SENT: &str = "tcp_sent";
     /// The raw tracepoint `sock_recv_length`.
     pub const TCP_RECEIVED: &str = "tcp_received";
+    /// The raw tracepoint `tcp_probe`.
+    pub const TCP_SEGMENT: &str = "tcp_segment";
 }
 
 /// Names of the object's maps.
@@ -129,6 +131,8 @@ pub mod map {
     pub const TCP_SESSIONS: &str = "tcp_sessions";
     /// The same of those whose owner is not known yet.
     pub const TCP_EMBRYOS: &str = "tcp_embryos";
+    /// Hash of the sends of open sessions ([`tcp::Sends`](crate::tcp::Sends)) by the address of the socket.
+    pub const TCP_SENDS: &str = "tcp_sends";
     /// Array of one [`TcpSettings`](crate::tcp::TcpSettings).
     pub const TCP_CONFIG: &str = "tcp_config";
     /// Per-CPU array of `u64` by [`TcpCounter`](crate::tcp::TcpCounter).

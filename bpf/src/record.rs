@@ -10,7 +10,7 @@ use crate::layout::{
 };
 use crate::states::{EndedGoroutine, RECORD_GOROUTINE, decode_ended};
 use crate::tcp::{
-    RECORD_TCP_MESSAGE, RECORD_TCP_SESSION, TcpMessageRecord, TcpSessionRecord, decode_message, decode_session,
+    RECORD_TCP_MESSAGE, RECORD_TCP_SESSION, TcpMessageRecord, TcpSessionRecord, decode_ended_session, decode_message,
 };
 use crate::{MAX_STACK, MAX_WAKER_STACK};
 
@@ -192,7 +192,7 @@ pub fn decode(bytes: &[u8]) -> Result<Record, DecodeError> {
             mono_ns: read_u64(bytes, offset_of!(Exec, mono_ns))?,
         }),
         RECORD_GOROUTINE => decode_ended(bytes).map(|ended| Record::Goroutine(Box::new(ended))),
-        RECORD_TCP_SESSION => decode_session(bytes).map(Record::TcpSession),
+        RECORD_TCP_SESSION => decode_ended_session(bytes).map(Record::TcpSession),
         RECORD_TCP_MESSAGE => decode_message(bytes).map(Record::TcpMessage),
         unknown => Err(DecodeError::UnknownKind(unknown)),
     }

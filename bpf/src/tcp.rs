@@ -4,8 +4,13 @@ use crate::record::{DecodeError, SocketEnds, decode_ends, read_u32, read_u64};
 use std::mem::offset_of;
 
 mod layout;
+mod sends;
 
-pub use layout::{Config, Message, Session, TCP_COUNTERS, TcpCounter, TcpSettings};
+pub use layout::{
+    Config, Ended, Message, SEND_BUCKETS, SENDS_AT_ONCE, Send, SendSum, Sends, Session, TCP_COUNTERS, TcpCounter,
+    TcpSettings,
+};
+pub use sends::SendLatency;
 
 /// First word of a session.
 pub const RECORD_TCP_SESSION: u32 = 40;
@@ -16,6 +21,7 @@ const START_SEEN: u32 = 1 << 0;
 const ACTIVE: u32 = 1 << 1;
 const ESTABLISHED: u32 = 1 << 2;
 const CLOSED: u32 = 1 << 3;
+const SENDS_MEASURED: u32 = 1 << 5;
 /// The kernel's value of a round trip that was never measured.
 const NO_RTT_US: u32 = u32::MAX;
 
@@ -79,6 +85,8 @@ pub struct TcpSessionRecord {
     pub end: Option<TcpEnd>,
     /// Its ends.
     pub ends: SocketEnds,
+    /// Its send latency, if that is measured.
+    pub sends: Option<SendLatency>,
 }
 
 /// Which way the bytes of a message went.
@@ -113,11 +121,16 @@ pub struct TcpMessageRecord {
     pub ends: SocketEnds,
 }
 
-/// Decodes a session, from the ring or from the map of open ones.
+/// A session that has ended, from the ring.
+pub(crate) fn decode_ended_session(bytes: &[u8]) -> Result<TcpSessionRecord, DecodeError> {
+    decode_session(bytes, bytes.get(offset_of!(Ended, sends)..))
+}
+
+/// Decodes a session of the map of open ones, and its value in that of [`Sends`], if it has one.
 ///
 /// # Errors
 /// If the bytes are too few.
-pub fn decode_session(bytes: &[u8]) -> Result<TcpSessionRecord, DecodeError> {
+pub fn decode_session(bytes: &[u8], sends: Option<&[u8]>) -> Result<TcpSessionRecord, DecodeError> {
     let u32_at = |offset| read_u32(bytes, offset);
     let u64_at = |offset| read_u64(bytes, offset);
     let flags = u32_at(offset_of!(Session, flags))?;
@@ -126,6 +139,8 @@ pub fn decode_session(bytes: &[u8]) -> Result<TcpSessionRecord, DecodeError> {
     let established_mono_ns = u64_at(offset_of!(Session, established_mono_ns))?;
     let min_rtt_us = u32_at(offset_of!(Session, min_rtt_us))?;
     let goid = u64_at(offset_of!(Session, goid))?;
+    let not_begun = u64_at(offset_of!(Session, sends_unmeasured))?;
+    let sends = sends.map(|bytes| SendLatency::decode(bytes, not_begun)).transpose()?;
     let end = TcpEnd {
         last_state: u32_at(offset_of!(Session, last_state))?,
         error: u32_at(offset_of!(Session, error))?.cast_signed(),
@@ -153,6 +168,9 @@ pub fn decode_session(bytes: &[u8]) -> Result<TcpSessionRecord, DecodeError> {
         stack: u32::try_from(u32_at(offset_of!(Session, stack))?.cast_signed()).ok(),
         end: has(CLOSED).then_some(end),
         ends: decode_ends(bytes, offset_of!(Session, ends))?,
+        sends: sends
+            .filter(|_| has(SENDS_MEASURED))
+            .or_else(|| (not_begun > 0).then(|| SendLatency { unmeasured: not_begun, ..SendLatency::default() })),
     })
 }
 
@@ -213,7 +231,7 @@ mod tests {
         }
         put(&mut bytes, offset_of!(Message, direction), 3_u32.to_ne_bytes());
         assert_eq!(decode(&bytes), Err(DecodeError::UnknownDirection(3)));
-        let mut session = vec![0; size_of::<Session>()];
+        let mut session = vec![0; size_of::<Ended>()];
         put(&mut session, 0, RECORD_TCP_SESSION.to_ne_bytes());
         assert!(decode(&session).is_ok());
         for len in 0..session.len() {
@@ -226,13 +244,29 @@ mod tests {
         let mut bytes = vec![0; size_of::<Session>()];
         put(&mut bytes, offset_of!(Session, min_rtt_us), NO_RTT_US.to_ne_bytes());
         put(&mut bytes, offset_of!(Session, stack), (-14_i32).to_ne_bytes());
-        let session = decode_session(&bytes).unwrap();
+        let session = decode_session(&bytes, None).unwrap();
         assert_eq!((session.start_ns, session.min_rtt_us, session.stack, session.end), (None, None, None, None));
         assert_eq!(session.direction, TcpDirection::Unknown);
         put(&mut bytes, offset_of!(Session, flags), (START_SEEN | CLOSED).to_ne_bytes());
         put(&mut bytes, offset_of!(Session, error), 104_i32.to_ne_bytes());
-        let session = decode_session(&bytes).unwrap();
+        let session = decode_session(&bytes, None).unwrap();
         assert_eq!(session.direction, TcpDirection::Passive);
         assert_eq!(session.end, Some(TcpEnd { last_state: 0, error: 104 }));
+    }
+    #[test]
+    fn send_latency_is_told_where_it_was_measured_and_what_was_not_is_counted() {
+        let mut bytes = vec![0; size_of::<Ended>()];
+        let sum = offset_of!(Ended, sends);
+        put(&mut bytes, sum + offset_of!(SendSum, count), 3_u64.to_ne_bytes());
+        put(&mut bytes, sum + offset_of!(SendSum, unmeasured), 2_u64.to_ne_bytes());
+        put(&mut bytes, sum + offset_of!(SendSum, histogram) + 8 * 20, 3_u64.to_ne_bytes());
+        assert_eq!(decode_ended_session(&bytes).unwrap().sends, None);
+        put(&mut bytes, offset_of!(Session, sends_unmeasured), 5_u64.to_ne_bytes());
+        let sends = decode_ended_session(&bytes).unwrap().sends.unwrap();
+        assert_eq!((sends.count, sends.unmeasured), (0, 5), "it was not measured, though there were sends");
+        put(&mut bytes, offset_of!(Session, flags), SENDS_MEASURED.to_ne_bytes());
+        let sends = decode_ended_session(&bytes).unwrap().sends.unwrap();
+        assert_eq!((sends.count, sends.unmeasured, sends.unacknowledged), (3, 7, 0));
+        assert_eq!((sends.histogram.len(), sends.histogram[20]), (21, 3));
     }
 }

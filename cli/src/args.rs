@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::blockers::BlockersArgs;
 use crate::clock::ClockArgs;
 use crate::goroutine::GoroutineArgs;
+use crate::sends::SendsArgs;
 use crate::states::StatesArgs;
 use crate::stuck::StuckArgs;
 use crate::time;
@@ -30,6 +31,7 @@ Examples:
   syncline stuck                                 which goroutines still wait, and where
   syncline states                                how goroutines spent their time: running, runnable, blocked, ...
   syncline goroutine 4711 18                     what one goroutine waited for, and whom it woke
+  syncline sends                                 how long what was sent over TCP took to be acknowledged
   syncline sql 'SELECT region, count() FROM events GROUP BY region'
   syncline clock replay --stream s.csv --answers a.csv   a recorded node through the clock model
   syncline --store /var/lib/syncline skew        a store elsewhere
@@ -63,6 +65,7 @@ pub(crate) enum Command {
     Stuck(StuckArgs),
     States(StatesArgs),
     Goroutine(GoroutineArgs),
+    Sends(SendsArgs),
     Skew(SkewArgs),
     Doctor(DoctorArgs),
     Clock(ClockArgs),

@@ -12,6 +12,7 @@ mod goroutine;
 mod message_pairs;
 mod place;
 mod region_pairs;
+mod sends;
 mod skew;
 mod source;
 mod sql;
@@ -47,6 +48,7 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Blockers(args) => runtime.block_on(blockers::run(&cli.store, args)),
         Command::Stuck(args) => runtime.block_on(stuck::run(&cli.store, args)),
         Command::States(args) => runtime.block_on(states::run(&cli.store, args)),
+        Command::Sends(args) => runtime.block_on(sends::run(&cli.store, args)),
         Command::Goroutine(args) => runtime.block_on(goroutine::run(&cli.store, args)),
         Command::Timeline(args) => runtime.block_on(timeline::run(&cli.store, args)),
         Command::Skew(args) => runtime.block_on(skew::run(&cli.store, args)),

@@ -35,7 +35,7 @@ fn refusal(arguments: &[&str], code: i32) -> String {
 fn times_that_are_none_are_refused_before_a_store_is_looked_for() {
     let error = refusal(&["timeline", "--from", "yesterday", "--store", "/nowhere"], 2);
     assert!(error.contains("--from: \"yesterday\" is not a time; write RFC 3339"), "{error}");
-    for command in [&["timeline"][..], &["blockers"], &["goroutine", "1", "1"], &["states"]] {
+    for command in [&["timeline"][..], &["blockers"], &["goroutine", "1", "1"], &["states"], &["sends"]] {
         let window = ["--from", "-1s", "--to", "-2s", "--store", "/nowhere"];
         let error = refusal(&[command, &window].concat(), 2);
         assert!(error.contains("is not before --to"), "{error}");
@@ -92,7 +92,7 @@ fn clap_refuses_with_the_same_code() {
 #[test]
 fn every_command_teaches_by_example() {
     let commands =
-        ["", "sql", "timeline", "blockers", "states", "goroutine", "skew", "doctor", "clock", "clock replay"];
+        ["", "sql", "timeline", "blockers", "states", "goroutine", "sends", "skew", "doctor", "clock", "clock replay"];
     for command in commands {
         let arguments: Vec<&str> = command.split_whitespace().chain(["--help"]).collect();
         let output = run(&arguments);

@@ -2,7 +2,9 @@
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-use syncline_event::{Direction, Flow, Messages, Opener, SessionEnd, StackId, TcpLoss, TcpLossCause, TcpSession};
+use syncline_event::{
+    Direction, Flow, Messages, Opener, SendLatency, SessionEnd, StackId, TcpLoss, TcpLossCause, TcpSession,
+};
 use syncline_timebase::{Instant, Offset, Span};
 
 use crate::columns::{deltas, running_sums};
@@ -134,6 +136,7 @@ impl From<&TcpSession> for v1::TcpSession {
             srtt_us: session.srtt_us,
             min_rtt_us: session.min_rtt_us,
             end: session.end.map(|end| v1::SessionEnd { last_state: end.last_state.into(), error: end.error.into() }),
+            sends: session.sends.as_ref().map(Into::into),
         }
     }
 }
@@ -168,7 +171,34 @@ impl TryFrom<v1::TcpSession> for TcpSession {
             srtt_us: message.srtt_us,
             min_rtt_us: message.min_rtt_us,
             end: message.end.map(TryInto::try_into).transpose()?,
+            sends: message.sends.map(Into::into),
         })
+    }
+}
+
+impl From<&SendLatency> for v1::SendLatency {
+    fn from(sends: &SendLatency) -> Self {
+        Self {
+            count: sends.count,
+            total_ns: sends.total_ns,
+            max_ns: sends.max_ns,
+            histogram: sends.histogram.clone(),
+            unmeasured: sends.unmeasured,
+            unacknowledged: sends.unacknowledged,
+        }
+    }
+}
+
+impl From<v1::SendLatency> for SendLatency {
+    fn from(message: v1::SendLatency) -> Self {
+        Self {
+            count: message.count,
+            total_ns: message.total_ns,
+            max_ns: message.max_ns,
+            histogram: message.histogram,
+            unmeasured: message.unmeasured,
+            unacknowledged: message.unacknowledged,
+        }
     }
 }
 

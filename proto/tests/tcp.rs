@@ -4,9 +4,10 @@
 
 use proptest::collection::vec;
 use proptest::prelude::*;
+use proptest::strategy::ValueTree as _;
 use syncline_event::{
-    Batch, BatchError, Direction, Flow, Messages, Opener, Origin, Process, SessionEnd, StackId, TcpLoss, TcpLossCause,
-    TcpSession, Waits,
+    Batch, BatchError, Direction, Flow, Messages, Opener, Origin, Process, SendLatency, SessionEnd, StackId, TcpLoss,
+    TcpLossCause, TcpSession, Waits,
 };
 use syncline_proto::{WireError, decode, encode};
 use syncline_timebase::{BootId, Instant, Offset};
@@ -62,9 +63,17 @@ fn empty() -> Batch {
 }
 
 prop_compose! {
+    fn sends()(numbers: [u64; 5], histogram in vec(any::<u64>(), 0..=40)) -> SendLatency {
+        let [count, total_ns, max_ns, unmeasured, unacknowledged] = numbers;
+        SendLatency { count, total_ns, max_ns, histogram, unmeasured, unacknowledged }
+    }
+}
+
+prop_compose! {
     fn session()(
         flow in 0u32..2, numbers: [u64; 5], small: [u32; 4], opener in 0usize..3, first in 0i64..1 << 61,
         lasted in 0i64..1 << 61, wall: i64, handshake: Option<u64>, min_rtt: Option<u32>, end: Option<(u8, u16)>,
+        sends in proptest::option::of(sends()),
     ) -> TcpSession {
         TcpSession {
             process: 0,
@@ -84,6 +93,7 @@ prop_compose! {
             srtt_us: small[2],
             min_rtt_us: min_rtt,
             end: end.map(|(last_state, error)| SessionEnd { last_state, error }),
+            sends,
         }
     }
 }
@@ -159,6 +169,15 @@ fn what_contradicts_itself_is_refused_by_name() {
     let mut odd = with_one_message();
     odd.messages.mark[0] += 1;
     says(odd.check().unwrap_err(), "none of a spacing");
+}
+
+#[test]
+fn a_histogram_with_too_many_buckets_is_refused() {
+    let runner = &mut proptest::test_runner::TestRunner::deterministic();
+    let mut session = session().new_tree(runner).unwrap().current();
+    session.sends = Some(SendLatency { histogram: vec![1; 41], ..SendLatency::default() });
+    let error = refused(|batch| batch.tcp_sessions.push(session));
+    assert!(error.to_string().contains("histogram buckets of a TCP session"), "{error}");
 }
 
 #[test]

@@ -5,7 +5,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use syncline_event::{
-    Batch, Direction, Flow, Messages, Opener, Process, SessionEnd, StackId, TcpLoss, TcpLossCause, TcpSession, limits,
+    Batch, Direction, Flow, Messages, Opener, Process, SendLatency, SessionEnd, StackId, TcpLoss, TcpLossCause,
+    TcpSession, limits,
 };
 use syncline_timebase::{Instant, Mono, Offset, Wall};
 
@@ -76,6 +77,8 @@ pub struct SeenSession {
     pub min_rtt_us: Option<u32>,
     /// How it ended.
     pub end: Option<SessionEnd>,
+    /// Its send latency, where that is measured.
+    pub sends: Option<SendLatency>,
 }
 
 impl fmt::Debug for SeenSession {
@@ -264,5 +267,6 @@ fn row(session: &SeenSession, stack: StackId, wall: Offset<Mono, Wall>, process:
         srtt_us: session.srtt_us,
         min_rtt_us: session.min_rtt_us,
         end: session.end,
+        sends: session.sends.clone(),
     }
 }

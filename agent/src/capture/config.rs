@@ -110,7 +110,7 @@ impl CaptureConfig {
             max_stack: self.max_stack_depth.into(),
             only_watched: self.target.needs_filter(),
             has_tcp: self.tcp.is_some(),
-            sends: self.tcp.is_some_and(|tcp| tcp.messages),
+            sends: self.tcp.is_some_and(|tcp| tcp.stamps_sends()),
         }
     }
 }

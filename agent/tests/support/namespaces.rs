@@ -20,6 +20,9 @@ impl Namespaces {
         }
         ip(&["-n", &pair.a, "link", "add", "cable", "type", "veth", "peer", "name", "cable", "netns", &pair.b]);
         for (namespace, number) in [(&pair.a, "1"), (&pair.b, "2")] {
+            // Else IPv6 loses its address with the cable.
+            let keep = "echo 1 > /proc/sys/net/ipv6/conf/cable/keep_addr_on_down";
+            ip(&["netns", "exec", namespace, "sh", "-c", keep]);
             ip(&["-n", namespace, "addr", "add", &format!("10.99.0.{number}/24"), "dev", "cable"]);
             ip(&["-n", namespace, "addr", "add", &format!("fd99::{number}/64"), "dev", "cable", "nodad"]);
             ip(&["-n", namespace, "link", "set", "cable", "up"]);

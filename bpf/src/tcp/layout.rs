@@ -5,15 +5,41 @@ use std::mem::{offset_of, size_of};
 use crate::layout::{Ends, kernel_struct};
 use crate::map_value::put;
 
+/// Buckets of the histogram of send latency: bucket i counts sends of [2^i, 2^(i+1)) ns; the last also counts longer ones.
+pub const SEND_BUCKETS: usize = 40;
+/// Most sends of one connection whose acknowledgement is waited for.
+pub const SENDS_AT_ONCE: usize = 16;
+
 kernel_struct!(
     /// `struct tcp_session`.
-    Session, 160, {
+    Session, 168, {
         kind: u32 = 0, tgid: u32 = 4, tid: u32 = 8, flags: u32 = 12, goid: u64 = 16, socket: u64 = 24,
         first_mono_ns: u64 = 32, start_mono_ns: u64 = 40, start_wall_ns: u64 = 48, established_mono_ns: u64 = 56,
         updated_mono_ns: u64 = 64, bytes_sent: u64 = 72, bytes_received: u64 = 80, retransmits: u32 = 88,
         srtt_us: u32 = 92, min_rtt_us: u32 = 96, error: i32 = 100, stack: i32 = 104, last_state: u32 = 108,
-        send_next: u32 = 112, recv_next: u32 = 116, ends: Ends = 120,
+        send_next: u32 = 112, recv_next: u32 = 116, ends: Ends = 120, sends_unmeasured: u64 = 160,
     }
+);
+kernel_struct!(
+    /// `struct tcp_send_sum`, and the beginning of `struct tcp_sends`.
+    SendSum, 360, {
+        count: u64 = 0, total_ns: u64 = 8, max_ns: u64 = 16, unmeasured: u64 = 24, unacknowledged: u64 = 32,
+        histogram: [u64; SEND_BUCKETS] = 40,
+    }
+);
+kernel_struct!(
+    /// `struct tcp_send`.
+    Send, 16, { mono_ns: u64 = 0, end: u32 = 8, reserved: u32 = 12 }
+);
+kernel_struct!(
+    /// `struct tcp_sends`.
+    Sends, 632, {
+        sum: SendSum = 0, acked_mono_ns: u64 = 360, acked: u32 = 368, reserved: u32 = 372, sends: [Send; SENDS_AT_ONCE] = 376,
+    }
+);
+kernel_struct!(
+    /// `struct tcp_ended`.
+    Ended, 528, { session: Session = 0, sends: SendSum = 168 }
 );
 kernel_struct!(
     /// `struct tcp_message`.
@@ -24,7 +50,7 @@ kernel_struct!(
 );
 kernel_struct!(
     /// `struct tcp_config`.
-    Config, 16, { mark_shift: u32 = 0, messages_per_s: u32 = 4, capture_messages: u32 = 8, reserved: u32 = 12 }
+    Config, 16, { mark_shift: u32 = 0, messages_per_s: u32 = 4, capture_messages: u32 = 8, measure_sends: u32 = 12 }
 );
 
 /// `enum tcp_counter`, as the index into the map of TCP counters.
@@ -66,6 +92,8 @@ pub struct TcpSettings {
     pub messages_per_s: u32,
     /// Whether messages are told, beside sessions.
     pub messages: bool,
+    /// Whether send latency is measured, beside sessions.
+    pub sends: bool,
 }
 
 impl TcpSettings {
@@ -76,6 +104,7 @@ impl TcpSettings {
         put(&mut bytes, offset_of!(Config, mark_shift), self.mark_shift.to_ne_bytes());
         put(&mut bytes, offset_of!(Config, messages_per_s), self.messages_per_s.to_ne_bytes());
         put(&mut bytes, offset_of!(Config, capture_messages), u32::from(self.messages).to_ne_bytes());
+        put(&mut bytes, offset_of!(Config, measure_sends), u32::from(self.sends).to_ne_bytes());
         bytes
     }
 }
@@ -87,8 +116,8 @@ mod tests {
 
     #[test]
     fn settings_land_at_the_offsets_of_the_c_struct() {
-        let bytes = TcpSettings { mark_shift: 12, messages_per_s: 200, messages: true }.encode();
+        let bytes = TcpSettings { mark_shift: 12, messages_per_s: 200, messages: true, sends: true }.encode();
         let words: Vec<u32> = (0..4).map(|i| read_u32(&bytes, 4 * i).unwrap()).collect();
-        assert_eq!(words, [12, 200, 1, 0]);
+        assert_eq!(words, [12, 200, 1, 1]);
     }
 }

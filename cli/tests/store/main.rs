@@ -9,6 +9,7 @@
 mod blocked;
 mod cases;
 mod fixture;
+mod sends;
 mod states;
 mod stuck;
 
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
         .chain(blocked::ALL)
         .chain(stuck::ALL)
         .chain(states::ALL)
+        .chain(sends::ALL)
         .filter(|(name, _)| filters.is_empty() || filters.iter().any(|filter| name.contains(filter.as_str())))
         .collect();
     if arguments.iter().any(|argument| argument == "--list") {

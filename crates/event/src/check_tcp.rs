@@ -22,6 +22,9 @@ impl Batch {
         indices_inside("tcp_sessions.process", &processes, self.processes.len())?;
         indices_inside("tcp_sessions.flow", &flows, self.flows.len())?;
         check_marks(&self.messages)?;
+        for sends in self.tcp_sessions.iter().filter_map(|session| session.sends.as_ref()) {
+            at_most("histogram buckets of a TCP session", sends.histogram.len(), limits::HISTOGRAM_BUCKETS)?;
+        }
         self.check_tcp_times()
     }
 

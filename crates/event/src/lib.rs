@@ -23,6 +23,6 @@ pub use container::Container;
 pub use loss::{Loss, LossCause};
 pub use stack::{Stack, StackId};
 pub use states::{BlockedTime, GoroutineFate, GoroutineState, GoroutineStates, ProcessStates, StateTimes};
-pub use tcp::{Direction, Flow, Messages, Opener, SessionEnd, TcpLoss, TcpLossCause, TcpSession};
+pub use tcp::{Direction, Flow, Messages, Opener, SendLatency, SessionEnd, TcpLoss, TcpLossCause, TcpSession};
 pub use trace::TraceContext;
 pub use wait::{Kind, Target, WaitFlags, Waits};

@@ -138,6 +138,26 @@ pub struct TcpSession {
     pub min_rtt_us: Option<u32>,
     /// How it ended, if it has.
     pub end: Option<SessionEnd>,
+    /// How long what it sent took to be acknowledged, where that was measured.
+    pub sends: Option<SendLatency>,
+}
+
+/// Sends of one connection so far: each from the call that handed its bytes to the kernel to the acknowledgement of the last of
+/// them by the peer's kernel.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SendLatency {
+    /// Sends that were measured.
+    pub count: u64,
+    /// Their latencies together, ns.
+    pub total_ns: u64,
+    /// The longest, ns.
+    pub max_ns: u64,
+    /// Element i counts those of [2^i, 2^(i+1)) ns.
+    pub histogram: Vec<u64>,
+    /// Sends of which it could not be seen when they began, where they ended or when that was acknowledged.
+    pub unmeasured: u64,
+    /// Sends that the connection took with it, not acknowledged.
+    pub unacknowledged: u64,
 }
 
 /// Why a connection or a message is missing, or lacks something.

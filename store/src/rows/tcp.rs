@@ -1,7 +1,7 @@
 //! TCP: messages, sessions, and what was lost of them.
 
 use super::{BoundClass, ClockStatus, MessageDirection, SessionOpener, enum8, rows};
-use crate::{Column, LowCardinality};
+use crate::{Arrays, Column, LowCardinality};
 
 rows! {
     /// Calls that sent or received marked bytes.
@@ -130,6 +130,20 @@ rows! {
         err_ns: Vec<u64> => Column::U64,
         /// Half width of the bound at the end, ns.
         err_end_ns: Vec<u64> => Column::U64,
+        /// 1 = send latency was measured.
+        sends_watched: Vec<u8> => Column::U8,
+        /// Sends that were measured.
+        sends: Vec<u64> => Column::U64,
+        /// Sum of their latencies.
+        send_total_ns: Vec<u64> => Column::U64,
+        /// The longest.
+        send_max_ns: Vec<u64> => Column::U64,
+        /// Element k (from 0) counts the sends of [2^k, 2^(k+1)) ns.
+        send_hist: Arrays => Column::ArrayU64,
+        /// Sends that could not be measured.
+        sends_unmeasured: Vec<u64> => Column::U64,
+        /// Sends that were not acknowledged when the connection ended.
+        sends_unacknowledged: Vec<u64> => Column::U64,
     }
 }
 

@@ -37,6 +37,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(9, "0009_tcp"),
     migration!(10, "0010_open_waits"),
     migration!(11, "0011_edges"),
+    migration!(12, "0012_send_latency"),
     migration!(14, "0014_states"),
 ];
 

@@ -6,24 +6,24 @@ const SECOND: i64 = 1_000_000_000;
 const MS: i64 = 1_000_000;
 
 /// A wait from its beginning, ns after the base, on the REF of the only region; mono is 1 s behind it.
-struct Wait {
-    node: &'static str,
-    boot: u64,
-    pid: u32,
-    goid: u64,
-    kind: &'static str,
-    reason: &'static str,
-    at: i64,
-    dur: i64,
-    flags: u16,
-    stack: u64,
-    waker: (u64, u64),
+pub(super) struct Wait {
+    pub(super) node: &'static str,
+    pub(super) boot: u64,
+    pub(super) pid: u32,
+    pub(super) goid: u64,
+    pub(super) kind: &'static str,
+    pub(super) reason: &'static str,
+    pub(super) at: i64,
+    pub(super) dur: i64,
+    pub(super) flags: u16,
+    pub(super) stack: u64,
+    pub(super) waker: (u64, u64),
     /// Local and peer.
-    ends: Option<(&'static str, &'static str)>,
-    result: i64,
+    pub(super) ends: Option<(&'static str, &'static str)>,
+    pub(super) result: i64,
 }
 
-const WAIT: Wait = Wait {
+pub(super) const WAIT: Wait = Wait {
     node: "a",
     boot: 1,
     pid: 10,
@@ -39,13 +39,13 @@ const WAIT: Wait = Wait {
     result: 0,
 };
 /// The network poller made it ready.
-const READ: Wait = Wait { reason: "IO wait", flags: 3, ends: Some((NEAR, FAR)), ..WAIT };
-const NEAR: &str = "10.0.0.1:1000";
-const FAR: &str = "10.0.0.2:80";
+pub(super) const READ: Wait = Wait { reason: "IO wait", flags: 3, ends: Some((NEAR, FAR)), ..WAIT };
+pub(super) const NEAR: &str = "10.0.0.1:1000";
+pub(super) const FAR: &str = "10.0.0.2:80";
 /// Each of the waits was ready so long before it ran.
 const RUN_DELAY: i64 = MS;
 
-fn columns_of(ends: (&str, &str)) -> String {
+pub(super) fn columns_of(ends: (&str, &str)) -> String {
     let column = |end: &str| {
         let (address, port) = end.rsplit_once(':').unwrap();
         format!("'{address}', {port}")
@@ -53,7 +53,7 @@ fn columns_of(ends: (&str, &str)) -> String {
     format!("{}, {}", column(ends.0), column(ends.1))
 }
 
-async fn insert_waits(fixture: &Fixture, waits: &[Wait]) {
+pub(super) async fn insert_waits(fixture: &Fixture, waits: &[Wait]) {
     for (seq, wait) in (1..).zip(waits) {
         let at = base_ns() + wait.at;
         let ends = wait.ends.map_or("'::', 0, '::', 0".to_owned(), columns_of);
@@ -116,7 +116,7 @@ async fn insert_send(fixture: &Fixture, goid: u64, ends: (&str, &str), sent: i64
 }
 
 /// Stacks by number: a mutex's in the function of that name.
-async fn name_stacks(fixture: &Fixture, stacks: &[(u64, &str)]) {
+pub(super) async fn name_stacks(fixture: &Fixture, stacks: &[(u64, &str)]) {
     for (id, function) in stacks {
         run(
             &fixture.store,
@@ -131,7 +131,7 @@ async fn name_stacks(fixture: &Fixture, stacks: &[(u64, &str)]) {
     }
 }
 
-async fn asked(fixture: &Fixture, what: &str, view: &str) -> String {
+pub(super) async fn asked(fixture: &Fixture, what: &str, view: &str) -> String {
     let time = |ns: i64| format!("fromUnixTimestamp64Nano({ns}, 'UTC')");
     let (from, to) = (time(base_ns()), time(base_ns() + 20 * SECOND));
     fixture.ask(&format!("SELECT {what} FROM {view}(t0 = {from}, t1 = {to}) ORDER BY ALL")).await

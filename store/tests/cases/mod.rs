@@ -7,6 +7,7 @@ mod open_waits;
 mod pairs;
 mod realign;
 mod schema;
+mod sends;
 mod skew;
 mod states;
 mod timeline;
@@ -78,6 +79,8 @@ pub(crate) const ALL: &[Case] = cases![
     pairs::regions_are_compared_on_the_fleets_clock,
     pairs::a_broken_alignment_is_found_and_checked_once,
     pairs::what_is_told_of_a_session_later_replaces_the_earlier,
+    sends::latency_is_summed_by_service_and_who_it_was_sent_to,
+    sends::waits_find_the_connection_that_they_were_for,
     states::the_states_of_a_process_add_up_over_the_intervals_of_the_window,
     states::the_same_batch_counts_once,
     states::a_window_is_on_the_fleets_clock,

@@ -351,14 +351,22 @@ pub(crate) async fn what_is_told_of_a_session_later_replaces_the_earlier() {
             al_end_off: vec![base_ns()],
             err_ns: vec![1],
             err_end_ns: vec![UNBOUNDED_NS],
+            sends_watched: vec![1],
+            sends: vec![bytes],
+            send_total_ns: vec![5 * bytes],
+            send_max_ns: vec![7],
+            send_hist: [[0, 0, bytes].as_slice()].into_iter().collect(),
+            sends_unmeasured: vec![1],
+            sends_unacknowledged: vec![2],
         };
         fixture.store.insert(rows.into_block().unwrap(), &format!("session {dur_ns}")).await.unwrap();
     };
     told(10, 0, 100).await;
     told(30, 1, 300).await;
     told(20, 0, 200).await;
-    let sql = "SELECT dur_ns, ended, bytes_sent, last_state, toString(opener) FROM tcp_sessions FINAL";
-    assert_eq!(fixture.ask(sql).await, "30\t1\t300\tLAST_ACK\tremote");
+    let sql = "SELECT dur_ns, ended, bytes_sent, last_state, toString(opener), sends, send_total_ns, send_max_ns, send_hist, sends_unmeasured, \
+        sends_unacknowledged FROM tcp_sessions FINAL";
+    assert_eq!(fixture.ask(sql).await, "30\t1\t300\tLAST_ACK\tremote\t300\t1500\t7\t[0,0,300]\t1\t2");
     let losses = TcpLossRows {
         bucket: vec![u32::try_from(base_ns() / SECOND).unwrap()],
         region: LowCardinality::constant("eu", 1),

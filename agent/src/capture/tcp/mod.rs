@@ -1,4 +1,4 @@
-//! Capturing TCP: connections of the observed processes, and calls on them whose bytes both ends can name.
+//! Capturing TCP: connections of the observed processes, how long what they send takes, and calls whose bytes both ends can name.
 //!
 //! Each tracepoint is a capability of its own: where a kernel lacks one, or refuses its program, that is said once, and the rest
 //! goes on (see [`Off`]).
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use aya::EbpfLoader;
 use aya::maps::{Array, HashMap, MapData, MapError, PerCpuArray, StackTraceMap};
 use aya::programs::raw_trace_point::RawTracePointLink;
-use syncline_bpf::tcp::{Config, Session, TcpCounter, TcpMessageRecord, TcpSessionRecord, decode_session};
+use syncline_bpf::tcp::{Config, Sends, Session, TcpCounter, TcpMessageRecord, TcpSessionRecord, decode_session};
 use syncline_bpf::{map, program};
 
 use super::error::KernelError;
@@ -27,9 +27,12 @@ const LOOK_AT_OPEN_EVERY: Duration = Duration::from_secs(5);
 /// The programs, the tracepoint of each, and what is not captured without it.
 const PROGRAMS: [(&str, &str, &str); 3] = [
     (program::TCP_STATE, "inet_sock_set_state", "TCP sessions and messages"),
-    (program::TCP_SENT, "sock_send_length", "messages sent"),
+    (program::TCP_SENT, "sock_send_length", "messages sent and send latency"),
     (program::TCP_RECEIVED, "sock_recv_length", "messages received"),
 ];
+const SESSIONS: &str = PROGRAMS[0].2;
+/// See [`PROGRAMS`]; and it needs to see what is sent.
+const SEND_LATENCY: (&str, &str, &str) = (program::TCP_SEGMENT, "tcp_probe", "send latency");
 
 /// A capability that this kernel does not give.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,6 +81,7 @@ pub struct TcpTaken {
 /// Maps of the object that are TCP's.
 pub(super) struct TcpMaps {
     sessions: HashMap<MapData, u64, [u8; size_of::<Session>()]>,
+    sends: HashMap<MapData, u64, [u8; size_of::<Sends>()]>,
     config: Array<MapData, [u8; size_of::<Config>()]>,
     counters: PerCpuArray<MapData, u64>,
     stacks: StackTraceMap<MapData>,
@@ -87,6 +91,7 @@ impl TcpMaps {
     pub(super) fn take(take: &mut TakeMap<'_>) -> Result<Self, MapError> {
         Ok(Self {
             sessions: take(map::TCP_SESSIONS)?.try_into()?,
+            sends: take(map::TCP_SENDS)?.try_into()?,
             config: take(map::TCP_CONFIG)?.try_into()?,
             counters: take(map::TCP_COUNTERS)?.try_into()?,
             stacks: take(map::TCP_STACKS)?.try_into()?,
@@ -97,7 +102,9 @@ impl TcpMaps {
 /// Sizes the maps before the object is loaded. Where TCP is not captured they hold nothing.
 pub(super) fn size_maps(loader: &mut EbpfLoader<'_>, config: Option<&TcpConfig>) {
     let sessions = config.map_or(1, |config| config.sessions.max(1));
+    let sends = if config.is_some_and(|config| config.sends) { sessions } else { 1 };
     loader.map_max_entries(map::TCP_SESSIONS, sessions).map_max_entries(map::TCP_EMBRYOS, sessions);
+    loader.map_max_entries(map::TCP_SENDS, sends);
 }
 
 /// TCP as it is captured.
@@ -123,22 +130,36 @@ impl Tcp {
             open: OpenSessions::default(),
             next_look: Instant::now(),
         };
-        let set = tcp.maps.config.set(0, config.settings().encode(), 0);
-        set.map_err(|e| KernelError::new("set the configuration of TCP", e))?;
+        // Only who sees sessions, and what is sent, can tell how long that takes.
         for (program, tracepoint, what) in PROGRAMS {
-            // Only who sees sessions can tell whose messages are.
-            if tcp.off.iter().any(|off| off.what == PROGRAMS[0].2) {
+            if tcp.is_off(SESSIONS) {
                 break;
             }
-            match programs.attach_raw_tracepoint(program, tracepoint) {
-                Ok(link) => tcp.links.push(link),
-                Err(error) => tcp.off.push(Off { what, why: error.to_string() }),
-            }
+            tcp.attach(programs, program, tracepoint, what);
         }
+        if config.sends && tcp.off.iter().all(|off| off.what == PROGRAMS[2].2) {
+            tcp.attach(programs, SEND_LATENCY.0, SEND_LATENCY.1, SEND_LATENCY.2);
+            tcp.config.sends = !tcp.is_off(SEND_LATENCY.2);
+        } else {
+            tcp.config.sends = false;
+        }
+        let set = tcp.maps.config.set(0, tcp.config.settings().encode(), 0);
+        set.map_err(|e| KernelError::new("set the configuration of TCP", e))?;
         for Off { what, why } in &tcp.off {
             tracing::warn!("{what} are not captured on this kernel: {why}");
         }
         Ok(tcp)
+    }
+
+    fn attach(&mut self, programs: &mut Programs, program: &str, tracepoint: &str, what: &'static str) {
+        match programs.attach_raw_tracepoint(program, tracepoint) {
+            Ok(link) => self.links.push(link),
+            Err(error) => self.off.push(Off { what, why: error.to_string() }),
+        }
+    }
+
+    fn is_off(&self, what: &str) -> bool {
+        self.off.iter().any(|off| off.what == what)
     }
 
     pub(super) fn off(&self) -> &[Off] {
@@ -190,7 +211,11 @@ impl Tcp {
     fn open_now(&self) -> Vec<TcpSessionRecord> {
         let steps = 4 * self.config.sessions as usize + 64;
         let keys = stable_keys(self.maps.sessions.keys(), steps).unwrap_or_default();
-        let value = |key: u64| self.maps.sessions.get(&key, 0).ok().and_then(|bytes| decode_session(&bytes).ok());
+        let value = |key: u64| {
+            let session = self.maps.sessions.get(&key, 0).ok()?;
+            let sends = self.maps.sends.get(&key, 0).ok();
+            decode_session(&session, sends.as_ref().map(<[u8; size_of::<Sends>()]>::as_slice)).ok()
+        };
         keys.into_iter().filter_map(value).collect()
     }
 

@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     fn session(socket: u64, updated_mono_ns: u64) -> TcpSessionRecord {
-        let zeroed = decode_session(&[0; size_of::<syncline_bpf::tcp::Session>()]).unwrap();
+        let zeroed = decode_session(&[0; size_of::<syncline_bpf::tcp::Session>()], None).unwrap();
         TcpSessionRecord { socket, first_mono_ns: 10, updated_mono_ns, ..zeroed }
     }
 

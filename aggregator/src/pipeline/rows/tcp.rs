@@ -1,6 +1,7 @@
 //! Rows of TCP: messages, sessions, and what was lost of them.
 
-use syncline_event::{Batch, Direction, Opener};
+use syncline_event::{Batch, Direction, Opener, SendLatency};
+use syncline_store::Arrays;
 use syncline_store::rows::{MessageDirection, MessageRows, SessionOpener, TcpLossRows, TcpSessionRows};
 use syncline_timeline::Placed;
 
@@ -53,6 +54,11 @@ pub(crate) fn tcp_sessions(batch: &Batch, start: &Placed, end: &Placed, run: u64
     let Ends { local_address, local_port, peer_address, peer_port, netns } =
         Ends::of(sessions.iter().map(|session| batch.flows.get(session.flow as usize)));
     let process = |index: u32| batch.processes.get(index as usize);
+    let of_sends = |number: fn(&SendLatency) -> u64| {
+        sessions.iter().map(|session| session.sends.as_ref().map_or(0, number)).collect()
+    };
+    let mut send_hist = Arrays::default();
+    sessions.iter().for_each(|session| send_hist.push(session.sends.as_ref().map_or(&[], |sends| &sends.histogram)));
     TcpSessionRows {
         bucket: sessions.iter().map(|session| bucket::of_event(batch, session.first)).collect(),
         region,
@@ -87,6 +93,13 @@ pub(crate) fn tcp_sessions(batch: &Batch, start: &Placed, end: &Placed, run: u64
         al_end_off: offsets(batch, &end.moments),
         err_ns: bounds(&start.moments.bound),
         err_end_ns: bounds(&end.moments.bound),
+        sends_watched: sessions.iter().map(|session| u8::from(session.sends.is_some())).collect(),
+        sends: of_sends(|sends| sends.count),
+        send_total_ns: of_sends(|sends| sends.total_ns),
+        send_max_ns: of_sends(|sends| sends.max_ns),
+        send_hist,
+        sends_unmeasured: of_sends(|sends| sends.unmeasured),
+        sends_unacknowledged: of_sends(|sends| sends.unacknowledged),
     }
 }
 
@@ -185,6 +198,14 @@ mod tests {
             srtt_us: 9,
             min_rtt_us: None,
             end: Some(SessionEnd { last_state: 9, error: 104 }),
+            sends: Some(SendLatency {
+                count: 3,
+                total_ns: 30,
+                max_ns: 20,
+                histogram: vec![0, 0, 1, 1, 1],
+                unmeasured: 4,
+                unacknowledged: 5,
+            }),
         }];
         batch.tcp_losses = vec![TcpLoss { cause: TcpLossCause::MessageRate, count: 3 }];
         batch.check().unwrap();
@@ -212,6 +233,11 @@ mod tests {
             (500, 1, 104, u32::MAX)
         );
         assert!(format!("{:?}", session.last_state).contains("LAST_ACK"));
+        assert_eq!(
+            (session.sends_watched[0], session.sends[0], session.send_total_ns[0], session.send_max_ns[0]),
+            (1, 3, 30, 20)
+        );
+        assert_eq!((session.sends_unmeasured[0], session.sends_unacknowledged[0]), (4, 5));
         assert!(message.into_block().is_ok() && session.into_block().is_ok());
         assert!(format!("{:?}", tcp_losses(&batch).cause).contains("message_rate"));
     }
