@@ -1,5 +1,7 @@
 //! The probes on what goroutines do beside waiting, which come and go by themselves.
 
+use std::thread::JoinHandle;
+
 use super::attaching::{attach_states, detach_in_background};
 use super::{ProbedBinaries, set_layout};
 use crate::capture::error::Refusal;
@@ -10,7 +12,7 @@ impl ProbedBinaries {
     /// there: two of each would see a goroutine begin twice.
     pub(in crate::capture) fn lacks_states(&self, slot: u32) -> bool {
         let lacks = self.slots.get(&slot).is_some_and(|slot| slot.states.is_none() && slot.state_sites.is_some());
-        lacks && self.detaching_states.get(&slot).is_none_or(|thread| thread.is_finished())
+        lacks && self.detaching_states.get(&slot).is_none_or(JoinHandle::is_finished)
     }
 
     /// Follows them; what fails is not tried again.
