@@ -3,6 +3,7 @@
 use std::mem::{offset_of, size_of};
 
 use crate::layout::{InC, InSyscall, Park, Thread, WAIT_BY_NETPOLL, WAIT_READY_SEEN};
+use crate::map_value::put;
 use crate::record::{read, read_u32, read_u64};
 
 /// A goroutine that is parked.
@@ -26,6 +27,8 @@ pub struct Parked {
     pub tid: u32,
     /// Why, by the number of the binary's Go version.
     pub reason: u8,
+    /// Of one that was found parked at `mono_ns`, and began before that: where in the process it goes on.
+    pub found_pc: Option<u64>,
 }
 
 impl Parked {
@@ -46,7 +49,23 @@ impl Parked {
             address: some(at(offset_of!(Park, address))),
             tid: read_u32(bytes, offset_of!(Park, tid)).unwrap_or_default(),
             reason: byte(offset_of!(Park, reason)),
+            found_pc: some(at(offset_of!(Park, found_pc))),
         }
+    }
+
+    /// The map's bytes of one that is not ready yet, as far as is known; its descriptor is not either.
+    #[must_use]
+    pub fn encode_found(&self) -> [u8; size_of::<Park>()] {
+        let mut bytes = [0; size_of::<Park>()];
+        put(&mut bytes, offset_of!(Park, goid), self.goid.to_ne_bytes());
+        put(&mut bytes, offset_of!(Park, park_mono_ns), self.mono_ns.to_ne_bytes());
+        put(&mut bytes, offset_of!(Park, park_wall_ns), self.wall_ns.to_ne_bytes());
+        put(&mut bytes, offset_of!(Park, address), self.address.unwrap_or_default().to_ne_bytes());
+        put(&mut bytes, offset_of!(Park, tid), self.tid.to_ne_bytes());
+        put(&mut bytes, offset_of!(Park, reason), [self.reason]);
+        put(&mut bytes, offset_of!(Park, fd), (-1_i32).to_ne_bytes());
+        put(&mut bytes, offset_of!(Park, found_pc), self.found_pc.unwrap_or_default().to_ne_bytes());
+        bytes
     }
 }
 
@@ -115,7 +134,6 @@ pub fn m_and_tgid(bytes: &[u8; size_of::<Thread>()]) -> (u64, u32) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::map_value::put;
 
     #[test]
     fn a_parked_goroutine_is_read_from_the_fields_of_the_c_struct() {
@@ -136,8 +154,11 @@ mod tests {
             address: None,
             tid: 42,
             reason: 13,
+            found_pc: None,
         };
         assert_eq!(Parked::decode(&bytes), parked);
+        let found = Parked { address: Some(9), found_pc: Some(0x40_1000), ..parked };
+        assert_eq!(Parked::decode(&found.encode_found()), found);
         put(&mut bytes, 53, [WAIT_READY_SEEN | WAIT_BY_NETPOLL]);
         assert_eq!(Parked::decode(&bytes), Parked { ready_mono_ns: Some(150), by_netpoll: true, ..parked });
     }

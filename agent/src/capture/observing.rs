@@ -153,6 +153,10 @@ impl Capture {
         self.probed.process_began(slot);
         let go_version = process.binary.go_version().to_owned();
         self.pending.attached.push(Attached { pid, exe: process.exe.clone(), go_version });
+        if self.open.tells() {
+            let passed_over = self.before.look_at(&process, &mut self.maps);
+            self.open.pass_over(passed_over);
+        }
         self.processes.observe(process);
         Ok(())
     }
@@ -204,6 +208,7 @@ impl Capture {
             self.forget_ended();
         }
         self.processes.tidy(living);
+        self.before.tidy(&self.maps);
         self.probed.retire_unused(&mut self.maps);
     }
 
@@ -214,7 +219,8 @@ impl Capture {
         if !self.states.end(&self.to_forget, &self.processes) {
             return;
         }
-        if let Some(abandoned) = parks::forget(&mut self.maps, &self.to_forget) {
+        if let Some(forgotten) = parks::forget(&mut self.maps, &self.to_forget) {
+            let abandoned = self.before.without_stale(forgotten);
             self.own.abandoned = self.own.abandoned.saturating_add(abandoned.len() as u64);
             self.open.abandon(&abandoned, &self.processes);
             self.to_forget.clear();

@@ -5,6 +5,7 @@ pub mod container;
 pub mod go_program;
 pub mod namespaces;
 pub mod observe;
+pub mod stuck;
 pub mod tcp;
 pub mod terminal;
 pub mod watching;

@@ -18,6 +18,7 @@ use syncline_bpf::layout::SYSCALL_TRACED;
 use syncline_bpf::open::m_and_tgid;
 use syncline_bpf::{Calling, InCall, ParkKey, Parked};
 
+use super::before::Before;
 use super::config::CaptureConfig;
 use super::kernel::{MAX_STEPS, Maps, stable_keys};
 use super::process::mono_ns;
@@ -59,7 +60,7 @@ pub(super) struct OpenWaits {
     max_stack: usize,
     last_look_ns: u64,
     next_look_ns: u64,
-    /// Of ended processes, since the last time.
+    /// Of ended processes, and what else is to be told of the next time.
     abandoned: OpenTaken,
     looks: Looks,
 }
@@ -119,15 +120,31 @@ impl OpenWaits {
         }
     }
 
+    /// Whether any wait is ever told of.
+    pub(super) fn tells(&self) -> bool {
+        self.after_ns != 0
+    }
+
+    /// So many more were not looked at.
+    pub(super) fn pass_over(&mut self, count: u64) {
+        self.abandoned.passed_over = self.abandoned.passed_over.saturating_add(count);
+    }
+
     /// Those that are to be told of now; nothing in between.
-    pub(super) fn take(&mut self, maps: &Maps, processes: &Processes, calls_are_waits: bool) -> OpenTaken {
+    pub(super) fn take(
+        &mut self,
+        maps: &Maps,
+        processes: &Processes,
+        before: &Before,
+        calls_are_waits: bool,
+    ) -> OpenTaken {
         let mut taken = std::mem::take(&mut self.abandoned);
         let now_ns = mono_ns();
         if self.after_ns == 0 || now_ns < self.next_look_ns {
             return taken;
         }
         // Else a later look, which tells what has become due since the last one.
-        if let Some(mut due) = self.due(maps, calls_are_waits, now_ns) {
+        if let Some(mut due) = self.due(maps, before, calls_are_waits, now_ns) {
             taken.passed_over += due.len().saturating_sub(MAX_TOLD) as u64;
             due.truncate(MAX_TOLD);
             taken.waits.extend(self.looked_at(due, maps, processes));
@@ -140,9 +157,11 @@ impl OpenWaits {
     }
 
     /// None if a map changed too fast to be gone through.
-    fn due(&self, maps: &Maps, calls_are_waits: bool, now_ns: u64) -> Option<Vec<Found>> {
+    fn due(&self, maps: &Maps, before: &Before, calls_are_waits: bool, now_ns: u64) -> Option<Vec<Found>> {
         let is_due = |found: &Found| due::is_due(found.mono_ns(), self.last_look_ns, now_ns, self.after_ns);
-        let parked = entries(&maps.parks)?.map(|(key, value)| Found::Parked(key, Parked::decode(&value)));
+        let parked = entries(&maps.parks)?.map(|(key, value)| (key, Parked::decode(&value)));
+        let parked = parked.filter(|(key, parked)| !before.is_stale(key, parked));
+        let parked = parked.map(|(key, parked)| Found::Parked(key, parked));
         let calling = entries(&maps.in_c)?.map(|(key, value)| Found::Calling(key, Calling::decode(&value)));
         let flags = syscalls::flags(calls_are_waits, false);
         let is_wait = |call: &InCall| flags.get(call.nr as usize).is_some_and(|flags| flags & SYSCALL_TRACED != 0);
