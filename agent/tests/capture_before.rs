@@ -11,8 +11,8 @@ use support::stuck::{AFTER, Stuck, seen_until};
 use syncline_agent::capture::{Capture, CaptureConfig, OpenWait, RawWait, Target};
 use syncline_event::Kind;
 
-/// The ways in which a goroutine is parked; the others hold a thread.
-const PARKED: [&str; 5] = ["receive", "choose", "lock", "read", "write"];
+/// In so many ways a goroutine is parked; in the others it keeps a thread.
+const PARKED: u64 = 5;
 
 /// How often a busy program is observed anew at most.
 const ATTACHES: usize = 20;
@@ -31,14 +31,14 @@ fn goroutines_that_hung_before_are_told_of_and_end_by_the_same_identity() {
         Build { toolchain: "go1.27.3", variant: "plain", flags: PLAIN, cgo: false },
     ] {
         let mut stuck = Stuck::start_first(build, |_| {});
-        stuck.facts.retain(|_, facts| PARKED.contains(&facts["name"].as_str().unwrap()));
-        let open = stuck.open_waits_of(PARKED.len());
+        let open = stuck.open_waits();
+        assert_eq!(open.len(), if build.cgo { 8 } else { 6 }, "{build:?}: {open:#?}");
         for open in open.values() {
             stuck.check(open);
             assert!(open.wait.began_before, "{open:?}");
         }
         let counters = stuck.capture.counters();
-        assert!(counters.found >= PARKED.len() as u64, "{counters:?}");
+        assert!(counters.found >= PARKED, "{counters:?}");
         assert_eq!((counters.found_passed_over, counters.found_refused), (0, 0), "{counters:?}");
 
         stuck.program.go();
@@ -53,13 +53,14 @@ fn goroutines_that_hung_before_are_told_of_and_end_by_the_same_identity() {
         for open in open.values().map(|open| &open.wait) {
             let ended = finished.iter().find(|ended| same(open, ended)).unwrap();
             assert!(ended.began_before && ended.run_mono_ns > open.run_mono_ns, "{ended:?}");
-            assert_eq!((open.reason, open.park_wall_ns, &open.stack), (ended.reason, ended.park_wall_ns, &ended.stack));
+            assert_eq!((open.reason, open.park_wall_ns), (ended.reason, ended.park_wall_ns));
+            if open.kind == Kind::Goroutine {
+                assert_eq!(open.stack, ended.stack, "{ended:?}");
+            }
             // The socket may be without its own address by then.
             let of = |wait: &RawWait| (wait.fd, wait.flow.map(|flow| flow.remote));
             assert_eq!(of(open), of(ended), "{ended:?}");
         }
-        // What parks from now on began when it did.
-        assert!(finished.iter().filter(|wait| wait.kind == Kind::Goroutine).any(|wait| !wait.began_before));
         assert_eq!(stuck.capture.counters().lost(), 0, "{:?}", stuck.capture.counters());
         assert!(stuck.program.finish().success());
     }

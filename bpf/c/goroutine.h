@@ -267,15 +267,6 @@ static __always_inline int waited_since_found(const struct park_key *key, const 
 	       goid == park->goid && pc == park->found_pc;
 }
 
-/* Its length is not known: whether it was a short wait is not either. */
-static __always_inline void count_short(const struct park_key *key, const struct park *park, __u64 duration_ns)
-{
-	if (park->found_pc)
-		count(COUNT_FOUND_SHORT);
-	else
-		aggregate(key->tgid, WAIT_GOROUTINE, park->reason, duration_ns);
-}
-
 /* runtime.execute(gp, inheritTime), on the scheduling stack of the thread that will run gp */
 SEC("uprobe")
 int go_execute(struct user_regs *ctx)
@@ -317,7 +308,7 @@ int go_execute(struct user_regs *ctx)
 	else if (goid != park.goid)
 		count(COUNT_GOID_MISMATCH);
 	else if (now - park.park_mono_ns < cfg->threshold_ns)
-		count_short(&key, &park, now - park.park_mono_ns);
+		count_short(park.found_pc != 0, key.tgid, WAIT_GOROUTINE, park.reason, now - park.park_mono_ns);
 	else
 		emit_park(&key, &park, now, binary, layout, cfg->max_stack);
 	return 0;

@@ -172,6 +172,8 @@ struct in_syscall {
 	__u32 tgid;
 	__u32 was_woken;
 	__u32 has_sent;
+	__u32 found; /* 1: user space found it going on at mono_ns */
+	__u32 reserved;
 };
 
 /* A goroutine in C code. */
@@ -180,7 +182,7 @@ struct in_c {
 	__u64 wall_ns;
 	__u64 goid;
 	__u32 tid;
-	__u32 reserved;
+	__u32 found; /* as of in_syscall */
 };
 
 /* The runtime.m of a thread. */

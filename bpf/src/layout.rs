@@ -126,13 +126,13 @@ kernel_struct!(
 );
 kernel_struct!(
     /// `struct in_c`.
-    InC, 32, { mono_ns: u64 = 0, wall_ns: u64 = 8, goid: u64 = 16, tid: u32 = 24, reserved: u32 = 28 }
+    InC, 32, { mono_ns: u64 = 0, wall_ns: u64 = 8, goid: u64 = 16, tid: u32 = 24, found: u32 = 28 }
 );
 kernel_struct!(
     /// `struct in_syscall`.
-    InSyscall, 48, {
+    InSyscall, 56, {
         mono_ns: u64 = 0, wall_ns: u64 = 8, woken_mono_ns: u64 = 16, run_delay_ns: u64 = 24, nr: u32 = 32, tgid: u32 = 36,
-        was_woken: u32 = 40, has_sent: u32 = 44,
+        was_woken: u32 = 40, has_sent: u32 = 44, found: u32 = 48, reserved: u32 = 52,
     }
 );
 kernel_struct!(

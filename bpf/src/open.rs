@@ -80,6 +80,8 @@ pub struct Calling {
     pub wall_ns: u64,
     /// The thread that it is on.
     pub tid: u32,
+    /// It was found there at `mono_ns`, and went there before that.
+    pub began_before: bool,
 }
 
 impl Calling {
@@ -92,7 +94,20 @@ impl Calling {
             mono_ns: at(offset_of!(InC, mono_ns)),
             wall_ns: at(offset_of!(InC, wall_ns)),
             tid: read_u32(bytes, offset_of!(InC, tid)).unwrap_or_default(),
+            began_before: read_u32(bytes, offset_of!(InC, found)).is_ok_and(|found| found != 0),
         }
+    }
+
+    /// The map's bytes.
+    #[must_use]
+    pub fn encode(&self) -> [u8; size_of::<InC>()] {
+        let mut bytes = [0; size_of::<InC>()];
+        put(&mut bytes, offset_of!(InC, mono_ns), self.mono_ns.to_ne_bytes());
+        put(&mut bytes, offset_of!(InC, wall_ns), self.wall_ns.to_ne_bytes());
+        put(&mut bytes, offset_of!(InC, goid), self.goid.to_ne_bytes());
+        put(&mut bytes, offset_of!(InC, tid), self.tid.to_ne_bytes());
+        put(&mut bytes, offset_of!(InC, found), u32::from(self.began_before).to_ne_bytes());
+        bytes
     }
 }
 
@@ -107,6 +122,8 @@ pub struct InCall {
     pub mono_ns: u64,
     /// When it began, CLOCK_REALTIME ns.
     pub wall_ns: u64,
+    /// It was found going on at `mono_ns`, and began before that.
+    pub began_before: bool,
 }
 
 impl InCall {
@@ -120,7 +137,20 @@ impl InCall {
             nr: word(offset_of!(InSyscall, nr)),
             mono_ns: at(offset_of!(InSyscall, mono_ns)),
             wall_ns: at(offset_of!(InSyscall, wall_ns)),
+            began_before: word(offset_of!(InSyscall, found)) != 0,
         }
+    }
+
+    /// The map's bytes.
+    #[must_use]
+    pub fn encode(&self) -> [u8; size_of::<InSyscall>()] {
+        let mut bytes = [0; size_of::<InSyscall>()];
+        put(&mut bytes, offset_of!(InSyscall, tgid), self.tgid.to_ne_bytes());
+        put(&mut bytes, offset_of!(InSyscall, nr), self.nr.to_ne_bytes());
+        put(&mut bytes, offset_of!(InSyscall, mono_ns), self.mono_ns.to_ne_bytes());
+        put(&mut bytes, offset_of!(InSyscall, wall_ns), self.wall_ns.to_ne_bytes());
+        put(&mut bytes, offset_of!(InSyscall, found), u32::from(self.began_before).to_ne_bytes());
+        bytes
     }
 }
 
@@ -131,9 +161,29 @@ pub fn m_and_tgid(bytes: &[u8; size_of::<Thread>()]) -> (u64, u32) {
     (m, read_u32(bytes, offset_of!(Thread, tgid)).unwrap_or_default())
 }
 
+/// The map's bytes of a thread's `runtime.m`.
+#[must_use]
+pub fn encode_thread(m: u64, tgid: u32) -> [u8; size_of::<Thread>()] {
+    let mut bytes = [0; size_of::<Thread>()];
+    put(&mut bytes, offset_of!(Thread, m), m.to_ne_bytes());
+    put(&mut bytes, offset_of!(Thread, tgid), tgid.to_ne_bytes());
+    bytes
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn calls_and_threads_are_read_as_they_are_written() {
+        let call = InCall { tgid: 7, nr: 202, mono_ns: 100, wall_ns: 1_000, began_before: true };
+        let calling = Calling { goid: 7, mono_ns: 100, wall_ns: 1_000, tid: 42, began_before: true };
+        for began_before in [true, false] {
+            let (call, calling) = (InCall { began_before, ..call }, Calling { began_before, ..calling });
+            assert_eq!((InCall::decode(&call.encode()), Calling::decode(&calling.encode())), (call, calling));
+        }
+        assert_eq!(m_and_tgid(&encode_thread(0xc000, 7)), (0xc000, 7));
+    }
 
     #[test]
     fn a_parked_goroutine_is_read_from_the_fields_of_the_c_struct() {

@@ -154,7 +154,7 @@ impl Capture {
         let go_version = process.binary.go_version().to_owned();
         self.pending.attached.push(Attached { pid, exe: process.exe.clone(), go_version });
         if self.open.tells() {
-            let passed_over = self.before.look_at(&process, &mut self.maps);
+            let passed_over = self.before.look_at(&process, self.kinds, &mut self.maps);
             self.open.pass_over(passed_over);
         }
         self.processes.observe(process);

@@ -4,6 +4,7 @@ use syncline_gosym::RuntimeLayout;
 
 /// States of a goroutine (`runtime/runtime2.go`), and the bit that says that the garbage collector looks at it.
 const RUNNABLE: u32 = 1;
+const IN_CALL: u32 = 3;
 const WAITING: u32 = 4;
 const COPYING_STACK: u32 = 8;
 const UNUSED: [u32; 2] = [5, 7];
@@ -16,6 +17,8 @@ pub(super) struct Goroutine {
     pub(super) goid: u64,
     /// Where it goes on.
     pub(super) pc: u64,
+    /// Where it came from into the call that it is in.
+    pub(super) call_pc: u64,
     /// Why it waits, by the number of the Go version.
     pub(super) reason: u8,
     state: u32,
@@ -42,6 +45,7 @@ impl Goroutine {
         Some(Self {
             goid: word(layout.g_goid)?,
             pc: word(layout.g_sched_pc)?,
+            call_pc: word(layout.g_syscallpc)?,
             reason: *bytes.get(usize::from(layout.g_waitreason))?,
             state: half(layout.g_atomicstatus)? & !SCANNED,
             m: word(layout.g_m)?,
@@ -62,6 +66,11 @@ impl Goroutine {
     /// on another, keeps its thread.
     pub(super) fn is_parked(&self) -> bool {
         self.state == WAITING && self.m == 0 && self.goid != 0
+    }
+
+    /// Of one in a call, of the kernel or of C code, its thread's `runtime.m`.
+    pub(super) fn calling_thread(&self) -> Option<u64> {
+        (self.state == IN_CALL && self.m != 0 && self.goid != 0).then_some(self.m)
     }
 
     /// Whether it has not run since it was parked, if it goes on at the same place as then: it may have been made ready.
@@ -113,6 +122,8 @@ pub(super) mod tests {
     fn one_with_a_thread_or_without_a_number_is_not_parked() {
         let parked = read(goroutine(0xc000, 7, WAITING));
         assert!(!Goroutine { m: 0x5000, ..parked }.is_parked(), "its thread runs it on another stack");
+        assert_eq!((Goroutine { m: 0x5000, state: 3, ..parked }).calling_thread(), Some(0x5000));
+        assert_eq!((Goroutine { m: 0x5000, ..parked }).calling_thread(), None);
         assert!(!Goroutine { goid: 0, ..parked }.is_parked() && !Goroutine { state: 2, ..parked }.is_parked());
         let (bytes, layout) = goroutine(0xc000, 7, WAITING);
         (0..bytes.len() - 8).for_each(|length| assert_eq!(Goroutine::read(&bytes[..length], layout), None));

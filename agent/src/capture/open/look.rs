@@ -169,7 +169,7 @@ pub(super) fn of_map(found: &Found, process: &ObservedProcess, until_mono_ns: u6
         stack_unreadable: false,
         no_goroutine: false,
         unbound: false,
-        began_before: parked.is_some_and(|parked| parked.found_pc.is_some()),
+        began_before: found.began_before(),
         address: parked.and_then(|parked| parked.address),
         result: 0,
         fd: None,

@@ -89,6 +89,15 @@ impl Found {
         }
     }
 
+    /// It was found going on at what is its begin here.
+    pub(super) fn began_before(&self) -> bool {
+        match self {
+            Self::Parked(_, parked) => parked.found_pc.is_some(),
+            Self::Calling(_, calling) => calling.began_before,
+            Self::InCall(_, call) => call.began_before,
+        }
+    }
+
     /// Of a thread in a system call, its `runtime.m` where that is known.
     fn m(&self, maps: &Maps) -> Option<u64> {
         let Self::InCall(tid, call) = self else { return None };
@@ -159,15 +168,14 @@ impl OpenWaits {
     /// None if a map changed too fast to be gone through.
     fn due(&self, maps: &Maps, before: &Before, calls_are_waits: bool, now_ns: u64) -> Option<Vec<Found>> {
         let is_due = |found: &Found| due::is_due(found.mono_ns(), self.last_look_ns, now_ns, self.after_ns);
-        let parked = entries(&maps.parks)?.map(|(key, value)| (key, Parked::decode(&value)));
-        let parked = parked.filter(|(key, parked)| !before.is_stale(key, parked));
-        let parked = parked.map(|(key, parked)| Found::Parked(key, parked));
+        let parked = entries(&maps.parks)?.map(|(key, value)| Found::Parked(key, Parked::decode(&value)));
         let calling = entries(&maps.in_c)?.map(|(key, value)| Found::Calling(key, Calling::decode(&value)));
         let flags = syscalls::flags(calls_are_waits, false);
         let is_wait = |call: &InCall| flags.get(call.nr as usize).is_some_and(|flags| flags & SYSCALL_TRACED != 0);
         let in_calls = entries(&maps.in_syscalls)?.map(|(tid, value)| (tid, InCall::decode(&value)));
         let in_calls = in_calls.filter(|(_, call)| is_wait(call)).map(|(tid, call)| Found::InCall(tid, call));
-        Some(parked.chain(calling).chain(in_calls).filter(is_due).collect())
+        let all = parked.chain(calling).chain(in_calls);
+        Some(all.filter(|found| is_due(found) && !before.is_stale(found)).collect())
     }
 
     fn looked_at(&mut self, due: Vec<Found>, maps: &Maps, processes: &Processes) -> Vec<OpenWait> {
