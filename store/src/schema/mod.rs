@@ -37,6 +37,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(9, "0009_tcp"),
     migration!(10, "0010_open_waits"),
     migration!(11, "0011_edges"),
+    migration!(13, "0013_open_waits_before"),
     migration!(14, "0014_states"),
 ];
 
