@@ -85,7 +85,7 @@ pub(super) mod tests {
 
     /// As it is in the memory of a program of Go 1.27.
     pub(in super::super) fn goroutine(address: u64, goid: u64, state: u32) -> (Vec<u8>, &'static RuntimeLayout) {
-        let layout = syncline_gosym::RuntimeLayout::of_minor(27).unwrap();
+        let layout = RuntimeLayout::of_minor(27).unwrap();
         let mut bytes = vec![0; Goroutine::bytes(layout)];
         let mut put = |offset: u16, value: u64| {
             bytes[usize::from(offset)..usize::from(offset) + 8].copy_from_slice(&value.to_ne_bytes());

@@ -14,7 +14,7 @@ mod list;
 mod reading;
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::kernel::Maps;
 use super::kinds::Kinds;
@@ -54,6 +54,7 @@ pub(super) struct FoundCounters {
 impl Before {
     /// Puts what waits now in a process into the maps; its probes must be there. Returns how many were passed over.
     pub(super) fn look_at(&mut self, process: &ObservedProcess, kinds: Kinds, maps: &mut Maps) -> u64 {
+        let began = Instant::now();
         let subject = process.clone();
         let list = move |found: &patience::Found<Listing>| reading::list(&subject, found);
         let (listing, _) = self.patience.wait_for(LONGEST, list);
@@ -68,9 +69,11 @@ impl Before {
         }
         let put_in = entries::put_in(listing, process, kinds, maps);
         let passed_over = unread + put_in.no_room;
-        self.counted.found += put_in.parked.len() as u64;
+        let (parked, calls) = (put_in.parked.len(), put_in.calls.len());
+        self.counted.found += parked as u64;
         self.counted.passed_over += passed_over;
         self.note_stale(process, put_in);
+        tracing::debug!(pid, parked, calls, passed_over, took = ?began.elapsed(), "its goroutines were looked at");
         passed_over
     }
 
