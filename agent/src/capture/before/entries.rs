@@ -17,12 +17,15 @@ use crate::capture::syscalls;
 /// `BPF_NOEXIST`: what a probe has put there is right.
 const ONLY_IF_NEW: u64 = 1;
 
+/// Putting them in may keep us from the ring for so long.
+const LONGEST_NS: u64 = 500_000_000;
+
 /// What became of a listing.
 #[derive(Debug, Default)]
 pub(super) struct PutIn {
     pub(super) parked: Vec<(Found, AtAddress)>,
     pub(super) calls: Vec<(Found, Call)>,
-    /// Those that there was no room for.
+    /// Those that there was no room, or no time, for.
     pub(super) no_room: u64,
 }
 
@@ -64,6 +67,10 @@ pub(super) fn put_in(listing: Listing, process: &ObservedProcess, kinds: Kinds, 
     let began = (mono_ns(), wall_ns());
     let mut put_in = PutIn::default();
     for at in listing.parked {
+        if mono_ns().saturating_sub(began.0) > LONGEST_NS {
+            put_in.no_room += 1;
+            continue;
+        }
         match put_parked(&at, process.pid, began, maps) {
             Ok(found) => put_in.parked.extend(found.map(|found| (found, at))),
             Err(NoRoom) => put_in.no_room += 1,
