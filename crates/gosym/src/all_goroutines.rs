@@ -29,7 +29,7 @@ fn slice_in(code: &[u8], entry: u64) -> Option<u64> {
         (entry..).zip(code.windows(MOVE_BYTES)).filter_map(|(at, bytes)| moved_word(at, bytes)).collect();
     let is_slice = |at: &&u64| {
         let holds = |words: u64| at.checked_add(words * WORD).is_some_and(|word| moved.contains(&word));
-        *at % WORD == 0 && holds(1) && holds(2)
+        at.is_multiple_of(WORD) && holds(1) && holds(2)
     };
     let mut slices = moved.iter().filter(is_slice);
     let slice = slices.next()?;

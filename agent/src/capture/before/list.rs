@@ -77,7 +77,7 @@ fn header(memory: &impl ReadMemory, slice: u64) -> Result<(u64, u64), NoList> {
     let words = words(memory, slice, 3)?;
     let [at, len, cap] = words[..] else { return Err(NoList::Unreadable) };
     // The runtime enlarges cap first.
-    let is_slice = len <= cap && cap <= MOST && at % WORD == 0 && (at != 0 || len == 0);
+    let is_slice = len <= cap && cap <= MOST && at.is_multiple_of(WORD) && (at != 0 || len == 0);
     is_slice.then_some((at, len)).ok_or(NoList::NoSlice { at, len, cap })
 }
 

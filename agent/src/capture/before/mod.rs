@@ -72,13 +72,13 @@ impl Before {
         let (parked, calls) = (put_in.parked.len(), put_in.calls.len());
         self.counted.found += parked as u64;
         self.counted.passed_over += passed_over;
-        self.note_stale(process, put_in);
+        self.note_stale(process, &put_in);
         tracing::debug!(pid, parked, calls, passed_over, took = ?began.elapsed(), "its goroutines were looked at");
         passed_over
     }
 
     /// Looks again at those that were put in; one that cannot be looked at is taken for one that does not wait any more.
-    fn note_stale(&mut self, process: &ObservedProcess, put_in: PutIn) {
+    fn note_stale(&mut self, process: &ObservedProcess, put_in: &PutIn) {
         let subject = process.clone();
         let parked: Vec<u64> = put_in.parked.iter().map(|(_, (g, _))| *g).collect();
         let calling: Vec<u64> = put_in.calls.iter().map(|(_, call)| call.g).collect();

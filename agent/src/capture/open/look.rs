@@ -127,7 +127,7 @@ impl<'a> Look<'a> {
         let (memory, layout) = (self.memory.as_ref()?, self.process.binary.layout());
         let (_, sp, end) = self.stack_of(g, (layout.g_sched_pc, layout.g_sched_sp))?;
         let stack = memory.stack(sp, end.min(sp.checked_add(ARGUMENT_WITHIN)?))?;
-        let mut pointers: Vec<u64> = stack.words().filter(|word| *word != 0 && word % 8 == 0).collect();
+        let mut pointers: Vec<u64> = stack.words().filter(|word| *word != 0 && word.is_multiple_of(8)).collect();
         pointers.dedup();
         let is_poll_desc = |at: &u64| at.checked_add(field.into()).and_then(|at| memory.word(at)) == Some(g);
         pointers.into_iter().find(is_poll_desc)
