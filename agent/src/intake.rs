@@ -76,6 +76,7 @@ impl Intake {
             no_goroutine: raw.no_goroutine,
             unbound: raw.unbound,
             is_abandoned: false,
+            began_before: raw.began_before,
             trace: raw.trace,
             stack: raw.stack,
             waker_stack: raw.waker_stack,

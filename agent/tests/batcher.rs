@@ -85,6 +85,7 @@ fn wait(process: &Arc<Process>, park_ms: i64, run_ms: i64) -> FinishedWait {
         no_goroutine: false,
         unbound: false,
         is_abandoned: false,
+        began_before: false,
         trace: TraceContext::NONE,
         stack: vec![0x100, 0x200],
         waker_stack: vec![],

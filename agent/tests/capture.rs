@@ -173,7 +173,9 @@ fn a_stack_deeper_than_allowed_is_cut_and_marked() {
     let waits = waits_until(&mut capture, |waits| waits.iter().any(|wait| is_park_of(wait, deep)));
     let cut = waits.iter().find(|wait| is_park_of(wait, deep)).unwrap();
     assert_eq!((cut.stack.len(), cut.stack_truncated), (10, true));
-    assert!(waits.iter().all(|wait| wait.stack.len() == 10 || !wait.stack_truncated && wait.stack.len() < 10));
+    // Of a system call, the word on top of the stack may turn out to be none of its frames.
+    let mut parks = waits.iter().filter(|wait| wait.kind == Kind::Goroutine);
+    assert!(parks.all(|wait| wait.stack.len() == 10 || !wait.stack_truncated && wait.stack.len() < 10));
     assert!(capture.counters().stack_truncated >= 3);
     drop(capture);
     assert!(program.finish().success());

@@ -31,8 +31,9 @@ fn assert_conserved(capture: &Capture) -> Counters {
         (before == capture.counters()).then_some((before, parked))
     };
     let (c, parked) = std::iter::repeat_with(calm).take(1000).find_map(|reading| reading).expect("never calm");
-    assert_eq!(c.parks, c.finished + c.map_full + c.map_error + c.park_replaced + parked + c.abandoned, "{c:?}");
-    let kept = c.emitted + c.aggregated;
+    let left = c.map_full + c.map_error + c.park_replaced + c.found_stale + parked + c.abandoned;
+    assert_eq!(c.parks + c.found, c.finished + left, "{c:?}");
+    let kept = c.emitted + c.aggregated + c.found_short;
     let lost = c.ring_full + c.aggregate_full + c.goid_mismatch + c.execute_fault + c.scratch_busy;
     assert_eq!(c.finished + c.thread_waits, kept + lost, "{c:?}");
     c

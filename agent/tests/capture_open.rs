@@ -3,104 +3,11 @@
 
 mod support;
 
-use std::collections::HashMap;
-use std::time::{Duration, Instant};
-
-use serde_json::Value;
-use support::go_program::{Build, CGO, GoProgram, PIE_STRIPPED, PLAIN};
+use support::go_program::{Build, CGO, PIE_STRIPPED, PLAIN};
 use support::observe::rescan_reports_until;
-use syncline_agent::capture::{Capture, CaptureConfig, OpenWait, RawWait, Target};
+use support::stuck::{AFTER, Stuck, seen_until};
+use syncline_agent::capture::{OpenWait, RawWait};
 use syncline_event::Kind;
-
-const PATIENCE: Duration = Duration::from_secs(20);
-const AFTER: Duration = Duration::from_millis(200);
-
-/// Reads until `enough` says so.
-fn seen_until(
-    capture: &mut Capture,
-    enough: impl Fn(&[OpenWait], &[RawWait]) -> bool,
-) -> (Vec<OpenWait>, Vec<RawWait>) {
-    let deadline = Instant::now() + PATIENCE;
-    let (mut open, mut finished) = (Vec::new(), Vec::new());
-    while !enough(&open, &finished) {
-        assert!(Instant::now() < deadline, "not seen in time: {open:#?}");
-        capture.poll(Duration::from_millis(20), &mut |wait| finished.push(wait)).unwrap();
-        open.extend(capture.take_open_waits().waits);
-    }
-    (open, finished)
-}
-
-struct Stuck {
-    program: GoProgram,
-    capture: Capture,
-    /// What the program says of its stuck goroutines, by their number.
-    facts: HashMap<u64, Value>,
-}
-
-impl Stuck {
-    fn start(build: Build) -> Self {
-        let mut program = GoProgram::start(&build.program("stuck"), &[]);
-        let config = CaptureConfig { open_after: AFTER, ..CaptureConfig::new(Target::Pid(program.pid())) };
-        let mut capture = Capture::start(config).unwrap();
-        capture.rescan();
-        program.go();
-        let facts = program.events_until_done();
-        let facts = facts.into_iter().map(|facts| (facts["goid"].as_u64().unwrap(), facts)).collect();
-        Self { program, capture, facts }
-    }
-
-    /// The newest of each stuck goroutine, once all were told of; the one in C code is in a system call, too.
-    fn open_waits(&mut self) -> HashMap<(u64, Kind), OpenWait> {
-        let facts = &self.facts;
-        let of_stuck = |open: &[OpenWait]| -> HashMap<(u64, Kind), OpenWait> {
-            let stuck = open.iter().filter(|open| facts.contains_key(&open.wait.goid));
-            stuck.map(|open| ((open.wait.goid, open.wait.kind), open.clone())).collect()
-        };
-        let in_c = facts.values().filter(|facts| facts["name"] == "foreign").count();
-        let (open, _) = seen_until(&mut self.capture, |open, _| of_stuck(open).len() >= facts.len() + in_c);
-        of_stuck(&open)
-    }
-
-    fn functions(&self, wait: &RawWait) -> Vec<String> {
-        let binary = &self.capture.process(wait.tgid).unwrap().binary;
-        wait.stack.iter().flat_map(|pc| binary.symbolize(*pc, true)).map(|frame| frame.function).collect()
-    }
-
-    fn check(&self, open: &OpenWait) {
-        let (wait, facts) = (&open.wait, &self.facts[&open.wait.goid]);
-        let name = facts["name"].as_str().unwrap();
-        let (kind, reason, function) = match name {
-            "receive" => (Kind::Goroutine, "chan receive", "main.receive"),
-            "choose" => (Kind::Goroutine, "select", "main.choose"),
-            "lock" => (Kind::Goroutine, "sync.Mutex.Lock", "main.lock"),
-            "read" => (Kind::Goroutine, "IO wait", "main.read"),
-            "write" => (Kind::Goroutine, "IO wait", "main.write"),
-            "call" => (Kind::Syscall, "read", "main.call"),
-            "foreign" if wait.kind == Kind::Cgo => (Kind::Cgo, "cgo call", "main.callC"),
-            "foreign" => (Kind::Syscall, "read", "main.callC"),
-            other => panic!("{other}"),
-        };
-        assert_eq!((wait.kind, wait.reason), (kind, reason), "{name}: {wait:?}");
-        assert!(!open.is_abandoned && !wait.stack_unreadable && !wait.stack_truncated, "{name}: {wait:?}");
-        let functions = self.functions(wait);
-        assert!(functions.iter().any(|of| of == function), "{name}: {functions:?}");
-        assert_eq!(functions.last().map(String::as_str), Some("runtime.goexit"), "{name}: {functions:?}");
-        let age_ns = wait.run_mono_ns - wait.park_mono_ns;
-        assert!(u128::from(age_ns) >= AFTER.as_nanos(), "{name}: told of after {age_ns} ns");
-        assert_eq!(wait.ready_mono_ns, None, "{name}: {wait:?}");
-        if let Some(fd) = facts["fd"].as_u64() {
-            assert_eq!(wait.fd.map(u64::from), Some(fd), "{name}: {wait:?}");
-            let expected = if facts["local"].is_string() { "tcp" } else { "pipe" };
-            assert_eq!(wait.file_type, Some(expected), "{name}: {wait:?}");
-        }
-        let ends = wait.flow.map(|flow| (flow.local.to_string(), flow.remote.to_string()));
-        let text = |fact: &str| facts[fact].as_str().map(str::to_owned);
-        assert_eq!(ends, text("local").zip(text("remote")), "{name}: {wait:?}");
-        if ends.is_some() {
-            assert!(wait.flow.unwrap().netns > 0);
-        }
-    }
-}
 
 #[test]
 fn stuck_goroutines_are_told_of_and_end_by_the_same_identity() {

@@ -125,3 +125,40 @@ fn what_hangs_until_its_process_ends_lasted_until_then() {
     let ns = abandoned[0]["duration_ns"].as_u64().unwrap();
     assert_eq!(row(table, "main.receive")[0], syncline_insight::span(ns), "{table}");
 }
+
+#[test]
+fn what_hung_before_is_shown_and_ends_as_longer_than_was_seen() {
+    if !support::bpf_usable() {
+        return;
+    }
+    let _alone = support::alone();
+    let dir = tempfile::tempdir().unwrap();
+    let events = dir.path().join("events.jsonl").to_string_lossy().into_owned();
+    let mut program = GoProgram::start(&CGO.program("stuck"), &[]);
+    program.go();
+    program.events_until_done();
+    let mut watching = Watching::start(&[&program.pid().to_string(), "--interval", "100ms", "--out", &events]);
+    let is_shown = |table: &str, (_, function): (&str, &str)| table.contains(&format!("{function} "));
+    let table = watching.table_where(|table| STUCK.iter().all(|way| is_shown(table, *way)));
+    for function in ["main.receive", "main.choose", "main.lock", "main.read", "main.write", "main.call"] {
+        assert!(row(&table, function)[3].starts_with("1, at least 1."), "{table}");
+    }
+    program.go();
+    program.events_until_done();
+    assert!(program.finish().success());
+    watching.end();
+    let events = std::fs::read_to_string(&events).unwrap();
+    let events: Vec<Value> = events.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    for (kind, function) in STUCK {
+        let is_of_way = |event: &&Value| {
+            event["kind"] == kind && event["stack"].as_array().unwrap().iter().any(|call| call["function"] == function)
+        };
+        let (open, ended): (Vec<&Value>, Vec<&Value>) =
+            events.iter().filter(is_of_way).partition(|event| event["open"] == true);
+        assert!(!open.is_empty() && ended.len() == 1, "{kind} {function}: {open:#?} {ended:#?}");
+        let identity =
+            |event: &Value| ["pid", "kind", "goid", "tid", "start_mono_ns"].map(|field| event[field].clone());
+        assert!(open.iter().all(|open| identity(open) == identity(ended[0])), "{kind} {function}");
+        assert!(open.iter().chain(&ended).all(|event| event["began_before"] == true), "{kind} {function}");
+    }
+}

@@ -85,6 +85,7 @@ static __always_inline void emit_cgo(const struct in_c *entry, const struct park
 	record->park_mono_ns = entry->mono_ns;
 	record->park_wall_ns = entry->wall_ns;
 	record->run_mono_ns = now;
+	record->began_before = entry->found;
 	read_trace(slot, layout, key->g);
 	record->stack[0] = ctx->rip + CALL_BYTES;
 	record->stack_len = walk_frames(record->stack, 1, MAX_STACK, max_stack, ctx->rbp, &record->flags);
@@ -126,7 +127,7 @@ int cgo_exit(struct user_regs *ctx)
 	else if (goid != entry.goid)
 		count(COUNT_GOID_MISMATCH);
 	else if (now - entry.mono_ns < watch.threshold_ns)
-		aggregate(tgid, WAIT_CGO, 0, now - entry.mono_ns);
+		count_short(entry.found, tgid, WAIT_CGO, 0, now - entry.mono_ns);
 	else
 		emit_cgo(&entry, &key, now, ctx, binary, layout, cfg->max_stack);
 	return 0;

@@ -46,13 +46,20 @@ static __always_inline void count_refused_park(long error)
 	count(error == -7 || error == -12 ? COUNT_MAP_FULL : COUNT_MAP_ERROR);
 }
 
+static __always_inline int was_found_by_user_space(const struct park_key *key)
+{
+	const struct park *park = bpf_map_lookup_elem(&parks, key);
+
+	return park && park->found_pc;
+}
+
 static __always_inline void remember_park(const struct park_key *key, const struct park *park)
 {
 	long error = bpf_map_update_elem(&parks, key, park, BPF_NOEXIST);
 
 	count(COUNT_PARKS);
 	if (error == -17 /* -EEXIST: this g parked before, and we missed that it ran */) {
-		count(COUNT_PARK_REPLACED);
+		count(was_found_by_user_space(key) ? COUNT_FOUND_STALE : COUNT_PARK_REPLACED);
 		error = bpf_map_update_elem(&parks, key, park, BPF_ANY);
 	}
 	if (error)
@@ -213,6 +220,7 @@ static __always_inline void fill_record(struct wait_record *record, const struct
 	record->flags = park->flags;
 	record->address = park->address;
 	record->fd = park->fd;
+	record->began_before = park->found_pc != 0;
 	describe_file(&record->file, park->fd);
 }
 
@@ -252,6 +260,19 @@ static __always_inline void emit_park(const struct park_key *key, const struct p
 	scratch_release(slot);
 }
 
+/*
+ * User space finds goroutines parked that were so before the probes came, and puts them in. Such a one may have run by then. Then it
+ * parks next, which replaces the entry, or it has ended or was made to yield: it goes on elsewhere than in gopark, where it was found.
+ */
+static __always_inline int waited_since_found(const struct park_key *key, const struct park *park,
+					      const struct binary_layout *layout)
+{
+	__u64 goid = 0, pc = 0;
+
+	return !read_word(&goid, key->g + layout->g_goid) && !read_word(&pc, key->g + layout->g_sched_pc) &&
+	       goid == park->goid && pc == park->found_pc;
+}
+
 /* runtime.execute(gp, inheritTime), on the scheduling stack of the thread that will run gp */
 SEC("uprobe")
 int go_execute(struct user_regs *ctx)
@@ -285,6 +306,10 @@ int go_execute(struct user_regs *ctx)
 		return 0;
 	park = *found;
 	bpf_map_delete_elem(&parks, &key);
+	if (park.found_pc && !waited_since_found(&key, &park, layout)) {
+		count(COUNT_FOUND_STALE);
+		return 0;
+	}
 	count(COUNT_FINISHED);
 
 	if (fault)
@@ -292,7 +317,7 @@ int go_execute(struct user_regs *ctx)
 	else if (goid != park.goid)
 		count(COUNT_GOID_MISMATCH);
 	else if (now - park.park_mono_ns < watch.threshold_ns)
-		aggregate(key.tgid, WAIT_GOROUTINE, park.reason, now - park.park_mono_ns);
+		count_short(park.found_pc != 0, key.tgid, WAIT_GOROUTINE, park.reason, now - park.park_mono_ns);
 	else
 		emit_park(&key, &park, now, binary, layout, cfg->max_stack);
 	return 0;

@@ -92,6 +92,8 @@ struct wait_record {
 	__u64 trace_id_high; /* from the goroutine's labels, as numbers; 0: it has none */
 	__u64 trace_id_low;
 	__u64 span_id;
+	__u32 began_before; /* 1: before park_mono_ns, at which it was found going on */
+	__u32 reserved;
 	__u64 stack[MAX_STACK + MAX_WAKER_STACK]; /* return addresses, leaf first */
 };
 #define WAIT_HEADER_BYTES __builtin_offsetof(struct wait_record, stack)
@@ -190,6 +192,8 @@ struct in_syscall {
 	__u16 was_woken;
 	__u16 is_wait; /* it began while its process's calls were captured: it will be told of, whatever holds when it ends */
 	__u32 has_sent;
+	__u32 found; /* 1: user space found it going on at mono_ns */
+	__u32 reserved;
 };
 
 /* A goroutine in C code. */
@@ -198,7 +202,7 @@ struct in_c {
 	__u64 wall_ns;
 	__u64 goid;
 	__u32 tid;
-	__u32 reserved;
+	__u32 found; /* as of in_syscall */
 };
 
 /* The runtime.m of a thread. */
@@ -246,6 +250,7 @@ struct park {
 	__u16 reserved;
 	__s32 fd;
 	__u32 reserved2;
+	__u64 found_pc; /* of one that user space found parked: where it goes on; 0: it was seen parking */
 };
 
 struct short_wait_key {
@@ -263,8 +268,10 @@ struct short_wait {
 
 /*
  * What was seen and what was lost, and why. Two sums hold at rest:
- *   parks = finished + map_full + map_error + park_replaced + (entries in `parks`, now or removed by user space)
- *   finished + thread_waits = emitted + aggregated + ring_full + aggregate_full + goid_mismatch + execute_fault + scratch_busy
+ *   parks + (put into `parks` by user space) = finished + map_full + map_error + park_replaced + found_stale +
+ *           (entries in `parks`, now or removed by user space)
+ *   finished + thread_waits = emitted + aggregated + ring_full + aggregate_full + goid_mismatch + execute_fault + scratch_busy +
+ *           found_short
  */
 enum counter {
 	COUNT_PARKS,            /* goroutines that began to wait */
@@ -292,6 +299,8 @@ enum counter {
 	COUNT_LABELS_UNREAD,    /* kept, without a trace that may be among labels not looked at */
 	COUNT_LABELS_FAULT,     /* kept, without a trace: labels unreadable */
 	COUNT_LABELS_MALFORMED, /* kept, without a trace or a span whose label is none */
+	COUNT_FOUND_STALE,      /* user space put it in when it did not wait any more: nothing is told of it */
+	COUNT_FOUND_SHORT,      /* found going on, and ended sooner after that than the threshold: how long it was nobody knows */
 	COUNTERS,
 };
 
@@ -310,7 +319,7 @@ ASSERT_OFFSET(struct file_info, family, 6);
 ASSERT_OFFSET(struct file_info, protocol, 8);
 ASSERT_OFFSET(struct file_info, ends, 16);
 ASSERT_OFFSET(struct file_info, name, 56);
-ASSERT_SIZE(struct wait_record, 192 + 8 * (MAX_STACK + MAX_WAKER_STACK));
+ASSERT_SIZE(struct wait_record, 200 + 8 * (MAX_STACK + MAX_WAKER_STACK));
 ASSERT_OFFSET(struct wait_record, stack_len, 4);
 ASSERT_OFFSET(struct wait_record, tgid, 8);
 ASSERT_OFFSET(struct wait_record, tid, 12);
@@ -332,7 +341,8 @@ ASSERT_OFFSET(struct wait_record, file, 96);
 ASSERT_OFFSET(struct wait_record, trace_id_high, 168);
 ASSERT_OFFSET(struct wait_record, trace_id_low, 176);
 ASSERT_OFFSET(struct wait_record, span_id, 184);
-ASSERT_OFFSET(struct wait_record, stack, 192);
+ASSERT_OFFSET(struct wait_record, began_before, 192);
+ASSERT_OFFSET(struct wait_record, stack, 200);
 ASSERT_SIZE(struct exec_record, 16);
 ASSERT_OFFSET(struct exec_record, tgid, 4);
 ASSERT_OFFSET(struct exec_record, mono_ns, 8);
@@ -364,7 +374,7 @@ ASSERT_OFFSET(struct capture_config, kinds, 20);
 ASSERT_SIZE(struct watch, 16);
 ASSERT_OFFSET(struct watch, slot, 8);
 ASSERT_OFFSET(struct watch, kinds, 12);
-ASSERT_SIZE(struct in_syscall, 48);
+ASSERT_SIZE(struct in_syscall, 56);
 ASSERT_OFFSET(struct in_syscall, is_wait, 42);
 ASSERT_SIZE(struct syscall_config, SYSCALLS);
 ASSERT_SIZE(struct clock_config, 8);
@@ -373,14 +383,15 @@ ASSERT_SIZE(struct park_key, 16);
 ASSERT_OFFSET(struct park_key, tgid, 0);
 ASSERT_OFFSET(struct park_key, g, 8);
 ASSERT_SIZE(struct in_c, 32);
-ASSERT_SIZE(struct park, 64);
+ASSERT_SIZE(struct park, 72);
 ASSERT_OFFSET(struct park, park_mono_ns, 8);
+ASSERT_OFFSET(struct park, found_pc, 64);
 ASSERT_SIZE(struct short_wait_key, 8);
 ASSERT_OFFSET(struct short_wait_key, reason, 4);
 ASSERT_OFFSET(struct short_wait_key, what, 6);
 ASSERT_SIZE(struct short_wait, 16 + 8 * HISTOGRAM_BUCKETS);
 ASSERT_OFFSET(struct short_wait, total_ns, 8);
 ASSERT_OFFSET(struct short_wait, histogram, 16);
-_Static_assert(COUNTERS == 25, "number of counters");
+_Static_assert(COUNTERS == 27, "number of counters");
 
 #endif

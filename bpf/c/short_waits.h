@@ -57,4 +57,13 @@ static __always_inline void aggregate(__u32 tgid, enum wait_kind what, __u16 rea
 	count(COUNT_AGGREGATED);
 }
 
+/* How long one was that user space found going on is not known: whether it was a short wait is not either. */
+static __always_inline void count_short(int was_found, __u32 tgid, enum wait_kind what, __u16 reason, __u64 duration_ns)
+{
+	if (was_found)
+		count(COUNT_FOUND_SHORT);
+	else
+		aggregate(tgid, what, reason, duration_ns);
+}
+
 #endif

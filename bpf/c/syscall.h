@@ -64,6 +64,7 @@ static __always_inline void fill_syscall(struct scratch *slot, const struct in_s
 	record->goid = bound.goid;
 	record->park_mono_ns = entry->mono_ns;
 	record->park_wall_ns = entry->wall_ns;
+	record->began_before = entry->found;
 	/* All that it waited for a CPU is told as if it had been at the end. */
 	record->ready_mono_ns = now - entry->run_delay_ns;
 	record->run_mono_ns = now;
@@ -96,6 +97,16 @@ static __always_inline void emit_syscall(const struct in_syscall *entry, __u32 t
 	scratch_release(slot);
 }
 
+/* The thread may have come out of the call that user space found it in before that was noted: then it comes out of another one now. */
+static __always_inline int is_out_of(const struct in_syscall *entry, __u64 regs)
+{
+	__u64 nr = 0;
+
+	return !entry->found ||
+	       (!bpf_probe_read_kernel(&nr, sizeof(nr), (void *)(regs + __builtin_offsetof(struct user_regs, orig_rax))) &&
+		nr == entry->nr);
+}
+
 SEC("raw_tp/sys_exit")
 int syscall_exit(__u64 *ctx)
 {
@@ -120,11 +131,13 @@ int syscall_exit(__u64 *ctx)
 	layout = binary_at(watch.slot);
 	if (!layout)
 		return 0;
+	if (!is_out_of(&entry, ctx[0]))
+		return 0;
 	count(COUNT_THREAD_WAITS);
 	if (layout->has_states && watch.kinds & WATCH_STATES)
 		add_syscall(layout, entry.tgid, tid, entry.mono_ns, now);
 	if (now - entry.mono_ns < watch.threshold_ns)
-		aggregate(entry.tgid, WAIT_SYSCALL, entry.nr, now - entry.mono_ns);
+		count_short(entry.found, entry.tgid, WAIT_SYSCALL, entry.nr, now - entry.mono_ns);
 	else
 		emit_syscall(&entry, tid, now, ctx[0], ctx[1], watch.slot, layout, cfg->max_stack);
 	return 0;

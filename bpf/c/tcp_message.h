@@ -98,10 +98,13 @@ static __always_inline void update_if_old(struct tcp_session *session, struct so
 		update_numbers(session, sk, now);
 }
 
-/* Of another call, one that was not seen, the stamp would be another's. */
+/*
+ * Of another call, one that was not seen, the stamp would be another's; and of one that user space found going on, bytes may have left
+ * before that.
+ */
 static __always_inline int may_send(const struct in_syscall *call)
 {
-	__u8 flags = syscall_flags(call->nr);
+	__u8 flags = call->found ? 0 : syscall_flags(call->nr);
 
 	return flags & SYSCALL_SENDS_OFTEN || (flags & SYSCALL_SENDS && !call->has_sent);
 }

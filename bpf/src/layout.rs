@@ -93,13 +93,13 @@ kernel_struct!(
 );
 kernel_struct!(
     /// `struct wait_record`.
-    Wait, 192 + 8 * (MAX_STACK + MAX_WAKER_STACK), {
+    Wait, 200 + 8 * (MAX_STACK + MAX_WAKER_STACK), {
         kind: u32 = 0, stack_len: u32 = 4, tgid: u32 = 8, tid: u32 = 12, goid: u64 = 16,
         park_mono_ns: u64 = 24, park_wall_ns: u64 = 32, ready_mono_ns: u64 = 40, run_mono_ns: u64 = 48,
         waker_goid: u64 = 56, binary: u32 = 64, reason: u16 = 68, flags: u8 = 70, what: u8 = 71,
         address: u64 = 72, result: i64 = 80, fd: i32 = 88, waker_stack_len: u32 = 92, file: File = 96,
-        trace_id_high: u64 = 168, trace_id_low: u64 = 176, span_id: u64 = 184,
-        stack: [u64; MAX_STACK + MAX_WAKER_STACK] = 192,
+        trace_id_high: u64 = 168, trace_id_low: u64 = 176, span_id: u64 = 184, began_before: u32 = 192,
+        reserved: u32 = 196, stack: [u64; MAX_STACK + MAX_WAKER_STACK] = 200,
     }
 );
 kernel_struct!(
@@ -133,21 +133,21 @@ kernel_struct!(
 );
 kernel_struct!(
     /// `struct park`.
-    Park, 64, {
+    Park, 72, {
         goid: u64 = 0, park_mono_ns: u64 = 8, park_wall_ns: u64 = 16, ready_mono_ns: u64 = 24, waker_goid: u64 = 32,
         address: u64 = 40, tid: u32 = 48, reason: u8 = 52, flags: u8 = 53, reserved: u16 = 54, fd: i32 = 56,
-        reserved2: u32 = 60,
+        reserved2: u32 = 60, found_pc: u64 = 64,
     }
 );
 kernel_struct!(
     /// `struct in_c`.
-    InC, 32, { mono_ns: u64 = 0, wall_ns: u64 = 8, goid: u64 = 16, tid: u32 = 24, reserved: u32 = 28 }
+    InC, 32, { mono_ns: u64 = 0, wall_ns: u64 = 8, goid: u64 = 16, tid: u32 = 24, found: u32 = 28 }
 );
 kernel_struct!(
     /// `struct in_syscall`.
-    InSyscall, 48, {
+    InSyscall, 56, {
         mono_ns: u64 = 0, wall_ns: u64 = 8, woken_mono_ns: u64 = 16, run_delay_ns: u64 = 24, nr: u32 = 32, tgid: u32 = 36,
-        was_woken: u16 = 40, is_wait: u16 = 42, has_sent: u32 = 44,
+        was_woken: u16 = 40, is_wait: u16 = 42, has_sent: u32 = 44, found: u32 = 48, reserved: u32 = 52,
     }
 );
 kernel_struct!(
@@ -231,11 +231,15 @@ pub enum Counter {
     LabelsFault,
     /// Kept without a trace or a span: what its label holds is no id.
     LabelsMalformed,
+    /// Put in by user space when it did not wait any more: nothing is told of it.
+    FoundStale,
+    /// Found going on, and ended sooner after that than the threshold.
+    FoundShort,
 }
 
 /// Number of counters.
-pub const COUNTERS: usize = 25;
-const _: () = assert!(Counter::LabelsMalformed as usize + 1 == COUNTERS);
+pub const COUNTERS: usize = 27;
+const _: () = assert!(Counter::FoundShort as usize + 1 == COUNTERS);
 
 /// Size of a wait record without its stack, in bytes.
 pub const WAIT_HEADER_BYTES: usize = offset_of!(Wait, stack);

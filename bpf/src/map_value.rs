@@ -198,6 +198,16 @@ impl ParkKey {
             g: read_u64(bytes, offset_of!(Key, g)).unwrap_or_default(),
         }
     }
+
+    /// The map's bytes: of a parked goroutine at depth 0, of one in C code at that of its call.
+    #[must_use]
+    pub fn encode(&self, depth: u32) -> [u8; size_of::<Key>()] {
+        let mut bytes = [0; size_of::<Key>()];
+        put(&mut bytes, offset_of!(Key, depth), depth.to_ne_bytes());
+        put(&mut bytes, offset_of!(Key, tgid), self.tgid.to_ne_bytes());
+        put(&mut bytes, offset_of!(Key, g), self.g.to_ne_bytes());
+        bytes
+    }
 }
 
 /// Key of a sum of short waits.

@@ -124,6 +124,8 @@ pub struct WaitRecord {
     pub of_scheduler: bool,
     /// Whether the thread ran a goroutine could not be found out.
     pub is_unbound: bool,
+    /// It began before `park_mono_ns`, at which it was found going on.
+    pub began_before: bool,
     /// Index of the binary (the probe's attach cookie).
     pub binary: u32,
     /// Of a goroutine: its wait reason, by the numbers of the binary's own Go version; of a system call: its number.
@@ -222,6 +224,7 @@ fn decode_wait(bytes: &[u8]) -> Result<WaitRecord, DecodeError> {
         has_top_of_stack: flags & WAIT_TOP_OF_STACK != 0,
         of_scheduler: flags & WAIT_OF_SCHEDULER != 0,
         is_unbound: flags & WAIT_UNBOUND != 0,
+        began_before: read_u32(bytes, offset_of!(Wait, began_before))? != 0,
         binary: read_u32(bytes, offset_of!(Wait, binary))?,
         reason: read_u16(bytes, offset_of!(Wait, reason))?,
         address: (address != 0).then_some(address),

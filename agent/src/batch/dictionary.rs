@@ -194,6 +194,7 @@ mod tests {
             no_goroutine: false,
             unbound: false,
             is_abandoned: false,
+            began_before: false,
             trace: TraceContext::NONE,
             stack: pcs,
             waker_stack: Vec::new(),

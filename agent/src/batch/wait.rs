@@ -51,6 +51,8 @@ pub struct FinishedWait {
     pub unbound: bool,
     /// Its process, or its program, ended in the middle of it.
     pub is_abandoned: bool,
+    /// It was found going on at `park`, and is longer.
+    pub began_before: bool,
     /// The trace that it belongs to, by the goroutine's labels.
     pub trace: TraceContext,
     /// Link-time return addresses, innermost first.
@@ -157,6 +159,7 @@ fn flags(wait: &FinishedWait) -> WaitFlags {
         (wait.no_goroutine, WaitFlags::NO_GOROUTINE),
         (wait.unbound, WaitFlags::UNBOUND),
         (wait.is_abandoned, WaitFlags::ABANDONED),
+        (wait.began_before, WaitFlags::BEGAN_BEFORE),
     ];
     set.iter().filter(|(is_set, _)| *is_set).fold(WaitFlags::default(), |flags, (_, flag)| flags.with(*flag))
 }

@@ -87,6 +87,11 @@ impl Binary {
         self.executable.is_unchanged().then(|| self.go.symbolizer().stack_delta_at(vaddr)).flatten()
     }
 
+    /// See [`GoBinary::all_goroutines`].
+    pub(super) fn all_goroutines(&self) -> Option<u64> {
+        self.executable.is_unchanged().then(|| self.go.all_goroutines()).flatten()
+    }
+
     /// Where its runtime's fields are.
     pub(super) fn layout(&self) -> &'static RuntimeLayout {
         self.go.layout()

@@ -3,10 +3,12 @@
 use aya::maps::{MapData, PerCpuArray};
 use syncline_bpf::layout::Counter;
 
+use super::before::FoundCounters;
+
 /// Cumulative numbers since capturing began. At rest two sums hold:
 ///
-/// - `parks = finished + map_full + map_error + park_replaced + still parked + abandoned + parks_left_out`
-/// - `finished + thread_waits = emitted + aggregated + ring_full + aggregate_full + goid_mismatch + execute_fault + scratch_busy`
+/// - `parks + found = finished + map_full + map_error + park_replaced + found_stale + still parked + abandoned + parks_left_out`
+/// - `finished + thread_waits = emitted + aggregated + ring_full + aggregate_full + goid_mismatch + execute_fault + scratch_busy + found_short`
 ///
 /// and `emitted = delivered + idle_threads + unknown_process + undecodable + left_out` once the ring is empty.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -77,6 +79,16 @@ pub struct Counters {
     pub sums_left_out: u64,
     /// Waits that were going on when their process was left out, and were forgotten.
     pub parks_left_out: u64,
+    /// Goroutines found parked when the observation of their process began.
+    pub found: u64,
+    /// Those of them that did not wait any more when that was noted; nothing is told of them.
+    pub found_stale: u64,
+    /// Those of them that ended sooner after that than the threshold: how long they waited nobody knows.
+    pub found_short: u64,
+    /// Goroutines not looked at then: too many, their process did not answer in time, or no room in the kernel.
+    pub found_passed_over: u64,
+    /// Processes whose goroutines could not be looked at then: what should be their list was not one.
+    pub found_refused: u64,
 }
 
 impl Counters {
@@ -115,7 +127,12 @@ pub(super) struct OwnCounters {
     pub(super) parks_left_out: u64,
 }
 
-pub(super) fn read(kernel: &PerCpuArray<MapData, u64>, own: OwnCounters) -> Counters {
+pub(super) fn read(
+    kernel: &PerCpuArray<MapData, u64>,
+    own: OwnCounters,
+    before: FoundCounters,
+    stale_now: u64,
+) -> Counters {
     let at = |counter| sum(kernel, counter);
     Counters {
         parks: at(Counter::Parks),
@@ -151,6 +168,11 @@ pub(super) fn read(kernel: &PerCpuArray<MapData, u64>, own: OwnCounters) -> Coun
         left_out: own.left_out,
         sums_left_out: own.sums_left_out,
         parks_left_out: own.parks_left_out,
+        found: before.found,
+        found_stale: at(Counter::FoundStale) + before.stale + stale_now,
+        found_short: at(Counter::FoundShort),
+        found_passed_over: before.passed_over,
+        found_refused: before.refused,
     }
 }
 

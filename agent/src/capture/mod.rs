@@ -6,11 +6,13 @@
 //!        │                └> TCP sessions and messages            [tcp]
 //!        ├> sums of short waits, counters                         [short_waits, counters]
 //!        └> waits that go on, looked at in the process's memory   [open]
+//! the process's own list of goroutines ─> those that were parked before [before]
 //! ```
 //!
 //! The observed program never notices but by the time the probes take: they are uprobes at verified instructions of the Go
 //! runtime, never uretprobes, and they go when [`Capture`] is dropped (also by a panic) or this process ends.
 
+mod before;
 mod binary;
 mod choosing;
 mod config;
@@ -65,6 +67,7 @@ use std::time::Duration;
 use syncline_bpf::{Bindings, Record, WaitRecord, encode_tai_offset_ns};
 use syncline_claims::kernel_tai_offset_seconds;
 
+use before::Before;
 use choosing::Choosing;
 use config::Frame;
 use counters::OwnCounters;
@@ -123,6 +126,7 @@ pub struct Capture {
     bound_kinds: Option<Kinds>,
     /// Why not all tracepoints that are needed are held.
     trouble: Option<String>,
+    before: Before,
 }
 
 impl Capture {
@@ -163,6 +167,7 @@ impl Capture {
             tracepoints: Tracepoints::default(),
             bound_kinds: None,
             trouble: None,
+            before: Before::default(),
         };
         capture.configure()?;
         capture.begin()?;
@@ -230,7 +235,7 @@ impl Capture {
     /// Goroutines' waits that go on for long, in order to be told of before they end; each again when its age is four times that, and every hour. One that was told
     /// of and then ends is handed out by [`poll`](Self::poll) as any other, and has the same process, kind, goroutine and begin.
     pub fn take_open_waits(&mut self) -> OpenTaken {
-        self.open.take(&self.maps, &mut self.processes)
+        self.open.take(&self.maps, &mut self.processes, &self.before)
     }
 
     /// How goroutines spent their time: those that ended since the last call and, now and then, those that live, and all those of
@@ -279,13 +284,15 @@ impl Capture {
     /// What was seen and what was lost since the start.
     #[must_use]
     pub fn counters(&self) -> Counters {
-        counters::read(&self.maps.counters, self.own)
+        let stale_now = self.before.stale_now(&self.maps) as u64;
+        counters::read(&self.maps.counters, self.own, self.before.counters(), stale_now)
     }
 
-    /// Goroutines of observed processes that are parked now and were seen parking.
+    /// Goroutines of observed processes that are parked now and were seen parking, or found parked.
     #[must_use]
     pub fn parked_now(&self) -> usize {
-        self.maps.parks.keys().filter_map(Result::ok).collect::<HashSet<_>>().len()
+        let entries = self.maps.parks.keys().filter_map(Result::ok).collect::<HashSet<_>>().len();
+        entries.saturating_sub(self.before.stale_now(&self.maps))
     }
 
     /// Tells the kernel side the present TAI offset (adjtimex(2)); to be called when it changes. `start` reads it itself.

@@ -178,7 +178,15 @@ impl Capture {
         self.pending.attached.push(Attached { pid, exe: process.exe.clone(), go_version });
         self.processes.observe(process);
         self.hold_what_is_needed();
+        self.find_what_waits(pid);
         Ok(true)
+    }
+
+    /// Those waits of the process that began before its probes were there.
+    fn find_what_waits(&mut self, pid: u32) {
+        let Some(process) = self.processes.observed(pid).filter(|process| process.told.is_any()) else { return };
+        let passed_over = self.before.look_at(process, process.settings.kinds, &mut self.maps);
+        self.open.pass_over(passed_over);
     }
 
     fn pass_over(&mut self, pid: u32, file: FileId, unfit: &Unfit) {
@@ -227,6 +235,7 @@ impl Capture {
         self.forget_left_out();
         self.let_go();
         self.processes.tidy(living);
+        self.before.tidy(&self.maps);
         self.probed.retire_unused(&mut self.maps);
         self.hold_what_is_needed();
     }
@@ -238,7 +247,8 @@ impl Capture {
         if !self.states.end(&self.to_forget, &self.processes) {
             return;
         }
-        if let Some(abandoned) = parks::forget(&mut self.maps, &self.to_forget) {
+        if let Some(forgotten) = parks::forget(&mut self.maps, &self.to_forget) {
+            let abandoned = self.before.without_stale(forgotten);
             self.own.abandoned = self.own.abandoned.saturating_add(abandoned.len() as u64);
             self.open.abandon(&abandoned, &self.processes);
             self.to_forget.clear();

@@ -110,6 +110,12 @@ pub(crate) fn mono_ns() -> u64 {
     ns.unsigned_abs()
 }
 
+/// CLOCK_REALTIME, ns.
+pub(super) fn wall_ns() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
+    now.tv_sec.saturating_mul(1_000_000_000).saturating_add(now.tv_nsec).unsigned_abs()
+}
+
 /// A time of `/proc/PID/stat`, which counts on while the machine is suspended as CLOCK_MONOTONIC does not. What it was suspended
 /// is taken to a millisecond, so that the same process has the same time whenever it is asked.
 fn ticks_to_mono_ns(ticks: u64) -> u64 {

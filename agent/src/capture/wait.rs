@@ -19,7 +19,7 @@ pub struct RawWait {
     pub tgid: u32,
     /// What waited.
     pub kind: Kind,
-    /// The thread that waited, or that ran the goroutine when it parked.
+    /// The thread that waited, or that ran the goroutine when it parked; 0 = not known of one that `began_before`.
     pub tid: u32,
     /// Goroutine id; 0 = none, see `no_goroutine` and `unbound`.
     pub goid: u64,
@@ -48,6 +48,8 @@ pub struct RawWait {
     pub no_goroutine: bool,
     /// Whether the thread ran a goroutine could not be found out.
     pub unbound: bool,
+    /// It was found going on at `park_mono_ns`, when the observation of its process began: it began before, and is longer.
+    pub began_before: bool,
     /// What it waited on, in the process's memory: the lock of a channel, a futex's word; of a mutex the lock of the runtime's list of
     /// those that wait, which some other mutexes share.
     pub address: Option<u64>,
@@ -100,6 +102,7 @@ impl RawWait {
             stack_unreadable: record.stack_unreadable,
             no_goroutine: record.of_scheduler,
             unbound: record.is_unbound,
+            began_before: record.began_before,
             address: record.address,
             result: record.result,
             fd: record.fd,

@@ -232,6 +232,7 @@ mod tests {
             no_goroutine: false,
             unbound: false,
             is_abandoned: false,
+            began_before: false,
             trace: TraceContext::NONE,
             stack: vec![0x100],
             waker_stack: Vec::new(),

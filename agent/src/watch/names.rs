@@ -34,6 +34,7 @@ impl Names {
             is_inside: has_calls_of_c && is_in_c(raw.kind, &stack),
             stack,
             times: times(raw),
+            began_before: raw.began_before,
             waker: waker(raw),
             waker_site: (!raw.waker_stack.is_empty()).then(|| self.waker_site(binary, &raw.waker_stack)),
         }

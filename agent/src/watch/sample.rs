@@ -31,6 +31,7 @@ fn wait_at(stack: Arc<CallStack>, reason: &'static str, times: StateTimes, waker
         reason: reason.into(),
         stack,
         is_inside: false,
+        began_before: false,
         times,
         waker,
         waker_site: None,

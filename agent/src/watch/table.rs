@@ -124,7 +124,7 @@ pub(super) fn detail_lines(seen: &Seen, site: &Site) -> Vec<String> {
         lines.push("inside of calls of C, which are counted".to_owned());
     }
     if site.sum.open > 0 {
-        lines.push(format!("blocked now: {}, the longest for {}", site.sum.open, span(site.longest_open_ns)));
+        lines.push(format!("blocked now: {}, the longest for {}", site.sum.open, longest_open(site)));
     }
     if site.sum.count > 0 {
         let (p50, p99) = (site.quantile_ns(0.5), site.quantile_ns(0.99));
@@ -221,7 +221,12 @@ fn site_text(frame: &Frame) -> String {
 
 /// How many goroutines are blocked there now, and for how long the first of them has been.
 fn now(site: &Site) -> String {
-    if site.sum.open == 0 { String::new() } else { format!("{}, {}", site.sum.open, span(site.longest_open_ns)) }
+    if site.sum.open == 0 { String::new() } else { format!("{}, {}", site.sum.open, longest_open(site)) }
+}
+
+fn longest_open(site: &Site) -> String {
+    let at_least = if site.longest_open_began_before { "at least " } else { "" };
+    format!("{at_least}{}", span(site.longest_open_ns))
 }
 
 fn open_text(sum: &Sum) -> String {

@@ -6,6 +6,7 @@ pub mod go_program;
 pub mod namespaces;
 pub mod observe;
 pub mod settings;
+pub mod stuck;
 pub mod tcp;
 pub mod terminal;
 pub mod watching;

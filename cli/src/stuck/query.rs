@@ -27,6 +27,8 @@ pub(super) struct Wait {
     pub(super) since_ns: i64,
     pub(super) seen_ns: i64,
     is_current: u8,
+    /// It was found going on at its begin, and is older.
+    began_before: u8,
     /// The stack may be cut.
     is_cut: u8,
     stack_id: u64,
@@ -81,7 +83,7 @@ fn question(args: &StuckArgs) -> (String, Vec<(String, String)>) {
     let sql = format!(
         "SELECT toString(region) AS region, toString(node) AS node, boot, toString(service) AS service, pid, goid, \
             toString(kind) AS kind, {REASON} AS reason, toUnixTimestamp64Nano(since) AS since_ns, \
-            toUnixTimestamp64Nano(seen) AS seen_ns, is_current, toUInt8(bitAnd(flags, 12) != 0) AS is_cut, stack_id, fd, \
+            toUnixTimestamp64Nano(seen) AS seen_ns, is_current, toUInt8(bitAnd(flags, 128) != 0) AS began_before, toUInt8(bitAnd(flags, 12) != 0) AS is_cut, stack_id, fd, \
             toString(fd_type) AS fd_type, \
             if(peer_port = 0, '', concat(if(startsWith(toString(peer_address), '::ffff:'), \
                 substring(toString(peer_address), 8), concat('[', toString(peer_address), ']')), ':', toString(peer_port))) AS peer \
@@ -117,6 +119,11 @@ impl Wait {
         !self.stack.is_empty() && self.is_cut == 0 && self.stack.iter().all(|frame| frame.starts_with("runtime."))
     }
 
+    /// It began before it was found going on, so that it is longer than is known.
+    pub(super) fn began_before(&self) -> bool {
+        self.began_before != 0
+    }
+
     pub(super) fn site(&self) -> &str {
         site_of(&self.stack)
     }
@@ -144,6 +151,7 @@ pub(super) mod tests {
             since_ns: 1_000_000_000 * i64::try_from(goid).unwrap(),
             seen_ns: 90_000_000_000,
             is_current: 1,
+            began_before: 0,
             is_cut: 0,
             stack_id: goid,
             fd: -1,

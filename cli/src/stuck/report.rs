@@ -35,6 +35,8 @@ struct Entry<'a> {
     site: &'a str,
     since: String,
     age_ns: u64,
+    /// It was found going on at `since`, when the agent came, and is older.
+    began_before: bool,
     /// When it was looked at last.
     seen: String,
     fd: Option<i32>,
@@ -58,6 +60,7 @@ impl<'a> Document<'a> {
             site: wait.site(),
             since: time::rfc3339(wait.since_ns),
             age_ns: age_ns(wait, now_ns),
+            began_before: wait.began_before(),
             seen: time::rfc3339(wait.seen_ns),
             fd: Some(wait.fd).filter(|fd| *fd >= 0),
             fd_type: known(&wait.fd_type),
@@ -117,6 +120,12 @@ fn age_ns(wait: &Wait, now_ns: i64) -> u64 {
     now_ns.saturating_sub(wait.since_ns).max(0).unsigned_abs()
 }
 
+/// In words: of one that was there before its agent, that it is older.
+fn age(wait: &Wait, now_ns: i64) -> String {
+    let at_least = if wait.began_before() { "at least " } else { "" };
+    format!("{at_least}{}", units::span(age_ns(wait, now_ns)))
+}
+
 fn table_of_sites<'a>(sites: impl Iterator<Item = &'a Site<'a>>, now_ns: i64) -> Table {
     let mut table = Table::new(&[
         ("STUCK", Align::Right),
@@ -131,7 +140,7 @@ fn table_of_sites<'a>(sites: impl Iterator<Item = &'a Site<'a>>, now_ns: i64) ->
     for site in sites {
         table.push(&[
             site.waits.to_string(),
-            units::span(age_ns(site.oldest, now_ns)),
+            age(site.oldest, now_ns),
             site.nodes.to_string(),
             site.oldest.service.clone(),
             site.oldest.reason.clone(),
@@ -158,7 +167,7 @@ fn table_of_waits<'a>(waits: impl Iterator<Item = &'a Wait>, now_ns: i64) -> Tab
     ]);
     for wait in waits {
         table.push(&[
-            units::span(age_ns(wait, now_ns)),
+            age(wait, now_ns),
             units::span(now_ns.saturating_sub(wait.seen_ns).max(0).unsigned_abs()),
             wait.region.clone(),
             wait.node.clone(),

@@ -24,7 +24,8 @@ const TOLD: [Told; 9] = [
     ("eu-1", 42, 6, "cgo", "cgo call", 7_000, 5, 0, 8, 0),
     ("eu-1", 42, 6, "syscall", "read", 7_000, 5, 0, 8, 0),
     ("eu-1", 42, 8, "goroutine", "IO wait", 6_000, 1, 0, 8, 443),
-    ("eu-4", 42, 8, "syscall", "flock", 4_000, 1, 0, 8, 0),
+    // It was there before its agent.
+    ("eu-4", 42, 8, "syscall", "flock", 4_000, 1, 128, 8, 0),
     // Ended with its process; not heard of any more; Go's own.
     ("eu-1", 42, 9, "goroutine", "select", 20, 1, 64, 8, 0),
     ("eu-3", 42, 9, "goroutine", "select", 20, 1_000, 0, 8, 0),
@@ -85,7 +86,10 @@ fn each_is_listed_with_what_it_waits_for(fixture: &Fixture) {
     assert_eq!(goids.len(), 4, "{answer}");
     let place = |text: &str| answer.lines().position(|line| line.contains(text)).unwrap();
     assert!(place("cgo call") < place("IO wait") && place("IO wait") < place("sync.Mutex.Lock"), "{answer}");
-    assert!(ask(fixture, &["--each", "--reason", "syscall"]).contains("  syscall flock  main.readFrame frame.go:6"));
+    let flock = ask(fixture, &["--each", "--reason", "syscall"]);
+    assert!(flock.contains("  syscall flock  main.readFrame frame.go:6"), "{flock}");
+    let is_older = |answer: &str| answer.lines().filter(|line| line.trim_start().starts_with("at least 40")).count();
+    assert_eq!((is_older(&flock), is_older(&answer)), (1, 0), "{flock}");
     assert_eq!(
         ask(fixture, &["--min-duration", "200000d"]),
         ask(fixture, &["--service", "stock"]),
@@ -102,6 +106,8 @@ fn stuck_json_has_every_stack(fixture: &Fixture) {
     let waits = answer["waits"].as_array().unwrap();
     let io = waits.iter().find(|wait| wait["reason"] == "IO wait").unwrap();
     assert_eq!((&io["fd"], &io["fd_type"], &io["peer"]), (&7.into(), &"tcp".into(), &"10.0.0.9:443".into()));
+    let of = |reason: &str| waits.iter().find(|wait| wait["reason"] == reason).map(|wait| &wait["began_before"]);
+    assert_eq!((of("IO wait"), of("syscall flock")), (Some(&false.into()), Some(&true.into())), "{answer}");
     assert_eq!(io["stack"][1], "main.readFrame /shop/frame.go:6");
     assert!(io["age_ns"].as_u64().unwrap() >= 6_001_000_000_000, "{io}");
     let lock = waits.iter().find(|wait| wait["node"] == "eu-2").unwrap();

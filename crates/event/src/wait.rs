@@ -52,6 +52,8 @@ impl WaitFlags {
     pub const UNBOUND: Self = Self(32);
     /// It never ended: its process, or its program, did in the middle of it.
     pub const ABANDONED: Self = Self(64);
+    /// It was found going on when the observation of its process began, and that is its begin here: it began before, and is longer.
+    pub const BEGAN_BEFORE: Self = Self(128);
 
     /// From the wire; unknown bits are kept.
     pub const fn from_bits(bits: u16) -> Self {

@@ -21,6 +21,8 @@ pub struct RuntimeLayout {
     pub g_sched_sp: u16,
     /// Offset of `g.sched.pc`, the saved program counter.
     pub g_sched_pc: u16,
+    /// Offset of `g.sched.g`, which is the goroutine's own address.
+    pub g_sched_g: u16,
     /// Offset of `g.sched.bp`, the saved frame pointer.
     pub g_sched_bp: u16,
     /// Offset of `g.syscallsp`, the stack pointer of the call into the kernel or C code; 0 outside of one.
@@ -57,6 +59,13 @@ pub struct RuntimeLayout {
     pub moduledata_gofunc: u16,
 }
 
+impl RuntimeLayout {
+    /// That of Go 1.`minor`; None for a version that has not been measured.
+    pub fn of_minor(minor: u16) -> Option<&'static Self> {
+        layout(minor)
+    }
+}
+
 /// How a Go version keeps the profiler labels of a goroutine (`labelMap` in `runtime/pprof/label.go`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LabelsForm {
@@ -83,6 +92,7 @@ static LAYOUTS: [RuntimeLayout; 7] = [
         g_m: 48,
         g_sched_sp: 56,
         g_sched_pc: 64,
+        g_sched_g: 72,
         g_sched_bp: 104,
         g_syscallsp: 112,
         g_syscallpc: 120,
@@ -109,6 +119,7 @@ static LAYOUTS: [RuntimeLayout; 7] = [
         g_m: 48,
         g_sched_sp: 56,
         g_sched_pc: 64,
+        g_sched_g: 72,
         g_sched_bp: 104,
         g_syscallsp: 112,
         g_syscallpc: 120,
@@ -135,6 +146,7 @@ static LAYOUTS: [RuntimeLayout; 7] = [
         g_m: 48,
         g_sched_sp: 56,
         g_sched_pc: 64,
+        g_sched_g: 72,
         g_sched_bp: 104,
         g_syscallsp: 112,
         g_syscallpc: 120,
@@ -161,6 +173,7 @@ static LAYOUTS: [RuntimeLayout; 7] = [
         g_m: 48,
         g_sched_sp: 56,
         g_sched_pc: 64,
+        g_sched_g: 72,
         g_sched_bp: 104,
         g_syscallsp: 112,
         g_syscallpc: 120,
@@ -187,6 +200,7 @@ static LAYOUTS: [RuntimeLayout; 7] = [
         g_m: 48,
         g_sched_sp: 56,
         g_sched_pc: 64,
+        g_sched_g: 72,
         g_sched_bp: 96,
         g_syscallsp: 104,
         g_syscallpc: 112,
@@ -213,6 +227,7 @@ static LAYOUTS: [RuntimeLayout; 7] = [
         g_m: 48,
         g_sched_sp: 56,
         g_sched_pc: 64,
+        g_sched_g: 72,
         g_sched_bp: 96,
         g_syscallsp: 104,
         g_syscallpc: 112,
@@ -239,6 +254,7 @@ static LAYOUTS: [RuntimeLayout; 7] = [
         g_m: 48,
         g_sched_sp: 56,
         g_sched_pc: 64,
+        g_sched_g: 72,
         g_sched_bp: 96,
         g_syscallsp: 104,
         g_syscallpc: 112,

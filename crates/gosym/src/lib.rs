@@ -19,6 +19,7 @@
 //! # }
 //! ```
 
+mod all_goroutines;
 mod build_id;
 mod buildinfo;
 mod bytes;
@@ -135,6 +136,14 @@ impl<'data> GoBinary<'data> {
     /// linker.
     pub fn thread_local_g(&self) -> Option<i32> {
         thread_local::thread_local_g(&self.image, &self.table, self.module)
+    }
+
+    /// The link-time address of `runtime.allgs`, the slice of pointers to all goroutines, also those that have ended. None where the code
+    /// that adds to it is not of the known shape.
+    ///
+    /// It is what the code says, and nothing else bears it out: check what lies there before believing it.
+    pub fn all_goroutines(&self) -> Option<u64> {
+        all_goroutines::all_goroutines(&self.image, &self.table, self.module)
     }
 
     /// The link-time address of the page with which the executable segment starts: the start of the executable mapping of

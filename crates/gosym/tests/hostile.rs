@@ -30,6 +30,7 @@ fn exercise(bytes: &[u8]) -> Result<usize, Error> {
         let sampled = (text.vaddr..text.vaddr.saturating_add(text.size)).step_by(step).take(600);
         let frames: usize = sampled.map(|address| symbolizer.frames(address).len()).sum();
         binary.build_id();
+        binary.all_goroutines();
         frames + usize::from(sites.is_ok())
     });
     assert!(start.elapsed() < DEADLINE, "took {:?}", start.elapsed());

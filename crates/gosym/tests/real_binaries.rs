@@ -8,7 +8,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::process::Command;
 
-use support::{PLAIN, Variant, fixture, fixture_bytes, functions, go, go_is_here, output_of, variants, versions};
+use support::{
+    PLAIN, Variant, data_symbol, fixture, fixture_bytes, functions, go, go_is_here, output_of, variants, versions,
+};
 use syncline_gosym::{Frame, GoBinary, ProbeSite, Symbolizer};
 
 /// Runs a test on every version and variant.
@@ -306,6 +308,20 @@ fn push_in_objdump(version: &str, path: &Path, name: &str) -> Option<u64> {
 }
 
 #[test]
+fn the_list_of_all_goroutines_is_where_the_symbol_table_has_it() {
+    for_each_build(|version, variant, binary| {
+        let expected = data_symbol(version, &fixture(version, variant.twin()), "runtime.allgs");
+        let found = binary.all_goroutines();
+        if variant.stripped {
+            // The build info in front of it says so, and is longer.
+            assert!(found.is_some_and(|found| found.abs_diff(expected) < 4096), "{version} {variant:?} {found:?}");
+        } else {
+            assert_eq!(found, Some(expected), "{version} {variant:?}");
+        }
+    });
+}
+
+#[test]
 fn layouts_equal_the_debug_information() {
     if !go_is_here() {
         return;
@@ -327,6 +343,7 @@ fn layouts_equal_the_debug_information() {
             ("g.m", layout.g_m, of("runtime.g", "m")),
             ("sched.sp", layout.g_sched_sp, sched + of("runtime.gobuf", "sp")),
             ("sched.pc", layout.g_sched_pc, sched + of("runtime.gobuf", "pc")),
+            ("sched.g", layout.g_sched_g, sched + of("runtime.gobuf", "g")),
             ("sched.bp", layout.g_sched_bp, sched + of("runtime.gobuf", "bp")),
             ("syscallsp", layout.g_syscallsp, of("runtime.g", "syscallsp")),
             ("syscallpc", layout.g_syscallpc, of("runtime.g", "syscallpc")),

@@ -45,14 +45,16 @@ impl Sites {
         let age_of = |id: &WaitId| now_mono_ns.saturating_sub(id.start_mono_ns);
         let is_gone = |open: &Open| age_of(&open.wait.id) > silent_until(open.told_age_ns);
         self.end_where(is_gone, |_| {});
-        self.sites.iter_mut().for_each(|site| site.longest_open_ns = 0);
+        self.sites.iter_mut().for_each(|site| {
+            (site.longest_open_ns, site.longest_open_began_before) = (0, false);
+        });
         let mut open = std::mem::take(&mut self.open);
         for open in open.waits.values_mut() {
             let age_ns = age_of(&open.wait.id).max(open.counted_ns);
             let more_ns = age_ns - open.counted_ns;
             open.counted_ns = age_ns;
             self.in_sums(&open.at, |sum| sum.grow_open(more_ns));
-            self.note_age(open.at.site, age_ns);
+            self.note_age(open.at.site, age_ns, open.wait.began_before);
         }
         self.open = open;
     }
@@ -106,7 +108,7 @@ impl Sites {
         }
         let at = self.place(&wait);
         self.in_sums(&at, |sum| sum.begin_open(counted_ns));
-        self.note_age(at.site, counted_ns);
+        self.note_age(at.site, counted_ns, wait.began_before);
         self.open.waits.insert(wait.id, Open { wait, at, told_age_ns, counted_ns });
     }
 
@@ -118,9 +120,12 @@ impl Sites {
         }
     }
 
-    fn note_age(&mut self, site: usize, age_ns: u64) {
-        if let Some(site) = self.sites.get_mut(site) {
-            site.longest_open_ns = site.longest_open_ns.max(age_ns);
+    fn note_age(&mut self, site: usize, age_ns: u64, began_before: bool) {
+        if let Some(site) = self.sites.get_mut(site).filter(|site| age_ns >= site.longest_open_ns) {
+            // Of those that were found at one moment, each may be the oldest.
+            let is_as_old = age_ns == site.longest_open_ns && site.longest_open_began_before;
+            site.longest_open_ns = age_ns;
+            site.longest_open_began_before = began_before || is_as_old;
         }
     }
 }
@@ -176,6 +181,18 @@ mod tests {
         assert_eq!((sums(&sites), site(&sites).longest_open_ns), ((1, 1, 470), 240));
         sites.end_process(4_711);
         assert_eq!((sums(&sites), sites.abandon(&at_age(2, 0).id, StateTimes::default())), ((2, 0, 470), None));
+    }
+
+    #[test]
+    fn the_oldest_that_began_before_it_was_found_is_longer_than_is_known() {
+        let mut sites = Sites::default();
+        sites.go_on(Wait { began_before: true, ..at_age(1, 100) });
+        sites.go_on(at_age(2, 100));
+        sites.count_until(BEGIN + 150);
+        assert_eq!((site(&sites).longest_open_ns, site(&sites).longest_open_began_before), (150, true));
+        sites.add(&Wait { began_before: true, ..at_age(1, 160) });
+        sites.count_until(BEGIN + 170);
+        assert_eq!((site(&sites).longest_open_ns, site(&sites).longest_open_began_before), (170, false));
     }
 
     #[test]

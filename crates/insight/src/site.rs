@@ -34,6 +34,8 @@ pub struct Site {
     pub max_ns: u64,
     /// How long the oldest of those goes on that go on, ns.
     pub longest_open_ns: u64,
+    /// That one is longer: it began before it was found going on.
+    pub longest_open_began_before: bool,
     /// Who ended the waits.
     pub wakers: Tally<Waker, MANY_WAKERS>,
     /// Where in the code, as far as it is known.
@@ -52,6 +54,7 @@ impl Site {
             sum: Sum::default(),
             max_ns: 0,
             longest_open_ns: 0,
+            longest_open_began_before: false,
             wakers: Tally::default(),
             waker_sites: Tally::default(),
             durations: Histogram::new(DIGITS).ok(),

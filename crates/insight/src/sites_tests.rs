@@ -14,6 +14,7 @@ pub(crate) fn wait(id: u64, functions: &[&str], reason: &'static str, ns: u64) -
         reason: reason.into(),
         stack: Arc::new(stack(id, functions)),
         is_inside: false,
+        began_before: false,
         times: StateTimes::of_wait(ns, Some(ns / 10)),
         waker: Waker::Timer,
         waker_site: None,

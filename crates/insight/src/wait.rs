@@ -21,6 +21,8 @@ pub struct Wait {
     pub is_inside: bool,
     /// How long, by state.
     pub times: StateTimes,
+    /// It was found going on at what is its begin here: it began before, and is longer.
+    pub began_before: bool,
     /// Who ended it.
     pub waker: Waker,
     /// Where in its code that goroutine did it, if known.

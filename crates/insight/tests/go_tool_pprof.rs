@@ -35,6 +35,7 @@ fn sites() -> Sites {
             reason: reason.into(),
             stack: Arc::new(stack),
             is_inside: false,
+            began_before: false,
             times,
             waker: Waker::Timer,
             waker_site: None,

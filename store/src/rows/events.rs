@@ -90,6 +90,8 @@ rows! {
     }
 }
 
+/// Bit of `events.flags` and `open_waits.flags`: it was found going on at its begin, and is longer.
+pub const FLAG_BEGAN_BEFORE: u16 = 1 << 7;
 /// Bit of `open_waits.flags`: it never ended, its process did.
 pub const FLAG_ABANDONED: u16 = 1 << 6;
 

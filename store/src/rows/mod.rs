@@ -22,7 +22,8 @@ pub use enums::{
     MessageDirection, PairVerdict, ProbeKind, SessionOpener,
 };
 pub use events::{
-    EventRows, FLAG_ABANDONED, FLAG_READY_SEEN, FLAG_WOKEN_BY_NETPOLL, LossRows, OpenWaitRows, ShortWaitRows,
+    EventRows, FLAG_ABANDONED, FLAG_BEGAN_BEFORE, FLAG_READY_SEEN, FLAG_WOKEN_BY_NETPOLL, LossRows, OpenWaitRows,
+    ShortWaitRows,
 };
 pub use nodes::NodeRows;
 pub use processes::ProcessRows;

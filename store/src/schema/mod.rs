@@ -38,6 +38,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(10, "0010_open_waits"),
     migration!(11, "0011_edges"),
     migration!(12, "0012_send_latency"),
+    migration!(13, "0013_open_waits_before"),
     migration!(14, "0014_states"),
 ];
 

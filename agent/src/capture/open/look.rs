@@ -17,6 +17,8 @@ const IN_CALL: u64 = 3;
 const WAITING: u64 = 4;
 const COPYING_STACK: u64 = 8;
 const SCANNED: u64 = 0x1000;
+/// Bytes of a stack from its top among which the arguments of those functions are that it is parked in; 200 in Go 1.21 to 1.27.
+const ARGUMENT_WITHIN: u64 = 1024;
 
 /// A process that is looked at.
 pub(super) struct Look<'a> {
@@ -91,7 +93,11 @@ impl<'a> Look<'a> {
 
     fn name_descriptor(&mut self, found: &Found, wait: &mut RawWait) {
         wait.fd = match found {
-            Found::Parked(_, parked) => parked.address.and_then(|address| self.polled(address, &wait.stack)),
+            Found::Parked(key, parked) => self.field_polled(&wait.stack).and_then(|field| {
+                let of_address = |address: u64| address.checked_sub(field.into());
+                let poll_desc = || self.poll_desc_of(ParkKey::decode(key).g, field);
+                self.polled(parked.address.map_or_else(poll_desc, of_address)?)
+            }),
             Found::InCall(tid, call) => self.descriptors.of_call(*tid, call.nr),
             Found::Calling(..) => None,
         };
@@ -101,21 +107,35 @@ impl<'a> Look<'a> {
         }
     }
 
-    /// The descriptor of what the network poller is to tell: it is parked on a field of its `runtime.pollDesc`.
-    fn polled(&self, address: u64, stack: &[u64]) -> Option<u32> {
+    /// Of what the network poller is to tell, the field of its `runtime.pollDesc` that it is parked on.
+    fn field_polled(&self, stack: &[u64]) -> Option<u16> {
         let (binary, layout) = (&self.process.binary, self.process.binary.layout());
         let calls = |name: &str| {
             let mut frames = stack.iter().take(8).flat_map(|pc| binary.symbolize(*pc, true));
             frames.any(|frame| frame.function == name)
         };
-        let field = if calls("internal/poll.(*pollDesc).waitRead") {
-            layout.polldesc_rg
-        } else if calls("internal/poll.(*pollDesc).waitWrite") {
-            layout.polldesc_wg
+        if calls("internal/poll.(*pollDesc).waitRead") {
+            Some(layout.polldesc_rg)
         } else {
-            return None;
-        };
-        let fd = address.checked_sub(field.into())?.checked_add(layout.polldesc_fd.into())?;
+            calls("internal/poll.(*pollDesc).waitWrite").then_some(layout.polldesc_wg)
+        }
+    }
+
+    /// Where one found parked keeps the address of its `runtime.pollDesc`, nobody has told: it is on its stack, an argument of
+    /// `runtime.poll_runtime_pollWait`, and the field there holds the goroutine's own address.
+    fn poll_desc_of(&self, g: u64, field: u16) -> Option<u64> {
+        let (memory, layout) = (self.memory.as_ref()?, self.process.binary.layout());
+        let (_, sp, end) = self.stack_of(g, (layout.g_sched_pc, layout.g_sched_sp))?;
+        let stack = memory.stack(sp, end.min(sp.checked_add(ARGUMENT_WITHIN)?))?;
+        let mut pointers: Vec<u64> = stack.words().filter(|word| *word != 0 && word.is_multiple_of(8)).collect();
+        pointers.dedup();
+        let is_poll_desc = |at: &u64| at.checked_add(field.into()).and_then(|at| memory.word(at)) == Some(g);
+        pointers.into_iter().find(is_poll_desc)
+    }
+
+    /// The descriptor of a `runtime.pollDesc`.
+    fn polled(&self, poll_desc: u64) -> Option<u32> {
+        let fd = poll_desc.checked_add(self.process.binary.layout().polldesc_fd.into())?;
         u32::try_from(self.memory.as_ref()?.word(fd)?).ok()
     }
 }
@@ -149,6 +169,7 @@ pub(super) fn of_map(found: &Found, process: &ObservedProcess, until_mono_ns: u6
         stack_unreadable: false,
         no_goroutine: false,
         unbound: false,
+        began_before: found.began_before(),
         address: parked.and_then(|parked| parked.address),
         result: 0,
         fd: None,

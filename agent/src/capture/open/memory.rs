@@ -46,6 +46,11 @@ impl Stack {
         let bytes = self.bytes.get(offset..)?.first_chunk()?;
         Some(u64::from_ne_bytes(*bytes))
     }
+
+    /// All words, from the top on.
+    pub(super) fn words(&self) -> impl Iterator<Item = u64> {
+        self.bytes.as_chunks().0.iter().map(|word| u64::from_ne_bytes(*word))
+    }
 }
 
 #[cfg(test)]
@@ -62,6 +67,7 @@ mod tests {
         let stack = memory.stack(at(1), at(2) + 8).unwrap();
         assert_eq!([stack.word(at(1)), stack.word(at(2)), stack.word(at(0))], [Some(22), Some(33), None]);
         assert_eq!(stack.word(at(2) + 1), None);
+        assert_eq!(stack.words().collect::<Vec<_>>(), [22, 33]);
         assert!(memory.stack(at(1), at(0)).is_none());
     }
 }

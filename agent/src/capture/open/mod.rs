@@ -17,6 +17,7 @@ use aya::maps::{HashMap as KernelMap, MapData};
 use syncline_bpf::open::m_and_tgid;
 use syncline_bpf::{Calling, InCall, ParkKey, Parked};
 
+use super::before::Before;
 use super::config::CaptureConfig;
 use super::kernel::{MAX_STEPS, Maps, stable_keys};
 use super::process::mono_ns;
@@ -56,7 +57,7 @@ pub(super) struct OpenWaits {
     max_stack: usize,
     last_look_ns: u64,
     next_look_ns: u64,
-    /// Of ended processes, since the last time.
+    /// Of ended processes, and what else is to be told of the next time.
     abandoned: OpenTaken,
     looks: Looks,
 }
@@ -82,6 +83,15 @@ impl Found {
             Self::Parked(_, parked) => parked.mono_ns,
             Self::Calling(_, calling) => calling.mono_ns,
             Self::InCall(_, call) => call.mono_ns,
+        }
+    }
+
+    /// It was found going on at what is its begin here.
+    pub(super) fn began_before(&self) -> bool {
+        match self {
+            Self::Parked(_, parked) => parked.found_pc.is_some(),
+            Self::Calling(_, calling) => calling.began_before,
+            Self::InCall(_, call) => call.began_before,
         }
     }
 
@@ -114,8 +124,13 @@ impl OpenWaits {
         }
     }
 
+    /// So many more were not looked at.
+    pub(super) fn pass_over(&mut self, count: u64) {
+        self.abandoned.passed_over = self.abandoned.passed_over.saturating_add(count);
+    }
+
     /// Those that are to be told of now; nothing in between.
-    pub(super) fn take(&mut self, maps: &Maps, processes: &mut Processes) -> OpenTaken {
+    pub(super) fn take(&mut self, maps: &Maps, processes: &mut Processes, before: &Before) -> OpenTaken {
         let mut taken = std::mem::take(&mut self.abandoned);
         let now_ns = mono_ns();
         let is_any = || processes.all_observed().any(|process| process.told.is_any());
@@ -123,7 +138,7 @@ impl OpenWaits {
             return taken;
         }
         // Else a later look, which tells what has become due since the last one.
-        if let Some(mut due) = self.due(maps, processes, now_ns) {
+        if let Some(mut due) = self.due(maps, processes, before, now_ns) {
             taken.passed_over += due.len().saturating_sub(MAX_TOLD) as u64;
             due.truncate(MAX_TOLD);
             taken.waits.extend(self.looked_at(due, maps, processes));
@@ -137,7 +152,7 @@ impl OpenWaits {
     }
 
     /// None if a map changed too fast to be gone through.
-    fn due(&self, maps: &Maps, processes: &Processes, now_ns: u64) -> Option<Vec<Found>> {
+    fn due(&self, maps: &Maps, processes: &Processes, before: &Before, now_ns: u64) -> Option<Vec<Found>> {
         let told = |found: &Found| processes.observed(found.tgid()).map(|process| process.told);
         let is_due =
             |found: &Found| told(found).is_some_and(|told| told.is_due(found.mono_ns(), self.last_look_ns, now_ns));
@@ -145,7 +160,8 @@ impl OpenWaits {
         let calling = entries(&maps.in_c)?.map(|(key, value)| Found::Calling(key, Calling::decode(&value)));
         let in_calls = entries(&maps.in_syscalls)?.map(|(tid, value)| (tid, InCall::decode(&value)));
         let in_calls = in_calls.filter(|(_, call)| call.is_wait).map(|(tid, call)| Found::InCall(tid, call));
-        Some(parked.chain(calling).chain(in_calls).filter(is_due).collect())
+        let all = parked.chain(calling).chain(in_calls);
+        Some(all.filter(|found| is_due(found) && !before.is_stale(found)).collect())
     }
 
     fn looked_at(&mut self, due: Vec<Found>, maps: &Maps, processes: &Processes) -> Vec<OpenWait> {

@@ -36,7 +36,7 @@ impl Told {
     }
 
     /// Whether any of its waits are told of.
-    pub(super) fn is_any(&self) -> bool {
+    pub(in crate::capture) fn is_any(&self) -> bool {
         self.after_ns != 0
     }
 

@@ -8,6 +8,8 @@ use super::split::{Growth, until};
 
 /// A living goroutine is told of again when so much time has gone, if it changed its state at all.
 const TOLD_EVERY_NS: u64 = 60_000_000_000;
+/// And also one that did not, so that whoever looks for those that live need not look back further.
+const TOLD_AT_LEAST_EVERY_NS: u64 = 60 * TOLD_EVERY_NS;
 /// Looks at which a goroutine may be missing though its end was not told: its record may still be on the way.
 const MISSING_LOOKS: u8 = 2;
 
@@ -80,7 +82,7 @@ impl Ledger {
         let told_mono_ns = before.and_then(|before| before.told_mono_ns);
         let is_due = told_mono_ns.is_none_or(|told| {
             let has_changed = before.is_some_and(|before| before.told_since_mono_ns != times.since_mono_ns);
-            has_changed && at_mono_ns.saturating_sub(told) >= TOLD_EVERY_NS
+            at_mono_ns.saturating_sub(told) >= if has_changed { TOLD_EVERY_NS } else { TOLD_AT_LEAST_EVERY_NS }
         }) && times.goid.is_some();
         let known = Known {
             times,
@@ -264,12 +266,11 @@ mod tests {
         let still = goroutine(0, State::Blocked(14));
         assert!(told_at(still, 10 * S));
         assert!(!told_at(still, 100 * S), "nothing new");
+        assert!(told_at(still, 3_610 * S), "an hour has gone");
         let mut moved = still;
-        moved.since_mono_ns = 101 * S;
-        assert!(told_at(moved, 110 * S));
-        moved.since_mono_ns = 120 * S;
-        assert!(!told_at(moved, 130 * S), "too soon");
-        assert!(told_at(moved, 170 * S));
+        moved.since_mono_ns = 3_620 * S;
+        assert!(!told_at(moved, 3_630 * S), "too soon");
+        assert!(told_at(moved, 3_670 * S));
     }
 
     #[test]

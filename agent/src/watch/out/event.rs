@@ -31,6 +31,8 @@ struct Line<'a> {
     open: bool,
     /// It never ended: its process did.
     abandoned: bool,
+    /// It was found going on at `start`, when the observation of its process began: it began before, and is longer.
+    began_before: bool,
     /// It is a part of a call of C, which has a line of its own.
     inside: bool,
     /// How much of it the goroutine was ready but not running; null where the ready was not seen.
@@ -86,6 +88,7 @@ impl Event<'_> {
             duration_ns: raw.duration_ns(),
             open: *fate != Fate::Ended,
             abandoned: *fate == Fate::Abandoned,
+            began_before: raw.began_before,
             inside: wait.is_inside,
             runnable_ns: raw.run_delay_ns(),
             kind: kind(raw.kind),

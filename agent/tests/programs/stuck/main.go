@@ -7,9 +7,11 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"net"
 	"os"
 	"runtime"
+	"slices"
 	"strconv"
 	"sync"
 	"syscall"
@@ -36,6 +38,7 @@ func main() {
 		ways = append(ways, make())
 	}
 	var running sync.WaitGroup
+	var all []uint64
 	for _, w := range ways {
 		running.Add(1)
 		began := make(chan uint64)
@@ -44,12 +47,14 @@ func main() {
 			began <- goid()
 			w.wait()
 		}(w)
-		facts := map[string]any{"event": "stuck", "name": w.name, "goid": <-began}
+		all = append(all, <-began)
+		facts := map[string]any{"event": "stuck", "name": w.name, "goid": all[len(all)-1]}
 		for name, value := range w.facts {
 			facts[name] = value
 		}
 		report(facts)
 	}
+	awaitStuck(all)
 	report(map[string]any{"event": "done"})
 	awaitLine(input)
 	for _, w := range ways {
@@ -154,6 +159,21 @@ func calling() way {
 
 //go:noinline
 func call(end int) { _, _ = syscall.Read(end, make([]byte, 1)) }
+
+// awaitStuck returns when each of these goroutines waits.
+func awaitStuck(all []uint64) {
+	buffer := make([]byte, 1<<20)
+	for {
+		stacks := buffer[:runtime.Stack(buffer, true)]
+		running := slices.ContainsFunc(all, func(id uint64) bool {
+			return bytes.Contains(stacks, fmt.Appendf(nil, "goroutine %d [run", id))
+		})
+		if !running {
+			return
+		}
+		runtime.Gosched()
+	}
+}
 
 func goid() uint64 {
 	var buffer [64]byte

@@ -279,7 +279,7 @@ mod tests {
     use crate::pipeline::sighting::Sighting;
     use syncline_clock::{NodeClock, Tolerance};
     use syncline_event::WaitFlags;
-    use syncline_store::rows::{BoundClass, ClockStatus, FLAG_ABANDONED};
+    use syncline_store::rows::{BoundClass, ClockStatus, FLAG_ABANDONED, FLAG_BEGAN_BEFORE};
     use syncline_timebase::Span;
     use syncline_timeline::align;
 
@@ -314,7 +314,7 @@ mod tests {
         batch.waits.start[0] = batch.waits.start[0] - Span::from_s(300);
         batch.open_waits = batch.waits.clone();
         batch.open_waits.duration_ns[0] = u64::try_from(300 * SECOND).unwrap();
-        batch.open_waits.flags[0] = WaitFlags::ABANDONED;
+        batch.open_waits.flags[0] = WaitFlags::ABANDONED.with(WaitFlags::BEGAN_BEFORE);
         batch.check().unwrap();
         let ended = events(&batch, &align(&batch.waits, &clock), 7);
         let rows = open_waits(&batch, &align(&batch.open_waits, &clock), 7);
@@ -322,7 +322,8 @@ mod tests {
         let identity = (rows.boot[0], rows.pid[0], rows.kind[0], rows.goid[0], rows.tid[0], rows.mono_ns[0]);
         let of_event = (ended.boot[0], ended.pid[0], ended.kind[0], ended.goid[0], ended.tid[0], ended.mono_ns[0]);
         assert_eq!(identity, of_event);
-        assert_eq!((rows.flags[0], rows.al_off[0], rows.err_ns[0]), (FLAG_ABANDONED, ended.al_off[0], ended.err_ns[0]));
+        assert_eq!(rows.flags[0], FLAG_ABANDONED | FLAG_BEGAN_BEFORE);
+        assert_eq!((rows.al_off[0], rows.err_ns[0]), (ended.al_off[0], ended.err_ns[0]));
         assert_eq!((text(&rows.reason), rows.stack_id[0]), (text(&ended.reason), ended.stack_id[0]));
         assert_eq!(rows.into_block().unwrap().rows(), 1);
     }
