@@ -196,6 +196,7 @@ pub fn losses(counters: &Counters) -> Losses {
         (LossCause::RecordGarbled, counters.undecodable),
         (LossCause::ParkAbandoned, counters.unknown_process),
         (LossCause::ParkAbandoned, counters.abandoned),
+        (LossCause::ParkAbandoned, counters.calls_abandoned),
     ] {
         losses.add(cause, count);
     }
@@ -222,9 +223,10 @@ mod tests {
             undecodable: 1_024,
             abandoned: 2_048,
             thread_map_full: 4_096,
+            calls_abandoned: 8_192,
             ..Counters::default()
         };
-        assert_eq!(losses(&counters).total(), counters.lost() + counters.abandoned);
-        assert_eq!(losses(&counters).total(), 8_191);
+        assert_eq!(losses(&counters).total(), counters.lost() + counters.abandoned + counters.calls_abandoned);
+        assert_eq!(losses(&counters).total(), 16_383);
     }
 }

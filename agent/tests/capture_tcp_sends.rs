@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use support::go_program::{ANY, GoProgram};
 use support::namespaces::Namespaces;
 use support::tcp::{ended, tcp_until};
-use syncline_agent::capture::{Capture, CaptureConfig, Target, TcpConfig, TcpTaken};
+use syncline_agent::capture::{Capture, CaptureConfig, ObservedProcess, Target, TcpConfig, TcpTaken};
 use syncline_bpf::tcp::{SENDS_AT_ONCE, SendLatency, TcpSessionRecord};
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -253,7 +253,7 @@ fn a_session_of_a_process_that_runs_another_program_goes_on() {
     };
     await_event("stepped");
     await_event("stepped");
-    let since = |capture: &Capture| capture.process(pid).map(|process| process.program_since_mono_ns());
+    let since = |capture: &Capture| capture.process(pid).map(ObservedProcess::program_since_mono_ns);
     let before = since(&capture).unwrap();
     await_event("started");
     let deadline = Instant::now() + PATIENCE;

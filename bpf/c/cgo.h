@@ -110,15 +110,15 @@ int cgo_exit(struct user_regs *ctx)
 		return 0;
 	/* The runtime has counted this call as finished already. */
 	key.depth++;
-	found = bpf_map_lookup_elem(&in_c, &key);
-	if (!found)
-		return 0;
 	now = bpf_ktime_get_ns();
 	if (layout->has_states) {
 		goroutine.tgid = key.tgid;
 		goroutine.g = key.g;
 		change_known(&goroutine, now, STATE_C, STATE_RUNNING);
 	}
+	found = bpf_map_lookup_elem(&in_c, &key);
+	if (!found)
+		return 0;
 	entry = *found;
 	bpf_map_delete_elem(&in_c, &key);
 	count(COUNT_THREAD_WAITS);

@@ -193,6 +193,7 @@ static __always_inline void add_syscall(const struct binary_layout *layout, __u3
 	of->state = STATE_SYSCALL;
 	close_state(of, now);
 	of->state = STATE_RUNNING;
+	of->flags &= ~GOROUTINE_LOST_PROCESSOR;
 }
 
 static __always_inline int observes_states(__u32 tgid, __u32 binary)
@@ -317,7 +318,7 @@ int go_lost_processor(struct user_regs *ctx)
 	struct goroutine *of;
 	__u64 m = 0;
 
-	if (!layout || read_word(&m, GO_G(ctx) + layout->g_m) || read_word(&key.g, m + layout->m_curg) || !key.g)
+	if (!layout || !observes_states(key.tgid, binary) || read_word(&m, GO_G(ctx) + layout->g_m) || read_word(&key.g, m + layout->m_curg) || !key.g)
 		return 0;
 	of = goroutine_at(&key);
 	if (!of)
@@ -331,10 +332,11 @@ int go_lost_processor(struct user_regs *ctx)
 SEC("uprobe")
 int go_no_processor(struct user_regs *ctx)
 {
+	__u32 binary = bpf_get_attach_cookie(ctx);
 	struct park_key key = { .tgid = bpf_get_current_pid_tgid() >> 32, .g = GO_ARG1(ctx) };
 	struct goroutine *of = goroutine_at(&key);
 
-	if (!of)
+	if (!of || !observes_states(key.tgid, binary))
 		return 0;
 	/* Up to Go 1.25 no other processor is looked for where there is none idle. */
 	if (!(of->flags & GOROUTINE_LOST_PROCESSOR))

@@ -36,17 +36,22 @@ WITH
             arrayCumSum(sumForEach(s.send_hist)) AS up_to, sum(s.sends_unmeasured) AS unmeasured, sum(s.sends_unacknowledged) AS unacknowledged
         FROM tcp_sessions AS s FINAL
         WHERE s.sends_watched AND s.aligned < {t1:DateTime64(9, 'UTC')} + toIntervalNanosecond(apart_ns)
-            AND s.aligned_end >= {t0:DateTime64(9, 'UTC')} - toIntervalNanosecond(apart_ns)
+            -- Those that are open are told of again within half a minute of what they send.
+            AND s.aligned_end + toIntervalSecond(if(s.ended, 0, 60)) >= {t0:DateTime64(9, 'UTC')} - toIntervalNanosecond(apart_ns)
         GROUP BY region, service, opener, peer_address, port
+    ),
+    placed AS (
+        SELECT
+            *,
+            -- Element k holds what is below 2^k, counted from 1, and the last one also what is longer. Of none, all are 0.
+            arrayMap(q -> arrayFirstIndex(n -> n >= q * sends, up_to), [0.5, 0.9, 0.99]) AS elements,
+            arrayMap(k -> if(k >= length(up_to), max_ns, least(bitShiftLeft(toUInt64(1), k), max_ns)), elements) AS quantiles
+        FROM sums
     )
 SELECT
     region, service, opener, peer_address, port, sessions, sends,
-    -- Element k holds what is below 2^k, counted from 1. Of none, all are 0.
-    least(bitShiftLeft(toUInt64(1), arrayFirstIndex(n -> n >= 0.5 * sends, up_to)), max_ns) AS p50_ns,
-    least(bitShiftLeft(toUInt64(1), arrayFirstIndex(n -> n >= 0.9 * sends, up_to)), max_ns) AS p90_ns,
-    least(bitShiftLeft(toUInt64(1), arrayFirstIndex(n -> n >= 0.99 * sends, up_to)), max_ns) AS p99_ns,
-    max_ns, if(sends = 0, 0, intDiv(total_ns, sends)) AS avg_ns, unmeasured, unacknowledged
-FROM sums;
+    quantiles[1] AS p50_ns, quantiles[2] AS p90_ns, quantiles[3] AS p99_ns, max_ns, if(sends = 0, 0, intDiv(total_ns, sends)) AS avg_ns, unmeasured, unacknowledged
+FROM placed;
 
 -- tcp_session_waits(t0, t1): the waits of goroutines that began in [t0, t1) for a TCP connection that is in `tcp_sessions`: connects, reads,
 -- writes. Connections that are open are there once they have been for as long as --tcp-open says.

@@ -164,7 +164,7 @@ WITH
     newest AS (
         SELECT region, node, boot, pid, goid, max(g.mono_ns) AS first_ns
         FROM goroutine_states AS g
-        WHERE bucket >= toStartOfMinute(toDateTime(intDiv(t0_ns - apart_ns, 1000000000) - 4230, 'UTC'))
+        WHERE toInt64(g.mono_ns) + g.al_off < t1_ns + apart_ns AND bucket >= toStartOfMinute(toDateTime(intDiv(t0_ns - apart_ns, 1000000000) - 4230, 'UTC'))
             AND (region, node, boot, pid, goid) IN (
                 SELECT region, node, boot, pid, goid
                 FROM goroutine_states

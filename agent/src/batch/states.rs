@@ -64,8 +64,7 @@ impl Batcher {
 
     /// Takes how a goroutine spent its time so far. Beyond what a batch can hold it is left out and counted.
     pub fn push_goroutine(&mut self, goroutine: SeenGoroutine) {
-        let is_sound = goroutine.first.ns() >= 0 && goroutine.first <= goroutine.at;
-        if !is_sound || self.states.goroutines.len() >= limits::GOROUTINE_STATES {
+        if !goroutine.is_sound() || self.states.goroutines.len() >= limits::GOROUTINE_STATES {
             return self.pass_over_states(1);
         }
         self.totals.goroutines += 1;
@@ -76,6 +75,16 @@ impl Batcher {
     /// Counts processes' and goroutines' times that were to be told and are not.
     pub fn pass_over_states(&mut self, count: u64) {
         self.totals.states_untold = self.totals.states_untold.saturating_add(count);
+    }
+}
+
+impl SeenGoroutine {
+    /// Whoever reads the batch refuses the whole of it otherwise.
+    fn is_sound(&self) -> bool {
+        let duration_ns = (self.at - self.first).ns().unsigned_abs();
+        let sum_ns = self.split.times.sum_ns();
+        let is_whole = sum_ns.abs_diff(duration_ns) <= limits::states_tolerance_ns(duration_ns);
+        self.first.ns() >= 0 && self.first <= self.at && is_whole
     }
 }
 

@@ -11,6 +11,7 @@ use super::error::{KernelError, Refusal};
 use super::executable::exe_link;
 use super::kinds::Kinds;
 use super::process::{ObservedProcess, mono_ns, start_time};
+use super::states::LetGo;
 use super::tracepoints::Needs;
 use super::{Capture, parks};
 use crate::choice::{ProcessId, Rules, Settings, Subject};
@@ -161,7 +162,7 @@ impl Capture {
         let mut observed = self.processes.all_observed().peekable();
         let sends = self.frame.sends && (defaults.observe || observed.peek().is_some());
         let kinds = observed.fold(defaults.needs(), |kinds, process| kinds.and(process.settings.needs()));
-        Needs { kinds, sends }
+        Needs { kinds, sends, threads: self.tcp.is_some() || kinds.cgo }
     }
 
     /// Tells the kernel side what holds for processes that it does not know.
@@ -192,14 +193,14 @@ impl Capture {
             return;
         }
         if before.kinds.states && !settings.kinds.states {
-            self.to_let_go.insert(pid, mono_ns());
+            self.to_let_go.insert(pid, LetGo { at_ns: mono_ns(), is_told: true });
         }
         self.processes.change(pid, settings, names);
     }
 
     /// Of one whose goroutines are followed from now on, a probe that was late may have left something when they were not any more.
     pub(super) fn forget_states(&mut self, pid: u32) {
-        self.to_let_go.insert(pid, 0);
+        self.to_let_go.insert(pid, LetGo { at_ns: mono_ns(), is_told: false });
         self.let_go();
     }
 

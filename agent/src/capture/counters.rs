@@ -71,8 +71,10 @@ pub struct Counters {
     pub unknown_process: u64,
     /// Lost: a record that is not what the kernel side writes.
     pub undecodable: u64,
-    /// Waits that never finished because their process ended.
+    /// Parked goroutines whose wait never finished, because their process ended.
     pub abandoned: u64,
+    /// The same of goroutines in C code.
+    pub calls_abandoned: u64,
     /// Not handed on: of a process that is left out, from the moment before it was.
     pub left_out: u64,
     /// The same of waits in sums of short ones.
@@ -122,6 +124,7 @@ pub(super) struct OwnCounters {
     pub(super) unknown_process: u64,
     pub(super) undecodable: u64,
     pub(super) abandoned: u64,
+    pub(super) calls_abandoned: u64,
     pub(super) left_out: u64,
     pub(super) sums_left_out: u64,
     pub(super) parks_left_out: u64,
@@ -165,6 +168,7 @@ pub(super) fn read(
         unknown_process: own.unknown_process,
         undecodable: own.undecodable,
         abandoned: own.abandoned,
+        calls_abandoned: own.calls_abandoned,
         left_out: own.left_out,
         sums_left_out: own.sums_left_out,
         parks_left_out: own.parks_left_out,

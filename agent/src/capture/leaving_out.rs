@@ -1,5 +1,6 @@
 //! Processes that are left out by what holds for them.
 
+use super::states::LetGo;
 use syncline_bpf::Watched;
 
 use super::error::KernelError;
@@ -16,7 +17,7 @@ impl Capture {
         self.list_as_left_out(pid);
         self.processes.leave_out(pid, LeftOut { file, start_time, seen_mono_ns, since_mono_ns: 0 });
         self.to_leave.insert(pid, mono_ns());
-        self.to_let_go.insert(pid, 0);
+        self.to_let_go.insert(pid, LetGo { at_ns: mono_ns(), is_told: false });
         self.pending.left_out.push(pid);
     }
 
@@ -38,7 +39,7 @@ impl Capture {
         let _ = self.maps.bindings.remove(&pid);
         self.processes.leave_out(pid, left_out);
         self.to_leave.insert(pid, end_mono_ns);
-        self.to_let_go.insert(pid, end_mono_ns);
+        self.to_let_go.insert(pid, LetGo { at_ns: end_mono_ns, is_told: true });
         self.pending.left_out.push(pid);
     }
 
@@ -89,7 +90,8 @@ impl Capture {
         let is_gone = |tgid| self.to_leave.contains_key(&tgid) && self.processes.observed(tgid).is_none();
         self.short_waits.end(&mut self.maps.short_waits, is_gone);
         if let Some(forgotten) = parks::forget(&mut self.maps, &ended) {
-            self.own.parks_left_out = self.own.parks_left_out.saturating_add(forgotten.len() as u64);
+            let parked = forgotten.iter().filter(|(found, _)| found.is_parked()).count();
+            self.own.parks_left_out = self.own.parks_left_out.saturating_add(parked as u64);
             self.to_leave.clear();
         }
     }

@@ -36,6 +36,7 @@ mod report;
 mod retry;
 mod short_waits;
 mod states;
+mod strangers;
 mod syscalls;
 mod target;
 mod tcp;
@@ -76,7 +77,8 @@ use open::OpenWaits;
 use probes::ProbedBinaries;
 use processes::Processes;
 use short_waits::ShortWaits;
-use states::States;
+use states::{LetGo, States};
+use strangers::Strangers;
 use tcp::Tcp;
 use tracepoints::Tracepoints;
 use wakeups::Wakeups;
@@ -117,8 +119,8 @@ pub struct Capture {
     tcp: Option<Tcp>,
     open: OpenWaits,
     states: States,
-    /// Processes whose goroutines' time is not split any more, and since when (CLOCK_MONOTONIC ns).
-    to_let_go: HashMap<u32, u64>,
+    /// Processes whose goroutines' time is not split any more.
+    to_let_go: HashMap<u32, LetGo>,
     choosing: Choosing,
     frame: Frame,
     tracepoints: Tracepoints,
@@ -126,6 +128,7 @@ pub struct Capture {
     bound_kinds: Option<Kinds>,
     /// Why not all tracepoints that are needed are held.
     trouble: Option<String>,
+    strangers: Strangers,
     before: Before,
 }
 
@@ -167,6 +170,7 @@ impl Capture {
             tracepoints: Tracepoints::default(),
             bound_kinds: None,
             trouble: None,
+            strangers: Strangers::default(),
             before: Before::default(),
         };
         capture.configure()?;
@@ -284,7 +288,7 @@ impl Capture {
     /// What was seen and what was lost since the start.
     #[must_use]
     pub fn counters(&self) -> Counters {
-        let stale_now = self.before.stale_now(&self.maps) as u64;
+        let stale_now = self.before.stale_now() as u64;
         counters::read(&self.maps.counters, self.own, self.before.counters(), stale_now)
     }
 
@@ -292,7 +296,7 @@ impl Capture {
     #[must_use]
     pub fn parked_now(&self) -> usize {
         let entries = self.maps.parks.keys().filter_map(Result::ok).collect::<HashSet<_>>().len();
-        entries.saturating_sub(self.before.stale_now(&self.maps))
+        entries.saturating_sub(self.before.stale_now())
     }
 
     /// Tells the kernel side the present TAI offset (adjtimex(2)); to be called when it changes. `start` reads it itself.

@@ -229,6 +229,7 @@ impl Capture {
     }
 
     pub(super) fn clear_away(&mut self, living: &HashSet<u32>) {
+        self.note_strangers();
         if !self.to_forget.is_empty() {
             self.forget_ended();
         }
@@ -245,11 +246,14 @@ impl Capture {
         let is_gone = |tgid| self.to_forget.contains_key(&tgid) && self.processes.observed(tgid).is_none();
         self.short_waits.end(&mut self.maps.short_waits, is_gone);
         if !self.states.end(&self.to_forget, &self.processes) {
+            // Tried again; what is parked of them waits with that.
             return;
         }
         if let Some(forgotten) = parks::forget(&mut self.maps, &self.to_forget) {
             let abandoned = self.before.without_stale(forgotten);
-            self.own.abandoned = self.own.abandoned.saturating_add(abandoned.len() as u64);
+            let parked = abandoned.iter().filter(|(found, _)| found.is_parked()).count();
+            self.own.abandoned = self.own.abandoned.saturating_add(parked as u64);
+            self.own.calls_abandoned = self.own.calls_abandoned.saturating_add((abandoned.len() - parked) as u64);
             self.open.abandon(&abandoned, &self.processes);
             self.to_forget.clear();
         }

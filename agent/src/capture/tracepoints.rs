@@ -19,6 +19,8 @@ pub(super) struct Needs {
     pub(super) kinds: Kinds,
     /// Calls that send are stamped.
     pub(super) sends: bool,
+    /// Threads are bound to goroutines for another reason.
+    pub(super) threads: bool,
 }
 
 impl Needs {
@@ -32,7 +34,7 @@ impl Needs {
         let (has_calls, off_cpu) = (self.has_calls(), self.kinds.off_cpu);
         let all = [
             (true, program::PROCESS_EXEC, "sched_process_exec"),
-            (has_calls || off_cpu, program::THREAD_EXIT, "sched_process_exit"),
+            (has_calls || off_cpu || self.threads, program::THREAD_EXIT, "sched_process_exit"),
             (has_calls, program::SYSCALL_EXIT, "sys_exit"),
             (has_calls, program::SYSCALL_ENTER, "sys_enter"),
             (off_cpu, program::THREAD_SWITCH, "sched_switch"),
@@ -112,7 +114,9 @@ mod tests {
 
     #[test]
     fn nothing_is_attached_that_nobody_needs() {
-        let of = |kinds, sends| Needs { kinds, sends }.tracepoints().map(|(_, name)| name).collect::<Vec<_>>();
+        let of = |kinds, sends| {
+            Needs { kinds, sends, threads: false }.tracepoints().map(|(_, name)| name).collect::<Vec<_>>()
+        };
         assert_eq!(of(Kinds::NONE, false), ["sched_process_exec"]);
         assert_eq!(of(Kinds { cgo: true, ..Kinds::NONE }, false), ["sched_process_exec"]);
         assert_eq!(of(Kinds::NONE, true), ["sched_process_exec", "sched_process_exit", "sys_exit", "sys_enter"]);

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use super::kernel::Maps;
 use super::kinds::Kinds;
 use super::open::Found;
-use super::process::ObservedProcess;
+use super::process::{ObservedProcess, start_time};
 use crate::patience::{self, Patience};
 use calls::Call;
 use entries::{Place, PutIn, place_of};
@@ -28,6 +28,8 @@ use reading::{Again, AtAddress, Listing};
 
 /// How long each of the two looks at a process may keep us waiting.
 const LONGEST: Duration = Duration::from_millis(500);
+/// Tidying is followed by this many times its own length without it.
+const PAUSE: u32 = 99;
 
 /// Those that were put into the maps.
 #[derive(Debug, Default)]
@@ -35,6 +37,9 @@ pub(super) struct Before {
     patience: Patience,
     /// In a map since that moment (CLOCK_MONOTONIC ns), and did not wait any more when they came there.
     stale: HashMap<Place, u64>,
+    /// How many of them are parked, as of the last tidying.
+    stale_parked: usize,
+    next_tidying: Option<Instant>,
     counted: FoundCounters,
 }
 
@@ -57,11 +62,15 @@ impl Before {
         let began = Instant::now();
         let subject = process.clone();
         let list = move |found: &patience::Found<Listing>| reading::list(&subject, found);
-        let (listing, _) = self.patience.wait_for(LONGEST, list);
+        let (listing, unfinished) = self.patience.wait_for(LONGEST, list);
         let (pid, unread) = (process.pid, listing.unread);
-        if let Some(why) = listing.no_list {
-            self.counted.refused += 1;
-            tracing::warn!(pid, "goroutines that wait since before it was observed are not told of: {why}");
+        let is_empty = unread == 0 && listing.parked.is_empty() && listing.calls.is_empty();
+        let unread_at_all = unfinished.filter(|_| is_empty).map(|_| "its memory does not answer".to_owned());
+        if let Some(why) = listing.no_list.map(|why| why.to_string()).or(unread_at_all) {
+            if start_time(pid).is_ok_and(|now| now == process.start_time) {
+                self.counted.refused += 1;
+                tracing::warn!(pid, "goroutines that wait since before it was observed are not told of: {why}");
+            }
             return 0;
         }
         if unread > 0 {
@@ -97,6 +106,7 @@ impl Before {
             .filter(|(found, was)| !calls.next().flatten().is_some_and(|now| still_calls(found, &now, was)));
         self.stale.extend(stale_parked.map(|(found, _)| place_of(found)));
         self.stale.extend(stale_calls.map(|(found, _)| place_of(found)));
+        self.count_stale();
     }
 
     /// Whether this did not wait any more when it was put into its map.
@@ -106,14 +116,23 @@ impl Before {
     }
 
     /// How many of them are among the parked goroutines.
-    pub(super) fn stale_now(&self, maps: &Maps) -> usize {
-        let parked = self.stale.iter().filter(|(place, _)| matches!(place, Place::Parked(_)));
-        parked.filter(|(place, began)| place.holds(**began, maps)).count()
+    pub(super) fn stale_now(&self) -> usize {
+        self.stale_parked
     }
 
-    /// Forgets those that a probe has replaced or dropped.
+    /// Forgets those that a probe has replaced or dropped. Takes 1 % of the time at most: there may be many.
     pub(super) fn tidy(&mut self, maps: &Maps) {
+        let began = Instant::now();
+        if self.next_tidying.is_some_and(|next| began < next) {
+            return;
+        }
         self.stale.retain(|place, began| place.holds(*began, maps));
+        self.count_stale();
+        self.next_tidying = Some(Instant::now() + began.elapsed() * PAUSE);
+    }
+
+    fn count_stale(&mut self) {
+        self.stale_parked = self.stale.keys().filter(|place| matches!(place, Place::Parked(_))).count();
     }
 
     /// Takes those out that were stale when they were cleared away.

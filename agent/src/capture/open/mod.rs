@@ -78,6 +78,10 @@ impl Found {
         }
     }
 
+    pub(super) fn is_parked(&self) -> bool {
+        matches!(self, Self::Parked(..))
+    }
+
     pub(super) fn mono_ns(&self) -> u64 {
         match self {
             Self::Parked(_, parked) => parked.mono_ns,

@@ -10,6 +10,8 @@ use super::split::{Growth, until};
 const TOLD_EVERY_NS: u64 = 60_000_000_000;
 /// And also one that did not, so that whoever looks for those that live need not look back further.
 const TOLD_AT_LEAST_EVERY_NS: u64 = 60 * TOLD_EVERY_NS;
+/// Processes remembered that were let go of.
+const MOST_LET_GO: usize = 4_096;
 /// Looks at which a goroutine may be missing though its end was not told: its record may still be on the way.
 const MISSING_LOOKS: u8 = 2;
 
@@ -42,6 +44,8 @@ pub(super) struct Told {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Sum {
     pub(super) from_mono_ns: u64,
+    /// Nothing was told of the process before.
+    is_first: bool,
     pub(super) growth: Growth,
     pub(super) alive: u64,
     pub(super) started: u64,
@@ -63,6 +67,8 @@ pub(super) struct Ledger {
     known: HashMap<Id, Known>,
     short: HashMap<u32, ShortLives>,
     sums: BTreeMap<u32, Sum>,
+    /// Processes that were let go of, and when: records of their goroutines from before may still come.
+    let_go: HashMap<u32, u64>,
     /// Goroutines that went without a record of it.
     pub(super) lost_ends: u64,
 }
@@ -118,7 +124,12 @@ impl Ledger {
     /// A goroutine that has ended.
     pub(super) fn ended(&mut self, ended: &EndedGoroutine) -> Told {
         let id = Id { tgid: ended.tgid, g: ended.g, first_mono_ns: ended.times.first_mono_ns };
-        self.close(id, ended.times, ended.times.since_mono_ns, Fate::Finished)
+        let (times, at_mono_ns) = (ended.times, ended.times.since_mono_ns);
+        if self.let_go.get(&id.tgid).is_some_and(|let_go| times.first_mono_ns < *let_go) {
+            // What grew is in the sum that was told then.
+            return Told { tgid: id.tgid, times, at_mono_ns, fate: Fate::Finished };
+        }
+        self.close(id, times, at_mono_ns, Fate::Finished)
     }
 
     /// A goroutine whose process ended at this moment.
@@ -174,10 +185,15 @@ impl Ledger {
         sum.ended += grown.goroutines;
     }
 
-    /// The process is gone: nothing more comes of it.
-    pub(super) fn forget(&mut self, tgid: u32) {
+    /// The process is gone, or its goroutines are not followed any more, since this moment.
+    pub(super) fn let_go_of(&mut self, tgid: u32, at_mono_ns: u64) {
         self.short.remove(&tgid);
+        self.sums.remove(&tgid);
         self.known.retain(|id, _| id.tgid != tgid);
+        if self.let_go.len() >= MOST_LET_GO {
+            self.let_go.clear();
+        }
+        self.let_go.insert(tgid, at_mono_ns);
     }
 
     /// The sum of a process up to this moment; None where nothing happened.
@@ -186,9 +202,6 @@ impl Ledger {
         let told = Sum { growth: sum.growth.take_told(), ..sum.clone() };
         *sum = Sum { from_mono_ns: at_mono_ns, growth: std::mem::take(&mut sum.growth), ..Sum::default() };
         let is_empty = told.alive == 0 && told.ended == 0 && told.growth.state_ns == [0; 4];
-        if is_empty {
-            self.sums.remove(&tgid);
-        }
         (!is_empty).then_some(told)
     }
 
@@ -201,7 +214,9 @@ impl Ledger {
         let sum = self.sum(tgid, times.first_mono_ns);
         sum.growth.add(&Growth::of(times, before.map(|before| &before.times)));
         if before.is_none() {
-            sum.from_mono_ns = sum.from_mono_ns.min(times.first_mono_ns);
+            if sum.is_first {
+                sum.from_mono_ns = sum.from_mono_ns.min(times.first_mono_ns);
+            }
             sum.started += u64::from(times.start_seen);
         }
         sum
@@ -209,7 +224,7 @@ impl Ledger {
 
     /// The sum of a process that was not met before begins with what is first told of it.
     fn sum(&mut self, tgid: u32, at_mono_ns: u64) -> &mut Sum {
-        self.sums.entry(tgid).or_insert_with(|| Sum { from_mono_ns: at_mono_ns, ..Sum::default() })
+        self.sums.entry(tgid).or_insert_with(|| Sum { from_mono_ns: at_mono_ns, is_first: true, ..Sum::default() })
     }
 }
 

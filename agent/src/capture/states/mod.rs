@@ -11,7 +11,7 @@ use std::time::Duration;
 use aya::maps::{Array, HashMap as KernelMap, MapData, MapError, PerCpuArray, PerCpuHashMap};
 use syncline_bpf::layout::Key;
 use syncline_bpf::states::{
-    Config, EndedGoroutine, Goroutine, GoroutineTimes, Short, ShortLives, StateCounter, encode_epoch,
+    Config, EndedGoroutine, Goroutine, GoroutineTimes, Short, ShortLives, State, StateCounter, encode_epoch,
 };
 use syncline_bpf::{InCall, ParkKey, map};
 
@@ -64,6 +64,15 @@ impl StateMaps {
             counters: take(map::STATE_COUNTERS)?.try_into()?,
         })
     }
+}
+
+/// A process whose goroutines are not followed any more.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct LetGo {
+    /// Since when, CLOCK_MONOTONIC ns.
+    pub(super) at_ns: u64,
+    /// Their time up to then is told.
+    pub(super) is_told: bool,
 }
 
 /// A look at all goroutines that live.
@@ -137,7 +146,7 @@ impl States {
             self.look = Some(self.begin_look(processes)?);
         }
         if let Some(mut look) = self.look.take() {
-            let is_over = self.go_on(&mut look, began_ns, maps);
+            let is_over = self.go_on(&mut look, maps);
             let now_ns = mono_ns();
             look.spent_ns = look.spent_ns.saturating_add(now_ns.saturating_sub(began_ns));
             if is_over {
@@ -174,7 +183,7 @@ impl States {
             let sum = self.take_sum(tgid, end_ns, processes);
             self.of_ended.processes.extend(sum);
             if processes.observed(tgid).is_none() {
-                self.ledger.forget(tgid);
+                self.ledger.let_go_of(tgid, end_ns);
                 // Fails only if it is gone already.
                 let _ = self.maps.short_lives.remove(&tgid);
             }
@@ -185,26 +194,23 @@ impl States {
         true
     }
 
-    /// Goroutines of processes that are not followed any more since this moment (pid to CLOCK_MONOTONIC ns): their time up to then is
-    /// told, nothing where that is 0. False as in [`end`](Self::end).
-    pub(super) fn let_go(&mut self, maps: &Maps, pids: &HashMap<u32, u64>, processes: &Processes) -> bool {
+    /// Goroutines of processes that are not followed any more. False as in [`end`](Self::end).
+    pub(super) fn let_go(&mut self, maps: &Maps, pids: &HashMap<u32, LetGo>, processes: &Processes) -> bool {
         let Some(keys) = stable_keys(self.maps.goroutines.keys(), MAX_STEPS) else { return false };
-        let calls = calls(maps);
         for key in keys {
-            let Some(&at_ns) = pids.get(&ParkKey::decode(&key).tgid) else { continue };
+            let Some(&LetGo { at_ns, is_told }) = pids.get(&ParkKey::decode(&key).tgid) else { continue };
             let Some((id, times)) = self.read(&key) else { continue };
-            // Fails only if it is gone already.
-            if self.maps.goroutines.remove(&key).is_ok() && id.first_mono_ns < at_ns {
-                let call = calls.get(&times.tid).filter(|call| call.tgid == id.tgid).map(|call| call.mono_ns);
-                let told = self.ledger.let_go(id, times, at_ns, call);
+            // Removal fails only if it is gone already.
+            if id.first_mono_ns < at_ns && self.maps.goroutines.remove(&key).is_ok() && is_told {
+                let told = self.ledger.let_go(id, times, at_ns, in_call_since(maps, &id, &times));
                 self.push(told);
             }
         }
-        for (&tgid, &at_ns) in pids {
+        for (&tgid, &LetGo { at_ns, is_told }) in pids {
             self.read_short_lives(tgid, at_ns);
             let sum = self.take_sum(tgid, at_ns, processes);
-            self.of_ended.processes.extend(sum.filter(|_| at_ns > 0));
-            self.ledger.forget(tgid);
+            self.of_ended.processes.extend(sum.filter(|_| is_told));
+            self.ledger.let_go_of(tgid, at_ns);
             // Fails only if it is not there.
             let _ = self.maps.short_lives.remove(&tgid);
         }
@@ -212,6 +218,14 @@ impl States {
         self.take_told(&mut taken, processes);
         self.of_ended = taken;
         true
+    }
+
+    /// The processes of which anything is kept; none where the map changes too fast to be gone through.
+    pub(super) fn tgids(&self) -> HashSet<u32> {
+        let keys = stable_keys(self.maps.goroutines.keys(), MAX_STEPS).unwrap_or_default();
+        let of_goroutines = keys.iter().map(|key| ParkKey::decode(key).tgid);
+        let short = stable_keys(self.maps.short_lives.keys(), MAX_STEPS).unwrap_or_default();
+        of_goroutines.chain(short).collect()
     }
 
     pub(super) fn counters(&self) -> StateCounters {
@@ -235,9 +249,7 @@ impl States {
         self.epoch = epoch;
         // None if the map changes too fast to be gone through: they are read next time.
         let keys = stable_keys(self.maps.goroutines.keys(), MAX_STEPS);
-        let is_followed = |tgid| {
-            !processes.is_left_out(tgid) && processes.observed(tgid).is_none_or(|process| process.settings.kinds.states)
-        };
+        let is_followed = |tgid| processes.observed(tgid).is_some_and(|process| process.settings.kinds.states);
         // A key may come twice.
         let followed = |keys: Vec<[u8; size_of::<Key>()]>| -> HashSet<_> {
             keys.into_iter().filter(|key| is_followed(ParkKey::decode(key).tgid)).collect()
@@ -246,24 +258,24 @@ impl States {
     }
 
     /// Reads those that live, for a while; whether all have been read.
-    fn go_on(&mut self, look: &mut Look, began_ns: u64, maps: &Maps) -> bool {
+    fn go_on(&mut self, look: &mut Look, maps: &Maps) -> bool {
         let Some(keys) = &mut look.keys else { return true };
-        let calls = calls(maps);
+        let began_ns = mono_ns();
         while let Some(key) = keys.pop() {
-            self.read_living(&key, &calls);
+            self.read_living(&key, maps);
             if !self.at_once && mono_ns().saturating_sub(began_ns) >= SLICE_NS {
                 return false;
             }
         }
         self.ledger.all_read();
-        let tgids: Vec<u32> = self.maps.short_lives.keys().filter_map(Result::ok).collect();
-        for tgid in tgids {
+        let tgids = stable_keys(self.maps.short_lives.keys(), MAX_STEPS).unwrap_or_default();
+        for tgid in tgids.into_iter().collect::<HashSet<_>>() {
             self.read_short_lives(tgid, mono_ns());
         }
         true
     }
 
-    fn read_living(&mut self, key: &[u8; size_of::<Key>()], calls: &HashMap<u32, InCall>) {
+    fn read_living(&mut self, key: &[u8; size_of::<Key>()], maps: &Maps) {
         let Some((id, times)) = self.read(key) else { return };
         if times.epoch == self.epoch {
             return;
@@ -271,7 +283,7 @@ impl States {
         if !is_whole(&times) {
             return self.ledger.unread(id);
         }
-        let call = calls.get(&times.tid).filter(|call| call.tgid == id.tgid).map(|call| call.mono_ns);
+        let call = in_call_since(maps, &id, &times);
         let at_ns = mono_ns().max(times.since_mono_ns);
         if let Some(told) = self.ledger.living(id, times, at_ns, call) {
             self.push(told);
@@ -318,9 +330,11 @@ impl States {
     }
 }
 
-/// Threads that are in system calls that count as such.
-fn calls(maps: &Maps) -> HashMap<u32, InCall> {
-    let tids: Vec<u32> = maps.in_syscalls.keys().filter_map(Result::ok).collect();
-    let call = |tid: u32| Some((tid, InCall::decode(&maps.in_syscalls.get(&tid, 0).ok()?)));
-    tids.into_iter().filter_map(call).filter(|(_, call)| call.is_wait).collect()
+/// Since when the thread that runs this goroutine has been in a system call that counts as one.
+fn in_call_since(maps: &Maps, id: &Id, times: &GoroutineTimes) -> Option<u64> {
+    if times.state != State::Running {
+        return None;
+    }
+    let call = InCall::decode(&maps.in_syscalls.get(&times.tid, 0).ok()?);
+    (call.is_wait && call.tgid == id.tgid).then_some(call.mono_ns)
 }

@@ -25,6 +25,16 @@ pub struct StateTimes {
     pub blocked: Vec<BlockedTime>,
 }
 
+impl StateTimes {
+    /// All parts together, ns.
+    #[must_use]
+    pub fn sum_ns(&self) -> u64 {
+        let parts = [self.running_ns, self.runnable_ns, self.syscall_ns, self.cgo_ns];
+        let blocked = self.blocked.iter().map(|blocked| blocked.total_ns);
+        parts.into_iter().chain(blocked).fold(0, u64::saturating_add)
+    }
+}
+
 /// Time blocked for one reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BlockedTime {
