@@ -20,7 +20,7 @@ const USUAL_NS: i64 = 600_000_000_000;
 /// Show how long what was sent over TCP took to be acknowledged: send latency, not how long connections lived.
 ///
 /// From the call that hands bytes to the kernel to the acknowledgement of the last of them by the other end's kernel, of the
-/// connections that were there in the window, over their whole lives.
+/// connections that sent or received in the window, over their whole lives.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct SendsArgs {
@@ -51,7 +51,7 @@ Examples:
   syncline sends --format json | jq '.[0].p99_ns'
 
 TO is the address of the other end, and the port that was connected to: its own where OPENED says `local`, this end's where it
-says `remote`. Percentiles are upper ends of powers of two, up to twice the truth; MAX is exact. UNMEASURED are sends of which it
+says `remote`, and the lower of the two where it says `unknown`. Percentiles are upper ends of powers of two, up to twice the truth; MAX is exact. UNMEASURED are sends of which it
 could not be seen when they began, where they ended or when that was acknowledged; UNACKED ended with their connection.
 Connections that are open are listed once they have been for 30 s (the agent's --tcp-open).";
 
@@ -74,6 +74,9 @@ struct Sends {
     avg_ns: u64,
     unmeasured: u64,
     unacknowledged: u64,
+    /// Rows that there are, these included.
+    #[serde(skip_serializing)]
+    all: u64,
 }
 
 pub(crate) async fn run(store: &StoreArgs, args: &SendsArgs) -> anyhow::Result<ExitCode> {
@@ -114,7 +117,7 @@ async fn find(source: &Source, window: Window, args: &SendsArgs) -> anyhow::Resu
     let sql = format!(
         "SELECT toString(region) AS region, toString(service) AS service, toString(opener) AS opener, \
             if(startsWith(toString(v.peer_address), '::ffff:'), substring(toString(v.peer_address), 8), toString(v.peer_address)) AS peer_address, \
-            port, sessions, sends, p50_ns, p90_ns, p99_ns, max_ns, avg_ns, unmeasured, unacknowledged \
+            port, sessions, sends, p50_ns, p90_ns, p99_ns, max_ns, avg_ns, unmeasured, unacknowledged, count() OVER () AS all \
         FROM tcp_send_latency(t0 = fromUnixTimestamp64Nano(toInt64({{t0:Int64}}), 'UTC'), t1 = fromUnixTimestamp64Nano(toInt64({{t1:Int64}}), 'UTC')) AS v \
         WHERE {} ORDER BY p99_ns DESC, sends DESC, service, peer_address, port LIMIT {}",
         conditions.join(" AND "),
@@ -157,13 +160,20 @@ fn text(found: &[Sends], width: usize, palette: Palette) -> String {
             row.unacknowledged.to_string(),
         ]);
     }
-    with_heading(&table, width, palette).iter().flat_map(|line| [line.as_str(), "\n"]).collect()
+    let mut lines = with_heading(&table, width, palette);
+    let more = found.first().map_or(0, |row| row.all).saturating_sub(found.len() as u64);
+    if more > 0 {
+        lines.push(format!("and {more} more (--top)"));
+    }
+    lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect()
 }
 
 /// The other end, and the port that was connected to.
 fn end_of(row: &Sends) -> String {
     match (row.opener.as_str(), row.peer_address.contains(':')) {
         ("remote", _) => format!("{} (to :{})", row.peer_address, row.port),
+        // Whose port it is is not known.
+        ("unknown", _) => format!("{} (port {})", row.peer_address, row.port),
         (_, true) => format!("[{}]:{}", row.peer_address, row.port),
         (_, false) => format!("{}:{}", row.peer_address, row.port),
     }

@@ -13,6 +13,8 @@ use crate::place;
 const UNKNOWN_TABLE: u32 = 60;
 const UNKNOWN_DATABASE: u32 = 81;
 const UNKNOWN_IDENTIFIER: u32 = 47;
+/// Also of a view with parameters.
+const UNKNOWN_FUNCTION: u32 = 46;
 
 /// A store and a way to ask it that cannot change it.
 pub(crate) struct Source {
@@ -81,15 +83,15 @@ impl Source {
         Ok(())
     }
 
-    /// Our own questions only name what every store has.
+    /// What our own questions name is there in every store that an aggregator of this version has been started on.
     fn explain(&self, error: StoreError) -> anyhow::Error {
         match error {
             StoreError::Sql { code: UNKNOWN_TABLE | UNKNOWN_DATABASE, .. } => anyhow::anyhow!(
-                "{} has no tables of Syncline in database `{}`: start an aggregator on it, or name another with --database",
+                "{} has no tables of Syncline in database `{}`, or those of an older version: start an aggregator of this version on it, or name another with --database",
                 self.store.shown_url(),
                 self.store.database()
             ),
-            StoreError::Sql { code: UNKNOWN_IDENTIFIER, .. } => anyhow::anyhow!(
+            StoreError::Sql { code: UNKNOWN_IDENTIFIER | UNKNOWN_FUNCTION, .. } => anyhow::anyhow!(
                 "{}, database `{}`, has the tables of an older version: an aggregator of this version brings them up to date when it starts",
                 self.store.shown_url(),
                 self.store.database()

@@ -88,12 +88,11 @@ pub(super) async fn latency_is_summed_by_service_and_who_it_was_sent_to() {
 }
 
 /// The question of docs/schema.md.
-const GOROUTINES_BY_CONNECTION: &str = "
-    SELECT w.node, w.service, w.goid, w.peer_address, w.peer_port, count() AS waits, round(sum(w.dur_ns) / 1e9, 2) AS waited_s,
-           any(s.retransmits) AS retransmits, round(any(s.srtt_us) / 1e3, 2) AS rtt_ms, round(any(w.send_max_ns) / 1e6, 3) AS slowest_send_ms
-    FROM tcp_session_waits(t0 = now64(9) - 600, t1 = now64(9)) AS w
-    INNER JOIN (SELECT * FROM tcp_sessions FINAL) AS s ON s.node = w.node AND s.boot = w.boot AND s.mono_ns = w.session_mono_ns AND s.socket = w.socket
-    GROUP BY ALL ORDER BY retransmits DESC, waited_s DESC LIMIT 10";
+fn goroutines_by_connection() -> &'static str {
+    let schema = include_str!("../../../docs/schema.md");
+    let (_, after) = schema.split_once("### Which goroutines waited on which connections").unwrap();
+    after.split_once("```sql\n").unwrap().1.split_once("```").unwrap().0
+}
 
 pub(super) async fn waits_find_the_connection_that_they_were_for() {
     let fixture = Fixture::migrated().await;
@@ -129,10 +128,10 @@ pub(super) async fn waits_find_the_connection_that_they_were_for() {
     ];
     assert_eq!(rows.lines().collect::<Vec<_>>(), expected);
     let window = format!("t0 = fromUnixTimestamp64Nano({}, 'UTC')", base_ns());
-    let question = GOROUTINES_BY_CONNECTION.replace("t0 = now64(9) - 600", &window);
+    let question = goroutines_by_connection().replace("t0 = now64(9) - 600", &window);
     let question =
         question.replace("t1 = now64(9)", &format!("t1 = fromUnixTimestamp64Nano({}, 'UTC')", base_ns() + 20 * SECOND));
     let rows = fixture.ask(&question).await;
-    assert_eq!(rows.lines().next(), Some("a\tof-a\t1\t::ffff:10.0.0.2\t80\t1\t0.02\t0\t0\t0"), "{rows}");
+    assert_eq!(rows.lines().next(), Some("a\tof-a\t10\t1\t::ffff:10.0.0.2\t80\t1\t1\t0.02\t0\t0\t0"), "{rows}");
     assert_eq!(rows.lines().count(), 3, "{rows}");
 }

@@ -166,9 +166,9 @@ impl ProbedBinaries {
         self.unpinned = !is_kept;
     }
 
-    /// Detaches from a binary at once if all processes that run it are left out.
+    /// Detaches from a binary at once, also a pinned one, if all processes that run it are left out.
     pub(super) fn dismiss(&mut self, index: u32, maps: &mut Maps) {
-        if self.slots.get(&index).is_some_and(|slot| slot.processes == 0 && !self.is_kept(slot)) {
+        if self.slots.get(&index).is_some_and(|slot| slot.processes == 0) {
             self.retire(index, maps);
         }
     }
