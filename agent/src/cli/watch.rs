@@ -54,7 +54,7 @@ pub struct WatchArgs {
     /// Only waits whose reason contains this text, in upper or lower case: mutex, chan receive, IO wait, select
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
-    /// Show Go's own goroutines, too, such as the garbage collector's
+    /// Show Go's own goroutines, too, such as the garbage collector's, also in what --out writes
     #[arg(long)]
     runtime: bool,
     /// In plain tables: every listed site's stacks and wakers below

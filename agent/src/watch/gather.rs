@@ -27,6 +27,8 @@ pub(super) struct Gathering {
     outs: Vec<OpenOut>,
     reasons: Reasons,
     threshold: Duration,
+    /// Go's own goroutines are in the files, too.
+    with_runtime: bool,
     seen: Seen,
     /// Waits whose process nobody knew any more.
     unknown: u64,
@@ -88,6 +90,7 @@ impl Gathering {
             outs: Vec::new(),
             reasons: Reasons::with(config.reason.as_deref()),
             threshold: config.threshold,
+            with_runtime: config.look.runtime,
             seen,
             unknown: 0,
             lost_before: Losses::default(),
@@ -182,7 +185,9 @@ impl Gathering {
         let told = self.seen.sites.open_of(Kind::Goroutine);
         self.seen.still_parked = Some(self.capture.parked_now().saturating_sub(told));
         let (recorded, caption) = (self.recorded(), self.caption());
-        self.outs.drain(..).try_for_each(|out| out.finish(&self.seen.sites, &recorded, &caption))
+        let stacks = self.seen.sites.stacks().into_iter();
+        let stacks: Vec<_> = stacks.filter(|sum| self.with_runtime || !sum.stack.is_of_the_runtime()).collect();
+        self.outs.drain(..).try_for_each(|out| out.finish(&stacks, &recorded, &caption))
     }
 
     fn take(&mut self, raw: &RawWait, fate: Fate) -> Result<(), WatchError> {
@@ -209,6 +214,9 @@ impl Gathering {
                 None => return Ok(()),
             },
         };
+        if !self.with_runtime && wait.stack.is_of_the_runtime() {
+            return Ok(());
+        }
         self.outs.iter_mut().try_for_each(|out| out.take(&Event { raw, wait: &wait, fate }))
     }
 

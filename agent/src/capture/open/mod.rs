@@ -19,6 +19,7 @@ use syncline_bpf::{Calling, InCall, ParkKey, Parked};
 
 use super::before::Before;
 use super::config::CaptureConfig;
+use super::executable::FileId;
 use super::kernel::{MAX_STEPS, Maps, stable_keys};
 use super::process::mono_ns;
 use super::processes::Processes;
@@ -177,6 +178,10 @@ impl OpenWaits {
             let of_program = all.into_iter().filter(|found| found.mono_ns() >= process.since_mono_ns);
             let due: Vec<Due> = of_program.map(|found| (found, found.m(maps))).collect();
             let seen = self.looks.at(process, &due, self.max_stack);
+            // One that ended meanwhile took them with it, which is told when that is noticed.
+            if !FileId::of_process(tgid).is_ok_and(|file| process.is_still(file)) {
+                continue;
+            }
             let going_on = seen.into_iter().filter(|(found, _)| found.goes_on(maps));
             told.extend(going_on.map(|(_, wait)| OpenWait { wait, is_abandoned: false }));
         }

@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use syncline_insight::{Caption, Recorded, Sites, flame_svg, pprof_gz};
+use syncline_insight::{Caption, Recorded, StackSum, flame_svg, pprof_gz};
 use tempfile::NamedTempFile;
 
 use super::WatchError;
@@ -84,13 +84,11 @@ impl OpenOut {
         file.flush().map_err(|cause| WatchError::Out { path: self.path.clone(), cause })
     }
 
-    pub(super) fn finish(self, sites: &Sites, recorded: &Recorded, caption: &Caption) -> Result<(), WatchError> {
+    pub(super) fn finish(self, stacks: &[&StackSum], recorded: &Recorded, caption: &Caption) -> Result<(), WatchError> {
         let outcome = match self.writer {
             Writer::Events(mut file) => file.flush(),
-            Writer::AtEnd(OutKind::Svg, file) => put(file, flame_svg(&sites.stacks(), caption).as_bytes(), &self.path),
-            Writer::AtEnd(_, file) => {
-                pprof_gz(&sites.stacks(), recorded).and_then(|bytes| put(file, &bytes, &self.path))
-            }
+            Writer::AtEnd(OutKind::Svg, file) => put(file, flame_svg(stacks, caption).as_bytes(), &self.path),
+            Writer::AtEnd(_, file) => pprof_gz(stacks, recorded).and_then(|bytes| put(file, &bytes, &self.path)),
         };
         outcome.map_err(|cause| WatchError::Out { path: self.path, cause })
     }
@@ -132,7 +130,7 @@ mod tests {
         std::fs::write(&path, "former").unwrap();
         let open = out.open().unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "former");
-        open.finish(&Sites::default(), &Recorded::default(), &Caption::default()).unwrap();
+        open.finish(&[], &Recorded::default(), &Caption::default()).unwrap();
         assert!(std::fs::read_to_string(&path).unwrap().starts_with("<?xml"));
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
         drop(out.open().unwrap());
