@@ -24,22 +24,6 @@
 #define POLL_READ 'r'
 #define POLL_WRITE 'w'
 
-/*
- * 0 for a process that the probes of this binary do not observe, else what holds for it. That is read once, so that whatever is
- * changed meanwhile a wait becomes a record or part of a sum, never both or neither.
- */
-static __always_inline struct capture_config *config_for(__u32 tgid, __u32 binary, struct watch *watch)
-{
-	struct capture_config *cfg = settings();
-	const struct watch *listed = bpf_map_lookup_elem(&watched, &tgid);
-
-	if (!cfg || (listed ? listed->slot != binary : cfg->only_watched))
-		return 0;
-	watch->threshold_ns = listed ? listed->threshold_ns : cfg->threshold_ns;
-	watch->kinds = listed ? listed->kinds : cfg->kinds;
-	return cfg;
-}
-
 static __always_inline void count_refused_park(long error)
 {
 	/* -E2BIG: the map's limit; -ENOMEM: the kernel's. */

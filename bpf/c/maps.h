@@ -127,6 +127,22 @@ static __always_inline const __u32 *watched_slot(__u32 tgid)
 	return watch ? &watch->slot : 0;
 }
 
+/*
+ * 0 for a process that the probes of this binary do not observe, else what holds for it. That is read once, so that whatever is
+ * changed meanwhile a wait becomes a record or part of a sum, never both or neither.
+ */
+static __always_inline struct capture_config *config_for(__u32 tgid, __u32 binary, struct watch *watch)
+{
+	struct capture_config *cfg = settings();
+	const struct watch *listed = bpf_map_lookup_elem(&watched, &tgid);
+
+	if (!cfg || (listed ? listed->slot != binary : cfg->only_watched))
+		return 0;
+	watch->threshold_ns = listed ? listed->threshold_ns : cfg->threshold_ns;
+	watch->kinds = listed ? listed->kinds : cfg->kinds;
+	return cfg;
+}
+
 /* Atomic although per CPU: a uprobe's program keeps its CPU but can be preempted by another one. */
 static __always_inline void count(enum counter which)
 {

@@ -198,12 +198,9 @@ static __always_inline void add_syscall(const struct binary_layout *layout, __u3
 
 static __always_inline int observes_states(__u32 tgid, __u32 binary)
 {
-	struct capture_config *cfg = settings();
-	const struct watch *listed = bpf_map_lookup_elem(&watched, &tgid);
+	struct watch watch;
 
-	if (!cfg || (listed ? listed->slot != binary : cfg->only_watched))
-		return 0;
-	return (listed ? listed->kinds : cfg->kinds) & WATCH_STATES;
+	return config_for(tgid, binary, &watch) && watch.kinds & WATCH_STATES;
 }
 
 #define GO_STATUS_DEAD 6

@@ -100,6 +100,16 @@ func oneProcessor() {
 	for _, each := range all {
 		each.Wait()
 	}
+	gate := make(chan int)
+	woken := play("woken", func() { <-gate })
+	waker := play("waker", func() {
+		// It keeps the processor after it woke the other one.
+		time.Sleep(nap)
+		close(gate)
+		spin(time.Now().Add(nap))
+	})
+	woken.Wait()
+	waker.Wait()
 	until = time.Now().Add(burn)
 	spinner := play("spin alone", func() { spin(until) })
 	// Go's monitor takes a processor from a thread that is in a call when it finds it there twice: every ten milliseconds it looks.
