@@ -17,6 +17,7 @@ use syncline_event::{GoroutineFate, GoroutineState};
 const PATIENCE: Duration = Duration::from_secs(20);
 /// What the program sleeps or calls at a time, and how often.
 const NAP_NS: u64 = 20_000_000;
+const NAP: Duration = Duration::from_nanos(NAP_NS);
 const ROUNDS: u64 = 3;
 /// For how long goroutines compete for one processor.
 const BURN_NS: u64 = 300_000_000;
@@ -141,6 +142,7 @@ fn check(what: &str, report: &Value, split: &GoroutineSplit) {
         "coroutine" => blocked_ns(times, "coroutine"),
         "woken" => blocked_ns(times, "chan receive"),
         "waker" => blocked_ns(times, "sleep"),
+        "polled" => blocked_ns(times, "IO wait"),
         "lock" => blocked_ns(times, "sync.Mutex.Lock") + blocked_ns(times, "semacquire"),
         _ => sum_ns(times),
     };
@@ -153,7 +155,7 @@ fn check(what: &str, report: &Value, split: &GoroutineSplit) {
         // It could run before it first did, too; and a busy machine may take the CPU from its thread before and after what it reports.
         assert!(part >= took_ns && times.running_ns <= took_ns + BURN_NS / 5, "{part} of {took_ns} ns: {what}");
     } else {
-        let least_ns = if matches!(name, "woken" | "waker") { NAP_NS } else { ROUNDS * NAP_NS };
+        let least_ns = if matches!(name, "woken" | "waker" | "polled") { NAP_NS } else { ROUNDS * NAP_NS };
         assert!(part >= least_ns && part <= took_ns, "{part} of {took_ns} ns: {what}");
     }
     // What it says that it took is in between its first run and its end; before, it could run, and after, it reports.
@@ -161,7 +163,7 @@ fn check(what: &str, report: &Value, split: &GoroutineSplit) {
     match name {
         "sleep" | "last" | "lock" => assert!(times.blocked.iter().any(|blocked| blocked.count >= ROUNDS), "{what}"),
         // Its waker keeps the processor, until Go's monitor takes it away after ten milliseconds or the waker has done.
-        "woken" => assert!(times.runnable_ns > 5_000_000, "{what}"),
+        "woken" | "polled" => assert!(times.runnable_ns > 5_000_000, "{what}"),
         // Its processor went to the other one each time, which gives it back when it has had its time.
         "hand off" => {
             assert_eq!(split.handoffs, ROUNDS, "{what}");
@@ -216,6 +218,43 @@ fn check_processes(seen: &Seen) {
     for pair in seen.processes.windows(2) {
         assert_eq!(pair[1].from_mono_ns, pair[0].to_mono_ns, "{pair:#?}");
     }
+}
+
+/// Where nothing lives as long as the threshold, some are told of, those that lived from one look to another, and each moment counts once.
+#[test]
+fn what_a_look_has_read_is_in_no_sum_of_short_lives() {
+    if !support::bpf_usable() {
+        return;
+    }
+    let _alone = support::alone();
+    let mut program = GoProgram::start(&support::go_program::ANY.program("states"), &[]);
+    let config = CaptureConfig {
+        states_every: NAP / 4,
+        threshold: Duration::from_secs(100),
+        ..CaptureConfig::new(Target::Pid(program.pid()))
+    };
+    let mut capture = Capture::start(config).unwrap();
+    program.go();
+    let mut seen = Seen::default();
+    let mut reports = Vec::new();
+    loop {
+        match program.event_now() {
+            Some(event) if event["event"] == "done" => break,
+            Some(event) => reports.push(event),
+            None => read(&mut capture, &mut seen),
+        }
+    }
+    assert!(program.finish().success());
+    read_until(&mut capture, &mut seen, |seen| {
+        seen.goroutines.values().any(|split| split.fate == GoroutineFate::ProcessEnded)
+    });
+    let whole = seen.processes.iter().map(|row| blocked_ns(&row.times, "sleep")).sum::<u64>();
+    // Those that say so, the one that is waited for by a coroutine's loop, and the waker, which sleeps once.
+    let is_sleeper = |name: &Value| ["sleep", "last", "coroutine"].iter().any(|sleeper| name == sleeper);
+    let sleepers = reports.iter().filter(|report| is_sleeper(&report["name"])).count() as u64;
+    let naps_ns = (ROUNDS * sleepers + 1) * NAP_NS;
+    assert!(whole >= naps_ns && whole <= naps_ns + NAP_NS, "{whole} of {naps_ns}: {:#?}", seen.processes);
+    assert_eq!(capture.state_counters(), StateCounters::default());
 }
 
 #[test]

@@ -111,6 +111,12 @@ impl GoProgram {
         serde_json::from_str(&line).unwrap()
     }
 
+    /// The next event if there is one.
+    pub fn event_now(&mut self) -> Option<Value> {
+        let line = self.lines.try_recv().ok()?;
+        Some(serde_json::from_str(&line).unwrap())
+    }
+
     /// Events up to the one that says `done`.
     pub fn events_until_done(&mut self) -> Vec<Value> {
         let mut events = Vec::new();

@@ -92,10 +92,24 @@ func lock() {
 func oneProcessor() {
 	before := runtime.GOMAXPROCS(1)
 	defer runtime.GOMAXPROCS(before)
-	until := time.Now().Add(burn)
-	var all []*sync.WaitGroup
+	input, output, err := os.Pipe()
+	if err != nil {
+		panic(err)
+	}
+	began := time.Now()
+	until := began.Add(burn)
+	all := []*sync.WaitGroup{play("polled", func() { input.Read(make([]byte, 1)) })}
+	runtime.Gosched()
 	for i := 0; i < 3; i++ {
-		all = append(all, play("share", func() { spin(until) }))
+		first := i == 0
+		all = append(all, play("share", func() {
+			spin(began.Add(burn / 3))
+			if first {
+				// What reads it is ready then, and stands behind the other two.
+				output.Write([]byte{1})
+			}
+			spin(until)
+		}))
 	}
 	for _, each := range all {
 		each.Wait()
