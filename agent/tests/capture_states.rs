@@ -257,6 +257,30 @@ fn what_a_look_has_read_is_in_no_sum_of_short_lives() {
     assert_eq!(capture.state_counters(), StateCounters::default());
 }
 
+/// A process that ends before it is looked at leaves its goroutines in the kernel's maps, and nobody tells of its end.
+#[test]
+fn what_a_process_left_that_nobody_looked_at_is_cleared_away() {
+    if !support::bpf_usable() {
+        return;
+    }
+    let _alone = support::alone();
+    let path = support::go_program::ANY.program("states");
+    let mut capture = Capture::start(CaptureConfig::new(Target::Executable(path.clone()))).unwrap();
+    let mut program = GoProgram::start(&path, &[]);
+    program.go();
+    program.events_until_done();
+    assert!(program.finish().success());
+    capture.poll(Duration::ZERO, &mut |_| {}).unwrap();
+    assert!(capture.parked_now() > 0 && capture.observed_pids().is_empty());
+    // They are looked for every ten seconds, and are none of a newcomer's when they are met twice.
+    let deadline = Instant::now() + 3 * PATIENCE;
+    while capture.parked_now() > 0 {
+        assert!(Instant::now() < deadline, "{} are still there", capture.parked_now());
+        read(&mut capture, &mut Seen::default());
+    }
+    assert!(capture.counters().abandoned > 0, "they are counted: {:?}", capture.counters());
+}
+
 #[test]
 fn what_is_left_out_is_not_told() {
     if !support::bpf_usable() {
