@@ -29,5 +29,6 @@ mod regular_file;
 pub mod replay;
 pub mod run;
 mod text;
+pub mod units;
 pub mod uplink;
 pub mod watch;

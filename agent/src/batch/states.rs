@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use syncline_event::{BlockedTime, GoroutineState, GoroutineStates, Process, ProcessStates, StateTimes, limits};
+use syncline_event::{GoroutineState, GoroutineStates, Process, ProcessStates, limits};
 use syncline_timebase::{Instant, Mono, Offset, Wall};
 
 use super::Batcher;
@@ -122,7 +122,7 @@ fn process_row(
         process,
         from: seen.from,
         duration_ns: (seen.to - seen.from).ns().unsigned_abs(),
-        times: state_times(times, reasons),
+        times: times.map_reasons(|&text| reasons.index(text, || text)),
         goroutines: *goroutines,
         started: *started,
         ended: *ended,
@@ -153,23 +153,8 @@ fn goroutine_row(
             .filter(|_| split.state == GoroutineState::Blocked)
             .map(|text| reasons.index(text, || text)),
         state_ns: split.in_state_ns.min(duration_ns),
-        times: state_times(&split.times, reasons),
+        times: split.times.map_reasons(|&text| reasons.index(text, || text)),
         runs: split.runs,
         handoffs: split.handoffs,
-    }
-}
-
-fn state_times(times: &capture::StateTimes, reasons: &mut Indices<&'static str, &'static str>) -> StateTimes {
-    let blocked = times.blocked.iter().map(|blocked| BlockedTime {
-        reason: blocked.reason.map(|text| reasons.index(text, || text)),
-        count: blocked.count,
-        total_ns: blocked.total_ns,
-    });
-    StateTimes {
-        running_ns: times.running_ns,
-        runnable_ns: times.runnable_ns,
-        syscall_ns: times.syscall_ns,
-        cgo_ns: times.cgo_ns,
-        blocked: blocked.collect(),
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use crate::capture::{Kinds, OptionalKind};
-use crate::cli::units;
+use crate::units;
 
 /// What holds for a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use super::pattern::Pattern;
 use super::selector::Selector;
 use super::settings::{Change, ChangeError};
 use crate::capture::OptionalKind;
-use crate::cli::units;
+use crate::units;
 
 /// For whom, and what. What is absent says nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

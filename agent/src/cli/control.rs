@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use clap::{ArgGroup, Args};
 
-use super::units;
 use crate::capture::OptionalKind;
 use crate::choice::{DurationText, Pattern, RuleText};
 use crate::control::{Ask, SetText};
+use crate::units;
 
 pub(super) const SET_EXAMPLES: &str = "Examples:
   syncline-agent set --service checkout --threshold 5ms       one service, while the agent runs
@@ -53,10 +53,10 @@ pub struct SetArgs {
     #[arg(long, value_name = "true|false")]
     observe: Option<bool>,
     /// Shortest wait that becomes an event
-    #[arg(long, value_name = "DURATION", value_parser = units::duration)]
+    #[arg(long, value_name = "DURATION", allow_hyphen_values = true, value_parser = units::duration)]
     threshold: Option<Duration>,
     /// Age at which waits that go on are told of; 0s tells of none
-    #[arg(long, value_name = "DURATION", value_parser = units::duration)]
+    #[arg(long, value_name = "DURATION", allow_hyphen_values = true, value_parser = units::duration)]
     open_after: Option<Duration>,
     /// Kinds of waits to leave out, separated by commas
     #[arg(long, value_name = "KINDS", value_delimiter = ',')]

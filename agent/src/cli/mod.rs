@@ -4,7 +4,6 @@ mod control;
 mod replay;
 mod target;
 mod tcp;
-pub mod units;
 mod watch;
 
 use std::ffi::OsString;
@@ -26,6 +25,7 @@ use crate::clock::Clocks;
 use crate::endpoint::Aggregator;
 use crate::identity::{self, IdentityError};
 use crate::run::RunConfig;
+use crate::units;
 use crate::uplink::Ranking;
 pub use control::{SetArgs, ShowArgs};
 pub use replay::ReplayArgs;
@@ -109,11 +109,11 @@ pub struct RunArgs {
     #[command(flatten)]
     target: TargetArgs,
     /// Shortest wait that becomes an event; shorter ones are summed up by process and reason
-    #[arg(long, value_name = "DURATION", default_value = "1ms", value_parser = units::duration)]
+    #[arg(long, value_name = "DURATION", default_value = "1ms", allow_hyphen_values = true, value_parser = units::duration)]
     threshold: Duration,
     /// Age at which a goroutine's wait that goes on is told of before it ends, again at four times that age and so on, and
     /// every hour; --threshold if that is longer; 0s tells of none
-    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = units::duration)]
+    #[arg(long, value_name = "DURATION", default_value = "5s", allow_hyphen_values = true, value_parser = units::duration)]
     open_after: Duration,
     /// Service that the observed programs belong to [default: what the program's environment says (SYNCLINE_SERVICE,
     /// OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES), else a label of its container or pod, else its executable's name]
@@ -163,7 +163,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
     /// Fail unless the aggregator answers within this time of the start; outages after that are ridden out
-    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = units::duration)]
+    #[arg(long, value_name = "DURATION", default_value = "10s", allow_hyphen_values = true, value_parser = units::duration)]
     require_aggregator: Duration,
     /// Start without an aggregator too: keep trying, and keep events meanwhile
     #[arg(long, conflicts_with = "require_aggregator")]

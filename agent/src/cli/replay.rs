@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{DEFAULT_AGGREGATOR, units};
+use super::DEFAULT_AGGREGATOR;
 use crate::endpoint::Aggregator;
 use crate::replay::ReplayConfig;
+use crate::units;
 
 /// Options of `replay`.
 #[derive(Args, Debug)]
@@ -18,7 +19,7 @@ pub struct ReplayArgs {
     #[arg(long, env = "SYNCLINE_AGGREGATOR", value_name = "URL", default_value = DEFAULT_AGGREGATOR)]
     aggregator: Aggregator,
     /// Give up when no batch is taken for this long
-    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = units::duration)]
+    #[arg(long, value_name = "DURATION", default_value = "10s", allow_hyphen_values = true, value_parser = units::duration)]
     patience: Duration,
 }
 

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::units;
 use crate::capture::TcpConfig;
+use crate::units;
 
 #[derive(Args, Debug)]
 pub(super) struct TcpArgs {
@@ -28,7 +28,7 @@ pub(super) struct TcpArgs {
     #[arg(long, value_name = "COUNT", default_value_t = 65_536, value_parser = clap::value_parser!(u32).range(1..=1 << 22))]
     tcp_sessions: u32,
     /// A TCP session that has been open for so long is told of while it is open
-    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = units::duration)]
+    #[arg(long, value_name = "DURATION", default_value = "30s", allow_hyphen_values = true, value_parser = units::duration)]
     tcp_open: Duration,
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use syncline_insight::Order;
 
-use super::units;
+use crate::units;
 use crate::watch::{Look, Out, WatchConfig, Who};
 
 pub(super) const WATCH_EXAMPLES: &str = "Examples:
@@ -37,13 +37,13 @@ pub struct WatchArgs {
     #[arg(long)]
     wait: bool,
     /// End after this time, which begins with the first process
-    #[arg(long = "for", value_name = "DURATION", value_parser = units::duration)]
+    #[arg(long = "for", value_name = "DURATION", allow_hyphen_values = true, value_parser = units::duration)]
     length: Option<Duration>,
     /// Time between two tables
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = interval)]
     interval: Duration,
     /// Shortest wait that is looked at one by one; shorter ones are summed up by reason
-    #[arg(long, value_name = "DURATION", default_value = "1ms", value_parser = units::duration)]
+    #[arg(long, value_name = "DURATION", default_value = "1ms", allow_hyphen_values = true, value_parser = units::duration)]
     min: Duration,
     /// Show at most this many sites
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=10_000))]

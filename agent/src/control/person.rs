@@ -51,8 +51,8 @@ mod tests {
     use super::*;
     use crate::capture::OptionalKind;
     use crate::choice::DurationText;
-    use crate::cli::units;
     use crate::control::{Process, StateRule};
+    use crate::units;
 
     fn text(observe: bool, threshold: &str, without: &[OptionalKind]) -> SettingsText {
         let duration = |text| DurationText(units::duration(text).unwrap());

@@ -2,9 +2,10 @@
 
 use syncline_timebase::{Instant, Mono, Offset, Wall};
 
-/// Time of goroutines by what they did; the parts sum up to the whole.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct StateTimes {
+/// Time of goroutines by what they did; the parts sum up to the whole. Reasons are named by `R`: in a batch by indices into
+/// [`crate::Batch::reasons`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StateTimes<R = u32> {
     /// On a thread and running, or on one that the kernel took off its CPU, ns.
     pub running_ns: u64,
     /// Ready to run and not running, ns.
@@ -14,23 +15,40 @@ pub struct StateTimes {
     /// In C code, ns.
     pub cgo_ns: u64,
     /// Parked, by reason.
-    pub blocked: Vec<BlockedTime>,
+    pub blocked: Vec<BlockedTime<R>>,
 }
 
-impl StateTimes {
+impl<R> Default for StateTimes<R> {
+    fn default() -> Self {
+        Self { running_ns: 0, runnable_ns: 0, syscall_ns: 0, cgo_ns: 0, blocked: Vec::new() }
+    }
+}
+
+impl<R> StateTimes<R> {
     /// All parts together, ns; at most the greatest number.
     pub fn sum_ns(&self) -> u64 {
         let parts = [self.running_ns, self.runnable_ns, self.syscall_ns, self.cgo_ns];
         let blocked = self.blocked.iter().map(|blocked| blocked.total_ns);
         parts.into_iter().chain(blocked).fold(0, u64::saturating_add)
     }
+
+    /// The same times, with each reason named otherwise.
+    pub fn map_reasons<S>(&self, mut name: impl FnMut(&R) -> S) -> StateTimes<S> {
+        let Self { running_ns, runnable_ns, syscall_ns, cgo_ns, .. } = *self;
+        let blocked = self.blocked.iter().map(|blocked| BlockedTime {
+            reason: blocked.reason.as_ref().map(&mut name),
+            count: blocked.count,
+            total_ns: blocked.total_ns,
+        });
+        StateTimes { running_ns, runnable_ns, syscall_ns, cgo_ns, blocked: blocked.collect() }
+    }
 }
 
 /// Time that goroutines were parked for one reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BlockedTime {
-    /// Index into [`crate::Batch::reasons`]; none = several others.
-    pub reason: Option<u32>,
+pub struct BlockedTime<R = u32> {
+    /// Why; none = several others.
+    pub reason: Option<R>,
     /// How many times.
     pub count: u64,
     /// How long together, ns.

@@ -10,41 +10,10 @@ use super::super::wait::UNKNOWN_REASON;
 use super::ledger::{Fate, Sum, Told};
 use super::split::{Growth, blocked};
 
-/// Time by state, ns.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct StateTimes {
-    /// With a processor of Go's scheduler.
-    pub running_ns: u64,
-    /// Able to run, without one.
-    pub runnable_ns: u64,
-    /// In a system call.
-    pub syscall_ns: u64,
-    /// In C code.
-    pub cgo_ns: u64,
-    /// Blocked, by reason.
-    pub blocked: Vec<BlockedTime>,
-}
-
-impl StateTimes {
-    /// All parts together, ns.
-    #[must_use]
-    pub fn sum_ns(&self) -> u64 {
-        let parts = [self.running_ns, self.runnable_ns, self.syscall_ns, self.cgo_ns];
-        let blocked = self.blocked.iter().map(|blocked| blocked.total_ns);
-        parts.into_iter().chain(blocked).fold(0, u64::saturating_add)
-    }
-}
-
+/// Time by state; reasons by Go's own names for them.
+pub type StateTimes = syncline_event::StateTimes<&'static str>;
 /// Time blocked for one reason.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BlockedTime {
-    /// Go's own name for it; None for several that are not told apart.
-    pub reason: Option<&'static str>,
-    /// How often.
-    pub count: u64,
-    /// How long, ns.
-    pub total_ns: u64,
-}
+pub type BlockedTime = syncline_event::BlockedTime<&'static str>;
 
 /// How all goroutines of a process spent their time over a while.
 #[derive(Debug, Clone, PartialEq, Eq)]
