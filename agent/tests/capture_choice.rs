@@ -11,13 +11,16 @@ use std::time::{Duration, Instant};
 use support::go_program::{ANY, Build, CGO, GoProgram};
 use support::observe::{drain, rescan_until, waits_until};
 use support::settings::{altered_bytes, linked_tracepoints, observe, rules, service, threshold, without};
-use syncline_agent::capture::{Capture, CaptureConfig, Kinds, OptionalKind, RawWait, Target};
+use syncline_agent::capture::{Capture, CaptureConfig, CaptureKind, Kinds, RawWait, Target};
 use syncline_agent::choice::{Rules, Selector};
 use syncline_event::Kind;
 
 /// Waits of each kind in a round, and how long each lasts at least.
 const EACH: usize = 5;
 const HOLD_NS: u64 = 20_000_000;
+/// All kinds but that of parked goroutines.
+const BUT_PARKS: [CaptureKind; 5] =
+    [CaptureKind::Syscall, CaptureKind::Cgo, CaptureKind::OffCpu, CaptureKind::States, CaptureKind::Tcp];
 /// Nobody else is asked for.
 const EVERYBODY: fn() -> Selector = Selector::default;
 
@@ -37,10 +40,9 @@ impl Pair {
     }
 
     fn capture(&self, rules: Rules) -> Capture {
-        // TCP would have calls stamped, whoever is observed.
         let target = Target::Executable(self.path.clone());
-        let kinds = Kinds::without(&[OptionalKind::States]);
-        Capture::start(CaptureConfig { rules, kinds, tcp: None, ..CaptureConfig::new(target) }).unwrap()
+        let kinds = Kinds::without(&[CaptureKind::States, CaptureKind::Tcp]);
+        Capture::start(CaptureConfig { rules, kinds, ..CaptureConfig::new(target) }).unwrap()
     }
 
     /// A round of both, and what was captured of the goroutines that waited in it.
@@ -155,14 +157,14 @@ fn a_kind_is_left_out_of_one_service_only_and_its_time_is_told_by_another() {
     assert_eq!(altered_bytes(pair.a.pid(), &pair.path), 6);
 
     let mut set = Rules::default();
-    set.set(service("b"), &without(&[OptionalKind::Syscall, OptionalKind::Cgo]));
+    set.set(service("b"), &without(&[CaptureKind::Syscall, CaptureKind::Cgo]));
     capture.set_rules(set.clone());
     let (a, b) = pair.round(&mut capture);
     assert_eq!((all(&a), all(&b)), ([EACH, 2 * EACH, EACH], [EACH, 0, 0]), "{a:#?} {b:#?}");
     assert_eq!((a.of(Kind::OffCpu), b.of(Kind::OffCpu)), (0, 2 * EACH), "no call tells it");
     assert_eq!(altered_bytes(pair.a.pid(), &pair.path), 6, "the probes sit on the file of both");
 
-    set.set(service("a"), &without(&[OptionalKind::Cgo]));
+    set.set(service("a"), &without(&[CaptureKind::Cgo]));
     capture.set_rules(set.clone());
     rescan_until(&mut capture, |_| altered_bytes(pair.a.pid(), &pair.path) == 4);
     let (a, _) = pair.round(&mut capture);
@@ -243,13 +245,13 @@ fn kinds_that_nobody_wants_have_no_tracepoint_in_the_kernel() {
     assert_eq!(linked(), all);
 
     let mut set = Rules::default();
-    set.set(service("a"), &without(&OptionalKind::ALL));
+    set.set(service("a"), &without(&BUT_PARKS));
     capture.set_rules(set.clone());
     assert_eq!(linked(), all, "b wants them");
-    set.set(EVERYBODY(), &without(&[OptionalKind::OffCpu]));
+    set.set(EVERYBODY(), &without(&[CaptureKind::OffCpu]));
     capture.set_rules(set.clone());
     assert_eq!(linked(), ["sched_process_exec", "sched_process_exit", "sys_enter", "sys_exit"]);
-    set.set(EVERYBODY(), &without(&OptionalKind::ALL));
+    set.set(EVERYBODY(), &without(&BUT_PARKS));
     capture.set_rules(set.clone());
     assert_eq!(linked(), ["sched_process_exec"]);
     let before = capture.counters().thread_waits;
@@ -258,7 +260,7 @@ fn kinds_that_nobody_wants_have_no_tracepoint_in_the_kernel() {
     assert_eq!(capture.counters().thread_waits, before);
 
     // One service has them, though nobody else has.
-    let with = syncline_agent::choice::Change::new(None, None, None, (&[], &[OptionalKind::Syscall])).unwrap();
+    let with = syncline_agent::choice::Change::new(None, None, None, (&[], &[CaptureKind::Syscall])).unwrap();
     set.set(service("b"), &with);
     capture.set_rules(set.clone());
     assert_eq!(linked(), ["sched_process_exec", "sched_process_exit", "sys_enter", "sys_exit"]);
@@ -273,6 +275,54 @@ fn kinds_that_nobody_wants_have_no_tracepoint_in_the_kernel() {
     // What was in a call as its tracepoint went would have been told now, with a length of rounds.
     let longest = a.waits.iter().chain(&b.waits).map(|wait| wait.run_mono_ns - wait.park_mono_ns).max();
     assert!(longest < Some(10 * HOLD_NS), "{longest:?}");
+    pair.finish(capture);
+}
+
+#[test]
+fn goroutines_that_park_are_left_out_of_one_service_only_and_of_all() {
+    if !support::bpf_usable() {
+        return;
+    }
+    let _alone = support::alone();
+    let mut pair = Pair::of(ANY);
+    let mut capture = pair.capture(Rules::default());
+    pair.round(&mut capture);
+    assert!(capture.parked_now() > 0);
+
+    let mut set = Rules::default();
+    set.set(service("a"), &without(&[CaptureKind::Park]));
+    capture.set_rules(set.clone());
+    let (a, b) = pair.round(&mut capture);
+    assert_eq!((a.sleeps(), b.sleeps()), ((0, 0), EVENTS), "{a:#?}");
+    assert_eq!((a.of(Kind::Syscall), b.of(Kind::Syscall)), (EACH, EACH), "its calls are bound all the same");
+    assert_eq!(altered_bytes(pair.a.pid(), &pair.path), 4, "b wants them");
+
+    set.set(service("b"), &without(&[CaptureKind::Park]));
+    capture.set_rules(set.clone());
+    assert_eq!(capture.parked_now(), 0);
+    // Who runs on which thread is still to be known.
+    rescan_until(&mut capture, |_| altered_bytes(pair.a.pid(), &pair.path) == 1);
+    let (a, b) = pair.round(&mut capture);
+    assert_eq!((a.of(Kind::Syscall), b.of(Kind::Syscall)), (EACH, EACH));
+    assert_eq!((a.sleeps(), b.sleeps()), ((0, 0), (0, 0)));
+
+    set.set(EVERYBODY(), &without(&CaptureKind::ALL));
+    capture.set_rules(set.clone());
+    rescan_until(&mut capture, |_| altered_bytes(pair.a.pid(), &pair.path) == 0);
+    assert_eq!(linked_tracepoints(std::process::id()), ["sched_process_exec"]);
+    let (a, b) = pair.round(&mut capture);
+    assert_eq!((a.waits.len(), a.in_sums, b.waits.len(), b.in_sums), (0, 0, 0, 0), "{a:#?} {b:#?}");
+
+    // What has waited meanwhile is found, once more.
+    set.reset();
+    capture.set_rules(set);
+    assert_eq!(altered_bytes(pair.a.pid(), &pair.path), 4);
+    assert!(capture.parked_now() > 0);
+    let (a, b) = pair.round(&mut capture);
+    assert_eq!((a.sleeps(), b.sleeps()), (EVENTS, EVENTS));
+    assert_eq!((a.of(Kind::Syscall), b.of(Kind::Syscall)), (EACH, EACH));
+    let counters = capture.counters();
+    assert!(counters.parks_left_out > 0, "{counters:?}");
     pair.finish(capture);
 }
 
@@ -306,14 +356,15 @@ fn states_are_followed_where_that_is_wanted_and_told_up_to_the_moment_at_which_i
     let mut pair = Pair::of(ANY);
     let target = Target::Executable(pair.path.clone());
     let states_every = Duration::from_millis(50);
-    let mut capture = Capture::start(CaptureConfig { states_every, tcp: None, ..CaptureConfig::new(target) }).unwrap();
+    let kinds = Kinds::without(&[CaptureKind::Tcp]);
+    let mut capture = Capture::start(CaptureConfig { states_every, kinds, ..CaptureConfig::new(target) }).unwrap();
     let with_states = altered_bytes(pair.a.pid(), &pair.path);
     assert!(with_states > 4, "{with_states}");
     pair.round(&mut capture);
     told_states(&mut capture, &pair, |[a, b]| a > 0 && b > 0);
 
     let mut set = Rules::default();
-    set.set(service("a"), &without(&[OptionalKind::States]));
+    set.set(service("a"), &without(&[CaptureKind::States]));
     let before_ns = mono_ns();
     capture.set_rules(set.clone());
     let after_ns = mono_ns();
@@ -346,7 +397,7 @@ fn whatever_is_set_meanwhile_each_wait_is_an_event_or_part_of_a_sum() {
     }
     let _alone = support::alone();
     let mut program = GoProgram::start(&ANY.program("waits"), &["pingpong"]);
-    let config = CaptureConfig { tcp: None, ..CaptureConfig::new(Target::Pid(program.pid())) };
+    let config = CaptureConfig::new(Target::Pid(program.pid()));
     let mut capture = Capture::start(config).unwrap();
     program.go();
     waits_until(&mut capture, |_| true);
@@ -354,7 +405,7 @@ fn whatever_is_set_meanwhile_each_wait_is_an_event_or_part_of_a_sum() {
         let mut set = Rules::default();
         set.set(EVERYBODY(), &threshold(if change % 2 == 0 { 0 } else { 1_000 }));
         if change % 3 == 0 {
-            set.set(EVERYBODY(), &without(&[OptionalKind::Syscall, OptionalKind::OffCpu]));
+            set.set(EVERYBODY(), &without(&[CaptureKind::Syscall, CaptureKind::OffCpu]));
         }
         capture.set_rules(set);
         capture.poll(Duration::from_millis(1), &mut |_| {}).unwrap();

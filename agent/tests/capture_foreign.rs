@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 use support::go_program::{Build, CGO, CGO_PIE, CGO_STATIC, GoProgram};
 use support::observe::{drain, waits_until};
-use syncline_agent::capture::{Capture, CaptureConfig, Kinds, OptionalKind, RawWait, Target};
+use syncline_agent::capture::{Capture, CaptureConfig, CaptureKind, Kinds, RawWait, Target};
 use syncline_event::Kind;
 
 /// The program's C functions nap at least this long; the clocks that time them may tick coarsely.
@@ -131,7 +131,7 @@ fn what_is_left_out_is_not_seen() {
     }
     let _alone = support::alone();
     let mut program = GoProgram::start(&CGO.program("foreign"), &[]);
-    let kinds = Kinds::without(&[OptionalKind::Syscall, OptionalKind::Cgo, OptionalKind::OffCpu]);
+    let kinds = Kinds::without(&[CaptureKind::Syscall, CaptureKind::Cgo, CaptureKind::OffCpu]);
     let mut capture = Capture::start(CaptureConfig {
         kinds,
         threshold: Duration::ZERO,

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use support::go_program::{Build, CGO, GoProgram, PIE_STRIPPED, PLAIN};
 use syncline_agent::capture::{
-    Capture, CaptureConfig, GoroutineSplit, Kinds, OptionalKind, ProcessTimes, StateCounters, StateTimes, StatesTaken,
+    Capture, CaptureConfig, CaptureKind, GoroutineSplit, Kinds, ProcessTimes, StateCounters, StateTimes, StatesTaken,
     Target,
 };
 use syncline_event::{GoroutineFate, GoroutineState};
@@ -290,7 +290,7 @@ fn what_is_left_out_is_not_told() {
     let mut program = GoProgram::start(&support::go_program::ANY.program("states"), &[]);
     let config = CaptureConfig::new(Target::Pid(program.pid()));
     let mut capture =
-        Capture::start(CaptureConfig { kinds: Kinds::without(&[OptionalKind::States]), ..config }).unwrap();
+        Capture::start(CaptureConfig { kinds: Kinds::without(&[CaptureKind::States]), ..config }).unwrap();
     program.go();
     program.events_until_done();
     capture.tell_states();

@@ -20,7 +20,7 @@ const SYN_SENT: u32 = 2;
 /// Marks for everything, and no limit that a test could meet.
 fn config(target: Target) -> CaptureConfig {
     let tcp = TcpConfig { mark_shift: SHIFT, messages_per_s: 1_000_000, ..TcpConfig::default() };
-    CaptureConfig { tcp: Some(tcp), ..CaptureConfig::new(target) }
+    CaptureConfig { tcp, ..CaptureConfig::new(target) }
 }
 
 struct Called {
@@ -203,7 +203,7 @@ fn what_was_there_before_is_marked_and_told_while_it_is_open() {
     let mut caller = GoProgram::start(&program, &["hold", &at, "3", "20000", "20000"]);
     assert_eq!(caller.next_event()["event"], "connected");
     let mut config = config(Target::Pid(caller.pid()));
-    config.tcp = config.tcp.map(|tcp| TcpConfig { tell_open_after: std::time::Duration::from_millis(100), ..tcp });
+    config.tcp.tell_open_after = std::time::Duration::from_millis(100);
     let mut capture = Capture::start(config).unwrap();
     for _ in 0..2 {
         caller.go();
@@ -241,7 +241,7 @@ fn a_process_that_sends_too_often_is_held_to_its_rate_and_the_rest_is_counted() 
     let at = server.next_event()["address"].as_str().unwrap().to_owned();
     let mut caller = GoProgram::start(&program, &["call", &at, "1", "4000000", "1"]);
     let mut config = config(Target::Pid(caller.pid()));
-    config.tcp = config.tcp.map(|tcp| TcpConfig { messages_per_s: 10, ..tcp });
+    config.tcp.messages_per_s = 10;
     let mut capture = Capture::start(config).unwrap();
     caller.go();
     let taken = tcp_until(&mut capture, |taken| !ended(taken).is_empty());

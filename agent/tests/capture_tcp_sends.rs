@@ -10,14 +10,21 @@ use std::time::{Duration, Instant};
 use support::go_program::{ANY, GoProgram};
 use support::namespaces::Namespaces;
 use support::tcp::{ended, tcp_until};
-use syncline_agent::capture::{Capture, CaptureConfig, ObservedProcess, Target, TcpConfig, TcpTaken};
+use syncline_agent::capture::{
+    Capture, CaptureConfig, CaptureKind, Kinds, ObservedProcess, Target, TcpConfig, TcpTaken,
+};
 use syncline_bpf::tcp::{SENDS_AT_ONCE, SendLatency, TcpSessionRecord};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 const ROUNDS: u64 = 200;
 
 fn capture_of(programs: &[&GoProgram], tcp: TcpConfig) -> Capture {
-    let config = CaptureConfig { tcp: Some(tcp), ..CaptureConfig::new(Target::Executable(ANY.program("sends"))) };
+    capture_without(programs, tcp, &[])
+}
+
+fn capture_without(programs: &[&GoProgram], tcp: TcpConfig, left_out: &[CaptureKind]) -> Capture {
+    let kinds = Kinds::without(left_out);
+    let config = CaptureConfig { tcp, kinds, ..CaptureConfig::new(Target::Executable(ANY.program("sends"))) };
     let mut capture = Capture::start(config).unwrap();
     assert!(capture.tcp_off().is_empty(), "{:?}", capture.tcp_off());
     support::observe::rescan_until(&mut capture, |capture| {
@@ -286,7 +293,8 @@ fn where_it_is_switched_off_nothing_is_said_of_it_and_messages_are_still_told() 
     for (sends, messages) in [(false, true), (true, false)] {
         let (server, at) = listening(GoProgram::start(&program, &["echo", "127.0.0.1:0"]));
         let mut caller = GoProgram::start(&program, &["rounds", &at, "20", "4096"]);
-        let mut capture = capture_of(&[&server, &caller], TcpConfig { sends, messages, ..TcpConfig::default() });
+        let left_out = if sends { CaptureKind::TcpMessages } else { CaptureKind::SendLatency };
+        let mut capture = capture_without(&[&server, &caller], TcpConfig::default(), &[left_out]);
         caller.go();
         let local: SocketAddr = caller.next_event()["local"].as_str().unwrap().parse().unwrap();
         let taken = tcp_until(&mut capture, |taken| ended(taken).len() >= 2);

@@ -61,7 +61,7 @@ int go_park(struct user_regs *ctx)
 	struct park park = { .tid = (__u32)id, .reason = (__u8)GO_ARG3(ctx), .address = GO_ARG2(ctx), .fd = -1 };
 	struct watch watch;
 
-	if (!layout || !config_for(key.tgid, binary, &watch))
+	if (!layout || !config_for(key.tgid, binary, &watch) || !(watch.kinds & (WATCH_PARK | WATCH_STATES)))
 		return 0;
 	if (read_word(&park.goid, key.g + layout->g_goid)) {
 		count(COUNT_PARK_FAULT);
@@ -69,7 +69,8 @@ int go_park(struct user_regs *ctx)
 	}
 	park.park_mono_ns = bpf_ktime_get_ns();
 	park.park_wall_ns = ktime_get_real_ns();
-	remember_park(&key, &park);
+	if (watch.kinds & WATCH_PARK)
+		remember_park(&key, &park);
 	if (layout->has_states && watch.kinds & WATCH_STATES)
 		enter_state(&key, park.goid, park.park_mono_ns, STATE_BLOCKED, park.reason, binary);
 	return 0;

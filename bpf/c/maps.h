@@ -120,13 +120,6 @@ static __always_inline const struct watch *watch_of(__u32 tgid)
 	return watch && watch->slot != LEFT_OUT ? watch : 0;
 }
 
-static __always_inline const __u32 *watched_slot(__u32 tgid)
-{
-	const struct watch *watch = watch_of(tgid);
-
-	return watch ? &watch->slot : 0;
-}
-
 /*
  * 0 for a process that the probes of this binary do not observe, else what holds for it. That is read once, so that whatever is
  * changed meanwhile a wait becomes a record or part of a sum, never both or neither.

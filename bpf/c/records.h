@@ -134,12 +134,16 @@ struct binary_layout {
 	__u32 has_states; /* 1: its goroutines' time is split by state: it has all the probes for that */
 };
 
-/* What can be left out of a process beside the waits of its goroutines. */
+/* What is captured of a process. */
 enum watch_kinds {
 	WATCH_SYSCALL = 1 << 0,
 	WATCH_CGO = 1 << 1,
 	WATCH_OFF_CPU = 1 << 2,
 	WATCH_STATES = 1 << 3, /* how its goroutines spend their time */
+	WATCH_PARK = 1 << 4,   /* goroutines that park */
+	WATCH_TCP = 1 << 5,    /* its sessions; without it neither of the next two */
+	WATCH_TCP_MESSAGES = 1 << 6,
+	WATCH_SEND_LATENCY = 1 << 7,
 };
 
 /* The slot of a process that is left out. */

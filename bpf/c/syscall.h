@@ -40,7 +40,8 @@ int syscall_enter(__u64 *ctx)
 	if (!watch)
 		return 0;
 	entry.is_wait = flags & SYSCALL_TRACED && watch->kinds & WATCH_SYSCALL;
-	if (!entry.is_wait && !(flags & (SYSCALL_SENDS | SYSCALL_SENDS_OFTEN)))
+	if (!entry.is_wait && !(flags & (SYSCALL_SENDS | SYSCALL_SENDS_OFTEN) &&
+				watch->kinds & (WATCH_TCP_MESSAGES | WATCH_SEND_LATENCY)))
 		return 0;
 	tid = (__u32)id;
 	entry.mono_ns = bpf_ktime_get_ns();

@@ -62,8 +62,7 @@ int tcp_sent(__u64 *ctx)
 	if (!session)
 		return 0;
 	update_if_old(session, sk);
-	if (cfg->capture_messages || cfg->measure_sends)
-		sent(cfg, session, sk, bytes);
+	sent(cfg, session, sk, bytes);
 	learn_seqs(session, sk);
 	return 0;
 }
@@ -85,8 +84,7 @@ int tcp_received(__u64 *ctx)
 	if (!session)
 		return 0;
 	update_if_old(session, sk);
-	if (cfg->capture_messages)
-		received(cfg, session, sk, bytes);
+	received(cfg, session, sk, bytes);
 	learn_seqs(session, sk);
 	return 0;
 }

@@ -61,6 +61,14 @@ struct {
 	__uint(value_size, MAX_STACK * sizeof(__u64));
 } tcp_stacks SEC(".maps");
 
+/* What is captured of the process's TCP, if its sessions are; else 0. */
+static __always_inline const struct watch *tcp_watch_of(__u32 tgid)
+{
+	const struct watch *watch = watch_of(tgid);
+
+	return watch && watch->kinds & WATCH_TCP ? watch : 0;
+}
+
 static __always_inline void tcp_add(enum tcp_counter which, __u64 number)
 {
 	__u32 key = which;

@@ -40,13 +40,10 @@ static __always_inline int within_rate(const struct tcp_config *cfg, __u32 tgid,
 }
 
 static __always_inline void send_message(const struct tcp_config *cfg, struct tcp_message *message,
-					 const struct tcp_session *session)
+					 const struct tcp_session *session, __u32 slot)
 {
 	__u64 id = bpf_get_current_pid_tgid();
-	const __u32 *slot = watched_slot(id >> 32);
 
-	if (!slot)
-		return;
 	if (!within_rate(cfg, id >> 32, bpf_ktime_get_ns())) {
 		tcp_count(TCP_COUNT_MESSAGES_RATE);
 		return;
@@ -54,7 +51,7 @@ static __always_inline void send_message(const struct tcp_config *cfg, struct tc
 	message->kind = RECORD_TCP_MESSAGE;
 	message->tgid = id >> 32;
 	message->tid = (__u32)id;
-	message->goid = goid_of_call(*slot);
+	message->goid = goid_of_call(slot);
 	message->ends = session->ends;
 	tcp_count(bpf_ringbuf_output(&events, message, sizeof(*message), wakeup_when_filling()) ?
 			  TCP_COUNT_MESSAGES_RING_FULL : TCP_COUNT_MESSAGES);
@@ -76,7 +73,7 @@ static __always_inline __u32 marks_among(__u32 start, __u32 bytes, __u32 shift, 
  * kernel leaves a program out that is in the way of itself, on one CPU).
  */
 static __always_inline int is_certain(const struct tcp_config *cfg, struct tcp_session *session, __u32 *next, __u32 end,
-				      __u32 bytes)
+				      __u32 bytes, int tells_messages)
 {
 	/* Exchanged: of two calls beside one another that seem to have moved the same bytes, one has them. */
 	__u32 before = __sync_lock_test_and_set(next, end), first;
@@ -85,7 +82,7 @@ static __always_inline int is_certain(const struct tcp_config *cfg, struct tcp_s
 	if (is_known && bytes && before == end - bytes)
 		return 1;
 	/* Of one that was there before it is not known up to here, and is from here on. */
-	if (cfg->capture_messages && is_known && (__s32)(end - before) > 0)
+	if (tells_messages && is_known && (__s32)(end - before) > 0)
 		tcp_add(TCP_COUNT_MARKS_UNCERTAIN, marks_among(before, end - before, cfg->mark_shift, &first));
 	return 0;
 }
@@ -121,33 +118,56 @@ static __always_inline struct in_syscall *sending_call(void)
 	return call;
 }
 
+/* What its owner's is measured, also after the owner's end; from when on that is so if that began meanwhile. */
+static __always_inline int measures_sends(struct tcp_session *session)
+{
+	__u32 tgid = session->tgid;
+	const struct watch *listed = bpf_map_lookup_elem(&watched, &tgid);
+
+	if (!listed)
+		return session->flags & TCP_SENDS_MEASURED;
+	if (listed->slot == LEFT_OUT || !(listed->kinds & WATCH_SEND_LATENCY))
+		return 0;
+	if (!(session->flags & TCP_SENDS_MEASURED) && begin_sends(session->socket))
+		session->flags |= TCP_SENDS_MEASURED;
+	return 1;
+}
+
 /* A call that sends in pieces (sendfile, splice, sendmmsg) is not over with this one: its latency is not told. */
-static __always_inline void measure(const struct tcp_config *cfg, struct tcp_session *session, struct sock *sk, __u32 end,
-				    const struct in_syscall *call)
+static __always_inline void measure(struct tcp_session *session, struct sock *sk, __u32 end, const struct in_syscall *call)
 {
 	int is_whole = call && !(syscall_flags(call->nr) & SYSCALL_SENDS_OFTEN);
 
-	if (cfg->measure_sends && !(is_whole && begin_send(sk, session->socket, end, call->mono_ns)))
+	if (measures_sends(session) && !(is_whole && begin_send(sk, session->socket, end, call->mono_ns)))
 		__sync_fetch_and_add(&session->sends_unmeasured, 1);
+}
+
+/* What holds for the process that called, if its messages are told. */
+static __always_inline const struct watch *message_watch(void)
+{
+	const struct watch *watch = tcp_watch_of(bpf_get_current_pid_tgid() >> 32);
+
+	return watch && watch->kinds & WATCH_TCP_MESSAGES ? watch : 0;
 }
 
 static __always_inline void sent(const struct tcp_config *cfg, struct tcp_session *session, struct sock *sk, __u32 bytes)
 {
 	__u32 end = BPF_CORE_READ((struct tcp_sock *)sk, write_seq);
 	struct tcp_message message = { .direction = TCP_SEND };
+	const struct watch *watch = message_watch();
 	struct in_syscall *call;
 
 	/* Another call is on the socket, or was meanwhile: `end` may be in the middle of what it sends. */
 	if (BPF_CORE_READ(sk, sk_lock.owned) || BPF_CORE_READ((struct tcp_sock *)sk, write_seq) != end)
 		bytes = 0;
 	message.marks = marks_among(end - bytes, bytes, cfg->mark_shift, &message.mark);
-	if (!is_certain(cfg, session, &session->send_next, end, bytes)) {
-		measure(cfg, session, sk, end, 0);
+	if (!is_certain(cfg, session, &session->send_next, end, bytes, watch != 0)) {
+		measure(session, sk, end, 0);
 		return;
 	}
 	call = sending_call();
-	measure(cfg, session, sk, end, call);
-	if (!cfg->capture_messages || !message.marks)
+	measure(session, sk, end, call);
+	if (!watch || !message.marks)
 		return;
 	if (!call) {
 		tcp_count(TCP_COUNT_MESSAGES_UNSTAMPED);
@@ -155,7 +175,7 @@ static __always_inline void sent(const struct tcp_config *cfg, struct tcp_sessio
 	}
 	message.mono_ns = call->mono_ns;
 	message.wall_ns = call->wall_ns;
-	send_message(cfg, &message, session);
+	send_message(cfg, &message, session, watch->slot);
 }
 
 static __always_inline void received(const struct tcp_config *cfg, struct tcp_session *session, struct sock *sk,
@@ -163,13 +183,14 @@ static __always_inline void received(const struct tcp_config *cfg, struct tcp_se
 {
 	__u32 end = BPF_CORE_READ((struct tcp_sock *)sk, copied_seq);
 	struct tcp_message message = { .direction = TCP_RECEIVE };
+	const struct watch *watch = message_watch();
 
 	message.marks = marks_among(end - bytes, bytes, cfg->mark_shift, &message.mark);
-	if (!is_certain(cfg, session, &session->recv_next, end, bytes) || !message.marks)
+	if (!is_certain(cfg, session, &session->recv_next, end, bytes, watch != 0) || !watch || !message.marks)
 		return;
 	message.mono_ns = bpf_ktime_get_ns();
 	message.wall_ns = ktime_get_real_ns();
-	send_message(cfg, &message, session);
+	send_message(cfg, &message, session, watch->slot);
 }
 
 /*

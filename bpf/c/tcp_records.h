@@ -107,8 +107,6 @@ struct tcp_message {
 struct tcp_config {
 	__u32 mark_shift;       /* spacing of marks: 2^this */
 	__u32 messages_per_s;   /* of one process */
-	__u32 capture_messages; /* 1: messages, beside sessions */
-	__u32 measure_sends;    /* 1: send latency, beside sessions */
 };
 
 /* What was seen of TCP and what was lost, and why. */
@@ -166,10 +164,8 @@ ASSERT_OFFSET(struct tcp_message, wall_ns, 32);
 ASSERT_OFFSET(struct tcp_message, mark, 40);
 ASSERT_OFFSET(struct tcp_message, marks, 44);
 ASSERT_OFFSET(struct tcp_message, ends, 48);
-ASSERT_SIZE(struct tcp_config, 16);
+ASSERT_SIZE(struct tcp_config, 8);
 ASSERT_OFFSET(struct tcp_config, messages_per_s, 4);
-ASSERT_OFFSET(struct tcp_config, capture_messages, 8);
-ASSERT_OFFSET(struct tcp_config, measure_sends, 12);
 _Static_assert(TCP_COUNTERS == 10, "number of TCP counters");
 
 #endif

@@ -44,11 +44,10 @@ static __always_inline int is_after(__u32 a, __u32 b)
 /* Whether the sends of this session are measured from now on. */
 static __always_inline int begin_sends(__u64 socket)
 {
-	const struct tcp_config *cfg = tcp_settings();
 	__u32 zero = 0;
 	struct tcp_sends *none = bpf_map_lookup_elem(&tcp_no_sends, &zero);
 
-	return cfg && cfg->measure_sends && none && !bpf_map_update_elem(&tcp_sends, &socket, none, BPF_ANY);
+	return none && !bpf_map_update_elem(&tcp_sends, &socket, none, BPF_ANY);
 }
 
 static __always_inline void add_send(struct tcp_send_sum *sum, __u64 latency_ns)

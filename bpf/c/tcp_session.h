@@ -33,9 +33,9 @@ static __always_inline void own(struct tcp_session *session, __u64 pid_tgid, __u
 	session->goid = goid_of_call(slot);
 }
 
-static __always_inline void keep_session(struct tcp_session *session)
+static __always_inline void keep_session(struct tcp_session *session, __u32 kinds)
 {
-	if (begin_sends(session->socket))
+	if (kinds & WATCH_SEND_LATENCY && begin_sends(session->socket))
 		session->flags |= TCP_SENDS_MEASURED;
 	if (bpf_map_update_elem(&tcp_sessions, &session->socket, session, BPF_ANY))
 		tcp_count(TCP_COUNT_SESSIONS_MAP_FULL);
@@ -45,18 +45,18 @@ static __always_inline void keep_session(struct tcp_session *session)
 static __always_inline void session_connects(void *ctx, struct sock *sk)
 {
 	__u64 id = bpf_get_current_pid_tgid();
-	const __u32 *slot = watched_slot(id >> 32);
+	const struct watch *watch = tcp_watch_of(id >> 32);
 	struct tcp_session session = {};
 
-	if (!slot)
+	if (!watch)
 		return;
 	session.flags = TCP_START_SEEN | TCP_ACTIVE;
 	session.start_mono_ns = bpf_ktime_get_ns();
 	session.start_wall_ns = ktime_get_real_ns();
 	begin_session(&session, sk, session.start_mono_ns);
-	own(&session, id, *slot);
+	own(&session, id, watch->slot);
 	session.stack = bpf_get_stackid(ctx, &tcp_stacks, BPF_F_USER_STACK);
-	keep_session(&session);
+	keep_session(&session, watch->kinds);
 }
 
 /* The end of a handshake: of a connection of ours, or of one that a listener took, whose owner will show. */
@@ -91,12 +91,12 @@ static __always_inline void session_established(struct sock *sk, __u64 key, __u3
 static __always_inline struct tcp_session *adopt(struct sock *sk, __u64 key)
 {
 	__u64 id = bpf_get_current_pid_tgid();
-	const __u32 *slot = watched_slot(id >> 32);
+	const struct watch *watch = tcp_watch_of(id >> 32);
 	struct tcp_session *embryo = bpf_map_lookup_elem(&tcp_embryos, &key);
 	struct tcp_session session = {};
 	__u8 state = BPF_CORE_READ(sk, __sk_common.skc_state);
 
-	if (!slot) {
+	if (!watch) {
 		if (embryo)
 			bpf_map_delete_elem(&tcp_embryos, &key);
 		return 0;
@@ -110,8 +110,8 @@ static __always_inline struct tcp_session *adopt(struct sock *sk, __u64 key)
 		session.flags = TCP_ESTABLISHED;
 		begin_session(&session, sk, bpf_ktime_get_ns());
 	}
-	own(&session, id, *slot);
-	keep_session(&session);
+	own(&session, id, watch->slot);
+	keep_session(&session, watch->kinds);
 	return bpf_map_lookup_elem(&tcp_sessions, &key);
 }
 
@@ -142,6 +142,14 @@ static __always_inline void tell_ended(const struct tcp_session *session, struct
 		bpf_map_delete_elem(&tcp_sends, &key);
 }
 
+/* Its sessions were forgotten when that was decided; this one began just then. One that is not listed has ended, perhaps. */
+static __always_inline int is_unwanted(__u32 tgid)
+{
+	const struct watch *listed = bpf_map_lookup_elem(&watched, &tgid);
+
+	return listed && (listed->slot == LEFT_OUT || !(listed->kinds & WATCH_TCP));
+}
+
 static __always_inline void session_closed(struct sock *sk, __u64 key, __u32 last_state)
 {
 	struct tcp_session *found = bpf_map_lookup_elem(&tcp_sessions, &key);
@@ -155,7 +163,10 @@ static __always_inline void session_closed(struct sock *sk, __u64 key, __u32 las
 	found->flags |= TCP_CLOSED;
 	found->last_state = last_state;
 	found->error = BPF_CORE_READ(sk, sk_err);
-	tell_ended(found, sk, key);
+	if (is_unwanted(found->tgid))
+		bpf_map_delete_elem(&tcp_sends, &key);
+	else
+		tell_ended(found, sk, key);
 	bpf_map_delete_elem(&tcp_sessions, &key);
 }
 

@@ -61,6 +61,14 @@ pub const WATCH_CGO: u32 = 1 << 1;
 pub const WATCH_OFF_CPU: u32 = 1 << 2;
 /// How goroutines spend their time.
 pub const WATCH_STATES: u32 = 1 << 3;
+/// Parked goroutines.
+pub const WATCH_PARK: u32 = 1 << 4;
+/// TCP sessions.
+pub const WATCH_TCP: u32 = 1 << 5;
+/// Sends and receipts on them.
+pub const WATCH_TCP_MESSAGES: u32 = 1 << 6;
+/// How long what they send takes to be acknowledged.
+pub const WATCH_SEND_LATENCY: u32 = 1 << 7;
 /// The slot of a process that is left out.
 pub const LEFT_OUT: u32 = u32::MAX;
 

@@ -14,7 +14,7 @@ pub mod states;
 pub mod tcp;
 
 pub use map_value::{
-    BinaryLayout, Bindings, CaptureSettings, LabelsForm, ParkKey, ShortWaitKey, ShortWaitSum, WatchKinds, Watched,
+    BinaryLayout, Bindings, CaptureSettings, LabelsForm, ParkKey, ShortWaitKey, ShortWaitSum, Watched,
     encode_tai_offset_ns,
 };
 pub use open::{Calling, InCall, Parked};

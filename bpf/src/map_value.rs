@@ -4,10 +4,7 @@
 use std::mem::{offset_of, size_of};
 
 use crate::HISTOGRAM_BUCKETS;
-use crate::layout::{
-    Binary, Binding, Clock, Config, Key, LEFT_OUT, Short, ShortKey, WATCH_CGO, WATCH_OFF_CPU, WATCH_STATES,
-    WATCH_SYSCALL, Watch,
-};
+use crate::layout::{Binary, Binding, Clock, Config, Key, LEFT_OUT, Short, ShortKey, Watch};
 use crate::record::{WaitKind, read, read_u32, read_u64};
 
 /// Offsets inside the Go runtime's structs for one binary, in bytes.
@@ -100,33 +97,8 @@ pub struct CaptureSettings {
     pub only_watched: bool,
     /// Threads are to be bound to goroutines.
     pub learn_threads: bool,
-    /// The kinds of waits of processes that are not in the map of watched ones.
-    pub kinds: WatchKinds,
-}
-
-/// Kinds of waits that can be left out of a process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct WatchKinds {
-    /// Threads in system calls.
-    pub syscall: bool,
-    /// Goroutines in C code.
-    pub cgo: bool,
-    /// Threads off their CPUs.
-    pub off_cpu: bool,
-    /// How goroutines spend their time.
-    pub states: bool,
-}
-
-impl WatchKinds {
-    fn bits(self) -> u32 {
-        let all = [
-            (self.syscall, WATCH_SYSCALL),
-            (self.cgo, WATCH_CGO),
-            (self.off_cpu, WATCH_OFF_CPU),
-            (self.states, WATCH_STATES),
-        ];
-        all.into_iter().filter(|(is_on, _)| *is_on).fold(0, |bits, (_, bit)| bits | bit)
-    }
+    /// What is captured of processes that are not in the map of watched ones: [`WATCH_PARK`](crate::layout::WATCH_PARK) and others.
+    pub kinds: u32,
 }
 
 /// What holds for one process.
@@ -136,8 +108,8 @@ pub struct Watched {
     pub slot: u32,
     /// Waits at least this long become a record, ns.
     pub threshold_ns: u64,
-    /// Kinds of waits beside those of parked goroutines.
-    pub kinds: WatchKinds,
+    /// What is captured of it: [`WATCH_PARK`](crate::layout::WATCH_PARK) and others.
+    pub kinds: u32,
 }
 
 impl Watched {
@@ -147,7 +119,7 @@ impl Watched {
         let mut bytes = [0; size_of::<Watch>()];
         put(&mut bytes, offset_of!(Watch, threshold_ns), self.threshold_ns.to_ne_bytes());
         put(&mut bytes, offset_of!(Watch, slot), self.slot.to_ne_bytes());
-        put(&mut bytes, offset_of!(Watch, kinds), self.kinds.bits().to_ne_bytes());
+        put(&mut bytes, offset_of!(Watch, kinds), self.kinds.to_ne_bytes());
         bytes
     }
 
@@ -169,7 +141,7 @@ impl CaptureSettings {
         put(&mut bytes, offset_of!(Config, max_stack), self.max_stack.to_ne_bytes());
         put(&mut bytes, offset_of!(Config, only_watched), u32::from(self.only_watched).to_ne_bytes());
         put(&mut bytes, offset_of!(Config, learn_threads), u32::from(self.learn_threads).to_ne_bytes());
-        put(&mut bytes, offset_of!(Config, kinds), self.kinds.bits().to_ne_bytes());
+        put(&mut bytes, offset_of!(Config, kinds), self.kinds.to_ne_bytes());
         bytes
     }
 }
@@ -311,6 +283,7 @@ pub(crate) fn put<const N: usize>(bytes: &mut [u8], offset: usize, value: [u8; N
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::layout::{WATCH_CGO, WATCH_OFF_CPU, WATCH_STATES, WATCH_SYSCALL};
 
     #[test]
     fn a_layout_lands_at_the_offsets_of_the_c_struct() {
@@ -339,7 +312,7 @@ mod tests {
 
     #[test]
     fn settings_land_at_the_offsets_of_the_c_struct() {
-        let kinds = WatchKinds { syscall: true, cgo: false, off_cpu: true, states: true };
+        let kinds = WATCH_SYSCALL | WATCH_OFF_CPU | WATCH_STATES;
         let settings =
             CaptureSettings { threshold_ns: 1_000_000, max_stack: 64, only_watched: true, learn_threads: true, kinds };
         let bytes = settings.encode();
@@ -350,8 +323,7 @@ mod tests {
 
     #[test]
     fn what_holds_for_a_process_lands_at_the_offsets_of_the_c_struct() {
-        let kinds = WatchKinds { syscall: false, cgo: true, off_cpu: false, states: false };
-        let bytes = Watched { slot: 7, threshold_ns: 5_000_000, kinds }.encode();
+        let bytes = Watched { slot: 7, threshold_ns: 5_000_000, kinds: WATCH_CGO }.encode();
         let words = |bytes: &[u8]| [8, 12].map(|at| read_u32(bytes, at).unwrap());
         assert_eq!((read_u64(&bytes, 0), words(&bytes)), (Ok(5_000_000), [7, 2]));
         assert_eq!(words(&Watched::left_out()), [u32::MAX, 0]);

@@ -128,7 +128,7 @@ async fn find(source: &Source, window: Window, args: &SendsArgs) -> anyhow::Resu
 
 fn text(found: &[Sends], width: usize, palette: Palette) -> String {
     if found.is_empty() {
-        return "no sends: were there TCP connections of observed programs then? agents with --no-send-latency or --no-tcp tell of none\n"
+        return "no sends: were there TCP connections of observed programs then? agents tell of none --without tcp or send-latency\n"
             .to_owned();
     }
     let mut table = Table::new(&[

@@ -1,19 +1,17 @@
 //! What holds for which process, and changing that while the capture runs.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use syncline_bpf::Watched;
 
+use super::Capture;
 use super::config::{CaptureConfig, threshold_ns};
 use super::error::{KernelError, Refusal};
 use super::executable::exe_link;
-use super::kinds::Kinds;
+use super::kinds::{CaptureKind, Kinds};
 use super::process::{ObservedProcess, mono_ns, start_time};
 use super::states::LetGo;
-use super::tracepoints::Needs;
-use super::{Capture, parks};
 use crate::choice::{ProcessId, Rules, Settings, Subject};
 use crate::metadata::{self, Metadata, MetadataReader};
 
@@ -115,12 +113,13 @@ impl Capture {
         self.forget_left_out();
         self.let_go();
         self.hold_what_is_needed();
+        self.find_what_waits_anew();
     }
 
     /// Names of the raw tracepoints that have a program of ours now.
     #[must_use]
     pub fn tracepoints(&self) -> Vec<&'static str> {
-        self.tracepoints.names()
+        self.tracepoints.names().into_iter().chain(self.tcp.tracepoints()).collect()
     }
 
     /// Pids of the processes that are observed, in order.
@@ -135,38 +134,8 @@ impl Capture {
         self.processes.left_out_pids()
     }
 
-    /// Attaches what somebody needs and detaches the rest.
-    pub(super) fn hold_what_is_needed(&mut self) {
-        // Tried again with the next look at the processes.
-        let trouble = self.hold_tracepoints().err().map(|error| error.to_string());
-        if let Some(trouble) = trouble.as_ref().filter(|_| self.trouble != trouble) {
-            tracing::warn!("{trouble}: some kinds of waits are not captured");
-        }
-        self.trouble = trouble;
-        self.hold_cgo();
-        self.hold_states();
-    }
-
-    pub(super) fn hold_tracepoints(&mut self) -> Result<(), KernelError> {
-        let needs = self.needs();
-        self.tracepoints.hold(needs, &mut self.maps, &mut self.programs)?;
-        if self.bound_kinds != Some(needs.kinds) {
-            self.bound_kinds = Some(needs.kinds);
-            self.set_defaults();
-        }
-        Ok(())
-    }
-
-    fn needs(&self) -> Needs {
-        let defaults = self.defaults();
-        let mut observed = self.processes.all_observed().peekable();
-        let sends = self.frame.sends && (defaults.observe || observed.peek().is_some());
-        let kinds = observed.fold(defaults.needs(), |kinds, process| kinds.and(process.settings.needs()));
-        Needs { kinds, sends, threads: self.tcp.is_some() || kinds.cgo }
-    }
-
     /// Tells the kernel side what holds for processes that it does not know.
-    fn set_defaults(&mut self) {
+    pub(super) fn set_defaults(&mut self) {
         let needed = self.bound_kinds.unwrap_or(Kinds::NONE);
         let settings = self.frame.settings(&self.defaults(), needed);
         if let Err(error) = self.maps.config.set(0, settings.encode(), 0) {
@@ -182,7 +151,9 @@ impl Capture {
         if !settings.observe {
             return self.leave_out_observed(pid);
         }
-        if !before.kinds.states && settings.kinds.states {
+        let began = settings.kinds.effective().minus(before.kinds.effective());
+        let ended = before.kinds.effective().minus(settings.kinds.effective());
+        if began.has(CaptureKind::States) {
             self.forget_states(pid);
         }
         if settings != before
@@ -192,10 +163,19 @@ impl Capture {
             tracing::warn!(pid, "{error}: what held for it before still does");
             return;
         }
-        if before.kinds.states && !settings.kinds.states {
+        if ended.has(CaptureKind::States) {
             self.to_let_go.insert(pid, LetGo { at_ns: mono_ns(), is_told: true });
         }
+        if ended.has(CaptureKind::Park) {
+            self.forget_parked(|process| process.pid == pid);
+        }
+        if ended.has(CaptureKind::Tcp) {
+            self.tcp.forget_process(pid);
+        }
         self.processes.change(pid, settings, names);
+        if began.is_any() {
+            self.to_find.insert(pid, began);
+        }
     }
 
     /// Of one whose goroutines are followed from now on, a probe that was late may have left something when they were not any more.
@@ -213,7 +193,7 @@ impl Capture {
 
     /// Has the process observed by the probes of this slot only, and as these settings say.
     pub(super) fn list(&mut self, pid: u32, slot: u32, settings: &Settings) -> Result<(), KernelError> {
-        let kinds = settings.kinds.of_kernel();
+        let kinds = self.frame.of_kernel(settings.kinds);
         let value = Watched { slot, threshold_ns: threshold_ns(settings), kinds }.encode();
         self.maps.watched.insert(pid, value, 0).map_err(|e| KernelError::new("watch a process", e))
     }
@@ -224,51 +204,11 @@ impl Capture {
         let _ = self.maps.watched.remove(&pid);
     }
 
-    /// Has each binary probed for calls of C just while one of its processes wants that.
-    fn hold_cgo(&mut self) {
-        let (on, off) = self.slots_by(|kinds| kinds.cgo);
-        for slot in &on {
-            if self.probed.lacks_cgo(*slot) {
-                self.forget_calls(|process| process.slot == *slot);
-                if let Err(why) = self.probed.attach_cgo(*slot, &mut self.programs) {
-                    tracing::warn!("calls of C are not captured: {why}");
-                }
-            }
+    /// Finds what waits already of the kinds that are captured of these processes from now on.
+    fn find_what_waits_anew(&mut self) {
+        for (pid, kinds) in std::mem::take(&mut self.to_find) {
+            self.find_what_waits(pid, kinds);
         }
-        off.iter().for_each(|slot| self.probed.detach_cgo(*slot));
-        let detached = self.probed.cgo_detached();
-        if !detached.is_empty() {
-            self.forget_calls(|process| detached.contains(&process.slot) && !process.settings.kinds.cgo);
-        }
-    }
-
-    /// The same of the states of its goroutines.
-    fn hold_states(&mut self) {
-        let (on, off) = self.slots_by(|kinds| kinds.states);
-        for slot in on.into_iter().filter(|slot| self.probed.lacks_states(*slot)).collect::<Vec<_>>() {
-            if let Err(why) = self.probed.attach_states(slot, &mut self.maps, &mut self.programs) {
-                tracing::warn!("the states of goroutines are not followed: {why}");
-            }
-        }
-        off.iter().for_each(|slot| self.probed.detach_states(*slot, &mut self.maps));
-    }
-
-    /// Slots of binaries of which some observed process wants this, and of those of which none does.
-    fn slots_by(&self, wants: impl Fn(&Kinds) -> bool) -> (BTreeSet<u32>, BTreeSet<u32>) {
-        let of = |is_on: bool| -> BTreeSet<u32> {
-            let all = self.processes.all_observed().filter(|process| wants(&process.settings.kinds) == is_on);
-            all.map(|process| process.slot).collect()
-        };
-        let on = of(true);
-        let off = of(false).difference(&on).copied().collect();
-        (on, off)
-    }
-
-    /// Forgets the calls of C of these processes that nobody saw ending.
-    fn forget_calls(&mut self, is_such: impl Fn(&ObservedProcess) -> bool) {
-        let pids: BTreeSet<u32> =
-            self.processes.all_observed().filter(|process| is_such(process)).map(|process| process.pid).collect();
-        parks::forget_calls(&mut self.maps, &pids);
     }
 }
 

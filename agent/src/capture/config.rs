@@ -24,12 +24,12 @@ pub struct CaptureConfig {
     pub target: Target,
     /// Waits that are older, and than `threshold`, are told of before they end; zero = none.
     pub open_after: Duration,
-    /// Which kinds of waits beside those of parked goroutines.
+    /// What is captured.
     pub kinds: Kinds,
     /// How often those that live are told how they spend their time, if that is captured.
     pub states_every: Duration,
-    /// What of TCP; None = nothing.
-    pub tcp: Option<TcpConfig>,
+    /// How TCP is.
+    pub tcp: TcpConfig,
     /// What holds for some processes instead of `threshold`, `open_after` and `kinds`.
     pub rules: Rules,
     /// Where the node's own files are, to find there which service and container a process belongs to, where a rule asks for that.
@@ -43,9 +43,8 @@ pub struct CaptureConfig {
 pub(super) struct Frame {
     max_stack: u32,
     only_watched: bool,
-    has_tcp: bool,
-    /// Calls that send are stamped.
-    pub(super) sends: bool,
+    /// Kinds that this kernel does not give.
+    lacks: Kinds,
 }
 
 impl Frame {
@@ -55,9 +54,14 @@ impl Frame {
             threshold_ns: threshold_ns(defaults),
             max_stack: self.max_stack,
             only_watched: self.only_watched || !defaults.observe,
-            learn_threads: needed.syscall || needed.off_cpu || self.has_tcp,
-            kinds: defaults.kinds.of_kernel(),
+            learn_threads: needed.bind_threads(),
+            kinds: self.of_kernel(defaults.kinds),
         }
+    }
+
+    /// What the kernel side is told of these kinds.
+    pub(super) fn of_kernel(&self, kinds: Kinds) -> u32 {
+        kinds.minus(self.lacks).of_kernel()
     }
 }
 
@@ -66,7 +70,7 @@ pub(super) fn threshold_ns(settings: &Settings) -> u64 {
 }
 
 impl CaptureConfig {
-    /// The defaults: from 1 ms on, 64 frames, a ring of 4 MiB, open waits from 5 s on, all kinds, TCP as [`TcpConfig::default`] has it.
+    /// The defaults: from 1 ms on, 64 frames, a ring of 4 MiB, open waits from 5 s on, all kinds.
     #[must_use]
     pub fn new(target: Target) -> Self {
         Self {
@@ -77,7 +81,7 @@ impl CaptureConfig {
             open_after: Duration::from_secs(5),
             kinds: Kinds::ALL,
             states_every: Duration::from_secs(10),
-            tcp: Some(TcpConfig::default()),
+            tcp: TcpConfig::default(),
             rules: Rules::default(),
             host_root: "/".into(),
             service: None,
@@ -92,8 +96,8 @@ impl CaptureConfig {
         if !self.ring_bytes.is_power_of_two() || self.ring_bytes < 4096 {
             return wrong("ring_bytes", format!("{} is not a power of two of at least 4096", self.ring_bytes));
         }
-        if let Some(tcp) = self.tcp.filter(|tcp| tcp.mark_shift > 31) {
-            return wrong("mark_shift", format!("{} is not in 0 to 31", tcp.mark_shift));
+        if self.tcp.mark_shift > 31 {
+            return wrong("mark_shift", format!("{} is not in 0 to 31", self.tcp.mark_shift));
         }
         Ok(())
     }
@@ -105,12 +109,7 @@ impl CaptureConfig {
     }
 
     /// Of the kernel side, the part that does not change.
-    pub(super) fn frame(&self) -> Frame {
-        Frame {
-            max_stack: self.max_stack_depth.into(),
-            only_watched: self.target.needs_filter(),
-            has_tcp: self.tcp.is_some(),
-            sends: self.tcp.is_some_and(|tcp| tcp.stamps_sends()),
-        }
+    pub(super) fn frame(&self, lacks: Kinds) -> Frame {
+        Frame { max_stack: self.max_stack_depth.into(), only_watched: self.target.needs_filter(), lacks }
     }
 }

@@ -62,10 +62,7 @@ const UPROBES: [&str; 12] = [
 ];
 
 /// Loads the object into the kernel.
-pub(super) fn load(
-    ring_bytes: u32,
-    tcp: Option<&TcpConfig>,
-) -> Result<(Maps, TcpMaps, StateMaps, Programs), KernelError> {
+pub(super) fn load(ring_bytes: u32, tcp: &TcpConfig) -> Result<(Maps, TcpMaps, StateMaps, Programs), KernelError> {
     let mut loader = EbpfLoader::new();
     loader.map_max_entries(map::EVENTS, ring_bytes);
     tcp::size_maps(&mut loader, tcp);

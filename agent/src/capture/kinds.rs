@@ -1,9 +1,16 @@
-//! What is captured beside the waits of parked goroutines.
+//! What is captured of a process.
 
-/// A kind that can be left out. One that is left out has no probe anywhere, and costs nothing.
+use syncline_bpf::layout::{
+    WATCH_CGO, WATCH_OFF_CPU, WATCH_PARK, WATCH_SEND_LATENCY, WATCH_STATES, WATCH_SYSCALL, WATCH_TCP,
+    WATCH_TCP_MESSAGES,
+};
+
+/// A kind of what is captured. Each can be left out; one that nobody wants has no probe anywhere, and costs nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum OptionalKind {
+pub enum CaptureKind {
+    /// Parked goroutines: channels, locks, timers, the network
+    Park,
     /// Threads in system calls
     Syscall,
     /// Goroutines in C code
@@ -12,84 +19,172 @@ pub enum OptionalKind {
     OffCpu,
     /// How goroutines split their time between running, being able to, calls and being blocked
     States,
+    /// TCP sessions; without them neither of the two below
+    Tcp,
+    /// Sends and receipts on TCP connections, by which the order of events is checked
+    TcpMessages,
+    /// How long what TCP sends takes to be acknowledged
+    SendLatency,
 }
 
-impl OptionalKind {
+impl CaptureKind {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Syscall, Self::Cgo, Self::OffCpu, Self::States];
+    pub const ALL: [Self; 8] = [
+        Self::Park,
+        Self::Syscall,
+        Self::Cgo,
+        Self::OffCpu,
+        Self::States,
+        Self::Tcp,
+        Self::TcpMessages,
+        Self::SendLatency,
+    ];
 
     /// As options and files have it.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
+            Self::Park => "park",
             Self::Syscall => "syscall",
             Self::Cgo => "cgo",
             Self::OffCpu => "off-cpu",
             Self::States => "states",
+            Self::Tcp => "tcp",
+            Self::TcpMessages => "tcp-messages",
+            Self::SendLatency => "send-latency",
+        }
+    }
+
+    /// As the kernel side has it.
+    const fn bit(self) -> u32 {
+        match self {
+            Self::Park => WATCH_PARK,
+            Self::Syscall => WATCH_SYSCALL,
+            Self::Cgo => WATCH_CGO,
+            Self::OffCpu => WATCH_OFF_CPU,
+            Self::States => WATCH_STATES,
+            Self::Tcp => WATCH_TCP,
+            Self::TcpMessages => WATCH_TCP_MESSAGES,
+            Self::SendLatency => WATCH_SEND_LATENCY,
         }
     }
 }
 
-/// What is captured.
+/// A set of kinds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Kinds {
-    /// Threads in system calls.
-    pub syscall: bool,
-    /// Goroutines in C code.
-    pub cgo: bool,
-    /// Threads off their CPUs, and how long those that were in system calls waited for a CPU after they were woken.
-    pub off_cpu: bool,
-    /// How goroutines spend their time.
-    pub states: bool,
-}
+pub struct Kinds(u32);
 
 impl Kinds {
-    /// All of them.
-    pub const ALL: Self = Self { syscall: true, cgo: true, off_cpu: true, states: true };
-
     /// None of them.
-    pub const NONE: Self = Self { syscall: false, cgo: false, off_cpu: false, states: false };
+    pub const NONE: Self = Self(0);
+
+    /// All of them.
+    pub const ALL: Self = Self::of(&CaptureKind::ALL);
+
+    /// These.
+    #[must_use]
+    pub const fn of(kinds: &[CaptureKind]) -> Self {
+        let mut bits = 0;
+        let mut rest = kinds;
+        while let [first, others @ ..] = rest {
+            bits |= first.bit();
+            rest = others;
+        }
+        Self(bits)
+    }
 
     /// All but these.
     #[must_use]
-    pub fn without(left_out: &[OptionalKind]) -> Self {
-        let has = |kind| !left_out.contains(&kind);
-        Self {
-            syscall: has(OptionalKind::Syscall),
-            cgo: has(OptionalKind::Cgo),
-            off_cpu: has(OptionalKind::OffCpu),
-            states: has(OptionalKind::States),
-        }
+    pub const fn without(left_out: &[CaptureKind]) -> Self {
+        Self(Self::ALL.0 & !Self::of(left_out).0)
     }
 
-    /// The kinds that are left out.
+    /// Whether this one is captured.
     #[must_use]
-    pub fn left_out(&self) -> Vec<OptionalKind> {
-        OptionalKind::ALL.into_iter().filter(|kind| !self.has(*kind)).collect()
+    pub const fn has(self, kind: CaptureKind) -> bool {
+        self.effective().0 & kind.bit() != 0
+    }
+
+    /// Whether any is captured.
+    #[must_use]
+    pub fn is_any(self) -> bool {
+        self.effective() != Self::NONE
+    }
+
+    /// Whether threads are to be bound to goroutines.
+    #[must_use]
+    pub const fn bind_threads(self) -> bool {
+        self.has(CaptureKind::Syscall) || self.has(CaptureKind::OffCpu) || self.has(CaptureKind::Tcp)
+    }
+
+    /// Whether calls that send are to be stamped.
+    #[must_use]
+    pub const fn stamp_sends(self) -> bool {
+        self.has(CaptureKind::TcpMessages) || self.has(CaptureKind::SendLatency)
+    }
+
+    /// The kinds of this set, in order.
+    #[must_use]
+    pub fn list(self) -> Vec<CaptureKind> {
+        CaptureKind::ALL.into_iter().filter(|kind| self.0 & kind.bit() != 0).collect()
+    }
+
+    /// The kinds that this set does not have, in order.
+    #[must_use]
+    pub fn left_out(self) -> Vec<CaptureKind> {
+        Self::ALL.minus(self).list()
     }
 
     /// Those of both.
     #[must_use]
-    pub fn and(self, other: Self) -> Self {
-        Self {
-            syscall: self.syscall || other.syscall,
-            cgo: self.cgo || other.cgo,
-            off_cpu: self.off_cpu || other.off_cpu,
-            states: self.states || other.states,
-        }
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
     }
 
-    fn has(&self, kind: OptionalKind) -> bool {
-        match kind {
-            OptionalKind::Syscall => self.syscall,
-            OptionalKind::Cgo => self.cgo,
-            OptionalKind::OffCpu => self.off_cpu,
-            OptionalKind::States => self.states,
-        }
+    /// Those that both have.
+    #[must_use]
+    pub const fn only(self, others: Self) -> Self {
+        Self(self.0 & others.0)
     }
 
-    pub(super) fn of_kernel(self) -> syncline_bpf::WatchKinds {
-        let Self { syscall, cgo, off_cpu, states } = self;
-        syncline_bpf::WatchKinds { syscall, cgo, off_cpu, states }
+    /// Those of this one that the other does not have.
+    #[must_use]
+    pub const fn minus(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    /// What is captured: nothing of TCP where its sessions are not.
+    #[must_use]
+    pub const fn effective(self) -> Self {
+        if self.0 & WATCH_TCP == 0 { Self(self.0 & !(WATCH_TCP_MESSAGES | WATCH_SEND_LATENCY)) } else { self }
+    }
+
+    /// The flags of the kernel side.
+    pub(super) const fn of_kernel(self) -> u32 {
+        self.effective().0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_set_has_what_was_put_into_it() {
+        let kinds = Kinds::without(&[CaptureKind::Park, CaptureKind::Cgo]);
+        assert_eq!(kinds.left_out(), [CaptureKind::Park, CaptureKind::Cgo]);
+        assert!(kinds.has(CaptureKind::Syscall) && !kinds.has(CaptureKind::Cgo));
+        assert_eq!(kinds.and(Kinds::of(&[CaptureKind::Cgo])).left_out(), [CaptureKind::Park]);
+        assert_eq!(Kinds::ALL.minus(kinds), Kinds::of(&[CaptureKind::Cgo, CaptureKind::Park]));
+        assert!(Kinds::ALL.is_any() && !Kinds::NONE.is_any() && Kinds::NONE.left_out() == CaptureKind::ALL);
+    }
+
+    #[test]
+    fn without_sessions_there_is_nothing_of_tcp() {
+        let kinds = Kinds::without(&[CaptureKind::Tcp]);
+        assert!(!kinds.has(CaptureKind::TcpMessages) && !kinds.has(CaptureKind::SendLatency));
+        assert_eq!(kinds.left_out(), [CaptureKind::Tcp], "they come back with them");
+        assert!(!Kinds::of(&[CaptureKind::TcpMessages, CaptureKind::SendLatency]).is_any());
+        assert!(Kinds::of(&[CaptureKind::Tcp, CaptureKind::SendLatency]).stamp_sends());
     }
 }

@@ -20,6 +20,7 @@ mod counters;
 mod error;
 mod executable;
 mod file;
+mod holding;
 mod idle;
 mod kernel;
 mod kinds;
@@ -50,7 +51,7 @@ pub use config::CaptureConfig;
 pub use counters::Counters;
 pub use error::{CaptureError, KernelError, Refusal};
 pub(crate) use file::flow;
-pub use kinds::{Kinds, OptionalKind};
+pub use kinds::{CaptureKind, Kinds};
 pub use open::{OpenTaken, OpenWait};
 pub use process::ObservedProcess;
 pub(crate) use process::{mono_ns, start_time, start_time_in};
@@ -62,7 +63,7 @@ pub use tcp::{Off, TcpConfig, TcpCounters, TcpTaken};
 pub(crate) use wait::CALL_OF_C;
 pub use wait::{RawWait, UNKNOWN_REASON};
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use syncline_bpf::{Bindings, Record, WaitRecord, encode_tai_offset_ns};
@@ -93,7 +94,7 @@ const NS_PER_S: i64 = 1_000_000_000;
 /// What is missing, in one line.
 pub fn kernel_support() -> Result<(), CaptureError> {
     namespace::check()?;
-    let (_maps, _tcp, _states, mut programs) = kernel::load(4096, None)?;
+    let (_maps, _tcp, _states, mut programs) = kernel::load(4096, &TcpConfig::default())?;
     Ok(programs.try_attaching()?)
 }
 
@@ -116,11 +117,13 @@ pub struct Capture {
     pending: RescanReport,
     unreadable: usize,
     warned_of_unreadable: bool,
-    tcp: Option<Tcp>,
+    tcp: Tcp,
     open: OpenWaits,
     states: States,
     /// Processes whose goroutines' time is not split any more.
     to_let_go: HashMap<u32, LetGo>,
+    /// Kinds that are captured of a process from now on, and whose waits that go on already are to be found.
+    to_find: BTreeMap<u32, Kinds>,
     choosing: Choosing,
     frame: Frame,
     tracepoints: Tracepoints,
@@ -141,10 +144,10 @@ impl Capture {
     pub fn start(config: CaptureConfig) -> Result<Self, CaptureError> {
         config.check()?;
         namespace::check()?;
-        let (maps, tcp_maps, state_maps, mut programs) = kernel::load(config.ring_bytes, config.tcp.as_ref())?;
-        let (choosing, frame) = (Choosing::new(&config), config.frame());
+        let (maps, tcp_maps, state_maps, mut programs) = kernel::load(config.ring_bytes, &config.tcp)?;
+        let tcp = Tcp::start(tcp_maps, config.tcp, &mut programs)?;
+        let (choosing, frame) = (Choosing::new(&config), config.frame(tcp.lacks()));
         let open = OpenWaits::new(&config);
-        let tcp = config.tcp.map(|tcp| Tcp::start(tcp_maps, tcp, &mut programs)).transpose()?;
         let wakeups = Wakeups::of(&maps.events).map_err(|e| KernelError::new("watch the ring", e))?;
         let mut capture = Self {
             target: config.target,
@@ -165,6 +168,7 @@ impl Capture {
             open,
             states: States::new(state_maps, config.states_every),
             to_let_go: HashMap::new(),
+            to_find: BTreeMap::new(),
             choosing,
             frame,
             tracepoints: Tracepoints::default(),
@@ -220,16 +224,8 @@ impl Capture {
                 Ok(Record::Wait(wait)) => self.deliver(&wait, sink),
                 Ok(Record::Exec { tgid, mono_ns }) => self.exec_noticed(tgid, mono_ns),
                 Ok(Record::Goroutine(ended)) => self.states.push_ended(&ended),
-                Ok(Record::TcpSession(session)) => {
-                    if let Some(tcp) = &mut self.tcp {
-                        tcp.push_session(session);
-                    }
-                }
-                Ok(Record::TcpMessage(message)) => {
-                    if let Some(tcp) = &mut self.tcp {
-                        tcp.push_message(message);
-                    }
-                }
+                Ok(Record::TcpSession(session)) => self.tcp.push_session(session),
+                Ok(Record::TcpMessage(message)) => self.tcp.push_message(message),
                 Err(_) => self.own.undecodable += 1,
             }
         }
@@ -248,7 +244,7 @@ impl Capture {
     /// # Errors
     /// If the kernel refuses.
     pub fn take_states(&mut self) -> Result<StatesTaken, CaptureError> {
-        let is_wanted = self.bound_kinds.is_some_and(|kinds| kinds.states);
+        let is_wanted = self.bound_kinds.is_some_and(|kinds| kinds.has(CaptureKind::States));
         Ok(self.states.take(&self.maps, &self.processes, is_wanted)?)
     }
 
@@ -265,24 +261,24 @@ impl Capture {
 
     /// TCP sessions and messages that [`poll`](Self::poll) found, and long sessions that are open, since the last call.
     pub fn take_tcp(&mut self) -> TcpTaken {
-        self.tcp.as_mut().map(Tcp::take).unwrap_or_default()
+        self.tcp.take()
     }
 
     /// Has the next [`take_tcp`](Self::take_tcp) tell of every session that is open, however short: for the end of a capture.
     pub fn tell_open_sessions(&mut self) {
-        self.tcp.iter_mut().for_each(Tcp::tell_open);
+        self.tcp.tell_open();
     }
 
     /// What was seen of TCP and what was lost since the start.
     #[must_use]
     pub fn tcp_counters(&self) -> TcpCounters {
-        self.tcp.as_ref().map(Tcp::counters).unwrap_or_default()
+        self.tcp.counters()
     }
 
     /// What this kernel does not let us capture of TCP.
     #[must_use]
     pub fn tcp_off(&self) -> &[Off] {
-        self.tcp.as_ref().map_or(&[], Tcp::off)
+        self.tcp.off()
     }
 
     /// What was seen and what was lost since the start.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::error::{CaptureError, Refusal};
 use super::executable::{Executable, FileId, exe_link};
+use super::kinds::Kinds;
 use super::probes::Unfit;
 use super::process::{ObservedProcess, is_gone, mono_ns, start_time};
 use super::report::{Attached, Skipped};
@@ -178,14 +179,14 @@ impl Capture {
         self.pending.attached.push(Attached { pid, exe: process.exe.clone(), go_version });
         self.processes.observe(process);
         self.hold_what_is_needed();
-        self.find_what_waits(pid);
+        self.find_what_waits(pid, settings.kinds);
         Ok(true)
     }
 
     /// Those waits of the process that began before its probes were there.
-    fn find_what_waits(&mut self, pid: u32) {
+    pub(super) fn find_what_waits(&mut self, pid: u32, kinds: Kinds) {
         let Some(process) = self.processes.observed(pid).filter(|process| process.told.is_any()) else { return };
-        let passed_over = self.before.look_at(process, process.settings.kinds, &mut self.maps);
+        let passed_over = self.before.look_at(process, kinds, &mut self.maps);
         self.open.pass_over(passed_over);
     }
 

@@ -18,6 +18,18 @@ pub(super) fn forget(maps: &mut Maps, ended: &HashMap<u32, u64>) -> Option<Vec<(
     Some(forgotten)
 }
 
+/// Removes the parked goroutines of these processes: they may have run unseen. How many; what running processes change too fast to be
+/// gone through is left to the next call.
+pub(super) fn forget_parked(maps: &mut Maps, pids: &BTreeSet<u32>) -> u64 {
+    let mut forgotten = 0;
+    for key in stable_keys(maps.parks.keys(), MAX_STEPS).unwrap_or_default() {
+        if pids.contains(&ParkKey::decode(&key).tgid) && maps.parks.remove(&key).is_ok() {
+            forgotten += 1;
+        }
+    }
+    forgotten
+}
+
 /// Removes the calls of C of these processes: they may have ended unseen. What running processes change too fast to be gone through
 /// is left to the next call.
 pub(super) fn forget_calls(maps: &mut Maps, pids: &BTreeSet<u32>) {

@@ -9,39 +9,24 @@ use syncline_bpf::program;
 
 use super::error::KernelError;
 use super::kernel::{MAX_STEPS, Maps, Programs, stable_keys};
-use super::kinds::Kinds;
+use super::kinds::{CaptureKind, Kinds};
 use super::syscalls;
 
-/// What is needed of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Needs {
-    /// Kinds that are captured of any process.
-    pub(super) kinds: Kinds,
-    /// Calls that send are stamped.
-    pub(super) sends: bool,
-    /// Threads are bound to goroutines for another reason.
-    pub(super) threads: bool,
-}
-
-impl Needs {
-    fn has_calls(self) -> bool {
-        self.kinds.syscall || self.sends
-    }
-
-    /// Program and tracepoint in the order of attaching. The one on the way out of system calls comes before the one on the way in:
-    /// nothing must go in that nobody sees coming out.
-    fn tracepoints(self) -> impl Iterator<Item = (&'static str, &'static str)> {
-        let (has_calls, off_cpu) = (self.has_calls(), self.kinds.off_cpu);
-        let all = [
-            (true, program::PROCESS_EXEC, "sched_process_exec"),
-            (has_calls || off_cpu || self.threads, program::THREAD_EXIT, "sched_process_exit"),
-            (has_calls, program::SYSCALL_EXIT, "sys_exit"),
-            (has_calls, program::SYSCALL_ENTER, "sys_enter"),
-            (off_cpu, program::THREAD_SWITCH, "sched_switch"),
-            (off_cpu, program::THREAD_WAKEUP, "sched_wakeup"),
-        ];
-        all.into_iter().filter(|(is_wanted, _, _)| *is_wanted).map(|(_, name, tracepoint)| (name, tracepoint))
-    }
+/// Program and tracepoint of what these kinds need, in the order of attaching. The one on the way out of system calls comes before the
+/// one on the way in: nothing must go in that nobody sees coming out.
+fn needed_for(kinds: Kinds) -> impl Iterator<Item = (&'static str, &'static str)> {
+    let has_calls = kinds.has(CaptureKind::Syscall) || kinds.stamp_sends();
+    let off_cpu = kinds.has(CaptureKind::OffCpu);
+    let has_threads = kinds.bind_threads() || kinds.has(CaptureKind::Cgo);
+    let all = [
+        (true, program::PROCESS_EXEC, "sched_process_exec"),
+        (has_threads, program::THREAD_EXIT, "sched_process_exit"),
+        (has_calls, program::SYSCALL_EXIT, "sys_exit"),
+        (has_calls, program::SYSCALL_ENTER, "sys_enter"),
+        (off_cpu, program::THREAD_SWITCH, "sched_switch"),
+        (off_cpu, program::THREAD_WAKEUP, "sched_wakeup"),
+    ];
+    all.into_iter().filter(|(is_wanted, _, _)| *is_wanted).map(|(_, name, tracepoint)| (name, tracepoint))
 }
 
 /// Those that are attached.
@@ -49,30 +34,30 @@ impl Needs {
 pub(super) struct Tracepoints {
     /// In the order of attaching.
     links: Vec<(&'static str, RawTracePointLink)>,
-    held: Option<Needs>,
+    held: Option<Kinds>,
 }
 
 impl Tracepoints {
     /// Attaches what is needed, and detaches the rest. What was under way in what is detached is forgotten: it is neither captured
     /// nor counted, as what was under way when the agent came.
-    pub(super) fn hold(&mut self, needs: Needs, maps: &mut Maps, programs: &mut Programs) -> Result<(), KernelError> {
-        if self.held == Some(needs) {
+    pub(super) fn hold(&mut self, kinds: Kinds, maps: &mut Maps, programs: &mut Programs) -> Result<(), KernelError> {
+        if self.held == Some(kinds) {
             return Ok(());
         }
         self.held = None;
-        let wanted: Vec<_> = needs.tracepoints().collect();
+        let wanted: Vec<_> = needed_for(kinds).collect();
         while let Some(at) = self.links.iter().rposition(|(has, _)| wanted.iter().all(|(_, wanted)| wanted != has)) {
             drop(self.links.remove(at));
         }
         self.forget_unseen(maps);
-        let flags = syscalls::flags(needs.kinds.syscall, needs.sends);
+        let flags = syscalls::flags(kinds.has(CaptureKind::Syscall), kinds.stamp_sends());
         maps.syscall_config.set(0, flags, 0).map_err(|e| KernelError::new("set which system calls are waits", e))?;
         for (program, tracepoint) in wanted {
             if !self.has(tracepoint) {
                 self.links.push((tracepoint, programs.attach_raw_tracepoint(program, tracepoint)?));
             }
         }
-        self.held = Some(needs);
+        self.held = Some(kinds);
         Ok(())
     }
 
@@ -114,12 +99,13 @@ mod tests {
 
     #[test]
     fn nothing_is_attached_that_nobody_needs() {
-        let of = |kinds, sends| {
-            Needs { kinds, sends, threads: false }.tracepoints().map(|(_, name)| name).collect::<Vec<_>>()
-        };
-        assert_eq!(of(Kinds::NONE, false), ["sched_process_exec"]);
-        assert_eq!(of(Kinds { cgo: true, ..Kinds::NONE }, false), ["sched_process_exec"]);
-        assert_eq!(of(Kinds::NONE, true), ["sched_process_exec", "sched_process_exit", "sys_exit", "sys_enter"]);
-        assert_eq!(of(Kinds::ALL, false).len(), 6);
+        let of = |kinds: &[CaptureKind]| needed_for(Kinds::of(kinds)).map(|(_, name)| name).collect::<Vec<_>>();
+        assert_eq!(of(&[]), ["sched_process_exec"]);
+        assert_eq!(of(&[CaptureKind::Park, CaptureKind::States]), ["sched_process_exec"]);
+        assert_eq!(of(&[CaptureKind::Cgo]), ["sched_process_exec", "sched_process_exit"]);
+        assert_eq!(of(&[CaptureKind::Tcp]), ["sched_process_exec", "sched_process_exit"]);
+        let of_calls = ["sched_process_exec", "sched_process_exit", "sys_exit", "sys_enter"];
+        assert_eq!(of(&[CaptureKind::Tcp, CaptureKind::SendLatency]), of_calls);
+        assert_eq!(of(&CaptureKind::ALL).len(), 6);
     }
 }

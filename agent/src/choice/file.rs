@@ -10,7 +10,7 @@ use toml::Spanned;
 use super::rules::{Layer, Rule};
 use super::settings::Change;
 use super::text::{DurationText, RuleText};
-use crate::capture::OptionalKind;
+use crate::capture::CaptureKind;
 use crate::regular_file;
 
 /// Bytes of a file that are read; one that is longer is no file of settings.
@@ -104,9 +104,9 @@ struct FileText {
     threshold: Option<DurationText>,
     open_after: Option<DurationText>,
     #[serde(default)]
-    without: Vec<OptionalKind>,
+    without: Vec<CaptureKind>,
     #[serde(default)]
-    with: Vec<OptionalKind>,
+    with: Vec<CaptureKind>,
     #[serde(default)]
     rule: Vec<Spanned<RuleText>>,
 }

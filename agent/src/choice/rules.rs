@@ -88,7 +88,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::capture::{Kinds, OptionalKind};
+    use crate::capture::{CaptureKind, Kinds};
     use crate::choice::{Pattern, ProcessId};
     use crate::metadata::Metadata;
 
@@ -107,7 +107,7 @@ mod tests {
         Change::new(None, Some(Duration::from_millis(ms)), None, (&[], &[])).unwrap()
     }
 
-    fn without(kind: OptionalKind) -> Change {
+    fn without(kind: CaptureKind) -> Change {
         Change::new(None, None, None, (&[kind], &[])).unwrap()
     }
 
@@ -139,11 +139,11 @@ mod tests {
     #[test]
     fn what_is_set_changes_what_it_names_and_is_forgotten_by_a_reset() {
         let mut rules = of_file();
-        rules.set(service("a"), &without(OptionalKind::Cgo));
+        rules.set(service("a"), &without(CaptureKind::Cgo));
         let a = of(&rules, "a");
-        assert!(ms(a) == 10 && !a.kinds.cgo && a.kinds.syscall, "{a:?}");
+        assert!(ms(a) == 10 && a.kinds == Kinds::without(&[CaptureKind::Cgo]), "{a:?}");
         rules.set(service("a"), &threshold(7));
-        assert!(ms(of(&rules, "a")) == 7 && !of(&rules, "a").kinds.cgo, "what was set before stays");
+        assert!(ms(of(&rules, "a")) == 7 && !of(&rules, "a").kinds.has(CaptureKind::Cgo), "what was set before stays");
         assert_eq!(rules.set.rules.len(), 1);
         rules.set(service("*"), &threshold(8));
         assert_eq!(["a", "ab", "b"].map(|name| ms(of(&rules, name))), [8, 8, 8], "the latest goes before");

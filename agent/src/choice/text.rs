@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::pattern::Pattern;
 use super::selector::Selector;
 use super::settings::{Change, ChangeError};
-use crate::capture::OptionalKind;
+use crate::capture::CaptureKind;
 use crate::units;
 
 /// For whom, and what. What is absent says nothing.
@@ -40,10 +40,10 @@ pub struct RuleText {
     pub open_after: Option<DurationText>,
     /// Kinds to leave out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub without: Vec<OptionalKind>,
+    pub without: Vec<CaptureKind>,
     /// Kinds to capture.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub with: Vec<OptionalKind>,
+    pub with: Vec<CaptureKind>,
 }
 
 impl RuleText {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{ArgGroup, Args};
 
-use crate::capture::OptionalKind;
+use crate::capture::CaptureKind;
 use crate::choice::{DurationText, Pattern, RuleText};
 use crate::control::{Ask, SetText};
 use crate::units;
@@ -60,10 +60,10 @@ pub struct SetArgs {
     open_after: Option<Duration>,
     /// Kinds of waits to leave out, separated by commas
     #[arg(long, value_name = "KINDS", value_delimiter = ',')]
-    without: Vec<OptionalKind>,
+    without: Vec<CaptureKind>,
     /// Kinds of waits to capture, separated by commas
     #[arg(long, value_name = "KINDS", value_delimiter = ',')]
-    with: Vec<OptionalKind>,
+    with: Vec<CaptureKind>,
     /// Forget all that was set
     #[arg(long, conflicts_with_all = ["service", "exe", "container", "pod", "namespace", "pid", "observe", "threshold", "open_after",
         "without", "with"])]

@@ -19,7 +19,7 @@ use tcp::TcpArgs;
 use thiserror::Error;
 
 use crate::batch::Sealing;
-use crate::capture::{CaptureConfig, Kinds, OptionalKind};
+use crate::capture::{CaptureConfig, CaptureKind, Kinds};
 use crate::choice::{self, FileError, Rules};
 use crate::clock::Clocks;
 use crate::endpoint::Aggregator;
@@ -143,10 +143,10 @@ pub struct RunArgs {
     /// Deepest stack taken, frames
     #[arg(long, value_name = "FRAMES", default_value_t = 64, value_parser = clap::value_parser!(u8).range(1..=127))]
     stack_depth: u8,
-    /// Kinds of waits to leave out, separated by commas; what is left out costs nothing
+    /// Kinds to leave out, separated by commas; what is left out costs nothing
     #[arg(long, value_name = "KINDS", value_delimiter = ',')]
-    without: Vec<OptionalKind>,
-    /// What of TCP.
+    without: Vec<CaptureKind>,
+    /// How TCP is captured.
     #[command(flatten)]
     tcp: TcpArgs,
     /// File (TOML) that says which processes are observed and how: --threshold, --open-after and --without for all, or by service,

@@ -9,15 +9,6 @@ use crate::units;
 
 #[derive(Args, Debug)]
 pub(super) struct TcpArgs {
-    /// Capture nothing of TCP
-    #[arg(long)]
-    no_tcp: bool,
-    /// Capture TCP sessions, but no messages: the order of a send and its receipt is then not checked
-    #[arg(long, conflicts_with = "no_tcp")]
-    no_tcp_messages: bool,
-    /// Do not measure how long what TCP sends takes to be acknowledged
-    #[arg(long, conflicts_with = "no_tcp")]
-    no_send_latency: bool,
     /// One message is told for about so many bytes of a connection, each way; a power of two, the same on all nodes
     #[arg(long, value_name = "SIZE", default_value = "4KiB", value_parser = mark_shift)]
     tcp_message_every: u8,
@@ -33,15 +24,13 @@ pub(super) struct TcpArgs {
 }
 
 impl TcpArgs {
-    pub(super) fn config(&self) -> Option<TcpConfig> {
-        (!self.no_tcp).then_some(TcpConfig {
-            messages: !self.no_tcp_messages,
-            sends: !self.no_send_latency,
+    pub(super) fn config(&self) -> TcpConfig {
+        TcpConfig {
             mark_shift: self.tcp_message_every,
             messages_per_s: self.tcp_messages,
             sessions: self.tcp_sessions,
             tell_open_after: self.tcp_open,
-        })
+        }
     }
 }
 

@@ -49,12 +49,12 @@ fn settings(text: &SettingsText) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::capture::OptionalKind;
+    use crate::capture::CaptureKind;
     use crate::choice::DurationText;
     use crate::control::{Process, StateRule};
     use crate::units;
 
-    fn text(observe: bool, threshold: &str, without: &[OptionalKind]) -> SettingsText {
+    fn text(observe: bool, threshold: &str, without: &[CaptureKind]) -> SettingsText {
         let duration = |text| DurationText(units::duration(text).unwrap());
         SettingsText { observe, threshold: duration(threshold), open_after: duration("5s"), without: without.to_vec() }
     }
@@ -73,7 +73,7 @@ mod tests {
             file: "/etc/syncline/agent.toml".to_owned(),
             rules: vec![rule(None, "service=a", "threshold=5ms"), rule(Some(4), "exe=app", "observe=false")],
             processes: vec![
-                process(7, "a", text(true, "5ms", &[OptionalKind::Cgo])),
+                process(7, "a", text(true, "5ms", &[CaptureKind::Cgo])),
                 process(8, "", text(false, "1ms", &[])),
             ],
             tracepoints: vec!["sched_process_exec".to_owned()],

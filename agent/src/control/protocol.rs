@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::capture::OptionalKind;
+use crate::capture::CaptureKind;
 use crate::choice::{DurationText, RuleText, Settings};
 
 /// The version of the form.
@@ -99,7 +99,7 @@ pub struct SettingsText {
     /// Age at which waits are told of before they end.
     pub open_after: DurationText,
     /// Kinds that are left out.
-    pub without: Vec<OptionalKind>,
+    pub without: Vec<CaptureKind>,
 }
 
 impl From<Settings> for SettingsText {

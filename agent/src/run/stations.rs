@@ -74,7 +74,7 @@ impl Stations {
         let probe_state = start_probes(config, in_use, stopped.clone(), out.clone(), &hints)?;
         let metadata = MetadataReader::new(config.host_root.clone());
         let intake = Intake::new(clocks, config.service.clone(), metadata);
-        let mark_shift = config.capture.tcp.map_or(0, |tcp| tcp.mark_shift);
+        let mark_shift = config.capture.tcp.mark_shift;
         let file = config.file.as_ref().map(|file| file.to_string_lossy().into_owned());
         let capturing = Capturing::new(capture, intake, out, mark_shift, (commands, file));
         let capture = station("capture", move || capturing.run(&stopped))?;

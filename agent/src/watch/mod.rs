@@ -30,7 +30,7 @@ pub use error::WatchError;
 pub use out::{Out, OutKind};
 pub use who::Who;
 
-use crate::capture::{Capture, CaptureConfig, Kinds};
+use crate::capture::{Capture, CaptureConfig, CaptureKind, Kinds};
 use front::{Front, Wish};
 use gather::Gathering;
 use syncline_insight::Order;
@@ -111,9 +111,8 @@ fn watch_until(config: &WatchConfig, stop: &AtomicBool) -> Result<(), WatchError
         max_stack_depth: config.max_stack_depth,
         ring_bytes: config.ring_bytes,
         open_after: OPEN_AFTER,
-        kinds: Kinds { off_cpu: false, ..Kinds::ALL },
+        kinds: Kinds::without(&[CaptureKind::OffCpu, CaptureKind::Tcp]),
         states_every: STATES_EVERY,
-        tcp: None,
         ..CaptureConfig::new(config.who.target())
     })?;
     let mut gathering = Gathering::new(capture, config)?;

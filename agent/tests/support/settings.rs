@@ -4,7 +4,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::time::Duration;
 
-use syncline_agent::capture::OptionalKind;
+use syncline_agent::capture::CaptureKind;
 use syncline_agent::choice::{Change, Layer, Rule, Rules, Selector};
 
 pub fn service(name: &str) -> Selector {
@@ -15,8 +15,12 @@ pub fn threshold(ms: u64) -> Change {
     Change::new(None, Some(Duration::from_millis(ms)), None, (&[], &[])).unwrap()
 }
 
-pub fn without(kinds: &[OptionalKind]) -> Change {
+pub fn without(kinds: &[CaptureKind]) -> Change {
     Change::new(None, None, None, (kinds, &[])).unwrap()
+}
+
+pub fn with(kinds: &[CaptureKind]) -> Change {
+    Change::new(None, None, None, (&[], kinds)).unwrap()
 }
 
 pub fn observe(is_observed: bool) -> Change {

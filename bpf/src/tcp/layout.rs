@@ -50,7 +50,7 @@ kernel_struct!(
 );
 kernel_struct!(
     /// `struct tcp_config`.
-    Config, 16, { mark_shift: u32 = 0, messages_per_s: u32 = 4, capture_messages: u32 = 8, measure_sends: u32 = 12 }
+    Config, 8, { mark_shift: u32 = 0, messages_per_s: u32 = 4 }
 );
 
 /// `enum tcp_counter`, as the index into the map of TCP counters.
@@ -90,10 +90,6 @@ pub struct TcpSettings {
     pub mark_shift: u32,
     /// Most messages of one process in a second.
     pub messages_per_s: u32,
-    /// Whether messages are told, beside sessions.
-    pub messages: bool,
-    /// Whether send latency is measured, beside sessions.
-    pub sends: bool,
 }
 
 impl TcpSettings {
@@ -103,8 +99,6 @@ impl TcpSettings {
         let mut bytes = [0; size_of::<Config>()];
         put(&mut bytes, offset_of!(Config, mark_shift), self.mark_shift.to_ne_bytes());
         put(&mut bytes, offset_of!(Config, messages_per_s), self.messages_per_s.to_ne_bytes());
-        put(&mut bytes, offset_of!(Config, capture_messages), u32::from(self.messages).to_ne_bytes());
-        put(&mut bytes, offset_of!(Config, measure_sends), u32::from(self.sends).to_ne_bytes());
         bytes
     }
 }
@@ -116,8 +110,7 @@ mod tests {
 
     #[test]
     fn settings_land_at_the_offsets_of_the_c_struct() {
-        let bytes = TcpSettings { mark_shift: 12, messages_per_s: 200, messages: true, sends: true }.encode();
-        let words: Vec<u32> = (0..4).map(|i| read_u32(&bytes, 4 * i).unwrap()).collect();
-        assert_eq!(words, [12, 200, 1, 1]);
+        let bytes = TcpSettings { mark_shift: 12, messages_per_s: 200 }.encode();
+        assert_eq!([0, 4].map(|at| read_u32(&bytes, at).unwrap()), [12, 200]);
     }
 }

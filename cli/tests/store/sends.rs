@@ -57,6 +57,6 @@ fn sends_json_has_all_numbers(fixture: &Fixture) {
 
 fn where_nothing_was_sent_it_is_said_so(fixture: &Fixture) {
     let said = ask(fixture, &["--service", "nobody"]);
-    assert!(said.starts_with("no sends: were there") && said.contains("--no-send-latency"), "{said}");
+    assert!(said.starts_with("no sends: were there") && said.contains("--without tcp"), "{said}");
     assert!(ask(fixture, &["--to", "-2h"]).starts_with("no sends"), "a window before");
 }

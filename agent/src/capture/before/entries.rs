@@ -9,7 +9,7 @@ use syncline_bpf::{Calling, InCall, ParkKey, Parked, SYSCALLS};
 use super::calls::Call;
 use super::reading::{AtAddress, Listing};
 use crate::capture::kernel::Maps;
-use crate::capture::kinds::Kinds;
+use crate::capture::kinds::{CaptureKind, Kinds};
 use crate::capture::open::Found;
 use crate::capture::process::{ObservedProcess, mono_ns, wall_ns};
 use crate::capture::syscalls;
@@ -66,7 +66,8 @@ pub(super) fn put_in(listing: Listing, process: &ObservedProcess, kinds: Kinds, 
     // After they were looked at: until now they waited.
     let began = (mono_ns(), wall_ns());
     let mut put_in = PutIn::default();
-    for at in listing.parked {
+    let parked = if kinds.has(CaptureKind::Park) { listing.parked } else { Vec::new() };
+    for at in parked {
         if mono_ns().saturating_sub(began.0) > LONGEST_NS {
             put_in.no_room += 1;
             continue;
@@ -101,8 +102,8 @@ struct Wanted {
 impl Wanted {
     fn of(calls: &[Call], process: &ObservedProcess, kinds: Kinds) -> Self {
         let has_probes = || process.binary.probe_sites().is_ok_and(|sites| sites.cgo.is_some());
-        let in_c = kinds.cgo && calls.iter().any(|call| call.in_c.is_some()) && has_probes();
-        Self { in_c, in_kernel: syscalls::flags(kinds.syscall, false) }
+        let in_c = kinds.has(CaptureKind::Cgo) && calls.iter().any(|call| call.in_c.is_some()) && has_probes();
+        Self { in_c, in_kernel: syscalls::flags(kinds.has(CaptureKind::Syscall), false) }
     }
 
     /// Its depth.

@@ -21,6 +21,7 @@ use super::before::Before;
 use super::config::CaptureConfig;
 use super::executable::FileId;
 use super::kernel::{MAX_STEPS, Maps, stable_keys};
+use super::kinds::CaptureKind;
 use super::process::mono_ns;
 use super::processes::Processes;
 use super::wait::RawWait;
@@ -76,6 +77,14 @@ impl Found {
         match self {
             Self::Parked(key, _) | Self::Calling(key, _) => ParkKey::decode(key).tgid,
             Self::InCall(_, call) => call.tgid,
+        }
+    }
+
+    fn kind(&self) -> CaptureKind {
+        match self {
+            Self::Parked(..) => CaptureKind::Park,
+            Self::Calling(..) => CaptureKind::Cgo,
+            Self::InCall(..) => CaptureKind::Syscall,
         }
     }
 
@@ -158,7 +167,11 @@ impl OpenWaits {
 
     /// None if a map changed too fast to be gone through.
     fn due(&self, maps: &Maps, processes: &Processes, before: &Before, now_ns: u64) -> Option<Vec<Found>> {
-        let told = |found: &Found| processes.observed(found.tgid()).map(|process| process.told);
+        // Of what is not captured any more nothing is told before it ends.
+        let told = |found: &Found| {
+            let process = processes.observed(found.tgid())?;
+            process.settings.kinds.has(found.kind()).then_some(process.told)
+        };
         let is_due =
             |found: &Found| told(found).is_some_and(|told| told.is_due(found.mono_ns(), self.last_look_ns, now_ns));
         let parked = entries(&maps.parks)?.map(|(key, value)| Found::Parked(key, Parked::decode(&value)));

@@ -6,6 +6,7 @@ use aya::programs::uprobe::UProbeLink;
 use syncline_bpf::program;
 use syncline_gosym::{CgoSites, ProbeSite, ProbeSites, StateSites};
 
+use super::parts::Part;
 use crate::capture::binary::Binary;
 use crate::capture::error::Refusal;
 use crate::capture::executable::{Executable, FileId};
@@ -57,64 +58,62 @@ pub(super) fn detach_in_background(links: Links) -> JoinHandle<()> {
     std::thread::spawn(move || links.detach())
 }
 
-/// Attaches in the reverse order of detaching: parking last.
+/// Attaches one part, in the reverse order of detaching. Of a part that the binary does not have there is nothing to attach.
 pub(super) fn attach(
     binary: &Binary,
+    part: Part,
     sites: &ProbeSites,
     cookie: u32,
     programs: &mut Programs,
 ) -> Result<Links, Refusal> {
-    let mut one = |name, function, site| attach_one(binary, (name, function, site), cookie, programs);
-    let ends = vec![
-        one(program::EXECUTE, "runtime.execute", &sites.execute)?,
-        one(program::READY, "runtime.ready", &sites.ready)?,
-        one(program::NETPOLLREADY, "runtime.netpollready", &sites.netpollready)?,
-    ];
-    Ok(Links { ends, beginnings: vec![one(program::PARK, "runtime.gopark", &sites.gopark)?] })
+    let mut all = |sites: Vec<Site<'_>>| -> Result<Vec<UProbeLink>, Refusal> {
+        sites.into_iter().map(|site| attach_one(binary, site, cookie, programs)).collect()
+    };
+    let (ends, beginnings) = match part {
+        Part::States => sites.states.as_ref().map(states).unwrap_or_default(),
+        Part::Threads => (vec![(program::EXECUTE, "runtime.execute", &sites.execute)], Vec::new()),
+        Part::Parks => parks(sites),
+        Part::Cgo => sites.cgo.as_ref().map(cgo).unwrap_or_default(),
+    };
+    Ok(Links { ends: all(ends)?, beginnings: all(beginnings)? })
 }
 
-/// The way out first, for the same reason.
-pub(super) fn attach_cgo(
-    binary: &Binary,
-    sites: &CgoSites,
-    cookie: u32,
-    programs: &mut Programs,
-) -> Result<Links, Refusal> {
-    let mut one = |name, site| attach_one(binary, (name, "runtime.cgocall", site), cookie, programs);
-    let ends = vec![one(program::CGO_EXIT, &sites.exit)?];
-    Ok(Links { ends, beginnings: vec![one(program::CGO_ENTER, &sites.enter)?] })
+/// A program, the function it is for, and where in it.
+type Site<'a> = (&'static str, &'static str, &'a ProbeSite);
+
+/// What ends something, and what begins it.
+type EndsAndBeginnings<'a> = (Vec<Site<'a>>, Vec<Site<'a>>);
+
+fn parks(sites: &ProbeSites) -> EndsAndBeginnings<'_> {
+    let ends = vec![
+        (program::READY, "runtime.ready", &sites.ready),
+        (program::NETPOLLREADY, "runtime.netpollready", &sites.netpollready),
+    ];
+    (ends, vec![(program::PARK, "runtime.gopark", &sites.gopark)])
+}
+
+fn cgo(sites: &CgoSites) -> EndsAndBeginnings<'_> {
+    let at = |name, site| vec![(name, "runtime.cgocall", site)];
+    (at(program::CGO_EXIT, &sites.exit), at(program::CGO_ENTER, &sites.enter))
 }
 
 /// What ends goroutines first, and what begins them last.
-pub(super) fn attach_states(
-    binary: &Binary,
-    sites: &StateSites,
-    cookie: u32,
-    programs: &mut Programs,
-) -> Result<Links, Refusal> {
-    let mut one = |name, function, site| attach_one(binary, (name, function, site), cookie, programs);
+fn states(sites: &StateSites) -> EndsAndBeginnings<'_> {
     let ends = vec![
-        one(program::DESTROY, "runtime.gdestroy", &sites.destroy)?,
-        one(program::NO_PROCESSOR, "runtime.exitsyscallNoP", &sites.no_processor)?,
-        one(program::LOST_PROCESSOR, "runtime.exitsyscallTryGetP", &sites.lost_processor)?,
+        (program::DESTROY, "runtime.gdestroy", &sites.destroy),
+        (program::NO_PROCESSOR, "runtime.exitsyscallNoP", &sites.no_processor),
+        (program::LOST_PROCESSOR, "runtime.exitsyscallTryGetP", &sites.lost_processor),
     ];
-    let mut beginnings = Vec::new();
-    for (site, function) in sites.yields.iter().zip(["runtime.goschedImpl", "runtime.goyield_m", "runtime.preemptPark"])
-    {
-        beginnings.push(one(program::YIELD, function, site)?);
-    }
-    if let Some(site) = &sites.coroutine_switch {
-        beginnings.push(one(program::COROUTINE_SWITCH, "runtime.coroswitch_m", site)?);
-    }
-    for site in &sites.creates {
-        beginnings.push(one(program::CREATE, "runtime.newproc1", site)?);
-    }
-    Ok(Links { beginnings, ends })
+    let functions = ["runtime.goschedImpl", "runtime.goyield_m", "runtime.preemptPark"];
+    let yields = sites.yields.iter().zip(functions).map(|(site, function)| (program::YIELD, function, site));
+    let switches = sites.coroutine_switch.iter().map(|site| (program::COROUTINE_SWITCH, "runtime.coroswitch_m", site));
+    let creates = sites.creates.iter().map(|site| (program::CREATE, "runtime.newproc1", site));
+    (ends, yields.chain(switches).chain(creates).collect())
 }
 
 fn attach_one(
     binary: &Binary,
-    (name, function, site): (&str, &'static str, &ProbeSite),
+    (name, function, site): Site<'_>,
     cookie: u32,
     programs: &mut Programs,
 ) -> Result<UProbeLink, Refusal> {

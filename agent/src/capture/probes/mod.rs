@@ -2,16 +2,14 @@
 //! probes as attach cookie. Probes sit on the inode, so one set serves all processes that run it.
 
 mod attaching;
-mod cgo;
-mod states;
+mod parts;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use syncline_bpf::BinaryLayout;
-use syncline_gosym::{CgoSites, ProbeSites, StateSites};
+use syncline_gosym::ProbeSites;
 
 use super::binary::Binary;
 use super::error::{KernelError, Refusal};
@@ -19,7 +17,9 @@ use super::executable::{Executable, FileId, Inode};
 use super::kernel::{Maps, Programs};
 use super::kinds::Kinds;
 use super::retry::Retry;
-use attaching::{Links, attach, attach_cgo, attach_states, detach_in_background, read_new};
+use attaching::{Links, detach_in_background, read_new};
+pub(super) use parts::Part;
+use parts::{Detaching, Probes, attach_new};
 
 /// Entries of the kernel's array.
 const SLOTS: u32 = 1024;
@@ -35,9 +35,9 @@ pub(super) struct ProbedBinaries {
     slots: HashMap<u32, Slot>,
     by_inode: HashMap<Inode, u32>,
     unfit: HashMap<FileId, Remembered>,
-    detaching: HashMap<u32, JoinHandle<()>>,
-    detaching_cgo: HashMap<u32, JoinHandle<()>>,
-    detaching_states: HashMap<u32, JoinHandle<()>>,
+    detaching: Vec<Detaching>,
+    /// Parts that have gone, and nobody has been told so.
+    detached: Vec<(u32, Part)>,
     /// Files that can be probed, and of which all processes are left out.
     fit: HashSet<FileId>,
     /// Nobody needs the pinned ones.
@@ -62,13 +62,9 @@ pub(super) enum Ready {
 
 struct Slot {
     binary: Arc<Binary>,
-    links: Links,
-    /// Those on calls of C, while somebody wants them.
-    cgo: Option<Links>,
-    cgo_sites: Option<CgoSites>,
-    /// Those that follow the states of goroutines, while somebody wants that.
-    states: Option<Links>,
-    state_sites: Option<StateSites>,
+    sites: ProbeSites,
+    /// In the order of [`Part::ALL`].
+    parts: [Probes; Part::ALL.len()],
     processes: u32,
     /// Kept although no process runs it.
     pinned: bool,
@@ -206,16 +202,13 @@ impl ProbedBinaries {
         for index in due {
             self.retire(index, maps);
         }
-        self.detaching.retain(|_, thread| !thread.is_finished());
-        self.detaching_states.retain(|_, thread| !thread.is_finished());
     }
 
     /// Detaches from everything and waits until that is done.
     pub(super) fn detach_all(&mut self) {
         let links = self.slots.drain().map(|(_, slot)| slot.all_links());
         let threads: Vec<_> = links.map(detach_in_background).collect();
-        let parts = self.detaching_cgo.drain().chain(self.detaching_states.drain());
-        let under_way = self.detaching.drain().chain(parts).map(|(_, thread)| thread);
+        let under_way = self.detaching.drain(..).map(|detaching| detaching.thread);
         for thread in threads.into_iter().chain(under_way) {
             // A panic of that thread has dropped, and so detached, its links too.
             let _ = thread.join();
@@ -248,24 +241,15 @@ impl ProbedBinaries {
         programs: &mut Programs,
     ) -> Result<u32, Refusal> {
         let index = self.free_slot()?;
-        let states = sites.states.as_ref().filter(|_| kinds.states);
-        set_layout(maps, index, binary.kernel_layout(states.is_some()).encode())?;
-        // Goroutines are known from here on; those that end are, as long as any are known.
-        let states = states.map(|sites| attach_states(&binary, sites, index, programs)).transpose()?;
-        let links = attach(&binary, &sites, index, programs)?;
-        let cgo_sites = sites.cgo;
-        let cgo = cgo_sites.as_ref().filter(|_| kinds.cgo).map(|sites| attach_cgo(&binary, sites, index, programs));
-        let slot = Slot {
+        let mut slot = Slot {
             binary: Arc::new(binary),
-            links,
-            cgo: cgo.transpose()?,
-            cgo_sites,
-            states,
-            state_sites: sites.states,
+            sites,
+            parts: Default::default(),
             processes: 0,
             pinned: false,
             unused_since: Some(Instant::now()),
         };
+        attach_new(index, &mut slot, kinds, maps, programs)?;
         self.slots.insert(index, slot);
         self.by_inode.insert(file.inode, index);
         Ok(index)
@@ -286,8 +270,7 @@ impl ProbedBinaries {
     }
 
     fn free_slot(&self) -> Result<u32, Refusal> {
-        let all = [&self.detaching, &self.detaching_cgo, &self.detaching_states];
-        let is_detaching = |index: &u32| all.iter().any(|detaching| detaching.contains_key(index));
+        let is_detaching = |index: &u32| self.detaching.iter().any(|detaching| detaching.slot == *index);
         let is_free = |index: &u32| !self.slots.contains_key(index) && !is_detaching(index);
         (0..SLOTS).find(is_free).ok_or(Refusal::TooManyBinaries { limit: SLOTS })
     }
@@ -300,13 +283,7 @@ impl ProbedBinaries {
             tracing::warn!("{error}");
         }
         // Too long for the reader of the ring.
-        self.detaching.insert(index, detach_in_background(slot.all_links()));
-    }
-}
-
-impl Slot {
-    fn all_links(self) -> Links {
-        [self.cgo, self.states].into_iter().flatten().fold(self.links, Links::and)
+        self.detaching.push(Detaching::all(index, slot.all_links()));
     }
 }
 

@@ -17,6 +17,7 @@ use syncline_bpf::{InCall, ParkKey, map};
 
 use super::error::KernelError;
 use super::kernel::{MAX_STEPS, Maps, TakeMap, stable_keys};
+use super::kinds::CaptureKind;
 use super::process::mono_ns;
 use super::processes::Processes;
 pub use told::{BlockedTime, GoroutineSplit, ProcessTimes, StateTimes, StatesTaken};
@@ -249,7 +250,8 @@ impl States {
         self.epoch = epoch;
         // None if the map changes too fast to be gone through: they are read next time.
         let keys = stable_keys(self.maps.goroutines.keys(), MAX_STEPS);
-        let is_followed = |tgid| processes.observed(tgid).is_some_and(|process| process.settings.kinds.states);
+        let is_followed =
+            |tgid| processes.observed(tgid).is_some_and(|process| process.settings.kinds.has(CaptureKind::States));
         // A key may come twice.
         let followed = |keys: Vec<[u8; size_of::<Key>()]>| -> HashSet<_> {
             keys.into_iter().filter(|key| is_followed(ParkKey::decode(key).tgid)).collect()

@@ -4,13 +4,9 @@ use std::time::Duration;
 
 use syncline_bpf::tcp::TcpSettings;
 
-/// What to capture of TCP.
+/// How TCP is captured, where it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TcpConfig {
-    /// Messages are told of, beside sessions.
-    pub messages: bool,
-    /// Send latency is measured, beside sessions.
-    pub sends: bool,
     /// A message is told where a multiple of 2 to this is among its sequence numbers: 12 is one in 4 KiB. At most 31.
     pub mark_shift: u8,
     /// Most messages of one process in a second; more are counted.
@@ -22,31 +18,14 @@ pub struct TcpConfig {
 }
 
 impl Default for TcpConfig {
-    /// Send latency, messages every 4 KiB and up to 200 a second and process, 65,536 open sessions, those open for longer than 30 s told while open.
+    /// Messages every 4 KiB and up to 200 a second and process, 65,536 open sessions, those open for longer than 30 s told while open.
     fn default() -> Self {
-        Self {
-            messages: true,
-            sends: true,
-            mark_shift: 12,
-            messages_per_s: 200,
-            sessions: 65_536,
-            tell_open_after: Duration::from_secs(30),
-        }
+        Self { mark_shift: 12, messages_per_s: 200, sessions: 65_536, tell_open_after: Duration::from_secs(30) }
     }
 }
 
 impl TcpConfig {
-    /// Whether calls that send are stamped as they begin.
-    pub(in crate::capture) fn stamps_sends(&self) -> bool {
-        self.messages || self.sends
-    }
-
     pub(in crate::capture) fn settings(&self) -> TcpSettings {
-        TcpSettings {
-            mark_shift: self.mark_shift.into(),
-            messages_per_s: self.messages_per_s,
-            messages: self.messages,
-            sends: self.sends,
-        }
+        TcpSettings { mark_shift: self.mark_shift.into(), messages_per_s: self.messages_per_s }
     }
 }

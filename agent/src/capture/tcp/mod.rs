@@ -16,6 +16,7 @@ use syncline_bpf::{map, program};
 
 use super::error::KernelError;
 use super::kernel::{Programs, TakeMap, stable_keys};
+use super::kinds::{CaptureKind, Kinds};
 use super::process::mono_ns;
 
 pub use config::TcpConfig;
@@ -24,19 +25,55 @@ use open::OpenSessions;
 /// The map of open sessions is read no more often than this.
 const LOOK_AT_OPEN_EVERY: Duration = Duration::from_secs(5);
 
-/// The programs, the tracepoint of each, and what is not captured without it.
-const PROGRAMS: [(&str, &str, &str); 3] = [
-    (program::TCP_STATE, "inet_sock_set_state", "TCP sessions and messages"),
-    (program::TCP_SENT, "sock_send_length", "messages sent and send latency"),
-    (program::TCP_RECEIVED, "sock_recv_length", "messages received"),
+/// A program on a tracepoint.
+struct Sampler {
+    program: &'static str,
+    tracepoint: &'static str,
+    /// It is there while somebody wants this.
+    used_for: CaptureKind,
+    /// What is not captured without it.
+    what: &'static str,
+    kinds: Kinds,
+}
+
+/// Only who sees sessions can tell of anything else, and only who sees what is sent, how long that takes. Whose an accepted session is
+/// shows when it is used.
+const SAMPLERS: [Sampler; 4] = [
+    Sampler {
+        program: program::TCP_STATE,
+        tracepoint: "inet_sock_set_state",
+        used_for: CaptureKind::Tcp,
+        what: "TCP sessions, messages and send latency",
+        kinds: Kinds::of(&[CaptureKind::Tcp, CaptureKind::TcpMessages, CaptureKind::SendLatency]),
+    },
+    Sampler {
+        program: program::TCP_SENT,
+        tracepoint: "sock_send_length",
+        used_for: CaptureKind::Tcp,
+        what: "messages sent over TCP, and send latency",
+        kinds: Kinds::of(&[CaptureKind::SendLatency]),
+    },
+    Sampler {
+        program: program::TCP_RECEIVED,
+        tracepoint: "sock_recv_length",
+        used_for: CaptureKind::Tcp,
+        what: "messages received over TCP",
+        kinds: Kinds::NONE,
+    },
+    Sampler {
+        program: program::TCP_SEGMENT,
+        tracepoint: "tcp_probe",
+        used_for: CaptureKind::SendLatency,
+        what: "TCP send latency",
+        kinds: Kinds::of(&[CaptureKind::SendLatency]),
+    },
 ];
-const SESSIONS: &str = PROGRAMS[0].2;
-/// See [`PROGRAMS`]; and it needs to see what is sent.
-const SEND_LATENCY: (&str, &str, &str) = (program::TCP_SEGMENT, "tcp_probe", "send latency");
 
 /// A capability that this kernel does not give.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Off {
+    /// Of which the kernel has no tracepoint with this name, or refuses a program on it.
+    pub tracepoint: &'static str,
     /// What is not captured.
     pub what: &'static str,
     /// Why.
@@ -81,6 +118,7 @@ pub struct TcpTaken {
 /// Maps of the object that are TCP's.
 pub(super) struct TcpMaps {
     sessions: HashMap<MapData, u64, [u8; size_of::<Session>()]>,
+    embryos: HashMap<MapData, u64, [u8; size_of::<Session>()]>,
     sends: HashMap<MapData, u64, [u8; size_of::<Sends>()]>,
     config: Array<MapData, [u8; size_of::<Config>()]>,
     counters: PerCpuArray<MapData, u64>,
@@ -91,6 +129,7 @@ impl TcpMaps {
     pub(super) fn take(take: &mut TakeMap<'_>) -> Result<Self, MapError> {
         Ok(Self {
             sessions: take(map::TCP_SESSIONS)?.try_into()?,
+            embryos: take(map::TCP_EMBRYOS)?.try_into()?,
             sends: take(map::TCP_SENDS)?.try_into()?,
             config: take(map::TCP_CONFIG)?.try_into()?,
             counters: take(map::TCP_COUNTERS)?.try_into()?,
@@ -99,67 +138,118 @@ impl TcpMaps {
     }
 }
 
-/// Sizes the maps before the object is loaded. Where TCP is not captured they hold nothing.
-pub(super) fn size_maps(loader: &mut EbpfLoader<'_>, config: Option<&TcpConfig>) {
-    let sessions = config.map_or(1, |config| config.sessions.max(1));
-    let sends = if config.is_some_and(|config| config.sends) { sessions } else { 1 };
-    loader.map_max_entries(map::TCP_SESSIONS, sessions).map_max_entries(map::TCP_EMBRYOS, sessions);
-    loader.map_max_entries(map::TCP_SENDS, sends);
+/// Sizes the maps before the object is loaded.
+pub(super) fn size_maps(loader: &mut EbpfLoader<'_>, config: &TcpConfig) {
+    let sessions = config.sessions.max(1);
+    for map in [map::TCP_SESSIONS, map::TCP_EMBRYOS, map::TCP_SENDS] {
+        loader.map_max_entries(map, sessions);
+    }
 }
 
 /// TCP as it is captured.
 pub(super) struct Tcp {
     maps: TcpMaps,
     config: TcpConfig,
-    links: Vec<RawTracePointLink>,
+    /// By tracepoint.
+    links: Vec<(&'static str, RawTracePointLink)>,
+    /// What they were attached for.
+    held: Kinds,
     off: Vec<Off>,
+    /// Kinds that this kernel does not give.
+    lacks: Kinds,
+    /// That was told.
+    warned: bool,
     taken: TcpTaken,
     open: OpenSessions,
     next_look: Instant,
 }
 
 impl Tcp {
-    /// Attaches what this kernel has.
+    /// Finds out what this kernel gives; nothing is attached yet.
     pub(super) fn start(maps: TcpMaps, config: TcpConfig, programs: &mut Programs) -> Result<Self, KernelError> {
         let mut tcp = Self {
             maps,
             config,
             links: Vec::new(),
+            held: Kinds::NONE,
             off: Vec::new(),
+            lacks: Kinds::NONE,
+            warned: false,
             taken: TcpTaken::default(),
             open: OpenSessions::default(),
             next_look: Instant::now(),
         };
-        // Only who sees sessions, and what is sent, can tell how long that takes.
-        for (program, tracepoint, what) in PROGRAMS {
-            if tcp.is_off(SESSIONS) {
-                break;
-            }
-            tcp.attach(programs, program, tracepoint, what);
-        }
-        if config.sends && tcp.off.iter().all(|off| off.what == PROGRAMS[2].2) {
-            tcp.attach(programs, SEND_LATENCY.0, SEND_LATENCY.1, SEND_LATENCY.2);
-            tcp.config.sends = !tcp.is_off(SEND_LATENCY.2);
-        } else {
-            tcp.config.sends = false;
-        }
         let set = tcp.maps.config.set(0, tcp.config.settings().encode(), 0);
         set.map_err(|e| KernelError::new("set the configuration of TCP", e))?;
-        for Off { what, why } in &tcp.off {
-            tracing::warn!("{what} are not captured on this kernel: {why}");
+        for sampler in &SAMPLERS {
+            if let Err(error) = programs.attach_raw_tracepoint(sampler.program, sampler.tracepoint) {
+                let Sampler { tracepoint, what, kinds, .. } = *sampler;
+                tcp.off.push(Off { tracepoint, what, why: error.to_string() });
+                tcp.lacks = tcp.lacks.and(kinds);
+            }
         }
         Ok(tcp)
     }
 
-    fn attach(&mut self, programs: &mut Programs, program: &str, tracepoint: &str, what: &'static str) {
-        match programs.attach_raw_tracepoint(program, tracepoint) {
-            Ok(link) => self.links.push(link),
-            Err(error) => self.off.push(Off { what, why: error.to_string() }),
+    /// Kinds that this kernel does not give.
+    pub(super) fn lacks(&self) -> Kinds {
+        self.lacks
+    }
+
+    /// Attaches what these kinds need, and detaches the rest; sessions that nobody follows any more are told of as they are.
+    pub(super) fn hold(&mut self, wanted: Kinds, programs: &mut Programs) -> Result<(), KernelError> {
+        if wanted.has(CaptureKind::Tcp) && !std::mem::replace(&mut self.warned, true) {
+            for Off { what, why, .. } in &self.off {
+                tracing::warn!("{what} are not captured on this kernel: {why}");
+            }
+        }
+        let wanted = wanted.minus(self.lacks).only(SAMPLERS[0].kinds);
+        if self.held == wanted {
+            return Ok(());
+        }
+        let is_wanted = |sampler: &&Sampler| wanted.has(sampler.used_for) && !self.is_off(sampler.tracepoint);
+        let samplers: Vec<&Sampler> = SAMPLERS.iter().filter(is_wanted).collect();
+        self.links.retain(|(name, _)| samplers.iter().any(|sampler| sampler.tracepoint == *name));
+        if self.links.is_empty() {
+            // Also before attaching, when nothing can still be on its way into the maps.
+            self.forget(|_| true);
+        }
+        for Sampler { program, tracepoint, .. } in samplers {
+            if !self.links.iter().any(|(name, _)| name == tracepoint) {
+                self.links.push((tracepoint, programs.attach_raw_tracepoint(program, tracepoint)?));
+            }
+        }
+        self.held = wanted;
+        Ok(())
+    }
+
+    /// Names of the tracepoints that have a program.
+    pub(super) fn tracepoints(&self) -> impl Iterator<Item = &'static str> {
+        self.links.iter().map(|(name, _)| *name)
+    }
+
+    /// The sessions of a process are not followed any more: told of as they are.
+    pub(super) fn forget_process(&mut self, tgid: u32) {
+        self.forget(|session| session.tgid == tgid);
+    }
+
+    fn forget(&mut self, is_such: impl Fn(&TcpSessionRecord) -> bool) {
+        for session in self.open_now() {
+            if is_such(&session) {
+                // Fails only if it has ended meanwhile, which is told of next.
+                let _ = self.maps.sessions.remove(&session.socket);
+                let _ = self.maps.sends.remove(&session.socket);
+                self.push_session(session);
+            }
+        }
+        if self.links.is_empty() {
+            let embryos = stable_keys(self.maps.embryos.keys(), self.most_steps()).unwrap_or_default();
+            embryos.into_iter().for_each(|key| drop(self.maps.embryos.remove(&key)));
         }
     }
 
-    fn is_off(&self, what: &str) -> bool {
-        self.off.iter().any(|off| off.what == what)
+    fn is_off(&self, tracepoint: &str) -> bool {
+        self.off.iter().any(|off| off.tracepoint == tracepoint)
     }
 
     pub(super) fn off(&self) -> &[Off] {
@@ -209,14 +299,17 @@ impl Tcp {
 
     /// None of them where the kernel changed the map too fast to go through it: they are told of later.
     fn open_now(&self) -> Vec<TcpSessionRecord> {
-        let steps = 4 * self.config.sessions as usize + 64;
-        let keys = stable_keys(self.maps.sessions.keys(), steps).unwrap_or_default();
+        let keys = stable_keys(self.maps.sessions.keys(), self.most_steps()).unwrap_or_default();
         let value = |key: u64| {
             let session = self.maps.sessions.get(&key, 0).ok()?;
             let sends = self.maps.sends.get(&key, 0).ok();
             decode_session(&session, sends.as_ref().map(<[u8; size_of::<Sends>()]>::as_slice)).ok()
         };
         keys.into_iter().filter_map(value).collect()
+    }
+
+    fn most_steps(&self) -> usize {
+        4 * self.config.sessions as usize + 64
     }
 
     fn stack(&self, session: &TcpSessionRecord) -> Vec<u64> {
