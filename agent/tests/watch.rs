@@ -306,7 +306,8 @@ fn the_heading_splits_the_time_of_all_goroutines() {
         .lines()
         .find(|line| line.starts_with("goroutines (0 live): running "))
         .unwrap_or_else(|| panic!("{table}"));
-    for part in [", runnable ", ", in system calls ", ", blocked ", "sleep ", "coroutine ", " processors handed off"] {
+    // Of the reasons only those of most time are named, and by how much the others are short depends on the machine.
+    for part in [", runnable ", ", in system calls ", ", blocked ", "sleep ", ", ...)", " handed off"] {
         assert!(line.contains(part), "{part}: {line}");
     }
 }
