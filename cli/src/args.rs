@@ -226,6 +226,16 @@ pub(crate) fn span(text: &str) -> Result<u64, String> {
     time::span(text).ok_or_else(|| format!("{text:?} is not a length of time; write 500us, 1ms, 2s, 1m"))
 }
 
+/// A trace id as the store has it: 32 digits in lower case.
+pub(crate) fn trace_id(text: &str) -> Result<String, String> {
+    let is_id = matches!(text.len(), 16 | 32) && text.bytes().all(|digit| digit.is_ascii_hexdigit());
+    if is_id {
+        Ok(format!("{:0>32}", text.to_ascii_lowercase()))
+    } else {
+        Err("not a trace id: 32 hexadecimal digits, or 16, as in 4bf92f3577b34da6a3ce929d0e0e4736".to_owned())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;

@@ -5,11 +5,14 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use syncline_agent::capture::{Capture, CaptureConfig, OpenWait, RawWait, Target};
-use syncline_event::Kind;
+use syncline_event::{Kind, TraceContext};
 
 use super::go_program::{Build, GoProgram};
 
 const PATIENCE: Duration = Duration::from_secs(20);
+/// That of all of them.
+const TRACE: TraceContext =
+    TraceContext { trace_id: 0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736, span_id: 0x00f0_67aa_0ba9_02b7 };
 pub const AFTER: Duration = Duration::from_millis(200);
 
 /// Reads until `enough` says so.
@@ -103,6 +106,7 @@ impl Stuck {
         let age_ns = wait.run_mono_ns - wait.park_mono_ns;
         assert!(u128::from(age_ns) >= AFTER.as_nanos(), "{name}: told of after {age_ns} ns");
         assert_eq!(wait.ready_mono_ns, None, "{name}: {wait:?}");
+        assert_eq!(wait.trace, TRACE, "{name}: {wait:?}");
         if let Some(fd) = facts["fd"].as_u64() {
             assert_eq!(wait.fd.map(u64::from), Some(fd), "{name}: {wait:?}");
             let expected = if facts["local"].is_string() { "tcp" } else { "pipe" };

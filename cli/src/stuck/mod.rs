@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use crate::args::{Format, StoreArgs, span};
+use crate::args::{Format, StoreArgs, span, trace_id};
 use crate::colour::Palette;
 use crate::source::Source;
 use crate::{terminal, time};
@@ -35,6 +35,9 @@ pub(crate) struct StuckArgs {
     /// Only waits whose reason contains this text, in upper or lower case: mutex, chan receive, IO wait, select
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
+    /// Only those of this trace, as the program's profiler labels have it: 32 hexadecimal digits, or 16
+    #[arg(long, value_name = "ID", value_parser = trace_id)]
+    trace: Option<String>,
     /// Only those that have gone on for at least so long: 30s, 5m
     #[arg(long, value_name = "SPAN", value_parser = span)]
     min_duration: Option<u64>,
@@ -57,6 +60,7 @@ Examples:
   syncline stuck                                  the places where most goroutines are stuck
   syncline stuck --service cart --min-duration 1m --each
   syncline stuck --reason mutex
+  syncline stuck --trace 4bf92f3577b34da6a3ce929d0e0e4736 --each
   syncline stuck --format json | jq '.waits[0].stack'
   syncline sql 'SELECT * FROM open_waits_now ORDER BY since LIMIT 5'
 

@@ -37,6 +37,9 @@ pub(super) struct Wait {
     pub(super) fd_type: String,
     /// `address:port` of the other end; empty where there is no connection.
     pub(super) peer: String,
+    /// Hexadecimal, empty where the program sets none.
+    pub(super) trace: String,
+    pub(super) span: String,
     /// The innermost frame first: `function file:line`, or an address.
     #[serde(default)]
     pub(super) stack: Vec<String>,
@@ -77,6 +80,7 @@ fn question(args: &StuckArgs) -> (String, Vec<(String, String)>) {
     only("region", args.region.clone(), "region = {region:String}");
     only("node", args.node.clone(), "node = {node:String}");
     let like = format!("positionCaseInsensitiveUTF8({REASON}, {{reason:String}}) > 0");
+    only("trace", args.trace.clone(), "trace = {trace:String}");
     only("reason", args.reason.clone(), &like);
     let shortest = args.min_duration.map(|ns| ns.to_string());
     only("shortest", shortest, "dateDiff('nanosecond', since, now64(9, 'UTC')) >= {shortest:UInt64}");
@@ -86,7 +90,8 @@ fn question(args: &StuckArgs) -> (String, Vec<(String, String)>) {
             toUnixTimestamp64Nano(seen) AS seen_ns, is_current, toUInt8(bitAnd(flags, 128) != 0) AS began_before, toUInt8(bitAnd(flags, 12) != 0) AS is_cut, stack_id, fd, \
             toString(fd_type) AS fd_type, \
             if(peer_port = 0, '', concat(if(startsWith(toString(peer_address), '::ffff:'), \
-                substring(toString(peer_address), 8), concat('[', toString(peer_address), ']')), ':', toString(peer_port))) AS peer \
+                substring(toString(peer_address), 8), concat('[', toString(peer_address), ']')), ':', toString(peer_port))) AS peer, \
+            trace, span \
         FROM open_waits_now AS t WHERE {} ORDER BY since_ns, region, node, pid, goid LIMIT {MAX_WAITS}",
         conditions.join(" AND ")
     );
@@ -157,6 +162,8 @@ pub(super) mod tests {
             fd: -1,
             fd_type: String::new(),
             peer: String::new(),
+            trace: String::new(),
+            span: String::new(),
             stack: stack.iter().map(|frame| (*frame).to_owned()).collect(),
         }
     }

@@ -42,6 +42,8 @@ struct Entry<'a> {
     fd: Option<i32>,
     fd_type: Option<&'a str>,
     peer: Option<&'a str>,
+    trace_id: Option<&'a str>,
+    span_id: Option<&'a str>,
     /// The innermost frame first.
     stack: &'a [String],
 }
@@ -65,6 +67,8 @@ impl<'a> Document<'a> {
             fd: Some(wait.fd).filter(|fd| *fd >= 0),
             fd_type: known(&wait.fd_type),
             peer: known(&wait.peer),
+            trace_id: known(&wait.trace),
+            span_id: known(&wait.span),
             stack: &wait.stack,
         };
         let waits = found.waits.iter().take(top as usize).map(entry).collect();

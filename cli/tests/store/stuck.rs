@@ -32,6 +32,9 @@ const TOLD: [Told; 9] = [
     ("eu-1", 42, 2, "goroutine", "GC sweep wait", 9_500, 9, 0, 9, 0),
 ];
 
+/// That of the one with a connection.
+const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+
 pub(crate) fn rows() -> Vec<String> {
     let mut statements: Vec<String> = TOLD.iter().map(row).collect();
     statements.extend([
@@ -52,10 +55,10 @@ fn row(told: &Told) -> String {
     let (mono_ns, age_ns, ago_ns) = (5_000_000_000_000_i64, age_s * 1_000_000_000, ago_s * 1_000_000_000);
     format!(
         "INSERT INTO open_waits (bucket, region, service, node, boot, pid, tid, goid, kind, reason, mono_ns, dur_ns, flags, stack_id, fd, \
-         fd_type, peer_address, peer_port, al_off, al_end_off, err_ns) \
+         fd_type, peer_address, peer_port, al_off, al_end_off, err_ns, trace_id) \
          WITH toUnixTimestamp64Nano(now64(9)) - {ago_ns} AS seen, seen - {mono_ns} - {age_ns} AS off \
          SELECT toDateTime(intDiv(seen, 60000000000) * 60), 'eu-west', 'cart', '{node}', 1, {pid}, 1, {goid}, '{kind}', '{reason}', \
-         {mono_ns}, {age_ns}, {flags}, {stack}, if({port} = 0, -1, 7), if({port} = 0, '', 'tcp'), '10.0.0.9', {port}, off, off, 5"
+         {mono_ns}, {age_ns}, {flags}, {stack}, if({port} = 0, -1, 7), if({port} = 0, '', 'tcp'), '10.0.0.9', {port}, off, off, 5, if({port} = 0, '', unhex('{TRACE}'))"
     )
 }
 
@@ -88,6 +91,8 @@ fn each_is_listed_with_what_it_waits_for(fixture: &Fixture) {
     assert!(place("cgo call") < place("IO wait") && place("IO wait") < place("sync.Mutex.Lock"), "{answer}");
     let flock = ask(fixture, &["--each", "--reason", "syscall"]);
     assert!(flock.contains("  syscall flock  main.readFrame frame.go:6"), "{flock}");
+    let of_trace = ask(fixture, &["--each", "--trace", &TRACE.to_uppercase()]);
+    assert!(of_trace.starts_with("1 goroutine is stuck") && of_trace.contains("tcp 10.0.0.9:443"), "{of_trace}");
     let is_older = |answer: &str| answer.lines().filter(|line| line.trim_start().starts_with("at least 4")).count();
     assert_eq!((is_older(&flock), is_older(&answer)), (1, 0), "{flock}");
     assert_eq!(
@@ -108,6 +113,7 @@ fn stuck_json_has_every_stack(fixture: &Fixture) {
     assert_eq!((&io["fd"], &io["fd_type"], &io["peer"]), (&7.into(), &"tcp".into(), &"10.0.0.9:443".into()));
     let of = |reason: &str| waits.iter().find(|wait| wait["reason"] == reason).map(|wait| &wait["began_before"]);
     assert_eq!((of("IO wait"), of("syscall flock")), (Some(&false.into()), Some(&true.into())), "{answer}");
+    assert_eq!((&io["trace_id"], &io["span_id"]), (&TRACE.into(), &Value::Null));
     assert_eq!(io["stack"][1], "main.readFrame /shop/frame.go:6");
     assert!(io["age_ns"].as_u64().unwrap() >= 6_001_000_000_000, "{io}");
     let lock = waits.iter().find(|wait| wait["node"] == "eu-2").unwrap();

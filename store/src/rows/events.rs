@@ -156,6 +156,10 @@ rows! {
         err_ns: Vec<u64> => Column::U64,
         /// Half width of the bound of the look.
         err_end_ns: Vec<u64> => Column::U64,
+        /// As in `events`.
+        trace_id: Vec<[u8; 16]> => Column::FixedString16,
+        /// As in `events`.
+        span_id: Vec<u64> => Column::U64,
     }
 }
 

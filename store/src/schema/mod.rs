@@ -40,6 +40,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(12, "0012_send_latency"),
     migration!(13, "0013_open_waits_before"),
     migration!(14, "0014_states"),
+    migration!(15, "0015_open_traces"),
 ];
 
 /// What [`Store::migrate`](crate::Store::migrate) found and did.

@@ -185,6 +185,8 @@ pub(super) async fn every_table_takes_its_rows() {
             al_end_off: vec![12],
             err_ns: vec![UNBOUNDED_NS],
             err_end_ns: vec![13],
+            trace_id: vec![*b"fedcba9876543210"],
+            span_id: vec![15],
         }
         .into_block(),
         ShortWaitRows {

@@ -67,6 +67,8 @@ async fn insert(fixture: &Fixture, token: &str, told: &[Told]) {
         al_end_off: vec![REF_MINUS_MONO; n],
         err_ns: vec![7; n],
         err_end_ns: vec![8; n],
+        trace_id: vec![0x4bf9_2f35_u128.to_be_bytes(); n],
+        span_id: vec![0xfe; n],
     };
     fixture.store.insert(rows.into_block().unwrap(), token).await.unwrap();
 }
@@ -136,7 +138,7 @@ async fn name_stack(fixture: &Fixture, stack_id: u64) {
     fixture.store.insert(symbols.into_block().unwrap(), "symbols").await.unwrap();
 }
 
-const GOES_ON: &str = "SELECT goid, toUnixTimestamp64Nano(since), err_ns, toUnixTimestamp64Nano(seen), open_ns, is_current, stack, stack_id, peer_port \
+const GOES_ON: &str = "SELECT goid, toUnixTimestamp64Nano(since), err_ns, toUnixTimestamp64Nano(seen), open_ns, is_current, stack, stack_id, peer_port, trace, span \
     FROM open_waits_now ORDER BY goid";
 
 pub(super) async fn those_that_go_on_are_shown_as_they_were_seen_last() {
@@ -148,7 +150,13 @@ pub(super) async fn those_that_go_on_are_shown_as_they_were_seen_last() {
     insert(&fixture, "1", &[first]).await;
     insert(&fixture, "2", &[last]).await;
     name_stack(&fixture, 9).await;
-    let expected = format!("7\t{}\t7\t{}\t{}\t1\tmain.take\t9\t80", first.began, last.looked, 20 * SECOND);
+    let expected = format!(
+        "7\t{}\t7\t{}\t{}\t1\tmain.take\t9\t80\t{:032x}\t00000000000000fe",
+        first.began,
+        last.looked,
+        20 * SECOND,
+        0x4bf9_2f35
+    );
     assert_eq!(fixture.ask(GOES_ON).await, expected);
 }
 

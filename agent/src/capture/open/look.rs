@@ -5,6 +5,7 @@ use syncline_event::TraceContext;
 
 use super::Found;
 use super::descriptor::Descriptors;
+use super::labels;
 use super::looks::unlooked_at;
 use super::memory::Memory;
 use super::unwind::{Unwound, unwind};
@@ -65,6 +66,9 @@ impl<'a> Look<'a> {
         let unwound = self.unwound(g, saved);
         (wait.stack, wait.stack_truncated, wait.stack_unreadable) =
             (unwound.stack, unwound.is_cut, unwound.is_unreadable);
+        if let Some(at) = field(layout.g_labels).filter(|at| *at != 0) {
+            wait.trace = labels::trace(memory, layout.labels_form, at);
+        }
         self.name_descriptor(found, &mut wait);
         Some(wait)
     }

@@ -19,9 +19,19 @@ impl Memory {
 
     /// The eight bytes at an address; None where nothing can be read.
     pub(super) fn word(&self, address: u64) -> Option<u64> {
-        let mut word = [0; 8];
-        self.0.read_exact_at(&mut word, address).ok()?;
-        Some(u64::from_ne_bytes(word))
+        self.bytes(address).map(u64::from_ne_bytes)
+    }
+
+    /// So many bytes at an address; None where not all of them can be read.
+    pub(super) fn bytes<const N: usize>(&self, address: u64) -> Option<[u8; N]> {
+        let mut bytes = [0; N];
+        self.read(address, &mut bytes)?;
+        Some(bytes)
+    }
+
+    /// The same into a buffer.
+    pub(super) fn read(&self, address: u64, into: &mut [u8]) -> Option<()> {
+        self.0.read_exact_at(into, address).ok()
     }
 
     /// A goroutine's stack from `sp` to its end, or as much of it as is of interest.

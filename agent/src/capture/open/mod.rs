@@ -3,6 +3,7 @@
 
 mod descriptor;
 mod due;
+mod labels;
 mod look;
 mod looks;
 mod memory;

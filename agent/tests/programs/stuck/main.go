@@ -6,15 +6,23 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"net"
 	"os"
 	"runtime"
+	"runtime/pprof"
 	"slices"
 	"strconv"
 	"sync"
 	"syscall"
+)
+
+// The trace that all of them belong to.
+const (
+	trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+	span  = "00f067aa0ba902b7"
 )
 
 // A way of being stuck: wait blocks until release was called.
@@ -44,6 +52,7 @@ func main() {
 		began := make(chan uint64)
 		go func(w way) {
 			defer running.Done()
+			pprof.SetGoroutineLabels(pprof.WithLabels(context.Background(), pprof.Labels("way", w.name, "trace_id", trace, "span_id", span)))
 			began <- goid()
 			w.wait()
 		}(w)

@@ -91,6 +91,8 @@ pub(crate) fn open_waits(batch: &Batch, aligned: &Aligned, run: u64) -> OpenWait
         al_end_off: rows.al_end_off,
         err_ns: rows.err_ns,
         err_end_ns: rows.err_end_ns,
+        trace_id: rows.trace_id,
+        span_id: rows.span_id,
     }
 }
 
