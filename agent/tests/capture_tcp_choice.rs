@@ -44,7 +44,7 @@ impl Caller {
         let pid = self.0.pid();
         let messages = taken.messages.iter().filter(|message| message.tgid == pid).count();
         let sessions = taken.sessions.iter().map(|(session, _)| session);
-        (messages, sessions.filter(|session| session.tgid == pid).last())
+        (messages, sessions.filter(|session| session.tgid == pid).next_back())
     }
 }
 
@@ -156,5 +156,5 @@ fn tcp_is_captured_of_who_is_chosen_and_as_far_as_is_chosen() {
 }
 
 fn b_of(taken: &TcpTaken, tgid: u32) -> Option<&TcpSessionRecord> {
-    taken.sessions.iter().map(|(session, _)| session).filter(|session| session.tgid == tgid).last()
+    taken.sessions.iter().map(|(session, _)| session).filter(|session| session.tgid == tgid).next_back()
 }

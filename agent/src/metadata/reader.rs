@@ -102,8 +102,8 @@ pub(super) fn read(process: &ProcDir, node_root: &Path, found: &Found<Sources>) 
 
 fn runtime_record(node_root: &Path, place: &Place, id: &str) -> Option<RuntimeRecord> {
     let root = Root::open(CWD, node_root.to_str()?).ok()?;
-    let record = |(form, path): (Form, String)| RuntimeRecord::parse(form, &root.read(&path, RECORD_BYTES).ok()?);
-    candidates(place.runtime, id).into_iter().find_map(record)
+    let record = |(form, path): (Form, String)| RuntimeRecord::parse(form, id, &root.read(&path, RECORD_BYTES).ok()?);
+    candidates(place.runtime, id).into_iter().filter_map(record).reduce(RuntimeRecord::or)
 }
 
 fn read_downward(process: &ProcDir, found: &Found<Sources>) {
