@@ -6,10 +6,10 @@ use std::time::Duration;
 use syncline_bpf::{CaptureSettings, MAX_STACK};
 
 use super::error::CaptureError;
-use super::kinds::Kinds;
 use super::target::Target;
 use super::tcp::TcpConfig;
 use crate::choice::{Rules, Settings};
+use crate::kinds::Kinds;
 
 /// What to capture and how.
 #[derive(Debug, Clone, PartialEq, Eq)]

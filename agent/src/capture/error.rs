@@ -5,7 +5,8 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::{privileges, process};
+use super::privileges;
+use crate::proc_stat;
 
 /// Why capturing cannot start or go on.
 #[derive(Debug, thiserror::Error)]
@@ -123,14 +124,14 @@ impl Refusal {
     pub(super) fn of_unopened(cause: io::Error) -> Self {
         match cause.kind() {
             io::ErrorKind::PermissionDenied => Self::Forbidden { cause },
-            _ if process::is_gone(&cause) => Self::Ended,
+            _ if proc_stat::is_gone(&cause) => Self::Ended,
             _ => Self::Unopened { cause },
         }
     }
 
     /// Why a file of `/proc/PID` cannot be read.
     pub(super) fn of_proc_file(file: PathBuf, cause: io::Error) -> Self {
-        if process::is_gone(&cause) { Self::Ended } else { Self::Unreadable { exe: file, cause } }
+        if proc_stat::is_gone(&cause) { Self::Ended } else { Self::Unreadable { exe: file, cause } }
     }
 
     /// Whether the file simply is not a Go program, so that nobody expects it to be observed.

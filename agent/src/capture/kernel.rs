@@ -16,8 +16,6 @@ use syncline_bpf::layout::{
 use syncline_bpf::{map, program};
 
 use super::error::KernelError;
-use super::states::StateMaps;
-use super::tcp::{self, TcpConfig, TcpMaps};
 
 /// Maps of the object, each with its key and value as plain bytes.
 pub(super) struct Maps {
@@ -35,6 +33,27 @@ pub(super) struct Maps {
     pub(super) bindings: HashMap<MapData, u32, [u8; size_of::<Binding>()]>,
     pub(super) short_waits: PerCpuHashMap<MapData, [u8; size_of::<ShortKey>()], [u8; size_of::<Short>()]>,
     pub(super) counters: PerCpuArray<MapData, u64>,
+}
+
+impl Maps {
+    pub(super) fn take(take: &mut TakeMap<'_>) -> Result<Self, MapError> {
+        Ok(Self {
+            events: take(map::EVENTS)?.try_into()?,
+            config: take(map::CONFIG)?.try_into()?,
+            clock: take(map::CLOCK_CONFIG)?.try_into()?,
+            binaries: take(map::BINARIES)?.try_into()?,
+            watched: take(map::WATCHED)?.try_into()?,
+            parks: take(map::PARKS)?.try_into()?,
+            in_c: take(map::IN_C)?.try_into()?,
+            in_syscalls: take(map::IN_SYSCALLS)?.try_into()?,
+            off_cpus: take(map::OFF_CPUS)?.try_into()?,
+            threads: take(map::THREADS)?.try_into()?,
+            syscall_config: take(map::SYSCALL_CONFIG)?.try_into()?,
+            bindings: take(map::BINDINGS)?.try_into()?,
+            short_waits: take(map::SHORT_WAITS)?.try_into()?,
+            counters: take(map::COUNTERS)?.try_into()?,
+        })
+    }
 }
 
 /// Takes a map of the object by its name.
@@ -61,21 +80,31 @@ const UPROBES: [&str; 12] = [
     program::COROUTINE_SWITCH,
 ];
 
-/// Loads the object into the kernel.
-pub(super) fn load(ring_bytes: u32, tcp: &TcpConfig) -> Result<(Maps, TcpMaps, StateMaps, Programs), KernelError> {
+/// Loads the object into the kernel, with these maps (name and entries) of other sizes than it says.
+pub(super) fn load(ring_bytes: u32, sizes: &[(&'static str, u32)]) -> Result<Programs, KernelError> {
     let mut loader = EbpfLoader::new();
     loader.map_max_entries(map::EVENTS, ring_bytes);
-    tcp::size_maps(&mut loader, tcp);
+    for (map, entries) in sizes {
+        loader.map_max_entries(map, *entries);
+    }
     let mut ebpf = loader.load(syncline_bpf::OBJECT).map_err(|e| KernelError::new("load the BPF object", e))?;
     for name in UPROBES {
         uprobe(&mut ebpf, name).and_then(UProbe::load).map_err(|e| KernelError::new(format!("load {name}"), e))?;
     }
-    let (maps, tcp, states) =
-        open_maps(&mut ebpf).map_err(|e| KernelError::new("open the maps of the BPF object", e))?;
-    Ok((maps, tcp, states, Programs { ebpf }))
+    Ok(Programs { ebpf })
 }
 
 impl Programs {
+    /// Takes maps out of the object, which can be done once.
+    pub(super) fn maps<M>(
+        &mut self,
+        take: impl FnOnce(&mut TakeMap<'_>) -> Result<M, MapError>,
+    ) -> Result<M, KernelError> {
+        let ebpf = &mut self.ebpf;
+        let mut map = |name: &str| ebpf.take_map(name).ok_or_else(|| MapError::InvalidName { name: name.to_owned() });
+        take(&mut map).map_err(|e| KernelError::new("open the maps of the BPF object", e))
+    }
+
     /// Attaches one program to an instruction of an executable, for all processes that run it.
     pub(super) fn attach(
         &mut self,
@@ -133,29 +162,6 @@ fn uprobe<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut UProbe, ProgramE
 
 fn raw_tracepoint<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut RawTracePoint, ProgramError> {
     ebpf.program_mut(name).ok_or_else(|| ProgramError::InvalidName { name: name.to_owned() })?.try_into()
-}
-
-fn open_maps(ebpf: &mut Ebpf) -> Result<(Maps, TcpMaps, StateMaps), MapError> {
-    let mut take = |name: &str| ebpf.take_map(name).ok_or_else(|| MapError::InvalidName { name: name.to_owned() });
-    let tcp = TcpMaps::take(&mut take)?;
-    let states = StateMaps::take(&mut take)?;
-    let maps = Maps {
-        events: take(map::EVENTS)?.try_into()?,
-        config: take(map::CONFIG)?.try_into()?,
-        clock: take(map::CLOCK_CONFIG)?.try_into()?,
-        binaries: take(map::BINARIES)?.try_into()?,
-        watched: take(map::WATCHED)?.try_into()?,
-        parks: take(map::PARKS)?.try_into()?,
-        in_c: take(map::IN_C)?.try_into()?,
-        in_syscalls: take(map::IN_SYSCALLS)?.try_into()?,
-        off_cpus: take(map::OFF_CPUS)?.try_into()?,
-        threads: take(map::THREADS)?.try_into()?,
-        syscall_config: take(map::SYSCALL_CONFIG)?.try_into()?,
-        bindings: take(map::BINDINGS)?.try_into()?,
-        short_waits: take(map::SHORT_WAITS)?.try_into()?,
-        counters: take(map::COUNTERS)?.try_into()?,
-    };
-    Ok((maps, tcp, states))
 }
 
 /// Steps through a map of goroutines before giving up for now; twice the kernel's map.

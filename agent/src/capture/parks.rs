@@ -6,8 +6,8 @@ use aya::Pod;
 use aya::maps::MapData;
 use syncline_bpf::{Calling, ParkKey, Parked};
 
+use super::found::Found;
 use super::kernel::{MAX_STEPS, Maps, stable_keys};
-use super::open::Found;
 
 /// Removes the entries of these processes that are from before their end (pid to CLOCK_MONOTONIC ns), and tells which, each with
 /// that end: the pid may be in use again. None if running processes changed the map too fast to go through it, so that it must

@@ -7,15 +7,22 @@ use std::sync::Arc;
 use syncline_gosym::TextSegment;
 
 use super::binary::Binary;
-use super::choosing::Chosen;
 use super::error::Refusal;
 use super::executable::{FileId, exe_link};
-use super::open::Told;
+use super::told::Told;
 use crate::choice::Settings;
 use crate::metadata::Metadata;
+use crate::proc_stat::{is_gone, start_time};
 
 const NS_PER_S: u64 = 1_000_000_000;
 const NS_PER_MS: u64 = 1_000_000;
+
+/// What was found to hold for a process.
+pub(super) struct Chosen {
+    pub(super) settings: Settings,
+    /// Its names, if they were asked for.
+    pub(super) names: Option<Arc<Metadata>>,
+}
 
 /// A process whose goroutines are observed.
 #[derive(Debug, Clone)]
@@ -130,24 +137,6 @@ fn suspended_ns() -> u64 {
     boot_ns.unsigned_abs().saturating_sub(mono_ns)
 }
 
-/// Whether reading a file of `/proc/PID` failed because there is no such process any more.
-pub(super) fn is_gone(cause: &io::Error) -> bool {
-    matches!(cause.raw_os_error(), Some(libc::ENOENT | libc::ESRCH))
-}
-
-/// Clock ticks since boot (proc(5), `/proc/PID/stat`, field 22).
-pub(crate) fn start_time(pid: u32) -> io::Result<u64> {
-    let stat = read(pid, "stat")?;
-    start_time_in(&stat).ok_or_else(|| io::Error::other("it is not what proc(5) describes"))
-}
-
-/// The same in the content of that file.
-pub(crate) fn start_time_in(stat: &[u8]) -> Option<u64> {
-    // The command's name may hold anything, also blanks and parentheses; behind it, from the third field on, is no text.
-    let behind_name = stat.iter().rposition(|byte| *byte == b')')? + 1;
-    std::str::from_utf8(stat.get(behind_name..)?).ok()?.split_ascii_whitespace().nth(19)?.parse().ok()
-}
-
 fn cmdline(bytes: &[u8]) -> Vec<String> {
     let arguments = bytes.strip_suffix(b"\0").unwrap_or(bytes).split(|byte| *byte == 0);
     arguments.map(|argument| String::from_utf8_lossy(argument).into_owned()).collect()
@@ -202,15 +191,6 @@ impl Mapping {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_start_time_is_found_behind_any_name() {
-        let stat = b"7 (a) b \xff (c) S 1 7 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 123456 1000 10";
-        assert_eq!(start_time_in(stat), Some(123_456));
-        assert_eq!(start_time_in(b"7 (a) S 1 7"), None);
-        assert_eq!(start_time(std::process::id()).unwrap(), start_time(std::process::id()).unwrap());
-        assert!(is_gone(&start_time(u32::MAX).unwrap_err()));
-    }
 
     #[test]
     fn a_process_starts_between_boot_and_now_and_its_time_does_not_change() {

@@ -8,7 +8,7 @@ use syncline_bpf::layout::{Short, ShortKey};
 use syncline_bpf::{HISTOGRAM_BUCKETS, ShortWaitKey, ShortWaitSum};
 use syncline_event::Kind;
 
-use super::Capture;
+use super::binary::Binary;
 use super::kernel::stable_keys;
 use super::wait::{UNKNOWN_REASON, kind, reason_text};
 
@@ -34,6 +34,22 @@ pub struct ShortWait {
     pub total_ns: u64,
     /// Bucket i counts waits of [2^i, 2^(i+1)) ns; the last also counts longer ones.
     pub histogram: [u64; HISTOGRAM_BUCKETS],
+}
+
+impl ShortWait {
+    /// None for a kind that the kernel side does not have.
+    pub(super) fn new(key: ShortWaitKey, sum: ShortWaitSum, binary: Option<&Binary>) -> Option<Self> {
+        let what = key.kind?;
+        Some(Self {
+            tgid: key.tgid,
+            kind: kind(what),
+            reason: binary.map_or(UNKNOWN_REASON, |binary| reason_text(binary, what, key.reason)),
+            reason_number: key.reason,
+            count: sum.count,
+            total_ns: sum.total_ns,
+            histogram: sum.histogram,
+        })
+    }
 }
 
 /// What has been handed out so far.
@@ -83,31 +99,4 @@ impl ShortWaits {
 /// Only user space removes from this map, so an iteration does not restart; the bound is for safety.
 fn keys(kernel: &KernelSums) -> Vec<[u8; size_of::<ShortKey>()]> {
     stable_keys(kernel.keys(), MAX_STEPS).unwrap_or_default()
-}
-
-impl Capture {
-    /// Waits below the threshold since the last call, per process and reason.
-    pub fn take_short_waits(&mut self) -> Vec<ShortWait> {
-        let grown = self.short_waits.take(&self.maps.short_waits);
-        // Of one that was never to be observed, from the moment before it was looked at.
-        let is_left_out = |tgid: u32| self.processes.was_left_out(tgid) && self.processes.get(tgid).is_none();
-        let (left_out, grown): (Vec<_>, Vec<_>) = grown.into_iter().partition(|(key, _)| is_left_out(key.tgid));
-        self.own.sums_left_out += left_out.iter().map(|(_, sum)| sum.count).sum::<u64>();
-        grown.into_iter().filter_map(|(key, sum)| self.short_wait(key, sum)).collect()
-    }
-
-    /// None for a kind that the kernel side does not have.
-    fn short_wait(&self, key: ShortWaitKey, sum: ShortWaitSum) -> Option<ShortWait> {
-        let binary = self.process(key.tgid).map(|process| &process.binary);
-        let what = key.kind?;
-        Some(ShortWait {
-            tgid: key.tgid,
-            kind: kind(what),
-            reason: binary.map_or(UNKNOWN_REASON, |binary| reason_text(binary, what, key.reason)),
-            reason_number: key.reason,
-            count: sum.count,
-            total_ns: sum.total_ns,
-            histogram: sum.histogram,
-        })
-    }
 }

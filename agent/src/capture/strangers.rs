@@ -4,12 +4,6 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use syncline_bpf::ParkKey;
-
-use super::kernel::{MAX_STEPS, stable_keys};
-use super::process::mono_ns;
-use super::{Capture, Maps};
-
 /// They are looked for this often, and at most for 1 % of the time.
 const EVERY: Duration = Duration::from_secs(10);
 const PAUSE: u32 = 99;
@@ -21,36 +15,42 @@ pub(super) struct Strangers {
     next: Option<Instant>,
 }
 
-impl Capture {
-    /// Has what is kept of them cleared away as if they had ended.
-    pub(super) fn note_strangers(&mut self) {
-        let began = Instant::now();
-        if self.strangers.next.is_some_and(|next| began < next) {
-            return;
-        }
-        // None where the maps change too fast to be gone through: the next time, then.
-        if let Some(met) = kept(&self.maps).map(|kept| self.without_known(kept.chain(self.states.tgids()))) {
-            for pid in met.intersection(&self.strangers.met) {
-                self.to_forget.insert(*pid, mono_ns());
-            }
-            self.strangers.met = met;
-        }
-        self.strangers.next = Some(Instant::now() + EVERY.max(began.elapsed() * PAUSE));
+impl Strangers {
+    /// Whether it is time to look for them.
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        self.next.is_none_or(|next| now >= next)
     }
 
-    fn without_known(&self, pids: impl Iterator<Item = u32>) -> HashSet<u32> {
-        let is_known = |pid: &u32| {
-            self.processes.observed(*pid).is_some()
-                || self.processes.is_left_out(*pid)
-                || self.to_forget.contains_key(pid)
-                || self.to_leave.contains_key(pid)
-        };
-        pids.filter(|pid| !is_known(pid)).collect()
+    /// Those of these that were met before, too.
+    pub(super) fn meet(&mut self, met: HashSet<u32>) -> Vec<u32> {
+        let again = met.intersection(&self.met).copied().collect();
+        self.met = met;
+        again
+    }
+
+    /// They were looked for.
+    pub(super) fn looked(&mut self, began: Instant) {
+        self.next = Some(Instant::now() + EVERY.max(began.elapsed() * PAUSE));
     }
 }
 
-/// Whose goroutines are in the map of parked ones.
-fn kept(maps: &Maps) -> Option<impl Iterator<Item = u32>> {
-    let keys = stable_keys(maps.parks.keys(), MAX_STEPS)?;
-    Some(keys.into_iter().map(|key| ParkKey::decode(&key).tgid))
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_is_met_twice_in_a_row_is_no_newcomer() {
+        let mut strangers = Strangers::default();
+        assert!(strangers.meet(HashSet::from([1, 2])).is_empty());
+        assert_eq!(strangers.meet(HashSet::from([2, 3])), [2]);
+        assert!(strangers.meet(HashSet::from([1])).is_empty());
+    }
+
+    #[test]
+    fn they_are_looked_for_now_and_then() {
+        let (mut strangers, began) = (Strangers::default(), Instant::now());
+        assert!(strangers.is_due(began));
+        strangers.looked(began);
+        assert!(!strangers.is_due(began + EVERY / 2) && strangers.is_due(began + 2 * EVERY));
+    }
 }

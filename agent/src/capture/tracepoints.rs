@@ -9,8 +9,8 @@ use syncline_bpf::program;
 
 use super::error::KernelError;
 use super::kernel::{MAX_STEPS, Maps, Programs, stable_keys};
-use super::kinds::{CaptureKind, Kinds};
 use super::syscalls;
+use crate::kinds::{CaptureKind, Kinds};
 
 /// Program and tracepoint of what these kinds need, in the order of attaching. The one on the way out of system calls comes before the
 /// one on the way in: nothing must go in that nobody sees coming out.

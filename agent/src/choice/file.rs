@@ -10,7 +10,7 @@ use toml::Spanned;
 use super::rules::{Layer, Rule};
 use super::settings::Change;
 use super::text::{DurationText, RuleText};
-use crate::capture::CaptureKind;
+use crate::kinds::CaptureKind;
 use crate::regular_file;
 
 /// Bytes of a file that are read; one that is longer is no file of settings.

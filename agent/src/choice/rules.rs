@@ -88,8 +88,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::capture::{CaptureKind, Kinds};
     use crate::choice::{Pattern, ProcessId};
+    use crate::kinds::{CaptureKind, Kinds};
     use crate::metadata::Metadata;
 
     const OPTIONS: Settings = Settings {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use crate::capture::{CaptureKind, Kinds};
+use crate::kinds::{CaptureKind, Kinds};
 use crate::units;
 
 /// What holds for a process.

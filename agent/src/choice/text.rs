@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::pattern::Pattern;
 use super::selector::Selector;
 use super::settings::{Change, ChangeError};
-use crate::capture::CaptureKind;
+use crate::kinds::CaptureKind;
 use crate::units;
 
 /// For whom, and what. What is absent says nothing.

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use clap::{ArgGroup, Args};
 
-use crate::capture::CaptureKind;
 use crate::choice::{DurationText, Pattern, RuleText};
 use crate::control::{Ask, SetText};
+use crate::kinds::CaptureKind;
 use crate::units;
 
 pub(super) const SET_EXAMPLES: &str = "Examples:

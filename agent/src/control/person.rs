@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use super::protocol::{AsSet, SettingsText, State};
-use crate::capture::Kinds;
 use crate::choice::Settings;
+use crate::kinds::Kinds;
 
 /// What a request has changed, in one line.
 #[must_use]
@@ -49,9 +49,9 @@ fn settings(text: &SettingsText) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::capture::CaptureKind;
     use crate::choice::DurationText;
     use crate::control::{Process, StateRule};
+    use crate::kinds::CaptureKind;
     use crate::units;
 
     fn text(observe: bool, threshold: &str, without: &[CaptureKind]) -> SettingsText {

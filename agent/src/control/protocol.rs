@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::capture::CaptureKind;
 use crate::choice::{DurationText, RuleText, Settings};
+use crate::kinds::CaptureKind;
 
 /// The version of the form.
 pub const VERSION: u32 = 1;

@@ -13,8 +13,8 @@ use tokio::time::timeout;
 use super::error::SocketError;
 use super::protocol::{Ask, Outcome, SetText, answer_line, read_request};
 use super::socket::{self, Place};
-use crate::capture::start_time;
 use crate::choice::{Change, Layer, ProcessId, Selector};
+use crate::proc_stat::start_time;
 
 /// Connections at a time; more are closed.
 const MOST_CONNECTIONS: usize = 8;

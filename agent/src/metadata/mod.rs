@@ -100,7 +100,7 @@ impl MetadataReader {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::capture::start_time_in;
+    use crate::proc_stat::start_time_in;
 
     fn own_start_time() -> u64 {
         start_time_in(&std::fs::read("/proc/self/stat").unwrap()).unwrap()

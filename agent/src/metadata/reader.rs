@@ -14,8 +14,8 @@ use super::downward::labels;
 use super::environment::Environment;
 use super::rooted::{Root, read_at_most};
 use super::runtime_record::{Form, RuntimeRecord, candidates};
-use crate::capture::start_time_in;
 use crate::patience::Found;
+use crate::proc_stat::start_time_in;
 
 /// Bytes of an environment that are read; the rest of a larger one is not.
 const ENVIRONMENT_BYTES: u64 = 1 << 20;

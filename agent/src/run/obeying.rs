@@ -3,9 +3,9 @@
 use std::time::Instant;
 
 use super::capturing::Capturing;
-use crate::capture::start_time;
 use crate::choice::{Rule, Rules, Settings};
 use crate::control::{AsSet, Command, Order, Outcome, Process, SettingsText, State, StateRule};
+use crate::proc_stat::start_time;
 
 /// An order is followed by this many times its own length without one, so that orders cost capturing a tenth of its time at most.
 const PAUSE: u32 = 9;

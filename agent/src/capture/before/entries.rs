@@ -8,11 +8,11 @@ use syncline_bpf::{Calling, InCall, ParkKey, Parked, SYSCALLS};
 
 use super::calls::Call;
 use super::reading::{AtAddress, Listing};
+use crate::capture::found::Found;
 use crate::capture::kernel::Maps;
-use crate::capture::kinds::{CaptureKind, Kinds};
-use crate::capture::open::Found;
 use crate::capture::process::{ObservedProcess, mono_ns, wall_ns};
 use crate::capture::syscalls;
+use crate::kinds::{CaptureKind, Kinds};
 
 /// `BPF_NOEXIST`: what a probe has put there is right.
 const ONLY_IF_NEW: u64 = 1;

@@ -16,11 +16,12 @@ mod reading;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use super::found::Found;
 use super::kernel::Maps;
-use super::kinds::Kinds;
-use super::open::Found;
-use super::process::{ObservedProcess, start_time};
+use super::process::ObservedProcess;
+use crate::kinds::Kinds;
 use crate::patience::{self, Patience};
+use crate::proc_stat::start_time;
 use calls::Call;
 use entries::{Place, PutIn, place_of};
 use goroutine::Goroutine;

@@ -3,13 +3,12 @@
 use syncline_bpf::{ParkKey, WaitKind};
 use syncline_event::TraceContext;
 
-use super::Found;
 use super::descriptor::Descriptors;
 use super::labels;
-use super::looks::unlooked_at;
 use super::memory::Memory;
 use super::unwind::{Unwound, unwind};
-use crate::capture::process::ObservedProcess;
+use crate::capture::found::Found;
+use crate::capture::process::{ObservedProcess, mono_ns};
 use crate::capture::wait::{RawWait, kind, reason_text};
 
 /// States of a goroutine (`runtime/runtime2.go`), and the bit that says that the garbage collector looks at it.
@@ -184,4 +183,10 @@ pub(super) fn of_map(found: &Found, process: &ObservedProcess, until_mono_ns: u6
         waker_stack: Vec::new(),
         build_id: process.binary.build_id(),
     }
+}
+
+/// Of a thread in a system call nobody knows then whether it runs a goroutine.
+pub(super) fn unlooked_at(found: &Found, process: &ObservedProcess) -> Option<RawWait> {
+    let wait = RawWait { stack_unreadable: true, ..of_map(found, process, mono_ns()) };
+    (wait.goid != 0).then_some(wait)
 }

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use super::Found;
-use super::look::{Look, of_map};
+use super::look::{Look, unlooked_at};
+use crate::capture::found::Found;
 use crate::capture::process::{ObservedProcess, mono_ns};
 use crate::capture::wait::RawWait;
 use crate::patience::{self, Patience, Unfinished};
@@ -71,12 +71,6 @@ impl Looks {
         }
         seen
     }
-}
-
-/// Of a thread in a system call nobody knows then whether it runs a goroutine.
-pub(super) fn unlooked_at(found: &Found, process: &ObservedProcess) -> Seen {
-    let wait = RawWait { stack_unreadable: true, ..of_map(found, process, mono_ns()) };
-    (wait.goid != 0).then_some(wait)
 }
 
 #[cfg(test)]

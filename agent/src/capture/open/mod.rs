@@ -2,12 +2,10 @@
 //! go on for long are looked at from here, in the memory of their process, without stopping it.
 
 mod descriptor;
-mod due;
 mod labels;
 mod look;
 mod looks;
 mod memory;
-mod told;
 mod unwind;
 
 use std::collections::{BTreeMap, HashSet};
@@ -15,19 +13,17 @@ use std::hash::Hash;
 
 use aya::Pod;
 use aya::maps::{HashMap as KernelMap, MapData};
-use syncline_bpf::open::m_and_tgid;
-use syncline_bpf::{Calling, InCall, ParkKey, Parked};
+use syncline_bpf::{Calling, InCall, Parked};
 
 use super::before::Before;
 use super::config::CaptureConfig;
 use super::executable::FileId;
+use super::found::Found;
 use super::kernel::{MAX_STEPS, Maps, stable_keys};
-use super::kinds::CaptureKind;
 use super::process::mono_ns;
 use super::processes::Processes;
 use super::wait::RawWait;
 use looks::{Due, Looks};
-pub(super) use told::Told;
 
 /// Told of at a time at most: the others are told of when it is their turn again, or end.
 const MAX_TOLD: usize = 4_096;
@@ -63,68 +59,6 @@ pub(super) struct OpenWaits {
     /// Of ended processes, and what else is to be told of the next time.
     abandoned: OpenTaken,
     looks: Looks,
-}
-
-/// One that goes on, as its map has it; the key is what to ask the map again by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Found {
-    Parked([u8; 16], Parked),
-    Calling([u8; 16], Calling),
-    InCall(u32, InCall),
-}
-
-impl Found {
-    fn tgid(&self) -> u32 {
-        match self {
-            Self::Parked(key, _) | Self::Calling(key, _) => ParkKey::decode(key).tgid,
-            Self::InCall(_, call) => call.tgid,
-        }
-    }
-
-    fn kind(&self) -> CaptureKind {
-        match self {
-            Self::Parked(..) => CaptureKind::Park,
-            Self::Calling(..) => CaptureKind::Cgo,
-            Self::InCall(..) => CaptureKind::Syscall,
-        }
-    }
-
-    pub(super) fn is_parked(&self) -> bool {
-        matches!(self, Self::Parked(..))
-    }
-
-    pub(super) fn mono_ns(&self) -> u64 {
-        match self {
-            Self::Parked(_, parked) => parked.mono_ns,
-            Self::Calling(_, calling) => calling.mono_ns,
-            Self::InCall(_, call) => call.mono_ns,
-        }
-    }
-
-    /// It was found going on at what is its begin here.
-    pub(super) fn began_before(&self) -> bool {
-        match self {
-            Self::Parked(_, parked) => parked.found_pc.is_some(),
-            Self::Calling(_, calling) => calling.began_before,
-            Self::InCall(_, call) => call.began_before,
-        }
-    }
-
-    /// Of a thread in a system call, its `runtime.m` where that is known.
-    fn m(&self, maps: &Maps) -> Option<u64> {
-        let Self::InCall(tid, call) = self else { return None };
-        let (m, tgid) = m_and_tgid(&maps.threads.get(tid, 0).ok()?);
-        (tgid == call.tgid).then_some(m)
-    }
-
-    /// Whether it has gone on without a change while it was looked at.
-    fn goes_on(&self, maps: &Maps) -> bool {
-        match self {
-            Self::Parked(key, was) => maps.parks.get(key, 0).is_ok_and(|now| Parked::decode(&now) == *was),
-            Self::Calling(key, was) => maps.in_c.get(key, 0).is_ok_and(|now| Calling::decode(&now) == *was),
-            Self::InCall(tid, was) => maps.in_syscalls.get(tid, 0).is_ok_and(|now| InCall::decode(&now) == *was),
-        }
-    }
 }
 
 impl OpenWaits {

@@ -6,7 +6,7 @@ use aya::programs::uprobe::UProbeLink;
 use syncline_bpf::program;
 use syncline_gosym::{CgoSites, ProbeSite, ProbeSites, StateSites};
 
-use super::parts::Part;
+use super::part::Part;
 use crate::capture::binary::Binary;
 use crate::capture::error::Refusal;
 use crate::capture::executable::{Executable, FileId};

@@ -2,6 +2,7 @@
 //! probes as attach cookie. Probes sit on the inode, so one set serves all processes that run it.
 
 mod attaching;
+mod part;
 mod parts;
 
 use std::collections::{HashMap, HashSet};
@@ -15,10 +16,10 @@ use super::binary::Binary;
 use super::error::{KernelError, Refusal};
 use super::executable::{Executable, FileId, Inode};
 use super::kernel::{Maps, Programs};
-use super::kinds::Kinds;
 use super::retry::Retry;
+use crate::kinds::Kinds;
 use attaching::{Links, detach_in_background, read_new};
-pub(super) use parts::Part;
+pub(super) use part::Part;
 use parts::{Detaching, Probes, attach_new};
 
 /// Entries of the kernel's array.

@@ -3,48 +3,11 @@
 use std::thread::JoinHandle;
 
 use super::attaching::{attach, detach_in_background};
+use super::part::Part;
 use super::{Links, ProbedBinaries, Slot, set_layout};
 use crate::capture::error::Refusal;
 use crate::capture::kernel::{Maps, Programs};
-use crate::capture::kinds::{CaptureKind, Kinds};
-
-/// Probes that come and go together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::capture) enum Part {
-    /// What goroutines do beside waiting.
-    States,
-    /// Where a thread begins to run a goroutine, which also ends waits.
-    Threads,
-    /// Goroutines that park and are made ready.
-    Parks,
-    /// Calls of C.
-    Cgo,
-}
-
-impl Part {
-    /// In the order of attaching: nothing must begin that nobody would see ending.
-    pub(super) const ALL: [Self; 4] = [Self::States, Self::Threads, Self::Parks, Self::Cgo];
-
-    /// What is not captured without it.
-    pub(in crate::capture) fn what(self) -> &'static str {
-        match self {
-            Self::States => "the states of goroutines",
-            Self::Threads => "the ends of goroutines' waits",
-            Self::Parks => "goroutines that park",
-            Self::Cgo => "calls of C",
-        }
-    }
-
-    fn is_needed_for(self, kinds: Kinds) -> bool {
-        let parks = kinds.has(CaptureKind::Park) || kinds.has(CaptureKind::States);
-        match self {
-            Self::States => kinds.has(CaptureKind::States),
-            Self::Threads => parks || kinds.bind_threads(),
-            Self::Parks => parks,
-            Self::Cgo => kinds.has(CaptureKind::Cgo),
-        }
-    }
-}
+use crate::kinds::Kinds;
 
 /// What became of a part.
 #[derive(Default)]

@@ -17,9 +17,9 @@ use syncline_bpf::{InCall, ParkKey, map};
 
 use super::error::KernelError;
 use super::kernel::{MAX_STEPS, Maps, TakeMap, stable_keys};
-use super::kinds::CaptureKind;
 use super::process::mono_ns;
 use super::processes::Processes;
+use crate::kinds::CaptureKind;
 pub use told::{BlockedTime, GoroutineSplit, ProcessTimes, StateTimes, StatesTaken};
 
 use ledger::{Id, Ledger, Told};

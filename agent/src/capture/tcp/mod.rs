@@ -8,7 +8,6 @@ mod open;
 
 use std::time::{Duration, Instant};
 
-use aya::EbpfLoader;
 use aya::maps::{Array, HashMap, MapData, MapError, PerCpuArray, StackTraceMap};
 use aya::programs::raw_trace_point::RawTracePointLink;
 use syncline_bpf::tcp::{Config, Sends, Session, TcpCounter, TcpMessageRecord, TcpSessionRecord, decode_session};
@@ -16,8 +15,8 @@ use syncline_bpf::{map, program};
 
 use super::error::KernelError;
 use super::kernel::{Programs, TakeMap, stable_keys};
-use super::kinds::{CaptureKind, Kinds};
 use super::process::mono_ns;
+use crate::kinds::{CaptureKind, Kinds};
 
 pub use config::TcpConfig;
 use open::OpenSessions;
@@ -116,7 +115,7 @@ pub struct TcpTaken {
 }
 
 /// Maps of the object that are TCP's.
-pub(super) struct TcpMaps {
+struct TcpMaps {
     sessions: HashMap<MapData, u64, [u8; size_of::<Session>()]>,
     embryos: HashMap<MapData, u64, [u8; size_of::<Session>()]>,
     sends: HashMap<MapData, u64, [u8; size_of::<Sends>()]>,
@@ -126,7 +125,7 @@ pub(super) struct TcpMaps {
 }
 
 impl TcpMaps {
-    pub(super) fn take(take: &mut TakeMap<'_>) -> Result<Self, MapError> {
+    fn take(take: &mut TakeMap<'_>) -> Result<Self, MapError> {
         Ok(Self {
             sessions: take(map::TCP_SESSIONS)?.try_into()?,
             embryos: take(map::TCP_EMBRYOS)?.try_into()?,
@@ -138,12 +137,9 @@ impl TcpMaps {
     }
 }
 
-/// Sizes the maps before the object is loaded.
-pub(super) fn size_maps(loader: &mut EbpfLoader<'_>, config: &TcpConfig) {
-    let sessions = config.sessions.max(1);
-    for map in [map::TCP_SESSIONS, map::TCP_EMBRYOS, map::TCP_SENDS] {
-        loader.map_max_entries(map, sessions);
-    }
+/// Entries of the maps, to be known when the object is loaded.
+pub(super) fn map_sizes(config: &TcpConfig) -> [(&'static str, u32); 3] {
+    [map::TCP_SESSIONS, map::TCP_EMBRYOS, map::TCP_SENDS].map(|map| (map, config.sessions.max(1)))
 }
 
 /// TCP as it is captured.
@@ -166,9 +162,9 @@ pub(super) struct Tcp {
 
 impl Tcp {
     /// Finds out what this kernel gives; nothing is attached yet.
-    pub(super) fn start(maps: TcpMaps, config: TcpConfig, programs: &mut Programs) -> Result<Self, KernelError> {
+    pub(super) fn start(config: TcpConfig, programs: &mut Programs) -> Result<Self, KernelError> {
         let mut tcp = Self {
-            maps,
+            maps: programs.maps(TcpMaps::take)?,
             config,
             links: Vec::new(),
             held: Kinds::NONE,

@@ -1,18 +1,26 @@
 //! Which processes a capture observes, from the first look at one to what remains of it after its end.
 
+mod holding;
+mod leaving_out;
+mod ruling;
+mod strangers;
+
 use std::collections::HashSet;
 use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::error::{CaptureError, Refusal};
-use super::executable::{Executable, FileId, exe_link};
-use super::kinds::Kinds;
-use super::probes::Unfit;
-use super::process::{ObservedProcess, is_gone, mono_ns, start_time};
-use super::report::{Attached, Skipped};
-use super::target::Target;
-use super::{Capture, RawWait, parks, privileges};
+use crate::capture::error::{CaptureError, Refusal};
+use crate::capture::executable::{Executable, FileId, exe_link};
+use crate::capture::probes::Unfit;
+use crate::capture::process::{ObservedProcess, mono_ns};
+use crate::capture::report::{Attached, Skipped};
+use crate::capture::running::Capture;
+use crate::capture::target::Target;
+use crate::capture::wait::RawWait;
+use crate::capture::{parks, privileges};
+use crate::kinds::Kinds;
+use crate::proc_stat::{is_gone, start_time};
 
 impl Capture {
     /// The observed process with this id, also for some seconds after it ended.
@@ -38,7 +46,7 @@ impl Capture {
         self.processes.observed(process.pid).is_some_and(|now| std::ptr::eq(now, process))
     }
 
-    pub(super) fn begin(&mut self) -> Result<(), CaptureError> {
+    pub(in crate::capture) fn begin(&mut self) -> Result<(), CaptureError> {
         self.hold_tracepoints()?;
         match self.target.clone() {
             Target::Pid(pid) => self.begin_with_process(pid)?,
@@ -107,7 +115,7 @@ impl Capture {
     }
 
     /// Observes the process if it is wanted, is Go, and is not observed yet.
-    pub(super) fn look_at(&mut self, pid: u32) {
+    pub(in crate::capture) fn look_at(&mut self, pid: u32) {
         let Ok(file) = FileId::of_process(pid) else { return };
         if pid == std::process::id() {
             return;
@@ -129,7 +137,7 @@ impl Capture {
     }
 
     /// Of these pids, the ones that run a program. The ones that we may not look at are counted, and warned about once.
-    pub(super) fn with_programs(&mut self, pids: &[u32]) -> HashSet<u32> {
+    pub(in crate::capture) fn with_programs(&mut self, pids: &[u32]) -> HashSet<u32> {
         let mut unreadable = 0;
         let mut runs_program = |pid: u32| match FileId::of_process(pid) {
             Err(e) if e.kind() == ErrorKind::PermissionDenied => {
@@ -184,7 +192,7 @@ impl Capture {
     }
 
     /// Those waits of the process that began before its probes were there.
-    pub(super) fn find_what_waits(&mut self, pid: u32, kinds: Kinds) {
+    pub(in crate::capture) fn find_what_waits(&mut self, pid: u32, kinds: Kinds) {
         let Some(process) = self.processes.observed(pid).filter(|process| process.told.is_any()) else { return };
         let passed_over = self.before.look_at(process, kinds, &mut self.maps);
         self.open.pass_over(passed_over);
@@ -207,7 +215,7 @@ impl Capture {
     }
 
     /// The process replaced its program at this moment, CLOCK_MONOTONIC ns, perhaps by the same one.
-    pub(super) fn exec_noticed(&mut self, pid: u32, mono_ns: u64) {
+    pub(in crate::capture) fn exec_noticed(&mut self, pid: u32, mono_ns: u64) {
         if self.processes.observed(pid).is_some_and(|process| process.seen_mono_ns < mono_ns) {
             self.end(pid, mono_ns);
         }
@@ -219,7 +227,7 @@ impl Capture {
     }
 
     /// Ends the observation of a process that was last there at this moment, CLOCK_MONOTONIC ns.
-    pub(super) fn end(&mut self, pid: u32, end_mono_ns: u64) {
+    pub(in crate::capture) fn end(&mut self, pid: u32, end_mono_ns: u64) {
         let Some(slot) = self.processes.end(pid, end_mono_ns) else { return };
         self.probed.process_ended(slot);
         self.unlist(pid);
@@ -229,7 +237,7 @@ impl Capture {
         self.pending.ended.push(pid);
     }
 
-    pub(super) fn clear_away(&mut self, living: &HashSet<u32>) {
+    pub(in crate::capture) fn clear_away(&mut self, living: &HashSet<u32>) {
         self.note_strangers();
         if !self.to_forget.is_empty() {
             self.forget_ended();

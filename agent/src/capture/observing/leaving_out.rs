@@ -1,17 +1,19 @@
 //! Processes that are left out by what holds for them.
 
-use super::states::LetGo;
+use crate::capture::states::LetGo;
+use crate::proc_stat::start_time;
 use syncline_bpf::Watched;
 
-use super::error::KernelError;
-use super::executable::FileId;
-use super::process::{mono_ns, start_time};
-use super::processes::LeftOut;
-use super::{Capture, parks};
+use crate::capture::error::KernelError;
+use crate::capture::executable::FileId;
+use crate::capture::parks;
+use crate::capture::process::mono_ns;
+use crate::capture::processes::LeftOut;
+use crate::capture::running::Capture;
 
 impl Capture {
     /// One that nobody has observed yet, but for the moment before it was looked at.
-    pub(super) fn leave_out_new(&mut self, pid: u32, file: FileId) {
+    pub(in crate::capture) fn leave_out_new(&mut self, pid: u32, file: FileId) {
         let Ok(start_time) = start_time(pid) else { return };
         let seen_mono_ns = mono_ns();
         self.list_as_left_out(pid);
@@ -22,7 +24,7 @@ impl Capture {
     }
 
     /// One that was observed until now. What ended by now is handed out; what goes on is forgotten.
-    pub(super) fn leave_out_observed(&mut self, pid: u32) {
+    pub(in crate::capture) fn leave_out_observed(&mut self, pid: u32) {
         let Some(process) = self.processes.observed(pid) else { return };
         let left_out = LeftOut {
             file: process.file,
@@ -45,7 +47,7 @@ impl Capture {
     }
 
     /// Observes it if that is what holds for it now.
-    pub(super) fn look_again_at_left_out(&mut self, pid: u32) {
+    pub(in crate::capture) fn look_again_at_left_out(&mut self, pid: u32) {
         if self.choosing.of_new(pid).is_ok_and(|chosen| !chosen.settings.observe) {
             return;
         }
@@ -64,7 +66,7 @@ impl Capture {
     }
 
     /// Whether the process with this pid is left out, and still the one that was; if it is another, that is forgotten.
-    pub(super) fn is_still_left_out(&mut self, pid: u32, file: FileId) -> bool {
+    pub(in crate::capture) fn is_still_left_out(&mut self, pid: u32, file: FileId) -> bool {
         let Some(known) = self.processes.left_out(pid) else { return false };
         let is_same = known.file == file && start_time(pid).is_ok_and(|now| now == known.start_time);
         if !is_same {
@@ -74,13 +76,13 @@ impl Capture {
     }
 
     /// One that was left out has ended, or runs another program.
-    pub(super) fn left_out_ended(&mut self, pid: u32) {
+    pub(in crate::capture) fn left_out_ended(&mut self, pid: u32) {
         self.processes.forget_left_out(pid);
         self.unlist(pid);
     }
 
     /// Clears away what processes had under way when they were left out. It is no loss: they were not to be observed any more.
-    pub(super) fn forget_left_out(&mut self) {
+    pub(in crate::capture) fn forget_left_out(&mut self) {
         if self.to_leave.is_empty() {
             return;
         }

@@ -160,7 +160,7 @@ impl Kinds {
     }
 
     /// The flags of the kernel side.
-    pub(super) const fn of_kernel(self) -> u32 {
+    pub(crate) const fn of_kernel(self) -> u32 {
         self.effective().0
     }
 }

@@ -7,7 +7,7 @@ use crate::choice::Settings;
 
 /// What holds for a process, and what of its past still matters. Ages in ns, 0 = none is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::capture) struct Told {
+pub(super) struct Told {
     after_ns: u64,
     /// What held when its waits were looked at last, if that was something else.
     former_ns: Option<u64>,
@@ -16,12 +16,12 @@ pub(in crate::capture) struct Told {
 }
 
 impl Told {
-    pub(in crate::capture) fn new(settings: &Settings) -> Self {
+    pub(super) fn new(settings: &Settings) -> Self {
         let after_ns = after_ns(settings);
         Self { after_ns, former_ns: None, least_ns: after_ns }
     }
 
-    pub(in crate::capture) fn change(&mut self, settings: &Settings) {
+    pub(super) fn change(&mut self, settings: &Settings) {
         let now_ns = after_ns(settings);
         if now_ns != self.after_ns {
             self.former_ns.get_or_insert(self.after_ns);
@@ -31,12 +31,12 @@ impl Told {
         }
     }
 
-    pub(in crate::capture) fn looked_at(&mut self) {
+    pub(super) fn looked_at(&mut self) {
         self.former_ns = None;
     }
 
     /// Whether any of its waits are told of.
-    pub(in crate::capture) fn is_any(&self) -> bool {
+    pub(super) fn is_any(&self) -> bool {
         self.after_ns != 0
     }
 

@@ -2,15 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::error::KernelError;
-use super::kinds::{CaptureKind, Kinds};
-use super::probes::Part;
-use super::process::ObservedProcess;
-use super::{Capture, parks};
+use crate::capture::error::KernelError;
+use crate::capture::parks;
+use crate::capture::probes::Part;
+use crate::capture::process::ObservedProcess;
+use crate::capture::running::Capture;
+use crate::kinds::{CaptureKind, Kinds};
 
 impl Capture {
     /// Attaches what somebody needs and detaches the rest.
-    pub(super) fn hold_what_is_needed(&mut self) {
+    pub(in crate::capture) fn hold_what_is_needed(&mut self) {
         // Tried again with the next look at the processes.
         let trouble = self.hold_tracepoints().err().map(|error| error.to_string());
         if let Some(trouble) = trouble.as_ref().filter(|_| self.trouble != trouble) {
@@ -20,7 +21,7 @@ impl Capture {
         self.hold_probes();
     }
 
-    pub(super) fn hold_tracepoints(&mut self) -> Result<(), KernelError> {
+    pub(in crate::capture) fn hold_tracepoints(&mut self) -> Result<(), KernelError> {
         let needed = self.needs();
         self.tracepoints.hold(needed, &mut self.maps, &mut self.programs)?;
         self.tcp.hold(needed, &mut self.programs)?;
@@ -73,7 +74,7 @@ impl Capture {
     }
 
     /// Forgets the goroutines of these processes that are parked.
-    pub(super) fn forget_parked(&mut self, is_such: impl Fn(&ObservedProcess) -> bool) {
+    pub(in crate::capture) fn forget_parked(&mut self, is_such: impl Fn(&ObservedProcess) -> bool) {
         let pids = self.pids_of(is_such);
         let forgotten = parks::forget_parked(&mut self.maps, &pids);
         self.own.parks_left_out = self.own.parks_left_out.saturating_add(forgotten);

@@ -1,0 +1,140 @@
+//! What holds for which process, changed while the capture runs.
+
+use syncline_bpf::Watched;
+
+use crate::capture::config::threshold_ns;
+use crate::capture::error::KernelError;
+use crate::capture::process::{Chosen, mono_ns};
+use crate::capture::running::Capture;
+use crate::capture::states::LetGo;
+use crate::choice::{Rules, Settings};
+use crate::kinds::{CaptureKind, Kinds};
+
+impl Capture {
+    /// What holds where no rule fits.
+    #[must_use]
+    pub fn defaults(&self) -> Settings {
+        self.choosing.defaults()
+    }
+
+    /// The rules that hold.
+    #[must_use]
+    pub fn rules(&self) -> &Rules {
+        &self.choosing.rules
+    }
+
+    /// Has other rules hold from now on, also for what is observed. Whether a wait is captured was decided when it began, by what held
+    /// then; whether it becomes an event or part of a sum is decided when it ends. Of processes that are left out from now on, waits
+    /// that go on are forgotten.
+    pub fn set_rules(&mut self, rules: Rules) {
+        self.forget_left_out();
+        self.let_go();
+        self.choosing.rules = rules;
+        self.set_defaults();
+        for pid in self.processes.observed_pids() {
+            self.choose_again(pid);
+        }
+        for pid in self.processes.left_out_pids() {
+            self.look_again_at_left_out(pid);
+        }
+        self.forget_left_out();
+        self.let_go();
+        self.hold_what_is_needed();
+        self.find_what_waits_anew();
+    }
+
+    /// Names of the raw tracepoints that have a program of ours now.
+    #[must_use]
+    pub fn tracepoints(&self) -> Vec<&'static str> {
+        self.tracepoints.names().into_iter().chain(self.tcp.tracepoints()).collect()
+    }
+
+    /// Pids of the processes that are observed, in order.
+    #[must_use]
+    pub fn observed_pids(&self) -> Vec<u32> {
+        self.processes.observed_pids()
+    }
+
+    /// Pids of the Go processes that are left out by what holds for them, in order.
+    #[must_use]
+    pub fn left_out_pids(&self) -> Vec<u32> {
+        self.processes.left_out_pids()
+    }
+
+    /// Tells the kernel side what holds for processes that it does not know.
+    pub(in crate::capture) fn set_defaults(&mut self) {
+        let needed = self.bound_kinds.unwrap_or(Kinds::NONE);
+        let settings = self.frame.settings(&self.defaults(), needed);
+        if let Err(error) = self.maps.config.set(0, settings.encode(), 0) {
+            tracing::warn!("{}", KernelError::new("set the configuration", error));
+        }
+        self.probed.keep_pinned(self.defaults().observe);
+    }
+
+    fn choose_again(&mut self, pid: u32) {
+        let Some(process) = self.processes.observed(pid) else { return };
+        let (before, slot) = (process.settings, process.slot);
+        let Chosen { settings, names } = self.choosing.of_observed(process);
+        if !settings.observe {
+            return self.leave_out_observed(pid);
+        }
+        let began = settings.kinds.effective().minus(before.kinds.effective());
+        let ended = before.kinds.effective().minus(settings.kinds.effective());
+        if began.has(CaptureKind::States) {
+            self.forget_states(pid);
+        }
+        if settings != before
+            && let Err(error) = self.list(pid, slot, &settings)
+        {
+            // As it was, then, here too.
+            tracing::warn!(pid, "{error}: what held for it before still does");
+            return;
+        }
+        if ended.has(CaptureKind::States) {
+            self.to_let_go.insert(pid, LetGo { at_ns: mono_ns(), is_told: true });
+        }
+        if ended.has(CaptureKind::Park) {
+            self.forget_parked(|process| process.pid == pid);
+        }
+        if ended.has(CaptureKind::Tcp) {
+            self.tcp.forget_process(pid);
+        }
+        self.processes.change(pid, settings, names);
+        if began.is_any() {
+            self.to_find.insert(pid, began);
+        }
+    }
+
+    /// Of one whose goroutines are followed from now on, a probe that was late may have left something when they were not any more.
+    pub(in crate::capture) fn forget_states(&mut self, pid: u32) {
+        self.to_let_go.insert(pid, LetGo { at_ns: mono_ns(), is_told: false });
+        self.let_go();
+    }
+
+    /// Tells the time of goroutines that are not followed any more.
+    pub(in crate::capture) fn let_go(&mut self) {
+        if !self.to_let_go.is_empty() && self.states.let_go(&self.maps, &self.to_let_go, &self.processes) {
+            self.to_let_go.clear();
+        }
+    }
+
+    /// Has the process observed by the probes of this slot only, and as these settings say.
+    pub(in crate::capture) fn list(&mut self, pid: u32, slot: u32, settings: &Settings) -> Result<(), KernelError> {
+        let kinds = self.frame.of_kernel(settings.kinds);
+        let value = Watched { slot, threshold_ns: threshold_ns(settings), kinds }.encode();
+        self.maps.watched.insert(pid, value, 0).map_err(|e| KernelError::new("watch a process", e))
+    }
+
+    /// The kernel side knows the process no more.
+    pub(in crate::capture) fn unlist(&mut self, pid: u32) {
+        // Fails only if it is not there, which is what is wanted.
+        let _ = self.maps.watched.remove(&pid);
+    }
+
+    /// Finds what waits already of the kinds that are captured of these processes from now on.
+    fn find_what_waits_anew(&mut self) {
+        for (pid, kinds) in std::mem::take(&mut self.to_find) {
+            self.find_what_waits(pid, kinds);
+        }
+    }
+}
