@@ -6,6 +6,7 @@
 //! sizes and offsets asserted at compile time on both sides; [`record`] turns the ring's bytes into checked values.
 //! This crate loads nothing itself and contains no unsafe code.
 
+mod bytes;
 pub mod layout;
 pub mod map_value;
 pub mod open;
@@ -13,12 +14,13 @@ pub mod record;
 pub mod states;
 pub mod tcp;
 
+pub use bytes::DecodeError;
 pub use map_value::{
     BinaryLayout, Bindings, CaptureSettings, LabelsForm, ParkKey, ShortWaitKey, ShortWaitSum, Watched,
     encode_tai_offset_ns,
 };
 pub use open::{Calling, InCall, Parked};
-pub use record::{DecodeError, FileInfo, Record, SocketEnds, WaitKind, WaitRecord, decode};
+pub use record::{FileInfo, Record, SocketEnds, WaitKind, WaitRecord, decode};
 
 /// Alignment that an ELF reader wants of the bytes it parses.
 #[repr(C, align(32))]

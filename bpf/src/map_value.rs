@@ -4,8 +4,9 @@
 use std::mem::{offset_of, size_of};
 
 use crate::HISTOGRAM_BUCKETS;
+use crate::bytes::{put, read, read_u32, read_u64};
 use crate::layout::{Binary, Binding, Clock, Config, Key, LEFT_OUT, Short, ShortKey, Watch};
-use crate::record::{WaitKind, read, read_u32, read_u64};
+use crate::record::WaitKind;
 
 /// Offsets inside the Go runtime's structs for one binary, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -271,12 +272,6 @@ impl ShortWaitSum {
             total_ns: op(self.total_ns, other.total_ns),
             histogram: std::array::from_fn(|i| op(self.histogram[i], other.histogram[i])),
         }
-    }
-}
-
-pub(crate) fn put<const N: usize>(bytes: &mut [u8], offset: usize, value: [u8; N]) {
-    if let Some(place) = bytes.get_mut(offset..).and_then(<[u8]>::first_chunk_mut::<N>) {
-        *place = value;
     }
 }
 

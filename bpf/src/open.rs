@@ -2,9 +2,8 @@
 
 use std::mem::{offset_of, size_of};
 
+use crate::bytes::{put, read, read_u32, read_u64};
 use crate::layout::{InC, InSyscall, Park, Thread, WAIT_BY_NETPOLL, WAIT_READY_SEEN};
-use crate::map_value::put;
-use crate::record::{read, read_u32, read_u64};
 
 /// A goroutine that is parked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

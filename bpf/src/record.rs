@@ -3,6 +3,7 @@
 use std::mem::offset_of;
 use std::net::{IpAddr, Ipv6Addr};
 
+use crate::bytes::{DecodeError, read, read_u16, read_u32, read_u64};
 use crate::layout::{
     Ends, Exec, File, RECORD_EXEC, RECORD_WAIT, WAIT_BY_NETPOLL, WAIT_CGO, WAIT_GOROUTINE, WAIT_HEADER_BYTES,
     WAIT_OF_SCHEDULER, WAIT_OFF_CPU, WAIT_READY_SEEN, WAIT_STACK_TRUNCATED, WAIT_STACK_UNREADABLE, WAIT_SYSCALL,
@@ -148,40 +149,6 @@ pub struct WaitRecord {
     pub waker_stack: Vec<u64>,
 }
 
-/// A record that is not what the kernel side writes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DecodeError {
-    /// Fewer bytes than the record needs.
-    TooShort {
-        /// Bytes needed.
-        needed: usize,
-        /// Bytes there.
-        got: usize,
-    },
-    /// No such kind of record.
-    UnknownKind(u32),
-    /// No such kind of wait.
-    UnknownWait(u8),
-    /// More frames than a record can hold.
-    StackTooDeep(u32),
-    /// Bytes go one way or the other.
-    UnknownDirection(u32),
-}
-
-impl std::fmt::Display for DecodeError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::TooShort { needed, got } => write!(f, "kernel record of {got} bytes, {needed} needed"),
-            Self::UnknownKind(kind) => write!(f, "kernel record of unknown kind {kind}"),
-            Self::UnknownWait(kind) => write!(f, "kernel record of a wait of unknown kind {kind}"),
-            Self::StackTooDeep(n) => write!(f, "kernel record with {n} frames, which is more than are possible"),
-            Self::UnknownDirection(number) => write!(f, "kernel record of a message in direction {number}"),
-        }
-    }
-}
-
-impl std::error::Error for DecodeError {}
-
 /// Decodes one record of the ring. Bytes beyond the record (the ring pads) are ignored.
 ///
 /// # Errors
@@ -280,23 +247,6 @@ fn frames(bytes: &[u8], offset: usize, limit: usize) -> Result<usize, DecodeErro
 
 fn decode_stack(bytes: &[u8], from: usize, frames: usize) -> Result<Vec<u64>, DecodeError> {
     (from..from + frames).map(|i| read_u64(bytes, WAIT_HEADER_BYTES + 8 * i)).collect()
-}
-
-pub(crate) fn read<const N: usize>(bytes: &[u8], offset: usize) -> Result<[u8; N], DecodeError> {
-    let rest = bytes.get(offset..).and_then(<[u8]>::first_chunk::<N>);
-    rest.copied().ok_or(DecodeError::TooShort { needed: offset + N, got: bytes.len() })
-}
-
-pub(crate) fn read_u16(bytes: &[u8], offset: usize) -> Result<u16, DecodeError> {
-    read(bytes, offset).map(u16::from_ne_bytes)
-}
-
-pub(crate) fn read_u32(bytes: &[u8], offset: usize) -> Result<u32, DecodeError> {
-    read(bytes, offset).map(u32::from_ne_bytes)
-}
-
-pub(crate) fn read_u64(bytes: &[u8], offset: usize) -> Result<u64, DecodeError> {
-    read(bytes, offset).map(u64::from_ne_bytes)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::mem::{offset_of, size_of};
 
-use crate::record::{DecodeError, read, read_u32, read_u64};
+use crate::bytes::{DecodeError, read, read_u32, read_u64};
 
 mod layout;
 
@@ -198,7 +198,7 @@ impl ShortLives {
 #[must_use]
 pub fn encode_epoch(epoch: u32) -> [u8; size_of::<Config>()] {
     let mut bytes = [0; size_of::<Config>()];
-    crate::map_value::put(&mut bytes, offset_of!(Config, epoch), epoch.to_ne_bytes());
+    crate::bytes::put(&mut bytes, offset_of!(Config, epoch), epoch.to_ne_bytes());
     bytes
 }
 
@@ -213,7 +213,7 @@ fn words<const N: usize>(bytes: &[u8], offset: usize) -> Option<[u64; N]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::map_value::put;
+    use crate::bytes::put;
     use crate::record::{Record, decode};
 
     fn ended_bytes() -> [u8; size_of::<Ended>()] {

@@ -1,6 +1,7 @@
 //! The records and map values of the TCP sampler (`c/tcp_records.h`), mirrored and decoded.
 
-use crate::record::{DecodeError, SocketEnds, decode_ends, read_u32, read_u64};
+use crate::bytes::{DecodeError, read_u32, read_u64};
+use crate::record::{SocketEnds, decode_ends};
 use std::mem::offset_of;
 
 mod layout;
@@ -199,8 +200,8 @@ mod tests {
     use std::net::{IpAddr, Ipv6Addr};
 
     use super::*;
+    use crate::bytes::put;
     use crate::layout::Ends;
-    use crate::map_value::put;
     use crate::{Record, decode};
 
     fn message() -> Vec<u8> {

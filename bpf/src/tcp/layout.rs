@@ -2,8 +2,8 @@
 
 use std::mem::{offset_of, size_of};
 
+use crate::bytes::put;
 use crate::layout::{Ends, kernel_struct};
-use crate::map_value::put;
 
 /// Buckets of the histogram of send latency: bucket i counts sends of [2^i, 2^(i+1)) ns; the last also counts longer ones.
 pub const SEND_BUCKETS: usize = 40;
@@ -106,7 +106,7 @@ impl TcpSettings {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::read_u32;
+    use crate::bytes::read_u32;
 
     #[test]
     fn settings_land_at_the_offsets_of_the_c_struct() {

@@ -3,7 +3,7 @@
 use std::mem::offset_of;
 
 use super::layout::{SEND_BUCKETS, SendSum};
-use crate::record::{DecodeError, read_u64};
+use crate::bytes::{DecodeError, read_u64};
 
 /// Sends of one connection: from a call that hands bytes to the kernel to the peer's acknowledgement of the last of them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
