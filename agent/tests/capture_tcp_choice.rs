@@ -43,8 +43,7 @@ impl Caller {
     fn of<'a>(&self, taken: &'a TcpTaken) -> (usize, Option<&'a TcpSessionRecord>) {
         let pid = self.0.pid();
         let messages = taken.messages.iter().filter(|message| message.tgid == pid).count();
-        let sessions = taken.sessions.iter().map(|(session, _)| session);
-        (messages, sessions.filter(|session| session.tgid == pid).next_back())
+        (messages, last_of(taken, pid))
     }
 }
 
@@ -124,7 +123,7 @@ fn tcp_is_captured_of_who_is_chosen_and_as_far_as_is_chosen() {
     capture.set_rules(set.clone());
     assert_eq!(linked(), sorted(&[]));
     let last = capture.take_tcp();
-    let session = b_of(&last, first.tgid).unwrap();
+    let session = last_of(&last, first.tgid).unwrap();
     assert_eq!((session.socket, session.end), (first.socket, None));
     assert_eq!(calls(&mut capture), (false, None));
 
@@ -146,8 +145,8 @@ fn tcp_is_captured_of_who_is_chosen_and_as_far_as_is_chosen() {
         b.call();
     }
     b.0.go();
-    let closed = tcp_until(&mut capture, |taken| b_of(taken, first.tgid).is_some_and(|told| told.end.is_some()));
-    let closed = b_of(&closed, first.tgid).unwrap();
+    let closed = tcp_until(&mut capture, |taken| last_of(taken, first.tgid).is_some_and(|told| told.end.is_some()));
+    let closed = last_of(&closed, first.tgid).unwrap();
     assert_eq!((closed.bytes_sent, closed.bytes_received), (20 * (CALL + HEADER), 20 * CALL), "{closed:?}");
     drop(capture);
     for program in [a.0, b.0, server] {
@@ -155,6 +154,6 @@ fn tcp_is_captured_of_who_is_chosen_and_as_far_as_is_chosen() {
     }
 }
 
-fn b_of(taken: &TcpTaken, tgid: u32) -> Option<&TcpSessionRecord> {
-    taken.sessions.iter().map(|(session, _)| session).filter(|session| session.tgid == tgid).next_back()
+fn last_of(taken: &TcpTaken, tgid: u32) -> Option<&TcpSessionRecord> {
+    taken.sessions.iter().map(|(session, _)| session).rfind(|session| session.tgid == tgid)
 }
