@@ -299,9 +299,8 @@ fn goroutines_that_park_are_left_out_of_one_service_only_and_of_all() {
 
     set.set(service("b"), &without(&[CaptureKind::Park]));
     capture.set_rules(set.clone());
-    assert_eq!(capture.parked_now(), 0);
     // Who runs on which thread is still to be known.
-    rescan_until(&mut capture, |_| altered_bytes(pair.a.pid(), &pair.path) == 1);
+    rescan_until(&mut capture, |capture| altered_bytes(pair.a.pid(), &pair.path) == 1 && capture.parked_now() == 0);
     let (a, b) = pair.round(&mut capture);
     assert_eq!((a.of(Kind::Syscall), b.of(Kind::Syscall)), (EACH, EACH));
     assert_eq!((a.sleeps(), b.sleeps()), ((0, 0), (0, 0)));
@@ -317,7 +316,7 @@ fn goroutines_that_park_are_left_out_of_one_service_only_and_of_all() {
     set.reset();
     capture.set_rules(set);
     assert_eq!(altered_bytes(pair.a.pid(), &pair.path), 4);
-    assert!(capture.parked_now() > 0);
+    rescan_until(&mut capture, |capture| capture.parked_now() > 0);
     let (a, b) = pair.round(&mut capture);
     assert_eq!((a.sleeps(), b.sleeps()), (EVENTS, EVENTS));
     assert_eq!((a.of(Kind::Syscall), b.of(Kind::Syscall)), (EACH, EACH));

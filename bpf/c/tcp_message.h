@@ -123,13 +123,17 @@ static __always_inline int measures_sends(struct tcp_session *session)
 {
 	__u32 tgid = session->tgid;
 	const struct watch *listed = bpf_map_lookup_elem(&watched, &tgid);
+	long error;
 
 	if (!listed)
 		return session->flags & TCP_SENDS_MEASURED;
 	if (listed->slot == LEFT_OUT || !(listed->kinds & WATCH_SEND_LATENCY))
 		return 0;
-	if (!(session->flags & TCP_SENDS_MEASURED) && begin_sends(session->socket))
-		session->flags |= TCP_SENDS_MEASURED;
+	if (session->flags & TCP_SENDS_MEASURED)
+		return 1;
+	error = begin_sends(session->socket, BPF_NOEXIST);
+	if (!error || error == -17 /* -EEXIST: a call beside this one was first */)
+		__sync_fetch_and_or(&session->flags, TCP_SENDS_MEASURED);
 	return 1;
 }
 

@@ -41,13 +41,13 @@ static __always_inline int is_after(__u32 a, __u32 b)
 	return (__s32)(a - b) > 0;
 }
 
-/* Whether the sends of this session are measured from now on. */
-static __always_inline int begin_sends(__u64 socket)
+/* The sends of this session are measured from now on; the kernel's error if there is no room. */
+static __always_inline long begin_sends(__u64 socket, __u64 flags)
 {
 	__u32 zero = 0;
 	struct tcp_sends *none = bpf_map_lookup_elem(&tcp_no_sends, &zero);
 
-	return none && !bpf_map_update_elem(&tcp_sends, &socket, none, BPF_ANY);
+	return none ? bpf_map_update_elem(&tcp_sends, &socket, none, flags) : -1;
 }
 
 static __always_inline void add_send(struct tcp_send_sum *sum, __u64 latency_ns)

@@ -35,7 +35,7 @@ static __always_inline void own(struct tcp_session *session, __u64 pid_tgid, __u
 
 static __always_inline void keep_session(struct tcp_session *session, __u32 kinds)
 {
-	if (kinds & WATCH_SEND_LATENCY && begin_sends(session->socket))
+	if (kinds & WATCH_SEND_LATENCY && !begin_sends(session->socket, BPF_ANY))
 		session->flags |= TCP_SENDS_MEASURED;
 	if (bpf_map_update_elem(&tcp_sessions, &session->socket, session, BPF_ANY))
 		tcp_count(TCP_COUNT_SESSIONS_MAP_FULL);
@@ -142,14 +142,6 @@ static __always_inline void tell_ended(const struct tcp_session *session, struct
 		bpf_map_delete_elem(&tcp_sends, &key);
 }
 
-/* Its sessions were forgotten when that was decided; this one began just then. One that is not listed has ended, perhaps. */
-static __always_inline int is_unwanted(__u32 tgid)
-{
-	const struct watch *listed = bpf_map_lookup_elem(&watched, &tgid);
-
-	return listed && (listed->slot == LEFT_OUT || !(listed->kinds & WATCH_TCP));
-}
-
 static __always_inline void session_closed(struct sock *sk, __u64 key, __u32 last_state)
 {
 	struct tcp_session *found = bpf_map_lookup_elem(&tcp_sessions, &key);
@@ -163,10 +155,7 @@ static __always_inline void session_closed(struct sock *sk, __u64 key, __u32 las
 	found->flags |= TCP_CLOSED;
 	found->last_state = last_state;
 	found->error = BPF_CORE_READ(sk, sk_err);
-	if (is_unwanted(found->tgid))
-		bpf_map_delete_elem(&tcp_sends, &key);
-	else
-		tell_ended(found, sk, key);
+	tell_ended(found, sk, key);
 	bpf_map_delete_elem(&tcp_sessions, &key);
 }
 

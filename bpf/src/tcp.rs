@@ -11,7 +11,7 @@ pub use layout::{
     Config, Ended, Message, SEND_BUCKETS, SENDS_AT_ONCE, Send, SendSum, Sends, Session, TCP_COUNTERS, TcpCounter,
     TcpSettings,
 };
-pub use sends::SendLatency;
+pub use sends::{SendLatency, sends_under_way};
 
 /// First word of a session.
 pub const RECORD_TCP_SESSION: u32 = 40;

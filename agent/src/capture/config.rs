@@ -44,7 +44,7 @@ pub(super) struct Frame {
     max_stack: u32,
     only_watched: bool,
     /// Kinds that this kernel does not give.
-    lacks: Kinds,
+    pub(super) lacks: Kinds,
 }
 
 impl Frame {

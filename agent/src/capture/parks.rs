@@ -18,27 +18,33 @@ pub(super) fn forget(maps: &mut Maps, ended: &HashMap<u32, u64>) -> Option<Vec<(
     Some(forgotten)
 }
 
-/// Removes the parked goroutines of these processes: they may have run unseen. How many; what running processes change too fast to be
-/// gone through is left to the next call.
-pub(super) fn forget_parked(maps: &mut Maps, pids: &BTreeSet<u32>) -> u64 {
-    let mut forgotten = 0;
-    for key in stable_keys(maps.parks.keys(), MAX_STEPS).unwrap_or_default() {
-        if pids.contains(&ParkKey::decode(&key).tgid) && maps.parks.remove(&key).is_ok() {
-            forgotten += 1;
-        }
-    }
-    forgotten
+/// Processes whose goroutines may have gone on unseen.
+#[derive(Debug, Default)]
+pub(super) struct Unseen {
+    /// Those that are parked.
+    pub(super) parked: BTreeSet<u32>,
+    /// Those that are in C code.
+    pub(super) calling: BTreeSet<u32>,
 }
 
-/// Removes the calls of C of these processes: they may have ended unseen. What running processes change too fast to be gone through
-/// is left to the next call.
-pub(super) fn forget_calls(maps: &mut Maps, pids: &BTreeSet<u32>) {
-    for key in stable_keys(maps.in_c.keys(), MAX_STEPS).unwrap_or_default() {
-        if pids.contains(&ParkKey::decode(&key).tgid) {
-            // Fails only if it is gone already.
-            let _ = maps.in_c.remove(&key);
-        }
+/// Removes their entries, and them from the sets; how many were parked. A map that running processes change too fast to be gone
+/// through is left to the next call.
+pub(super) fn forget_unseen(maps: &mut Maps, unseen: &mut Unseen) -> u64 {
+    let Unseen { parked, calling } = unseen;
+    forget_all(&mut maps.in_c, calling);
+    forget_all(&mut maps.parks, parked)
+}
+
+fn forget_all<V: Pod>(map: &mut aya::maps::HashMap<MapData, [u8; 16], V>, pids: &mut BTreeSet<u32>) -> u64 {
+    if pids.is_empty() {
+        return 0;
     }
+    let Some(keys) = stable_keys(map.keys(), MAX_STEPS) else { return 0 };
+    let of_them = keys.iter().filter(|key| pids.contains(&ParkKey::decode(key).tgid));
+    // Removal fails only if it is gone already.
+    let forgotten = of_them.filter(|key| map.remove(*key).is_ok()).count();
+    pids.clear();
+    forgotten as u64
 }
 
 fn forget_in<V: Pod>(

@@ -13,6 +13,7 @@ use super::counters::{Counters, OwnCounters};
 use super::error::{CaptureError, KernelError};
 use super::kernel::{self, Maps, Programs};
 use super::open::{OpenTaken, OpenWaits};
+use super::parks::Unseen;
 use super::probes::ProbedBinaries;
 use super::process::mono_ns;
 use super::processes::Processes;
@@ -70,12 +71,13 @@ pub struct Capture {
     pub(super) choosing: Choosing,
     pub(super) frame: Frame,
     pub(super) tracepoints: Tracepoints,
-    /// The kinds for which threads are bound to goroutines, as the kernel side was told.
-    pub(super) bound_kinds: Option<Kinds>,
+    /// The kinds that tracepoints were attached for.
+    pub(super) held_kinds: Option<Kinds>,
     /// Why not all tracepoints that are needed are held.
     pub(super) trouble: Option<String>,
     pub(super) strangers: Strangers,
     pub(super) before: Before,
+    pub(super) unseen: Unseen,
 }
 
 impl Capture {
@@ -117,10 +119,11 @@ impl Capture {
             choosing,
             frame,
             tracepoints: Tracepoints::default(),
-            bound_kinds: None,
+            held_kinds: None,
             trouble: None,
             strangers: Strangers::default(),
             before: Before::default(),
+            unseen: Unseen::default(),
         };
         capture.configure()?;
         capture.begin()?;
@@ -200,7 +203,7 @@ impl Capture {
     /// # Errors
     /// If the kernel refuses.
     pub fn take_states(&mut self) -> Result<StatesTaken, CaptureError> {
-        let is_wanted = self.bound_kinds.is_some_and(|kinds| kinds.has(CaptureKind::States));
+        let is_wanted = self.held_kinds.is_some_and(|kinds| kinds.has(CaptureKind::States));
         Ok(self.states.take(&self.maps, &self.processes, is_wanted)?)
     }
 

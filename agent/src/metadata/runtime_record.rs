@@ -6,7 +6,7 @@
 //! | containerd (CRI) | `/run/[k3s/]containerd/io.containerd.runtime.v2.task/k8s.io/ID/config.json` | OCI bundle |
 //! | CRI-O | `/run/containers/storage/overlay-containers/ID/userdata/config.json` | OCI bundle |
 //! | podman | `/var/lib/containers/storage/overlay-containers/ID/userdata/config.json` | OCI bundle, without the labels |
-//! | podman | `/var/lib/containers/storage/overlay-containers/containers.json` | list of all containers with their names |
+//! | podman | `/var/lib/containers/storage/overlay-containers/[volatile-]containers.json` | lists of all containers with their names |
 //!
 //! Sources: `daemon` of moby/moby (`containerConfigPath`), `internal/cri/annotations` of containerd/containerd,
 //! `pkg/annotations` of cri-o/cri-o, `pkg/kubelet/types/labels.go` of kubernetes/kubernetes, `containers.go` of containers/storage.
@@ -49,12 +49,13 @@ pub(super) fn candidates(runtime: Option<Runtime>, id: &str) -> Vec<(Form, Strin
         |at: &str| (Form::Bundle, format!("run/{at}containerd/io.containerd.runtime.v2.task/k8s.io/{id}/config.json"));
     let bundle =
         |at: &str| (Form::Bundle, format!("{at}/containers/storage/overlay-containers/{id}/userdata/config.json"));
-    let list = || (Form::List, "var/lib/containers/storage/overlay-containers/containers.json".to_owned());
+    // Those of `run --rm` are in a list of their own.
+    let list = |name: &str| (Form::List, format!("var/lib/containers/storage/overlay-containers/{name}.json"));
     match runtime {
         Some(Runtime::Docker) => vec![docker()],
         Some(Runtime::Containerd) => vec![task(""), task("k3s/")],
         Some(Runtime::CriO) => vec![bundle("run")],
-        Some(Runtime::Podman) => vec![list(), bundle("var/lib")],
+        Some(Runtime::Podman) => vec![list("containers"), list("volatile-containers"), bundle("var/lib")],
         None => vec![task(""), task("k3s/"), docker(), bundle("run")],
     }
 }

@@ -2,8 +2,17 @@
 
 use std::mem::offset_of;
 
-use super::layout::{SEND_BUCKETS, SendSum};
+use super::layout::{SEND_BUCKETS, SENDS_AT_ONCE, Send, SendSum, Sends};
 use crate::bytes::{DecodeError, read_u64};
+
+/// How many sends of a connection (a value of the map of [`Sends`]) are not acknowledged yet.
+#[must_use]
+pub fn sends_under_way(bytes: &[u8]) -> u64 {
+    let place =
+        |i: usize| read_u64(bytes, offset_of!(Sends, sends) + i * size_of::<Send>() + offset_of!(Send, mono_ns));
+    // 0: the place is free.
+    (0..SENDS_AT_ONCE).filter(|i| place(*i).is_ok_and(|mono_ns| mono_ns != 0)).count() as u64
+}
 
 /// Sends of one connection: from a call that hands bytes to the kernel to the peer's acknowledgement of the last of them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -38,5 +47,21 @@ impl SendLatency {
             unmeasured: at(offset_of!(SendSum, unmeasured))?.saturating_add(not_begun),
             unacknowledged: at(offset_of!(SendSum, unacknowledged))?,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sends_under_way_are_those_whose_place_is_not_free() {
+        let mut bytes = [0; size_of::<Sends>()];
+        assert_eq!(sends_under_way(&bytes), 0);
+        for place in [0, 3, SENDS_AT_ONCE - 1] {
+            bytes[offset_of!(Sends, sends) + place * size_of::<Send>()] = 7;
+        }
+        assert_eq!(sends_under_way(&bytes), 3);
+        assert_eq!(sends_under_way(&bytes[..10]), 0);
     }
 }

@@ -3,49 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::capture::error::KernelError;
-use crate::capture::parks;
 use crate::capture::probes::Part;
 use crate::capture::process::ObservedProcess;
 use crate::capture::running::Capture;
+use crate::capture::states::LetGo;
+use crate::capture::{parks, process};
 use crate::kinds::{CaptureKind, Kinds};
 
 impl Capture {
     /// Attaches what somebody needs and detaches the rest.
     pub(in crate::capture) fn hold_what_is_needed(&mut self) {
-        // Tried again with the next look at the processes.
-        let trouble = self.hold_tracepoints().err().map(|error| error.to_string());
-        if let Some(trouble) = trouble.as_ref().filter(|_| self.trouble != trouble) {
-            tracing::warn!("{trouble}: some kinds of waits are not captured");
-        }
-        self.trouble = trouble;
-        self.hold_probes();
-    }
-
-    pub(in crate::capture) fn hold_tracepoints(&mut self) -> Result<(), KernelError> {
-        let needed = self.needs();
-        self.tracepoints.hold(needed, &mut self.maps, &mut self.programs)?;
-        self.tcp.hold(needed, &mut self.programs)?;
-        if self.bound_kinds != Some(needed) {
-            self.bound_kinds = Some(needed);
-            self.set_defaults();
-        }
-        Ok(())
-    }
-
-    /// Kinds that are captured of any process, now or when it comes.
-    fn needs(&self) -> Kinds {
-        let observed = self.processes.all_observed().map(|process| process.settings.needs().effective());
-        observed.fold(self.defaults().needs().effective(), Kinds::and)
-    }
-
-    /// Has each binary probed for just what some process that runs it wants.
-    fn hold_probes(&mut self) {
-        let mut wanted: BTreeMap<u32, Kinds> = BTreeMap::new();
-        for process in self.processes.all_observed() {
-            let kinds = wanted.entry(process.slot).or_insert(Kinds::NONE);
-            *kinds = kinds.and(process.settings.kinds.effective());
-        }
-        for (slot, kinds) in wanted {
+        self.hold_tracepoints_or_tell(self.needs());
+        for (slot, kinds) in self.wanted_of_binaries(&[]) {
             self.attach_lacking(slot, kinds);
             self.probed.detach_unwanted(slot, kinds, &mut self.maps);
         }
@@ -54,8 +23,60 @@ impl Capture {
         }
     }
 
+    /// Attaches what these binaries (by slot) will need beside that: before the kernel side is told so, since nothing must begin that
+    /// nobody would see ending.
+    pub(super) fn attach_for(&mut self, coming: &[(u32, Kinds)]) {
+        let coming_kinds = coming.iter().fold(Kinds::NONE, |all, (_, kinds)| all.and(kinds.effective()));
+        self.hold_tracepoints_or_tell(self.needs().and(coming_kinds.minus(self.frame.lacks)));
+        for (slot, kinds) in self.wanted_of_binaries(coming) {
+            self.attach_lacking(slot, kinds);
+        }
+    }
+
+    fn hold_tracepoints_or_tell(&mut self, needed: Kinds) {
+        // Tried again with the next look at the processes.
+        let trouble = self.hold_tracepoints(needed).err().map(|error| error.to_string());
+        if let Some(trouble) = trouble.as_ref().filter(|_| self.trouble != trouble) {
+            tracing::warn!("{trouble}: some kinds of waits are not captured");
+        }
+        self.trouble = trouble;
+    }
+
+    pub(in crate::capture) fn hold_tracepoints(&mut self, needed: Kinds) -> Result<(), KernelError> {
+        let held = self.tracepoints.hold(needed, &mut self.maps, &mut self.programs);
+        let of_tcp = self.tcp.hold(needed, &mut self.programs);
+        if self.held_kinds != Some(needed) {
+            self.held_kinds = Some(needed);
+            self.set_defaults();
+        }
+        held.and(of_tcp)
+    }
+
+    /// Kinds that are captured of any process, now or when it comes, and that this kernel gives.
+    pub(in crate::capture) fn needs(&self) -> Kinds {
+        let observed = self.processes.all_observed().map(|process| process.settings.needs().effective());
+        observed.fold(self.defaults().needs().effective(), Kinds::and).minus(self.frame.lacks)
+    }
+
+    /// The kinds that somebody wants of each binary, by slot: who runs it, else who may come to, and who is about to.
+    fn wanted_of_binaries(&self, coming: &[(u32, Kinds)]) -> BTreeMap<u32, Kinds> {
+        let running = self.processes.all_observed().map(|process| (process.slot, process.settings.kinds));
+        let whoever_comes = self.probed.kept_unused().map(|slot| (slot, self.defaults().needs()));
+        let mut wanted: BTreeMap<u32, Kinds> = BTreeMap::new();
+        for (slot, kinds) in running.chain(whoever_comes).chain(coming.iter().copied()) {
+            let all = wanted.entry(slot).or_insert(Kinds::NONE);
+            *all = all.and(kinds.effective());
+        }
+        wanted
+    }
+
     fn attach_lacking(&mut self, slot: u32, kinds: Kinds) {
         let lacking = self.probed.lacking(slot, kinds);
+        if lacking.is_empty() {
+            return;
+        }
+        // What the last probes have left is forgotten once they are gone, and before there are others.
+        self.probed.finish_detaching(slot, &lacking);
         for part in &lacking {
             self.forget_unseen(*part, |process, _| process.slot == slot);
         }
@@ -66,27 +87,26 @@ impl Capture {
 
     /// Forgets what a part that was not there, or goes, would have seen ending.
     fn forget_unseen(&mut self, part: Part, is_such: impl Fn(&ObservedProcess, CaptureKind) -> bool) {
+        let of = |kind| -> BTreeSet<u32> {
+            let such = self.processes.all_observed().filter(|process| is_such(process, kind));
+            such.map(|process| process.pid).collect()
+        };
         match part {
-            Part::States => {}
-            Part::Threads | Part::Parks => self.forget_parked(|process| is_such(process, CaptureKind::Park)),
-            Part::Cgo => self.forget_calls(|process| is_such(process, CaptureKind::Cgo)),
+            Part::States => {
+                let let_go = LetGo { at_ns: process::mono_ns(), is_told: false };
+                self.to_let_go.extend(of(CaptureKind::States).into_iter().map(|pid| (pid, let_go)));
+                self.let_go();
+            }
+            Part::Threads => {}
+            Part::Parks => self.unseen.parked.extend(of(CaptureKind::Park)),
+            Part::Cgo => self.unseen.calling.extend(of(CaptureKind::Cgo)),
         }
+        self.forget_what_is_unseen();
     }
 
-    /// Forgets the goroutines of these processes that are parked.
-    pub(in crate::capture) fn forget_parked(&mut self, is_such: impl Fn(&ObservedProcess) -> bool) {
-        let pids = self.pids_of(is_such);
-        let forgotten = parks::forget_parked(&mut self.maps, &pids);
+    /// What running processes change too fast to be gone through is tried again with the next look at them.
+    pub(super) fn forget_what_is_unseen(&mut self) {
+        let forgotten = parks::forget_unseen(&mut self.maps, &mut self.unseen);
         self.own.parks_left_out = self.own.parks_left_out.saturating_add(forgotten);
-    }
-
-    /// Forgets the calls of C of these processes that nobody saw ending.
-    fn forget_calls(&mut self, is_such: impl Fn(&ObservedProcess) -> bool) {
-        let pids = self.pids_of(is_such);
-        parks::forget_calls(&mut self.maps, &pids);
-    }
-
-    fn pids_of(&self, is_such: impl Fn(&ObservedProcess) -> bool) -> BTreeSet<u32> {
-        self.processes.all_observed().filter(|process| is_such(process)).map(|process| process.pid).collect()
     }
 }

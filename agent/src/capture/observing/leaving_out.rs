@@ -40,7 +40,7 @@ impl Capture {
         }
         let _ = self.maps.bindings.remove(&pid);
         self.processes.leave_out(pid, left_out);
-        self.tcp.forget_process(pid);
+        self.tcp.leave(pid);
         self.to_leave.insert(pid, end_mono_ns);
         self.to_let_go.insert(pid, LetGo { at_ns: end_mono_ns, is_told: true });
         self.pending.left_out.push(pid);

@@ -19,8 +19,11 @@ use crate::capture::running::Capture;
 use crate::capture::target::Target;
 use crate::capture::wait::RawWait;
 use crate::capture::{parks, privileges};
-use crate::kinds::Kinds;
+use crate::kinds::{CaptureKind, Kinds};
 use crate::proc_stat::{is_gone, start_time};
+
+/// Kinds of which what waits already is found.
+const FOUND: Kinds = Kinds::of(&[CaptureKind::Park, CaptureKind::Syscall, CaptureKind::Cgo]);
 
 impl Capture {
     /// The observed process with this id, also for some seconds after it ended.
@@ -47,7 +50,7 @@ impl Capture {
     }
 
     pub(in crate::capture) fn begin(&mut self) -> Result<(), CaptureError> {
-        self.hold_tracepoints()?;
+        self.hold_tracepoints(self.needs())?;
         match self.target.clone() {
             Target::Pid(pid) => self.begin_with_process(pid)?,
             Target::Executable(path) => self.begin_with_executable(&path)?,
@@ -181,19 +184,23 @@ impl Capture {
         let slot = self.probed.probe(ready, settings.kinds, open, &mut self.maps, &mut self.programs)?;
         let binary = self.probed.binary(slot).cloned().ok_or_else(Unfit::ended)?;
         let process = ObservedProcess::look(pid, slot, file, binary, chosen).map_err(new)?;
+        self.attach_for(&[(slot, settings.kinds)]);
         self.list(pid, slot, &settings).map_err(|e| new(Refusal::Kernel(e)))?;
         self.probed.process_began(slot);
         let go_version = process.binary.go_version().to_owned();
         self.pending.attached.push(Attached { pid, exe: process.exe.clone(), go_version });
         self.processes.observe(process);
-        self.hold_what_is_needed();
         self.find_what_waits(pid, settings.kinds);
         Ok(true)
     }
 
     /// Those waits of the process that began before its probes were there.
     pub(in crate::capture) fn find_what_waits(&mut self, pid: u32, kinds: Kinds) {
+        let kinds = kinds.only(FOUND);
         let Some(process) = self.processes.observed(pid).filter(|process| process.told.is_any()) else { return };
+        if !kinds.is_any() {
+            return;
+        }
         let passed_over = self.before.look_at(process, kinds, &mut self.maps);
         self.open.pass_over(passed_over);
     }
@@ -247,7 +254,9 @@ impl Capture {
         self.processes.tidy(living);
         self.before.tidy(&self.maps);
         self.probed.retire_unused(&mut self.maps);
+        self.forget_what_is_unseen();
         self.hold_what_is_needed();
+        self.find_what_waits_anew();
     }
 
     /// A pid that is observed again keeps its sums, which go on, and what parked since.

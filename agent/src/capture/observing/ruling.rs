@@ -1,5 +1,7 @@
 //! What holds for which process, changed while the capture runs.
 
+use std::time::{Duration, Instant};
+
 use syncline_bpf::Watched;
 
 use crate::capture::config::threshold_ns;
@@ -9,6 +11,9 @@ use crate::capture::running::Capture;
 use crate::capture::states::LetGo;
 use crate::choice::{Rules, Settings};
 use crate::kinds::{CaptureKind, Kinds};
+
+/// Finding what waits already in other processes waits while it keeps us for so long.
+const FINDING: Duration = Duration::from_millis(100);
 
 impl Capture {
     /// What holds where no rule fits.
@@ -24,15 +29,21 @@ impl Capture {
     }
 
     /// Has other rules hold from now on, also for what is observed. Whether a wait is captured was decided when it began, by what held
-    /// then; whether it becomes an event or part of a sum is decided when it ends. Of processes that are left out from now on, waits
-    /// that go on are forgotten.
+    /// then; whether it becomes an event or part of a sum is decided when it ends. Waits that go on are forgotten where their process is
+    /// left out from now on, or nobody wants their kind any more.
     pub fn set_rules(&mut self, rules: Rules) {
         self.forget_left_out();
         self.let_go();
         self.choosing.rules = rules;
+        let pids = self.processes.observed_pids();
+        let observed = pids.into_iter().filter_map(|pid| self.processes.observed(pid));
+        let chosen: Vec<_> =
+            observed.map(|process| (process.pid, process.slot, self.choosing.of_observed(process))).collect();
+        let coming: Vec<_> = chosen.iter().map(|(_, slot, chosen)| (*slot, chosen.settings.needs())).collect();
+        self.attach_for(&coming);
         self.set_defaults();
-        for pid in self.processes.observed_pids() {
-            self.choose_again(pid);
+        for (pid, slot, chosen) in chosen {
+            self.change(pid, slot, chosen);
         }
         for pid in self.processes.left_out_pids() {
             self.look_again_at_left_out(pid);
@@ -63,7 +74,7 @@ impl Capture {
 
     /// Tells the kernel side what holds for processes that it does not know.
     pub(in crate::capture) fn set_defaults(&mut self) {
-        let needed = self.bound_kinds.unwrap_or(Kinds::NONE);
+        let needed = self.held_kinds.unwrap_or(Kinds::NONE);
         let settings = self.frame.settings(&self.defaults(), needed);
         if let Err(error) = self.maps.config.set(0, settings.encode(), 0) {
             tracing::warn!("{}", KernelError::new("set the configuration", error));
@@ -71,10 +82,9 @@ impl Capture {
         self.probed.keep_pinned(self.defaults().observe);
     }
 
-    fn choose_again(&mut self, pid: u32) {
-        let Some(process) = self.processes.observed(pid) else { return };
-        let (before, slot) = (process.settings, process.slot);
-        let Chosen { settings, names } = self.choosing.of_observed(process);
+    /// What was chosen holds for the process from now on; what that needs is attached.
+    fn change(&mut self, pid: u32, slot: u32, Chosen { settings, names }: Chosen) {
+        let Some(before) = self.processes.observed(pid).map(|process| process.settings) else { return };
         if !settings.observe {
             return self.leave_out_observed(pid);
         }
@@ -93,11 +103,8 @@ impl Capture {
         if ended.has(CaptureKind::States) {
             self.to_let_go.insert(pid, LetGo { at_ns: mono_ns(), is_told: true });
         }
-        if ended.has(CaptureKind::Park) {
-            self.forget_parked(|process| process.pid == pid);
-        }
         if ended.has(CaptureKind::Tcp) {
-            self.tcp.forget_process(pid);
+            self.tcp.leave(pid);
         }
         self.processes.change(pid, settings, names);
         if began.is_any() {
@@ -131,10 +138,15 @@ impl Capture {
         let _ = self.maps.watched.remove(&pid);
     }
 
-    /// Finds what waits already of the kinds that are captured of these processes from now on.
-    fn find_what_waits_anew(&mut self) {
-        for (pid, kinds) in std::mem::take(&mut self.to_find) {
+    /// Finds what waits already of the kinds that are captured of these processes from now on; for a while, then with the next look at
+    /// them.
+    pub(super) fn find_what_waits_anew(&mut self) {
+        let began = Instant::now();
+        while let Some((pid, kinds)) = self.to_find.pop_first() {
             self.find_what_waits(pid, kinds);
+            if began.elapsed() >= FINDING {
+                break;
+            }
         }
     }
 }

@@ -6,7 +6,7 @@ use syncline_gosym::LabelsForm;
 
 use super::memory::Memory;
 
-/// Most labels that are looked at.
+/// Most labels that are looked at of a slice.
 const MAX_LABELS: u64 = 64;
 /// Cells of a bucket of a `map[string]string`, and what its first bytes are of cells that are in use (`runtime/map.go`).
 const CELLS: u64 = 8;
@@ -46,7 +46,10 @@ pub(super) fn trace(memory: &Memory, form: LabelsForm, labels: u64) -> TraceCont
             }
             // Datadog's tracer, which writes it in decimal.
             "span id" => {
-                let number = |text: &str| text.parse().ok().or_else(|| of_span(text));
+                let is_decimal = |text: &&str| text.bytes().all(|digit| digit.is_ascii_digit());
+                let number = |text: &str| {
+                    Some(text).filter(is_decimal).and_then(|text| text.parse().ok()).or_else(|| of_span(text))
+                };
                 span_id.get_or_insert_with(|| text(memory, value).as_deref().and_then(number));
             }
             _ => {}
@@ -65,7 +68,7 @@ fn of_slice(memory: &Memory, labels: u64) -> Option<Labels> {
         let at = slice.at.checked_add(index * PAIR)?;
         Some((string(memory, at)?, string(memory, at.checked_add(STRING)?)?))
     };
-    (0..slice.len.min(MAX_LABELS)).map(pair).collect()
+    Some((0..slice.len.min(MAX_LABELS)).map_while(pair).collect())
 }
 
 /// A pointer to a `map[string]string` of one bucket: more than 8 labels are not looked at.
@@ -81,7 +84,7 @@ fn of_map(memory: &Memory, labels: u64) -> Option<Labels> {
         let at = |first: u64| string(memory, first.checked_add(cell * STRING)?);
         Some((at(names)?, at(values)?))
     };
-    cells.map(|(_, index)| cell(index)).collect()
+    Some(cells.map_while(|(_, index)| cell(index)).collect())
 }
 
 fn string(memory: &Memory, at: u64) -> Option<Text> {

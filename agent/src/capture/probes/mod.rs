@@ -170,6 +170,11 @@ impl ProbedBinaries {
         }
     }
 
+    /// The slots of what is kept though no process runs it.
+    pub(super) fn kept_unused(&self) -> impl Iterator<Item = u32> {
+        self.slots.iter().filter(|(_, slot)| slot.processes == 0 && self.is_kept(slot)).map(|(&index, _)| index)
+    }
+
     /// Keeps the probes also while no process runs the binary.
     pub(super) fn pin(&mut self, slot: u32) {
         if let Some(slot) = self.slots.get_mut(&slot) {

@@ -34,7 +34,7 @@ impl ProbedBinaries {
         Part::ALL.into_iter().filter(lacks).collect()
     }
 
-    /// Attaches these parts of a binary; those that could not be, and why.
+    /// Attaches these parts of a binary, of which no probe is there any more; those that could not be, and why.
     pub(in crate::capture) fn attach(
         &mut self,
         index: u32,
@@ -43,9 +43,13 @@ impl ProbedBinaries {
         programs: &mut Programs,
     ) -> Vec<(Part, Refusal)> {
         let mut failed = Vec::new();
-        self.finish_detaching(index, parts);
         let Some(slot) = self.slots.get_mut(&index) else { return failed };
         for part in parts {
+            if *part == Part::Parks && !slot.is_attached(Part::Threads) {
+                // Nobody would see them running again.
+                *slot.part_mut(*part) = Probes::Failed;
+                continue;
+            }
             match attach(&slot.binary, *part, &slot.sites, index, programs) {
                 Ok(links) => *slot.part_mut(*part) = Probes::Attached(links),
                 Err(why) => {
@@ -54,9 +58,7 @@ impl ProbedBinaries {
                 }
             }
         }
-        if parts.contains(&Part::States) {
-            slot.tell_kernel(index, maps);
-        }
+        slot.tell_kernel(index, maps);
         failed
     }
 
@@ -88,7 +90,7 @@ impl ProbedBinaries {
     }
 
     /// Waits for parts that are still on their way off, since two probes of each kind would see everything twice.
-    fn finish_detaching(&mut self, index: u32, parts: &[Part]) {
+    pub(in crate::capture) fn finish_detaching(&mut self, index: u32, parts: &[Part]) {
         let is_in_the_way = |of: &Detaching| of.slot == index && parts.iter().any(|part| of.parts.contains(part));
         let (in_the_way, others): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.detaching).into_iter().partition(is_in_the_way);
@@ -139,6 +141,10 @@ impl Slot {
         }
     }
 
+    fn is_attached(&self, part: Part) -> bool {
+        matches!(self.part(part), Probes::Attached(_))
+    }
+
     fn part(&self, part: Part) -> &Probes {
         &self.parts[part as usize]
     }
@@ -149,7 +155,7 @@ impl Slot {
 
     /// Whether its goroutines' time is split.
     fn tell_kernel(&self, index: u32, maps: &mut Maps) {
-        let has_states = matches!(self.part(Part::States), Probes::Attached(_));
+        let has_states = [Part::States, Part::Threads, Part::Parks].into_iter().all(|part| self.is_attached(part));
         if let Err(error) = set_layout(maps, index, self.binary.kernel_layout(has_states).encode()) {
             tracing::warn!("{error}");
         }

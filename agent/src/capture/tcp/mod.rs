@@ -5,13 +5,17 @@
 
 mod config;
 mod open;
+mod samplers;
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use aya::maps::{Array, HashMap, MapData, MapError, PerCpuArray, StackTraceMap};
 use aya::programs::raw_trace_point::RawTracePointLink;
-use syncline_bpf::tcp::{Config, Sends, Session, TcpCounter, TcpMessageRecord, TcpSessionRecord, decode_session};
-use syncline_bpf::{map, program};
+use syncline_bpf::map;
+use syncline_bpf::tcp::{
+    Config, Sends, Session, TcpCounter, TcpMessageRecord, TcpSessionRecord, decode_session, sends_under_way,
+};
 
 use super::error::KernelError;
 use super::kernel::{Programs, TakeMap, stable_keys};
@@ -20,53 +24,10 @@ use crate::kinds::{CaptureKind, Kinds};
 
 pub use config::TcpConfig;
 use open::OpenSessions;
+use samplers::{SAMPLERS, Sampler};
 
 /// The map of open sessions is read no more often than this.
 const LOOK_AT_OPEN_EVERY: Duration = Duration::from_secs(5);
-
-/// A program on a tracepoint.
-struct Sampler {
-    program: &'static str,
-    tracepoint: &'static str,
-    /// It is there while somebody wants this.
-    used_for: CaptureKind,
-    /// What is not captured without it.
-    what: &'static str,
-    kinds: Kinds,
-}
-
-/// Only who sees sessions can tell of anything else, and only who sees what is sent, how long that takes. Whose an accepted session is
-/// shows when it is used.
-const SAMPLERS: [Sampler; 4] = [
-    Sampler {
-        program: program::TCP_STATE,
-        tracepoint: "inet_sock_set_state",
-        used_for: CaptureKind::Tcp,
-        what: "TCP sessions, messages and send latency",
-        kinds: Kinds::of(&[CaptureKind::Tcp, CaptureKind::TcpMessages, CaptureKind::SendLatency]),
-    },
-    Sampler {
-        program: program::TCP_SENT,
-        tracepoint: "sock_send_length",
-        used_for: CaptureKind::Tcp,
-        what: "messages sent over TCP, and send latency",
-        kinds: Kinds::of(&[CaptureKind::SendLatency]),
-    },
-    Sampler {
-        program: program::TCP_RECEIVED,
-        tracepoint: "sock_recv_length",
-        used_for: CaptureKind::Tcp,
-        what: "messages received over TCP",
-        kinds: Kinds::NONE,
-    },
-    Sampler {
-        program: program::TCP_SEGMENT,
-        tracepoint: "tcp_probe",
-        used_for: CaptureKind::SendLatency,
-        what: "TCP send latency",
-        kinds: Kinds::of(&[CaptureKind::SendLatency]),
-    },
-];
 
 /// A capability that this kernel does not give.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -158,6 +119,8 @@ pub(super) struct Tcp {
     taken: TcpTaken,
     open: OpenSessions,
     next_look: Instant,
+    /// Processes whose sessions are not followed any more.
+    leaving: HashSet<u32>,
 }
 
 impl Tcp {
@@ -174,6 +137,7 @@ impl Tcp {
             taken: TcpTaken::default(),
             open: OpenSessions::default(),
             next_look: Instant::now(),
+            leaving: HashSet::new(),
         };
         let set = tcp.maps.config.set(0, tcp.config.settings().encode(), 0);
         set.map_err(|e| KernelError::new("set the configuration of TCP", e))?;
@@ -199,7 +163,7 @@ impl Tcp {
                 tracing::warn!("{what} are not captured on this kernel: {why}");
             }
         }
-        let wanted = wanted.minus(self.lacks).only(SAMPLERS[0].kinds);
+        let wanted = wanted.minus(self.lacks).only(samplers::OF_TCP);
         if self.held == wanted {
             return Ok(());
         }
@@ -208,7 +172,7 @@ impl Tcp {
         self.links.retain(|(name, _)| samplers.iter().any(|sampler| sampler.tracepoint == *name));
         if self.links.is_empty() {
             // Also before attaching, when nothing can still be on its way into the maps.
-            self.forget(|_| true);
+            self.forget_all();
         }
         for Sampler { program, tracepoint, .. } in samplers {
             if !self.links.iter().any(|(name, _)| name == tracepoint) {
@@ -224,24 +188,41 @@ impl Tcp {
         self.links.iter().map(|(name, _)| *name)
     }
 
-    /// The sessions of a process are not followed any more: told of as they are.
-    pub(super) fn forget_process(&mut self, tgid: u32) {
-        self.forget(|session| session.tgid == tgid);
+    /// The sessions of a process are not followed any more: the next [`take`](Self::take) tells of them as they are.
+    pub(super) fn leave(&mut self, tgid: u32) {
+        self.leaving.insert(tgid);
     }
 
-    fn forget(&mut self, is_such: impl Fn(&TcpSessionRecord) -> bool) {
-        for session in self.open_now() {
-            if is_such(&session) {
-                // Fails only if it has ended meanwhile, which is told of next.
-                let _ = self.maps.sessions.remove(&session.socket);
-                let _ = self.maps.sends.remove(&session.socket);
-                self.push_session(session);
-            }
+    /// None where the kernel changes the map too fast to go through it.
+    fn forget(&mut self, is_such: impl Fn(&TcpSessionRecord) -> bool) -> Option<()> {
+        for session in self.open_now()?.into_iter().filter(is_such) {
+            // It may have ended meanwhile, which its record tells, and the kernel may have given its address to another one.
+            let now = self.open_at(session.socket).filter(|now| now.first_mono_ns == session.first_mono_ns);
+            let Some(mut now) = now else { continue };
+            // What is on its way then will not be seen arriving.
+            let under_way = self.maps.sends.get(&now.socket, 0).map_or(0, |sends| sends_under_way(&sends));
+            now.sends.iter_mut().for_each(|sends| sends.unmeasured += under_way);
+            // Fails only if it has ended just now, which is told of next.
+            let _ = self.maps.sessions.remove(&now.socket);
+            let _ = self.maps.sends.remove(&now.socket);
+            self.push_session(now);
         }
-        if self.links.is_empty() {
-            let embryos = stable_keys(self.maps.embryos.keys(), self.most_steps()).unwrap_or_default();
-            embryos.into_iter().for_each(|key| drop(self.maps.embryos.remove(&key)));
+        Some(())
+    }
+
+    fn forget_leaving(&mut self) {
+        let leaving = std::mem::take(&mut self.leaving);
+        if !leaving.is_empty() && self.forget(|session| leaving.contains(&session.tgid)).is_none() {
+            self.leaving = leaving;
         }
+    }
+
+    /// When nobody follows sessions, and nothing is on its way into the maps.
+    fn forget_all(&mut self) {
+        self.leaving.clear();
+        let _ = self.forget(|_| true);
+        let embryos = stable_keys(self.maps.embryos.keys(), self.most_steps()).unwrap_or_default();
+        embryos.into_iter().for_each(|key| drop(self.maps.embryos.remove(&key)));
     }
 
     fn is_off(&self, tracepoint: &str) -> bool {
@@ -262,9 +243,10 @@ impl Tcp {
     }
 
     pub(super) fn take(&mut self) -> TcpTaken {
+        self.forget_leaving();
         if Instant::now() >= self.next_look {
             self.next_look = Instant::now() + LOOK_AT_OPEN_EVERY.min(self.config.tell_open_after);
-            let due = self.open.due(self.open_now(), mono_ns(), self.config.tell_open_after);
+            let due = self.open.due(self.open_now().unwrap_or_default(), mono_ns(), self.config.tell_open_after);
             due.into_iter().for_each(|session| self.push_session(session));
         }
         std::mem::take(&mut self.taken)
@@ -272,7 +254,7 @@ impl Tcp {
 
     /// Every session that is open, however short, with the next [`take`](Self::take).
     pub(super) fn tell_open(&mut self) {
-        self.open_now().into_iter().for_each(|session| self.push_session(session));
+        self.open_now().unwrap_or_default().into_iter().for_each(|session| self.push_session(session));
     }
 
     pub(super) fn counters(&self) -> TcpCounters {
@@ -293,15 +275,16 @@ impl Tcp {
         }
     }
 
-    /// None of them where the kernel changed the map too fast to go through it: they are told of later.
-    fn open_now(&self) -> Vec<TcpSessionRecord> {
-        let keys = stable_keys(self.maps.sessions.keys(), self.most_steps()).unwrap_or_default();
-        let value = |key: u64| {
-            let session = self.maps.sessions.get(&key, 0).ok()?;
-            let sends = self.maps.sends.get(&key, 0).ok();
-            decode_session(&session, sends.as_ref().map(<[u8; size_of::<Sends>()]>::as_slice)).ok()
-        };
-        keys.into_iter().filter_map(value).collect()
+    /// None where the kernel changes the map too fast to go through it.
+    fn open_now(&self) -> Option<Vec<TcpSessionRecord>> {
+        let keys = stable_keys(self.maps.sessions.keys(), self.most_steps())?;
+        Some(keys.into_iter().filter_map(|key| self.open_at(key)).collect())
+    }
+
+    fn open_at(&self, socket: u64) -> Option<TcpSessionRecord> {
+        let session = self.maps.sessions.get(&socket, 0).ok()?;
+        let sends = self.maps.sends.get(&socket, 0).ok();
+        decode_session(&session, sends.as_ref().map(<[u8; size_of::<Sends>()]>::as_slice)).ok()
     }
 
     fn most_steps(&self) -> usize {
