@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use support::go_program::{Build, CGO, GoProgram, PIE_STRIPPED, PLAIN};
+use support::observe::mono_ns;
 use syncline_agent::capture::{
     Capture, CaptureConfig, CaptureKind, GoroutineSplit, Kinds, ProcessTimes, StateCounters, StateTimes, StatesTaken,
     Target,
@@ -105,9 +106,15 @@ fn compare_with_itself(build: Build) {
         seen.processes.iter().any(calls)
     });
     assert!(program.finish().success());
+    let gone_ns = mono_ns();
     read_until(&mut capture, &mut seen, |seen| {
         seen.goroutines.values().any(|split| split.fate == GoroutineFate::ProcessEnded)
     });
+    let ended_with_it = seen.goroutines.values().filter(|split| split.fate == GoroutineFate::ProcessEnded);
+    assert!(
+        ended_with_it.map(|split| split.at_mono_ns).all(|end_ns| end_ns <= gone_ns),
+        "by when, not when it was noticed"
+    );
     for report in &reports {
         check(&format!("{} {}", build.toolchain, build.variant), report, seen.of(report));
     }
@@ -133,12 +140,17 @@ fn check(what: &str, report: &Value, split: &GoroutineSplit) {
     let name = report["name"].as_str().unwrap();
     let what = format!("{what} {name}: {split:#?}");
     let times = &split.times;
+    if name == "thread of C" {
+        return check_thread_of_c(&what, split);
+    }
     let part = match name {
         "sleep" | "last" => blocked_ns(times, "sleep"),
         "spin" | "spin alone" => times.running_ns + times.runnable_ns,
         "share" => times.running_ns + times.runnable_ns,
         "call" | "hand off" => times.syscall_ns,
-        "in C" => times.cgo_ns,
+        "in C" | "joins" => times.cgo_ns,
+        // Half of it, each.
+        "called back" => times.cgo_ns.min(blocked_ns(times, "sleep")),
         "coroutine" => blocked_ns(times, "coroutine"),
         "woken" => blocked_ns(times, "chan receive"),
         "waker" => blocked_ns(times, "sleep"),
@@ -164,13 +176,22 @@ fn check(what: &str, report: &Value, split: &GoroutineSplit) {
         "sleep" | "last" | "lock" => assert!(times.blocked.iter().any(|blocked| blocked.count >= ROUNDS), "{what}"),
         // Its waker keeps the processor, until Go's monitor takes it away after ten milliseconds or the waker has done.
         "woken" | "polled" => assert!(times.runnable_ns > 5_000_000, "{what}"),
-        // Its processor went to the other one each time, which gives it back when it has had its time.
+        // Its processor went to the other one, which gives it back when it has had its time.
         "hand off" => {
-            assert_eq!(split.handoffs, ROUNDS, "{what}");
+            // Go's monitor may come late to one on a busy machine, and to the call that reports.
+            assert!((ROUNDS - 1..=ROUNDS + 1).contains(&split.handoffs), "{what}");
             assert!(times.runnable_ns > 1_000_000, "{what}");
         }
         _ => {}
     }
+}
+
+/// It slept once in Go, was in C for longer then, and ended with its thread.
+fn check_thread_of_c(what: &str, split: &GoroutineSplit) {
+    let times = &split.times;
+    assert!(!split.start_seen && split.fate == GoroutineFate::Finished && split.state == GoroutineState::Cgo, "{what}");
+    assert!(blocked_ns(times, "sleep") >= NAP_NS && times.cgo_ns >= ROUNDS * NAP_NS, "{what}");
+    assert!(times.running_ns < NAP_NS && times.syscall_ns < NAP_NS, "{what}");
 }
 
 /// Three goroutines that never stop by themselves have one processor.

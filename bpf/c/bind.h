@@ -78,15 +78,4 @@ static __always_inline void bind_thread(struct bound *bound, const struct binary
 		bound->flags = WAIT_UNBOUND;
 }
 
-/* A thread id is given to another thread next. */
-SEC("raw_tp/sched_process_exit")
-int thread_exit(__u64 *ctx)
-{
-	__u32 tid = bpf_get_current_pid_tgid();
-
-	bpf_map_delete_elem(&threads, &tid);
-	bpf_map_delete_elem(&in_syscalls, &tid);
-	return 0;
-}
-
 #endif

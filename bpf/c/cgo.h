@@ -133,4 +133,44 @@ int cgo_exit(struct user_regs *ctx)
 	return 0;
 }
 
+/* Time in C counts as such only where it is captured. */
+static __always_inline int tells_callbacks(const struct binary_layout *layout, __u32 tgid, __u32 binary)
+{
+	struct watch watch;
+	__u32 both = WATCH_CGO | WATCH_STATES;
+
+	return layout && layout->has_states && config_for(tgid, binary, &watch) && (watch.kinds & both) == both;
+}
+
+static __always_inline void change_in_callback(struct user_regs *ctx, enum goroutine_state state)
+{
+	__u32 binary = bpf_get_attach_cookie(ctx);
+	struct binary_layout *layout = binary_at(binary);
+	struct park_key key = { .tgid = bpf_get_current_pid_tgid() >> 32, .g = GO_G(ctx) };
+	__u64 goid = 0;
+
+	if (!tells_callbacks(layout, key.tgid, binary))
+		return;
+	if (read_word(&goid, key.g + layout->g_goid))
+		count_state(STATE_COUNT_FAULT);
+	else
+		enter_state(&key, goid, bpf_ktime_get_ns(), state, 0, binary);
+}
+
+/* runtime.cgocallbackg, at its call of runtime.exitsyscall: C code calls Go; the goroutine may be one of a thread that C made */
+SEC("uprobe")
+int callback_enter(struct user_regs *ctx)
+{
+	change_in_callback(ctx, STATE_RUNNING);
+	return 0;
+}
+
+/* runtime.cgocallbackg, at its call of runtime.reentersyscall: back to C */
+SEC("uprobe")
+int callback_exit(struct user_regs *ctx)
+{
+	change_in_callback(ctx, STATE_C);
+	return 0;
+}
+
 #endif

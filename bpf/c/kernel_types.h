@@ -38,7 +38,15 @@ struct fdtable { unsigned int max_fds; struct file **fd; };
 struct files_struct { struct fdtable *fdt; };
 
 struct thread_struct { unsigned long fsbase; };
-struct task_struct { int pid; unsigned int __state; struct thread_struct thread; struct files_struct *files; };
+typedef struct { int counter; } atomic_t;
+struct signal_struct { atomic_t live; };
+struct task_struct {
+	int pid;
+	unsigned int __state;
+	struct thread_struct thread;
+	struct files_struct *files;
+	struct signal_struct *signal;
+};
 
 struct ns_common {
 	unsigned int inum;

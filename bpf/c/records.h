@@ -22,6 +22,7 @@
 enum record_kind {
 	RECORD_WAIT = 1,
 	RECORD_EXEC = 2,
+	RECORD_EXIT = 3,
 };
 
 /* What waited. */
@@ -98,8 +99,8 @@ struct wait_record {
 };
 #define WAIT_HEADER_BYTES __builtin_offsetof(struct wait_record, stack)
 
-/* A process replaced its program. */
-struct exec_record {
+/* A process replaced its program, or ended. */
+struct process_record {
 	__u32 kind;
 	__u32 tgid;
 	__u64 mono_ns; /* after everything the former program did, before everything the new one does */
@@ -347,9 +348,9 @@ ASSERT_OFFSET(struct wait_record, trace_id_low, 176);
 ASSERT_OFFSET(struct wait_record, span_id, 184);
 ASSERT_OFFSET(struct wait_record, began_before, 192);
 ASSERT_OFFSET(struct wait_record, stack, 200);
-ASSERT_SIZE(struct exec_record, 16);
-ASSERT_OFFSET(struct exec_record, tgid, 4);
-ASSERT_OFFSET(struct exec_record, mono_ns, 8);
+ASSERT_SIZE(struct process_record, 16);
+ASSERT_OFFSET(struct process_record, tgid, 4);
+ASSERT_OFFSET(struct process_record, mono_ns, 8);
 ASSERT_SIZE(struct binary_layout, 72);
 ASSERT_OFFSET(struct binary_layout, g_goid, 0);
 ASSERT_OFFSET(struct binary_layout, g_m, 4);

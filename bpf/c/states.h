@@ -262,28 +262,47 @@ static __always_inline void sum_short_life(__u32 tgid, const struct goroutine *o
 	}
 }
 
-/* runtime.gdestroy(gp), or runtime.goexit0(gp) */
-SEC("uprobe")
-int go_destroy(struct user_regs *ctx)
+static __always_inline void end_goroutine(const struct park_key *key, __u32 binary)
 {
-	__u32 binary = bpf_get_attach_cookie(ctx);
-	struct park_key key = { .tgid = bpf_get_current_pid_tgid() >> 32, .g = GO_ARG1(ctx) };
 	struct capture_config *cfg = settings();
-	struct goroutine *of = goroutine_at(&key);
+	struct goroutine *of = goroutine_at(key);
 	const struct watch *watch;
 	__u64 now = bpf_ktime_get_ns();
 
 	if (!of || !cfg)
-		return 0;
-	watch = watch_of(key.tgid);
+		return;
+	watch = watch_of(key->tgid);
 	close_state(of, now);
 	if ((of->flags & GOROUTINE_START_SEEN) && of->epoch == state_epoch() &&
 	    now - of->first_mono_ns < (watch ? watch->threshold_ns : cfg->threshold_ns)) {
-		sum_short_life(key.tgid, of);
-		bpf_map_delete_elem(&goroutines, &key);
+		sum_short_life(key->tgid, of);
+		bpf_map_delete_elem(&goroutines, key);
 	} else {
-		send_goroutine(&key, of, binary, FATE_FINISHED);
+		send_goroutine(key, of, binary, FATE_FINISHED);
 	}
+}
+
+/* runtime.gdestroy(gp), or runtime.goexit0(gp) */
+SEC("uprobe")
+int go_destroy(struct user_regs *ctx)
+{
+	struct park_key key = { .tgid = bpf_get_current_pid_tgid() >> 32, .g = GO_ARG1(ctx) };
+
+	end_goroutine(&key, bpf_get_attach_cookie(ctx));
+	return 0;
+}
+
+/* runtime.dropm(): a thread that C made is done with Go; what it ran on is kept for the next such thread */
+SEC("uprobe")
+int go_drop_m(struct user_regs *ctx)
+{
+	__u32 binary = bpf_get_attach_cookie(ctx);
+	struct binary_layout *layout = binary_at(binary);
+	struct park_key key = { .tgid = bpf_get_current_pid_tgid() >> 32 };
+	__u64 m = 0;
+
+	if (layout && !read_word(&m, GO_G(ctx) + layout->g_m) && !read_word(&key.g, m + layout->m_curg) && key.g)
+		end_goroutine(&key, binary);
 	return 0;
 }
 

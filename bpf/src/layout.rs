@@ -8,6 +8,8 @@ use crate::{HISTOGRAM_BUCKETS, MAX_STACK, MAX_WAKER_STACK, SYSCALLS};
 pub const RECORD_WAIT: u32 = 1;
 /// First word of an exec notice.
 pub const RECORD_EXEC: u32 = 2;
+/// The first word of another.
+pub const RECORD_EXIT: u32 = 3;
 
 /// `ready_mono_ns` is a measurement.
 pub const WAIT_READY_SEEN: u8 = 1 << 0;
@@ -111,8 +113,8 @@ kernel_struct!(
     }
 );
 kernel_struct!(
-    /// `struct exec_record`.
-    Exec, 16, { kind: u32 = 0, tgid: u32 = 4, mono_ns: u64 = 8 }
+    /// `struct process_record`.
+    OfProcess, 16, { kind: u32 = 0, tgid: u32 = 4, mono_ns: u64 = 8 }
 );
 kernel_struct!(
     /// `struct binary_layout`.

@@ -69,6 +69,12 @@ pub mod program {
     pub const CGO_ENTER: &str = "cgo_enter";
     /// `runtime.cgocall` at its call of `exitsyscall`: it comes back.
     pub const CGO_EXIT: &str = "cgo_exit";
+    /// `runtime.cgocallbackg` at its call of `exitsyscall`: C code calls back.
+    pub const CALLBACK_ENTER: &str = "callback_enter";
+    /// `runtime.cgocallbackg` at its call of `reentersyscall`: that returns.
+    pub const CALLBACK_EXIT: &str = "callback_exit";
+    /// `runtime.dropm`: a thread that C made is done with Go.
+    pub const DROP_M: &str = "go_drop_m";
     /// `runtime.newproc1` at its calls of `casgstatus`: a goroutine begins.
     pub const CREATE: &str = "go_create";
     /// `runtime.gdestroy`: it ends.

@@ -5,9 +5,9 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use crate::bytes::{DecodeError, read, read_u16, read_u32, read_u64};
 use crate::layout::{
-    Ends, Exec, File, RECORD_EXEC, RECORD_WAIT, WAIT_BY_NETPOLL, WAIT_CGO, WAIT_GOROUTINE, WAIT_HEADER_BYTES,
-    WAIT_OF_SCHEDULER, WAIT_OFF_CPU, WAIT_READY_SEEN, WAIT_STACK_TRUNCATED, WAIT_STACK_UNREADABLE, WAIT_SYSCALL,
-    WAIT_TOP_OF_STACK, WAIT_UNBOUND, Wait,
+    Ends, File, OfProcess, RECORD_EXEC, RECORD_EXIT, RECORD_WAIT, WAIT_BY_NETPOLL, WAIT_CGO, WAIT_GOROUTINE,
+    WAIT_HEADER_BYTES, WAIT_OF_SCHEDULER, WAIT_OFF_CPU, WAIT_READY_SEEN, WAIT_STACK_TRUNCATED, WAIT_STACK_UNREADABLE,
+    WAIT_SYSCALL, WAIT_TOP_OF_STACK, WAIT_UNBOUND, Wait,
 };
 use crate::states::{EndedGoroutine, RECORD_GOROUTINE, decode_ended};
 use crate::tcp::{
@@ -79,6 +79,13 @@ pub enum Record {
     Wait(Box<WaitRecord>),
     /// A process replaced its program.
     Exec {
+        /// Its process id.
+        tgid: u32,
+        /// When, CLOCK_MONOTONIC ns: after everything the former program did, before everything the new one does.
+        mono_ns: u64,
+    },
+    /// A process has ended: it was one that the kernel side knew.
+    Exit {
         /// Its process id.
         tgid: u32,
         /// When, CLOCK_MONOTONIC ns: after everything the former program did, before everything the new one does.
@@ -157,8 +164,12 @@ pub fn decode(bytes: &[u8]) -> Result<Record, DecodeError> {
     match read_u32(bytes, offset_of!(Wait, kind))? {
         RECORD_WAIT => decode_wait(bytes).map(|wait| Record::Wait(Box::new(wait))),
         RECORD_EXEC => Ok(Record::Exec {
-            tgid: read_u32(bytes, offset_of!(Exec, tgid))?,
-            mono_ns: read_u64(bytes, offset_of!(Exec, mono_ns))?,
+            tgid: read_u32(bytes, offset_of!(OfProcess, tgid))?,
+            mono_ns: read_u64(bytes, offset_of!(OfProcess, mono_ns))?,
+        }),
+        RECORD_EXIT => Ok(Record::Exit {
+            tgid: read_u32(bytes, offset_of!(OfProcess, tgid))?,
+            mono_ns: read_u64(bytes, offset_of!(OfProcess, mono_ns))?,
         }),
         RECORD_GOROUTINE => decode_ended(bytes).map(|ended| Record::Goroutine(Box::new(ended))),
         RECORD_TCP_SESSION => decode_ended_session(bytes).map(Record::TcpSession),

@@ -65,7 +65,7 @@ pub(super) struct Programs {
 }
 
 /// Programs on the Go runtime.
-const UPROBES: [&str; 12] = [
+const UPROBES: [&str; 15] = [
     program::PARK,
     program::READY,
     program::NETPOLLREADY,
@@ -78,6 +78,9 @@ const UPROBES: [&str; 12] = [
     program::LOST_PROCESSOR,
     program::NO_PROCESSOR,
     program::COROUTINE_SWITCH,
+    program::CALLBACK_ENTER,
+    program::CALLBACK_EXIT,
+    program::DROP_M,
 ];
 
 /// Loads the object into the kernel, with these maps (name and entries) of other sizes than it says.

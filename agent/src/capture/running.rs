@@ -171,6 +171,7 @@ impl Capture {
             match record {
                 Ok(Record::Wait(wait)) => self.deliver(&wait, sink),
                 Ok(Record::Exec { tgid, mono_ns }) => self.exec_noticed(tgid, mono_ns),
+                Ok(Record::Exit { tgid, mono_ns }) => self.exit_noticed(tgid, mono_ns),
                 Ok(Record::Goroutine(ended)) => self.states.push_ended(&ended),
                 Ok(Record::TcpSession(session)) => self.tcp.push_session(session),
                 Ok(Record::TcpMessage(message)) => self.tcp.push_message(message),

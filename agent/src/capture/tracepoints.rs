@@ -17,10 +17,9 @@ use crate::kinds::{CaptureKind, Kinds};
 fn needed_for(kinds: Kinds) -> impl Iterator<Item = (&'static str, &'static str)> {
     let has_calls = kinds.has(CaptureKind::Syscall) || kinds.stamp_sends();
     let off_cpu = kinds.has(CaptureKind::OffCpu);
-    let has_threads = kinds.bind_threads() || kinds.has(CaptureKind::Cgo);
     let all = [
         (true, program::PROCESS_EXEC, "sched_process_exec"),
-        (has_threads, program::THREAD_EXIT, "sched_process_exit"),
+        (true, program::THREAD_EXIT, "sched_process_exit"),
         (has_calls, program::SYSCALL_EXIT, "sys_exit"),
         (has_calls, program::SYSCALL_ENTER, "sys_enter"),
         (off_cpu, program::THREAD_SWITCH, "sched_switch"),
@@ -100,10 +99,9 @@ mod tests {
     #[test]
     fn nothing_is_attached_that_nobody_needs() {
         let of = |kinds: &[CaptureKind]| needed_for(Kinds::of(kinds)).map(|(_, name)| name).collect::<Vec<_>>();
-        assert_eq!(of(&[]), ["sched_process_exec"]);
-        assert_eq!(of(&[CaptureKind::Park, CaptureKind::States]), ["sched_process_exec"]);
-        assert_eq!(of(&[CaptureKind::Cgo]), ["sched_process_exec", "sched_process_exit"]);
-        assert_eq!(of(&[CaptureKind::Tcp]), ["sched_process_exec", "sched_process_exit"]);
+        let of_processes = ["sched_process_exec", "sched_process_exit"];
+        assert_eq!(of(&[]), of_processes);
+        assert_eq!(of(&[CaptureKind::Park, CaptureKind::States, CaptureKind::Cgo, CaptureKind::Tcp]), of_processes);
         let of_calls = ["sched_process_exec", "sched_process_exit", "sys_exit", "sys_enter"];
         assert_eq!(of(&[CaptureKind::Tcp, CaptureKind::SendLatency]), of_calls);
         assert_eq!(of(&CaptureKind::ALL).len(), 6);

@@ -45,3 +45,9 @@ pub fn rescan_reports_until(capture: &mut Capture, mut enough: impl FnMut(&Resca
         assert!(Instant::now() < deadline, "not reported in time");
     }
 }
+
+/// CLOCK_MONOTONIC, as the kernel stamps with it.
+pub fn mono_ns() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    u64::try_from(now.tv_sec).unwrap() * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap()
+}

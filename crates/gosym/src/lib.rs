@@ -38,7 +38,7 @@ mod wait_reasons;
 pub use buildinfo::GoVersion;
 pub use error::Error;
 pub use layout::{LabelsForm, RuntimeLayout};
-pub use probe_site::{CgoSites, EXPECTED_LENGTH, ProbeSite, ProbeSites};
+pub use probe_site::{CallbackSites, CgoSites, EXPECTED_LENGTH, ProbeSite, ProbeSites};
 pub use state_sites::StateSites;
 pub use symbolizer::{Frame, FunctionRef, Symbolizer};
 

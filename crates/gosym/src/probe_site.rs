@@ -41,6 +41,18 @@ pub struct CgoSites {
     pub enter: ProbeSite,
     /// The call of `runtime.exitsyscall` behind it.
     pub exit: ProbeSite,
+    /// Where C code calls back.
+    pub callback: Option<CallbackSites>,
+}
+
+/// The two call instructions of `runtime.cgocallbackg` between which Go code runs that C code has called: g = r14 at both. All of C's
+/// calls of Go pass here, those by threads that C made as well.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallbackSites {
+    /// The call of `runtime.exitsyscall`.
+    pub enter: ProbeSite,
+    /// The call of `runtime.reentersyscall` behind it.
+    pub exit: ProbeSite,
 }
 
 /// One instruction to probe. All addresses are link-time addresses.
@@ -115,11 +127,25 @@ impl<'data> Finder<'_, 'data> {
         let caller = self.function("runtime.cgocall").ok()?;
         let to_c = self.entries("runtime.asmcgocall");
         let back = self.entries("runtime.exitsyscall");
-        let calls = self.calls(&caller)?;
-        let enter = calls.iter().position(|(_, target)| to_c.contains(target))?;
-        let exit = calls.iter().skip(enter).find(|(_, target)| back.contains(target))?;
-        let at = |offset| self.instruction(&caller, offset).filter(|site| site.expected[0] == CALL);
-        Some(CgoSites { enter: at(calls[enter].0)?, exit: at(exit.0)? })
+        let [enter, exit] = self.two_calls(&caller, &to_c, &back)?;
+        Some(CgoSites { enter, exit, callback: self.callback_sites() })
+    }
+
+    fn callback_sites(&self) -> Option<CallbackSites> {
+        let caller = self.function("runtime.cgocallbackg").ok()?;
+        let to_go = self.entries("runtime.exitsyscall");
+        let back = self.entries("runtime.reentersyscall");
+        let [enter, exit] = self.two_calls(&caller, &to_go, &back)?;
+        Some(CallbackSites { enter, exit })
+    }
+
+    /// A function's first call of one of the first targets, and behind it the first one of the second.
+    fn two_calls(&self, caller: &Function<'data>, first: &[u64], second: &[u64]) -> Option<[ProbeSite; 2]> {
+        let calls = self.calls(caller)?;
+        let one = calls.iter().position(|(_, target)| first.contains(target))?;
+        let other = calls.iter().skip(one).find(|(_, target)| second.contains(target))?;
+        let at = |offset| self.instruction(caller, offset).filter(|site| site.expected[0] == CALL);
+        Some([at(calls[one].0)?, at(other.0)?])
     }
 
     /// The instruction at this offset from a function's entry.

@@ -20,6 +20,9 @@ pub struct StateSites {
     pub no_processor: ProbeSite,
     /// `runtime.coroswitch_m`: it waits, and the coroutine that its `coroarg` points to runs. None for a program without coroutines.
     pub coroutine_switch: Option<ProbeSite>,
+    /// `runtime.dropm`: a thread that C made gives the goroutine back that it ran Go code on. g or its scheduling stack is in r14. None for
+    /// a program without C code.
+    pub drop_m: Option<ProbeSite>,
 }
 
 impl StateSites {
@@ -44,6 +47,7 @@ impl Finder<'_, '_> {
             lost_processor: either("runtime.exitsyscallTryGetP", "runtime.exitsyscallfast_pidle")?,
             no_processor: either("runtime.exitsyscallNoP", "runtime.exitsyscall0")?,
             coroutine_switch: site("runtime.coroswitch_m").ok(),
+            drop_m: site("runtime.dropm").ok().filter(|_| !self.entries("crosscall2").is_empty()),
         })
     }
 

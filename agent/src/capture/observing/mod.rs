@@ -223,14 +223,19 @@ impl Capture {
 
     /// The process replaced its program at this moment, CLOCK_MONOTONIC ns, perhaps by the same one.
     pub(in crate::capture) fn exec_noticed(&mut self, pid: u32, mono_ns: u64) {
+        self.exit_noticed(pid, mono_ns);
+        self.look_at(pid);
+        self.processes.exec_noticed(pid, mono_ns);
+    }
+
+    /// The process, or its program, ended at this moment, CLOCK_MONOTONIC ns.
+    pub(in crate::capture) fn exit_noticed(&mut self, pid: u32, mono_ns: u64) {
         if self.processes.observed(pid).is_some_and(|process| process.seen_mono_ns < mono_ns) {
             self.end(pid, mono_ns);
         }
         if self.processes.left_out(pid).is_some_and(|left_out| left_out.seen_mono_ns < mono_ns) {
             self.left_out_ended(pid);
         }
-        self.look_at(pid);
-        self.processes.exec_noticed(pid, mono_ns);
     }
 
     /// Ends the observation of a process that was last there at this moment, CLOCK_MONOTONIC ns.

@@ -4,7 +4,7 @@ use std::thread::JoinHandle;
 
 use aya::programs::uprobe::UProbeLink;
 use syncline_bpf::program;
-use syncline_gosym::{CgoSites, ProbeSite, ProbeSites, StateSites};
+use syncline_gosym::{CallbackSites, CgoSites, ProbeSite, ProbeSites, StateSites};
 
 use super::part::Part;
 use crate::capture::binary::Binary;
@@ -93,17 +93,23 @@ fn parks(sites: &ProbeSites) -> EndsAndBeginnings<'_> {
 }
 
 fn cgo(sites: &CgoSites) -> EndsAndBeginnings<'_> {
-    let at = |name, site| vec![(name, "runtime.cgocall", site)];
-    (at(program::CGO_EXIT, &sites.exit), at(program::CGO_ENTER, &sites.enter))
+    let mut ends = vec![(program::CGO_EXIT, "runtime.cgocall", &sites.exit)];
+    let mut beginnings = vec![(program::CGO_ENTER, "runtime.cgocall", &sites.enter)];
+    if let Some(CallbackSites { enter, exit }) = &sites.callback {
+        ends.push((program::CALLBACK_ENTER, "runtime.cgocallbackg", enter));
+        beginnings.push((program::CALLBACK_EXIT, "runtime.cgocallbackg", exit));
+    }
+    (ends, beginnings)
 }
 
 /// What ends goroutines first, and what begins them last.
 fn states(sites: &StateSites) -> EndsAndBeginnings<'_> {
-    let ends = vec![
+    let mut ends = vec![
         (program::DESTROY, "runtime.gdestroy", &sites.destroy),
         (program::NO_PROCESSOR, "runtime.exitsyscallNoP", &sites.no_processor),
         (program::LOST_PROCESSOR, "runtime.exitsyscallTryGetP", &sites.lost_processor),
     ];
+    ends.extend(sites.drop_m.iter().map(|site| (program::DROP_M, "runtime.dropm", site)));
     let functions = ["runtime.goschedImpl", "runtime.goyield_m", "runtime.preemptPark"];
     let yields = sites.yields.iter().zip(functions).map(|(site, function)| (program::YIELD, function, site));
     let switches = sites.coroutine_switch.iter().map(|site| (program::COROUTINE_SWITCH, "runtime.coroswitch_m", site));

@@ -152,6 +152,8 @@ func main() {
 	play("lock", lock).Wait()
 	if inC != nil {
 		play("in C", inC).Wait()
+		play("called back", calledBack).Wait()
+		play("joins", onThread).Wait()
 	}
 	if coroutine != nil {
 		play("coroutine", coroutine).Wait()

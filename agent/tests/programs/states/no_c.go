@@ -2,4 +2,4 @@
 
 package main
 
-var inC func()
+var inC, calledBack, onThread func()
