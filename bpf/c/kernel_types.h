@@ -23,6 +23,8 @@
 #define TCP_STATE_LAST_ACK 9
 #define TCP_STATE_LISTEN 10
 #define TCP_STATE_CLOSING 11
+/* A bit of task_struct.flags: the thread is ending. */
+#define PF_EXITING 4
 /* enum sock_flags: the peer has sent its FIN. */
 #define SOCK_DONE_BIT 1
 
@@ -42,6 +44,7 @@ typedef struct { int counter; } atomic_t;
 struct signal_struct { atomic_t live; };
 struct task_struct {
 	int pid;
+	unsigned int flags;
 	unsigned int __state;
 	struct thread_struct thread;
 	struct files_struct *files;

@@ -170,6 +170,9 @@ int thread_switch(__u64 *ctx)
 	watch = watch_of(tgid);
 	if (!watch || !(watch->kinds & WATCH_OFF_CPU) || !(layout = binary_at(watch->slot)))
 		return 0;
+	/* The end of its process may have been told already. */
+	if (BPF_CORE_READ(prev, flags) & PF_EXITING)
+		return 0;
 	reason = off_cpu_reason(ctx[0], BPF_CORE_READ(prev, __state));
 	if (reason && (reason == OFF_CPU_PREEMPTED || !is_told_by_its_call(tid)))
 		go_off_cpu(tgid, tid, reason, layout);
