@@ -52,7 +52,7 @@ fn compare_with_itself(toolchain: &'static str) {
         }
         check_foreign_threads(&waits);
         assert_eq!(capture.counters().lost(), 0, "{:?}", capture.counters());
-        assert_eq!(capture.bindings(program.pid()).unbound, 0);
+        assert_eq!(capture.bindings(program.pid()).unbound(), 0);
         drop(capture);
         assert!(program.finish().success());
     }

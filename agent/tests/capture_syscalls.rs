@@ -144,7 +144,7 @@ fn check_sums(capture: &Capture, pid: u32, waits: &[RawWait]) {
     // Every call that became a record was bound, or counted by why it was not.
     let calls = waits.iter().filter(|wait| wait.kind == Kind::Syscall);
     let (bound, others): (Vec<_>, Vec<_>) = calls.partition(|wait| wait.goid != 0);
-    assert_eq!(bindings.unbound, 0, "{bindings:?}");
+    assert_eq!(bindings.unbound(), 0, "{bindings:?}");
     assert!(bindings.bound >= bound.len() as u64 && bound.len() >= 36, "{bindings:?}");
     assert!(others.iter().all(|wait| wait.no_goroutine), "{others:?}");
     assert!(bindings.scheduler >= others.len() as u64, "{bindings:?}");

@@ -41,13 +41,21 @@ static __always_inline int m_by_tls(__u64 *m, const struct binary_layout *layout
 	return !g || (!read_word(m, g + layout->g_m) && *m);
 }
 
+/* Why it could not be found out. */
+enum unbound {
+	UNBOUND_NOT = 0,
+	UNBOUND_NO_THREAD = 1,
+	UNBOUND_UNREADABLE = 2,
+};
+
 struct bound {
 	__u64 g;    /* 0: the thread runs no goroutine */
 	__u64 goid;
 	__u8 flags; /* WAIT_OF_SCHEDULER, WAIT_UNBOUND */
+	__u8 why;   /* enum unbound */
 };
 
-static __always_inline void count_binding(__u32 tgid, __u8 flags)
+static __always_inline void count_binding(__u32 tgid, __u8 flags, __u8 why)
 {
 	struct binding *of = bpf_map_lookup_elem(&bindings, &tgid), none = {};
 
@@ -56,7 +64,8 @@ static __always_inline void count_binding(__u32 tgid, __u8 flags)
 		of = bpf_map_lookup_elem(&bindings, &tgid);
 	}
 	if (of)
-		__sync_fetch_and_add(flags & WAIT_UNBOUND ? &of->unbound :
+		__sync_fetch_and_add(why == UNBOUND_NO_THREAD ? &of->no_thread :
+				     why == UNBOUND_UNREADABLE ? &of->unreadable :
 				     flags & WAIT_OF_SCHEDULER ? &of->scheduler : &of->bound, 1);
 }
 
@@ -69,13 +78,13 @@ static __always_inline void bind_thread(struct bound *bound, const struct binary
 
 	bound->g = 0;
 	bound->goid = 0;
-	bound->flags = 0;
-	if (!is_known || (m && read_word(&bound->g, m + layout->m_curg)))
-		bound->flags = WAIT_UNBOUND;
-	else if (!bound->g)
-		bound->flags = WAIT_OF_SCHEDULER;
-	else if (read_word(&bound->goid, bound->g + layout->g_goid))
-		bound->flags = WAIT_UNBOUND;
+	bound->why = UNBOUND_NOT;
+	if (!is_known)
+		bound->why = UNBOUND_NO_THREAD;
+	else if ((m && read_word(&bound->g, m + layout->m_curg)) ||
+		 (bound->g && read_word(&bound->goid, bound->g + layout->g_goid)))
+		bound->why = UNBOUND_UNREADABLE;
+	bound->flags = bound->why ? WAIT_UNBOUND : bound->g ? 0 : WAIT_OF_SCHEDULER;
 }
 
 #endif

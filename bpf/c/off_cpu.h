@@ -25,7 +25,8 @@ struct off_cpu {
 	__u64 ready_mono_ns; /* 0: still asleep, or not seen waking up */
 	__u64 goid;
 	__u32 tgid;
-	__u16 reason;
+	__u8 reason;
+	__u8 unbound; /* enum unbound */
 	__u8 flags;
 	__u8 stack_len;
 	__u64 stack[OFF_CPU_STACK + 1];
@@ -85,6 +86,7 @@ static __always_inline void go_off_cpu(__u32 tgid, __u32 tid, __u16 reason, cons
 	bind_thread(&bound, layout, tgid, tid);
 	off->goid = bound.goid;
 	off->flags = bound.flags;
+	off->unbound = bound.why;
 	off->stack_len = off_cpu_stack(off, layout, bound.g);
 }
 
@@ -98,7 +100,7 @@ static __always_inline void emit_off_cpu(const struct off_cpu *off, __u32 tid, _
 		return;
 	}
 	record = &slot->record;
-	count_binding(off->tgid, off->flags);
+	count_binding(off->tgid, off->flags, off->unbound);
 	begin_record(record, WAIT_OFF_CPU, off->tgid, tid, binary);
 	record->goid = off->goid;
 	record->park_mono_ns = off->mono_ns;

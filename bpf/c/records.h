@@ -226,9 +226,10 @@ struct waker {
 
 /* Of one process: whose the waits of its threads (in system calls, off their CPUs) were that became records. */
 struct binding {
-	__u64 bound;     /* to a goroutine */
-	__u64 scheduler; /* the thread ran none */
-	__u64 unbound;   /* that could not be found out */
+	__u64 bound;      /* to a goroutine */
+	__u64 scheduler;  /* the thread ran none */
+	__u64 no_thread;  /* not found out: the runtime.m of the thread is not known */
+	__u64 unreadable; /* not found out: the memory of the process could not be read */
 };
 
 struct clock_config {
@@ -383,7 +384,7 @@ ASSERT_SIZE(struct in_syscall, 56);
 ASSERT_OFFSET(struct in_syscall, is_wait, 42);
 ASSERT_SIZE(struct syscall_config, SYSCALLS);
 ASSERT_SIZE(struct clock_config, 8);
-ASSERT_SIZE(struct binding, 24);
+ASSERT_SIZE(struct binding, 32);
 ASSERT_SIZE(struct park_key, 16);
 ASSERT_OFFSET(struct park_key, tgid, 0);
 ASSERT_OFFSET(struct park_key, g, 8);

@@ -60,7 +60,7 @@ static __always_inline void fill_syscall(struct scratch *slot, const struct in_s
 	struct bound bound;
 
 	bind_thread(&bound, layout, entry->tgid, tid);
-	count_binding(entry->tgid, bound.flags);
+	count_binding(entry->tgid, bound.flags, bound.why);
 	begin_record(record, WAIT_SYSCALL, entry->tgid, tid, binary);
 	record->goid = bound.goid;
 	record->park_mono_ns = entry->mono_ns;

@@ -162,7 +162,7 @@ kernel_struct!(
 );
 kernel_struct!(
     /// `struct off_cpu`.
-    OffCpu, 552, { mono_ns: u64 = 0 , wall_ns: u64 = 8, ready_mono_ns: u64 = 16, goid: u64 = 24, tgid: u32 = 32, reason: u16 = 36, flags: u8 = 38, stack_len: u8 = 39, stack: [u64; 64] = 40 }
+    OffCpu, 552, { mono_ns: u64 = 0 , wall_ns: u64 = 8, ready_mono_ns: u64 = 16, goid: u64 = 24, tgid: u32 = 32, reason: u8 = 36, unbound: u8 = 37, flags: u8 = 38, stack_len: u8 = 39, stack: [u64; 64] = 40 }
 );
 kernel_struct!(
     /// `struct thread`.
@@ -170,7 +170,7 @@ kernel_struct!(
 );
 kernel_struct!(
     /// `struct binding`.
-    Binding, 24, { bound: u64 = 0, scheduler: u64 = 8, unbound: u64 = 16 }
+    Binding, 32, { bound: u64 = 0, scheduler: u64 = 8, no_thread: u64 = 16, unreadable: u64 = 24 }
 );
 kernel_struct!(
     /// `struct syscall_config`.

@@ -214,11 +214,19 @@ pub struct Bindings {
     pub bound: u64,
     /// The thread ran none: Go's scheduler's own waits, and threads of C code.
     pub scheduler: u64,
-    /// Whether the thread ran one could not be found out.
-    pub unbound: u64,
+    /// Whether the thread ran one could not be found out: which of the Go runtime's threads it is is not known.
+    pub no_thread: u64,
+    /// The same: the memory of the process could not be read.
+    pub unreadable: u64,
 }
 
 impl Bindings {
+    /// Those that could not be bound.
+    #[must_use]
+    pub fn unbound(&self) -> u64 {
+        self.no_thread.saturating_add(self.unreadable)
+    }
+
     /// Those of the map's bytes.
     #[must_use]
     pub fn decode(bytes: &[u8; size_of::<Binding>()]) -> Self {
@@ -226,7 +234,8 @@ impl Bindings {
         Self {
             bound: at(offset_of!(Binding, bound)),
             scheduler: at(offset_of!(Binding, scheduler)),
-            unbound: at(offset_of!(Binding, unbound)),
+            no_thread: at(offset_of!(Binding, no_thread)),
+            unreadable: at(offset_of!(Binding, unreadable)),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::protocol::{AsSet, SettingsText, State};
+use super::protocol::{AsSet, BoundWaits, SettingsText, State};
 use crate::choice::Settings;
 use crate::kinds::Kinds;
 
@@ -31,11 +31,21 @@ pub fn told_of_state(state: &State) -> String {
     }
     let _ = writeln!(text, "kernel    {}", state.tracepoints.join(" "));
     let width = state.processes.iter().map(|process| process.service.chars().count()).max().unwrap_or(0).clamp(7, 40);
-    let _ = writeln!(text, "{:>8}  {:width$}  {:40}  EXECUTABLE", "PID", "SERVICE", "SETTINGS");
+    let _ = writeln!(
+        text,
+        "{:>8}  {:width$}  {:40}  {:>9}  {:>12}  {:>7}  EXECUTABLE",
+        "PID", "SERVICE", "SETTINGS", "BOUND", "NO GOROUTINE", "UNBOUND"
+    );
     for process in &state.processes {
         let service = if process.service.is_empty() { "-" } else { &process.service };
         let settings = settings(&process.settings);
-        let _ = writeln!(text, "{:>8}  {service:width$}  {settings:40}  {}", process.pid, process.executable);
+        let BoundWaits { bound, no_goroutine, unbound_thread, unbound_unreadable } = process.waits;
+        let unbound = unbound_thread.saturating_add(unbound_unreadable);
+        let _ = writeln!(
+            text,
+            "{:>8}  {service:width$}  {settings:40}  {bound:>9}  {no_goroutine:>12}  {unbound:>7}  {}",
+            process.pid, process.executable
+        );
     }
     text
 }
@@ -66,6 +76,7 @@ mod tests {
             service: service.to_owned(),
             executable: "/opt/app".to_owned(),
             settings,
+            waits: BoundWaits { bound: 7, no_goroutine: 2, unbound_thread: 1, unbound_unreadable: 0 },
         };
         let rule = |line, who: &str, what: &str| StateRule { line, who: who.to_owned(), what: what.to_owned() };
         let state = State {
@@ -89,9 +100,9 @@ mod tests {
                 "rule set: service=a => threshold=5ms",
                 "rule line 4: exe=app => observe=false",
                 "kernel sched_process_exec",
-                "PID SERVICE SETTINGS EXECUTABLE",
-                "7 a threshold=5ms open_after=5s without=cgo /opt/app",
-                "8 - left out /opt/app",
+                "PID SERVICE SETTINGS BOUND NO GOROUTINE UNBOUND EXECUTABLE",
+                "7 a threshold=5ms open_after=5s without=cgo 7 2 1 /opt/app",
+                "8 - left out 7 2 1 /opt/app",
             ]
         );
         let done = AsSet { changed: 1, state };

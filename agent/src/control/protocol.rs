@@ -61,7 +61,7 @@ pub struct State {
     pub rules: Vec<StateRule>,
     /// Each observed Go process, and those that are left out, by pid.
     pub processes: Vec<Process>,
-    /// The kernel's raw tracepoints that have a program of the agent's, but those of TCP.
+    /// The kernel's raw tracepoints that have a program of the agent's.
     pub tracepoints: Vec<String>,
 }
 
@@ -87,6 +87,22 @@ pub struct Process {
     pub executable: String,
     /// What holds for it.
     pub settings: SettingsText,
+    /// Whose the waits of its threads were.
+    #[serde(default)]
+    pub waits: BoundWaits,
+}
+
+/// Waits of a process's threads (in system calls, off their CPUs), as far as they are events.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BoundWaits {
+    /// Bound to their goroutines.
+    pub bound: u64,
+    /// Of Go's scheduler and of C code: the thread ran no goroutine.
+    pub no_goroutine: u64,
+    /// Not bound: which of the runtime's threads it is is not known.
+    pub unbound_thread: u64,
+    /// Not bound: the memory of the process could not be read.
+    pub unbound_unreadable: u64,
 }
 
 /// Settings.

@@ -2,9 +2,11 @@
 
 use std::time::Instant;
 
+use syncline_bpf::Bindings;
+
 use super::capturing::Capturing;
 use crate::choice::{Rule, Rules, Settings};
-use crate::control::{AsSet, Command, Order, Outcome, Process, SettingsText, State, StateRule};
+use crate::control::{AsSet, BoundWaits, Command, Order, Outcome, Process, SettingsText, State, StateRule};
 use crate::proc_stat::start_time;
 
 /// An order is followed by this many times its own length without one, so that orders cost capturing a tenth of its time at most.
@@ -76,6 +78,7 @@ impl Capturing {
             service: String::new(),
             executable: executable(pid),
             settings: left_out.clone(),
+            waits: BoundWaits::default(),
         }));
         processes.sort_by_key(|process| process.pid);
         State { defaults, file: self.config_file.clone().unwrap_or_default(), rules, processes, tracepoints }
@@ -87,7 +90,10 @@ impl Capturing {
         let executable = observed.exe.to_string_lossy().into_owned();
         let known = self.intake.known(&self.capture, pid, Some(observed));
         let service = known.map(|known| known.process.service.clone()).unwrap_or_default();
-        Some(Process { pid, service, executable, settings })
+        let Bindings { bound, scheduler, no_thread, unreadable } = self.capture.bindings(pid);
+        let waits =
+            BoundWaits { bound, no_goroutine: scheduler, unbound_thread: no_thread, unbound_unreadable: unreadable };
+        Some(Process { pid, service, executable, settings, waits })
     }
 }
 

@@ -33,8 +33,15 @@ pub fn is_in_c(kind: Kind, stack: &CallStack) -> bool {
     let mut functions = stack.calls.iter().flat_map(|call| &call.frames).map(|frame| frame.function.as_str());
     functions.any(|function| match kind {
         Kind::Cgo => is_callback(function),
-        _ => function == "runtime.cgocall" || is_callback(function),
+        _ => function == "runtime.cgocall" || is_stub(function) || is_callback(function),
     })
+}
+
+/// What cgo makes of a C function, which does nothing else than calling it. While the C code goes on after it has called Go,
+/// `runtime.cgocall` is missing from the stack.
+fn is_stub(function: &str) -> bool {
+    let name = function.rsplit('.').next().unwrap_or(function);
+    name.starts_with("_Cfunc_") || name.starts_with("_C2func_")
 }
 
 /// Whether a wait lies inside of another one of those asked for, as an expression on the columns of `events` and `timeline`.
@@ -69,6 +76,8 @@ mod tests {
     fn what_waits_in_c_or_behind_it_is_inside_of_the_call() {
         let of_call = stack(1, &["runtime.cgocall", "main._Cfunc_nap", "main.nap"]);
         assert!(is_in_c(Kind::Syscall, &of_call) && is_in_c(Kind::OffCpu, &of_call) && !is_in_c(Kind::Cgo, &of_call));
+        let after_a_callback = stack(6, &["runtime.systemstack_switch", "main._Cfunc_nap", "main.nap"]);
+        assert!(is_in_c(Kind::Syscall, &after_a_callback) && !is_in_c(Kind::Cgo, &after_a_callback));
         let called_back = stack(2, &["runtime.gopark", "main.inside", "runtime.cgocallbackg1", "runtime.cgocallback"]);
         assert!(is_in_c(Kind::Goroutine, &called_back));
         let c_again = stack(3, &["runtime.cgocall", "main.inside", "runtime.cgocallbackg"]);

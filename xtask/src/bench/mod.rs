@@ -16,6 +16,7 @@ mod statistics;
 mod table;
 mod throughput;
 mod usage;
+mod waits;
 
 use std::fmt;
 
@@ -35,6 +36,8 @@ pub(crate) enum Benchmark {
     Probes(probes::Options),
     /// How many events a second go from the agents' side into ClickHouse
     Throughput(throughput::Options),
+    /// What is captured of a program that measures its waits itself
+    Waits(waits::Options),
 }
 
 /// How Syncline is built for a measurement.
@@ -69,6 +72,7 @@ pub(crate) fn run(benchmark: &Benchmark) -> Result<()> {
         Benchmark::Overhead(options) => overhead::run(options),
         Benchmark::Probes(options) => probes::run(options),
         Benchmark::Throughput(options) => throughput::run(options),
+        Benchmark::Waits(options) => waits::run(options),
     }
 }
 
