@@ -4,6 +4,7 @@
 
 mod support;
 
+use std::collections::HashSet;
 use std::process::Command;
 
 use serde_json::Value;
@@ -59,6 +60,43 @@ fn calls_in_a_pid_namespace_of_its_own_are_bound_as_well() {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     assert!(status.lines().any(|line| line == format!("NSpid:\t{pid}\t1")), "{status}");
     compare("in a namespace", program, pid, 39);
+}
+
+/// A thread that has ended leaves its number to another one.
+#[test]
+fn calls_of_threads_that_have_the_number_of_an_earlier_one_are_bound_to_their_own_goroutine() {
+    if !support::bpf_usable() {
+        return;
+    }
+    if !std::path::Path::new("/proc/sys/kernel/ns_last_pid").exists() {
+        println!(
+            "skipped: this kernel does not let the number of the next thread be chosen (CONFIG_CHECKPOINT_RESTORE)"
+        );
+        return;
+    }
+    let _alone = support::alone();
+    for toolchain in ["go1.21.13", "go1.27.3"] {
+        let build = Build { toolchain, variant: "plain", flags: PLAIN, cgo: false };
+        let mut program = GoProgram::start(&build.program("blocking"), &["40"]);
+        let mut capture = Capture::start(CaptureConfig::new(Target::Pid(program.pid()))).unwrap();
+        program.go();
+        let slept: Vec<(u64, u64)> =
+            program.events_until_done().iter().map(|report| (goid(report), report["tid"].as_u64().unwrap())).collect();
+        let tids: HashSet<u64> = slept.iter().map(|(_, tid)| *tid).collect();
+        assert!(tids.len() < slept.len(), "no number was used again: {slept:?}");
+        let of_one = |waits: &[RawWait], goid: u64| -> Vec<u64> {
+            let is_its = |wait: &&RawWait| wait.goid == goid && wait.reason == "nanosleep";
+            waits.iter().filter(is_its).map(|wait| wait.tid.into()).collect()
+        };
+        let mut waits =
+            waits_until(&mut capture, |waits| slept.iter().all(|(goid, _)| !of_one(waits, *goid).is_empty()));
+        waits.extend(drain(&mut capture));
+        for (goid, tid) in &slept {
+            assert_eq!(of_one(&waits, *goid), [*tid], "{toolchain} g{goid}: {slept:?}");
+        }
+        assert_eq!(capture.bindings(program.pid()).unbound(), 0);
+        assert!(program.finish().success());
+    }
 }
 
 fn compare(what: &str, mut program: GoProgram, pid: u32, calls: usize) {

@@ -1,6 +1,6 @@
 // Blocking is observed by the tests of the capture: each of its goroutines blocks its thread in one system call, in a way whose answer is
 // known: which call, how often, how long, for what, and from which line. It says so, one JSON object per line on standard
-// output; it begins when it reads a line, and ends, with status 0, when its standard input is closed.
+// output; with a number as its argument so many goroutines do so on threads that end with them. It begins when it reads a line, and ends, with status 0, when its standard input is closed.
 package main
 
 import (
@@ -42,8 +42,16 @@ func main() {
 	input := bufio.NewReader(os.Stdin)
 	report(map[string]any{"event": "started", "pid": os.Getpid()})
 	awaitLine(input)
-	for _, make := range calls() {
-		play(make())
+	if len(os.Args) > 1 {
+		count, err := strconv.Atoi(os.Args[1])
+		if err != nil {
+			panic(err)
+		}
+		shortThreads(count)
+	} else {
+		for _, make := range calls() {
+			play(make())
+		}
 	}
 	report(map[string]any{"event": "done"})
 	awaitLine(input)
