@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use support::go_program::{ANY, Build, GoProgram, PIE_STRIPPED, PLAIN};
 use support::observe::{rescan_reports_until, rescan_until, waits_until};
-use syncline_agent::capture::{Capture, CaptureConfig, CaptureError, RawWait, Target};
+use support::settings::without;
+use syncline_agent::capture::{Capture, CaptureConfig, CaptureError, CaptureKind, RawWait, Target};
+use syncline_agent::choice::{Rules, Selector};
 
 fn start(target: Target) -> Result<Capture, CaptureError> {
     Capture::start(CaptureConfig::new(target))
@@ -360,6 +362,37 @@ fn fifty_captures_come_and_go_under_load() {
         program.go();
         assert!(program.next_event()["count"].as_u64().unwrap() > 25 * 50);
         assert!(program.finish().success());
+    }
+}
+
+/// Goroutines, system calls, TCP, coroutines, C code and its threads, all at once: whatever comes and goes, each of it goes right.
+#[test]
+fn captures_come_and_go_under_a_mixed_load_and_nothing_goes_wrong() {
+    if !support::bpf_usable() {
+        return;
+    }
+    let _alone = support::alone();
+    for toolchain in soaked_toolchains() {
+        let build = Build { toolchain, variant: "cgo", flags: PLAIN, cgo: true };
+        let mut program = GoProgram::start(&build.program("mixed"), &[]);
+        program.go();
+        for _ in 0..8 {
+            let mut capture = start(Target::Pid(program.pid())).unwrap();
+            assert!(parks_after(&mut capture, 100) >= 100);
+            let mut set = Rules::default();
+            set.set(Selector::default(), &without(&CaptureKind::ALL));
+            capture.set_rules(set);
+            capture.set_rules(Rules::default());
+            assert!(parks_after(&mut capture, 100) >= 100);
+            drop(capture);
+            assert!(program.is_running());
+        }
+        program.go();
+        let counted = program.next_event();
+        assert_eq!(counted["wrong"], serde_json::json!({}), "{toolchain}: {counted}");
+        let counts = counted["counts"].as_object().unwrap();
+        assert!(counts.len() >= 10 && counts.values().all(|count| count.as_u64() > Some(0)), "{toolchain}: {counted}");
+        assert!(program.finish().success(), "{toolchain}");
     }
 }
 
