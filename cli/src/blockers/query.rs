@@ -5,6 +5,7 @@ use syncline_insight::{blocks_condition, is_inside_expression, plumbing_pattern}
 
 use super::{BlockersArgs, By};
 use crate::source::Source;
+use crate::target::{self, PEER};
 use crate::waits::{self, Overlapping};
 use crate::window::Window;
 
@@ -43,11 +44,20 @@ pub(super) struct Site {
     pub(super) max_ns: u64,
     /// When the longest began; the fleet's clock, ns since 1970.
     pub(super) longest_start_ns: i64,
+    /// What most of its waits were for: kind of file, and the other end.
+    target: (String, String),
     /// Key of the stack of the longest; 0 if none was taken.
     stack_id: u64,
     /// That stack, the innermost frame first.
     #[serde(default)]
     pub(super) stack: Vec<String>,
+}
+
+impl Site {
+    /// What most of its waits were for; empty where that is not known.
+    pub(super) fn target(&self) -> String {
+        target::text(&self.target.0, &self.target.1)
+    }
 }
 
 #[derive(Deserialize)]
@@ -79,6 +89,9 @@ pub(super) async fn sites(source: &Source, window: Window, args: &BlockersArgs) 
     Ok(sites)
 }
 
+/// Targets of a site that are counted while the commonest is looked for; it is the true one unless there are more.
+const TARGETS: u32 = 1_000;
+
 /// Each moment of a goroutine counts once, see `syncline_insight`'s nesting. The site is found as the agent's watch finds it (`syncline_insight::CallStack::blocking_frame`). Go's own goroutines are those
 /// with nothing but the runtime on a stack that was taken in full.
 fn question(window: Window, args: &BlockersArgs) -> (String, Vec<(String, String)>) {
@@ -101,7 +114,7 @@ fn question(window: Window, args: &BlockersArgs) -> (String, Vec<(String, String
         By::Max => "max_ns",
     };
     let sql = format!(
-        "WITH chosen AS (SELECT *, {reason} AS in_words, toUInt8({is_inside}) AS is_inside FROM {view} AS t WHERE {conditions} AND {blocks}), \
+        "WITH chosen AS (SELECT *, {reason} AS in_words, toUInt8({is_inside}) AS is_inside, {PEER} AS peer FROM {view} AS t WHERE {conditions} AND {blocks}), \
             named AS (SELECT stack_id, frames FROM stacks_named WHERE stack_id IN (SELECT stack_id FROM chosen)), \
             placed AS (SELECT chosen.*, named.frames AS frames, \
                 arrayFirst(f -> NOT match(f, {{plumbing:String}}), frames) AS outside, \
@@ -114,6 +127,7 @@ fn question(window: Window, args: &BlockersArgs) -> (String, Vec<(String, String
             sum(placed.dur_ns) AS waited_ns, sumOrNullIf(placed.run_delay_ns, bitTest(placed.flags, 0)) AS runnable_ns, \
             quantileExact(0.5)(placed.dur_ns) AS p50_ns, quantileExact(0.99)(placed.dur_ns) AS p99_ns, max(placed.dur_ns) AS max_ns, \
             toUnixTimestamp64Nano(argMax(placed.aligned, placed.dur_ns)) AS longest_start_ns, argMax(placed.stack_id, placed.dur_ns) AS stack_id, \
+            topK(1, {TARGETS})((toString(placed.fd_type), placed.peer))[1] AS target, \
             count() OVER (PARTITION BY is_own) AS all_sites, sum(if(is_inside, 0, waits)) OVER (PARTITION BY is_own) AS all_waits, \
             sum(if(is_inside, 0, waited_ns)) OVER (PARTITION BY is_own) AS all_waited_ns \
         FROM placed GROUP BY is_own, is_inside, service, site, in_words \

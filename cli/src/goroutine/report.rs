@@ -8,9 +8,11 @@ use super::query::{Event, Who};
 use super::story::Part;
 use crate::blockers::short;
 use crate::colour::Palette;
+use crate::ending::Ending;
 use crate::skew::with_heading;
 use crate::states::{self, Goroutine};
 use crate::table::{Align, Table, printable};
+use crate::target::Target;
 use crate::waits::site;
 use crate::window::Window;
 use crate::{time, units};
@@ -65,7 +67,10 @@ enum Entry<'a> {
         /// The innermost call that is not Go's own way there.
         site: Option<&'a str>,
         stack: &'a [String],
-        waker_goid: Option<u64>,
+        #[serde(flatten)]
+        target: &'a Target,
+        #[serde(flatten)]
+        ending: &'a Ending,
         by_netpoll: bool,
     },
     Wake {
@@ -79,6 +84,8 @@ enum Entry<'a> {
         waited_ns: u64,
         site: Option<&'a str>,
         stack: &'a [String],
+        /// Where this goroutine was in its code.
+        waker_site: Option<&'a str>,
     },
 }
 
@@ -115,7 +122,8 @@ impl<'a> Entry<'a> {
                 reason: &event.reason,
                 site: site(&event.stack),
                 stack: &event.stack,
-                waker_goid: (event.waker_goid != 0).then_some(event.waker_goid),
+                target: &event.target,
+                ending: &event.ending,
                 by_netpoll: event.by_netpoll == 1,
             },
             Part::Wake { event, at_ns } => Self::Wake {
@@ -127,6 +135,7 @@ impl<'a> Entry<'a> {
                 waited_ns: waited_until_ready(event),
                 site: site(&event.stack),
                 stack: &event.stack,
+                waker_site: event.ending.waker_site.as_deref(),
             },
         }
     }
@@ -197,7 +206,7 @@ fn table(story: &[Part]) -> Table {
                 units::span(event.duration_ns),
                 event.run_delay_ns.map_or_else(dash, units::span),
                 waker(event),
-                format!("{}{}{}", if *is_inside { "inside: " } else { "" }, event.reason, in_site(event)),
+                format!("{}{}", if *is_inside { "inside: " } else { "" }, what(event)),
             ],
             Part::Wake { event, at_ns } => [
                 time::time_of_day(*at_ns, 6),
@@ -211,7 +220,7 @@ fn table(story: &[Part]) -> Table {
                     event.goid,
                     units::span(waited_until_ready(event)),
                     event.reason,
-                    in_site(event)
+                    in_place(site(&event.stack))
                 ),
             ],
         });
@@ -262,14 +271,20 @@ fn waker(event: &Event) -> String {
         // A call returns, a thread gets its CPU.
         return "-".to_owned();
     }
-    match (event.waker_goid, event.by_netpoll, event.run_delay_ns) {
-        (0, 1, _) => "poller".to_owned(),
-        (0, _, Some(_)) => "timer".to_owned(),
-        (0, _, None) => "unseen".to_owned(),
-        (goid, ..) => format!("g{goid}"),
+    match (event.ending.waker_goid, event.by_netpoll, event.run_delay_ns) {
+        (None, 1, _) => "poller".to_owned(),
+        (None, _, Some(_)) => "timer".to_owned(),
+        (None, _, None) => "unseen".to_owned(),
+        (Some(goid), ..) => format!("g{goid}{}", in_place(event.ending.waker_site.as_deref())),
     }
 }
 
-fn in_site(event: &Event) -> String {
-    site(&event.stack).map_or_else(String::new, |site| format!(" in {}", short(site)))
+/// `IO wait in main.readNet conn.go:12 for tcp 10.0.0.9:443`
+fn what(event: &Event) -> String {
+    let (target, failed) = (event.target.after_place_with_address(), event.ending.after_place());
+    format!("{}{}{target}{failed}", event.reason, in_place(site(&event.stack)))
+}
+
+fn in_place(site: Option<&str>) -> String {
+    site.map_or_else(String::new, |site| format!(" in {}", short(site)))
 }

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use super::StuckArgs;
 use super::sites::site_of;
 use crate::source::Source;
+use crate::target::{self, Target};
 use crate::waits::{self, REASON};
 
 /// Waits read at most.
@@ -32,14 +33,8 @@ pub(super) struct Wait {
     /// The stack may be cut.
     is_cut: u8,
     stack_id: u64,
-    /// -1 where there is none.
-    pub(super) fd: i32,
-    pub(super) fd_type: String,
-    /// `address:port` of the other end; empty where there is no connection.
-    pub(super) peer: String,
-    /// Hexadecimal, empty where the program sets none.
-    pub(super) trace: String,
-    pub(super) span: String,
+    #[serde(flatten)]
+    pub(super) target: Target,
     /// The innermost frame first: `function file:line`, or an address.
     #[serde(default)]
     pub(super) stack: Vec<String>,
@@ -87,13 +82,11 @@ fn question(args: &StuckArgs) -> (String, Vec<(String, String)>) {
     let sql = format!(
         "SELECT toString(region) AS region, toString(node) AS node, boot, toString(service) AS service, pid, goid, \
             toString(kind) AS kind, {REASON} AS reason, toUnixTimestamp64Nano(since) AS since_ns, \
-            toUnixTimestamp64Nano(seen) AS seen_ns, is_current, toUInt8(bitAnd(flags, 128) != 0) AS began_before, toUInt8(bitAnd(flags, 12) != 0) AS is_cut, stack_id, fd, \
-            toString(fd_type) AS fd_type, \
-            if(peer_port = 0, '', concat(if(startsWith(toString(peer_address), '::ffff:'), \
-                substring(toString(peer_address), 8), concat('[', toString(peer_address), ']')), ':', toString(peer_port))) AS peer, \
-            trace, span \
-        FROM open_waits_now AS t WHERE {} ORDER BY since_ns, region, node, pid, goid LIMIT {MAX_WAITS}",
-        conditions.join(" AND ")
+            toUnixTimestamp64Nano(seen) AS seen_ns, is_current, toUInt8(bitAnd(flags, 128) != 0) AS began_before, \
+            toUInt8(bitAnd(flags, 12) != 0) AS is_cut, stack_id, {target} \
+        FROM open_waits_now AS t WHERE {conditions} ORDER BY since_ns, region, node, pid, goid LIMIT {MAX_WAITS}",
+        target = target::columns(),
+        conditions = conditions.join(" AND ")
     );
     (sql, params)
 }
@@ -132,11 +125,6 @@ impl Wait {
     pub(super) fn site(&self) -> &str {
         site_of(&self.stack)
     }
-
-    /// What it waits for: the other end, or the kind of file; empty where that is not known.
-    pub(super) fn target(&self) -> String {
-        if self.peer.is_empty() { self.fd_type.clone() } else { format!("{} {}", self.fd_type, self.peer) }
-    }
 }
 
 #[cfg(test)]
@@ -159,11 +147,7 @@ pub(super) mod tests {
             began_before: 0,
             is_cut: 0,
             stack_id: goid,
-            fd: -1,
-            fd_type: String::new(),
-            peer: String::new(),
-            trace: String::new(),
-            span: String::new(),
+            target: Target::default(),
             stack: stack.iter().map(|frame| (*frame).to_owned()).collect(),
         }
     }

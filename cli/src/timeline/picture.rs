@@ -178,7 +178,7 @@ fn row(event: &Event) -> [String; 8] {
         event.service.clone(),
         format!("{} {}", event.pid, event.who()),
         units::span(event.duration_ns),
-        format!("{}{place}", event.reason),
+        format!("{}{place}{}{}", event.reason, event.target.after_place(), event.ending.after_place()),
     ]
 }
 

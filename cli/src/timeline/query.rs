@@ -5,7 +5,9 @@ use serde::Deserialize;
 use super::event::Event;
 use super::picture::View;
 use crate::args::TimelineArgs;
+use crate::ending;
 use crate::source::Source;
+use crate::target;
 use crate::waits::{self, Overlapping};
 use crate::window::Window;
 
@@ -14,11 +16,13 @@ pub(super) async fn view(source: &Source, window: Window, args: &TimelineArgs) -
     let (sql, params) = question(window, args);
     let rows: Vec<Row> = source.rows(&sql, &params).await?;
     let matched = rows.first().map_or(0, |row| row.matched);
-    let mut stacks = waits::stacks(source, rows.iter().map(|row| row.event.stack_id).collect()).await?;
     let mut events: Vec<Event> = rows.into_iter().map(|row| row.event).collect();
+    let ids = events.iter().flat_map(|event| [event.stack_id, event.ending.waker_stack_id]).collect();
+    let stacks = waits::stacks(source, ids).await?;
     for event in &mut events {
         // Several events may have one stack.
-        event.stack = stacks.get_mut(&event.stack_id).cloned().unwrap_or_default();
+        event.stack = stacks.get(&event.stack_id).cloned().unwrap_or_default();
+        event.ending.complete(&stacks);
     }
     events.sort_by_key(|event| (event.start_ns, event.goid));
     Ok(View { from_ns: window.from_ns, to_ns: window.to_ns, events, matched })
@@ -42,9 +46,12 @@ fn question(window: Window, args: &TimelineArgs) -> (String, Vec<(String, String
         "SELECT toUnixTimestamp64Nano(aligned) AS start_ns, toUnixTimestamp64Nano(aligned_end) AS end_ns, \
             dur_ns AS duration_ns, nullIf(err_ns, 18446744073709551615) AS bound_ns, \
             region, node, service, pid, tid, goid, toString(t.kind) AS kind, {reason} AS reason, \
-            if(bitTest(flags, 0), run_delay_ns, NULL) AS run_delay_ns, stack_id, count() OVER () AS matched \
+            if(bitTest(flags, 0), run_delay_ns, NULL) AS run_delay_ns, {target}, {ending}, stack_id, \
+            count() OVER () AS matched \
         FROM {view} AS t WHERE {conditions} ORDER BY duration_ns DESC, start_ns LIMIT {limit}",
         reason = waits::REASON,
+        target = target::columns(),
+        ending = ending::COLUMNS,
         view = waits.view,
         conditions = waits.conditions(),
         limit = args.limit,

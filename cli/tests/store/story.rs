@@ -1,0 +1,171 @@
+//! What waits were for, who woke, and what goes on still: `goroutine`, `timeline` and `blockers` on a database of their own.
+
+use serde_json::Value;
+
+use crate::cases::{Case, cases};
+use crate::fixture::{Fixture, STORY};
+
+pub(crate) const ALL: &[Case] = cases![
+    a_goroutines_story_says_what_it_waited_for_and_where_its_waker_was,
+    a_goroutines_json_has_what_it_waited_for,
+    the_timeline_says_what_was_waited_for,
+    blockers_say_what_most_waits_at_a_site_were_for,
+];
+
+/// Process, goroutine, kind, reason, begin after the base and length, ms, stack, and more columns with their values.
+type Wait = (u32, u64, &'static str, &'static str, i64, i64, u64, &'static [(&'static str, &'static str)]);
+
+const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+
+const WAITS: [Wait; 7] = [
+    (
+        42,
+        5,
+        "goroutine",
+        "IO wait",
+        0,
+        100,
+        8,
+        &[
+            ("fd", "7"),
+            ("fd_type", "'tcp'"),
+            ("peer_address", "'10.0.0.9'"),
+            ("peer_port", "443"),
+            ("flags", "3"),
+            ("trace_id", "unhex('4bf92f3577b34da6a3ce929d0e0e4736')"),
+            ("span_id", "171"),
+        ],
+    ),
+    (
+        42,
+        5,
+        "goroutine",
+        "sync.Mutex.Lock",
+        200,
+        50,
+        7,
+        &[("address", "0xc000012340"), ("flags", "1"), ("waker_goid", "6"), ("waker_stack_id", "10")],
+    ),
+    (
+        42,
+        5,
+        "syscall",
+        "read",
+        300,
+        20,
+        8,
+        &[
+            ("result", "-104"),
+            ("fd_type", "'tcp'"),
+            ("fd", "8"),
+            ("peer_address", "'2001:db8::1'"),
+            ("peer_port", "80"),
+        ],
+    ),
+    (42, 6, "goroutine", "IO wait", 0, 30, 8, &[("fd_type", "'pipe'"), ("fd", "3")]),
+    (42, 6, "goroutine", "IO wait", 50, 30, 8, &[("fd_type", "'pipe'"), ("fd", "3")]),
+    (43, 1, "goroutine", "chan receive", 400, 10, 0, &[("address", "0xc000abcdef")]),
+    // Go's own.
+    (42, 2, "goroutine", "GC sweep wait", 0, 900, 9, &[]),
+];
+
+/// Stacks and the addresses they consist of, innermost first.
+const STACKS: &str = "(7, 3, [10, 20, 30, 40], now()), (8, 3, [10, 60, 40], now()), (9, 3, [10, 70], now()), (10, 3, [15, 25, 30, 40], now())";
+const SYMBOLS: &str = "(3, 10, 0, 'runtime.gopark', '/go/proc.go', 1), (3, 15, 0, 'runtime.goready', '/go/proc.go', 5), \
+    (3, 20, 0, 'sync.(*Mutex).Lock', '/go/mutex.go', 2), (3, 25, 0, 'sync.(*Mutex).Unlock', '/go/mutex.go', 3), \
+    (3, 30, 0, 'main.(*Cart).Add', '/shop/cart.go', 3), (3, 40, 0, 'main.serve', '/shop/serve.go', 9), \
+    (3, 60, 0, 'main.readFrame', '/shop/frame.go', 6), (3, 70, 0, 'runtime.bgsweep', '/go/mgcsweep.go', 7)";
+
+pub(crate) fn rows(base_ns: i64) -> Vec<String> {
+    let mut statements: Vec<String> = WAITS.iter().zip(1..).map(|(wait, seq)| row(base_ns, wait, seq)).collect();
+    statements.extend([
+        "INSERT INTO nodes (region, node, boot) VALUES ('eu-west', 'eu-1', 1)".to_owned(),
+        format!("INSERT INTO stacks (stack_id, build_id, pcs, last_seen) VALUES {STACKS}"),
+        format!("INSERT INTO symbols (build_id, pc, depth, func, file, line) VALUES {SYMBOLS}"),
+    ]);
+    statements
+}
+
+fn row(base_ns: i64, wait: &Wait, seq: u64) -> String {
+    let (pid, goid, kind, reason, begin_ms, length_ms, stack, more) = wait;
+    let (mono_ns, off) = (10_000_000_000_000 + begin_ms * 1_000_000, base_ns - 10_000_000_000_000);
+    let names: String = more.iter().map(|(name, _)| format!(", {name}")).collect();
+    let values: String = more.iter().map(|(_, value)| format!(", {value}")).collect();
+    format!(
+        "INSERT INTO events (bucket, region, service, node, boot, seq, pid, tid, goid, kind, reason, mono_ns, dur_ns, stack_id, al_off, al_end_off, \
+         err_ns, err_end_ns{names}) VALUES ({bucket}, 'eu-west', 'cart', 'eu-1', 1, {seq}, {pid}, 1, {goid}, '{kind}', '{reason}', {mono_ns}, \
+         {length_ms} * 1000000, {stack}, {off}, {off}, 5, 5{values})",
+        bucket = (mono_ns + off) / 60_000_000_000 * 60,
+    )
+}
+
+/// On the window of the waits.
+fn ask(fixture: &Fixture, arguments: &[&str]) -> String {
+    let (from, to) = (fixture.base_ns.to_string(), (fixture.base_ns + 1_000_000_000).to_string());
+    fixture.answer(&[&["--database", STORY], arguments, &["--from", &from, "--to", &to]].concat())
+}
+
+fn json(fixture: &Fixture, arguments: &[&str]) -> Value {
+    serde_json::from_str(&ask(fixture, &[arguments, &["--format", "json"]].concat())).unwrap()
+}
+
+/// The cells of the line that contains a text.
+fn cells<'t>(text: &'t str, part: &str) -> Vec<&'t str> {
+    let line = text.lines().find(|line| line.contains(part)).unwrap_or_else(|| panic!("{part}: {text}"));
+    line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect()
+}
+
+fn a_goroutines_story_says_what_it_waited_for_and_where_its_waker_was(fixture: &Fixture) {
+    let text = ask(fixture, &["goroutine", "42", "5"]);
+    assert_eq!(
+        cells(&text, "IO wait")[5..],
+        ["poller", "IO wait in main.readFrame frame.go:6 for tcp 10.0.0.9:443"],
+        "{text}"
+    );
+    assert_eq!(
+        cells(&text, "Mutex")[5..],
+        ["g6 in main.(*Cart).Add cart.go:3", "sync.Mutex.Lock in main.(*Cart).Add cart.go:3 on 0xc000012340"],
+        "{text}"
+    );
+    let failed = "syscall read in main.readFrame frame.go:6 for tcp [2001:db8::1]:80, failed: ECONNRESET";
+    assert_eq!(cells(&text, "syscall")[5..], ["-", failed], "{text}");
+}
+
+fn a_goroutines_json_has_what_it_waited_for(fixture: &Fixture) {
+    let document = json(fixture, &["goroutine", "42", "5"]);
+    let [io, lock, read] = [0, 1, 2].map(|at| &document["story"][at]);
+    assert_eq!((&io["fd"], &io["fd_type"], &io["peer"]), (&7.into(), &"tcp".into(), &"10.0.0.9:443".into()));
+    assert_eq!((&io["trace_id"], &io["span_id"]), (&TRACE.into(), &"00000000000000ab".into()));
+    assert_eq!((&io["address"], &io["result"], &io["waker_site"]), (&Value::Null, &Value::Null, &Value::Null));
+    assert_eq!((&lock["address"], &lock["waker_goid"]), (&"0xc000012340".into(), &6.into()));
+    assert_eq!((&lock["waker_site"], &lock["fd"]), (&"main.(*Cart).Add /shop/cart.go:3".into(), &Value::Null));
+    assert_eq!((&read["result"], &read["error"]), (&(-104).into(), &"ECONNRESET".into()));
+    // The same wait in the story of the one that ended it.
+    let wakes = json(fixture, &["goroutine", "42", "6"])["story"].as_array().unwrap().clone();
+    let wake = wakes.iter().find(|part| part["kind"] == "wake").unwrap();
+    assert_eq!((&wake["goid"], &wake["waker_site"]), (&5.into(), &"main.(*Cart).Add /shop/cart.go:3".into()));
+}
+
+fn the_timeline_says_what_was_waited_for(fixture: &Fixture) {
+    let text = ask(fixture, &["timeline"]);
+    assert!(text.contains("  IO wait in main.readFrame for tcp 10.0.0.9:443\n"), "{text}");
+    assert!(text.contains("  syscall read in main.readFrame for tcp [2001:db8::1]:80, failed: ECONNRESET\n"), "{text}");
+    let document = json(fixture, &["timeline"]);
+    let of = |reason: &str| document["events"].as_array().unwrap().iter().find(|event| event["reason"] == reason);
+    let (lock, channel) = (of("sync.Mutex.Lock").unwrap(), of("chan receive").unwrap());
+    assert_eq!(
+        (&lock["waker_goid"], &lock["waker_site"]),
+        (&6.into(), &"main.(*Cart).Add /shop/cart.go:3".into()),
+        "{lock}"
+    );
+    assert_eq!((&channel["address"], &channel["trace_id"]), (&"0xc000abcdef".into(), &Value::Null), "{channel}");
+    assert_eq!(of("syscall read").unwrap()["error"], "ECONNRESET");
+}
+
+fn blockers_say_what_most_waits_at_a_site_were_for(fixture: &Fixture) {
+    let text = ask(fixture, &["blockers"]);
+    assert_eq!(cells(&text, "IO wait").last(), Some(&"pipe"), "{text}");
+    assert_eq!(cells(&text, "syscall read").last(), Some(&"tcp [2001:db8::1]:80"), "{text}");
+    let document = json(fixture, &["blockers", "--reason", "Mutex"]);
+    assert_eq!(document["sites"][0]["target"], Value::Null, "{document}");
+}
