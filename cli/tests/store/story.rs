@@ -10,6 +10,10 @@ pub(crate) const ALL: &[Case] = cases![
     a_goroutines_json_has_what_it_waited_for,
     the_timeline_says_what_was_waited_for,
     blockers_say_what_most_waits_at_a_site_were_for,
+    a_goroutine_that_still_waits_has_a_story,
+    a_wait_that_never_ended_is_told_of,
+    a_wait_that_is_not_heard_of_any_more_is_said_to_be_so,
+    the_json_of_a_goroutine_has_its_open_waits,
 ];
 
 /// Process, goroutine, kind, reason, begin after the base and length, ms, stack, and more columns with their values.
@@ -69,6 +73,20 @@ const WAITS: [Wait; 7] = [
     (42, 2, "goroutine", "GC sweep wait", 0, 900, 9, &[]),
 ];
 
+/// Process, goroutine, reason, age when it was looked at, how long ago that was, s, flags, stack.
+type Told = (u32, u64, &'static str, i64, i64, u16, u64);
+
+const TOLD: [Told; 6] = [
+    // It was there before its agent, and was told of twice.
+    (42, 1, "select", 9_000, 1, 128, 8),
+    (42, 1, "select", 2_250, 6_751, 128, 8),
+    (42, 5, "chan receive", 9_000, 1, 0, 8),
+    // Ended with its process; not heard of any more; Go's own.
+    (44, 7, "select", 20, 1, 64, 8),
+    (42, 9, "select", 20, 1_000, 0, 8),
+    (42, 2, "GC sweep wait", 9_500, 2, 0, 9),
+];
+
 /// Stacks and the addresses they consist of, innermost first.
 const STACKS: &str = "(7, 3, [10, 20, 30, 40], now()), (8, 3, [10, 60, 40], now()), (9, 3, [10, 70], now()), (10, 3, [15, 25, 30, 40], now())";
 const SYMBOLS: &str = "(3, 10, 0, 'runtime.gopark', '/go/proc.go', 1), (3, 15, 0, 'runtime.goready', '/go/proc.go', 5), \
@@ -78,6 +96,7 @@ const SYMBOLS: &str = "(3, 10, 0, 'runtime.gopark', '/go/proc.go', 1), (3, 15, 0
 
 pub(crate) fn rows(base_ns: i64) -> Vec<String> {
     let mut statements: Vec<String> = WAITS.iter().zip(1..).map(|(wait, seq)| row(base_ns, wait, seq)).collect();
+    statements.extend(TOLD.iter().map(told_row));
     statements.extend([
         "INSERT INTO nodes (region, node, boot) VALUES ('eu-west', 'eu-1', 1)".to_owned(),
         format!("INSERT INTO stacks (stack_id, build_id, pcs, last_seen) VALUES {STACKS}"),
@@ -96,6 +115,20 @@ fn row(base_ns: i64, wait: &Wait, seq: u64) -> String {
          err_ns, err_end_ns{names}) VALUES ({bucket}, 'eu-west', 'cart', 'eu-1', 1, {seq}, {pid}, 1, {goid}, '{kind}', '{reason}', {mono_ns}, \
          {length_ms} * 1000000, {stack}, {off}, {off}, 5, 5{values})",
         bucket = (mono_ns + off) / 60_000_000_000 * 60,
+    )
+}
+
+fn told_row(told: &Told) -> String {
+    let (pid, goid, reason, age_s, ago_s, flags, stack) = told;
+    let (age_ns, ago_ns) = (age_s * 1_000_000_000, ago_s * 1_000_000_000);
+    // The begin on the node's clock is the same however often it is told of.
+    let mono_ns = 20_000_000_000_000 - age_ns - ago_ns;
+    format!(
+        "INSERT INTO open_waits (bucket, region, service, node, boot, pid, tid, goid, kind, reason, mono_ns, dur_ns, flags, stack_id, fd, \
+         address, al_off, al_end_off) \
+         WITH toUnixTimestamp64Nano(now64(9)) AS now_ns, now_ns - 20000000000000 AS off \
+         SELECT toDateTime(intDiv(now_ns - {ago_ns}, 60000000000) * 60), 'eu-west', 'cart', 'eu-1', 1, {pid}, 1, {goid}, 'goroutine', '{reason}', \
+         {mono_ns}, {age_ns}, {flags}, {stack}, -1, 0xc000012340, off, off"
     )
 }
 
@@ -168,4 +201,47 @@ fn blockers_say_what_most_waits_at_a_site_were_for(fixture: &Fixture) {
     assert_eq!(cells(&text, "syscall read").last(), Some(&"tcp [2001:db8::1]:80"), "{text}");
     let document = json(fixture, &["blockers", "--reason", "Mutex"]);
     assert_eq!(document["sites"][0]["target"], Value::Null, "{document}");
+}
+
+fn a_goroutine_that_still_waits_has_a_story(fixture: &Fixture) {
+    let text = fixture.answer(&["--database", STORY, "goroutine", "42", "1"]);
+    assert!(text.starts_with("goroutine 1 of cart/42 on eu-1 (eu-west), ") && text.contains("\n0 waits, "), "{text}");
+    let last = text.lines().last().unwrap();
+    assert!(last.starts_with("still waits, for at least 90") && last.contains(" s, seen "), "{text}");
+    assert!(last.ends_with(" ago: select in main.readFrame frame.go:6 on 0xc000012340"), "{text}");
+    assert_eq!(text.matches("still waits").count(), 1, "it was told of twice: {text}");
+    // Beside what it waited for before; and not in a window before it began.
+    let from = (fixture.base_ns - 60_000_000_000).to_string();
+    let both = fixture.answer(&["--database", STORY, "goroutine", "42", "5", "--from", &from]);
+    assert!(both.contains("sync.Mutex.Lock in main") && both.contains("\nstill waits, for 90"), "{both}");
+    let (from, to) = (fixture.base_ns - 20_000_000_000_000, fixture.base_ns - 19_000_000_000_000);
+    let window = ["--from", &from.to_string(), "--to", &to.to_string()];
+    let before = fixture.answer(&[&["--database", STORY, "goroutine", "42", "1"], &window[..]].concat());
+    assert!(before.starts_with("no waits of goroutine 1 ") && before.contains("or went on then"), "{before}");
+}
+
+fn a_wait_that_never_ended_is_told_of(fixture: &Fixture) {
+    let text = fixture.answer(&["--database", STORY, "goroutine", "44", "7"]);
+    let last = text.lines().last().unwrap();
+    assert!(
+        last.starts_with("never ended: its process did, ") && last.contains(", after 20.0 s: select in "),
+        "{text}"
+    );
+}
+
+fn a_wait_that_is_not_heard_of_any_more_is_said_to_be_so(fixture: &Fixture) {
+    let text = fixture.answer(&["--database", STORY, "goroutine", "42", "9", "--from", "-1h"]);
+    assert!(text.lines().last().unwrap().starts_with("waited, for 20.0 s, when it was seen last, 1"), "{text}");
+    let text = fixture.answer(&["--database", STORY, "goroutine", "42", "9"]);
+    assert!(text.starts_with("no waits of goroutine 9 "), "{text}");
+}
+
+fn the_json_of_a_goroutine_has_its_open_waits(fixture: &Fixture) {
+    let answer = fixture.answer(&["--database", STORY, "goroutine", "42", "1", "--format", "json"]);
+    let document: Value = serde_json::from_str(&answer).unwrap();
+    let open = &document["open"][0];
+    assert_eq!((&open["fate"], &open["began_before"]), (&"goes_on".into(), &true.into()), "{document}");
+    assert_eq!((&open["address"], &open["site"]), (&"0xc000012340".into(), &"main.readFrame /shop/frame.go:6".into()));
+    assert!(open["duration_ns"].as_u64().unwrap() >= 9_001_000_000_000, "{document}");
+    assert_eq!((&document["node"], document["story"].as_array().unwrap().len()), (&"eu-1".into(), 0), "{document}");
 }
