@@ -11,6 +11,7 @@ use crate::sends::SendsArgs;
 use crate::states::StatesArgs;
 use crate::stuck::StuckArgs;
 use crate::time;
+use crate::whose::Whose;
 
 /// Ask a Syncline store what the goroutines of your fleet waited for, and when, on one clock.
 #[derive(Debug, Parser)]
@@ -117,15 +118,8 @@ pub(crate) struct TimelineArgs {
     /// End of the window; default: now, or without --from the newest wait in the store
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub(crate) to: Option<String>,
-    /// Only this service
-    #[arg(long, value_name = "NAME")]
-    pub(crate) service: Option<String>,
-    /// Only this region
-    #[arg(long, value_name = "NAME")]
-    pub(crate) region: Option<String>,
-    /// Only this node
-    #[arg(long, value_name = "NAME")]
-    pub(crate) node: Option<String>,
+    #[command(flatten)]
+    pub(crate) whose: Whose,
     /// Only waits whose reason contains this text, in upper or lower case: mutex, chan receive, IO wait, select
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: Option<String>,

@@ -27,6 +27,7 @@ mod time;
 mod timeline;
 mod units;
 mod waits;
+mod whose;
 mod window;
 
 use std::process::ExitCode;

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use syncline_insight::{is_plumbing, parks};
 
 use crate::source::Source;
+use crate::whose::Whose;
 use crate::window::{Window, Wish};
 
 /// The view finds waits by their beginning; those that began this long before the window and last into it are shown too.
@@ -106,6 +107,13 @@ impl Overlapping {
         if let Some(value) = value {
             self.params.push((name.to_owned(), value.to_string()));
             self.conditions.push(condition.to_owned());
+        }
+    }
+
+    /// Only what is of these.
+    pub(crate) fn only_whose(&mut self, whose: &Whose) {
+        for condition in whose.conditions() {
+            self.only(condition.name, Some(condition.value), condition.sql);
         }
     }
 

@@ -96,9 +96,7 @@ const TARGETS: u32 = 1_000;
 /// with nothing but the runtime on a stack that was taken in full.
 fn question(window: Window, args: &BlockersArgs) -> (String, Vec<(String, String)>) {
     let mut waits = Overlapping::window(window);
-    waits.only("service", args.service.as_ref(), "service = {service:String}");
-    waits.only("region", args.region.as_ref(), "region = {region:String}");
-    waits.only("node", args.node.as_ref(), "node = {node:String}");
+    waits.only_whose(&args.whose);
     waits.only_reason(args.reason.as_deref());
     waits.only("shortest", args.min_duration, "dur_ns >= {shortest:UInt64}");
     let (view, conditions) = (&waits.view, waits.conditions());

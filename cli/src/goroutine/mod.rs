@@ -17,6 +17,7 @@ use clap::Args;
 use crate::args::{Format, StoreArgs};
 use crate::colour::Palette;
 use crate::source::Source;
+use crate::whose::process_id;
 use crate::window::{Window, Wish};
 use crate::{states, terminal, time, waits};
 
@@ -31,9 +32,10 @@ const USUAL_NS: i64 = 600_000_000_000;
 #[command(after_help = EXAMPLES)]
 pub(crate) struct GoroutineArgs {
     /// The process, by its id on its node
+    #[arg(value_parser = process_id)]
     pid: u32,
     /// The goroutine, by the number that Go's stack traces give it
-    #[arg(value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(value_parser = goroutine_id)]
     goid: u64,
     /// The node, where several have a process and goroutine of these numbers
     #[arg(long, value_name = "NAME")]
@@ -65,6 +67,14 @@ Examples:
 A thread that was preempted only waited for a CPU, and is not in the sum. BOUND is of the time in the first column. GAP is the time since the end of the wait before; RUNNABLE the part of a wait in
 which the goroutine was ready and no processor took it. Waits that have not ended come last, and are not in the sum: those that go on,
 and one that never ended because its process did. Times are written as for `syncline timeline`.";
+
+/// A goroutine id of Go.
+fn goroutine_id(text: &str) -> Result<u64, String> {
+    let id = text.parse().ok().filter(|id| *id > 0);
+    id.ok_or_else(|| {
+        "not a goroutine: its number, as in `goroutine 18 [select]` of Go's stack traces, and in `syncline stuck --each`".to_owned()
+    })
+}
 
 pub(crate) async fn run(store: &StoreArgs, args: &GoroutineArgs) -> anyhow::Result<ExitCode> {
     let now_ns = time::now_ns();

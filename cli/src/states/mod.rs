@@ -16,6 +16,7 @@ use serde::Serialize;
 use crate::args::{Format, StoreArgs};
 use crate::colour::Palette;
 use crate::source::Source;
+use crate::whose::Whose;
 use crate::window::{Window, Wish};
 use crate::{terminal, time, units};
 
@@ -38,15 +39,8 @@ pub(crate) struct StatesArgs {
     /// End of the window; default: now, or without --from the newest in the store
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     to: Option<String>,
-    /// Only this service
-    #[arg(long, value_name = "NAME")]
-    service: Option<String>,
-    /// Only this region
-    #[arg(long, value_name = "NAME")]
-    region: Option<String>,
-    /// Only this node
-    #[arg(long, value_name = "NAME")]
-    node: Option<String>,
+    #[command(flatten)]
+    whose: Whose,
     /// List single goroutines that lived in the window
     #[arg(long)]
     goroutines: bool,
@@ -226,9 +220,7 @@ fn span_of(window: Window) -> String {
 impl StatesArgs {
     /// What was looked for, for people.
     fn filters(&self) -> String {
-        let named = |name: &str, value: &Option<String>| value.as_ref().map(|value| format!("{name} {value:?}"));
-        let filters = [named("service", &self.service), named("region", &self.region), named("node", &self.node)];
-        let filters = filters.into_iter().flatten().collect::<Vec<_>>().join(", ");
+        let filters = self.whose.named().join(", ");
         if filters.is_empty() { filters } else { format!(" of {filters}") }
     }
 }

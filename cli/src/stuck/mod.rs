@@ -14,6 +14,7 @@ use clap::Args;
 use crate::args::{Format, StoreArgs, span, trace_id};
 use crate::colour::Palette;
 use crate::source::Source;
+use crate::whose::Whose;
 use crate::{terminal, time};
 
 /// Tell which goroutines have waited for long and still do, over all nodes: what is stuck now, and where.
@@ -23,15 +24,8 @@ use crate::{terminal, time};
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct StuckArgs {
-    /// Only this service
-    #[arg(long, value_name = "NAME")]
-    service: Option<String>,
-    /// Only this region
-    #[arg(long, value_name = "NAME")]
-    region: Option<String>,
-    /// Only this node
-    #[arg(long, value_name = "NAME")]
-    node: Option<String>,
+    #[command(flatten)]
+    whose: Whose,
     /// Only waits whose reason contains this text, in upper or lower case: mutex, chan receive, IO wait, select
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,

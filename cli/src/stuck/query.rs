@@ -65,15 +65,16 @@ pub(super) async fn stuck(source: &Source, args: &StuckArgs) -> anyhow::Result<S
 fn question(args: &StuckArgs) -> (String, Vec<(String, String)>) {
     let mut conditions = vec!["1".to_owned()];
     let mut params = Vec::new();
+    for condition in args.whose.conditions() {
+        conditions.push(condition.sql.to_owned());
+        params.push((condition.name.to_owned(), condition.value));
+    }
     let mut only = |name: &str, value: Option<String>, condition: &str| {
         if let Some(value) = value {
             params.push((name.to_owned(), value));
             conditions.push(condition.to_owned());
         }
     };
-    only("service", args.service.clone(), "service = {service:String}");
-    only("region", args.region.clone(), "region = {region:String}");
-    only("node", args.node.clone(), "node = {node:String}");
     let like = format!("positionCaseInsensitiveUTF8({REASON}, {{reason:String}}) > 0");
     only("trace", args.trace.clone(), "trace = {trace:String}");
     only("reason", args.reason.clone(), &like);

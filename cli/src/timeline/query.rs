@@ -37,9 +37,7 @@ struct Row {
 
 fn question(window: Window, args: &TimelineArgs) -> (String, Vec<(String, String)>) {
     let mut waits = Overlapping::window(window);
-    waits.only("service", args.service.as_ref(), "service = {service:String}");
-    waits.only("region", args.region.as_ref(), "region = {region:String}");
-    waits.only("node", args.node.as_ref(), "node = {node:String}");
+    waits.only_whose(&args.whose);
     waits.only_reason(args.reason.as_deref());
     waits.only("shortest", args.min_duration, "dur_ns >= {shortest:UInt64}");
     let sql = format!(
@@ -76,7 +74,7 @@ mod tests {
     fn filters_are_bound_parameters_and_never_text() {
         let (sql, params) = asked(&["--service", "'; DROP", "--min-duration", "2ms", "--limit", "7"]);
         assert!(
-            sql.contains("service = {service:String}") && !sql.contains("DROP") && sql.ends_with("LIMIT 7"),
+            sql.contains("t.service = {service:String}") && !sql.contains("DROP") && sql.ends_with("LIMIT 7"),
             "{sql}"
         );
         assert!(params.contains(&("service".to_owned(), "'; DROP".to_owned())));

@@ -146,6 +146,7 @@ fn states_json_has_every_reason(fixture: &Fixture) {
 fn states_take_filters_and_windows(fixture: &Fixture) {
     assert!(answer(fixture, &["states", "--region", "us-east"]).contains(": 1 process of region \"us-east\", by"));
     assert!(answer(fixture, &["states", "--node", "eu-1"]).contains(": 1 process of node \"eu-1\", by"));
+    assert!(answer(fixture, &["states", "--pid", "5"]).contains(": 1 process of process 5, by"));
     // The clock of us-east is behind: on the fleet's its interval began at 5 s exactly.
     let at = |s: i64| (fixture.base_ns + s * SECOND).to_string();
     let matched =

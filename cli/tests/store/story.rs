@@ -14,6 +14,7 @@ pub(crate) const ALL: &[Case] = cases![
     a_wait_that_never_ended_is_told_of,
     a_wait_that_is_not_heard_of_any_more_is_said_to_be_so,
     the_json_of_a_goroutine_has_its_open_waits,
+    a_process_is_chosen_by_its_id,
 ];
 
 /// Process, goroutine, kind, reason, begin after the base and length, ms, stack, and more columns with their values.
@@ -244,4 +245,15 @@ fn the_json_of_a_goroutine_has_its_open_waits(fixture: &Fixture) {
     assert_eq!((&open["address"], &open["site"]), (&"0xc000012340".into(), &"main.readFrame /shop/frame.go:6".into()));
     assert!(open["duration_ns"].as_u64().unwrap() >= 9_001_000_000_000, "{document}");
     assert_eq!((&document["node"], document["story"].as_array().unwrap().len()), (&"eu-1".into(), 0), "{document}");
+}
+
+fn a_process_is_chosen_by_its_id(fixture: &Fixture) {
+    for (command, list) in [("timeline", "events"), ("blockers", "sites")] {
+        let document = json(fixture, &[command, "--pid", "43"]);
+        let found = document[list].as_array().unwrap();
+        assert_eq!((found.len(), &found[0]["reason"]), (1, &"chan receive".into()), "{document}");
+    }
+    let stuck = fixture.answer(&["--database", STORY, "stuck", "--pid", "43"]);
+    assert_eq!(stuck, "no goroutine is known to be stuck\n");
+    assert!(ask(fixture, &["blockers", "--pid", "7"]).starts_with("no waits of process 7, "));
 }
