@@ -126,6 +126,9 @@ pub(crate) struct TimelineArgs {
     /// Only waits at least this long: 500us, 1ms, 2s
     #[arg(long, value_name = "SPAN", value_parser = span)]
     pub(crate) min_duration: Option<u64>,
+    /// Show Go's own goroutines, too, such as the garbage collector's
+    #[arg(long)]
+    pub(crate) runtime: bool,
     /// Take at most this many waits, the longest
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) limit: u32,

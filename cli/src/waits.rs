@@ -19,6 +19,13 @@ const LATEST_NS: i64 = 7_000_000_000_000_000_000;
 /// agent's watch has it.
 pub(crate) const REASON: &str = "if(t.kind = 'syscall', concat('syscall ', t.reason), toString(t.reason))";
 
+/// Whether the frames of a stack are nothing but the runtime's, an expression on `frames`: of Go's own goroutines, if the stack was taken
+/// in full.
+pub(crate) const ALL_RUNTIME: &str = "(notEmpty(frames) AND arrayAll(f -> startsWith(f, 'runtime.'), frames))";
+
+/// Whether the stack was taken in full, an expression on `flags`.
+pub(crate) const IS_IN_FULL: &str = "bitAnd(flags, 12) = 0";
+
 /// The end of the newest wait in the store; none if it is empty.
 ///
 /// Buckets are minutes of the regions' own clocks, which are at most `apart_ns` from the fleet's.

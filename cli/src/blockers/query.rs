@@ -6,7 +6,7 @@ use syncline_insight::{blocks_condition, is_inside_expression, plumbing_pattern}
 use super::{BlockersArgs, By};
 use crate::source::Source;
 use crate::target::{self, PEER};
-use crate::waits::{self, Overlapping};
+use crate::waits::{self, ALL_RUNTIME, IS_IN_FULL, Overlapping};
 use crate::window::Window;
 
 /// The sites to list, and what was looked at in all.
@@ -101,11 +101,7 @@ fn question(window: Window, args: &BlockersArgs) -> (String, Vec<(String, String
     waits.only("shortest", args.min_duration, "dur_ns >= {shortest:UInt64}");
     let (view, conditions) = (&waits.view, waits.conditions());
     let (reason, blocks, is_inside) = (waits::REASON, blocks_condition(), is_inside_expression());
-    let is_own = if args.runtime {
-        "0"
-    } else {
-        "notEmpty(frames) AND bitAnd(flags, 12) = 0 AND arrayAll(f -> startsWith(f, 'runtime.'), frames)"
-    };
+    let is_own = if args.runtime { "0".to_owned() } else { format!("{IS_IN_FULL} AND {ALL_RUNTIME}") };
     let order = match args.by {
         By::Time => "waited_ns",
         By::Count => "waits",

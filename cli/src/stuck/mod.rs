@@ -17,6 +17,8 @@ use crate::source::Source;
 use crate::whose::Whose;
 use crate::{terminal, time};
 
+pub(crate) use query::{Wanted, stuck};
+
 /// Tell which goroutines have waited for long and still do, over all nodes: what is stuck now, and where.
 ///
 /// Agents tell of a wait that goes on when it is as old as their --open-after (5 s), again at four times that age and so on,
@@ -63,7 +65,7 @@ listed as well: nothing tells them from those that wait in vain.";
 
 pub(crate) async fn run(store: &StoreArgs, args: &StuckArgs) -> anyhow::Result<ExitCode> {
     let source = Source::open(store).await?;
-    let found = query::stuck(&source, args).await;
+    let found = stuck(&source, &args.wanted()).await;
     source.close().await?;
     let found = found?;
     let now_ns = time::now_ns();
@@ -81,4 +83,17 @@ pub(crate) async fn run(store: &StoreArgs, args: &StuckArgs) -> anyhow::Result<E
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+impl StuckArgs {
+    fn wanted(&self) -> Wanted<'_> {
+        Wanted {
+            whose: &self.whose,
+            reason: self.reason.as_deref(),
+            trace: self.trace.as_deref(),
+            min_duration: self.min_duration,
+            began_before_ns: None,
+            with_own: self.runtime,
+        }
+    }
 }

