@@ -64,9 +64,10 @@ Examples:
   syncline goroutine 4711 18 --format json | jq '.story[] | select(.kind == \"wake\")'
 
 `inside:` marks waits that lie inside of the one before, as system calls of C code inside of the call of C: the sum has them once.
-A thread that was preempted only waited for a CPU, and is not in the sum. BOUND is of the time in the first column. GAP is the time since the end of the wait before; RUNNABLE the part of a wait in
-which the goroutine was ready and no processor took it. Waits that have not ended come last, and are not in the sum: those that go on,
-and one that never ended because its process did. Times are written as for `syncline timeline`.";
+A thread that was preempted only waited for a CPU, and is not in the sum. BOUND is of the time in the first column. GAP is the time
+since the end of the wait before; RUNNABLE the part of a wait in which the goroutine was ready and no processor took it. Waits that
+have not ended come last, and are in no sum: those that go on, and one that never ended because its process did. Times are written
+as for `syncline timeline`.";
 
 /// A goroutine id of Go.
 fn goroutine_id(text: &str) -> Result<u64, String> {
