@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 pub(crate) const PEER: &str = "if(t.peer_port = 0, '', concat(if(startsWith(toString(t.peer_address), '::ffff:'), \
     substring(toString(t.peer_address), 8), concat('[', toString(t.peer_address), ']')), ':', toString(t.peer_port)))";
 
+/// How the reasons begin for which goroutines wait on something in memory that they share.
+const SHARED: [&str; 4] = ["chan ", "sync.", "semacquire", "syscall futex"];
+
 /// What is known of it; in JSON as it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Target {
@@ -44,11 +47,12 @@ impl Target {
         }
     }
 
-    /// Likewise; of what is no file the address: ` on 0xc000012340`.
-    pub(crate) fn after_place_with_address(&self) -> String {
-        match (self.after_place(), &self.address) {
-            (text, Some(address)) if text.is_empty() => format!(" on {address}"),
-            (text, _) => text,
+    /// Likewise; of a channel or a lock, as the reason says, the address: ` on 0xc000012340`.
+    pub(crate) fn after_place_with_address(&self, reason: &str) -> String {
+        match &self.address {
+            // Of others it is a thing of the runtime's, such as a timer of a sleep.
+            Some(address) if SHARED.iter().any(|start| reason.starts_with(start)) => format!(" on {address}"),
+            _ => self.after_place(),
         }
     }
 }
@@ -67,13 +71,15 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_file_is_named_by_its_kind_and_other_end_and_what_is_none_by_its_address() {
+    fn files_are_named_by_kind_and_other_end_and_channels_and_locks_by_address() {
         let lock = Target { address: Some("0xc000012340".to_owned()), ..Target::default() };
         let pipe = Target { fd_type: Some("pipe".to_owned()), ..lock.clone() };
         let peer = tcp("10.0.0.9:443");
         let texts = [&peer, &pipe, &lock, &Target::default()].map(Target::text);
         assert_eq!(texts, ["tcp 10.0.0.9:443", "pipe", "", ""]);
         assert_eq!([&pipe, &lock].map(Target::after_place), [" for pipe", ""]);
-        assert_eq!([&pipe, &lock].map(Target::after_place_with_address), [" for pipe", " on 0xc000012340"]);
+        let text = |target: &Target, reason| target.after_place_with_address(reason);
+        assert_eq!([text(&lock, "chan receive"), text(&lock, "sleep")], [" on 0xc000012340", ""]);
+        assert_eq!([text(&pipe, "IO wait"), text(&Target::default(), "chan send")], [" for pipe", ""]);
     }
 }

@@ -138,7 +138,7 @@ impl OpenWait {
             Fate::ProcessEnded => format!("never ended: its process did, {ago} ago, after {lasted}"),
         };
         let place = site(&self.stack).map_or_else(String::new, |site| format!(" in {}", short(site)));
-        format!("{story}: {}{place}{}", self.reason, self.target.after_place_with_address())
+        format!("{story}: {}{place}{}", self.reason, self.target.after_place_with_address(&self.reason))
     }
 }
 

@@ -175,7 +175,7 @@ fn waker(event: &Event) -> String {
 
 /// `IO wait in main.readNet conn.go:12 for tcp 10.0.0.9:443`
 fn what(event: &Event) -> String {
-    let (target, failed) = (event.target.after_place_with_address(), event.ending.after_place());
+    let (target, failed) = (event.target.after_place_with_address(&event.reason), event.ending.after_place());
     format!("{}{}{target}{failed}", event.reason, in_place(site(&event.stack)))
 }
 
