@@ -108,7 +108,8 @@ What there is: SHOW TABLES; what its columns mean: DESCRIBE TABLE events.";
 /// Draw who waited for what and how long, across regions, on the fleet's one clock.
 ///
 /// One lane per goroutine (node service/pid goid), the lanes of a region together; below, the longest waits in order of
-/// time. Waits that began up to a minute before the window and last into it are shown too. Every time has an error bound: two waits closer than their bounds may have come in either order.
+/// time. Waits that began up to a minute before the window and last into it are shown too; those that have not ended are counted
+/// only. Every time has an error bound: two waits closer than their bounds may have come in either order.
 #[derive(Args, Debug)]
 #[command(after_help = TIMELINE_EXAMPLES)]
 pub(crate) struct TimelineArgs {

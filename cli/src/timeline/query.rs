@@ -61,14 +61,7 @@ fn question(window: Window, args: &TimelineArgs) -> (String, Vec<(String, String
     waits.only_reason(args.reason.as_deref());
     waits.only("shortest", args.min_duration, "dur_ns >= {shortest:UInt64}");
     let (view, conditions) = (&waits.view, waits.conditions());
-    let is_own = if args.runtime {
-        "0".to_owned()
-    } else {
-        let stacks = format!("SELECT stack_id FROM {view} AS t WHERE {conditions}");
-        format!(
-            "{IS_IN_FULL} AND stack_id IN (SELECT stack_id FROM stacks_named WHERE stack_id IN ({stacks}) AND {ALL_RUNTIME})"
-        )
-    };
+    let is_own = if args.runtime { "0".to_owned() } else { is_own(view, &conditions) };
     let sql = format!(
         "SELECT toUnixTimestamp64Nano(aligned) AS start_ns, toUnixTimestamp64Nano(aligned_end) AS end_ns, \
             dur_ns AS duration_ns, nullIf(err_ns, 18446744073709551615) AS bound_ns, \
@@ -83,6 +76,13 @@ fn question(window: Window, args: &TimelineArgs) -> (String, Vec<(String, String
         limit = args.limit,
     );
     (sql, waits.params)
+}
+
+/// Whether a wait is of Go's own goroutines, as `syncline blockers` has it: an expression on the rows of the view under these conditions.
+fn is_own(view: &str, conditions: &str) -> String {
+    let stacks = format!("SELECT stack_id FROM {view} AS t WHERE {conditions}");
+    let own = format!("SELECT stack_id FROM stacks_named WHERE stack_id IN ({stacks}) AND {ALL_RUNTIME}");
+    format!("{IS_IN_FULL} AND stack_id IN ({own})")
 }
 
 #[cfg(test)]
