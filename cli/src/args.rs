@@ -11,6 +11,7 @@ use crate::sends::SendsArgs;
 use crate::states::StatesArgs;
 use crate::stuck::StuckArgs;
 use crate::time;
+use crate::whose::Whose;
 
 /// Ask a Syncline store what the goroutines of your fleet waited for, and when, on one clock.
 #[derive(Debug, Parser)]
@@ -107,7 +108,8 @@ What there is: SHOW TABLES; what its columns mean: DESCRIBE TABLE events.";
 /// Draw who waited for what and how long, across regions, on the fleet's one clock.
 ///
 /// One lane per goroutine (node service/pid goid), the lanes of a region together; below, the longest waits in order of
-/// time. Waits that began up to a minute before the window and last into it are shown too. Every time has an error bound: two waits closer than their bounds may have come in either order.
+/// time. Waits that began up to a minute before the window and last into it are shown too; those that have not ended are counted
+/// only. Every time has an error bound: two waits closer than their bounds may have come in either order.
 #[derive(Args, Debug)]
 #[command(after_help = TIMELINE_EXAMPLES)]
 pub(crate) struct TimelineArgs {
@@ -117,21 +119,17 @@ pub(crate) struct TimelineArgs {
     /// End of the window; default: now, or without --from the newest wait in the store
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub(crate) to: Option<String>,
-    /// Only this service
-    #[arg(long, value_name = "NAME")]
-    pub(crate) service: Option<String>,
-    /// Only this region
-    #[arg(long, value_name = "NAME")]
-    pub(crate) region: Option<String>,
-    /// Only this node
-    #[arg(long, value_name = "NAME")]
-    pub(crate) node: Option<String>,
+    #[command(flatten)]
+    pub(crate) whose: Whose,
     /// Only waits whose reason contains this text, in upper or lower case: mutex, chan receive, IO wait, select
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: Option<String>,
     /// Only waits at least this long: 500us, 1ms, 2s
     #[arg(long, value_name = "SPAN", value_parser = span)]
     pub(crate) min_duration: Option<u64>,
+    /// Show Go's own goroutines, too, such as the garbage collector's
+    #[arg(long)]
+    pub(crate) runtime: bool,
     /// Take at most this many waits, the longest
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) limit: u32,

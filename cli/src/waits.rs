@@ -7,6 +7,7 @@ use serde::Deserialize;
 use syncline_insight::{is_plumbing, parks};
 
 use crate::source::Source;
+use crate::whose::Whose;
 use crate::window::{Window, Wish};
 
 /// The view finds waits by their beginning; those that began this long before the window and last into it are shown too.
@@ -17,6 +18,13 @@ const LATEST_NS: i64 = 7_000_000_000_000_000_000;
 /// The reason as people read it, an expression on the columns of the view as `t`: that of a system call tells of which kind it is, as the
 /// agent's watch has it.
 pub(crate) const REASON: &str = "if(t.kind = 'syscall', concat('syscall ', t.reason), toString(t.reason))";
+
+/// Whether the frames of a stack are nothing but the runtime's, an expression on `frames`: of Go's own goroutines, if the stack was taken
+/// in full.
+pub(crate) const ALL_RUNTIME: &str = "(notEmpty(frames) AND arrayAll(f -> startsWith(f, 'runtime.'), frames))";
+
+/// Whether the stack was taken in full, an expression on `flags`.
+pub(crate) const IS_IN_FULL: &str = "bitAnd(flags, 12) = 0";
 
 /// The end of the newest wait in the store; none if it is empty.
 ///
@@ -106,6 +114,13 @@ impl Overlapping {
         if let Some(value) = value {
             self.params.push((name.to_owned(), value.to_string()));
             self.conditions.push(condition.to_owned());
+        }
+    }
+
+    /// Only what is of these.
+    pub(crate) fn only_whose(&mut self, whose: &Whose) {
+        for condition in whose.conditions() {
+            self.only(condition.name, Some(condition.value), condition.sql);
         }
     }
 

@@ -90,6 +90,16 @@ fn clap_refuses_with_the_same_code() {
 }
 
 #[test]
+fn numbers_that_are_none_are_refused_with_a_word_on_where_to_find_them() {
+    let error = |arguments: &[&str]| String::from_utf8(run(arguments).stderr).unwrap();
+    for command in [&["goroutine", "x", "1"][..], &["timeline", "--pid", "x"], &["blockers", "--pid", "0"]] {
+        let error = error(command);
+        assert!(error.contains("not a process id: a number, as `pgrep NAME` says"), "{error}");
+    }
+    assert!(error(&["goroutine", "1", "x"]).contains("not a goroutine: its number, as in `goroutine 18 [select]`"));
+}
+
+#[test]
 fn every_command_teaches_by_example() {
     let commands =
         ["", "sql", "timeline", "blockers", "states", "goroutine", "sends", "skew", "doctor", "clock", "clock replay"];

@@ -13,6 +13,7 @@ use clap::{Args, ValueEnum};
 use crate::args::{Format, StoreArgs, span};
 use crate::colour::Palette;
 use crate::source::Source;
+use crate::whose::Whose;
 use crate::window::{Window, Wish};
 use crate::{terminal, time, waits};
 pub(crate) use report::{callers, short};
@@ -33,15 +34,8 @@ pub(crate) struct BlockersArgs {
     /// End of the window; default: now, or without --from the newest wait in the store
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     to: Option<String>,
-    /// Only this service
-    #[arg(long, value_name = "NAME")]
-    service: Option<String>,
-    /// Only this region
-    #[arg(long, value_name = "NAME")]
-    region: Option<String>,
-    /// Only this node
-    #[arg(long, value_name = "NAME")]
-    node: Option<String>,
+    #[command(flatten)]
+    whose: Whose,
     /// Only waits whose reason contains this text, in upper or lower case: mutex, chan receive, IO wait, select
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
@@ -71,8 +65,8 @@ Examples:
 
 SHARE is of the time of all waits that were looked at. Of waits inside of one another, as a system call of C code inside of the
 call of C, the outermost is in it; the others say `inside`. Threads that ran no goroutine, or only waited for a CPU, are not
-listed. CALLED FROM are the calls outside of the site, of the stack of its
-longest wait; json has that stack in full. Times are written as for `syncline timeline`.";
+listed. CALLED FROM are the calls outside of the site, of the stack of its longest wait; json has that stack in full. FOR is what
+most of its waits were for: the other end of a connection, or the kind of file. Times are written as for `syncline timeline`.";
 
 /// What sites are ranked by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -121,14 +115,9 @@ async fn find(
 impl BlockersArgs {
     /// What was looked for, for people.
     fn filters(&self) -> String {
-        let named = |name: &str, value: &Option<String>| value.as_ref().map(|value| format!("{name} {value:?}"));
-        let filters = [
-            named("service", &self.service),
-            named("region", &self.region),
-            named("node", &self.node),
-            named("reason", &self.reason),
-            self.min_duration.map(|ns| format!("at least {}", crate::units::span(ns))),
-        ];
-        filters.into_iter().flatten().collect::<Vec<_>>().join(", ")
+        let mut filters = self.whose.named();
+        filters.extend(self.reason.as_ref().map(|reason| format!("reason {reason:?}")));
+        filters.extend(self.min_duration.map(|ns| format!("at least {}", crate::units::span(ns))));
+        filters.join(", ")
     }
 }

@@ -5,7 +5,8 @@ use syncline_insight::{blocks_condition, is_inside_expression, plumbing_pattern}
 
 use super::{BlockersArgs, By};
 use crate::source::Source;
-use crate::waits::{self, Overlapping};
+use crate::target::{self, PEER};
+use crate::waits::{self, ALL_RUNTIME, IS_IN_FULL, Overlapping};
 use crate::window::Window;
 
 /// The sites to list, and what was looked at in all.
@@ -43,11 +44,20 @@ pub(super) struct Site {
     pub(super) max_ns: u64,
     /// When the longest began; the fleet's clock, ns since 1970.
     pub(super) longest_start_ns: i64,
+    /// What most of its waits were for: kind of file, and the other end.
+    target: (String, String),
     /// Key of the stack of the longest; 0 if none was taken.
     stack_id: u64,
     /// That stack, the innermost frame first.
     #[serde(default)]
     pub(super) stack: Vec<String>,
+}
+
+impl Site {
+    /// What most of its waits were for; empty where that is not known.
+    pub(super) fn target(&self) -> String {
+        target::text(&self.target.0, &self.target.1)
+    }
 }
 
 #[derive(Deserialize)]
@@ -79,29 +89,26 @@ pub(super) async fn sites(source: &Source, window: Window, args: &BlockersArgs) 
     Ok(sites)
 }
 
+/// Targets of a site that are counted while the commonest is looked for; it is the true one unless there are more.
+const TARGETS: u32 = 1_000;
+
 /// Each moment of a goroutine counts once, see `syncline_insight`'s nesting. The site is found as the agent's watch finds it (`syncline_insight::CallStack::blocking_frame`). Go's own goroutines are those
 /// with nothing but the runtime on a stack that was taken in full.
 fn question(window: Window, args: &BlockersArgs) -> (String, Vec<(String, String)>) {
     let mut waits = Overlapping::window(window);
-    waits.only("service", args.service.as_ref(), "service = {service:String}");
-    waits.only("region", args.region.as_ref(), "region = {region:String}");
-    waits.only("node", args.node.as_ref(), "node = {node:String}");
+    waits.only_whose(&args.whose);
     waits.only_reason(args.reason.as_deref());
     waits.only("shortest", args.min_duration, "dur_ns >= {shortest:UInt64}");
     let (view, conditions) = (&waits.view, waits.conditions());
     let (reason, blocks, is_inside) = (waits::REASON, blocks_condition(), is_inside_expression());
-    let is_own = if args.runtime {
-        "0"
-    } else {
-        "notEmpty(frames) AND bitAnd(flags, 12) = 0 AND arrayAll(f -> startsWith(f, 'runtime.'), frames)"
-    };
+    let is_own = if args.runtime { "0".to_owned() } else { format!("{IS_IN_FULL} AND {ALL_RUNTIME}") };
     let order = match args.by {
         By::Time => "waited_ns",
         By::Count => "waits",
         By::Max => "max_ns",
     };
     let sql = format!(
-        "WITH chosen AS (SELECT *, {reason} AS in_words, toUInt8({is_inside}) AS is_inside FROM {view} AS t WHERE {conditions} AND {blocks}), \
+        "WITH chosen AS (SELECT *, {reason} AS in_words, toUInt8({is_inside}) AS is_inside, {PEER} AS peer FROM {view} AS t WHERE {conditions} AND {blocks}), \
             named AS (SELECT stack_id, frames FROM stacks_named WHERE stack_id IN (SELECT stack_id FROM chosen)), \
             placed AS (SELECT chosen.*, named.frames AS frames, \
                 arrayFirst(f -> NOT match(f, {{plumbing:String}}), frames) AS outside, \
@@ -114,6 +121,7 @@ fn question(window: Window, args: &BlockersArgs) -> (String, Vec<(String, String
             sum(placed.dur_ns) AS waited_ns, sumOrNullIf(placed.run_delay_ns, bitTest(placed.flags, 0)) AS runnable_ns, \
             quantileExact(0.5)(placed.dur_ns) AS p50_ns, quantileExact(0.99)(placed.dur_ns) AS p99_ns, max(placed.dur_ns) AS max_ns, \
             toUnixTimestamp64Nano(argMax(placed.aligned, placed.dur_ns)) AS longest_start_ns, argMax(placed.stack_id, placed.dur_ns) AS stack_id, \
+            topK(1, {TARGETS})((toString(placed.fd_type), placed.peer))[1] AS target, \
             count() OVER (PARTITION BY is_own) AS all_sites, sum(if(is_inside, 0, waits)) OVER (PARTITION BY is_own) AS all_waits, \
             sum(if(is_inside, 0, waited_ns)) OVER (PARTITION BY is_own) AS all_waited_ns \
         FROM placed GROUP BY is_own, is_inside, service, site, in_words \

@@ -51,6 +51,8 @@ struct Entry<'a> {
     max_ns: u64,
     /// When the longest began.
     longest_start: String,
+    /// What most of its waits were for; null where that is not known.
+    target: Option<String>,
     /// Of the longest, the innermost frame first.
     stack: &'a [String],
 }
@@ -72,6 +74,7 @@ impl<'a> Document<'a> {
             p99_ns: site.p99_ns,
             max_ns: site.max_ns,
             longest_start: time::rfc3339(site.longest_start_ns),
+            target: Some(site.target()).filter(|target| !target.is_empty()),
             stack: &site.stack,
         };
         Self {
@@ -148,6 +151,7 @@ fn table(found: &Sites) -> Table {
         ("REASON", Align::Left),
         ("SITE", Align::Left),
         ("CALLED FROM", Align::Left),
+        ("FOR", Align::Left),
     ]);
     for site in &found.sites {
         table.push(&[
@@ -163,6 +167,7 @@ fn table(found: &Sites) -> Table {
             site.reason.clone(),
             short(&site.site),
             callers(&site.stack, &site.site),
+            site.target(),
         ]);
     }
     table

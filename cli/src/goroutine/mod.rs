@@ -1,8 +1,10 @@
 //! `syncline goroutine`: one goroutine's story on the fleet's one clock.
 //!
-//! [`query`] reads its waits and the wakes it gave; [`story`] puts them in order; [`report`] writes them, with how it spent its time by
-//! state, which [`crate::states`] reads.
+//! [`query`] reads its waits and the wakes it gave, [`open`] its waits that have not ended; [`story`] puts them in order; [`report`] and
+//! [`document`] write them, with how it spent its time by state, which [`crate::states`] reads.
 
+mod document;
+mod open;
 mod query;
 mod report;
 mod story;
@@ -15,22 +17,25 @@ use clap::Args;
 use crate::args::{Format, StoreArgs};
 use crate::colour::Palette;
 use crate::source::Source;
-use crate::window::Wish;
+use crate::whose::process_id;
+use crate::window::{Window, Wish};
 use crate::{states, terminal, time, waits};
 
 /// The length of a window of which only one end is given.
 const USUAL_NS: i64 = 600_000_000_000;
 
-/// Tell the story of one goroutine: how it spent its time, what it waited for, how long, who woke it, and whom it woke.
+/// Tell the story of one goroutine: how it spent its time, what it waited for, how long, who woke it, whom it woke, and what it still
+/// waits for.
 ///
 /// In the gaps between its waits it ran, was ready to run, or waited too shortly to be recorded one by one.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct GoroutineArgs {
     /// The process, by its id on its node
+    #[arg(value_parser = process_id)]
     pid: u32,
     /// The goroutine, by the number that Go's stack traces give it
-    #[arg(value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(value_parser = goroutine_id)]
     goid: u64,
     /// The node, where several have a process and goroutine of these numbers
     #[arg(long, value_name = "NAME")]
@@ -41,7 +46,7 @@ pub(crate) struct GoroutineArgs {
     /// Begin of the window; default: 10 minutes before its end
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     from: Option<String>,
-    /// End of the window; default: now, or without --from the newest wait in the store
+    /// End of the window; default: now, or without --from the newest wait in the store, which may still go on
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     to: Option<String>,
     /// Tell at most this many waits and wakes, the last ones
@@ -59,8 +64,18 @@ Examples:
   syncline goroutine 4711 18 --format json | jq '.story[] | select(.kind == \"wake\")'
 
 `inside:` marks waits that lie inside of the one before, as system calls of C code inside of the call of C: the sum has them once.
-A thread that was preempted only waited for a CPU, and is not in the sum. BOUND is of the time in the first column. GAP is the time since the end of the wait before; RUNNABLE the part of a wait in
-which the goroutine was ready and no processor took it. Times are written as for `syncline timeline`.";
+A thread that was preempted only waited for a CPU, and is not in the sum. BOUND is of the time in the first column. GAP is the time
+since the end of the wait before; RUNNABLE the part of a wait in which the goroutine was ready and no processor took it. Waits that
+have not ended come last, and are in no sum: those that go on, and one that never ended because its process did. Times are written
+as for `syncline timeline`.";
+
+/// A goroutine id of Go.
+fn goroutine_id(text: &str) -> Result<u64, String> {
+    let id = text.parse().ok().filter(|id| *id > 0);
+    id.ok_or_else(|| {
+        "not a goroutine: its number, as in `goroutine 18 [select]` of Go's stack traces, and in `syncline stuck --each`".to_owned()
+    })
+}
 
 pub(crate) async fn run(store: &StoreArgs, args: &GoroutineArgs) -> anyhow::Result<ExitCode> {
     let now_ns = time::now_ns();
@@ -78,7 +93,7 @@ pub(crate) async fn run(store: &StoreArgs, args: &GoroutineArgs) -> anyhow::Resu
             out.write_all(report::text(&found, args, width, palette).as_bytes())?;
         }
         Format::Json => {
-            serde_json::to_writer_pretty(&mut out, &report::Document::of(&found, args)).map_err(io::Error::from)?;
+            serde_json::to_writer_pretty(&mut out, &document::Document::of(&found, args)).map_err(io::Error::from)?;
             writeln!(out)?;
         }
     }
@@ -86,21 +101,36 @@ pub(crate) async fn run(store: &StoreArgs, args: &GoroutineArgs) -> anyhow::Resu
 }
 
 async fn find(source: &Source, wish: Wish, now_ns: i64, args: &GoroutineArgs) -> anyhow::Result<report::Found> {
-    let window = waits::window(source, wish, USUAL_NS, now_ns).await?;
+    let window = match wish {
+        Wish::Given(window) => window,
+        Wish::NewestData => Window::ending_at(newest_ns(source).await?.unwrap_or(now_ns), USUAL_NS),
+    };
     let who = query::who(source, window, args).await?;
     let place =
         who.as_ref().map_or([args.region.as_ref(), args.node.as_ref()], |who| [Some(&who.region), Some(&who.node)]);
     let told = states::of_goroutine(source, window, args.pid, args.goid, place).await?;
-    // One that never waited is known by its states alone.
+    let open = open::waits(source, window, args).await?;
+    // One without a wait that ended is known by those that did not, and one that never waited by its states alone.
+    let who = match who {
+        None => query::chosen(&open.iter().map(|wait| wait.who.clone()).collect::<Vec<_>>(), args)?,
+        who => who,
+    };
     let who = match who {
         None => query::chosen(&told.iter().map(query::Who::of).collect::<Vec<_>>(), args)?,
         who => who,
     };
-    let states = who.as_ref().and_then(|who| told.into_iter().find(|told| query::Who::of(told).is_same_process(who)));
-    let newest_ns = if who.is_none() { waits::newest_ns(source).await? } else { None };
+    let is_its = |other: &query::Who| who.as_ref().is_some_and(|who| other.is_same_process(who));
+    let states = told.into_iter().find(|told| is_its(&query::Who::of(told)));
+    let open = open.into_iter().filter(|wait| is_its(&wait.who)).collect();
+    let newest_ns = if who.is_none() { newest_ns(source).await? } else { None };
     let (events, matched) = match &who {
         Some(who) => query::events(source, window, args, who).await?,
         None => (Vec::new(), 0),
     };
-    Ok(report::Found { window, who, states, matched, story: story::story(events, args.goid), newest_ns })
+    Ok(report::Found { window, who, states, matched, story: story::story(events, args.goid), open, now_ns, newest_ns })
+}
+
+/// When the newest wait in the store ended, or was seen to go on; none if it is empty.
+async fn newest_ns(source: &Source) -> anyhow::Result<Option<i64>> {
+    Ok(waits::newest_ns(source).await?.max(open::newest_ns(source).await?))
 }

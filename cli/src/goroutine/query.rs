@@ -4,9 +4,11 @@ use serde::{Deserialize, Serialize};
 use syncline_insight::blocks_condition;
 
 use super::GoroutineArgs;
+use crate::ending::{self, Ending};
 use crate::failure::usage;
 use crate::source::Source;
 use crate::states::Goroutine;
+use crate::target::{self, Target};
 use crate::waits::{self, Overlapping};
 use crate::window::Window;
 
@@ -40,8 +42,6 @@ pub(super) struct Event {
     pub(super) kind: String,
     /// It keeps the goroutine from going on; else it only waits for a CPU.
     pub(super) blocks: u8,
-    /// 0 where it is not known.
-    pub(super) waker_goid: u64,
     /// Woken by the network poller.
     pub(super) by_netpoll: u8,
     pub(super) reason: String,
@@ -58,6 +58,10 @@ pub(super) struct Event {
     pub(super) duration_ns: u64,
     /// None where the ready was not seen.
     pub(super) run_delay_ns: Option<u64>,
+    #[serde(flatten)]
+    pub(super) target: Target,
+    #[serde(flatten)]
+    pub(super) ending: Ending,
     pub(super) stack_id: u64,
     /// The innermost frame first: `function file:line`, or an address.
     #[serde(default)]
@@ -114,24 +118,29 @@ pub(super) async fn events(
     }
     let (view, conditions, params) = parts(window, args, Some(who));
     let sql = format!(
-        "SELECT goid, toString(t.kind) AS kind, toUInt8({blocks}) AS blocks, waker_goid, toUInt8(bitTest(flags, 1)) AS by_netpoll, \
+        "SELECT goid, toString(t.kind) AS kind, toUInt8({blocks}) AS blocks, toUInt8(bitTest(flags, 1)) AS by_netpoll, \
             {reason} AS reason, \
             toUnixTimestamp64Nano(aligned) AS start_ns, toUnixTimestamp64Nano(aligned_end) AS end_ns, \
             nullIf(err_ns, 18446744073709551615) AS bound_ns, nullIf(err_end_ns, 18446744073709551615) AS end_bound_ns, mono_ns, \
-            dur_ns AS duration_ns, if(bitTest(flags, 0), run_delay_ns, NULL) AS run_delay_ns, stack_id, count() OVER () AS matched \
+            dur_ns AS duration_ns, if(bitTest(flags, 0), run_delay_ns, NULL) AS run_delay_ns, {target}, {ending}, stack_id, \
+            count() OVER () AS matched \
         FROM {view} AS t WHERE {conditions} ORDER BY mono_ns + duration_ns DESC LIMIT {limit}",
         blocks = blocks_condition(),
         reason = waits::REASON,
+        target = target::columns(),
+        ending = ending::COLUMNS,
         limit = args.limit,
     );
     let rows: Vec<Row> = source.rows(&sql, &params).await?;
     let matched = rows.first().map_or(0, |row| row.matched);
-    let stacks = waits::stacks(source, rows.iter().map(|row| row.event.stack_id).collect()).await?;
-    let with_stack = |mut event: Event| {
+    let mut events: Vec<Event> = rows.into_iter().map(|row| row.event).collect();
+    let ids = events.iter().flat_map(|event| [event.stack_id, event.ending.waker_stack_id]).collect();
+    let stacks = waits::stacks(source, ids).await?;
+    for event in &mut events {
         event.stack = stacks.get(&event.stack_id).cloned().unwrap_or_default();
-        event
-    };
-    Ok((rows.into_iter().map(|row| with_stack(row.event)).collect(), matched))
+        event.ending.complete(&stacks);
+    }
+    Ok((events, matched))
 }
 
 /// View, conditions and parameters; of this process, or of all that have the numbers.
@@ -140,7 +149,7 @@ fn parts(window: Window, args: &GoroutineArgs, who: Option<&Who>) -> (String, St
     waits.only("pid", Some(args.pid), "pid = {pid:UInt32}");
     match who {
         None => waits.only("goid", Some(args.goid), "goid = {goid:UInt64}"),
-        Some(_) => waits.only("goid", Some(args.goid), "(goid = {goid:UInt64} OR waker_goid = {goid:UInt64})"),
+        Some(_) => waits.only("goid", Some(args.goid), "(t.goid = {goid:UInt64} OR t.waker_goid = {goid:UInt64})"),
     }
     let (region, node) =
         (who.map(|who| &who.region).or(args.region.as_ref()), who.map(|who| &who.node).or(args.node.as_ref()));

@@ -1,9 +1,9 @@
-//! The story for people and for programs.
+//! The story for people.
 
-use serde::Serialize;
 use syncline_insight::waits;
 
 use super::GoroutineArgs;
+use super::open::OpenWait;
 use super::query::{Event, Who};
 use super::story::Part;
 use crate::blockers::short;
@@ -24,112 +24,11 @@ pub(super) struct Found {
     /// Waits and wakes in the window; the story holds the last of them.
     pub(super) matched: u64,
     pub(super) story: Vec<Part>,
-    /// Where nothing was found: the end of the newest wait in the store.
+    /// Waits that have not ended.
+    pub(super) open: Vec<OpenWait>,
+    pub(super) now_ns: i64,
+    /// Where nothing was found: when the newest wait in the store ended, or was seen to go on.
     pub(super) newest_ns: Option<i64>,
-}
-
-/// The story for programs.
-#[derive(Serialize)]
-pub(super) struct Document<'a> {
-    from: String,
-    to: String,
-    pid: u32,
-    goid: u64,
-    /// Null if nothing was found.
-    #[serde(flatten)]
-    who: Option<&'a Who>,
-    /// How it spent its time by state; null where its agent does not tell.
-    states: Option<states::Entry<'a>>,
-    matched: u64,
-    story: Vec<Entry<'a>>,
-}
-
-#[derive(Serialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-enum Entry<'a> {
-    Wait {
-        start: String,
-        end: String,
-        start_ns: i64,
-        end_ns: i64,
-        bound_ns: Option<u64>,
-        end_bound_ns: Option<u64>,
-        gap_ns: Option<u64>,
-        duration_ns: u64,
-        run_delay_ns: Option<u64>,
-        /// `goroutine`, `syscall`, `cgo` or `off_cpu`.
-        wait_kind: &'a str,
-        /// It is a part of a wait before it.
-        inside: bool,
-        reason: &'a str,
-        /// The innermost call that is not Go's own way there.
-        site: Option<&'a str>,
-        stack: &'a [String],
-        waker_goid: Option<u64>,
-        by_netpoll: bool,
-    },
-    Wake {
-        at: String,
-        at_ns: i64,
-        bound_ns: Option<u64>,
-        /// Whom.
-        goid: u64,
-        reason: &'a str,
-        /// How long it had waited.
-        waited_ns: u64,
-        site: Option<&'a str>,
-        stack: &'a [String],
-    },
-}
-
-impl<'a> Document<'a> {
-    pub(super) fn of(found: &'a Found, args: &GoroutineArgs) -> Self {
-        Self {
-            from: time::rfc3339(found.window.from_ns),
-            to: time::rfc3339(found.window.to_ns),
-            pid: args.pid,
-            goid: args.goid,
-            who: found.who.as_ref(),
-            states: found.states.as_ref().map(states::Entry::of),
-            matched: found.matched,
-            story: found.story.iter().map(Entry::of).collect(),
-        }
-    }
-}
-
-impl<'a> Entry<'a> {
-    fn of(part: &'a Part) -> Self {
-        match part {
-            Part::Wait { event, gap_ns, is_inside } => Self::Wait {
-                start: time::rfc3339(event.start_ns),
-                end: time::rfc3339(event.end_ns),
-                start_ns: event.start_ns,
-                end_ns: event.end_ns,
-                bound_ns: event.bound_ns,
-                end_bound_ns: event.end_bound_ns,
-                gap_ns: *gap_ns,
-                duration_ns: event.duration_ns,
-                run_delay_ns: event.run_delay_ns,
-                wait_kind: &event.kind,
-                inside: *is_inside,
-                reason: &event.reason,
-                site: site(&event.stack),
-                stack: &event.stack,
-                waker_goid: (event.waker_goid != 0).then_some(event.waker_goid),
-                by_netpoll: event.by_netpoll == 1,
-            },
-            Part::Wake { event, at_ns } => Self::Wake {
-                at: time::rfc3339(*at_ns),
-                at_ns: *at_ns,
-                bound_ns: event.end_bound_ns,
-                goid: event.goid,
-                reason: &event.reason,
-                waited_ns: waited_until_ready(event),
-                site: site(&event.stack),
-                stack: &event.stack,
-            },
-        }
-    }
 }
 
 /// The story for people.
@@ -164,6 +63,10 @@ fn told(found: &Found, who: &Who, args: &GoroutineArgs, width: usize, palette: P
         lines.push(String::new());
         lines.extend(with_heading(&table(&found.story), width, palette));
     }
+    if !found.open.is_empty() {
+        lines.push(String::new());
+        lines.extend(found.open.iter().map(|wait| printable(&wait.text(found.now_ns))));
+    }
     lines
 }
 
@@ -197,7 +100,7 @@ fn table(story: &[Part]) -> Table {
                 units::span(event.duration_ns),
                 event.run_delay_ns.map_or_else(dash, units::span),
                 waker(event),
-                format!("{}{}{}", if *is_inside { "inside: " } else { "" }, event.reason, in_site(event)),
+                format!("{}{}", if *is_inside { "inside: " } else { "" }, what(event)),
             ],
             Part::Wake { event, at_ns } => [
                 time::time_of_day(*at_ns, 6),
@@ -211,7 +114,7 @@ fn table(story: &[Part]) -> Table {
                     event.goid,
                     units::span(waited_until_ready(event)),
                     event.reason,
-                    in_site(event)
+                    in_place(site(&event.stack))
                 ),
             ],
         });
@@ -225,8 +128,8 @@ fn nothing(found: &Found, args: &GoroutineArgs) -> Vec<String> {
     let hint = match found.newest_ns {
         None => "the store holds no waits at all: is an agent running, and does it reach its aggregator?".to_owned(),
         Some(newest) => format!(
-            "the newest wait in the store ended at {}: choose another window with --from and --to; `syncline timeline` lists \
-             goroutines as PID gGOID",
+            "the newest wait in the store ended at {}, or went on then: choose another window with --from and --to; \
+             `syncline timeline` lists goroutines as PID gGOID, `syncline stuck --each` those that still wait",
             time::date_and_time(newest)
         ),
     };
@@ -245,7 +148,7 @@ fn span_of(window: Window) -> String {
 }
 
 /// How long a goroutine had waited when it was made ready.
-fn waited_until_ready(event: &Event) -> u64 {
+pub(super) fn waited_until_ready(event: &Event) -> u64 {
     event.duration_ns.saturating_sub(event.run_delay_ns.unwrap_or(0))
 }
 
@@ -262,14 +165,20 @@ fn waker(event: &Event) -> String {
         // A call returns, a thread gets its CPU.
         return "-".to_owned();
     }
-    match (event.waker_goid, event.by_netpoll, event.run_delay_ns) {
-        (0, 1, _) => "poller".to_owned(),
-        (0, _, Some(_)) => "timer".to_owned(),
-        (0, _, None) => "unseen".to_owned(),
-        (goid, ..) => format!("g{goid}"),
+    match (event.ending.waker_goid, event.by_netpoll, event.run_delay_ns) {
+        (None, 1, _) => "poller".to_owned(),
+        (None, _, Some(_)) => "timer".to_owned(),
+        (None, _, None) => "unseen".to_owned(),
+        (Some(goid), ..) => format!("g{goid}{}", in_place(event.ending.waker_site.as_deref())),
     }
 }
 
-fn in_site(event: &Event) -> String {
-    site(&event.stack).map_or_else(String::new, |site| format!(" in {}", short(site)))
+/// `IO wait in main.readNet conn.go:12 for tcp 10.0.0.9:443`
+fn what(event: &Event) -> String {
+    let (target, failed) = (event.target.after_place_with_address(&event.reason), event.ending.after_place());
+    format!("{}{}{target}{failed}", event.reason, in_place(site(&event.stack)))
+}
+
+fn in_place(site: Option<&str>) -> String {
+    site.map_or_else(String::new, |site| format!(" in {}", short(site)))
 }

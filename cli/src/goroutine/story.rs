@@ -77,13 +77,14 @@ fn ready_ns(event: &Event) -> u64 {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::ending::Ending;
+    use crate::target::Target;
 
     pub(crate) fn event(goid: u64, waker_goid: u64, mono_ns: u64, duration_ns: u64, run_delay_ns: u64) -> Event {
         Event {
             goid,
             kind: "goroutine".to_owned(),
             blocks: 1,
-            waker_goid,
             by_netpoll: 0,
             reason: "chan receive".to_owned(),
             start_ns: 1_000_000 + mono_ns.cast_signed(),
@@ -93,6 +94,8 @@ pub(super) mod tests {
             mono_ns,
             duration_ns,
             run_delay_ns: Some(run_delay_ns),
+            target: Target::default(),
+            ending: Ending { waker_goid: (waker_goid != 0).then_some(waker_goid), ..Ending::default() },
             stack_id: 0,
             stack: Vec::new(),
         }

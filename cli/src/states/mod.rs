@@ -16,6 +16,7 @@ use serde::Serialize;
 use crate::args::{Format, StoreArgs};
 use crate::colour::Palette;
 use crate::source::Source;
+use crate::whose::Whose;
 use crate::window::{Window, Wish};
 use crate::{terminal, time, units};
 
@@ -38,21 +39,19 @@ pub(crate) struct StatesArgs {
     /// End of the window; default: now, or without --from the newest in the store
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     to: Option<String>,
-    /// Only this service
-    #[arg(long, value_name = "NAME")]
-    service: Option<String>,
-    /// Only this region
-    #[arg(long, value_name = "NAME")]
-    region: Option<String>,
-    /// Only this node
-    #[arg(long, value_name = "NAME")]
-    node: Option<String>,
+    #[command(flatten)]
+    whose: Whose,
     /// List single goroutines that lived in the window
     #[arg(long)]
     goroutines: bool,
     /// What comes first: of processes the greatest share of this state, of goroutines the longest time in it
     #[arg(long, value_name = "STATE", default_value = "runnable")]
     by: By,
+    /// Let MOSTLY BLOCKED BY name what only Go's own goroutines wait for, too, such as `GC worker (idle)`
+    ///
+    /// Their time is in all sums, with or without this option.
+    #[arg(long)]
+    runtime: bool,
     /// List at most this many processes, or goroutines
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     limit: u32,
@@ -70,7 +69,9 @@ Examples:
   syncline sql \"SELECT service, state, sum(total_ns) FROM state_split(t0 = now() - 600, t1 = now()) GROUP BY 1, 2\"
 
 runnable: ready, but no processor (GOMAXPROCS) took it. HANDOFFS: returns from a system call or C code whose processor had been
-given to others meanwhile. `> 5 s`: it was there before. Times are written as for `syncline timeline`.";
+given to others meanwhile. MOSTLY BLOCKED BY: the reason of most of the time blocked, and its share. What only Go's own
+goroutines wait for, such as `GC worker (idle)`, is left out there (--runtime: not), but its time is in BLOCKED.
+`> 5 s`: it was there before. Times are written as for `syncline timeline`.";
 
 /// A state, to rank by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -170,7 +171,7 @@ fn text(found: &Found, args: &StatesArgs, width: usize, palette: Palette) -> Vec
         return nothing(found, args);
     }
     let (table, listed, one) = match &found.what {
-        What::Processes(processes) => (report::table(processes), processes.len(), "process"),
+        What::Processes(processes) => (report::table(processes, args.runtime), processes.len(), "process"),
         What::Goroutines(goroutines) => (goroutines::table(goroutines), goroutines.len(), "goroutine"),
     };
     let by = match found.what {
@@ -226,9 +227,7 @@ fn span_of(window: Window) -> String {
 impl StatesArgs {
     /// What was looked for, for people.
     fn filters(&self) -> String {
-        let named = |name: &str, value: &Option<String>| value.as_ref().map(|value| format!("{name} {value:?}"));
-        let filters = [named("service", &self.service), named("region", &self.region), named("node", &self.node)];
-        let filters = filters.into_iter().flatten().collect::<Vec<_>>().join(", ");
+        let filters = self.whose.named().join(", ");
         if filters.is_empty() { filters } else { format!(" of {filters}") }
     }
 }

@@ -177,9 +177,10 @@ fn question(window: Window, conditions: &str, order: &str, limit: u32) -> String
 
 fn filters(args: &StatesArgs) -> (String, Vec<(String, String)>) {
     let (mut conditions, mut params) = ("1".to_owned(), Vec::new());
-    only(&mut conditions, &mut params, "service", args.service.as_ref());
-    only(&mut conditions, &mut params, "region", args.region.as_ref());
-    only(&mut conditions, &mut params, "node", args.node.as_ref());
+    for condition in args.whose.conditions() {
+        conditions.push_str(&format!(" AND {}", condition.sql));
+        params.push((condition.name.to_owned(), condition.value));
+    }
     (conditions, params)
 }
 

@@ -85,7 +85,21 @@ impl<'a> Document<'a> {
     }
 }
 
-pub(super) fn table(processes: &[Process]) -> Table {
+/// Reasons of Go (its `waitReason`) for which nobody but its own goroutines waits.
+const OWN: [&str; 9] = [
+    "GC worker (idle)",
+    "GC worker (active)",
+    "GC scavenge wait",
+    "GC sweep wait",
+    "force gc (idle)",
+    "GOMAXPROCS updater (idle)",
+    "finalizer wait",
+    "cleanup wait",
+    "trace reader (blocked)",
+];
+
+/// `with_own`: what only Go's own goroutines wait for is named, too.
+pub(super) fn table(processes: &[Process], with_own: bool) -> Table {
     let mut table = Table::new(&[
         ("REGION", Align::Left),
         ("NODE", Align::Left),
@@ -115,7 +129,7 @@ pub(super) fn table(processes: &[Process]) -> Table {
             in_state(process, "blocked"),
             rate(process.runs_per_s),
             rate(process.handoffs_per_s),
-            mostly(process),
+            mostly(process, with_own),
         ]);
     }
     table
@@ -133,9 +147,10 @@ fn rate(per_s: f64) -> String {
     if per_s >= 99.95 { format!("{per_s:.0}") } else { format!("{per_s:.1}") }
 }
 
-/// The reason of the longest time blocked, and its share of all the time blocked.
-fn mostly(process: &Process) -> String {
-    let blocked = || process.parts.iter().filter(|part| part.0 == "blocked");
+/// The reason of the longest time blocked, and its share of the time blocked by all reasons that are looked at.
+fn mostly(process: &Process, with_own: bool) -> String {
+    let is_wanted = |part: &Part| with_own || !OWN.contains(&part.1.as_str());
+    let blocked = || process.parts.iter().filter(|part| part.0 == "blocked" && is_wanted(part));
     let total_ns = blocked().fold(0_u64, |sum, part| sum.saturating_add(part.2));
     let most = blocked().filter(|part| part.2 > 0).max_by_key(|part| part.2);
     most.map_or_else(String::new, |part| format!("{} ({:.0} %)", part.1, 100.0 * part.2 as f64 / total_ns as f64))
@@ -169,7 +184,17 @@ mod tests {
         assert_eq!(in_state(&process, "blocked"), "9.00 (90.0 %)");
         assert_eq!(in_state(&process, "cgo"), "0.00 (0.0 %)");
         assert_eq!((rate(process.runs_per_s), rate(process.handoffs_per_s)), ("1234".to_owned(), "0.0".to_owned()));
-        assert_eq!(mostly(&process), "IO wait (67 %)");
-        assert_eq!(mostly(&Process { parts: vec![part("running", "", 1)], ..process }), "");
+        assert_eq!(mostly(&process, false), "IO wait (67 %)");
+        let with_own = Process {
+            parts: [process.parts.clone(), vec![part("blocked", "GC worker (idle)", 2_100)]].concat(),
+            ..process.clone()
+        };
+        assert_eq!(
+            [false, true].map(|own| mostly(&with_own, own)),
+            ["IO wait (67 %)", "GC worker (idle) (70 %)"],
+            "its time is in the sums all the same"
+        );
+        assert_eq!(in_state(&with_own, "blocked"), "30.00 (300.0 %)");
+        assert_eq!(mostly(&Process { parts: vec![part("running", "", 1)], ..process }, false), "");
     }
 }

@@ -14,7 +14,10 @@ use clap::Args;
 use crate::args::{Format, StoreArgs, span, trace_id};
 use crate::colour::Palette;
 use crate::source::Source;
+use crate::whose::Whose;
 use crate::{terminal, time};
+
+pub(crate) use query::{Wanted, stuck};
 
 /// Tell which goroutines have waited for long and still do, over all nodes: what is stuck now, and where.
 ///
@@ -23,15 +26,8 @@ use crate::{terminal, time};
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct StuckArgs {
-    /// Only this service
-    #[arg(long, value_name = "NAME")]
-    service: Option<String>,
-    /// Only this region
-    #[arg(long, value_name = "NAME")]
-    region: Option<String>,
-    /// Only this node
-    #[arg(long, value_name = "NAME")]
-    node: Option<String>,
+    #[command(flatten)]
+    whose: Whose,
     /// Only waits whose reason contains this text, in upper or lower case: mutex, chan receive, IO wait, select
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
@@ -69,7 +65,7 @@ listed as well: nothing tells them from those that wait in vain.";
 
 pub(crate) async fn run(store: &StoreArgs, args: &StuckArgs) -> anyhow::Result<ExitCode> {
     let source = Source::open(store).await?;
-    let found = query::stuck(&source, args).await;
+    let found = stuck(&source, &args.wanted()).await;
     source.close().await?;
     let found = found?;
     let now_ns = time::now_ns();
@@ -87,4 +83,17 @@ pub(crate) async fn run(store: &StoreArgs, args: &StuckArgs) -> anyhow::Result<E
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+impl StuckArgs {
+    fn wanted(&self) -> Wanted<'_> {
+        Wanted {
+            whose: &self.whose,
+            reason: self.reason.as_deref(),
+            trace: self.trace.as_deref(),
+            min_duration: self.min_duration,
+            began_before_ns: None,
+            with_own: self.runtime,
+        }
+    }
 }

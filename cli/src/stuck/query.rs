@@ -4,17 +4,18 @@ use std::collections::HashSet;
 
 use serde::Deserialize;
 
-use super::StuckArgs;
 use super::sites::site_of;
 use crate::source::Source;
+use crate::target::{self, Target};
 use crate::waits::{self, REASON};
+use crate::whose::Whose;
 
 /// Waits read at most.
 const MAX_WAITS: u64 = 50_000;
 
 /// A wait that goes on.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub(super) struct Wait {
+pub(crate) struct Wait {
     pub(super) region: String,
     pub(super) node: String,
     pub(super) boot: u64,
@@ -32,14 +33,8 @@ pub(super) struct Wait {
     /// The stack may be cut.
     is_cut: u8,
     stack_id: u64,
-    /// -1 where there is none.
-    pub(super) fd: i32,
-    pub(super) fd_type: String,
-    /// `address:port` of the other end; empty where there is no connection.
-    pub(super) peer: String,
-    /// Hexadecimal, empty where the program sets none.
-    pub(super) trace: String,
-    pub(super) span: String,
+    #[serde(flatten)]
+    pub(super) target: Target,
     /// The innermost frame first: `function file:line`, or an address.
     #[serde(default)]
     pub(super) stack: Vec<String>,
@@ -47,8 +42,8 @@ pub(super) struct Wait {
 
 /// The waits, the oldest first, and what was left out of them.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Stuck {
-    pub(super) waits: Vec<Wait>,
+pub(crate) struct Stuck {
+    pub(crate) waits: Vec<Wait>,
     /// Of Go's own goroutines.
     pub(super) own: u64,
     /// Not told of again although they should have been.
@@ -57,43 +52,57 @@ pub(super) struct Stuck {
     pub(super) is_cut: bool,
 }
 
-pub(super) async fn stuck(source: &Source, args: &StuckArgs) -> anyhow::Result<Stuck> {
-    let (sql, params) = question(args);
+/// Which of them are asked for.
+pub(crate) struct Wanted<'a> {
+    pub(crate) whose: &'a Whose,
+    pub(crate) reason: Option<&'a str>,
+    pub(crate) trace: Option<&'a str>,
+    /// Those that have gone on for so long, ns.
+    pub(crate) min_duration: Option<u64>,
+    /// The region's clock, ns since 1970.
+    pub(crate) began_before_ns: Option<i64>,
+    /// Go's own goroutines, too.
+    pub(crate) with_own: bool,
+}
+
+pub(crate) async fn stuck(source: &Source, wanted: &Wanted<'_>) -> anyhow::Result<Stuck> {
+    let (sql, params) = question(wanted);
     let mut found: Vec<Wait> = source.rows(&sql, &params).await?;
     let stacks = waits::stacks(source, found.iter().map(|wait| wait.stack_id).collect()).await?;
     for wait in &mut found {
         wait.stack = stacks.get(&wait.stack_id).cloned().unwrap_or_default();
     }
-    Ok(sorted_out(found, args.runtime))
+    Ok(sorted_out(found, wanted.with_own))
 }
 
-fn question(args: &StuckArgs) -> (String, Vec<(String, String)>) {
+fn question(wanted: &Wanted<'_>) -> (String, Vec<(String, String)>) {
     let mut conditions = vec!["1".to_owned()];
     let mut params = Vec::new();
+    for condition in wanted.whose.conditions() {
+        conditions.push(condition.sql.to_owned());
+        params.push((condition.name.to_owned(), condition.value));
+    }
     let mut only = |name: &str, value: Option<String>, condition: &str| {
         if let Some(value) = value {
             params.push((name.to_owned(), value));
             conditions.push(condition.to_owned());
         }
     };
-    only("service", args.service.clone(), "service = {service:String}");
-    only("region", args.region.clone(), "region = {region:String}");
-    only("node", args.node.clone(), "node = {node:String}");
     let like = format!("positionCaseInsensitiveUTF8({REASON}, {{reason:String}}) > 0");
-    only("trace", args.trace.clone(), "trace = {trace:String}");
-    only("reason", args.reason.clone(), &like);
-    let shortest = args.min_duration.map(|ns| ns.to_string());
+    only("trace", wanted.trace.map(str::to_owned), "trace = {trace:String}");
+    only("reason", wanted.reason.map(str::to_owned), &like);
+    let shortest = wanted.min_duration.map(|ns| ns.to_string());
     only("shortest", shortest, "dateDiff('nanosecond', since, now64(9, 'UTC')) >= {shortest:UInt64}");
+    let before = wanted.began_before_ns.map(|ns| ns.to_string());
+    only("before", before, "toUnixTimestamp64Nano(since) < {before:Int64}");
     let sql = format!(
         "SELECT toString(region) AS region, toString(node) AS node, boot, toString(service) AS service, pid, goid, \
             toString(kind) AS kind, {REASON} AS reason, toUnixTimestamp64Nano(since) AS since_ns, \
-            toUnixTimestamp64Nano(seen) AS seen_ns, is_current, toUInt8(bitAnd(flags, 128) != 0) AS began_before, toUInt8(bitAnd(flags, 12) != 0) AS is_cut, stack_id, fd, \
-            toString(fd_type) AS fd_type, \
-            if(peer_port = 0, '', concat(if(startsWith(toString(peer_address), '::ffff:'), \
-                substring(toString(peer_address), 8), concat('[', toString(peer_address), ']')), ':', toString(peer_port))) AS peer, \
-            trace, span \
-        FROM open_waits_now AS t WHERE {} ORDER BY since_ns, region, node, pid, goid LIMIT {MAX_WAITS}",
-        conditions.join(" AND ")
+            toUnixTimestamp64Nano(seen) AS seen_ns, is_current, toUInt8(bitAnd(flags, 128) != 0) AS began_before, \
+            toUInt8(bitAnd(flags, 12) != 0) AS is_cut, stack_id, {target} \
+        FROM open_waits_now AS t WHERE {conditions} ORDER BY since_ns, region, node, pid, goid LIMIT {MAX_WAITS}",
+        target = target::columns(),
+        conditions = conditions.join(" AND ")
     );
     (sql, params)
 }
@@ -132,11 +141,6 @@ impl Wait {
     pub(super) fn site(&self) -> &str {
         site_of(&self.stack)
     }
-
-    /// What it waits for: the other end, or the kind of file; empty where that is not known.
-    pub(super) fn target(&self) -> String {
-        if self.peer.is_empty() { self.fd_type.clone() } else { format!("{} {}", self.fd_type, self.peer) }
-    }
 }
 
 #[cfg(test)]
@@ -159,11 +163,7 @@ pub(super) mod tests {
             began_before: 0,
             is_cut: 0,
             stack_id: goid,
-            fd: -1,
-            fd_type: String::new(),
-            peer: String::new(),
-            trace: String::new(),
-            span: String::new(),
+            target: Target::default(),
             stack: stack.iter().map(|frame| (*frame).to_owned()).collect(),
         }
     }

@@ -8,7 +8,8 @@ use super::sites::{Site, sites};
 use crate::blockers::{callers, short};
 use crate::colour::Palette;
 use crate::skew::with_heading;
-use crate::table::{Align, Table, printable};
+use crate::table::{Align, Table};
+use crate::target::Target;
 use crate::{time, units};
 
 /// For programs.
@@ -39,18 +40,14 @@ struct Entry<'a> {
     began_before: bool,
     /// When it was looked at last.
     seen: String,
-    fd: Option<i32>,
-    fd_type: Option<&'a str>,
-    peer: Option<&'a str>,
-    trace_id: Option<&'a str>,
-    span_id: Option<&'a str>,
+    #[serde(flatten)]
+    target: &'a Target,
     /// The innermost frame first.
     stack: &'a [String],
 }
 
 impl<'a> Document<'a> {
     pub(super) fn of(found: &'a Stuck, top: u32, now_ns: i64) -> Self {
-        let known = |text: &'a String| Some(text.as_str()).filter(|text| !text.is_empty());
         let entry = |wait: &'a Wait| Entry {
             region: &wait.region,
             node: &wait.node,
@@ -64,11 +61,7 @@ impl<'a> Document<'a> {
             age_ns: age_ns(wait, now_ns),
             began_before: wait.began_before(),
             seen: time::rfc3339(wait.seen_ns),
-            fd: Some(wait.fd).filter(|fd| *fd >= 0),
-            fd_type: known(&wait.fd_type),
-            peer: known(&wait.peer),
-            trace_id: known(&wait.trace),
-            span_id: known(&wait.span),
+            target: &wait.target,
             stack: &wait.stack,
         };
         let waits = found.waits.iter().take(top as usize).map(entry).collect();
@@ -180,7 +173,7 @@ fn table_of_waits<'a>(waits: impl Iterator<Item = &'a Wait>, now_ns: i64) -> Tab
             wait.goid.to_string(),
             wait.reason.clone(),
             short(wait.site()),
-            printable(&wait.target()),
+            wait.target.text(),
         ]);
     }
     table

@@ -43,7 +43,7 @@ fn site<'a>(waits: &[&'a Wait]) -> Option<Site<'a>> {
 fn commonest(waits: &[&Wait]) -> String {
     let mut counts: HashMap<String, u64> = HashMap::new();
     for wait in waits {
-        *counts.entry(wait.target()).or_default() += 1;
+        *counts.entry(wait.target.text()).or_default() += 1;
     }
     let commonest = counts.into_iter().max_by(|a, b| (a.1, &b.0).cmp(&(b.1, &a.0)));
     commonest.map(|(target, _)| target).unwrap_or_default()
@@ -53,12 +53,13 @@ fn commonest(waits: &[&Wait]) -> String {
 mod tests {
     use super::super::query::tests::wait;
     use super::*;
+    use crate::target::tests::tcp;
 
     #[test]
     fn waits_at_one_place_are_one_site_with_its_oldest() {
         let at = |goid: u64, node: &str, peer: &str, place: &str| {
             let mut wait = wait(goid, "goroutine", &["runtime.gopark p.go:1", place]);
-            (wait.node, wait.peer, wait.fd_type) = (node.to_owned(), peer.to_owned(), "tcp".to_owned());
+            (wait.node, wait.target) = (node.to_owned(), tcp(peer));
             wait
         };
         let waits = [

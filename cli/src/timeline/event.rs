@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::ending::Ending;
+use crate::target::Target;
 use crate::waits::{function_of, site};
 
 /// A goroutine or a thread that waited, on the fleet's one clock.
@@ -29,6 +31,10 @@ pub(crate) struct Event {
     pub(crate) reason: String,
     /// How much of the wait it was ready but not running.
     pub(crate) run_delay_ns: Option<u64>,
+    #[serde(flatten)]
+    pub(crate) target: Target,
+    #[serde(flatten)]
+    pub(crate) ending: Ending,
     /// Key of its stack in the store; 0 when none was taken.
     pub(crate) stack_id: u64,
     /// Its stack, the innermost frame first: `function file:line`, or an address.
@@ -64,6 +70,8 @@ pub(crate) fn sample(region: &str, goid: u64, start_ns: i64, duration_ns: u64, r
         kind: "goroutine".into(),
         reason: reason.into(),
         run_delay_ns: Some(1_000),
+        target: Target::default(),
+        ending: Ending::default(),
         stack_id: 1,
         stack: [
             "runtime.gopark /go/proc.go:1",

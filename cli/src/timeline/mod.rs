@@ -5,6 +5,7 @@
 mod bars;
 mod event;
 mod lanes;
+mod list;
 mod picture;
 mod query;
 mod scale;
@@ -46,7 +47,11 @@ pub(crate) async fn run(store: &StoreArgs, args: &TimelineArgs) -> anyhow::Resul
 
 async fn find(source: &Source, wish: Wish, now_ns: i64, args: &TimelineArgs) -> anyhow::Result<View> {
     let window = waits::window(source, wish, USUAL_NS, now_ns).await?;
-    query::view(source, window, args).await
+    let mut view = query::view(source, window, args).await?;
+    // What began after the newest wait that has ended belongs to the newest, too.
+    let before_ns = if wish == Wish::NewestData { now_ns } else { window.to_ns };
+    view.still = query::still(source, before_ns, args).await?;
+    Ok(view)
 }
 
 fn look(args: &TimelineArgs) -> Look {
@@ -69,6 +74,11 @@ struct Document<'a> {
     to: String,
     /// Waits in the window; `events` holds the longest of them when there are more than `--limit`.
     matched: u64,
+    /// Of Go's own goroutines, not in the above.
+    runtime_waits: u64,
+    runtime_waited_ns: u64,
+    /// Goroutines that began to wait in the window or before, and still do.
+    still_waiting: u64,
     events: Vec<Entry<'a>>,
 }
 
@@ -91,6 +101,14 @@ impl<'a> Document<'a> {
             event,
         };
         let (from, to) = (time::rfc3339(view.from_ns), time::rfc3339(view.to_ns));
-        Self { from, to, matched: view.matched, events: view.events.iter().map(entry).collect() }
+        Self {
+            from,
+            to,
+            matched: view.matched,
+            runtime_waits: view.own_waits,
+            runtime_waited_ns: view.own_waited_ns,
+            still_waiting: view.still,
+            events: view.events.iter().map(entry).collect(),
+        }
     }
 }

@@ -1,14 +1,16 @@
-//! The timeline as text: axis, lanes by region, and the list of the longest waits. A pure function of the events.
+//! The timeline as text: axis, lanes by region, the list of the longest waits, and what is not among them. A pure function of the events.
 
-use std::cmp::Reverse;
 use std::collections::BTreeMap;
+
+use syncline_insight::waits;
 
 use super::bars::{bars, colour_of};
 use super::event::Event;
 use super::lanes::{Lane, Lanes, lanes};
+use super::list::list;
 use super::scale::TimeScale;
 use crate::colour::{Colour, Palette};
-use crate::table::{Align, Table, columns_of, cut, printable};
+use crate::table::{columns_of, cut, printable};
 use crate::{time, units};
 
 /// What was found.
@@ -19,6 +21,11 @@ pub(crate) struct View {
     pub(crate) events: Vec<Event>,
     /// How many waits there are in the window.
     pub(crate) matched: u64,
+    /// Of Go's own goroutines, which are not among them.
+    pub(crate) own_waits: u64,
+    pub(crate) own_waited_ns: u64,
+    /// Goroutines that began to wait before the end of the window and still do.
+    pub(crate) still: u64,
 }
 
 /// How it is shown.
@@ -45,6 +52,7 @@ pub(crate) fn picture(view: &View, look: Look) -> String {
     let mut lines = vec![heading(view, &scale), String::new()];
     if view.events.is_empty() {
         lines.push("no waits in this window: widen it with --from and --to, or take filters away".to_owned());
+        lines.extend(besides(view));
         return finish(&lines, look);
     }
     lines.extend(scale.axis(look.ascii).map(|line| format!("{:label_width$} {line}", "")));
@@ -53,6 +61,7 @@ pub(crate) fn picture(view: &View, look: Look) -> String {
     lines.extend(left_out(view, &lanes));
     lines.push(String::new());
     lines.extend(list(&view.events, look));
+    lines.extend(besides(view));
     finish(&lines, look)
 }
 
@@ -62,7 +71,7 @@ fn finish(lines: &[String], look: Look) -> String {
 }
 
 /// The text in ASCII if that is wanted; only `±` changes its length.
-fn spell(text: String, ascii: bool) -> String {
+pub(super) fn spell(text: String, ascii: bool) -> String {
     if !ascii {
         return text;
     }
@@ -141,45 +150,21 @@ fn left_out(view: &View, lanes: &Lanes<'_>) -> Vec<String> {
     lines
 }
 
-/// The longest waits, in the order of their start.
-fn list(events: &[Event], look: Look) -> Vec<String> {
-    let mut longest: Vec<&Event> = events.iter().collect();
-    longest.sort_by_key(|event| Reverse(event.duration_ns));
-    longest.truncate(look.rows);
-    longest.sort_by_key(|event| (event.start_ns, event.goid));
-    let mut table = Table::new(&[
-        ("TIME (UTC)", Align::Left),
-        ("BOUND", Align::Right),
-        ("REGION", Align::Left),
-        ("NODE", Align::Left),
-        ("SERVICE", Align::Left),
-        ("GOROUTINE", Align::Left),
-        ("HOW LONG", Align::Right),
-        ("WAITED FOR", Align::Left),
-    ]);
-    longest.iter().for_each(|event| table.push(&row(event).map(|cell| spell(cell, look.ascii))));
-    let mut lines = table.lines(look.list_width);
-    if let Some(heading) = lines.first_mut() {
-        *heading = look.palette.paint(Colour::Bold, heading);
+/// What is not among the waits that were looked at.
+fn besides(view: &View) -> Vec<String> {
+    let mut lines = Vec::new();
+    if view.own_waits > 0 {
+        let (waits, time) = (waits(view.own_waits), units::span(view.own_waited_ns));
+        lines.push(format!("not shown: {waits} of Go's own goroutines, {time} (--runtime shows them)"));
     }
-    if longest.len() < events.len() {
-        lines.push(format!("the {} longest of these {} waits; --rows lists more", longest.len(), events.len()));
+    if view.still > 0 {
+        let (still, do_so) = match view.still {
+            1 => ("1 goroutine that waits".to_owned(), "does"),
+            many => (format!("{many} goroutines that wait"), "do"),
+        };
+        lines.push(format!("not shown: {still} since then or before, and still {do_so} (`syncline stuck` lists them)"));
     }
     lines
-}
-
-fn row(event: &Event) -> [String; 8] {
-    let place = event.frame().map_or(String::new(), |frame| format!(" in {frame}"));
-    [
-        time::time_of_day(event.start_ns, 6),
-        units::bound(event.bound_ns),
-        event.region.clone(),
-        event.node.clone(),
-        event.service.clone(),
-        format!("{} {}", event.pid, event.who()),
-        units::span(event.duration_ns),
-        format!("{}{place}", event.reason),
-    ]
 }
 
 #[cfg(test)]
@@ -198,7 +183,7 @@ mod tests {
             sample("eu-west", 18, T0 + 85 * MS, 500_000, "select"),
             Event { bound_ns: None, stack: Vec::new(), ..sample("us-east", 9, T0 + 40 * MS, 25_000_000, "IO wait") },
         ];
-        View { from_ns: T0, to_ns: T0 + 100 * MS, events, matched: 4 }
+        View { from_ns: T0, to_ns: T0 + 100 * MS, events, matched: 4, own_waits: 0, own_waited_ns: 0, still: 0 }
     }
 
     fn look(width: usize) -> Look {
@@ -227,22 +212,6 @@ mod tests {
     }
 
     #[test]
-    fn the_list_names_who_waited_for_what_and_how_sure_the_time_is() {
-        let drawn = picture(&view(), look(140));
-        let list: Vec<&str> = drawn.lines().skip_while(|line| !line.starts_with("TIME")).collect();
-        assert_eq!(
-            list,
-            [
-                "TIME (UTC)         BOUND  REGION   NODE       SERVICE  GOROUTINE  HOW LONG  WAITED FOR",
-                "14:05:00.010000  ±120 µs  eu-west  eu-west-1  shop     4711 g18    60.0 ms  sync.Mutex.Lock in main.(*Cart).Add",
-                "14:05:00.020000  ±120 µs  us-east  us-east-1  shop     4711 g7     30.0 ms  chan receive in main.(*Cart).Add",
-                "14:05:00.040000  unknown  us-east  us-east-1  shop     4711 g9     25.0 ms  IO wait",
-                "14:05:00.085000  ±120 µs  eu-west  eu-west-1  shop     4711 g18     500 µs  select in main.(*Cart).Add",
-            ]
-        );
-    }
-
-    #[test]
     fn what_is_not_shown_is_said() {
         let view = View { matched: 900, ..view() };
         let drawn = picture(&view, Look { lanes: 1, rows: 2, ..look(120) });
@@ -268,6 +237,21 @@ mod tests {
     fn an_empty_window_says_so() {
         let view = View { events: Vec::new(), matched: 0, ..view() };
         assert!(picture(&view, look(80)).contains("no waits in this window"));
+    }
+
+    #[test]
+    fn own_goroutines_and_those_that_still_wait_are_counted() {
+        let counted = |view: View| {
+            let view = View { own_waits: 1, own_waited_ns: 5_000_000, still: 3, ..view };
+            picture(&view, look(120)).lines().rev().take(2).map(str::to_owned).collect::<Vec<_>>()
+        };
+        let expected = [
+            "not shown: 3 goroutines that wait since then or before, and still do (`syncline stuck` lists them)",
+            "not shown: 1 wait of Go's own goroutines, 5.00 ms (--runtime shows them)",
+        ];
+        assert_eq!(counted(view()), expected);
+        assert_eq!(counted(View { events: Vec::new(), ..view() }), expected);
+        assert!(!picture(&view(), look(120)).contains("not shown"));
     }
 
     #[test]

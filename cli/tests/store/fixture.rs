@@ -7,7 +7,7 @@ use syncline_store::{Location, OpenOptions, OpenStore, open};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use crate::{blocked, sends, states, stuck};
+use crate::{blocked, sends, states, story, stuck};
 
 /// The store in a directory of its own. Nobody holds it unless a case does.
 pub(crate) struct Fixture {
@@ -25,6 +25,9 @@ pub(crate) const STUCK: &str = "stuck";
 
 /// The database with the rows of [`states`].
 pub(crate) const STATES: &str = "states";
+
+/// The database with the rows of [`story`].
+pub(crate) const STORY: &str = "story";
 
 /// The database with the rows of [`sends`].
 pub(crate) const SENDS: &str = "sends";
@@ -48,6 +51,7 @@ impl Fixture {
         fixture.fill(BLOCKED, &blocked::rows(base_ns));
         fixture.fill(STUCK, &stuck::rows());
         fixture.fill(STATES, &states::rows(base_ns));
+        fixture.fill(STORY, &story::rows(base_ns));
         fixture.fill(SENDS, &sends::rows(base_ns));
         fixture
     }

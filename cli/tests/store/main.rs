@@ -11,6 +11,7 @@ mod cases;
 mod fixture;
 mod sends;
 mod states;
+mod story;
 mod stuck;
 
 use std::process::ExitCode;
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
         .chain(blocked::ALL)
         .chain(stuck::ALL)
         .chain(states::ALL)
+        .chain(story::ALL)
         .chain(sends::ALL)
         .filter(|(name, _)| filters.is_empty() || filters.iter().any(|filter| name.contains(filter.as_str())))
         .collect();

@@ -9,6 +9,7 @@ pub(crate) const ALL: &[Case] = cases![
     processes_are_ranked_by_the_share_of_a_state,
     states_json_has_every_reason,
     states_take_filters_and_windows,
+    what_only_gos_own_goroutines_wait_for_is_named_if_wanted,
     goroutines_are_ranked_by_the_time_in_a_state,
     what_is_not_known_of_states_is_said_so,
     a_goroutine_that_never_waited_is_known_by_its_states,
@@ -47,6 +48,8 @@ pub(crate) fn rows(base_ns: i64) -> Vec<String> {
     let mut statements: Vec<String> = INTERVALS.iter().map(|interval| interval_row(base_ns, interval)).collect();
     statements.extend(TOLD.iter().map(|told| told_row(base_ns, told)));
     statements.push(region_map(base_ns));
+    let idler = ("eu-west", "eu-1", "idler", 6, -900, [1_000, 0, 1_000, 8_000]);
+    statements.push(interval_row(base_ns, &idler).replace("'IO wait'", "'GC worker (idle)'"));
     // A wait of one whose agent tells no states.
     statements.push(format!(
         "INSERT INTO events (bucket, region, service, node, boot, seq, pid, tid, goid, kind, reason, mono_ns, dur_ns, al_off, al_end_off, err_ns, \
@@ -146,11 +149,21 @@ fn states_json_has_every_reason(fixture: &Fixture) {
 fn states_take_filters_and_windows(fixture: &Fixture) {
     assert!(answer(fixture, &["states", "--region", "us-east"]).contains(": 1 process of region \"us-east\", by"));
     assert!(answer(fixture, &["states", "--node", "eu-1"]).contains(": 1 process of node \"eu-1\", by"));
+    assert!(answer(fixture, &["states", "--pid", "5"]).contains(": 1 process of process 5, by"));
     // The clock of us-east is behind: on the fleet's its interval began at 5 s exactly.
     let at = |s: i64| (fixture.base_ns + s * SECOND).to_string();
     let matched =
         |from: i64, to: i64| json(fixture, &["states", "--from", &at(from), "--to", &at(to)])["matched"].clone();
     assert_eq!((matched(5, 6), matched(0, 5), matched(0, 6), matched(1, 5)), (1.into(), 1.into(), 2.into(), 0.into()));
+}
+
+fn what_only_gos_own_goroutines_wait_for_is_named_if_wanted(fixture: &Fixture) {
+    let at = |s: i64| (fixture.base_ns + s * SECOND).to_string();
+    let window = ["states", "--from", &at(-900), "--to", &at(-800)];
+    let text = answer(fixture, &window);
+    assert_eq!(cells(&text, "idler")[9..], ["0.90 (90.0 %)", "30.0", "0.5", "select (100 %)"], "{text}");
+    let own = answer(fixture, &[&window[..], &["--runtime"]].concat());
+    assert_eq!(cells(&own, "idler")[9..], ["0.90 (90.0 %)", "30.0", "0.5", "GC worker (idle) (89 %)"], "{own}");
 }
 
 fn goroutines_are_ranked_by_the_time_in_a_state(fixture: &Fixture) {
