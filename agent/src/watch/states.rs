@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use syncline_insight::span;
+use syncline_insight::{is_own_reason, span};
 
 use crate::capture::{ProcessTimes, StateTimes};
 
@@ -37,9 +37,11 @@ impl StateSums {
         self.living.remove(&tgid);
     }
 
-    /// None before anything was told.
-    pub(super) fn text(&self) -> Option<String> {
-        let blocked_ns = self.blocked.values().fold(0_u64, |sum, ns| sum.saturating_add(*ns));
+    /// None before anything was told. `with_own`: with what only Go's own goroutines wait for.
+    pub(super) fn text(&self, with_own: bool) -> Option<String> {
+        let is_listed = |reason: &Option<&'static str>| with_own || !reason.is_some_and(is_own_reason);
+        let blocked: Vec<_> = self.blocked.iter().filter(|(reason, ns)| **ns > 0 && is_listed(reason)).collect();
+        let blocked_ns = blocked.iter().fold(0_u64, |sum, (_, ns)| sum.saturating_add(**ns));
         let StateTimes { running_ns, runnable_ns, syscall_ns, cgo_ns, .. } = self.times;
         let parts = [
             ("running", running_ns),
@@ -59,18 +61,16 @@ impl StateSums {
             1 => "; 1 processor handed off".to_owned(),
             many => format!("; {many} processors handed off"),
         };
-        Some(format!("goroutines ({living} live): {}{}{handoffs}", parts.join(", "), self.reasons()))
+        Some(format!("goroutines ({living} live): {}{}{handoffs}", parts.join(", "), reasons(blocked)))
     }
+}
 
-    fn reasons(&self) -> String {
-        let mut ranked: Vec<_> = self.blocked.iter().filter(|(_, ns)| **ns > 0).collect();
-        ranked.sort_by_key(|(_, ns)| Reverse(**ns));
-        let name = |reason: &Option<&'static str>| reason.unwrap_or("others");
-        let named = ranked.iter().take(NAMED).map(|(reason, ns)| format!("{} {}", name(reason), span(**ns)));
-        let named = named.collect::<Vec<_>>().join(", ");
-        let more = if ranked.len() > NAMED { ", ..." } else { "" };
-        if named.is_empty() { named } else { format!(" ({named}{more})") }
-    }
+fn reasons(mut blocked: Vec<(&Option<&'static str>, &u64)>) -> String {
+    blocked.sort_by_key(|(_, ns)| Reverse(**ns));
+    let named = blocked.iter().take(NAMED).map(|(reason, ns)| format!("{} {}", reason.unwrap_or("others"), span(**ns)));
+    let named = named.collect::<Vec<_>>().join(", ");
+    let more = if blocked.len() > NAMED { ", ..." } else { "" };
+    if named.is_empty() { named } else { format!(" ({named}{more})") }
 }
 
 #[cfg(test)]
@@ -98,15 +98,26 @@ mod tests {
     }
 
     #[test]
+    fn what_only_gos_own_goroutines_wait_for_is_named_where_that_is_asked_for() {
+        let mut sums = StateSums::default();
+        let idle = BlockedTime { reason: Some("GC worker (idle)"), count: 1, total_ns: 9_000_000 };
+        let mut told = told(1, 3);
+        told.times.blocked.push(idle);
+        sums.add(&told);
+        assert!(sums.text(false).unwrap().contains("blocked 12.0 ms (others 7.00 ms, select 5.00 ms)"));
+        assert!(sums.text(true).unwrap().contains("blocked 21.0 ms (GC worker (idle) 9.00 ms, others"));
+    }
+
+    #[test]
     fn what_is_nothing_is_not_named() {
         let mut sums = StateSums::default();
-        assert_eq!(sums.text(), None);
+        assert_eq!(sums.text(false), None);
         sums.add(&told(1, 3));
         let text = "goroutines (3 live): running 2.00 ms, blocked 12.0 ms (others 7.00 ms, select 5.00 ms); 1 processor handed off";
-        assert_eq!(sums.text().as_deref(), Some(text));
+        assert_eq!(sums.text(false).as_deref(), Some(text));
         sums.add(&told(2, 4));
         sums.end_process(1);
         let text = "goroutines (4 live): running 4.00 ms, blocked 24.0 ms (others 14.0 ms, select 10.0 ms); 2 processors handed off";
-        assert_eq!(sums.text().as_deref(), Some(text));
+        assert_eq!(sums.text(false).as_deref(), Some(text));
     }
 }

@@ -90,7 +90,7 @@ pub(super) fn heading_lines(seen: &Seen, look: &Look) -> Vec<String> {
         ) + &open_text(&total),
     ];
     lines.extend(reasons_line(seen, look));
-    lines.extend(seen.states.text());
+    lines.extend(seen.states.text(look.runtime));
     lines.iter().map(|line| printable(line)).collect()
 }
 

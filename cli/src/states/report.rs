@@ -4,6 +4,8 @@ use serde::Serialize;
 
 use super::Found;
 use super::query::{Part, Process};
+use syncline_insight::is_own_reason;
+
 use crate::table::{Align, Table};
 use crate::time;
 
@@ -85,19 +87,6 @@ impl<'a> Document<'a> {
     }
 }
 
-/// Reasons of Go (its `waitReason`) for which nobody but its own goroutines waits.
-const OWN: [&str; 9] = [
-    "GC worker (idle)",
-    "GC worker (active)",
-    "GC scavenge wait",
-    "GC sweep wait",
-    "force gc (idle)",
-    "GOMAXPROCS updater (idle)",
-    "finalizer wait",
-    "cleanup wait",
-    "trace reader (blocked)",
-];
-
 /// `with_own`: what only Go's own goroutines wait for is named, too.
 pub(super) fn table(processes: &[Process], with_own: bool) -> Table {
     let mut table = Table::new(&[
@@ -149,7 +138,7 @@ fn rate(per_s: f64) -> String {
 
 /// The reason of the longest time blocked, and its share of the time blocked by all reasons that are looked at.
 fn mostly(process: &Process, with_own: bool) -> String {
-    let is_wanted = |part: &Part| with_own || !OWN.contains(&part.1.as_str());
+    let is_wanted = |part: &Part| with_own || !is_own_reason(&part.1);
     let blocked = || process.parts.iter().filter(|part| part.0 == "blocked" && is_wanted(part));
     let total_ns = blocked().fold(0_u64, |sum, part| sum.saturating_add(part.2));
     let most = blocked().filter(|part| part.2 > 0).max_by_key(|part| part.2);

@@ -8,7 +8,7 @@ package main
 
 extern int plusOne(int);
 
-/* The scheduler's signals may cut the sleep short. */
+// The scheduler's signals may cut the sleep short.
 static int nap(int n) {
 	usleep(100);
 	return n + 1;
