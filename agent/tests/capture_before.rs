@@ -3,13 +3,14 @@
 
 mod support;
 
-use std::time::Duration;
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
 use support::go_program::{ANY, Build, CGO, GoProgram, PIE_STRIPPED, PLAIN};
 use support::observe::{drain, rescan_reports_until};
 use support::stuck::{AFTER, Stuck, seen_until};
 use syncline_agent::capture::{Capture, CaptureConfig, OpenWait, RawWait, Target};
-use syncline_event::Kind;
+use syncline_event::{GoroutineState, Kind};
 
 /// In so many ways a goroutine is parked; in the others it keeps a thread.
 const PARKED: u64 = 5;
@@ -62,6 +63,43 @@ fn goroutines_that_hung_before_are_told_of_and_end_by_the_same_identity() {
             assert_eq!(of(open), of(ended), "{ended:?}");
         }
         assert_eq!(stuck.capture.counters().lost(), 0, "{:?}", stuck.capture.counters());
+        assert!(stuck.program.finish().success());
+    }
+}
+
+#[test]
+fn those_that_hang_already_are_among_the_times_by_state() {
+    if !support::bpf_usable() {
+        return;
+    }
+    let _alone = support::alone();
+    for build in [Build { toolchain: "go1.21.13", variant: "plain", flags: PLAIN, cgo: false }, CGO] {
+        let mut stuck = Stuck::start_first(build, |config| config.states_every = Duration::from_millis(50));
+        let deadline = Instant::now() + BUSY_NO_LONGER * 5;
+        let mut told = HashMap::new();
+        while stuck.facts.keys().any(|goid| !told.contains_key(goid)) {
+            assert!(Instant::now() < deadline, "not told in time: {told:#?}");
+            stuck.capture.poll(Duration::from_millis(20), &mut |_| {}).unwrap();
+            let taken = stuck.capture.take_states().unwrap();
+            told.extend(taken.goroutines.into_iter().map(|split| (split.goid, split)));
+        }
+        for (goid, facts) in &stuck.facts {
+            let split = &told[goid];
+            let expected = match facts["name"].as_str().unwrap() {
+                "call" => (GoroutineState::Syscall, None),
+                "foreign" => (GoroutineState::Cgo, None),
+                "receive" => (GoroutineState::Blocked, Some("chan receive")),
+                "choose" => (GoroutineState::Blocked, Some("select")),
+                "lock" => (GoroutineState::Blocked, Some("sync.Mutex.Lock")),
+                "read" | "write" => (GoroutineState::Blocked, Some("IO wait")),
+                other => panic!("{other}"),
+            };
+            assert_eq!((split.state, split.reason), expected, "{build:?} {facts}: {split:#?}");
+            let times = &split.times;
+            let blocked: u64 = times.blocked.iter().map(|blocked| blocked.total_ns).sum();
+            let waited = blocked + times.syscall_ns + times.cgo_ns;
+            assert_eq!((waited, split.start_seen), (split.at_mono_ns - split.first_mono_ns, false), "{split:#?}");
+        }
         assert!(stuck.program.finish().success());
     }
 }

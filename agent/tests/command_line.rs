@@ -68,7 +68,7 @@ fn a_file_of_settings_that_is_wrong_ends_with_one_and_its_line() {
         |part: &str| fails(&["--region", "eu", "--aggregator", NOBODY, "--config", path.to_str().unwrap()], 1, part);
     run("agent.toml: cannot be read");
     std::fs::write(&path, "threshold = \"5ms\"\n\n[[rule]]\nservice = \"a\"\nwithout = [\"disk\"]\n").unwrap();
-    run("agent.toml:5: unknown variant `disk`, expected one of `syscall`, `cgo`, `off-cpu`");
+    run("agent.toml:5: unknown variant `disk`, expected one of `park`, `syscall`, `cgo`, `off-cpu`");
     fails(&["show", "--control", path.to_str().unwrap()], 1, "no agent is there");
     fails(&["set", "--control", "/nonexistent/agent.sock", "--reset"], 1, "no agent is there");
 }

@@ -242,7 +242,7 @@ async fn what_is_set_over_the_socket_holds_for_what_is_observed() {
     eventually("only b's arrive", || stage.sleeps() == [(2 * EACH, 0), (2 * EACH, each)]).await;
 
     agent.set(&["--without", "syscall,cgo,off-cpu,states"]);
-    assert_eq!(linked_tracepoints(agent.child.id()), ["sched_process_exec"]);
+    assert_eq!(linked_tracepoints(agent.child.id()), ["sched_process_exec", "sched_process_exit"]);
     assert!(agent.set(&["--reset"]).contains("observed=2 left_out=0"));
     assert_eq!(linked_tracepoints(agent.child.id()).len(), 6);
     let text = String::from_utf8(agent.run(&["show"]).stdout).unwrap();

@@ -133,28 +133,37 @@ int cgo_exit(struct user_regs *ctx)
 	return 0;
 }
 
-/* Time in C counts as such only where it is captured. */
-static __always_inline int tells_callbacks(const struct binary_layout *layout, __u32 tgid, __u32 binary)
-{
-	struct watch watch;
-	__u32 both = WATCH_CGO | WATCH_STATES;
-
-	return layout && layout->has_states && config_for(tgid, binary, &watch) && (watch.kinds & both) == both;
-}
-
+/*
+ * Whoever is known goes on in this state; it has not been scheduled, so that it is no further run. Time in C counts as such only where it
+ * is captured; but whoever is in C comes back.
+ */
 static __always_inline void change_in_callback(struct user_regs *ctx, enum goroutine_state state)
 {
-	__u32 binary = bpf_get_attach_cookie(ctx);
+	__u32 binary = bpf_get_attach_cookie(ctx), both = WATCH_CGO | WATCH_STATES;
 	struct binary_layout *layout = binary_at(binary);
 	struct park_key key = { .tgid = bpf_get_current_pid_tgid() >> 32, .g = GO_G(ctx) };
-	__u64 goid = 0;
+	__u64 goid = 0, now = bpf_ktime_get_ns();
+	struct goroutine *of;
+	struct watch watch;
 
-	if (!tells_callbacks(layout, key.tgid, binary))
+	if (!layout || !layout->has_states || !config_for(key.tgid, binary, &watch))
 		return;
-	if (read_word(&goid, key.g + layout->g_goid))
+	if ((watch.kinds & both) != both) {
+		if (state == STATE_RUNNING)
+			change_known(&key, now, STATE_C, STATE_RUNNING);
+		return;
+	}
+	if (read_word(&goid, key.g + layout->g_goid)) {
 		count_state(STATE_COUNT_FAULT);
-	else
-		enter_state(&key, goid, bpf_ktime_get_ns(), state, 0, binary);
+		return;
+	}
+	of = goroutine_at(&key);
+	if (!of || of->goid != goid) {
+		enter_state(&key, goid, now, state, 0, binary);
+		return;
+	}
+	change_state(of, now, state, 0);
+	of->tid = (__u32)bpf_get_current_pid_tgid();
 }
 
 /* runtime.cgocallbackg, at its call of runtime.exitsyscall: C code calls Go; the goroutine may be one of a thread that C made */

@@ -22,6 +22,20 @@ static __always_inline __u8 syscall_flags(__u64 nr)
 	return cfg && nr < SYSCALLS ? cfg->flags[nr & (SYSCALLS - 1)] : 0;
 }
 
+#define NR_FUTEX 202
+#define FUTEX_OPERATION 0x7f
+/* FUTEX_WAIT, LOCK_PI, WAIT_BITSET, WAIT_REQUEUE_PI, LOCK_PI2 (linux/futex.h): the others wake somebody, and return. */
+#define FUTEX_WAITS (1 << 0 | 1 << 6 | 1 << 9 | 1 << 11 | 1 << 13)
+
+static __always_inline int only_wakes(__u64 nr, __u64 regs)
+{
+	__u64 operation = 0;
+
+	return nr == NR_FUTEX &&
+	       !bpf_probe_read_kernel(&operation, sizeof(operation), (void *)(regs + __builtin_offsetof(struct user_regs, rsi))) &&
+	       !(FUTEX_WAITS >> (operation & FUTEX_OPERATION & 31) & 1);
+}
+
 /* The contexts are declared as words: aya-obj 0.3 cannot relocate bpf_raw_tracepoint_args.args[n]. */
 SEC("raw_tp/sys_enter")
 int syscall_enter(__u64 *ctx)
@@ -39,7 +53,7 @@ int syscall_enter(__u64 *ctx)
 	watch = watch_of(entry.tgid);
 	if (!watch)
 		return 0;
-	entry.is_wait = flags & SYSCALL_TRACED && watch->kinds & WATCH_SYSCALL;
+	entry.is_wait = flags & SYSCALL_TRACED && watch->kinds & WATCH_SYSCALL && !only_wakes(ctx[1], ctx[0]);
 	if (!entry.is_wait && !(flags & (SYSCALL_SENDS | SYSCALL_SENDS_OFTEN) &&
 				watch->kinds & (WATCH_TCP_MESSAGES | WATCH_SEND_LATENCY)))
 		return 0;

@@ -8,7 +8,7 @@ use crate::{HISTOGRAM_BUCKETS, MAX_STACK, MAX_WAKER_STACK, SYSCALLS};
 pub const RECORD_WAIT: u32 = 1;
 /// First word of an exec notice.
 pub const RECORD_EXEC: u32 = 2;
-/// The first word of another.
+/// First word of the notice that a process has ended.
 pub const RECORD_EXIT: u32 = 3;
 
 /// `ready_mono_ns` is a measurement.

@@ -88,7 +88,7 @@ pub enum Record {
     Exit {
         /// Its process id.
         tgid: u32,
-        /// When, CLOCK_MONOTONIC ns: after everything the former program did, before everything the new one does.
+        /// When, CLOCK_MONOTONIC ns: after everything its threads did but for what the kernel clears away, as sockets.
         mono_ns: u64,
     },
     /// A goroutine has ended: its time by state.

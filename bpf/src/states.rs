@@ -2,7 +2,7 @@
 
 use std::mem::{offset_of, size_of};
 
-use crate::bytes::{DecodeError, read, read_u32, read_u64};
+use crate::bytes::{DecodeError, put, read, read_u32, read_u64};
 
 mod layout;
 
@@ -111,6 +111,42 @@ impl State {
             _ => None,
         }
     }
+
+    /// Its number, and that of its reason.
+    fn numbers(self) -> (u8, u8) {
+        match self {
+            Self::Running => (0, 0),
+            Self::Runnable => (1, 0),
+            Self::Syscall => (2, 0),
+            Self::Cgo => (3, 0),
+            Self::Blocked(reason) => (4, reason),
+        }
+    }
+}
+
+/// A goroutine that is in this state since before it was followed, as of a moment (CLOCK_MONOTONIC and CLOCK_REALTIME ns).
+#[must_use]
+pub fn encode_found(
+    (goid, tid): (u64, u32),
+    state: State,
+    (mono_ns, wall_ns): (u64, u64),
+    epoch: u32,
+) -> [u8; size_of::<Goroutine>()] {
+    let (number, reason) = state.numbers();
+    let mut bytes = [0; size_of::<Goroutine>()];
+    for (offset, value) in [
+        (offset_of!(Goroutine, goid), goid),
+        (offset_of!(Goroutine, first_mono_ns), mono_ns),
+        (offset_of!(Goroutine, first_wall_ns), wall_ns),
+        (offset_of!(Goroutine, since_mono_ns), mono_ns),
+    ] {
+        put(&mut bytes, offset, value.to_ne_bytes());
+    }
+    put(&mut bytes, offset_of!(Goroutine, tid), tid.to_ne_bytes());
+    put(&mut bytes, offset_of!(Goroutine, epoch), epoch.to_ne_bytes());
+    put(&mut bytes, offset_of!(Goroutine, state), [number]);
+    put(&mut bytes, offset_of!(Goroutine, reason), [reason]);
+    bytes
 }
 
 impl GoroutineTimes {
@@ -198,7 +234,7 @@ impl ShortLives {
 #[must_use]
 pub fn encode_epoch(epoch: u32) -> [u8; size_of::<Config>()] {
     let mut bytes = [0; size_of::<Config>()];
-    crate::bytes::put(&mut bytes, offset_of!(Config, epoch), epoch.to_ne_bytes());
+    put(&mut bytes, offset_of!(Config, epoch), epoch.to_ne_bytes());
     bytes
 }
 
@@ -213,7 +249,6 @@ fn words<const N: usize>(bytes: &[u8], offset: usize) -> Option<[u64; N]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bytes::put;
     use crate::record::{Record, decode};
 
     fn ended_bytes() -> [u8; size_of::<Ended>()] {
@@ -229,6 +264,16 @@ mod tests {
         put(&mut bytes, in_goroutine(offset_of!(Goroutine, reason)), [14]);
         put(&mut bytes, in_goroutine(offset_of!(Goroutine, flags)), [START_SEEN]);
         bytes
+    }
+
+    #[test]
+    fn one_that_was_found_is_what_it_was_found_as() {
+        for state in [State::Running, State::Runnable, State::Syscall, State::Cgo, State::Blocked(7)] {
+            let times = GoroutineTimes::decode(&encode_found((5, 6), state, (70, 80), 9)).unwrap();
+            assert_eq!((times.goid, times.tid, times.state, times.epoch), (Some(5), 6, state, 9));
+            assert_eq!((times.first_mono_ns, times.first_wall_ns, times.since_mono_ns), (70, 80, 70));
+            assert!(!times.start_seen && times.runs == 0 && times.blocked_ns == [0; BLOCKED_REASONS + 1]);
+        }
     }
 
     #[test]

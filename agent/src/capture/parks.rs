@@ -1,6 +1,6 @@
 //! Clearing away the goroutines that were parked, or in C code, when their process, or its program, ended.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 use aya::Pod;
 use aya::maps::MapData;
@@ -18,33 +18,29 @@ pub(super) fn forget(maps: &mut Maps, ended: &HashMap<u32, u64>) -> Option<Vec<(
     Some(forgotten)
 }
 
-/// Processes whose goroutines may have gone on unseen.
+/// Processes whose goroutines may have gone on unseen, and until when (CLOCK_MONOTONIC ns): what began later was seen.
 #[derive(Debug, Default)]
 pub(super) struct Unseen {
     /// Those that are parked.
-    pub(super) parked: BTreeSet<u32>,
+    pub(super) parked: HashMap<u32, u64>,
     /// Those that are in C code.
-    pub(super) calling: BTreeSet<u32>,
+    pub(super) calling: HashMap<u32, u64>,
 }
 
-/// Removes their entries, and them from the sets; how many were parked. A map that running processes change too fast to be gone
-/// through is left to the next call.
+/// Removes their entries of before, and them from the sets; how many were parked. A map that running processes change too fast to be
+/// gone through is left to the next call.
 pub(super) fn forget_unseen(maps: &mut Maps, unseen: &mut Unseen) -> u64 {
     let Unseen { parked, calling } = unseen;
-    forget_all(&mut maps.in_c, calling);
-    forget_all(&mut maps.parks, parked)
-}
-
-fn forget_all<V: Pod>(map: &mut aya::maps::HashMap<MapData, [u8; 16], V>, pids: &mut BTreeSet<u32>) -> u64 {
-    if pids.is_empty() {
-        return 0;
+    let calls = |key, value: &_| Found::Calling(key, Calling::decode(value));
+    if !calling.is_empty() && forget_in(&mut maps.in_c, calls, calling).is_some() {
+        calling.clear();
     }
-    let Some(keys) = stable_keys(map.keys(), MAX_STEPS) else { return 0 };
-    let of_them = keys.iter().filter(|key| pids.contains(&ParkKey::decode(key).tgid));
-    // Removal fails only if it is gone already.
-    let forgotten = of_them.filter(|key| map.remove(*key).is_ok()).count();
-    pids.clear();
-    forgotten as u64
+    let parks = |key, value: &_| Found::Parked(key, Parked::decode(value));
+    let forgotten = if parked.is_empty() { None } else { forget_in(&mut maps.parks, parks, parked) };
+    forgotten.map_or(0, |forgotten| {
+        parked.clear();
+        forgotten.len() as u64
+    })
 }
 
 fn forget_in<V: Pod>(

@@ -30,6 +30,8 @@ pub(super) struct Processes {
 struct Ended {
     noticed: Instant,
     end_mono_ns: u64,
+    /// The process, and not only its program.
+    has_exited: bool,
     process: ObservedProcess,
 }
 
@@ -157,8 +159,21 @@ impl Processes {
     pub(super) fn end(&mut self, pid: u32, end_mono_ns: u64) -> Option<u32> {
         let process = self.observed.remove(&pid)?;
         let slot = process.slot;
-        self.ended.push(Ended { noticed: Instant::now(), end_mono_ns, process });
+        self.ended.push(Ended { noticed: Instant::now(), end_mono_ns, has_exited: false, process });
         Some(slot)
+    }
+
+    /// That process, the last one with this pid, has ended altogether: it is not there any more even if `/proc` still shows it.
+    pub(super) fn has_exited(&mut self, pid: u32) {
+        if let Some(last) = self.ended.iter_mut().rev().find(|ended| ended.process.pid == pid) {
+            last.has_exited = true;
+        }
+    }
+
+    /// Whether the process with this pid is one that has ended. `start_time` is asked only where one did.
+    pub(super) fn is_exited(&self, pid: u32, start_time: impl Fn() -> Option<u64>) -> bool {
+        let exited = self.ended.iter().filter(|ended| ended.has_exited && ended.process.pid == pid);
+        exited.map(|ended| ended.process.start_time).any(|started| start_time() == Some(started))
     }
 
     /// Nobody wants this process observed while it runs this file.

@@ -50,6 +50,11 @@ pub struct Skipped {
 }
 
 impl RescanReport {
+    /// Whether there are processes that were not there before.
+    pub(super) fn has_new(&self) -> bool {
+        !self.attached.is_empty() || !self.skipped.is_empty() || !self.left_out.is_empty()
+    }
+
     /// Whether nothing changed (`unreadable` is a state, not a change).
     #[must_use]
     pub fn is_empty(&self) -> bool {

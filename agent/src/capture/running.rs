@@ -146,10 +146,11 @@ impl Capture {
         std::mem::take(&mut self.pending)
     }
 
-    /// Whether [`poll`](Self::poll) has found something (a process that began or ended) that a rescan would report.
+    /// Whether [`poll`](Self::poll) has found something that a rescan would report, and that cannot wait: a process that began. Those
+    /// that ended are cleared away together, by and by.
     #[must_use]
     pub fn rescan_wanted(&self) -> bool {
-        !self.pending.is_empty()
+        self.pending.has_new()
     }
 
     /// Waits up to `timeout` for finished waits and hands each to the sink; returns how many. Processes that start are

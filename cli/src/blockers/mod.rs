@@ -65,8 +65,8 @@ Examples:
 
 SHARE is of the time of all waits that were looked at. Of waits inside of one another, as a system call of C code inside of the
 call of C, the outermost is in it; the others say `inside`. Threads that ran no goroutine, or only waited for a CPU, are not
-listed. CALLED FROM are the calls outside of the site, of the stack of its longest wait; json has that stack in full. FOR is what
-most of its waits were for: the other end of a connection, or the kind of file. Times are written as for `syncline timeline`.";
+listed. CALLED FROM are the calls outside of the site, of the stack of its longest wait; json has that stack in full. FOR is
+the commonest of what its waits were for: the other end of a connection, or the kind of file. Times are written as for `syncline timeline`.";
 
 /// What sites are ranked by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -44,7 +44,7 @@ pub(super) struct Site {
     pub(super) max_ns: u64,
     /// When the longest began; the fleet's clock, ns since 1970.
     pub(super) longest_start_ns: i64,
-    /// What most of its waits were for: kind of file, and the other end.
+    /// The commonest of what its waits were for: kind of file, and the other end.
     target: (String, String),
     /// Key of the stack of the longest; 0 if none was taken.
     stack_id: u64,
@@ -54,7 +54,7 @@ pub(super) struct Site {
 }
 
 impl Site {
-    /// What most of its waits were for; empty where that is not known.
+    /// The commonest of what its waits were for; empty where that is not known.
     pub(super) fn target(&self) -> String {
         target::text(&self.target.0, &self.target.1)
     }

@@ -51,7 +51,7 @@ struct Entry<'a> {
     max_ns: u64,
     /// When the longest began.
     longest_start: String,
-    /// What most of its waits were for; null where that is not known.
+    /// The commonest of what its waits were for; null where that is not known.
     target: Option<String>,
     /// Of the longest, the innermost frame first.
     stack: &'a [String],

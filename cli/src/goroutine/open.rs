@@ -47,7 +47,8 @@ pub(super) struct OpenWait {
     pub(super) stack: Vec<String>,
 }
 
-/// What goes on and what never ended, in the same columns.
+/// What goes on and what never ended, in the same columns. The bucket is the minute of the look, by a coarse idea of the clock, and regions
+/// may be apart.
 const OPEN: &str = "\
     SELECT region, node, boot, service, pid, goid, kind, reason, since, seen, open_ns, flags, stack_id, fd, fd_type, peer_address, peer_port, \
         address, trace, span, if(is_current = 1, 'goes_on', 'silent') AS fate \
@@ -55,7 +56,8 @@ const OPEN: &str = "\
     UNION ALL \
     SELECT region, node, boot, service, pid, goid, kind, reason, aligned AS since, aligned_end AS seen, dur_ns AS open_ns, flags, stack_id, fd, \
         fd_type, peer_address, peer_port, address, trace, span, 'process_ended' AS fate \
-    FROM open_waits WHERE bitTest(flags, 6)";
+    FROM open_waits WHERE bitTest(flags, 6) AND pid = {pid:UInt32} AND goid = {goid:UInt64} \
+        AND bucket >= toDateTime(intDiv({from:Int64}, 1000000000)) - INTERVAL 1 HOUR";
 
 /// Where the clocks of regions are on the root's, which has no row.
 const REGIONS: &str =

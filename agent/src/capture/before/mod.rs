@@ -22,6 +22,8 @@ use super::process::ObservedProcess;
 use crate::kinds::Kinds;
 use crate::patience::{self, Patience};
 use crate::proc_stat::start_time;
+use syncline_bpf::states::State;
+
 use calls::Call;
 use entries::{Place, PutIn, place_of};
 use goroutine::Goroutine;
@@ -57,9 +59,29 @@ pub(super) struct FoundCounters {
     pub(super) refused: u64,
 }
 
+/// What a look at a process found.
+#[derive(Debug, Default)]
+pub(super) struct Looked {
+    /// Not looked at, or for want of room not put in.
+    pub(super) passed_over: u64,
+    pub(super) waiting: Vec<Waiting>,
+}
+
+/// A goroutine that waits since before it was followed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Waiting {
+    /// Address of its `runtime.g`.
+    pub(super) g: u64,
+    pub(super) goid: u64,
+    /// 0 = not known.
+    pub(super) tid: u32,
+    /// In a system call it is running: it is told apart when the call ends.
+    pub(super) state: State,
+}
+
 impl Before {
-    /// Puts what waits now in a process into the maps; its probes must be there. Returns how many were passed over.
-    pub(super) fn look_at(&mut self, process: &ObservedProcess, kinds: Kinds, maps: &mut Maps) -> u64 {
+    /// Puts what waits now in a process into the maps; its probes must be there.
+    pub(super) fn look_at(&mut self, process: &ObservedProcess, kinds: Kinds, maps: &mut Maps) -> Looked {
         let began = Instant::now();
         let subject = process.clone();
         let list = move |found: &patience::Found<Listing>| reading::list(&subject, found);
@@ -72,7 +94,7 @@ impl Before {
                 self.counted.refused += 1;
                 tracing::warn!(pid, "goroutines that wait since before it was observed are not told of: {why}");
             }
-            return 0;
+            return Looked::default();
         }
         if unread > 0 {
             tracing::warn!(pid, unread, "not all of its goroutines could be looked at");
@@ -84,7 +106,21 @@ impl Before {
         self.counted.passed_over += passed_over;
         self.note_stale(process, &put_in);
         tracing::debug!(pid, parked, calls, passed_over, took = ?began.elapsed(), "its goroutines were looked at");
-        passed_over
+        Looked { passed_over, waiting: self.waiting(&put_in) }
+    }
+
+    /// Those that waited still when they were looked at again. Of one in C that is in a system call, too, the first is what counts.
+    fn waiting(&self, put_in: &PutIn) -> Vec<Waiting> {
+        let parked = put_in.parked.iter().filter(|(found, _)| !self.is_stale(found));
+        let parked =
+            parked.map(|(_, (g, at))| Waiting { g: *g, goid: at.goid, tid: 0, state: State::Blocked(at.reason) });
+        let in_call = |is_c: bool| {
+            let such = move |(found, _): &&(Found, Call)| matches!(found, Found::Calling(..)) == is_c;
+            let calls = put_in.calls.iter().filter(such).filter(|(found, _)| !self.is_stale(found));
+            let state = if is_c { State::Cgo } else { State::Running };
+            calls.map(move |(_, call)| Waiting { g: call.g, goid: call.goid, tid: call.tid, state })
+        };
+        parked.chain(in_call(true)).chain(in_call(false)).collect()
     }
 
     /// Looks again at those that were put in; one that cannot be looked at is taken for one that does not wait any more.

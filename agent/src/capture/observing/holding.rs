@@ -1,6 +1,6 @@
 //! What is attached: just what some process wants.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::capture::error::KernelError;
 use crate::capture::probes::Part;
@@ -87,14 +87,17 @@ impl Capture {
 
     /// Forgets what a part that was not there, or goes, would have seen ending.
     fn forget_unseen(&mut self, part: Part, is_such: impl Fn(&ObservedProcess, CaptureKind) -> bool) {
-        let of = |kind| -> BTreeSet<u32> {
+        let now_ns = process::mono_ns();
+        let of = |kind| -> Vec<(u32, u64)> {
             let such = self.processes.all_observed().filter(|process| is_such(process, kind));
-            such.map(|process| process.pid).collect()
+            such.map(|process| (process.pid, now_ns)).collect()
         };
         match part {
             Part::States => {
-                let let_go = LetGo { at_ns: process::mono_ns(), is_told: false };
-                self.to_let_go.extend(of(CaptureKind::States).into_iter().map(|pid| (pid, let_go)));
+                for (pid, at_ns) in of(CaptureKind::States) {
+                    // What is still to be told of it is.
+                    self.to_let_go.entry(pid).or_insert(LetGo { at_ns, is_told: false });
+                }
                 self.let_go();
             }
             Part::Threads => {}

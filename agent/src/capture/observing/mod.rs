@@ -10,6 +10,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::capture::before::Looked;
 use crate::capture::error::{CaptureError, Refusal};
 use crate::capture::executable::{Executable, FileId, exe_link};
 use crate::capture::probes::Unfit;
@@ -129,7 +130,10 @@ impl Capture {
             }
             self.end(pid, mono_ns());
         }
-        if self.processes.is_passed_over(pid, file) || self.is_still_left_out(pid, file) {
+        if self.processes.is_passed_over(pid, file)
+            || self.is_still_left_out(pid, file)
+            || self.processes.is_exited(pid, || start_time(pid).ok())
+        {
             return;
         }
         if !self.target.wants(pid, file) {
@@ -201,7 +205,11 @@ impl Capture {
         if !kinds.is_any() {
             return;
         }
-        let passed_over = self.before.look_at(process, kinds, &mut self.maps);
+        let has_states = process.settings.kinds.has(CaptureKind::States);
+        let Looked { passed_over, waiting } = self.before.look_at(process, kinds, &mut self.maps);
+        if has_states {
+            self.states.found(pid, &waiting);
+        }
         self.open.pass_over(passed_over);
     }
 
@@ -223,19 +231,28 @@ impl Capture {
 
     /// The process replaced its program at this moment, CLOCK_MONOTONIC ns, perhaps by the same one.
     pub(in crate::capture) fn exec_noticed(&mut self, pid: u32, mono_ns: u64) {
-        self.exit_noticed(pid, mono_ns);
+        self.program_ended(pid, mono_ns);
         self.look_at(pid);
         self.processes.exec_noticed(pid, mono_ns);
     }
 
-    /// The process, or its program, ended at this moment, CLOCK_MONOTONIC ns.
+    /// The process ended at this moment, CLOCK_MONOTONIC ns.
     pub(in crate::capture) fn exit_noticed(&mut self, pid: u32, mono_ns: u64) {
-        if self.processes.observed(pid).is_some_and(|process| process.seen_mono_ns < mono_ns) {
-            self.end(pid, mono_ns);
+        if self.program_ended(pid, mono_ns) {
+            self.processes.has_exited(pid);
         }
+    }
+
+    /// Whether it was one that is observed.
+    fn program_ended(&mut self, pid: u32, mono_ns: u64) -> bool {
         if self.processes.left_out(pid).is_some_and(|left_out| left_out.seen_mono_ns < mono_ns) {
             self.left_out_ended(pid);
         }
+        let is_observed = self.processes.observed(pid).is_some_and(|process| process.seen_mono_ns < mono_ns);
+        if is_observed {
+            self.end(pid, mono_ns);
+        }
+        is_observed
     }
 
     /// Ends the observation of a process that was last there at this moment, CLOCK_MONOTONIC ns.

@@ -114,7 +114,7 @@ impl Capture {
 
     /// Of one whose goroutines are followed from now on, a probe that was late may have left something when they were not any more.
     pub(in crate::capture) fn forget_states(&mut self, pid: u32) {
-        self.to_let_go.insert(pid, LetGo { at_ns: mono_ns(), is_told: false });
+        self.to_let_go.entry(pid).or_insert(LetGo { at_ns: mono_ns(), is_told: false });
         self.let_go();
     }
 

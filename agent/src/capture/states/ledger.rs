@@ -44,6 +44,8 @@ pub(super) struct Told {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Sum {
     pub(super) from_mono_ns: u64,
+    /// Of one that was handed out.
+    pub(super) to_mono_ns: u64,
     /// Nothing was told of the process before.
     is_first: bool,
     pub(super) growth: Growth,
@@ -56,6 +58,8 @@ pub(super) struct Sum {
 #[derive(Debug, Clone, Copy)]
 struct Known {
     times: GoroutineTimes,
+    /// As of when that is.
+    seen_mono_ns: u64,
     told_mono_ns: Option<u64>,
     told_since_mono_ns: u64,
     missing: u8,
@@ -92,6 +96,7 @@ impl Ledger {
         }) && times.goid.is_some();
         let known = Known {
             times,
+            seen_mono_ns: at_mono_ns,
             told_mono_ns: if is_due { Some(at_mono_ns) } else { told_mono_ns },
             told_since_mono_ns: if is_due {
                 times.since_mono_ns
@@ -134,8 +139,10 @@ impl Ledger {
 
     /// A goroutine whose process ended at this moment.
     pub(super) fn taken_along(&mut self, id: Id, times: GoroutineTimes, end_mono_ns: u64) -> Told {
-        // One that changed its state after the end was in the middle of something else.
-        let end_mono_ns = end_mono_ns.max(times.since_mono_ns);
+        // One that changed its state after the end was in the middle of something else; and what was told of it before the end was
+        // noticed holds.
+        let seen_mono_ns = self.known.get(&id).map_or(0, |known| known.seen_mono_ns);
+        let end_mono_ns = end_mono_ns.max(times.since_mono_ns).max(seen_mono_ns);
         self.close(id, until(times, end_mono_ns, None), end_mono_ns, Fate::ProcessEnded)
     }
 
@@ -196,10 +203,12 @@ impl Ledger {
         self.let_go.insert(tgid, at_mono_ns);
     }
 
-    /// The sum of a process up to this moment; None where nothing happened.
+    /// The sum of a process up to this moment, or to that of the last sum if that is later; None where nothing
+    /// happened.
     pub(super) fn take_sum(&mut self, tgid: u32, at_mono_ns: u64) -> Option<Sum> {
         let sum = self.sums.get_mut(&tgid)?;
-        let told = Sum { growth: sum.growth.take_told(), ..sum.clone() };
+        let at_mono_ns = at_mono_ns.max(sum.from_mono_ns);
+        let told = Sum { to_mono_ns: at_mono_ns, growth: sum.growth.take_told(), ..sum.clone() };
         *sum = Sum { from_mono_ns: at_mono_ns, growth: std::mem::take(&mut sum.growth), ..Sum::default() };
         let is_empty = told.alive == 0 && told.ended == 0 && told.growth.state_ns == [0; 4];
         (!is_empty).then_some(told)
@@ -246,6 +255,19 @@ mod tests {
         times.state_ns[0] = end_mono_ns - first_mono_ns;
         times.since_mono_ns = end_mono_ns;
         EndedGoroutine { tgid: 9, g, binary: 1, is_replaced: false, times }
+    }
+
+    #[test]
+    fn what_was_told_before_an_end_was_noticed_holds() {
+        let mut ledger = Ledger::default();
+        let running = goroutine(5, State::Running);
+        ledger.living(id(1, 5), running, 35, None);
+        assert_eq!(ledger.take_sum(9, 36).unwrap().to_mono_ns, 36);
+        // It had ended at 30 already.
+        let ended = ledger.taken_along(id(1, 5), running, 30);
+        assert_eq!((ended.at_mono_ns, ended.times.state_ns[0]), (35, 30));
+        let last = ledger.take_sum(9, 30).unwrap();
+        assert_eq!((last.from_mono_ns, last.to_mono_ns, last.ended, last.growth.state_ns[0]), (36, 36, 1, 0));
     }
 
     #[test]

@@ -2,70 +2,41 @@
 //! of each goroutine; here they are read, told of, and summed up by process.
 
 mod ledger;
+mod maps;
 mod split;
 mod told;
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use aya::maps::{Array, HashMap as KernelMap, MapData, MapError, PerCpuArray, PerCpuHashMap};
 use syncline_bpf::layout::Key;
-use syncline_bpf::states::{
-    Config, EndedGoroutine, Goroutine, GoroutineTimes, Short, ShortLives, State, StateCounter, encode_epoch,
-};
-use syncline_bpf::{InCall, ParkKey, map};
+use syncline_bpf::states::{EndedGoroutine, GoroutineTimes, ShortLives, State, encode_epoch, encode_found};
+use syncline_bpf::{InCall, ParkKey};
 
+use super::before::Waiting;
 use super::error::KernelError;
-use super::kernel::{MAX_STEPS, Maps, TakeMap, stable_keys};
-use super::process::mono_ns;
+use super::kernel::{MAX_STEPS, Maps, stable_keys};
+use super::process::{mono_ns, wall_ns};
 use super::processes::Processes;
 use crate::kinds::CaptureKind;
 pub use told::{BlockedTime, GoroutineSplit, ProcessTimes, StateTimes, StatesTaken};
 
 use ledger::{Id, Ledger, Told};
+pub use maps::StateCounters;
+pub(super) use maps::StateMaps;
 use split::is_whole;
 use told::{goroutine_split, process_times};
 
 /// Goroutines told of at a time at most; the time of the others is in the sums of their processes.
 const MAX_TOLD: usize = 16_384;
+/// `BPF_NOEXIST`.
+const ONLY_IF_NEW: u64 = 1;
 /// A look is followed by this many times its own length without one, so that looking costs 1 % of a CPU at most.
 const PAUSE: u64 = 99;
 /// So long goroutines are read at a time, ns: the ring wants to be emptied, too.
 const SLICE_NS: u64 = 10_000_000;
 /// Readings of a goroutine that changes its state meanwhile, before it is left for the next look.
 const READINGS: usize = 4;
-
-/// What is not in the times, since the start.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct StateCounters {
-    /// Changes of state of goroutines that were not followed: there was no room for another.
-    pub not_followed: u64,
-    /// Goroutines that ended, and whose time since they were last told of is lost.
-    pub lost_ends: u64,
-    /// Goroutines whose end was not seen.
-    pub replaced: u64,
-    /// Changes of state that were missed: the goroutine was unreadable.
-    pub missed_changes: u64,
-}
-
-/// Maps of the object that are of states.
-pub(super) struct StateMaps {
-    config: Array<MapData, [u8; size_of::<Config>()]>,
-    goroutines: KernelMap<MapData, [u8; size_of::<Key>()], [u8; size_of::<Goroutine>()]>,
-    short_lives: PerCpuHashMap<MapData, u32, [u8; size_of::<Short>()]>,
-    counters: PerCpuArray<MapData, u64>,
-}
-
-impl StateMaps {
-    pub(super) fn take(take: &mut TakeMap<'_>) -> Result<Self, MapError> {
-        Ok(Self {
-            config: take(map::STATE_CONFIG)?.try_into()?,
-            goroutines: take(map::GOROUTINES)?.try_into()?,
-            short_lives: take(map::SHORT_LIVES)?.try_into()?,
-            counters: take(map::STATE_COUNTERS)?.try_into()?,
-        })
-    }
-}
 
 /// A process whose goroutines are not followed any more.
 #[derive(Debug, Clone, Copy)]
@@ -113,6 +84,16 @@ impl States {
             told: Vec::new(),
             of_ended: StatesTaken::default(),
             passed_over: 0,
+        }
+    }
+
+    /// These goroutines of a process are in their states since before they were followed: their time counts from now on.
+    pub(super) fn found(&mut self, tgid: u32, waiting: &[Waiting]) {
+        for at in waiting {
+            let key = ParkKey { tgid, g: at.g }.encode(0);
+            let value = encode_found((at.goid, at.tid), at.state, (mono_ns(), wall_ns()), self.epoch);
+            // What a probe has put there is right; and for what there is no room it is followed once it changes its state.
+            let _ = self.maps.goroutines.insert(key, value, ONLY_IF_NEW);
         }
     }
 
@@ -230,16 +211,7 @@ impl States {
     }
 
     pub(super) fn counters(&self) -> StateCounters {
-        let at = |counter: StateCounter| {
-            self.maps.counters.get(&(counter as u32), 0).map_or(0, |per_cpu| per_cpu.iter().sum())
-        };
-        StateCounters {
-            not_followed: at(StateCounter::MapFull),
-            // What has no record is missed by the ledger as well, unless it was never read.
-            lost_ends: at(StateCounter::RingFull).max(self.ledger.lost_ends) + at(StateCounter::SumsFull),
-            replaced: at(StateCounter::Replaced),
-            missed_changes: at(StateCounter::Fault),
-        }
+        self.maps.counters(self.ledger.lost_ends)
     }
 
     /// What begins from here on is of the next epoch: it is read next time, or told of by its record.
@@ -314,6 +286,7 @@ impl States {
 
     fn take_sum(&mut self, tgid: u32, at_mono_ns: u64, processes: &Processes) -> Option<ProcessTimes> {
         let sum = self.ledger.take_sum(tgid, at_mono_ns)?;
+        let at_mono_ns = sum.to_mono_ns;
         let binary = processes.that_ran(tgid, (sum.from_mono_ns, at_mono_ns), |_| true);
         let binary = binary.or_else(|| processes.get(tgid)).map(|process| &process.binary);
         Some(process_times(tgid, &sum, at_mono_ns, binary.map(|binary| &**binary)))
