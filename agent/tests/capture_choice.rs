@@ -411,7 +411,8 @@ fn whatever_is_set_meanwhile_each_wait_is_an_event_or_part_of_a_sum() {
     assert!(program.finish().success());
     drain(&mut capture);
     let counters = capture.counters();
-    let told = counters.emitted + counters.aggregated;
+    // One that was found going on, and ended before the threshold, is in no sum: nobody knows its length.
+    let told = counters.emitted + counters.aggregated + counters.found_short;
     let lost = counters.ring_full
         + counters.aggregate_full
         + counters.goid_mismatch

@@ -35,10 +35,15 @@ impl Found {
     }
 
     pub(super) fn mono_ns(&self) -> u64 {
+        self.began_ns().0
+    }
+
+    /// Its begin, CLOCK_MONOTONIC and CLOCK_REALTIME ns.
+    pub(super) fn began_ns(&self) -> (u64, u64) {
         match self {
-            Self::Parked(_, parked) => parked.mono_ns,
-            Self::Calling(_, calling) => calling.mono_ns,
-            Self::InCall(_, call) => call.mono_ns,
+            Self::Parked(_, parked) => (parked.mono_ns, parked.wall_ns),
+            Self::Calling(_, calling) => (calling.mono_ns, calling.wall_ns),
+            Self::InCall(_, call) => (call.mono_ns, call.wall_ns),
         }
     }
 

@@ -77,6 +77,8 @@ pub(super) struct Waiting {
     pub(super) tid: u32,
     /// In a system call it is running: it is told apart when the call ends.
     pub(super) state: State,
+    /// When it was put into its map, CLOCK_MONOTONIC and CLOCK_REALTIME ns.
+    pub(super) since_ns: (u64, u64),
 }
 
 impl Before {
@@ -112,13 +114,18 @@ impl Before {
     /// Those that waited still when they were looked at again. Of one in C that is in a system call, too, the first is what counts.
     fn waiting(&self, put_in: &PutIn) -> Vec<Waiting> {
         let parked = put_in.parked.iter().filter(|(found, _)| !self.is_stale(found));
-        let parked =
-            parked.map(|(_, (g, at))| Waiting { g: *g, goid: at.goid, tid: 0, state: State::Blocked(at.reason) });
+        let parked = parked.map(|(found, (g, at))| {
+            let state = State::Blocked(at.reason);
+            Waiting { g: *g, goid: at.goid, tid: 0, state, since_ns: found.began_ns() }
+        });
         let in_call = |is_c: bool| {
             let such = move |(found, _): &&(Found, Call)| matches!(found, Found::Calling(..)) == is_c;
             let calls = put_in.calls.iter().filter(such).filter(|(found, _)| !self.is_stale(found));
             let state = if is_c { State::Cgo } else { State::Running };
-            calls.map(move |(_, call)| Waiting { g: call.g, goid: call.goid, tid: call.tid, state })
+            calls.map(move |(found, call)| {
+                let Call { g, goid, tid, .. } = *call;
+                Waiting { g, goid, tid, state, since_ns: found.began_ns() }
+            })
         };
         parked.chain(in_call(true)).chain(in_call(false)).collect()
     }

@@ -16,7 +16,7 @@ use syncline_bpf::{InCall, ParkKey};
 use super::before::Waiting;
 use super::error::KernelError;
 use super::kernel::{MAX_STEPS, Maps, stable_keys};
-use super::process::{mono_ns, wall_ns};
+use super::process::mono_ns;
 use super::processes::Processes;
 use crate::kinds::CaptureKind;
 pub use told::{BlockedTime, GoroutineSplit, ProcessTimes, StateTimes, StatesTaken};
@@ -87,11 +87,11 @@ impl States {
         }
     }
 
-    /// These goroutines of a process are in their states since before they were followed: their time counts from now on.
+    /// These goroutines of a process are in their states since before they were followed: their time counts from when they were found.
     pub(super) fn found(&mut self, tgid: u32, waiting: &[Waiting]) {
         for at in waiting {
             let key = ParkKey { tgid, g: at.g }.encode(0);
-            let value = encode_found((at.goid, at.tid), at.state, (mono_ns(), wall_ns()), self.epoch);
+            let value = encode_found((at.goid, at.tid), at.state, at.since_ns, self.epoch);
             // What a probe has put there is right; and for what there is no room it is followed once it changes its state.
             let _ = self.maps.goroutines.insert(key, value, ONLY_IF_NEW);
         }
