@@ -17,6 +17,7 @@ pub mod clock;
 pub mod control;
 pub mod endpoint;
 pub mod identity;
+pub mod inspect;
 pub mod intake;
 mod intake_states;
 mod intake_tcp;

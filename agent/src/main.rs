@@ -3,10 +3,11 @@
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Parser;
-use syncline_agent::cli::{Cli, Command, ShowArgs, with_default_command};
+use syncline_agent::cli::{Cli, Command, InspectArgs, ShowArgs, with_default_command};
 use syncline_agent::control::{Ask, State};
+use syncline_agent::inspect::{self, Inspection};
 use syncline_agent::{control, replay, run, watch};
 use tracing_subscriber::EnvFilter;
 
@@ -50,7 +51,18 @@ fn act(command: Command) -> Result<Option<String>> {
             Ok(Some(control::told_of_change(&control::ask(&socket, &ask)?)))
         }
         Command::Show(ShowArgs { control: socket, json }) => show(&control::ask(&socket, &Ask::Show)?.state, json),
+        Command::Inspect(InspectArgs { subject, json }) => tell_of_inspection(&inspect::inspect(&subject)?, json),
     }
+}
+
+fn tell_of_inspection(found: &Inspection, json: bool) -> Result<Option<String>> {
+    let text = if json { serde_json::to_string_pretty(found)? + "\n" } else { inspect::text(found) };
+    // Nobody may be reading any more.
+    let _ = std::io::stdout().write_all(text.as_bytes());
+    if found.kinds.iter().any(|of| of.captured) {
+        return Ok(None);
+    }
+    bail!("nothing of it would be captured")
 }
 
 fn show(state: &State, json: bool) -> Result<Option<String>> {

@@ -2,12 +2,13 @@
 #![allow(unsafe_code)] // mmap, and a parsed view kept beside the mapping that it borrows
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use memmap2::Mmap;
 use syncline_bpf::{self as bpf, BinaryLayout};
 use syncline_gosym::{Frame, GoBinary, LabelsForm, ProbeSites, RuntimeLayout, TextSegment};
 
-use super::error::Refusal;
+use super::error::{CaptureError, Refusal};
 use super::executable::{Executable, FileId};
 
 /// An executable built by Go that is, or was, observed.
@@ -32,6 +33,37 @@ impl Binary {
         let go = GoBinary::parse(bytes).map_err(|cause| Refusal::Binary { exe: executable.path.clone(), cause })?;
         let build_id = go.build_id();
         Ok(Self { go, _map: map, executable, build_id })
+    }
+
+    /// That of a file.
+    ///
+    /// # Errors
+    /// If it cannot be opened, or is no Go program that is known.
+    pub(crate) fn of_file(path: &Path) -> Result<Self, CaptureError> {
+        let cannot_open = |cause| CaptureError::Executable { path: path.to_owned(), cause };
+        Self::known(Executable::open(path.to_owned()).map_err(cannot_open)?, || "the executable".to_owned())
+    }
+
+    /// That of a process, also if its file was deleted.
+    ///
+    /// # Errors
+    /// If there is none, it may not be looked at, or what it runs is no Go program that is known.
+    pub(crate) fn of_process(pid: u32) -> Result<Self, CaptureError> {
+        let what = || format!("process {pid}");
+        let unopened = |cause| match Refusal::of_unopened(cause) {
+            Refusal::Ended => CaptureError::NoSuchProcess { pid },
+            why => CaptureError::Refused { what: what(), why: Arc::new(why) },
+        };
+        Self::known(Executable::of_process(pid).map_err(unopened)?, what)
+    }
+
+    fn known(executable: Executable, what: impl Fn() -> String) -> Result<Self, CaptureError> {
+        Self::read(executable).map_err(|why| CaptureError::Refused { what: what(), why: Arc::new(why) })
+    }
+
+    /// What is known of it.
+    pub(crate) fn go(&self) -> &GoBinary<'_> {
+        &self.go
     }
 
     /// A number that is the same for all copies of one build.

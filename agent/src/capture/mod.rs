@@ -58,6 +58,7 @@ pub use counters::Counters;
 pub use error::{CaptureError, KernelError, Refusal};
 pub(crate) use file::flow;
 pub use open::{OpenTaken, OpenWait};
+pub(crate) use probes::points;
 pub use process::ObservedProcess;
 pub(crate) use process::mono_ns;
 pub use report::{Attached, Coverage, RescanReport, Skipped};

@@ -1,6 +1,7 @@
 //! The command line.
 
 mod control;
+mod inspect;
 mod replay;
 mod target;
 mod tcp;
@@ -28,6 +29,7 @@ use crate::run::RunConfig;
 use crate::units;
 use crate::uplink::Ranking;
 pub use control::{SetArgs, ShowArgs};
+pub use inspect::InspectArgs;
 pub use replay::ReplayArgs;
 use target::TargetArgs;
 pub use watch::WatchArgs;
@@ -50,6 +52,7 @@ const EXAMPLES: &str = "Examples:
   syncline-agent watch checkout                         no aggregator, no store: a live table of where it blocks
   syncline-agent set --service checkout --threshold 5ms another threshold, while the agent runs
   syncline-agent show                                   what it observes, and how
+  syncline-agent inspect /opt/shop/checkout             what would be captured of a program, and where probes would go
   syncline-agent run --help                             every option of a run
 
 It says `ready` on standard output once it observes and the aggregator answers; everything else goes to standard error.
@@ -90,6 +93,9 @@ pub enum Command {
     Set(Box<SetArgs>),
     /// Show what a running agent observes, and how
     Show(ShowArgs),
+    /// Tell what a Go program is to the agent: its version, where probes would go, what would be captured of it and what not
+    #[command(after_help = inspect::INSPECT_EXAMPLES)]
+    Inspect(InspectArgs),
 }
 
 /// Options of `run`.
@@ -248,7 +254,7 @@ impl RunArgs {
 /// The arguments with `run` put in front where no command is given.
 pub fn with_default_command(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let mut arguments: Vec<OsString> = arguments.into_iter().collect();
-    let known = ["run", "replay", "watch", "set", "show", "help", "--help", "-h", "--version", "-V"];
+    let known = ["run", "replay", "watch", "set", "show", "inspect", "help", "--help", "-h", "--version", "-V"];
     if !arguments.get(1).is_some_and(|first| known.iter().any(|known| first == known)) {
         arguments.insert(arguments.len().min(1), "run".into());
     }

@@ -58,6 +58,11 @@ impl<'data> BuildInfo<'data> {
         self.line_value("path\t").or_else(|| self.line_value("mod\t"))
     }
 
+    /// Settings of the build, such as `CGO_ENABLED` and `-trimpath`, with their values.
+    pub(crate) fn settings(&self) -> impl Iterator<Item = (&'data str, &'data str)> {
+        self.modules.lines().filter_map(|line| line.strip_prefix("build\t")?.split_once('='))
+    }
+
     fn line_value(&self, key: &str) -> Option<&'data str> {
         let value = self.modules.lines().find_map(|line| line.strip_prefix(key))?;
         value.split('\t').next().filter(|value| !value.is_empty())
@@ -133,6 +138,14 @@ mod tests {
             assert_eq!(error, Error::UnsupportedVersion { version: text.to_owned() });
         }
         assert!(matches!(parse_version("unknown"), Err(Error::Garbled { .. })));
+    }
+
+    #[test]
+    fn settings_are_read_as_they_stand() {
+        let modules = "path\ta.example/b\nbuild\t-compiler=gc\nbuild\t-ldflags=\"-s -w -X a=b\"\nbuild\tnothing\n";
+        let info = BuildInfo { version: parse_version("go1.27.3").unwrap(), modules };
+        let settings: Vec<_> = info.settings().collect();
+        assert_eq!(settings, [("-compiler", "gc"), ("-ldflags", "\"-s -w -X a=b\"")]);
     }
 
     #[test]

@@ -19,6 +19,10 @@ pub(crate) struct Image<'data> {
     pub(crate) data: &'data [u8],
     /// `e_machine`.
     pub(crate) machine: u16,
+    /// It is loaded wherever there is room (`ET_DYN`).
+    pub(crate) is_position_independent: bool,
+    /// It has a table of symbols.
+    pub(crate) has_symbol_table: bool,
     segments: Vec<Segment<'data>>,
     sections: Vec<Section>,
     relocations: &'data [u8],
@@ -70,6 +74,11 @@ pub(crate) const PCLNTAB_SECTION_PIE: &str = ".data.rel.ro.gopclntab";
 /// Starts with `runtime.firstmoduledata`, from 1.26 on.
 pub(crate) const MODULEDATA_SECTION: &str = ".go.module";
 
+fn has_symbol_table(header: &FileHeader64<LittleEndian>, data: &[u8]) -> bool {
+    let sections = header.section_headers(LittleEndian, data).unwrap_or_default();
+    sections.iter().any(|section| section.sh_type(LittleEndian) == elf::SHT_SYMTAB)
+}
+
 impl<'data> Image<'data> {
     /// Reads the headers of an ELF file.
     pub(crate) fn parse(data: &'data [u8]) -> Result<Image<'data>, Error> {
@@ -81,6 +90,8 @@ impl<'data> Image<'data> {
         let mut image = Image {
             data,
             machine: header.e_machine(LittleEndian).0,
+            is_position_independent: header.e_type(LittleEndian) == elf::ET_DYN,
+            has_symbol_table: has_symbol_table(header, data),
             segments,
             sections: sections(header, data)?,
             relocations: &[],

@@ -103,6 +103,21 @@ impl<'data> GoBinary<'data> {
         self.info.module_path()
     }
 
+    /// How the program was built, as `go version -m` tells: names and values, such as `CGO_ENABLED` and `1`.
+    pub fn build_settings(&self) -> impl Iterator<Item = (&'data str, &'data str)> {
+        self.info.settings()
+    }
+
+    /// Whether the program is loaded wherever there is room.
+    pub fn is_position_independent(&self) -> bool {
+        self.image.is_position_independent
+    }
+
+    /// Whether it has the linker's table of symbols, which `-s` leaves out and nothing here needs.
+    pub fn has_symbol_table(&self) -> bool {
+        self.image.has_symbol_table
+    }
+
     /// A number that is the same for all copies of one build and different for any other: XXH3 of the Go build id if it is
     /// one of cmd/go (not empty or fixed by the build system); of the GNU build id if there is no Go build id; else of the
     /// file's content.

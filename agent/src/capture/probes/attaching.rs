@@ -69,13 +69,23 @@ pub(super) fn attach(
     let mut all = |sites: Vec<Site<'_>>| -> Result<Vec<UProbeLink>, Refusal> {
         sites.into_iter().map(|site| attach_one(binary, site, cookie, programs)).collect()
     };
-    let (ends, beginnings) = match part {
+    let (ends, beginnings) = of_part(part, sites);
+    Ok(Links { ends: all(ends)?, beginnings: all(beginnings)? })
+}
+
+fn of_part(part: Part, sites: &ProbeSites) -> EndsAndBeginnings<'_> {
+    match part {
         Part::States => sites.states.as_ref().map(states).unwrap_or_default(),
         Part::Threads => (vec![(program::EXECUTE, "runtime.execute", &sites.execute)], Vec::new()),
         Part::Parks => parks(sites),
         Part::Cgo => sites.cgo.as_ref().map(cgo).unwrap_or_default(),
-    };
-    Ok(Links { ends: all(ends)?, beginnings: all(beginnings)? })
+    }
+}
+
+/// Where the probes of a part go, in the order of attaching.
+pub(super) fn points(part: Part, sites: &ProbeSites) -> Vec<&ProbeSite> {
+    let (ends, beginnings) = of_part(part, sites);
+    ends.into_iter().chain(beginnings).map(|(_, _, site)| site).collect()
 }
 
 /// A program, the function it is for, and where in it.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use syncline_bpf::BinaryLayout;
-use syncline_gosym::ProbeSites;
+use syncline_gosym::{ProbeSite, ProbeSites};
 
 use super::binary::Binary;
 use super::error::{KernelError, Refusal};
@@ -29,6 +29,12 @@ const SLOTS: u32 = 1024;
 const KEEP_UNUSED: Duration = Duration::from_secs(30);
 /// Files remembered as unfit, so that they are not parsed again for each process.
 const MAX_REMEMBERED: usize = 16_384;
+
+/// Where probes go in a binary, by what they are for, in the order of attaching.
+pub(crate) fn points(sites: &ProbeSites) -> Vec<(&'static str, &ProbeSite)> {
+    let of_part = |part: Part| attaching::points(part, sites).into_iter().map(move |site| (part.name(), site));
+    Part::ALL.into_iter().flat_map(of_part).collect()
+}
 
 /// All binaries with probes.
 #[derive(Default)]

@@ -19,6 +19,16 @@ impl Part {
     /// In the order of attaching: nothing must begin that nobody would see ending.
     pub(super) const ALL: [Self; 4] = [Self::States, Self::Threads, Self::Parks, Self::Cgo];
 
+    /// The kind that it is for first of all.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::States => "states",
+            Self::Threads => "threads",
+            Self::Parks => "park",
+            Self::Cgo => "cgo",
+        }
+    }
+
     /// What is not captured without it.
     pub(in crate::capture) fn what(self) -> &'static str {
         match self {
