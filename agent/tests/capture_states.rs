@@ -178,8 +178,8 @@ fn check(what: &str, report: &Value, split: &GoroutineSplit) {
         "woken" | "polled" => assert!(times.runnable_ns > 5_000_000, "{what}"),
         // Its processor went to the other one, which gives it back when it has had its time.
         "hand off" => {
-            // Go's monitor may come late to one on a busy machine, and to the call that reports.
-            assert!((ROUNDS - 1..=ROUNDS + 1).contains(&split.handoffs), "{what}");
+            // On a busy machine Go's monitor may come late to a call, or in time to the one that reports; and its signals cut calls in two.
+            assert!((ROUNDS - 1..=3 * ROUNDS).contains(&split.handoffs), "{what}");
             assert!(times.runnable_ns > 1_000_000, "{what}");
         }
         _ => {}
