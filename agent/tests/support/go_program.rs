@@ -5,8 +5,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::retry_on_intr;
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde_json::Value;
 
 /// Longest that a program may take for anything.
@@ -132,14 +135,11 @@ impl GoProgram {
     /// Closes its input, on which it ends.
     pub fn finish(mut self) -> ExitStatus {
         drop(self.stdin.take());
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return status;
-            }
-            assert!(Instant::now() < deadline, "the program hangs");
-            std::thread::sleep(Duration::from_millis(2));
-        }
+        let ended = pidfd_open(Pid::from_child(&self.child), PidfdFlags::empty()).unwrap();
+        let patience = Timespec::try_from(PATIENCE).unwrap();
+        let hangs = || poll(&mut [PollFd::new(&ended, PollFlags::IN)], Some(&patience)).map(|ready| ready == 0);
+        assert!(!retry_on_intr(hangs).unwrap(), "the program hangs");
+        self.child.wait().unwrap()
     }
 
     pub fn is_running(&mut self) -> bool {
