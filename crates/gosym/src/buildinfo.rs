@@ -17,14 +17,48 @@ const MODULE_TEXT_FRAME: usize = 16;
 /// The version of the Go toolchain that built a program.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GoVersion {
+    /// The version as it stands in the binary, experiments included: `go1.27.3 X:rangefunc`. `unknown` where an obfuscator hides it.
+    pub text: String,
+    /// The release that it names; None for development snapshots, whose structures are those of no release, and for what is hidden or
+    /// older than Go 1.18.
+    pub release: Option<Release>,
+}
+
+/// The numbers of a Go release.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Release {
     /// 1 in `go1.27.3`.
     pub major: u16,
     /// 27 in `go1.27.3`.
     pub minor: u16,
     /// 3 in `go1.27.3`; 0 when absent, as in `go1.27rc1`.
     pub patch: u16,
-    /// The version as it stands in the binary, experiments included: `go1.27.3 X:rangefunc`.
-    pub text: String,
+}
+
+/// What an obfuscator puts in the place of the version.
+const HIDDEN: &str = "unknown";
+/// Longer than any version that is told.
+const MAX_VERSION: usize = 100;
+
+impl GoVersion {
+    /// Reads `go1.27.3`, with anything a vendor or an experiment has added behind it.
+    fn parse(text: &str) -> GoVersion {
+        GoVersion { text: text.chars().take(MAX_VERSION).collect(), release: Release::parse(text) }
+    }
+
+    /// Whether an obfuscator hides it.
+    pub(crate) fn is_hidden(&self) -> bool {
+        self.text == HIDDEN
+    }
+}
+
+impl Release {
+    fn parse(text: &str) -> Option<Release> {
+        let (major, rest) = number(text.strip_prefix("go")?)?;
+        let (minor, rest) = number(rest.strip_prefix('.')?)?;
+        let patch = rest.strip_prefix('.').and_then(number).map_or(0, |(patch, _)| patch);
+        Some(Release { major, minor, patch })
+    }
 }
 
 impl std::fmt::Display for GoVersion {
@@ -45,12 +79,13 @@ impl<'data> BuildInfo<'data> {
     pub(crate) fn parse(image: &Image<'data>) -> Result<BuildInfo<'data>, Error> {
         let blob = find(image).ok_or_else(|| Error::not_go("it has no Go build info"))?;
         if blob.get(MAGIC.len() + 1).is_none_or(|flags| flags & FLAG_INLINE_TEXT == 0) {
-            return Err(Error::UnsupportedVersion { version: "older than go1.18".to_owned() });
+            let version = GoVersion { text: "older than go1.18".to_owned(), release: None };
+            return Ok(BuildInfo { version, modules: "" });
         }
         let truncated = || Error::truncated("the Go build info ends too early");
         let (version, rest) = blob.get(HEADER_SIZE..).and_then(prefixed_text).ok_or_else(truncated)?;
         let (modules, _) = prefixed_text(rest).ok_or_else(truncated)?;
-        Ok(BuildInfo { version: parse_version(&String::from_utf8_lossy(version))?, modules: unframe(modules) })
+        Ok(BuildInfo { version: GoVersion::parse(&String::from_utf8_lossy(version)), modules: unframe(modules) })
     }
 
     /// The import path of the main package, or the main module's path when that is all there is.
@@ -94,19 +129,6 @@ fn unframe(text: &[u8]) -> &str {
     inner.and_then(|inner| std::str::from_utf8(inner).ok()).unwrap_or_default()
 }
 
-/// Reads `go1.27.3`, with anything a vendor or an experiment has added behind it. Development snapshots are refused: their
-/// structures are those of no release.
-fn parse_version(text: &str) -> Result<GoVersion, Error> {
-    if text == "unknown" {
-        return Err(Error::garbled("the build info hides the Go version, as garble does"));
-    }
-    let unsupported = || Error::UnsupportedVersion { version: text.chars().take(100).collect() };
-    let (major, rest) = text.strip_prefix("go").and_then(number).ok_or_else(unsupported)?;
-    let (minor, rest) = rest.strip_prefix('.').and_then(number).ok_or_else(unsupported)?;
-    let patch = rest.strip_prefix('.').and_then(number).map_or(0, |(patch, _)| patch);
-    Ok(GoVersion { major, minor, patch, text: text.to_owned() })
-}
-
 fn number(text: &str) -> Option<(u16, &str)> {
     let end = text.find(|character: char| !character.is_ascii_digit()).unwrap_or(text.len());
     let (digits, rest) = text.split_at_checked(end)?;
@@ -118,7 +140,7 @@ mod tests {
     use super::*;
 
     fn numbers(text: &str) -> Option<(u16, u16, u16)> {
-        parse_version(text).ok().map(|version| (version.major, version.minor, version.patch))
+        GoVersion::parse(text).release.map(|release| (release.major, release.minor, release.patch))
     }
 
     #[test]
@@ -132,25 +154,25 @@ mod tests {
     }
 
     #[test]
-    fn odd_versions_are_refused_by_name() {
-        for text in ["", "go", "go1", "1.27.3", "go1.x", "go1.99999999", "devel go1.28-1234abcd Mon"] {
-            let error = parse_version(text).unwrap_err();
-            assert_eq!(error, Error::UnsupportedVersion { version: text.to_owned() });
+    fn odd_versions_name_no_release() {
+        for text in ["", "go", "go1", "1.27.3", "go1.x", "go1.99999999", "devel go1.28-1234abcd Mon", "unknown"] {
+            assert_eq!(GoVersion::parse(text), GoVersion { text: text.to_owned(), release: None });
         }
-        assert!(matches!(parse_version("unknown"), Err(Error::Garbled { .. })));
+        assert!(GoVersion::parse("unknown").is_hidden());
+        assert_eq!(GoVersion::parse(&"x".repeat(1000)).text.len(), MAX_VERSION);
     }
 
     #[test]
     fn settings_are_read_as_they_stand() {
         let modules = "path\ta.example/b\nbuild\t-compiler=gc\nbuild\t-ldflags=\"-s -w -X a=b\"\nbuild\tnothing\n";
-        let info = BuildInfo { version: parse_version("go1.27.3").unwrap(), modules };
+        let info = BuildInfo { version: GoVersion::parse("go1.27.3"), modules };
         let settings: Vec<_> = info.settings().collect();
         assert_eq!(settings, [("-compiler", "gc"), ("-ldflags", "\"-s -w -X a=b\"")]);
     }
 
     #[test]
     fn main_package_goes_before_main_module() {
-        let info = |modules| BuildInfo { version: parse_version("go1.27.3").unwrap(), modules };
+        let info = |modules| BuildInfo { version: GoVersion::parse("go1.27.3"), modules };
         assert_eq!(info("path\ta.example/b/cmd\nmod\ta.example/b\t(devel)\t\n").module_path(), Some("a.example/b/cmd"));
         assert_eq!(info("mod\ta.example/b\tv1.0.0\th1:x\n").module_path(), Some("a.example/b"));
         assert_eq!(info("").module_path(), None);

@@ -2,7 +2,7 @@
 
 use object::LittleEndian;
 use object::elf::{self, FileHeader64, ProgramHeader64, SectionHeader64};
-use object::read::elf::{Dyn, FileHeader, ProgramHeader, SectionHeader};
+use object::read::elf::{CompressionHeader, Dyn, FileHeader, ProgramHeader, SectionHeader, Sym};
 
 use crate::bytes::u64_at;
 use crate::error::Error;
@@ -23,6 +23,8 @@ pub(crate) struct Image<'data> {
     pub(crate) is_position_independent: bool,
     /// It has a table of symbols.
     pub(crate) has_symbol_table: bool,
+    /// `e_entry`: where the program begins; 0 in a library.
+    entry: u64,
     segments: Vec<Segment<'data>>,
     sections: Vec<Section>,
     relocations: &'data [u8],
@@ -50,6 +52,14 @@ struct Section {
     name: &'static str,
     vaddr: u64,
     size: u64,
+}
+
+/// The content of a section that is not loaded.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Unloaded<'data> {
+    Plain(&'data [u8]),
+    /// Compressed.
+    Zlib(&'data [u8]),
 }
 
 /// An ELF note.
@@ -92,6 +102,7 @@ impl<'data> Image<'data> {
             machine: header.e_machine(LittleEndian).0,
             is_position_independent: header.e_type(LittleEndian) == elf::ET_DYN,
             has_symbol_table: has_symbol_table(header, data),
+            entry: header.e_entry(LittleEndian),
             segments,
             sections: sections(header, data)?,
             relocations: &[],
@@ -127,6 +138,39 @@ impl<'data> Image<'data> {
         let section = self.sections.iter().find(|section| section.name == name)?;
         let bytes = self.bytes_at(section.vaddr)?;
         Some((section.vaddr, bytes.get(..usize::try_from(section.size).ok()?)?))
+    }
+
+    /// The segment with the code: that with the entry, or the first one.
+    pub(crate) fn code_segment(&self) -> Option<&Segment<'data>> {
+        let executable = || self.segments.iter().filter(|segment| segment.executable);
+        executable().find(|segment| segment.offset_of(self.entry).is_some()).or_else(|| executable().next())
+    }
+
+    /// A section that is not loaded, by its name. None if there is none, or it is packed in a way that Go's linker does not use.
+    pub(crate) fn unloaded_section(&self, name: &str) -> Option<Unloaded<'data>> {
+        let header = file_header(self.data).ok()?;
+        let sections = header.sections(LittleEndian, self.data).ok()?;
+        let (_, section) = sections.section_by_name(LittleEndian, name.as_bytes())?;
+        let Some((compression, offset, size)) = section.compression(LittleEndian, self.data).ok()? else {
+            return section.data(LittleEndian, self.data).ok().map(Unloaded::Plain);
+        };
+        if compression.ch_type(LittleEndian) != elf::ELFCOMPRESS_ZLIB {
+            return None;
+        }
+        let start = usize::try_from(offset).ok()?;
+        self.data.get(start..start.checked_add(usize::try_from(size).ok()?)?).map(Unloaded::Zlib)
+    }
+
+    /// Address and size of what a symbol names. Only programs that are not stripped have symbols.
+    pub(crate) fn symbol(&self, name: &str) -> Option<(u64, u64)> {
+        let header = file_header(self.data).ok()?;
+        let sections = header.sections(LittleEndian, self.data).ok()?;
+        let symbols = sections.symbols(LittleEndian, self.data, elf::SHT_SYMTAB).ok()?;
+        let is_named = |symbol: &&elf::Sym64<LittleEndian>| {
+            symbol.name(LittleEndian, symbols.strings()).is_ok_and(|found| found == name.as_bytes())
+        };
+        let symbol = symbols.iter().find(is_named)?;
+        Some((symbol.st_value(LittleEndian), symbol.st_size(LittleEndian)))
     }
 
     /// `N` 8-byte words from `vaddr` on as they are after the loader has relocated them for a load at the link-time address.

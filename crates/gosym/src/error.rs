@@ -17,10 +17,10 @@ pub enum Error {
         /// The mark that is missing.
         what: String,
     },
-    /// A Go binary of a version whose structures are not known.
+    /// A Go binary of a version whose structures are not known, and without debug information that tells them.
     #[error(
-        "built with Go version `{version}`, which is not supported (supported: go1.{} to go1.{}): build the program with one \
-         of these, or use a newer Syncline",
+        "built with Go version `{version}`, whose runtime is not known (known: go1.{} to go1.{}) and not told by debug \
+         information: build the program with one of these or without -s and -w, or use a newer Syncline",
         SUPPORTED_MINORS.0,
         SUPPORTED_MINORS.1
     )]

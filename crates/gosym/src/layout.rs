@@ -1,16 +1,14 @@
-//! Where the fields of the Go runtime's structures lie, per Go minor version.
+//! Where the fields of the Go runtime's structures lie: a table per Go minor version, for programs without debug information.
 //!
 //! Source: the DWARF of programs built with the release named in `measured_on` (amd64; arm64 is the same for every field
 //! listed). Go does not move these fields within a minor version: its patch releases only mend faults. The tests compare
 //! the tables with the DWARF of the programs that they build.
 
-/// Byte offsets of the runtime's fields that a probe reads, for one Go minor version.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Byte offsets of the runtime's fields that a probe reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RuntimeLayout {
-    /// The minor version: 27 means Go 1.27.
-    pub minor: u16,
-    /// The release whose DWARF gave these numbers.
-    pub measured_on: &'static str,
+    /// Where the numbers come from.
+    pub source: LayoutSource,
     /// Offset of `g.stack.lo`, the lowest address of the stack.
     pub g_stack_lo: u16,
     /// Offset of `g.stack.hi`, the end of the stack.
@@ -39,8 +37,8 @@ pub struct RuntimeLayout {
     pub g_labels: u16,
     /// Offset of `g.coroarg`, the coroutine that a goroutine changes over to; None where there are none.
     pub g_coroarg: Option<u16>,
-    /// What that points to.
-    pub labels_form: LabelsForm,
+    /// What `g.labels` points to; None where that is not known.
+    pub labels_form: Option<LabelsForm>,
     /// Offset of `m.g0`, the thread's scheduling goroutine (its goid is 0).
     pub m_g0: u16,
     /// Offset of `m.procid`, the thread id as the process itself sees it (u64).
@@ -66,6 +64,31 @@ impl RuntimeLayout {
     }
 }
 
+/// Where the offsets of a program come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LayoutSource {
+    /// The table of the program's Go version.
+    Table {
+        /// 27 for Go 1.27.
+        minor: u16,
+        /// The release whose debug information gave the numbers.
+        measured_on: &'static str,
+    },
+    /// The program's own debug information.
+    Dwarf,
+}
+
+impl std::fmt::Display for LayoutSource {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            LayoutSource::Table { minor, measured_on } => {
+                write!(formatter, "the table of Go 1.{minor}, measured on go{measured_on}")
+            }
+            LayoutSource::Dwarf => formatter.write_str("the program's debug information"),
+        }
+    }
+}
+
 /// How a Go version keeps the profiler labels of a goroutine (`labelMap` in `runtime/pprof/label.go`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LabelsForm {
@@ -80,13 +103,13 @@ pub(crate) const SUPPORTED_MINORS: (u16, u16) = (21, 27);
 
 /// The layout of Go 1.`minor`, or None when that version has not been measured.
 pub(crate) fn layout(minor: u16) -> Option<&'static RuntimeLayout> {
-    LAYOUTS.iter().find(|layout| layout.minor == minor)
+    let is_of = |layout: &&RuntimeLayout| matches!(layout.source, LayoutSource::Table { minor: of, .. } if of == minor);
+    LAYOUTS.iter().find(is_of)
 }
 
 static LAYOUTS: [RuntimeLayout; 7] = [
     RuntimeLayout {
-        minor: 21,
-        measured_on: "1.21.13",
+        source: LayoutSource::Table { minor: 21, measured_on: "1.21.13" },
         g_stack_lo: 0,
         g_stack_hi: 8,
         g_m: 48,
@@ -101,7 +124,7 @@ static LAYOUTS: [RuntimeLayout; 7] = [
         g_waitreason: 176,
         g_labels: 344,
         g_coroarg: None,
-        labels_form: LabelsForm::Map,
+        labels_form: Some(LabelsForm::Map),
         m_g0: 0,
         m_procid: 72,
         m_curg: 192,
@@ -112,8 +135,7 @@ static LAYOUTS: [RuntimeLayout; 7] = [
         moduledata_gofunc: 320,
     },
     RuntimeLayout {
-        minor: 22,
-        measured_on: "1.22.10",
+        source: LayoutSource::Table { minor: 22, measured_on: "1.22.10" },
         g_stack_lo: 0,
         g_stack_hi: 8,
         g_m: 48,
@@ -128,7 +150,7 @@ static LAYOUTS: [RuntimeLayout; 7] = [
         g_waitreason: 176,
         g_labels: 344,
         g_coroarg: Some(368),
-        labels_form: LabelsForm::Map,
+        labels_form: Some(LabelsForm::Map),
         m_g0: 0,
         m_procid: 72,
         m_curg: 192,
@@ -139,8 +161,7 @@ static LAYOUTS: [RuntimeLayout; 7] = [
         moduledata_gofunc: 320,
     },
     RuntimeLayout {
-        minor: 23,
-        measured_on: "1.23.9",
+        source: LayoutSource::Table { minor: 23, measured_on: "1.23.9" },
         g_stack_lo: 0,
         g_stack_hi: 8,
         g_m: 48,
@@ -155,7 +176,7 @@ static LAYOUTS: [RuntimeLayout; 7] = [
         g_waitreason: 184,
         g_labels: 352,
         g_coroarg: Some(384),
-        labels_form: LabelsForm::Map,
+        labels_form: Some(LabelsForm::Map),
         m_g0: 0,
         m_procid: 72,
         m_curg: 192,
@@ -166,8 +187,7 @@ static LAYOUTS: [RuntimeLayout; 7] = [
         moduledata_gofunc: 320,
     },
     RuntimeLayout {
-        minor: 24,
-        measured_on: "1.24.11",
+        source: LayoutSource::Table { minor: 24, measured_on: "1.24.11" },
         g_stack_lo: 0,
         g_stack_hi: 8,
         g_m: 48,
@@ -182,7 +202,7 @@ static LAYOUTS: [RuntimeLayout; 7] = [
         g_waitreason: 184,
         g_labels: 352,
         g_coroarg: Some(384),
-        labels_form: LabelsForm::Slice,
+        labels_form: Some(LabelsForm::Slice),
         m_g0: 0,
         m_procid: 72,
         m_curg: 192,
@@ -193,8 +213,7 @@ static LAYOUTS: [RuntimeLayout; 7] = [
         moduledata_gofunc: 320,
     },
     RuntimeLayout {
-        minor: 25,
-        measured_on: "1.25.5",
+        source: LayoutSource::Table { minor: 25, measured_on: "1.25.5" },
         g_stack_lo: 0,
         g_stack_hi: 8,
         g_m: 48,
@@ -209,7 +228,7 @@ static LAYOUTS: [RuntimeLayout; 7] = [
         g_waitreason: 176,
         g_labels: 344,
         g_coroarg: Some(376),
-        labels_form: LabelsForm::Slice,
+        labels_form: Some(LabelsForm::Slice),
         m_g0: 0,
         m_procid: 64,
         m_curg: 184,
@@ -220,8 +239,7 @@ static LAYOUTS: [RuntimeLayout; 7] = [
         moduledata_gofunc: 320,
     },
     RuntimeLayout {
-        minor: 26,
-        measured_on: "1.26.6",
+        source: LayoutSource::Table { minor: 26, measured_on: "1.26.6" },
         g_stack_lo: 0,
         g_stack_hi: 8,
         g_m: 48,
@@ -236,7 +254,7 @@ static LAYOUTS: [RuntimeLayout; 7] = [
         g_waitreason: 176,
         g_labels: 352,
         g_coroarg: Some(384),
-        labels_form: LabelsForm::Slice,
+        labels_form: Some(LabelsForm::Slice),
         m_g0: 0,
         m_procid: 64,
         m_curg: 184,
@@ -247,8 +265,7 @@ static LAYOUTS: [RuntimeLayout; 7] = [
         moduledata_gofunc: 320,
     },
     RuntimeLayout {
-        minor: 27,
-        measured_on: "1.27.3",
+        source: LayoutSource::Table { minor: 27, measured_on: "1.27.3" },
         g_stack_lo: 0,
         g_stack_hi: 8,
         g_m: 48,
@@ -263,7 +280,7 @@ static LAYOUTS: [RuntimeLayout; 7] = [
         g_waitreason: 176,
         g_labels: 352,
         g_coroarg: Some(384),
-        labels_form: LabelsForm::Slice,
+        labels_form: Some(LabelsForm::Slice),
         m_g0: 0,
         m_procid: 64,
         m_curg: 184,

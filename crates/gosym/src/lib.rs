@@ -5,14 +5,15 @@
 //! never a panic.
 //!
 //! Everything works on stripped and position-independent programs of Go 1.21 to 1.27 on amd64, because it rests on what
-//! the Go runtime itself needs at run time: the function table, the module data and the build info.
+//! the Go runtime itself needs at run time: the function table, the module data and the build info. Of a program of another
+//! version, or an obfuscated one, it is told what is known, and why the rest is not.
 //!
 //! ```no_run
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let bytes = std::fs::read("program")?;
 //! let binary = syncline_gosym::GoBinary::parse(&bytes)?;
 //! let park = binary.probe_sites()?.gopark;
-//! for frame in binary.symbolizer().frames(park.vaddr) {
+//! for frame in binary.symbolizer()?.frames(park.vaddr) {
 //!     println!("{} at {}:{}", frame.function, frame.file, frame.line);
 //! }
 //! # Ok(())
@@ -23,6 +24,7 @@ mod all_goroutines;
 mod build_id;
 mod buildinfo;
 mod bytes;
+mod dwarf;
 mod elf;
 mod error;
 mod inline_tree;
@@ -35,9 +37,9 @@ mod symbolizer;
 mod thread_local;
 mod wait_reasons;
 
-pub use buildinfo::GoVersion;
+pub use buildinfo::{GoVersion, Release};
 pub use error::Error;
-pub use layout::{LabelsForm, RuntimeLayout};
+pub use layout::{LabelsForm, LayoutSource, RuntimeLayout};
 pub use probe_site::{CallbackSites, CgoSites, EXPECTED_LENGTH, ProbeSite, ProbeSites};
 pub use state_sites::StateSites;
 pub use symbolizer::{Frame, FunctionRef, Symbolizer};
@@ -57,10 +59,23 @@ const PAGE_SIZE: u64 = 4096;
 pub struct GoBinary<'data> {
     image: Image<'data>,
     info: BuildInfo<'data>,
-    layout: &'static RuntimeLayout,
+    runtime: Result<Runtime<'data>, Error>,
+    code: Result<Code<'data>, Error>,
+    text_segment: TextSegment,
+}
+
+/// What is known of the program's runtime.
+#[derive(Debug, Clone)]
+struct Runtime<'data> {
+    layout: RuntimeLayout,
+    wait_reasons: Vec<&'data str>,
+}
+
+/// What is known of its code.
+#[derive(Debug, Clone, Copy)]
+struct Code<'data> {
     table: Pclntab<'data>,
     module: ModuleData,
-    text_segment: TextSegment,
 }
 
 /// The load segment that holds the Go code, as the program headers give it.
@@ -75,21 +90,23 @@ pub struct TextSegment {
 }
 
 impl<'data> GoBinary<'data> {
-    /// Parses an executable.
+    /// Parses an executable or a shared library. What is wrong with a part of it shows where that part is asked for.
     ///
     /// # Errors
-    /// [`Error::NotElf`], [`Error::NotGo`], [`Error::UnsupportedMachine`], [`Error::UnsupportedVersion`] for files that are
-    /// something else; [`Error::Truncated`] and [`Error::Garbled`] for files that are damaged or obfuscated.
+    /// [`Error::NotElf`], [`Error::NotGo`], [`Error::UnsupportedMachine`] for files that are something else; [`Error::Truncated`] and
+    /// [`Error::Garbled`] for files that are damaged.
     pub fn parse(data: &'data [u8]) -> Result<GoBinary<'data>, Error> {
         let image = Image::parse(data)?;
         let info = BuildInfo::parse(&image)?;
         if image.machine != MACHINE_X86_64 {
             return Err(Error::UnsupportedMachine { machine: image.machine });
         }
-        let layout = layout_of(&info.version)?;
-        let (table, module) = moduledata::locate(&image, layout)?;
-        let text_segment = text_segment(&image, module)?;
-        Ok(GoBinary { image, info, layout, table, module, text_segment })
+        let known = known_layout(&info.version);
+        let layout = dwarf::layout(&image, known).or_else(|| known.copied());
+        let code = code(&image, layout.as_ref());
+        let runtime = runtime(&image, &info.version, layout, known.is_some());
+        let text_segment = text_segment(&image, code.as_ref().ok())?;
+        Ok(GoBinary { image, info, runtime, code, text_segment })
     }
 
     /// The Go version that built the program.
@@ -127,30 +144,36 @@ impl<'data> GoBinary<'data> {
         build_id::build_id(&self.image)
     }
 
-    /// Where the fields of the runtime's structures lie in this program.
-    pub fn layout(&self) -> &'static RuntimeLayout {
-        self.layout
+    /// Where the fields of the runtime's structures lie in this program: as its debug information tells it, or the table of its version.
+    ///
+    /// # Errors
+    /// [`Error::UnsupportedVersion`] where neither does, [`Error::Garbled`] where an obfuscator hides the version.
+    pub fn layout(&self) -> Result<&RuntimeLayout, Error> {
+        self.runtime.as_ref().map(|runtime| &runtime.layout).map_err(Error::clone)
     }
 
     /// Go's own text for the number of a wait reason in this program, such as `chan receive`. Empty for 0, Go's "no
-    /// reason"; None for a number that this version does not have.
-    pub fn wait_reason(&self, number: u8) -> Option<&'static str> {
-        wait_reasons::wait_reason(self.info.version.minor, number)
+    /// reason"; None for a number that this version does not have, or that is not known.
+    pub fn wait_reason(&self, number: u8) -> Option<&str> {
+        self.runtime.as_ref().ok()?.wait_reasons.get(usize::from(number)).copied()
     }
 
     /// The instructions to probe, verified against the machine code and the function table.
     ///
     /// # Errors
-    /// [`Error::Garbled`] when a runtime function is missing (obfuscated names), [`Error::UnknownPrologue`] when its code
-    /// does not begin in a known way.
+    /// Those of [`layout`](Self::layout), without which a probe would be of no use; [`Error::Garbled`] when the function table or a
+    /// runtime function in it is missing (obfuscated names), [`Error::UnknownPrologue`] when its code does not begin in a known way.
     pub fn probe_sites(&self) -> Result<ProbeSites, Error> {
-        probe_site::probe_sites(&self.image, &self.table, self.module)
+        self.layout()?;
+        let code = self.code()?;
+        probe_site::probe_sites(&self.image, &code.table, code.module)
     }
 
     /// Where a thread of the program keeps the g it runs, as an offset from its FS base; None where the code says that only to the dynamic
     /// linker.
     pub fn thread_local_g(&self) -> Option<i32> {
-        thread_local::thread_local_g(&self.image, &self.table, self.module)
+        let code = self.code().ok()?;
+        thread_local::thread_local_g(&self.image, &code.table, code.module)
     }
 
     /// The link-time address of `runtime.allgs`, the slice of pointers to all goroutines, also those that have ended. None where the code
@@ -158,7 +181,8 @@ impl<'data> GoBinary<'data> {
     ///
     /// It is what the code says, and nothing else bears it out: check what lies there before believing it.
     pub fn all_goroutines(&self) -> Option<u64> {
-        all_goroutines::all_goroutines(&self.image, &self.table, self.module)
+        let code = self.code().ok()?;
+        all_goroutines::all_goroutines(&self.image, &code.table, code.module)
     }
 
     /// The link-time address of the page with which the executable segment starts: the start of the executable mapping of
@@ -173,8 +197,16 @@ impl<'data> GoBinary<'data> {
     }
 
     /// A symbolizer over the same bytes.
-    pub fn symbolizer(&self) -> Symbolizer<'data> {
-        Symbolizer::new(&self.image, self.table, self.module)
+    ///
+    /// # Errors
+    /// [`Error::Garbled`] where the function table is missing, obfuscated or damaged.
+    pub fn symbolizer(&self) -> Result<Symbolizer<'data>, Error> {
+        let code = self.code()?;
+        Ok(Symbolizer::new(&self.image, code.table, code.module))
+    }
+
+    fn code(&self) -> Result<Code<'data>, Error> {
+        self.code.clone()
     }
 }
 
@@ -188,13 +220,36 @@ impl TextSegment {
     }
 }
 
-fn layout_of(version: &GoVersion) -> Result<&'static RuntimeLayout, Error> {
-    let layout = (version.major == 1).then(|| layout::layout(version.minor)).flatten();
-    layout.ok_or_else(|| Error::UnsupportedVersion { version: version.text.clone() })
+fn known_layout(version: &GoVersion) -> Option<&'static RuntimeLayout> {
+    let release = version.release.filter(|release| release.major == 1)?;
+    layout::layout(release.minor)
 }
 
-fn text_segment(image: &Image<'_>, module: ModuleData) -> Result<TextSegment, Error> {
-    let segment = image.segment_at(module.text).filter(|segment| segment.executable);
+fn code<'data>(image: &Image<'data>, layout: Option<&RuntimeLayout>) -> Result<Code<'data>, Error> {
+    let (table, module) = moduledata::locate(image, layout)?;
+    Ok(Code { table, module })
+}
+
+fn runtime<'data>(
+    image: &Image<'data>,
+    version: &GoVersion,
+    layout: Option<RuntimeLayout>,
+    is_known: bool,
+) -> Result<Runtime<'data>, Error> {
+    let minor = version.release.filter(|_| is_known).map(|release| release.minor);
+    match layout {
+        Some(layout) => Ok(Runtime { layout, wait_reasons: wait_reasons::wait_reasons(image, minor) }),
+        None if version.is_hidden() => Err(Error::garbled("the build info hides the Go version, as garble does")),
+        None => Err(Error::UnsupportedVersion { version: version.text.clone() }),
+    }
+}
+
+/// That of the Go code; of a program whose tables cannot be read, that of its code.
+fn text_segment(image: &Image<'_>, code: Option<&Code<'_>>) -> Result<TextSegment, Error> {
+    let segment = match code {
+        Some(code) => image.segment_at(code.module.text).filter(|segment| segment.executable),
+        None => image.code_segment(),
+    };
     let segment = segment.ok_or_else(|| Error::garbled("the Go code lies in no executable segment"))?;
     let size = u64::try_from(segment.bytes.len()).unwrap_or(u64::MAX);
     Ok(TextSegment { vaddr: segment.vaddr, file_offset: segment.file_offset, size })

@@ -11,6 +11,7 @@
 
 use crate::elf::{Image, MODULEDATA_SECTION, PCLNTAB_SECTION, PCLNTAB_SECTION_PIE, Segment};
 use crate::error::Error;
+use crate::inline_tree::{FUNCDATA_INLINE_TREE, inlined_call};
 use crate::layout::RuntimeLayout;
 use crate::pclntab::{self, Pclntab};
 
@@ -19,8 +20,12 @@ const MAX_TABLES: usize = 4;
 const MAX_HOLDERS: usize = 8;
 /// Functions whose record is compared with the table's array.
 const SAMPLES: usize = 256;
-/// The words of moduledata that are read; they reach up to `gofunc` in every version.
-const WORDS: usize = 44;
+/// The words of moduledata that are read; they reach up to `gofunc` in every version, and to where it may move to.
+const WORDS: usize = 64;
+/// Field order is the same in all known versions up to `etext`, the word before this one.
+const AFTER_ETEXT: usize = 24;
+/// Functions with inlined calls by which `gofunc` is recognized, and how many of them there have to be.
+const INLINING: std::ops::RangeInclusive<usize> = 16..=64;
 
 /// What symbols need of `runtime.firstmoduledata`. Addresses are link-time addresses.
 #[derive(Debug, Clone, Copy)]
@@ -33,10 +38,10 @@ pub(crate) struct ModuleData {
     pub(crate) gofunc: u64,
 }
 
-/// The function table and the module data that belongs to it.
+/// The function table and the module data that belongs to it. Without a layout, `gofunc` is recognized by what it leads to.
 pub(crate) fn locate<'data>(
     image: &Image<'data>,
-    layout: &RuntimeLayout,
+    layout: Option<&RuntimeLayout>,
 ) -> Result<(Pclntab<'data>, ModuleData), Error> {
     let mut seen = false;
     for table in tables(image).take(MAX_TABLES) {
@@ -68,17 +73,21 @@ fn scan<'data>(segment: Segment<'data>) -> impl Iterator<Item = (u64, &'data [u8
         .filter_map(move |(place, _)| Some((place, segment.bytes.get(segment.offset_of(place)?..)?)))
 }
 
-fn module_data(image: &Image<'_>, layout: &RuntimeLayout, table: &Pclntab<'_>) -> Option<ModuleData> {
+fn module_data(image: &Image<'_>, layout: Option<&RuntimeLayout>, table: &Pclntab<'_>) -> Option<ModuleData> {
     let named = image.section(MODULEDATA_SECTION).map(|(vaddr, _)| vaddr);
     let holders = image.words_that_hold(table.vaddr).take(MAX_HOLDERS);
     named.into_iter().chain(holders).find_map(|vaddr| read_module_data(image, layout, table, vaddr))
 }
 
 /// The module data at `vaddr`, if it agrees with the table.
-fn read_module_data(image: &Image<'_>, layout: &RuntimeLayout, table: &Pclntab<'_>, vaddr: u64) -> Option<ModuleData> {
+fn read_module_data(
+    image: &Image<'_>,
+    layout: Option<&RuntimeLayout>,
+    table: &Pclntab<'_>,
+    vaddr: u64,
+) -> Option<ModuleData> {
     let words = image.relocated_words::<WORDS>(vaddr)?;
-    // Field order is the same in all supported versions up to etext: pcHeader, funcnametab, cutab, filetab, pctab, pclntable,
-    // ftab (three words each), findfunctab, minpc, maxpc, text, etext.
+    // pcHeader, funcnametab, cutab, filetab, pctab, pclntable, ftab (three words each), findfunctab, minpc, maxpc, text, etext.
     let [header, names, ..] = words;
     let [functions, count, _, _, start, end, text, _] = *words.get(16..24)? else { return None };
     let agrees = header == table.vaddr
@@ -88,8 +97,31 @@ fn read_module_data(image: &Image<'_>, layout: &RuntimeLayout, table: &Pclntab<'
         && text <= start
         && start < end
         && image.segment_at(text)?.executable;
-    let gofunc = *words.get(usize::from(layout.moduledata_gofunc) / 8)?;
-    agrees.then_some(ModuleData { text, end, gofunc })
+    if !agrees {
+        return None;
+    }
+    let gofunc = match layout {
+        Some(layout) => *words.get(usize::from(layout.moduledata_gofunc) / 8)?,
+        // Where none fits, inlined calls are not known.
+        None => recognize_gofunc(image, table, words.get(AFTER_ETEXT..)?).unwrap_or_default(),
+    };
+    Some(ModuleData { text, end, gofunc })
+}
+
+/// The one of these words that the inlined calls of functions count from.
+fn recognize_gofunc(image: &Image<'_>, table: &Pclntab<'_>, words: &[u64]) -> Option<u64> {
+    let functions = (0..table.count).filter_map(|index| table.function(index));
+    let inlining = functions.filter_map(|function| Some((function, function.funcdata_offset(FUNCDATA_INLINE_TREE)?)));
+    let inlining: Vec<_> = inlining.take(*INLINING.end()).collect();
+    let leads_to_calls = |base: &u64| {
+        let data = image.bytes_at(*base);
+        let first = |tree: u32| inlined_call(data?.get(usize::try_from(tree).ok()?..)?, 0);
+        inlining.iter().all(|(function, tree)| {
+            let length = function.end.saturating_sub(function.entry);
+            first(*tree).is_some_and(|call| call.parent_offset < length && table.is_name(call.name_offset))
+        })
+    };
+    (inlining.len() >= *INLINING.start()).then(|| words.iter().copied().find(leads_to_calls))?
 }
 
 /// An obfuscator such as garble encrypts the entry in each record; the array in front keeps the true one.

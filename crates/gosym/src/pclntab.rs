@@ -101,6 +101,13 @@ impl<'data> Pclntab<'data> {
         text_at(self.names, usize::try_from(offset).ok()?)
     }
 
+    /// Whether a name starts at `offset` of the name table, and no other one goes on there.
+    pub(crate) fn is_name(&self, offset: i32) -> bool {
+        let Ok(offset) = usize::try_from(offset) else { return false };
+        let is_start = offset.checked_sub(1).is_none_or(|before| self.names.get(before) == Some(&0));
+        is_start && text_at(self.names, offset).is_some_and(|name| !name.is_empty())
+    }
+
     /// The path of the file with number `index` of the function's compilation unit.
     pub(crate) fn file(&self, function: &Function<'data>, index: i32) -> Option<&'data [u8]> {
         let index = usize::try_from(function.unit_offset()?).ok()?.checked_add(usize::try_from(index).ok()?)?;

@@ -4,10 +4,35 @@
 //! version. The tables are the `waitReasonStrings` of runtime/runtime2.go in the releases named below; the tests compare
 //! them with the source of every Go release that is installed.
 
-/// The text of wait reason `number` in Go 1.`minor`, or None when that version has no such number.
+use crate::elf::Image;
+
+/// What a program without a table of its version keeps them in, if it has symbols.
+const STRINGS: &str = "runtime.waitReasonStrings";
+/// A pointer and a length.
+const STRING_BYTES: u64 = 16;
+
+/// The texts of a program's wait reasons, by number: those of its Go version, else its own as far as it has symbols.
 ///
 /// Number 0 is Go's "no reason", whose text is empty.
-pub(crate) fn wait_reason(minor: u16, number: u8) -> Option<&'static str> {
+pub(crate) fn wait_reasons<'data>(image: &Image<'data>, minor: Option<u16>) -> Vec<&'data str> {
+    minor.and_then(of_version).map_or_else(|| of_program(image).unwrap_or_default(), <[_]>::to_vec)
+}
+
+fn of_program<'data>(image: &Image<'data>) -> Option<Vec<&'data str>> {
+    let (strings, size) = image.symbol(STRINGS)?;
+    let count = (size / STRING_BYTES).min(u64::from(u8::MAX) + 1);
+    (0..count).map(|index| string(image, strings.checked_add(index * STRING_BYTES)?)).collect()
+}
+
+fn string<'data>(image: &Image<'data>, at: u64) -> Option<&'data str> {
+    let [text, length] = image.relocated_words::<2>(at)?;
+    if length == 0 {
+        return Some("");
+    }
+    std::str::from_utf8(image.bytes_at(text)?.get(..usize::try_from(length).ok()?)?).ok()
+}
+
+fn of_version(minor: u16) -> Option<&'static [&'static str]> {
     let table: &[&'static str] = match minor {
         21 => &GO_1_21,
         22 => &GO_1_22,
@@ -17,7 +42,7 @@ pub(crate) fn wait_reason(minor: u16, number: u8) -> Option<&'static str> {
         26 | 27 => &GO_1_26,
         _ => return None,
     };
-    table.get(usize::from(number)).copied()
+    Some(table)
 }
 
 /// Go 1.21, taken from 1.21.13.

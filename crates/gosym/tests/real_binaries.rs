@@ -11,7 +11,7 @@ use std::process::Command;
 use support::{
     PLAIN, Variant, data_symbol, fixture, fixture_bytes, functions, go, go_is_here, output_of, variants, versions,
 };
-use syncline_gosym::{Frame, GoBinary, ProbeSite, Symbolizer};
+use syncline_gosym::{Error, Frame, GoBinary, LayoutSource, ProbeSite, Release, RuntimeLayout, Symbolizer};
 
 /// Runs a test on every version and variant.
 fn for_each_build(test: impl Fn(&str, Variant, &GoBinary<'_>)) {
@@ -31,13 +31,10 @@ fn for_each_build(test: impl Fn(&str, Variant, &GoBinary<'_>)) {
 fn build_info_is_read() {
     for_each_build(|version, _, binary| {
         assert_eq!(binary.version().text, format!("go{version}"));
-        assert_eq!(
-            format!("{}.{}.{}", binary.version().major, binary.version().minor, binary.version().patch),
-            version
-        );
+        let Release { major, minor, patch } = binary.version().release.unwrap();
+        assert_eq!(format!("{major}.{minor}.{patch}"), version);
         assert_eq!(binary.module_path(), Some("example.com/gosym/fixture"));
         assert_eq!(binary.wait_reason(2), Some("IO wait"));
-        assert_eq!(binary.layout().minor, binary.version().minor);
     });
 }
 
@@ -68,6 +65,10 @@ fn builds_without_a_build_id_differ_by_content() {
     });
 }
 
+fn minor(version: &str) -> u16 {
+    version.split('.').nth(1).unwrap().parse().unwrap()
+}
+
 /// Every 61st byte of the Go code: all functions, all places within instructions.
 fn sample_addresses(functions: &[(String, u64, u64)]) -> Vec<u64> {
     let go_functions = || functions.iter().filter(|(name, _, size)| name.contains('.') && *size > 0);
@@ -83,7 +84,7 @@ fn sample_addresses(functions: &[(String, u64, u64)]) -> Vec<u64> {
 fn functions_files_and_lines_equal_addr2line() {
     for_each_build(|version, variant, binary| {
         let twin = fixture(version, variant.twin());
-        let symbolizer = binary.symbolizer();
+        let symbolizer = binary.symbolizer().unwrap();
         let addresses = sample_addresses(&functions(version, &twin));
         let input: String = addresses.iter().map(|address| format!("{address:#x}\n")).collect();
         let output = output_of(go(version).args(["tool", "addr2line"]).arg(&twin), &input);
@@ -120,7 +121,7 @@ fn section_headers_are_not_needed() {
         let sites = binary.probe_sites().unwrap();
         assert_eq!(bare.probe_sites().unwrap(), sites);
         for site in [sites.gopark, sites.ready, sites.execute, sites.netpollready] {
-            assert_eq!(bare.symbolizer().frames(site.vaddr), binary.symbolizer().frames(site.vaddr));
+            assert_eq!(bare.symbolizer().unwrap().frames(site.vaddr), binary.symbolizer().unwrap().frames(site.vaddr));
         }
     });
 }
@@ -145,7 +146,7 @@ fn address_of(functions: &[(String, u64, u64)], name: &str) -> u64 {
 #[test]
 fn inlined_chains_equal_the_programs_own_stacks() {
     for_each_build(|version, variant, binary| {
-        let symbolizer = binary.symbolizer();
+        let symbolizer = binary.symbolizer().unwrap();
         let output = output_of(Command::new(fixture(version, variant)).arg("callers"), "");
         let (entry, stacks) = output.split_once('\n').unwrap();
         let link_entry = address_of(&functions(version, &fixture(version, variant.twin())), "main.main");
@@ -184,10 +185,10 @@ fn is_well_formed(frames: &[Frame]) -> bool {
 #[test]
 fn inlined_chains_equal_callers_frames_everywhere() {
     for_each_build(|version, variant, binary| {
-        if binary.version().minor < 23 {
+        if minor(version) < 23 {
             return;
         }
-        let symbolizer = binary.symbolizer();
+        let symbolizer = binary.symbolizer().unwrap();
         let listed = functions(version, &fixture(version, variant.twin()));
         let link_entry = address_of(&listed, "main.main");
         let addresses: Vec<u64> =
@@ -260,7 +261,7 @@ fn probe_sites_are_the_pushes_that_objdump_shows() {
 fn state_sites_are_the_pushes_and_calls_that_objdump_shows() {
     for_each_build(|version, variant, binary| {
         let twin = fixture(version, variant.twin());
-        let minor: u32 = version.split('.').nth(1).unwrap().parse().unwrap();
+        let minor = minor(version);
         let sites = binary.probe_sites().unwrap().states.unwrap_or_else(|| panic!("{version} {variant:?}"));
         for (name, site) in [
             (if minor < 22 { "runtime.goexit0" } else { "runtime.gdestroy" }, sites.destroy),
@@ -321,6 +322,76 @@ fn the_list_of_all_goroutines_is_where_the_symbol_table_has_it() {
     });
 }
 
+/// What the tables tell is what the program's own debug information tells, which is read where there is any.
+#[test]
+fn layouts_are_read_from_the_debug_information() {
+    for_each_build(|version, variant, binary| {
+        let layout = *binary.layout().unwrap();
+        let table = *RuntimeLayout::of_minor(minor(version)).unwrap();
+        let source = if variant.stripped { table.source } else { LayoutSource::Dwarf };
+        assert_eq!(layout, RuntimeLayout { source, ..table }, "{version} {variant:?}");
+    });
+}
+
+/// The same program, as if a Go version had built it that nobody knows.
+fn of_unknown_version(version: &str, variant: Variant) -> Vec<u8> {
+    let mut bytes = fixture_bytes(version, variant);
+    let magic = b"\xff Go buildinf:";
+    let build_info = bytes.windows(magic.len()).rposition(|window| window == magic).unwrap();
+    let text = build_info + 33;
+    let unknown = format!("go1.9{}", &version[3..]);
+    assert_eq!(&bytes[text..text + unknown.len()], format!("go{version}").as_bytes());
+    bytes[text..text + unknown.len()].copy_from_slice(unknown.as_bytes());
+    bytes
+}
+
+/// Debug information and symbols tell of it what the tables tell of a known version.
+#[test]
+fn an_unknown_version_with_debug_information_is_read_whole() {
+    for_each_build(|version, variant, known| {
+        if variant.stripped {
+            return;
+        }
+        let bytes = of_unknown_version(version, variant);
+        let binary = GoBinary::parse(&bytes).unwrap();
+        let (layout, of_known) = (*binary.layout().unwrap(), *known.layout().unwrap());
+        assert_eq!(layout, RuntimeLayout { labels_form: layout.labels_form, ..of_known });
+        // A program without a profiler does not tell how labels are kept, and has none.
+        assert!(layout.labels_form.is_none_or(|form| Some(form) == of_known.labels_form), "{version} {variant:?}");
+        assert_eq!(binary.probe_sites(), known.probe_sites());
+        for number in 0..=u8::MAX {
+            assert_eq!(binary.wait_reason(number), known.wait_reason(number), "{version} {variant:?}");
+        }
+        assert_eq!(binary.wait_reason(2), Some("IO wait"));
+    });
+}
+
+/// Goroutines cannot be probed, but addresses have their names, inlined calls included.
+#[test]
+fn an_unknown_version_without_debug_information_still_has_its_symbols() {
+    for_each_build(|version, variant, known| {
+        if !variant.stripped {
+            return;
+        }
+        let bytes = of_unknown_version(version, variant);
+        let binary = GoBinary::parse(&bytes).unwrap();
+        for error in [binary.layout().unwrap_err(), binary.probe_sites().unwrap_err()] {
+            assert!(matches!(error, Error::UnsupportedVersion { .. }), "{error}");
+        }
+        assert_eq!(binary.wait_reason(2), None);
+        assert_eq!(binary.text_segment(), known.text_segment());
+        let (ours, theirs) = (binary.symbolizer().unwrap(), known.symbolizer().unwrap());
+        let text = known.text_segment();
+        let mut inlined = 0;
+        for address in (text.vaddr..text.vaddr + text.size).step_by(61) {
+            let frames = ours.frames(address);
+            assert_eq!(frames, theirs.frames(address), "{version} {variant:?} {address:#x}");
+            inlined += frames.iter().filter(|frame| frame.inlined).count();
+        }
+        assert!(inlined > 500, "{version} {variant:?}: only {inlined} inlined calls");
+    });
+}
+
 #[test]
 fn layouts_equal_the_debug_information() {
     if !go_is_here() {
@@ -334,8 +405,7 @@ fn layouts_equal_the_debug_information() {
             offsets.insert((parts[0], parts[1]), parts[2].parse::<u16>().unwrap());
         }
         let of = |structure, field| offsets[&(structure, field)];
-        let bytes = fixture_bytes(version, PLAIN);
-        let layout = GoBinary::parse(&bytes).unwrap().layout();
+        let layout = RuntimeLayout::of_minor(minor(version)).unwrap();
         let (stack, sched) = (of("runtime.g", "stack"), of("runtime.g", "sched"));
         for (name, ours, theirs) in [
             ("stack.lo", layout.g_stack_lo, stack + of("runtime.stack", "lo")),
@@ -419,7 +489,7 @@ fn addresses_of_a_process_become_link_time_addresses() {
 #[test]
 fn addresses_outside_of_the_code_have_no_frames() {
     for_each_build(|_, _, binary| {
-        let symbolizer = binary.symbolizer();
+        let symbolizer = binary.symbolizer().unwrap();
         for address in [0, 1, binary.text_segment().vaddr.wrapping_sub(1), u64::MAX, u64::MAX / 2] {
             assert_eq!(symbolizer.frames(address), []);
             assert_eq!(symbolizer.function_at(address), None);
