@@ -3,9 +3,11 @@
 
 mod support;
 
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
+use support::altered::Altered;
 use support::go_program::{Build, GoProgram, PIE_STRIPPED, PLAIN, STRIPPED};
 use support::observe::{drain, waits_until};
 use syncline_agent::capture::{Capture, CaptureConfig, RawWait, Target};
@@ -31,6 +33,20 @@ fn waits_are_seen_as_the_program_reports_them_go_1_27() {
     compare_with_itself("go1.27.3");
 }
 
+/// Debug information tells what is not known of a version: where its fields are, and what its reasons are called.
+#[test]
+fn waits_of_an_unknown_version_with_debug_information_are_seen_as_well() {
+    if !support::bpf_usable() {
+        return;
+    }
+    let _alone = support::alone();
+    for toolchain in ["go1.21.13", "go1.27.3"] {
+        let build = Build { toolchain, variant: "plain", flags: PLAIN, cgo: false };
+        let (program, version) = Altered::of_unknown_version(build, "waits");
+        check_scenarios(&version, &program.path(), &version);
+    }
+}
+
 fn compare_with_itself(toolchain: &'static str) {
     if !support::bpf_usable() {
         return;
@@ -38,19 +54,23 @@ fn compare_with_itself(toolchain: &'static str) {
     let _alone = support::alone();
     for (variant, flags) in [("plain", PLAIN), ("stripped", STRIPPED), ("pie", PIE_STRIPPED)] {
         let build = Build { toolchain, variant, flags, cgo: false };
-        let (reports, seen) = observe_scenarios(build);
-        assert_eq!(reports.len(), 3 * 14, "{build:?}");
-        for report in &reports {
-            check_wait(&format!("{toolchain} {variant} {}", report["scenario"]), report, &seen);
-        }
+        check_scenarios(&format!("{toolchain} {variant}"), &build.program("waits"), toolchain);
+    }
+}
+
+fn check_scenarios(what: &str, program: &Path, version: &str) {
+    let (reports, seen) = observe_scenarios(program, version);
+    assert_eq!(reports.len(), 3 * 14, "{what}");
+    for report in &reports {
+        check_wait(&format!("{what} {}", report["scenario"]), report, &seen);
     }
 }
 
 /// A stack as (function, file:line), leaf first.
 type Stack = Vec<(String, String)>;
 
-fn observe_scenarios(build: Build) -> (Vec<Value>, (Vec<RawWait>, Vec<Stack>, Capture)) {
-    let mut program = GoProgram::start(&build.program("waits"), &["scenarios"]);
+fn observe_scenarios(program: &Path, version: &str) -> (Vec<Value>, (Vec<RawWait>, Vec<Stack>, Capture)) {
+    let mut program = GoProgram::start(program, &["scenarios"]);
     let pid = program.pid();
     let mut capture = Capture::start(CaptureConfig::new(Target::Pid(pid))).unwrap();
     program.go();
@@ -59,7 +79,7 @@ fn observe_scenarios(build: Build) -> (Vec<Value>, (Vec<RawWait>, Vec<Stack>, Ca
         waits_until(&mut capture, |waits| reports.iter().all(|r| waits.iter().any(|w| is_park_of(w, goid(r)))));
     waits.extend(drain(&mut capture));
     let stacks = waits.iter().map(|wait| visible_stack(&capture, wait)).collect();
-    assert_eq!(capture.process(pid).unwrap().binary.go_version(), build.toolchain);
+    assert_eq!(capture.process(pid).unwrap().binary.go_version(), version);
     assert_eq!(capture.counters().lost(), 0, "{:?}", capture.counters());
     assert!(program.finish().success());
     (reports, (waits, stacks, capture))

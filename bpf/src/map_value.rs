@@ -9,7 +9,9 @@ use crate::layout::{Binary, Binding, Clock, Config, Key, LEFT_OUT, Short, ShortK
 use crate::record::WaitKind;
 
 /// Offsets inside the Go runtime's structs for one binary, in bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+///
+/// The default is that of a program of whose runtime nothing is known: none of its threads is bound to a goroutine.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct BinaryLayout {
     /// `runtime.g.goid`.
     pub g_goid: u32,
@@ -37,8 +39,8 @@ pub struct BinaryLayout {
     pub m_ncgo: u32,
     /// `runtime.g.labels`.
     pub g_labels: u32,
-    /// What that points to.
-    pub labels_form: LabelsForm,
+    /// What that points to; None where that is not known.
+    pub labels_form: Option<LabelsForm>,
     /// `runtime.g.coroarg`; 0 where there is none.
     pub g_coroarg: u32,
     /// The number of the wait reason of a goroutine that has changed over to a coroutine.
@@ -79,7 +81,7 @@ impl BinaryLayout {
         put(&mut bytes, offset_of!(Binary, m_ncgo), self.m_ncgo.to_ne_bytes());
         put(&mut bytes, offset_of!(Binary, valid), 1_u32.to_ne_bytes());
         put(&mut bytes, offset_of!(Binary, g_labels), self.g_labels.to_ne_bytes());
-        put(&mut bytes, offset_of!(Binary, labels_form), (self.labels_form as u32).to_ne_bytes());
+        put(&mut bytes, offset_of!(Binary, labels_form), self.labels_form.map_or(0, |form| form as u32).to_ne_bytes());
         put(&mut bytes, offset_of!(Binary, g_coroarg), self.g_coroarg.to_ne_bytes());
         put(&mut bytes, offset_of!(Binary, coroutine_reason), self.coroutine_reason.to_ne_bytes());
         put(&mut bytes, offset_of!(Binary, has_states), u32::from(self.has_states).to_ne_bytes());
@@ -305,7 +307,7 @@ mod tests {
             tls_g: 11,
             m_ncgo: 12,
             g_labels: 14,
-            labels_form: LabelsForm::Slice,
+            labels_form: Some(LabelsForm::Slice),
             g_coroarg: 16,
             coroutine_reason: 17,
             has_states: true,

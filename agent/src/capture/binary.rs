@@ -1,4 +1,4 @@
-//! One Go executable: its version, probe sites and symbols, read from a mapping of the file.
+//! One Go executable or library: its version, probe sites and symbols, read from a mapping of the file.
 #![allow(unsafe_code)] // mmap, and a parsed view kept beside the mapping that it borrows
 
 use std::path::{Path, PathBuf};
@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use memmap2::Mmap;
 use syncline_bpf::{self as bpf, BinaryLayout};
-use syncline_gosym::{Frame, GoBinary, LabelsForm, ProbeSites, RuntimeLayout, TextSegment};
+use syncline_gosym::{Error, Frame, GoBinary, LabelsForm, ProbeSites, RuntimeLayout, Symbolizer, TextSegment};
 
 use super::error::{CaptureError, Refusal};
 use super::executable::{Executable, FileId};
+use super::texts;
 
 /// An executable built by Go that is, or was, observed.
 #[derive(Debug)]
@@ -19,10 +20,14 @@ pub struct Binary {
     _map: Mmap,
     executable: Executable,
     build_id: u64,
+    /// Where its goroutines can be probed, or why they cannot.
+    sites: Result<ProbeSites, Error>,
+    /// By number.
+    wait_reasons: Vec<&'static str>,
 }
 
 impl Binary {
-    /// Reads an open executable. Cheap refusal of what is not Go: only headers are touched.
+    /// Reads an open file. Cheap refusal of what is not Go: only headers are touched.
     pub(super) fn read(executable: Executable) -> Result<Self, Refusal> {
         let map = map(&executable)?;
         // SAFETY: the mapping's address does not change when the `Mmap` moves, and it stays mapped until `_map` is dropped,
@@ -31,8 +36,9 @@ impl Binary {
         // change either while a process runs the file: the kernel refuses to write to it (ETXTBSY).
         let bytes: &'static [u8] = unsafe { std::slice::from_raw_parts(map.as_ptr(), map.len()) };
         let go = GoBinary::parse(bytes).map_err(|cause| Refusal::Binary { exe: executable.path.clone(), cause })?;
-        let build_id = go.build_id();
-        Ok(Self { go, _map: map, executable, build_id })
+        let (build_id, sites) = (go.build_id(), go.probe_sites());
+        let wait_reasons = (0..=u8::MAX).map_while(|number| go.wait_reason(number)).map(texts::kept).collect();
+        Ok(Self { go, _map: map, executable, build_id, sites, wait_reasons })
     }
 
     /// That of a file.
@@ -93,19 +99,20 @@ impl Binary {
     /// Go's text for a wait reason's number; None for a number that this version does not have.
     #[must_use]
     pub fn wait_reason(&self, number: u8) -> Option<&'static str> {
-        self.go.wait_reason(number)
+        self.wait_reasons.get(usize::from(number)).copied()
     }
 
     /// The calls at a link-time address, innermost first (inlined ones, then the function). Every address of a captured
-    /// stack is a return address: it belongs to the instruction before. Empty when no Go function lies there, or when the
-    /// file was overwritten after its last process ended.
+    /// stack is a return address: it belongs to the instruction before. Empty when no Go function lies there, when its table is
+    /// obfuscated, or when the file was overwritten after its last process ended.
     #[must_use]
     pub fn symbolize(&self, vaddr: u64, is_return_address: bool) -> Vec<Frame> {
         // A file cut short under a mapping would end us with SIGBUS; while a process runs it, that cannot happen.
         if !self.executable.is_unchanged() {
             return Vec::new();
         }
-        self.go.symbolizer().frames(vaddr.saturating_sub(u64::from(is_return_address)))
+        let frames = |symbolizer: Symbolizer<'_>| symbolizer.frames(vaddr.saturating_sub(u64::from(is_return_address)));
+        self.go.symbolizer().map(frames).unwrap_or_default()
     }
 
     /// Whether the function that a return address at its own stack's top leads back to has no frame there, so that the word on top of
@@ -116,7 +123,7 @@ impl Binary {
 
     /// See [`syncline_gosym::Symbolizer::stack_delta_at`].
     pub(super) fn stack_delta_at(&self, vaddr: u64) -> Option<i32> {
-        self.executable.is_unchanged().then(|| self.go.symbolizer().stack_delta_at(vaddr)).flatten()
+        self.executable.is_unchanged().then(|| self.go.symbolizer().ok()?.stack_delta_at(vaddr)).flatten()
     }
 
     /// See [`GoBinary::all_goroutines`].
@@ -124,9 +131,9 @@ impl Binary {
         self.executable.is_unchanged().then(|| self.go.all_goroutines()).flatten()
     }
 
-    /// Where its runtime's fields are.
-    pub(super) fn layout(&self) -> &'static RuntimeLayout {
-        self.go.layout()
+    /// Where its runtime's fields are; None where its goroutines cannot be observed.
+    pub(super) fn layout(&self) -> Option<&RuntimeLayout> {
+        self.sites.as_ref().ok().and_then(|_| self.go.layout().ok())
     }
 
     /// The number of the wait reason of a goroutine that has changed over to a coroutine; 0, Go's "no reason", where there are none.
@@ -142,9 +149,9 @@ impl Binary {
         self.go.text_segment()
     }
 
-    /// For a process whose goroutines' time is split by state, or is not.
+    /// For a process whose goroutines' time is split by state, or is not. Where goroutines cannot be observed, no thread is bound to one.
     pub(super) fn kernel_layout(&self, has_states: bool) -> BinaryLayout {
-        let layout = self.layout();
+        let Some(layout) = self.layout() else { return BinaryLayout::default() };
         BinaryLayout {
             g_goid: layout.g_goid.into(),
             g_m: layout.g_m.into(),
@@ -159,19 +166,19 @@ impl Binary {
             m_ncgo: layout.m_ncgo.into(),
             tls_g: self.go.thread_local_g().unwrap_or_default(),
             g_labels: layout.g_labels.into(),
-            labels_form: match layout.labels_form {
+            labels_form: layout.labels_form.map(|form| match form {
                 LabelsForm::Map => bpf::LabelsForm::Map,
                 LabelsForm::Slice => bpf::LabelsForm::Slice,
-            },
+            }),
             g_coroarg: layout.g_coroarg.unwrap_or_default().into(),
             coroutine_reason: self.coroutine_reason(),
             has_states,
         }
     }
 
-    /// Where to probe.
-    pub(super) fn probe_sites(&self) -> Result<ProbeSites, Refusal> {
-        self.go.probe_sites().map_err(|cause| Refusal::Binary { exe: self.path().to_owned(), cause })
+    /// Where to probe its goroutines, or why that cannot be done: then only its threads are observed.
+    pub(crate) fn probe_sites(&self) -> Result<&ProbeSites, &Error> {
+        self.sites.as_ref()
     }
 
     /// A path that leads to exactly this file as long as this value lives.

@@ -158,22 +158,28 @@ impl Refusal {
 
     /// The reason in one word, under which processes are counted. None for what nobody expects to be observed.
     pub(super) fn counted_as(&self) -> Option<&'static str> {
-        use syncline_gosym::Error;
         match self {
             Self::NoExecutable | Self::Ended => None,
-            Self::Binary { cause, .. } => match cause {
-                Error::NotElf { .. } | Error::NotGo { .. } => None,
-                Error::UnsupportedVersion { .. } => Some("unsupported_version"),
-                Error::UnsupportedMachine { .. } => Some("unsupported_machine"),
-                Error::Garbled { .. } => Some("garbled"),
-                _ => Some("damaged"),
-            },
+            Self::Binary { cause, .. } => binary_counted_as(cause),
             Self::Unreadable { .. } | Self::Unopened { .. } | Self::Forbidden { .. } => Some("unreadable"),
             Self::Changed { .. } => Some("changed"),
             Self::NotMapped => Some("not_mapped"),
             Self::TooManyBinaries { .. } => Some("too_many_binaries"),
             Self::Kernel(_) => Some("kernel_refused"),
         }
+    }
+}
+
+/// What is wrong with a file in one word. None for what is no Go program.
+pub(super) fn binary_counted_as(cause: &syncline_gosym::Error) -> Option<&'static str> {
+    use syncline_gosym::Error;
+    match cause {
+        Error::NotElf { .. } | Error::NotGo { .. } => None,
+        Error::UnsupportedVersion { .. } => Some("unsupported_version"),
+        Error::UnsupportedMachine { .. } => Some("unsupported_machine"),
+        Error::Garbled { .. } => Some("garbled"),
+        Error::UnknownPrologue { .. } => Some("unknown_prologue"),
+        Error::Truncated { .. } => Some("damaged"),
     }
 }
 

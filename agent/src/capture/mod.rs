@@ -45,6 +45,7 @@ mod strangers;
 mod syscalls;
 mod target;
 mod tcp;
+mod texts;
 mod told;
 mod tracepoints;
 mod wait;

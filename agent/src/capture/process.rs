@@ -100,6 +100,12 @@ impl ObservedProcess {
         self.exec_mono_ns().unwrap_or_else(|| ticks_to_mono_ns(self.start_time))
     }
 
+    /// Why its goroutines are not observed, only its threads; None where they are.
+    #[must_use]
+    pub fn limited(&self) -> Option<&syncline_gosym::Error> {
+        self.binary.probe_sites().err()
+    }
+
     /// Whether the pid still belongs to this process, running this program; true where that cannot be told now.
     pub(super) fn is_still(&self, file: FileId) -> bool {
         let is_same_process = match start_time(self.pid) {

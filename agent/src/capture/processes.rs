@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::error::binary_counted_as;
 use super::executable::FileId;
 use super::process::ObservedProcess;
 use super::retry::Retry;
@@ -203,6 +204,15 @@ impl Processes {
     }
 
     /// Go processes that were not observed so far, by reason.
+    /// Processes of which only the threads are observed, by reason in one word.
+    pub(super) fn limited(&self) -> BTreeMap<&'static str, u64> {
+        let mut limited = BTreeMap::new();
+        for why in self.observed.values().filter_map(ObservedProcess::limited) {
+            *limited.entry(binary_counted_as(why).unwrap_or("damaged")).or_default() += 1;
+        }
+        limited
+    }
+
     pub(super) fn skipped(&self) -> &BTreeMap<&'static str, u64> {
         &self.skipped
     }

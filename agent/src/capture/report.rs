@@ -23,6 +23,8 @@ pub struct RescanReport {
 pub struct Coverage {
     /// Go processes that were not observed since the start, by reason in one word.
     pub skipped: BTreeMap<&'static str, u64>,
+    /// Processes of which only the threads are observed now, by reason in one word.
+    pub limited: BTreeMap<&'static str, u64>,
     /// Number of processes that this user may not look at now.
     pub unreadable: usize,
 }
@@ -36,6 +38,8 @@ pub struct Attached {
     pub exe: PathBuf,
     /// The Go version that built it.
     pub go_version: String,
+    /// Why its goroutines are not observed, only its threads, if so: in one line.
+    pub limited: Option<String>,
 }
 
 /// A process that cannot be observed.

@@ -266,10 +266,11 @@ impl Capture {
         set.map_err(|e| KernelError::new("set the TAI offset", e).into())
     }
 
-    /// Go processes that were not observed so far, by reason, and processes that may not be looked at now.
+    /// Go processes that were not observed so far or only in part, by reason, and processes that may not be looked at now.
     #[must_use]
     pub fn coverage(&self) -> Coverage {
-        Coverage { skipped: self.processes.skipped().clone(), unreadable: self.unreadable }
+        let (skipped, limited) = (self.processes.skipped().clone(), self.processes.limited());
+        Coverage { skipped, limited, unreadable: self.unreadable }
     }
 
     /// What became of the waits of an observed process's threads: bound to their goroutines, or not.

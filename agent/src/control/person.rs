@@ -46,6 +46,9 @@ pub fn told_of_state(state: &State) -> String {
             "{:>8}  {service:width$}  {settings:40}  {bound:>9}  {no_goroutine:>12}  {unbound:>7}  {}",
             process.pid, process.executable
         );
+        if !process.limited.is_empty() {
+            let _ = writeln!(text, "{:>8}  its goroutines are not observed, only its threads: {}", "", process.limited);
+        }
     }
     text
 }
@@ -75,6 +78,7 @@ mod tests {
             pid,
             service: service.to_owned(),
             executable: "/opt/app".to_owned(),
+            limited: if pid == 7 { "built with go1.99".to_owned() } else { String::new() },
             settings,
             waits: BoundWaits { bound: 7, no_goroutine: 2, unbound_thread: 1, unbound_unreadable: 0 },
         };
@@ -102,6 +106,7 @@ mod tests {
                 "kernel sched_process_exec",
                 "PID SERVICE SETTINGS BOUND NO GOROUTINE UNBOUND EXECUTABLE",
                 "7 a threshold=5ms open_after=5s without=cgo 7 2 1 /opt/app",
+                "its goroutines are not observed, only its threads: built with go1.99",
                 "8 - left out 7 2 1 /opt/app",
             ]
         );

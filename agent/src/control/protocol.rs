@@ -85,6 +85,9 @@ pub struct Process {
     pub service: String,
     /// Its executable.
     pub executable: String,
+    /// Why its goroutines are not observed, only its threads; empty: they are.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub limited: String,
     /// What holds for it.
     pub settings: SettingsText,
     /// Whose the waits of its threads were.

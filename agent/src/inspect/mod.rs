@@ -38,14 +38,18 @@ pub struct Inspection {
     pub stripped: bool,
     /// Settings of its build, as `go version -m` tells them.
     pub settings: Vec<Setting>,
+    /// Why its goroutines cannot be observed: what is captured of its threads is of no goroutine. None where they can.
+    pub limited: Option<String>,
+    /// Why its functions have no names in stacks; None where they have.
+    pub nameless: Option<String>,
     /// What would be captured of it.
     pub kinds: Vec<Captured>,
     /// Where probes would go.
     pub probes: Vec<Probe>,
-    /// Where the fields of the runtime's structures are.
+    /// Where the fields of the runtime's structures are; none where that is not known.
     pub offsets: Vec<Field>,
-    /// Where those come from.
-    pub offsets_from: String,
+    /// Where those come from; None where they are not known.
+    pub offsets_from: Option<String>,
 }
 
 /// A setting of its build.
@@ -101,8 +105,8 @@ pub fn inspect(subject: &Subject) -> Result<Inspection, CaptureError> {
         Subject::Process(pid) => Binary::of_process(*pid)?,
         Subject::File(path) => Binary::of_file(path)?,
     };
-    let go = binary.go();
-    let sites = go.probe_sites();
+    let (go, sites) = (binary.go(), binary.probe_sites());
+    let layout = go.layout().ok();
     Ok(Inspection {
         executable: binary.path().to_owned(),
         go_version: go.version().text.clone(),
@@ -114,30 +118,32 @@ pub fn inspect(subject: &Subject) -> Result<Inspection, CaptureError> {
             .build_settings()
             .map(|(name, value)| Setting { name: name.to_owned(), value: value.to_owned() })
             .collect(),
-        kinds: CaptureKind::ALL.into_iter().map(|kind| captured(kind, &sites)).collect(),
-        probes: sites.iter().flat_map(points).map(|(part, site)| probe(part, site, go)).collect(),
-        offsets: fields(go.layout()),
-        offsets_from: format!("the table of Go 1.{}, measured on go{}", go.layout().minor, go.layout().measured_on),
+        limited: sites.err().map(ToString::to_string),
+        nameless: go.symbolizer().err().map(|why| why.to_string()),
+        kinds: CaptureKind::ALL.into_iter().map(|kind| captured(kind, sites)).collect(),
+        probes: sites.into_iter().flat_map(points).map(|(part, site)| probe(part, site, go)).collect(),
+        offsets: layout.map(fields).unwrap_or_default(),
+        offsets_from: layout.map(|layout| layout.source.to_string()),
     })
 }
 
-fn captured(kind: CaptureKind, sites: &Result<ProbeSites, Error>) -> Captured {
+fn captured(kind: CaptureKind, sites: Result<&ProbeSites, &Error>) -> Captured {
     let why = match (kind, sites) {
-        // A process without probes is not observed at all.
-        (_, Err(error)) => Some(error.to_string()),
+        (CaptureKind::Park | CaptureKind::Cgo | CaptureKind::States, Err(error)) => Some(error.to_string()),
         (CaptureKind::Cgo, Ok(sites)) if sites.cgo.is_none() => {
             Some("it calls no C code, or runtime.cgocall is not of a known shape".to_owned())
         }
         (CaptureKind::States, Ok(sites)) if sites.states.is_none() => {
             Some("a function of Go's scheduler is missing or not of a known shape".to_owned())
         }
-        (_, Ok(_)) => None,
+        _ => None,
     };
     Captured { kind, captured: why.is_none(), why }
 }
 
 fn probe(part: &'static str, site: &ProbeSite, go: &GoBinary<'_>) -> Probe {
-    let function = go.symbolizer().function_at(site.function_vaddr).map(|function| function.name);
+    let function = go.symbolizer().ok().and_then(|symbolizer| symbolizer.function_at(site.function_vaddr));
+    let function = function.map(|function| function.name);
     Probe {
         part,
         function: function.unwrap_or_default(),

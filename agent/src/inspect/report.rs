@@ -25,8 +25,16 @@ pub fn text(found: &Inspection) -> String {
         let why = of.why.as_ref().map_or_else(|| "yes".to_owned(), |why| format!("no: {why}"));
         let _ = writeln!(text, "  {:13} {why}", of.kind.name());
     }
+    if let Some(why) = &found.limited {
+        let _ = writeln!(text, "\ngoroutines are not observed, so that waits of threads are of none: {why}");
+    }
+    if let Some(why) = &found.nameless {
+        let _ = writeln!(text, "\nstacks have addresses without names: {why}");
+    }
     text.push_str(&probes(&found.probes));
-    let _ = writeln!(text, "\nfields of Go's runtime, by {}", found.offsets_from);
+    if let Some(from) = &found.offsets_from {
+        let _ = writeln!(text, "\nfields of Go's runtime, by {from}");
+    }
     for fields in found.offsets.chunks(FIELDS) {
         let line: Vec<String> = fields.iter().map(|field| format!("{} {}", field.name, field.offset)).collect();
         let _ = writeln!(text, "  {}", line.join("  "));
@@ -62,6 +70,8 @@ mod tests {
             position_independent: true,
             stripped: true,
             settings: vec![Setting { name: "CGO_ENABLED".to_owned(), value: "0".to_owned() }],
+            limited: None,
+            nameless: None,
             kinds: vec![
                 Captured { kind: CaptureKind::Park, captured: true, why: None },
                 Captured { kind: CaptureKind::Cgo, captured: false, why: Some("it calls no C code".to_owned()) },
@@ -74,7 +84,7 @@ mod tests {
                 bytes: "55 48 89 e5".to_owned(),
             }],
             offsets: vec![Field { name: "g.goid", offset: 152 }],
-            offsets_from: "the table of Go 1.27, measured on go1.27.3".to_owned(),
+            offsets_from: Some("the table of Go 1.27, measured on go1.27.3".to_owned()),
         };
         assert_eq!(
             text(&found),
@@ -84,5 +94,18 @@ mod tests {
              park     runtime.gopark  0x401000  0x1000  55 48 89 e5\n\n\
              fields of Go's runtime, by the table of Go 1.27, measured on go1.27.3\n  g.goid 152\n"
         );
+        let limited = Inspection {
+            limited: Some("the build info hides it".to_owned()),
+            nameless: Some("there is no table".to_owned()),
+            probes: Vec::new(),
+            offsets: Vec::new(),
+            offsets_from: None,
+            ..found
+        };
+        let text = text(&limited);
+        assert!(text.contains(
+            "\ngoroutines are not observed, so that waits of threads are of none: the build info hides it\n"
+        ));
+        assert!(text.ends_with("\nstacks have addresses without names: there is no table\n"), "{text}");
     }
 }

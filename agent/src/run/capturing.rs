@@ -254,7 +254,14 @@ impl Capturing {
 fn tell(report: &RescanReport) {
     for attached in &report.attached {
         let exe = attached.exe.display();
-        tracing::info!(pid = attached.pid, %exe, go = attached.go_version, "observing");
+        let (pid, go) = (attached.pid, &attached.go_version);
+        match &attached.limited {
+            None => tracing::info!(pid, %exe, go, "observing"),
+            Some(why) => tracing::warn!(
+                pid, %exe, go,
+                "observing only system calls, time off the CPU and TCP of this process, not its goroutines: {why}"
+            ),
+        }
     }
     for skipped in &report.skipped {
         tracing::debug!(pid = skipped.pid, exe = %skipped.exe.display(), "skipped: {}", skipped.why);

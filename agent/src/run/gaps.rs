@@ -33,6 +33,7 @@ impl Gaps {
 impl fmt::Display for Gaps {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write_sum(f, "skipped", self.coverage.skipped.iter().map(|(reason, count)| (*reason, *count)))?;
+        write_sum(f, "without_goroutines", self.coverage.limited.iter().map(|(reason, count)| (*reason, *count)))?;
         write_sum(
             f,
             "hidden",
@@ -91,7 +92,11 @@ mod tests {
     use super::*;
 
     fn coverage(skipped: u64, unreadable: usize) -> Coverage {
-        Coverage { skipped: BTreeMap::from([("garbled", skipped), ("unsupported_version", 1)]), unreadable }
+        Coverage {
+            skipped: BTreeMap::from([("garbled", skipped), ("unsupported_version", 1)]),
+            limited: BTreeMap::new(),
+            unreadable,
+        }
     }
 
     #[test]

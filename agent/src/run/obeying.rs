@@ -77,6 +77,7 @@ impl Capturing {
             pid,
             service: String::new(),
             executable: executable(pid),
+            limited: String::new(),
             settings: left_out.clone(),
             waits: BoundWaits::default(),
         }));
@@ -88,12 +89,13 @@ impl Capturing {
         let observed = self.capture.process(pid)?;
         let settings = SettingsText::from(observed.settings);
         let executable = observed.exe.to_string_lossy().into_owned();
+        let limited = observed.limited().map(ToString::to_string).unwrap_or_default();
         let known = self.intake.known(&self.capture, pid, Some(observed));
         let service = known.map(|known| known.process.service.clone()).unwrap_or_default();
         let Bindings { bound, scheduler, no_thread, unreadable } = self.capture.bindings(pid);
         let waits =
             BoundWaits { bound, no_goroutine: scheduler, unbound_thread: no_thread, unbound_unreadable: unreadable };
-        Some(Process { pid, service, executable, settings, waits })
+        Some(Process { pid, service, executable, limited, settings, waits })
     }
 }
 

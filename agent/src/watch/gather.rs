@@ -53,6 +53,8 @@ pub(super) struct Seen {
     pub(super) processes: BTreeMap<u32, Process>,
     /// Go processes that were wanted and are not observed.
     pub(super) skipped: u64,
+    /// Why of some only the threads are observed, by pid.
+    pub(super) limited: BTreeMap<u32, String>,
     /// How often a wait that goes on was due to be told of and was not, for want of room.
     pub(super) open_passed_over: u64,
     /// Goroutines that were seen parking, have not run since, and are in no sum; known at the end only.
@@ -264,6 +266,9 @@ impl Gathering {
         for attached in &report.attached {
             let name = attached.exe.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
             self.seen.processes.insert(attached.pid, Process { name, has_ended: false });
+            if let Some(why) = &attached.limited {
+                self.seen.limited.insert(attached.pid, why.clone());
+            }
             self.first_attached.get_or_insert_with(Instant::now);
             self.seen.since.get_or_insert_with(|| (Instant::now(), SystemTime::now()));
         }

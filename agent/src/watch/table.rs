@@ -176,6 +176,11 @@ impl Seen {
         if self.skipped > 0 {
             text.push_str(&format!("; Go processes not observed: {}", self.skipped));
         }
+        if let Some((pid, why)) = self.limited.first_key_value() {
+            let others =
+                if self.limited.len() > 1 { format!(", and {} more", self.limited.len() - 1) } else { String::new() };
+            text.push_str(&format!("; goroutines not observed of process {pid}{others}: {why}"));
+        }
         let left_out = self.open_passed_over.saturating_add(self.sites.open_left_out());
         if left_out > 0 {
             text.push_str(&format!("; waits that go on, not counted yet for want of room: {left_out}"));

@@ -47,7 +47,7 @@ impl<'a, M: ReadMemory> Threads<'a, M> {
 
     /// The call that this goroutine is in; None if none is known, or nobody waits there.
     pub(super) fn call_of(&self, g: u64, goroutine: &Goroutine) -> Option<Call> {
-        let layout = self.process.binary.layout();
+        let layout = self.process.binary.layout()?;
         let m = goroutine.calling_thread()?;
         let tid = *self.tids.get(&self.word(m, layout.m_procid)?)?;
         let depth = self.word(m, layout.m_ncgo).and_then(|word| u32::try_from(word & 0xffff_ffff).ok());

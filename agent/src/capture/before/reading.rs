@@ -1,7 +1,5 @@
 //! What is read of a process: who is parked in it, and who is in a call.
 
-use syncline_gosym::RuntimeLayout;
-
 use super::bulk::Bulk;
 use super::calls::{Call, Threads};
 use super::goroutine::Goroutine;
@@ -32,13 +30,15 @@ pub(super) fn list(process: &ObservedProcess, found: &patience::Found<Listing>) 
 }
 
 fn list_all(process: &ObservedProcess, found: &patience::Found<Listing>) -> Result<(), NoList> {
+    // Goroutines that are not observed are not looked for.
+    let Some(layout) = process.binary.layout() else { return Ok(()) };
     let slice = process.binary.all_goroutines().ok_or(NoList::NotFound)?;
     let memory = Bulk::of(process.pid).ok_or(NoList::Unreadable)?;
     let (addresses, left_out) = list::addresses(&memory, slice.wrapping_add(process.load_bias))?;
     found.lock().unread = addresses.len() as u64 + left_out;
     let mut parking = Parking { process, known: None };
     let mut calling = Vec::new();
-    list::each_chunk(&memory, &addresses, process.binary.layout(), |chunk| {
+    list::each_chunk(&memory, &addresses, layout, |chunk| {
         let (in_calls, others): (Vec<_>, Vec<_>) =
             chunk.into_iter().partition(|(_, goroutine)| goroutine.calling_thread().is_some());
         let mut found = found.lock();
@@ -72,7 +72,7 @@ pub(super) fn look_again(
     calling: &[u64],
     again: &patience::Found<Again>,
 ) -> Result<(), NoList> {
-    let layout: &RuntimeLayout = process.binary.layout();
+    let Some(layout) = process.binary.layout() else { return Ok(()) };
     let memory = Bulk::of(process.pid).ok_or(NoList::Unreadable)?;
     list::each_chunk(&memory, parked, layout, |chunk| again.lock().parked.extend(chunk))?;
     if calling.is_empty() {

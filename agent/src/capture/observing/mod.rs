@@ -192,7 +192,8 @@ impl Capture {
         self.list(pid, slot, &settings).map_err(|e| new(Refusal::Kernel(e)))?;
         self.probed.process_began(slot);
         let go_version = process.binary.go_version().to_owned();
-        self.pending.attached.push(Attached { pid, exe: process.exe.clone(), go_version });
+        let limited = process.limited().map(ToString::to_string);
+        self.pending.attached.push(Attached { pid, exe: process.exe.clone(), go_version, limited });
         self.processes.observe(process);
         self.find_what_waits(pid, settings.kinds);
         Ok(true)

@@ -39,9 +39,10 @@ impl<'a> Look<'a> {
     /// (any more), and of a thread in a system call, if it runs no goroutine or that cannot be found out: only goroutines are told of
     /// before the end.
     pub(super) fn at_wait(&mut self, found: &Found, m: Option<u64>, until_mono_ns: u64) -> Option<RawWait> {
-        let Some(memory) = &self.memory else { return unlooked_at(found, self.process) };
+        let (Some(memory), Some(layout)) = (&self.memory, self.process.binary.layout()) else {
+            return unlooked_at(found, self.process);
+        };
         let mut wait = of_map(found, self.process, until_mono_ns);
-        let layout = self.process.binary.layout();
         let g = match found {
             Found::Parked(key, _) | Found::Calling(key, _) => ParkKey::decode(key).g,
             Found::InCall(..) => memory.word(m?.checked_add(layout.m_curg.into())?)?,
@@ -65,8 +66,8 @@ impl<'a> Look<'a> {
         let unwound = self.unwound(g, saved);
         (wait.stack, wait.stack_truncated, wait.stack_unreadable) =
             (unwound.stack, unwound.is_cut, unwound.is_unreadable);
-        if let Some(at) = field(layout.g_labels).filter(|at| *at != 0) {
-            wait.trace = labels::trace(memory, layout.labels_form, at);
+        if let (Some(form), Some(at)) = (layout.labels_form, field(layout.g_labels).filter(|at| *at != 0)) {
+            wait.trace = labels::trace(memory, form, at);
         }
         self.name_descriptor(found, &mut wait);
         Some(wait)
@@ -91,7 +92,7 @@ impl<'a> Look<'a> {
     fn stack_of(&self, g: u64, (pc, sp): (u16, u16)) -> Option<(u64, u64, u64)> {
         let field = |offset: u16| self.memory.as_ref()?.word(g.checked_add(offset.into())?);
         // Zero outside of what the runtime takes for a system call: some of its own do not say.
-        Some((field(pc)?, field(sp).filter(|sp| *sp != 0)?, field(self.process.binary.layout().g_stack_hi)?))
+        Some((field(pc)?, field(sp).filter(|sp| *sp != 0)?, field(self.process.binary.layout()?.g_stack_hi)?))
     }
 
     fn name_descriptor(&mut self, found: &Found, wait: &mut RawWait) {
@@ -112,7 +113,7 @@ impl<'a> Look<'a> {
 
     /// Of what the network poller is to tell, the field of its `runtime.pollDesc` that it is parked on.
     fn field_polled(&self, stack: &[u64]) -> Option<u16> {
-        let (binary, layout) = (&self.process.binary, self.process.binary.layout());
+        let (binary, layout) = (&self.process.binary, self.process.binary.layout()?);
         let calls = |name: &str| {
             let mut frames = stack.iter().take(8).flat_map(|pc| binary.symbolize(*pc, true));
             frames.any(|frame| frame.function == name)
@@ -127,7 +128,7 @@ impl<'a> Look<'a> {
     /// Where one found parked keeps the address of its `runtime.pollDesc`, nobody has told: it is on its stack, an argument of
     /// `runtime.poll_runtime_pollWait`, and the field there holds the goroutine's own address.
     fn poll_desc_of(&self, g: u64, field: u16) -> Option<u64> {
-        let (memory, layout) = (self.memory.as_ref()?, self.process.binary.layout());
+        let (memory, layout) = (self.memory.as_ref()?, self.process.binary.layout()?);
         let (_, sp, end) = self.stack_of(g, (layout.g_sched_pc, layout.g_sched_sp))?;
         let stack = memory.stack(sp, end.min(sp.checked_add(ARGUMENT_WITHIN)?))?;
         let mut pointers: Vec<u64> = stack.words().filter(|word| *word != 0 && word.is_multiple_of(8)).collect();
@@ -138,7 +139,7 @@ impl<'a> Look<'a> {
 
     /// The descriptor of a `runtime.pollDesc`.
     fn polled(&self, poll_desc: u64) -> Option<u32> {
-        let fd = poll_desc.checked_add(self.process.binary.layout().polldesc_fd.into())?;
+        let fd = poll_desc.checked_add(self.process.binary.layout()?.polldesc_fd.into())?;
         u32::try_from(self.memory.as_ref()?.word(fd)?).ok()
     }
 }

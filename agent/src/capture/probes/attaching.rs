@@ -41,17 +41,12 @@ impl Links {
     }
 }
 
-pub(super) fn read_new(
-    file: FileId,
-    open: impl FnOnce() -> std::io::Result<Executable>,
-) -> Result<(Binary, ProbeSites), Refusal> {
+pub(super) fn read_new(file: FileId, open: impl FnOnce() -> std::io::Result<Executable>) -> Result<Binary, Refusal> {
     let executable = open().map_err(Refusal::of_unopened)?;
     if executable.id.inode != file.inode {
         return Err(Refusal::Ended);
     }
-    let binary = Binary::read(executable)?;
-    let sites = binary.probe_sites()?;
-    Ok((binary, sites))
+    Binary::read(executable)
 }
 
 pub(super) fn detach_in_background(links: Links) -> JoinHandle<()> {
@@ -59,17 +54,11 @@ pub(super) fn detach_in_background(links: Links) -> JoinHandle<()> {
 }
 
 /// Attaches one part, in the reverse order of detaching. Of a part that the binary does not have there is nothing to attach.
-pub(super) fn attach(
-    binary: &Binary,
-    part: Part,
-    sites: &ProbeSites,
-    cookie: u32,
-    programs: &mut Programs,
-) -> Result<Links, Refusal> {
+pub(super) fn attach(binary: &Binary, part: Part, cookie: u32, programs: &mut Programs) -> Result<Links, Refusal> {
     let mut all = |sites: Vec<Site<'_>>| -> Result<Vec<UProbeLink>, Refusal> {
         sites.into_iter().map(|site| attach_one(binary, site, cookie, programs)).collect()
     };
-    let (ends, beginnings) = of_part(part, sites);
+    let (ends, beginnings) = binary.probe_sites().map(|sites| of_part(part, sites)).unwrap_or_default();
     Ok(Links { ends: all(ends)?, beginnings: all(beginnings)? })
 }
 

@@ -62,14 +62,13 @@ pub(super) enum Ready {
     /// It is.
     Probed(u32),
     /// It was read just now.
-    Read(FileId, Box<(Binary, ProbeSites)>),
+    Read(FileId, Box<Binary>),
     /// It was read before, for a process that is left out.
     Known(FileId),
 }
 
 struct Slot {
     binary: Arc<Binary>,
-    sites: ProbeSites,
     /// In the order of [`Part::ALL`].
     parts: [Probes; Part::ALL.len()],
     processes: u32,
@@ -146,7 +145,7 @@ impl ProbedBinaries {
             Ready::Read(file, read) => (file, Ok(*read)),
             Ready::Known(file) => (file, read_new(file, open)),
         };
-        match read.and_then(|(binary, sites)| self.probe_new(file, binary, sites, kinds, maps, programs)) {
+        match read.and_then(|binary| self.probe_new(file, binary, kinds, maps, programs)) {
             Ok(slot) => {
                 self.unfit.remove(&file);
                 Ok(slot)
@@ -247,7 +246,6 @@ impl ProbedBinaries {
         &mut self,
         file: FileId,
         binary: Binary,
-        sites: ProbeSites,
         kinds: Kinds,
         maps: &mut Maps,
         programs: &mut Programs,
@@ -255,7 +253,6 @@ impl ProbedBinaries {
         let index = self.free_slot()?;
         let mut slot = Slot {
             binary: Arc::new(binary),
-            sites,
             parts: Default::default(),
             processes: 0,
             pinned: false,

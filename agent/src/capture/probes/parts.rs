@@ -50,7 +50,7 @@ impl ProbedBinaries {
                 *slot.part_mut(*part) = Probes::Failed;
                 continue;
             }
-            match attach(&slot.binary, *part, &slot.sites, index, programs) {
+            match attach(&slot.binary, *part, index, programs) {
                 Ok(links) => *slot.part_mut(*part) = Probes::Attached(links),
                 Err(why) => {
                     *slot.part_mut(*part) = Probes::Failed;
@@ -134,10 +134,11 @@ impl Probes {
 impl Slot {
     /// Whether the binary can have it at all.
     fn has(&self, part: Part) -> bool {
+        let Ok(sites) = self.binary.probe_sites() else { return false };
         match part {
-            Part::States => self.sites.states.is_some(),
+            Part::States => sites.states.is_some(),
             Part::Threads | Part::Parks => true,
-            Part::Cgo => self.sites.cgo.is_some(),
+            Part::Cgo => sites.cgo.is_some(),
         }
     }
 
@@ -181,7 +182,7 @@ pub(super) fn attach_new(
     set_layout(maps, index, slot.binary.kernel_layout(has_states).encode())?;
     for part in Part::ALL.into_iter().filter(wanted) {
         if slot.has(part) {
-            *slot.part_mut(part) = Probes::Attached(attach(&slot.binary, part, &slot.sites, index, programs)?);
+            *slot.part_mut(part) = Probes::Attached(attach(&slot.binary, part, index, programs)?);
         }
     }
     Ok(())
