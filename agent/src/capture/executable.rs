@@ -4,7 +4,7 @@ use std::fs::{File, Metadata};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, MetadataExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::regular_file;
 
@@ -65,8 +65,13 @@ impl Executable {
 
     pub(super) fn of_process(pid: u32) -> io::Result<Self> {
         let link = exe_link(pid);
-        let file = regular_file::open(&link)?;
-        let path = std::fs::read_link(&link).unwrap_or(link);
+        let path = std::fs::read_link(&link).unwrap_or_else(|_| link.clone());
+        Self::linked_by(&link, path)
+    }
+
+    /// What a link in /proc leads to; `path` is what it is called in messages.
+    pub(super) fn linked_by(link: &Path, path: PathBuf) -> io::Result<Self> {
+        let file = regular_file::open(link)?;
         Ok(Self { id: FileId::of(&file.metadata()?), file, path })
     }
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! rules ──> what holds for a process                              [choosing]
-//! /proc ──> Target ──> Binary (gosym) ──> probes on the inode     [target, executable, binary, probes, observing, processes]
+//! /proc ──> Target ──> Binary (gosym) ──> probes on the inode     [target, executable, library, binary, probes, observing, processes]
 //! probes ─> ring buffer ─> WaitRecord ─> RawWait ─> the sink      [running, kernel, wait]
 //!        │                ├> TCP sessions and messages            [tcp]
 //!        │                └> goroutines' time by state            [states]
@@ -28,6 +28,8 @@ mod file;
 mod found;
 mod idle;
 mod kernel;
+mod library;
+mod mapping;
 mod namespace;
 mod observing;
 mod open;

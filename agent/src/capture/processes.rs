@@ -43,6 +43,8 @@ struct PassedOver {
     retry: Retry,
     /// Why a Go program is not observed, as it is counted.
     skipped: Option<&'static str>,
+    /// It was looked at before its time already.
+    hurried: bool,
 }
 
 /// A Go process that is left out by what holds for it, while it runs this file.
@@ -179,7 +181,7 @@ impl Processes {
 
     /// Nobody wants this process observed while it runs this file.
     pub(super) fn pass_over(&mut self, pid: u32, file: FileId) {
-        self.passed_over.insert(pid, PassedOver { file, retry: Retry::Never, skipped: None });
+        self.passed_over.insert(pid, PassedOver { file, retry: Retry::Never, skipped: None, hurried: false });
     }
 
     /// This process cannot be observed while it runs this file, or not now; `skipped` names the reason if it is a Go program.
@@ -193,9 +195,22 @@ impl Processes {
             let count = self.skipped.entry(reason).or_default();
             *count = count.saturating_add(1);
         }
-        let skipped = before.map_or(skipped, |before| before.skipped);
-        self.passed_over.insert(pid, PassedOver { file, retry, skipped });
+        let (skipped, hurried) = before.map_or((skipped, false), |before| (before.skipped, before.hurried));
+        self.passed_over.insert(pid, PassedOver { file, retry, skipped, hurried });
         is_new
+    }
+
+    /// Something is told of this process, so that it is worth being looked at again now, once, if it ever is.
+    pub(super) fn hurry(&mut self, pid: u32) {
+        let Some(PassedOver { retry, hurried, .. }) = self.passed_over.get_mut(&pid) else { return };
+        if *retry != Retry::Never && !std::mem::replace(hurried, true) {
+            *retry = Retry::after(None, Instant::now()).at_once();
+        }
+    }
+
+    /// Whether it was looked at before, in vain, while it ran this file.
+    pub(super) fn was_passed_over(&self, pid: u32, file: FileId) -> bool {
+        self.passed_over.get(&pid).is_some_and(|known| known.file == file)
     }
 
     pub(super) fn is_passed_over(&self, pid: u32, file: FileId) -> bool {
@@ -203,7 +218,6 @@ impl Processes {
         self.passed_over.get(&pid).is_some_and(|known| known.file == file && !known.retry.is_due(now))
     }
 
-    /// Go processes that were not observed so far, by reason.
     /// Processes of which only the threads are observed, by reason in one word.
     pub(super) fn limited(&self) -> BTreeMap<&'static str, u64> {
         let mut limited = BTreeMap::new();
@@ -213,6 +227,7 @@ impl Processes {
         limited
     }
 
+    /// Go processes that were not observed so far, by reason.
     pub(super) fn skipped(&self) -> &BTreeMap<&'static str, u64> {
         &self.skipped
     }

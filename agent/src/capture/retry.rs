@@ -29,6 +29,14 @@ impl Retry {
         Self::At { moment: now + pause, pause }
     }
 
+    /// The same, without the pause.
+    pub(super) fn at_once(self) -> Self {
+        match self {
+            Self::Never => Self::Never,
+            Self::At { moment, pause } => Self::At { moment: moment.checked_sub(pause).unwrap_or(moment), pause },
+        }
+    }
+
     pub(super) fn is_due(self, now: Instant) -> bool {
         match self {
             Self::Never => false,
@@ -54,6 +62,7 @@ mod tests {
             (now, retry) = (moment, Some(next));
         }
         assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60, 60]);
+        assert!(Retry::after(None, now).at_once().is_due(now));
         assert!(!Retry::Never.is_due(now + Duration::from_secs(1 << 20)));
     }
 }

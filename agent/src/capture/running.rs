@@ -290,6 +290,8 @@ impl Capture {
     fn deliver(&mut self, record: &WaitRecord, sink: &mut dyn FnMut(RawWait)) {
         let (pid, slot) = (record.tgid, record.binary);
         if self.processes.get(pid).is_none_or(|process| process.slot != slot) {
+            // It may have loaded a library that is probed for others.
+            self.processes.hurry(pid);
             self.look_at(pid);
         }
         let span = (record.park_mono_ns, record.run_mono_ns);

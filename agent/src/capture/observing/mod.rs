@@ -13,7 +13,8 @@ use std::sync::Arc;
 use crate::capture::before::Looked;
 use crate::capture::error::{CaptureError, Refusal};
 use crate::capture::executable::{Executable, FileId, exe_link};
-use crate::capture::probes::Unfit;
+use crate::capture::library::{self, GoFile};
+use crate::capture::probes::{Ready, Unfit};
 use crate::capture::process::{ObservedProcess, mono_ns};
 use crate::capture::report::{Attached, Skipped};
 use crate::capture::running::Capture;
@@ -70,7 +71,7 @@ impl Capture {
         let refused = |why| CaptureError::Refused { what: format!("process {pid}"), why };
         let unreadable = |cause| refused(Arc::new(Refusal::of_unreadable_process(exe_link(pid), cause)));
         let file = FileId::of_process(pid).map_err(unreadable)?;
-        match self.observe(pid, file) {
+        match self.observe(pid, file, true) {
             Ok(true) => Ok(()),
             Ok(false) => Ok(self.programs.try_attaching()?),
             Err(unfit) => Err(refused(unfit.into_refusal())),
@@ -104,7 +105,7 @@ impl Capture {
             if pid == std::process::id() || !self.target.wants(pid, file) {
                 continue;
             }
-            match self.observe(pid, file) {
+            match self.observe(pid, file, true) {
                 Ok(true) => return Ok(()),
                 Ok(false) => {}
                 Err(unfit) => refused = Some((pid, unfit.into_refusal())),
@@ -138,7 +139,7 @@ impl Capture {
         }
         if !self.target.wants(pid, file) {
             self.processes.pass_over(pid, file);
-        } else if let Err(unfit) = self.observe(pid, file) {
+        } else if let Err(unfit) = self.observe(pid, file, self.processes.was_passed_over(pid, file)) {
             self.pass_over(pid, file, &unfit);
         }
     }
@@ -172,11 +173,11 @@ impl Capture {
         }
     }
 
-    /// False if it is left out.
-    fn observe(&mut self, pid: u32, file: FileId) -> Result<bool, Unfit> {
+    /// False if it is left out. A process that has just begun has no libraries yet: they are looked at when it is looked at again.
+    fn observe(&mut self, pid: u32, file: FileId, with_libraries: bool) -> Result<bool, Unfit> {
         let new = |why: Refusal| Unfit::New(Arc::new(why));
         // Whether it is Go is found out first: only then is it asked who it is.
-        let ready = self.probed.read(file, || Executable::of_process(pid), &mut self.maps)?;
+        let (go_file, ready) = self.read(pid, file, with_libraries)?;
         let chosen = self.choosing.of_new(pid).map_err(new)?;
         let settings = chosen.settings;
         if !settings.observe {
@@ -184,7 +185,7 @@ impl Capture {
             self.leave_out_new(pid, file);
             return Ok(false);
         }
-        let open = || Executable::of_process(pid);
+        let open = || go_file.open(pid);
         let slot = self.probed.probe(ready, settings.kinds, open, &mut self.maps, &mut self.programs)?;
         let binary = self.probed.binary(slot).cloned().ok_or_else(Unfit::ended)?;
         let process = ObservedProcess::look(pid, slot, file, binary, chosen).map_err(new)?;
@@ -197,6 +198,22 @@ impl Capture {
         self.processes.observe(process);
         self.find_what_waits(pid, settings.kinds);
         Ok(true)
+    }
+
+    /// What holds the Go code of a process.
+    fn read(&mut self, pid: u32, file: FileId, with_libraries: bool) -> Result<(GoFile, Ready), Unfit> {
+        let not_go = match self.probed.read(file, || Executable::of_process(pid), &mut self.maps) {
+            Err(unfit) if unfit.refusal().is_not_go() => unfit,
+            read => return read.map(|ready| (GoFile::Executable, ready)),
+        };
+        let libraries = if with_libraries { library::of_process(pid, file) } else { Vec::new() };
+        for library in libraries {
+            match self.probed.read(library.id, || library.open(), &mut self.maps) {
+                Err(unfit) if unfit.refusal().is_not_go() => {}
+                read => return read.map(|ready| (GoFile::Library(library), ready)),
+            }
+        }
+        Err(not_go)
     }
 
     /// Those waits of the process that began before its probes were there.
@@ -220,7 +237,9 @@ impl Capture {
             return;
         }
         let counted_as = why.counted_as();
-        if !self.processes.skip(pid, file, why.is_transient(), counted_as) || counted_as.is_none() {
+        // It may load a library that is Go.
+        let may_change = why.is_transient() || why.is_not_go();
+        if !self.processes.skip(pid, file, may_change, counted_as) || counted_as.is_none() {
             return;
         }
         if matches!(unfit, Unfit::New(_)) {

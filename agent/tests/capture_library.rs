@@ -1,0 +1,122 @@
+//! Go code in programs that are not Go: shared libraries with a Go runtime of their own.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test may fail loudly, also in its helpers
+
+mod support;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+use support::go_program::{Build, GoProgram};
+use support::observe::{drain, rescan_until, waits_until};
+use syncline_agent::capture::{Capture, CaptureConfig, RawWait, Target};
+use syncline_event::Kind;
+
+const HOLD_NS: u64 = 10_000_000;
+
+#[test]
+fn goroutines_of_a_library_that_is_loaded_later_are_observed_go_1_21() {
+    observe("go1.21.13", "c-shared", &["-buildmode=c-shared"]);
+}
+
+#[test]
+fn goroutines_of_a_library_that_is_loaded_later_are_observed_go_1_24() {
+    observe("go1.24.11", "c-shared", &["-buildmode=c-shared"]);
+}
+
+#[test]
+fn goroutines_of_a_library_that_is_loaded_later_are_observed_go_1_27() {
+    observe("go1.27.3", "c-shared-stripped", &["-buildmode=c-shared", "-ldflags=-s -w"]);
+}
+
+fn observe(toolchain: &'static str, variant: &'static str, flags: &'static [&'static str]) {
+    if !support::bpf_usable() {
+        return;
+    }
+    let _alone = support::alone();
+    let library = Build { toolchain, variant, flags, cgo: true }.program("library");
+    let mut host = GoProgram::start(&host(), &[library.to_str().unwrap()]);
+    let pid = host.pid();
+    let mut capture = Capture::start(CaptureConfig::new(Target::AllGo)).unwrap();
+    capture.rescan();
+    assert!(capture.process(pid).is_none(), "it is not Go yet");
+    host.go();
+    assert_eq!(host.next_event()["event"], "loaded");
+    rescan_until(&mut capture, |capture| capture.process(pid).is_some());
+    let process = capture.process(pid).unwrap();
+    assert_eq!((process.binary.go_version(), process.binary.path()), (toolchain, library.as_path()));
+    assert!(process.limited().is_none() && process.exe.ends_with("library-host"), "{process:?}");
+    host.go();
+    let reports = host.events_until_done();
+    assert_eq!(reports.len(), 3 * 4);
+    let is_seen = |waits: &[RawWait]| reports.iter().all(|report| !waits_of(report, waits).is_empty());
+    let mut waits = waits_until(&mut capture, is_seen);
+    waits.extend(drain(&mut capture));
+    for report in &reports {
+        check(report, &waits, &capture);
+    }
+    assert_eq!(capture.counters().lost(), 0, "{:?}", capture.counters());
+    drop(capture);
+    assert!(host.finish().success());
+}
+
+/// A second process with a library that is probed already loses nothing of its first moments.
+#[test]
+fn a_library_that_is_probed_is_observed_at_once_in_another_process() {
+    if !support::bpf_usable() {
+        return;
+    }
+    let _alone = support::alone();
+    let build = Build { toolchain: "go1.27.3", variant: "c-shared", flags: &["-buildmode=c-shared"], cgo: true };
+    let library = build.program("library");
+    let start = || {
+        let mut host = GoProgram::start(&host(), &[library.to_str().unwrap()]);
+        host.go();
+        assert_eq!(host.next_event()["event"], "loaded");
+        host
+    };
+    let first = start();
+    let mut capture = Capture::start(CaptureConfig::new(Target::AllGo)).unwrap();
+    rescan_until(&mut capture, |capture| capture.process(first.pid()).is_some());
+    let mut second = start();
+    second.go();
+    let reports = second.events_until_done();
+    let is_seen = |waits: &[RawWait]| reports.iter().all(|report| !waits_of(report, waits).is_empty());
+    let waits = waits_until(&mut capture, is_seen);
+    assert!(waits.iter().any(|wait| wait.tgid == second.pid()));
+    assert_eq!(capture.counters().lost(), 0, "{:?}", capture.counters());
+    drop(capture);
+    assert!(first.finish().success() && second.finish().success());
+}
+
+/// Builds the C program that loads the library.
+fn host() -> PathBuf {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs/library/host.c");
+    let output = Path::new(env!("CARGO_TARGET_TMPDIR")).join("library-host");
+    let unfinished = output.with_extension(std::process::id().to_string());
+    let mut compiler = Command::new("cc");
+    let built = compiler.args(["-O2", "-pthread", "-o"]).arg(&unfinished).arg(source).arg("-ldl").status();
+    assert!(built.expect("a C compiler is needed").success());
+    if !output.exists() {
+        std::fs::rename(&unfinished, &output).unwrap();
+    }
+    output
+}
+
+fn waits_of<'a>(report: &Value, waits: &'a [RawWait]) -> Vec<&'a RawWait> {
+    let goid = report["goid"].as_u64().unwrap();
+    let way = report["way"].as_str().unwrap();
+    waits.iter().filter(|wait| wait.kind == Kind::Goroutine && wait.goid == goid && wait.reason == way).collect()
+}
+
+fn check(report: &Value, waits: &[RawWait], capture: &Capture) {
+    let waits = waits_of(report, waits);
+    let [wait] = waits.as_slice() else { panic!("{report}: exactly one of {waits:#?}") };
+    let lasted = wait.run_mono_ns - wait.park_mono_ns;
+    assert!(lasted >= HOLD_NS / 2 && lasted <= report["took_ns"].as_u64().unwrap(), "{report}: {lasted} ns");
+    let binary = &capture.process(wait.tgid).unwrap().binary;
+    let frames: Vec<_> =
+        wait.stack.iter().flat_map(|pc| binary.symbolize(*pc, true)).map(|frame| frame.function).collect();
+    assert_eq!(frames.first().map(String::as_str), Some("runtime.gopark"), "{report}: {frames:?}");
+    assert!(frames.iter().any(|frame| frame == "main.waitOnce"), "{report}: {frames:?}");
+}
