@@ -6,6 +6,7 @@ pub mod container;
 pub mod go_program;
 pub mod namespaces;
 pub mod observe;
+pub mod scenarios;
 pub mod settings;
 pub mod stuck;
 pub mod tcp;
