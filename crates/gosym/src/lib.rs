@@ -4,7 +4,7 @@
 //! every read is checked: a damaged or hostile file gives an [`Error`] or an "unknown", in bounded time and memory, and
 //! never a panic.
 //!
-//! Everything works on stripped and position-independent programs of Go 1.21 to 1.27 on amd64, because it rests on what
+//! Everything works on stripped and position-independent programs of Go 1.21 to 1.27 for amd64 and arm64, because it rests on what
 //! the Go runtime itself needs at run time: the function table, the module data and the build info.
 //!
 //! ```no_run
@@ -20,6 +20,7 @@
 //! ```
 
 mod all_goroutines;
+mod arch;
 mod build_id;
 mod buildinfo;
 mod bytes;
@@ -35,6 +36,7 @@ mod symbolizer;
 mod thread_local;
 mod wait_reasons;
 
+pub use arch::Machine;
 pub use buildinfo::GoVersion;
 pub use error::Error;
 pub use layout::{LabelsForm, RuntimeLayout};
@@ -47,15 +49,11 @@ use elf::Image;
 use moduledata::ModuleData;
 use pclntab::Pclntab;
 
-/// `e_machine` of x86-64.
-const MACHINE_X86_64: u16 = object::elf::EM_X86_64.0;
-/// The smallest page size of the supported processors.
-const PAGE_SIZE: u64 = 4096;
-
 /// A parsed Go binary. Borrows the file's bytes.
 #[derive(Debug, Clone)]
 pub struct GoBinary<'data> {
     image: Image<'data>,
+    machine: Machine,
     info: BuildInfo<'data>,
     layout: &'static RuntimeLayout,
     table: Pclntab<'data>,
@@ -83,18 +81,22 @@ impl<'data> GoBinary<'data> {
     pub fn parse(data: &'data [u8]) -> Result<GoBinary<'data>, Error> {
         let image = Image::parse(data)?;
         let info = BuildInfo::parse(&image)?;
-        if image.machine != MACHINE_X86_64 {
-            return Err(Error::UnsupportedMachine { machine: image.machine });
-        }
+        let unsupported = || Error::UnsupportedMachine { machine: image.machine };
+        let machine = Machine::of_elf(image.machine).ok_or_else(unsupported)?;
         let layout = layout_of(&info.version)?;
-        let (table, module) = moduledata::locate(&image, layout)?;
+        let (table, module) = moduledata::locate(&image, machine, layout)?;
         let text_segment = text_segment(&image, module)?;
-        Ok(GoBinary { image, info, layout, table, module, text_segment })
+        Ok(GoBinary { image, machine, info, layout, table, module, text_segment })
     }
 
     /// The Go version that built the program.
     pub fn version(&self) -> &GoVersion {
         &self.info.version
+    }
+
+    /// The processor that it is built for.
+    pub fn machine(&self) -> Machine {
+        self.machine
     }
 
     /// The import path of the main package (`example.com/shop/cmd/cart`), or the main module's path when the build info has
@@ -144,13 +146,13 @@ impl<'data> GoBinary<'data> {
     /// [`Error::Garbled`] when a runtime function is missing (obfuscated names), [`Error::UnknownPrologue`] when its code
     /// does not begin in a known way.
     pub fn probe_sites(&self) -> Result<ProbeSites, Error> {
-        probe_site::probe_sites(&self.image, &self.table, self.module)
+        probe_site::probe_sites(&self.image, self.machine, &self.table, self.module)
     }
 
-    /// Where a thread of the program keeps the g it runs, as an offset from its FS base; None where the code says that only to the dynamic
-    /// linker.
+    /// Where a thread of the program keeps the g it runs, as an offset from its FS base, on arm64 from its `TPIDR_EL0`; None where the code
+    /// says that only to the dynamic linker, and for a program for arm64 without C code, which keeps it in a register only.
     pub fn thread_local_g(&self) -> Option<i32> {
-        thread_local::thread_local_g(&self.image, &self.table, self.module)
+        thread_local::thread_local_g(&self.image, self.machine, &self.table, self.module)
     }
 
     /// The link-time address of `runtime.allgs`, the slice of pointers to all goroutines, also those that have ended. None where the code
@@ -158,13 +160,7 @@ impl<'data> GoBinary<'data> {
     ///
     /// It is what the code says, and nothing else bears it out: check what lies there before believing it.
     pub fn all_goroutines(&self) -> Option<u64> {
-        all_goroutines::all_goroutines(&self.image, &self.table, self.module)
-    }
-
-    /// The link-time address of the page with which the executable segment starts: the start of the executable mapping of
-    /// this file in `/proc/PID/maps` minus this is the load bias of the process (0 unless position-independent).
-    pub fn load_bias_base(&self) -> u64 {
-        self.text_segment.vaddr & !(PAGE_SIZE - 1)
+        all_goroutines::all_goroutines(&self.image, self.machine, &self.table, self.module)
     }
 
     /// The segment with the Go code, to translate addresses of a running process.

@@ -6,9 +6,11 @@
 //! segments (or, in a position-independent program, in the relocations) that holds this address and agrees with the table
 //! in all the rest.
 //!
-//! On amd64 the linker never splits the text, so an address is `text` plus an offset. (On arm64 it may, for programs beyond
-//! 128 MiB; `textsectmap` would have to be read then.)
+//! An address is `text` plus an offset, as the linker does not split the text on these processors (`splitTextSections` in
+//! cmd/link/internal/ld/data.go, 1.21 to 1.27): on arm64 it reaches what is too far away by trampolines. A program whose
+//! `textsectmap` says otherwise is refused.
 
+use crate::arch::Machine;
 use crate::elf::{Image, MODULEDATA_SECTION, PCLNTAB_SECTION, PCLNTAB_SECTION_PIE, Segment};
 use crate::error::Error;
 use crate::layout::RuntimeLayout;
@@ -19,8 +21,8 @@ const MAX_TABLES: usize = 4;
 const MAX_HOLDERS: usize = 8;
 /// Functions whose record is compared with the table's array.
 const SAMPLES: usize = 256;
-/// The words of moduledata that are read; they reach up to `gofunc` in every version.
-const WORDS: usize = 44;
+/// The words of moduledata that are read; they reach up to the length of `textsectmap` in every version.
+const WORDS: usize = 47;
 
 /// What symbols need of `runtime.firstmoduledata`. Addresses are link-time addresses.
 #[derive(Debug, Clone, Copy)]
@@ -31,26 +33,35 @@ pub(crate) struct ModuleData {
     pub(crate) end: u64,
     /// `go:func.*`: what function data counts from.
     pub(crate) gofunc: u64,
+    /// The text is in several sections, so that offsets are not simply added.
+    is_split: bool,
 }
 
 /// The function table and the module data that belongs to it.
 pub(crate) fn locate<'data>(
     image: &Image<'data>,
+    machine: Machine,
     layout: &RuntimeLayout,
 ) -> Result<(Pclntab<'data>, ModuleData), Error> {
-    let mut seen = false;
+    let mut why = "there is no function table with the magic number 0xfffffff1";
     for table in tables(image).take(MAX_TABLES) {
-        seen = true;
-        if let Some(module) = module_data(image, layout, &table) {
+        if table.quantum != machine.quantum() {
+            why = "the function table is for another processor than the ELF header";
+        } else if let Some(module) = module_data(image, layout, &table) {
             check_entries(&table)?;
-            return Ok((table, module));
+            return Ok((table, not_split(module)?));
+        } else {
+            why = "no module data belongs to the function table";
         }
     }
-    Err(Error::garbled(if seen {
-        "no module data belongs to the function table"
-    } else {
-        "there is no function table with the magic number 0xfffffff1"
-    }))
+    Err(Error::garbled(why))
+}
+
+fn not_split(module: ModuleData) -> Result<ModuleData, Error> {
+    if module.is_split {
+        return Err(Error::garbled("its code is in several sections, as no Go linker makes them here"));
+    }
+    Ok(module)
 }
 
 fn tables<'data>(image: &Image<'data>) -> impl Iterator<Item = Pclntab<'data>> {
@@ -89,7 +100,10 @@ fn read_module_data(image: &Image<'_>, layout: &RuntimeLayout, table: &Pclntab<'
         && start < end
         && image.segment_at(text)?.executable;
     let gofunc = *words.get(usize::from(layout.moduledata_gofunc) / 8)?;
-    agrees.then_some(ModuleData { text, end, gofunc })
+    // Go 1.27 has a word between the two.
+    let gap = if layout.minor >= 27 { 3 } else { 2 };
+    let text_sections = *words.get(usize::from(layout.moduledata_gofunc) / 8 + gap)?;
+    agrees.then_some(ModuleData { text, end, gofunc, is_split: text_sections > 1 })
 }
 
 /// An obfuscator such as garble encrypts the entry in each record; the array in front keeps the true one.
