@@ -100,8 +100,8 @@ fn read_module_data(image: &Image<'_>, layout: &RuntimeLayout, table: &Pclntab<'
         && start < end
         && image.segment_at(text)?.executable;
     let gofunc = *words.get(usize::from(layout.moduledata_gofunc) / 8)?;
-    // Go 1.27 has a word between the two.
-    let gap = if layout.minor >= 27 { 3 } else { 2 };
+    // From 1.26 on there is a word between the two.
+    let gap = if layout.minor >= 26 { 3 } else { 2 };
     let text_sections = *words.get(usize::from(layout.moduledata_gofunc) / 8 + gap)?;
     agrees.then_some(ModuleData { text, end, gofunc, is_split: text_sections > 1 })
 }
