@@ -2,7 +2,7 @@
 /*
  * Which goroutine a thread runs, exactly: thread -> runtime.m -> curg. The m of a thread is learned whenever it begins to run
  * a goroutine; of one that has not been seen doing that yet, it is found through the thread's own g, in thread-local storage.
- * r14 would not do: C code, and the kernel's entry from it, hold something else there.
+ * The register that Go code has g in would not do: C code, and the kernel's entry from it, hold something else there.
  */
 #ifndef SYNCLINE_BIND_H
 #define SYNCLINE_BIND_H
@@ -36,7 +36,7 @@ static __always_inline int m_by_tls(__u64 *m, const struct binary_layout *layout
 	__u64 g = 0;
 
 	*m = 0;
-	if (!layout->tls_g || read_word(&g, BPF_CORE_READ(task, thread.fsbase) + layout->tls_g))
+	if (!layout->tls_g || read_word(&g, THREAD_POINTER(task) + layout->tls_g))
 		return 0;
 	return !g || (!read_word(m, g + layout->g_m) && *m);
 }

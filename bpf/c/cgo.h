@@ -87,8 +87,8 @@ static __always_inline void emit_cgo(const struct in_c *entry, const struct park
 	record->run_mono_ns = now;
 	record->began_before = entry->found;
 	read_trace(slot, layout, key->g);
-	record->stack[0] = ctx->rip + CALL_BYTES;
-	record->stack_len = walk_frames(record->stack, 1, MAX_STACK, max_stack, ctx->rbp, &record->flags);
+	record->stack[0] = REGS_PC(ctx) + CALL_BYTES;
+	record->stack_len = walk_frames(record->stack, 1, MAX_STACK, max_stack, REGS_FP(ctx), &record->flags);
 	send_record(record);
 	scratch_release(slot);
 }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
 /*
  * The four probes on the Go runtime: a goroutine parks, is made ready (by a goroutine or by the network poller), and
- * runs again. Each probe sits at the `push %rbp` of the function's prologue: there the kernel emulates the instruction
- * instead of single-stepping it, the frame-pointer chain is complete, and a prologue that restarts after growing the
- * stack is not seen twice. Which offsets hold is told by the attach cookie: an index into `binaries`.
+ * runs again. Each probe sits at an instruction of the function's prologue that the kernel emulates instead of
+ * single-stepping it, and where the frame-pointer chain is complete: on amd64 the `push %rbp`, on arm64 the branch of the
+ * stack guard. A prologue that restarts after growing the stack must not be seen twice where it runs on a stack that grows,
+ * as gopark does; the others run on scheduling stacks. Which offsets hold is told by the attach cookie: an index into `binaries`.
  */
 #ifndef SYNCLINE_GOROUTINE_H
 #define SYNCLINE_GOROUTINE_H
@@ -61,6 +62,8 @@ int go_park(struct user_regs *ctx)
 	struct park park = { .tid = (__u32)id, .reason = (__u8)GO_ARG3(ctx), .address = GO_ARG2(ctx), .fd = -1 };
 	struct watch watch;
 
+	if (PASSES_AGAIN(ctx))
+		return 0;
 	if (!layout || !config_for(key.tgid, binary, &watch) || !(watch.kinds & (WATCH_PARK | WATCH_STATES)))
 		return 0;
 	if (read_word(&park.goid, key.g + layout->g_goid)) {
@@ -116,8 +119,8 @@ static __always_inline int take_waker_stack(const struct park_key *key, const st
 	}
 	if (curg != GO_G(ctx))
 		waker->stack_len = walk_saved(waker->stack, MAX_WAKER_STACK, MAX_WAKER_STACK, layout, curg, &flags);
-	else if (!read_word(&waker->stack[0], ctx->rsp))
-		waker->stack_len = walk_frames(waker->stack, 1, MAX_WAKER_STACK, MAX_WAKER_STACK, ctx->rbp, &flags);
+	else if (!READ_RETURN_ADDRESS(&waker->stack[0], ctx))
+		waker->stack_len = walk_frames(waker->stack, 1, MAX_WAKER_STACK, MAX_WAKER_STACK, REGS_FP(ctx), &flags);
 	if (!waker->stack_len)
 		count(COUNT_WAKER_STACK_LOST);
 	return waker->stack_len > 0;

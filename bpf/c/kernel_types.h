@@ -10,6 +10,8 @@
 #include <linux/in6.h>
 #include <bpf/bpf_core_read.h>
 
+#include "regs.h"
+
 #define AF_INET_FAMILY 2
 #define AF_INET6_FAMILY 10
 #define IPPROTO_TCP_NUMBER 6
@@ -39,7 +41,6 @@ struct file { struct inode *f_inode; struct path f_path; void *private_data; };
 struct fdtable { unsigned int max_fds; struct file **fd; };
 struct files_struct { struct fdtable *fdt; };
 
-struct thread_struct { unsigned long fsbase; };
 typedef struct { int counter; } atomic_t;
 struct signal_struct { atomic_t live; };
 struct task_struct {

@@ -56,7 +56,7 @@ static __always_inline __u16 off_cpu_reason(int is_preempted, unsigned int state
 	       state & TASK_STATE_INTERRUPTIBLE ? OFF_CPU_INTERRUPTIBLE : 0;
 }
 
-/* An interrupted thread goes on at rip itself: a return address is one behind. */
+/* An interrupted thread goes on at its program counter itself: a return address is one behind. */
 static __always_inline __u32 off_cpu_stack(struct off_cpu *off, const struct binary_layout *layout, __u64 g)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
@@ -64,7 +64,7 @@ static __always_inline __u32 off_cpu_stack(struct off_cpu *off, const struct bin
 
 	if (bpf_probe_read_kernel(&regs, sizeof(regs), (void *)bpf_task_pt_regs((void *)task)))
 		return 0;
-	return walk_thread(off->stack, OFF_CPU_STACK, OFF_CPU_STACK, layout, g, regs.rip + 1, &regs, &off->flags);
+	return walk_thread(off->stack, OFF_CPU_STACK, OFF_CPU_STACK, layout, g, REGS_PC(&regs) + 1, &regs, &off->flags);
 }
 
 /* The current thread, of a watched process, leaves its CPU. */

@@ -125,7 +125,7 @@ struct binary_layout {
 	__u32 polldesc_wg;
 	__u32 g_stack_lo;
 	__u32 g_stack_hi;
-	__s32 tls_g; /* of the thread's g from its FS base; 0: not known */
+	__s32 tls_g; /* of the thread's g from its FS base, on arm64 from TPIDR_EL0; 0: not known */
 	__u32 m_ncgo;
 	__u32 valid; /* 0: this slot holds no binary */
 	__u32 g_labels;

@@ -13,7 +13,7 @@ static __always_inline long read_word(__u64 *into, __u64 address)
 
 /*
  * The return addresses from a frame pointer on, into `stack` from index `n`; returns how many there are then, at most
- * `max_stack`, which is at most `limit`, a constant. Go keeps frame pointers on amd64; the chain ends with a zero at the goroutine's
+ * `max_stack`, which is at most `limit`, a constant. Go keeps frame pointers; the chain ends with a zero at the goroutine's
  * first frame. Stacks grow downwards, so a frame pointer that does not increase is garbage, and ends the walk too.
  */
 static __always_inline __u32 walk_frames(__u64 *stack, __u32 n, const __u32 limit, __u32 max_stack, __u64 bp, __u8 *flags)
@@ -69,21 +69,21 @@ static __always_inline int is_on_stack_of(const struct binary_layout *layout, __
 
 /*
  * Of a thread that the kernel has stopped at `pc`, a return address; g is the goroutine that it runs, 0 for none. In Go code from
- * the registers: where the function has no frame, as most of Go's that make system calls, and any at its begin, the word on top of
- * the stack is the return address, and the frame pointer is the caller's. User space knows the function, and decides.
+ * the registers: where the function has no frame, as most of Go's that make system calls, and any at its begin, the return address
+ * is where the call has put it, and the frame pointer is the caller's. User space knows the function, and decides.
  */
 static __always_inline __u32 walk_thread(__u64 *stack, const __u32 limit, __u32 max_stack, const struct binary_layout *layout,
 					 __u64 g, __u64 pc, const struct user_regs *regs, __u8 *flags)
 {
-	if (g && !is_on_stack_of(layout, g, regs->rsp))
+	if (g && !is_on_stack_of(layout, g, REGS_SP(regs)))
 		return walk_saved(stack, limit, max_stack, layout, g, flags);
 	stack[0] = pc;
-	if (read_word(&stack[1], regs->rsp)) {
+	if (READ_RETURN_ADDRESS(&stack[1], regs)) {
 		*flags |= WAIT_STACK_UNREADABLE;
 		return 1;
 	}
 	*flags |= WAIT_TOP_OF_STACK;
-	return walk_frames(stack, 2, limit, max_stack, regs->rbp, flags);
+	return walk_frames(stack, 2, limit, max_stack, REGS_FP(regs), flags);
 }
 
 #endif

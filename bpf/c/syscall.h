@@ -22,7 +22,6 @@ static __always_inline __u8 syscall_flags(__u64 nr)
 	return cfg && nr < SYSCALLS ? cfg->flags[nr & (SYSCALLS - 1)] : 0;
 }
 
-#define NR_FUTEX 202
 #define FUTEX_OPERATION 0x7f
 /* FUTEX_WAIT, LOCK_PI, WAIT_BITSET, WAIT_REQUEUE_PI, LOCK_PI2 (linux/futex.h): the others wake somebody, and return. */
 #define FUTEX_WAITS (1 << 0 | 1 << 6 | 1 << 9 | 1 << 11 | 1 << 13)
@@ -32,7 +31,7 @@ static __always_inline int only_wakes(__u64 nr, __u64 regs)
 	__u64 operation = 0;
 
 	return nr == NR_FUTEX &&
-	       !bpf_probe_read_kernel(&operation, sizeof(operation), (void *)(regs + __builtin_offsetof(struct user_regs, rsi))) &&
+	       !bpf_probe_read_kernel(&operation, sizeof(operation), (void *)(regs + __builtin_offsetof(struct user_regs, SYSCALL_ARG2))) &&
 	       !(FUTEX_WAITS >> (operation & FUTEX_OPERATION & 31) & 1);
 }
 
@@ -85,13 +84,13 @@ static __always_inline void fill_syscall(struct scratch *slot, const struct in_s
 	record->run_mono_ns = now;
 	record->reason = entry->nr;
 	record->flags = bound.flags | (entry->was_woken ? WAIT_READY_SEEN : 0);
-	record->address = flags & SYSCALL_ADDRESS ? regs->rdi : 0;
+	record->address = flags & SYSCALL_ADDRESS ? regs->SYSCALL_ARG1 : 0;
 	record->result = result;
-	record->fd = flags & SYSCALL_FD ? (__s32)regs->rdi : -1;
+	record->fd = flags & SYSCALL_FD ? (__s32)regs->SYSCALL_ARG1 : -1;
 	describe_file(&record->file, record->fd);
 	if (bound.g)
 		read_trace(slot, layout, bound.g);
-	record->stack_len = walk_thread(record->stack, MAX_STACK, max_stack, layout, bound.g, regs->rip, regs, &record->flags);
+	record->stack_len = walk_thread(record->stack, MAX_STACK, max_stack, layout, bound.g, REGS_PC(regs), regs, &record->flags);
 }
 
 static __always_inline void emit_syscall(const struct in_syscall *entry, __u32 tid, __u64 now, __u64 regs, __s64 result,
@@ -115,11 +114,11 @@ static __always_inline void emit_syscall(const struct in_syscall *entry, __u32 t
 /* The thread may have come out of the call that user space found it in before that was noted: then it comes out of another one now. */
 static __always_inline int is_out_of(const struct in_syscall *entry, __u64 regs)
 {
-	__u64 nr = 0;
+	__typeof__(((struct user_regs *)0)->SYSCALL_NR) nr = 0;
 
 	return !entry->found ||
-	       (!bpf_probe_read_kernel(&nr, sizeof(nr), (void *)(regs + __builtin_offsetof(struct user_regs, orig_rax))) &&
-		nr == entry->nr);
+	       (!bpf_probe_read_kernel(&nr, sizeof(nr), (void *)(regs + __builtin_offsetof(struct user_regs, SYSCALL_NR))) &&
+		(__u32)nr == entry->nr);
 }
 
 SEC("raw_tp/sys_exit")

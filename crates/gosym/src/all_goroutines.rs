@@ -1,32 +1,33 @@
 //! Where the runtime lists all its goroutines. `runtime.allgadd` puts each new one into the slice `runtime.allgs`: its code reads and
 //! writes the slice's three words at addresses relative to its own, and nothing else of which three words follow each other.
 
-use std::collections::BTreeSet;
-
+use crate::arch::Machine;
 use crate::elf::Image;
 use crate::moduledata::ModuleData;
 use crate::pclntab::Pclntab;
 
 const FUNCTION: &str = "runtime.allgadd";
-/// It has some 350 bytes.
+/// It has some 400 bytes.
 const LONGEST: usize = 4096;
-/// A move of eight bytes, its two bytes before the displacement of 32 bits, and that.
-const MOVE_BYTES: usize = 7;
 const WORD: u64 = 8;
 
 /// The link-time address of `runtime.allgs`.
-pub(crate) fn all_goroutines(image: &Image<'_>, table: &Pclntab<'_>, module: ModuleData) -> Option<u64> {
+pub(crate) fn all_goroutines(
+    image: &Image<'_>,
+    machine: Machine,
+    table: &Pclntab<'_>,
+    module: ModuleData,
+) -> Option<u64> {
     let mut functions = (0..table.count).filter_map(|index| table.function(index));
     let function = functions.find(|function| table.has_name(function, FUNCTION))?;
     let entry = module.text.checked_add(function.entry)?;
     let length = usize::try_from(function.end.checked_sub(function.entry)?).ok()?.min(LONGEST);
-    slice_in(image.bytes_at(entry)?.get(..length)?, entry)
+    slice_in(machine, image.bytes_at(entry)?.get(..length)?, entry)
 }
 
 /// The only slice whose three words this code moves.
-fn slice_in(code: &[u8], entry: u64) -> Option<u64> {
-    let moved: BTreeSet<u64> =
-        (entry..).zip(code.windows(MOVE_BYTES)).filter_map(|(at, bytes)| moved_word(at, bytes)).collect();
+fn slice_in(machine: Machine, code: &[u8], entry: u64) -> Option<u64> {
+    let moved = machine.moved_words(code, entry);
     let is_slice = |at: &&u64| {
         let holds = |words: u64| at.checked_add(words * WORD).is_some_and(|word| moved.contains(&word));
         at.is_multiple_of(WORD) && holds(1) && holds(2)
@@ -36,26 +37,16 @@ fn slice_in(code: &[u8], entry: u64) -> Option<u64> {
     slices.next().is_none().then_some(*slice)
 }
 
-/// Where `mov disp32(%rip),%reg` or `mov %reg,disp32(%rip)`, of eight bytes, reads or writes. Bytes within other instructions may look
-/// like one: three in a row do not.
-fn moved_word(at: u64, bytes: &[u8]) -> Option<u64> {
-    let [0x48 | 0x4c, 0x8b | 0x89, operands, displacement @ ..] = bytes else { return None };
-    // No base but the next instruction's address.
-    if operands & 0xc7 != 0x05 {
-        return None;
-    }
-    let displacement = i32::from_le_bytes(*displacement.first_chunk()?);
-    at.checked_add(MOVE_BYTES as u64)?.checked_add_signed(displacement.into())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const ENTRY: u64 = 0x40_0000;
     const SLICE: u64 = 0x60_0000;
+    /// Of a move of amd64 with an address relative to its own.
+    const MOVE_BYTES: usize = 7;
 
-    /// Moves of these words, one after the other.
+    /// Moves of these words, one after the other, for amd64.
     fn code(words: &[u64]) -> Vec<u8> {
         let mut code = Vec::new();
         for (at, word) in (ENTRY..).step_by(MOVE_BYTES).zip(words) {
@@ -69,27 +60,23 @@ mod tests {
     #[test]
     fn the_slice_is_the_three_words_in_a_row() {
         let other = 0x70_0000;
-        assert_eq!(slice_in(&code(&[SLICE + 16, other, SLICE + 8, SLICE, SLICE + 8]), ENTRY), Some(SLICE));
-        assert_eq!(slice_in(&code(&[SLICE + 16, SLICE + 8, other]), ENTRY), None);
-        assert_eq!(slice_in(&code(&[SLICE + 4, SLICE + 12, SLICE + 20]), ENTRY), None, "words lie at multiples of 8");
-        assert_eq!(slice_in(&[], ENTRY), None);
+        assert_eq!(
+            slice_in(Machine::Amd64, &code(&[SLICE + 16, other, SLICE + 8, SLICE, SLICE + 8]), ENTRY),
+            Some(SLICE)
+        );
+        assert_eq!(slice_in(Machine::Amd64, &code(&[SLICE + 16, SLICE + 8, other]), ENTRY), None);
+        assert_eq!(
+            slice_in(Machine::Amd64, &code(&[SLICE + 4, SLICE + 12, SLICE + 20]), ENTRY),
+            None,
+            "words lie at multiples of 8"
+        );
+        assert_eq!(slice_in(Machine::Amd64, &[], ENTRY), None);
     }
 
     #[test]
     fn of_two_slices_none_is_taken() {
         let two: Vec<u64> = [SLICE, 0x70_0000].into_iter().flat_map(|at| [at, at + 8, at + 16]).collect();
-        assert_eq!(slice_in(&code(&two), ENTRY), None);
-        assert_eq!(slice_in(&code(&[SLICE, SLICE + 8, SLICE + 16, SLICE + 24]), ENTRY), None);
-    }
-
-    #[test]
-    fn other_moves_are_none() {
-        assert_eq!(moved_word(ENTRY, &[0x48, 0x8b, 0x0d, 1, 0, 0, 0]), Some(ENTRY + 8));
-        assert_eq!(moved_word(ENTRY, &[0x4c, 0x89, 0x3d, 0xff, 0xff, 0xff, 0xff]), Some(ENTRY + 6));
-        // Of four bytes; by a register; an address.
-        assert_eq!(moved_word(ENTRY, &[0x8b, 0x0d, 1, 0, 0, 0, 0]), None);
-        assert_eq!(moved_word(ENTRY, &[0x48, 0x8b, 0x4c, 0x24, 8, 0, 0]), None);
-        assert_eq!(moved_word(ENTRY, &[0x48, 0x8d, 0x0d, 1, 0, 0, 0]), None);
-        assert_eq!(moved_word(u64::MAX - 2, &[0x48, 0x8b, 0x0d, 1, 0, 0, 0]), None);
+        assert_eq!(slice_in(Machine::Amd64, &code(&two), ENTRY), None);
+        assert_eq!(slice_in(Machine::Amd64, &code(&[SLICE, SLICE + 8, SLICE + 16, SLICE + 24]), ENTRY), None);
     }
 }

@@ -175,6 +175,7 @@ impl Types {
             polldesc_rg: poll_descriptor("rg")?,
             polldesc_wg: poll_descriptor("wg")?,
             moduledata_gofunc: self.offset("runtime.moduledata", "gofunc")?,
+            moduledata_textsectmap: self.offset("runtime.moduledata", "textsectmap")?,
         })
     }
 }

@@ -30,7 +30,8 @@ pub enum Error {
     },
     /// A Go binary for another processor.
     #[error(
-        "built for machine type {machine} (ELF e_machine), but only x86-64 (62) is supported: build with GOARCH=amd64"
+        "built for machine type {machine} (ELF e_machine), but only x86-64 (62) and arm64 (183) are supported: build with \
+         GOARCH=amd64 or arm64"
     )]
     UnsupportedMachine {
         /// `e_machine` of the ELF header.

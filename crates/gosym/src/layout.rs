@@ -55,6 +55,8 @@ pub struct RuntimeLayout {
     pub polldesc_wg: u16,
     /// Offset of `moduledata.gofunc`, the base of the function data.
     pub moduledata_gofunc: u16,
+    /// Offset of `moduledata.textsectmap`, a slice of the sections of the text.
+    pub moduledata_textsectmap: u16,
 }
 
 impl RuntimeLayout {
@@ -133,6 +135,7 @@ static LAYOUTS: [RuntimeLayout; 7] = [
         polldesc_rg: 32,
         polldesc_wg: 40,
         moduledata_gofunc: 320,
+        moduledata_textsectmap: 328,
     },
     RuntimeLayout {
         source: LayoutSource::Table { minor: 22, measured_on: "1.22.10" },
@@ -159,6 +162,7 @@ static LAYOUTS: [RuntimeLayout; 7] = [
         polldesc_rg: 32,
         polldesc_wg: 40,
         moduledata_gofunc: 320,
+        moduledata_textsectmap: 328,
     },
     RuntimeLayout {
         source: LayoutSource::Table { minor: 23, measured_on: "1.23.9" },
@@ -185,6 +189,7 @@ static LAYOUTS: [RuntimeLayout; 7] = [
         polldesc_rg: 32,
         polldesc_wg: 40,
         moduledata_gofunc: 320,
+        moduledata_textsectmap: 328,
     },
     RuntimeLayout {
         source: LayoutSource::Table { minor: 24, measured_on: "1.24.11" },
@@ -211,6 +216,7 @@ static LAYOUTS: [RuntimeLayout; 7] = [
         polldesc_rg: 32,
         polldesc_wg: 40,
         moduledata_gofunc: 320,
+        moduledata_textsectmap: 328,
     },
     RuntimeLayout {
         source: LayoutSource::Table { minor: 25, measured_on: "1.25.5" },
@@ -237,6 +243,7 @@ static LAYOUTS: [RuntimeLayout; 7] = [
         polldesc_rg: 32,
         polldesc_wg: 40,
         moduledata_gofunc: 320,
+        moduledata_textsectmap: 328,
     },
     RuntimeLayout {
         source: LayoutSource::Table { minor: 26, measured_on: "1.26.6" },
@@ -263,6 +270,7 @@ static LAYOUTS: [RuntimeLayout; 7] = [
         polldesc_rg: 32,
         polldesc_wg: 40,
         moduledata_gofunc: 320,
+        moduledata_textsectmap: 336,
     },
     RuntimeLayout {
         source: LayoutSource::Table { minor: 27, measured_on: "1.27.3" },
@@ -289,5 +297,6 @@ static LAYOUTS: [RuntimeLayout; 7] = [
         polldesc_rg: 32,
         polldesc_wg: 40,
         moduledata_gofunc: 344,
+        moduledata_textsectmap: 360,
     },
 ];

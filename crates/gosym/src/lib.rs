@@ -4,7 +4,7 @@
 //! every read is checked: a damaged or hostile file gives an [`Error`] or an "unknown", in bounded time and memory, and
 //! never a panic.
 //!
-//! Everything works on stripped and position-independent programs of Go 1.21 to 1.27 on amd64, because it rests on what
+//! Everything works on stripped and position-independent programs of Go 1.21 to 1.27 for amd64 and arm64, because it rests on what
 //! the Go runtime itself needs at run time: the function table, the module data and the build info. Of a program of another
 //! version, or an obfuscated one, it is told what is known, and why the rest is not.
 //!
@@ -21,6 +21,7 @@
 //! ```
 
 mod all_goroutines;
+mod arch;
 mod build_id;
 mod buildinfo;
 mod bytes;
@@ -37,6 +38,7 @@ mod symbolizer;
 mod thread_local;
 mod wait_reasons;
 
+pub use arch::Machine;
 pub use buildinfo::{GoVersion, Release};
 pub use error::Error;
 pub use layout::{LabelsForm, LayoutSource, RuntimeLayout};
@@ -49,15 +51,11 @@ use elf::Image;
 use moduledata::ModuleData;
 use pclntab::Pclntab;
 
-/// `e_machine` of x86-64.
-const MACHINE_X86_64: u16 = object::elf::EM_X86_64.0;
-/// The smallest page size of the supported processors.
-const PAGE_SIZE: u64 = 4096;
-
 /// A parsed Go binary. Borrows the file's bytes.
 #[derive(Debug, Clone)]
 pub struct GoBinary<'data> {
     image: Image<'data>,
+    machine: Machine,
     info: BuildInfo<'data>,
     runtime: Result<Runtime<'data>, Error>,
     code: Result<Code<'data>, Error>,
@@ -98,20 +96,24 @@ impl<'data> GoBinary<'data> {
     pub fn parse(data: &'data [u8]) -> Result<GoBinary<'data>, Error> {
         let image = Image::parse(data)?;
         let info = BuildInfo::parse(&image)?;
-        if image.machine != MACHINE_X86_64 {
-            return Err(Error::UnsupportedMachine { machine: image.machine });
-        }
+        let unsupported = || Error::UnsupportedMachine { machine: image.machine };
+        let machine = Machine::of_elf(image.machine).ok_or_else(unsupported)?;
         let known = known_layout(&info.version);
         let layout = dwarf::layout(&image, known).or_else(|| known.copied());
-        let code = code(&image, layout.as_ref());
+        let code = code(&image, machine, layout.as_ref());
         let runtime = runtime(&image, &info.version, layout, known.is_some());
         let text_segment = text_segment(&image, code.as_ref().ok())?;
-        Ok(GoBinary { image, info, runtime, code, text_segment })
+        Ok(GoBinary { image, machine, info, runtime, code, text_segment })
     }
 
     /// The Go version that built the program.
     pub fn version(&self) -> &GoVersion {
         &self.info.version
+    }
+
+    /// The processor that it is built for.
+    pub fn machine(&self) -> Machine {
+        self.machine
     }
 
     /// The import path of the main package (`example.com/shop/cmd/cart`), or the main module's path when the build info has
@@ -166,14 +168,14 @@ impl<'data> GoBinary<'data> {
     pub fn probe_sites(&self) -> Result<ProbeSites, Error> {
         self.layout()?;
         let code = self.code()?;
-        probe_site::probe_sites(&self.image, &code.table, code.module)
+        probe_site::probe_sites(&self.image, self.machine, &code.table, code.module)
     }
 
-    /// Where a thread of the program keeps the g it runs, as an offset from its FS base; None where the code says that only to the dynamic
-    /// linker.
+    /// Where a thread of the program keeps the g it runs, as an offset from its FS base, on arm64 from its `TPIDR_EL0`; None where the code
+    /// says that only to the dynamic linker, and for a program for arm64 without C code, which keeps it in a register only.
     pub fn thread_local_g(&self) -> Option<i32> {
         let code = self.code().ok()?;
-        thread_local::thread_local_g(&self.image, &code.table, code.module)
+        thread_local::thread_local_g(&self.image, self.machine, &code.table, code.module)
     }
 
     /// The link-time address of `runtime.allgs`, the slice of pointers to all goroutines, also those that have ended. None where the code
@@ -182,13 +184,7 @@ impl<'data> GoBinary<'data> {
     /// It is what the code says, and nothing else bears it out: check what lies there before believing it.
     pub fn all_goroutines(&self) -> Option<u64> {
         let code = self.code().ok()?;
-        all_goroutines::all_goroutines(&self.image, &code.table, code.module)
-    }
-
-    /// The link-time address of the page with which the executable segment starts: the start of the executable mapping of
-    /// this file in `/proc/PID/maps` minus this is the load bias of the process (0 unless position-independent).
-    pub fn load_bias_base(&self) -> u64 {
-        self.text_segment.vaddr & !(PAGE_SIZE - 1)
+        all_goroutines::all_goroutines(&self.image, self.machine, &code.table, code.module)
     }
 
     /// The segment with the Go code, to translate addresses of a running process.
@@ -225,8 +221,8 @@ fn known_layout(version: &GoVersion) -> Option<&'static RuntimeLayout> {
     layout::layout(release.minor)
 }
 
-fn code<'data>(image: &Image<'data>, layout: Option<&RuntimeLayout>) -> Result<Code<'data>, Error> {
-    let (table, module) = moduledata::locate(image, layout)?;
+fn code<'data>(image: &Image<'data>, machine: Machine, layout: Option<&RuntimeLayout>) -> Result<Code<'data>, Error> {
+    let (table, module) = moduledata::locate(image, machine, layout)?;
     Ok(Code { table, module })
 }
 

@@ -6,9 +6,11 @@
 //! segments (or, in a position-independent program, in the relocations) that holds this address and agrees with the table
 //! in all the rest.
 //!
-//! On amd64 the linker never splits the text, so an address is `text` plus an offset. (On arm64 it may, for programs beyond
-//! 128 MiB; `textsectmap` would have to be read then.)
+//! An address is `text` plus an offset, as the linker does not split the text on these processors (`splitTextSections` in
+//! cmd/link/internal/ld/data.go, 1.21 to 1.27): on arm64 it reaches what is too far away by trampolines. A program whose
+//! `textsectmap` says otherwise is refused.
 
+use crate::arch::Machine;
 use crate::elf::{Image, MODULEDATA_SECTION, PCLNTAB_SECTION, PCLNTAB_SECTION_PIE, Segment};
 use crate::error::Error;
 use crate::inline_tree::{FUNCDATA_INLINE_TREE, inlined_call};
@@ -36,26 +38,35 @@ pub(crate) struct ModuleData {
     pub(crate) end: u64,
     /// `go:func.*`: what function data counts from.
     pub(crate) gofunc: u64,
+    /// The text is in several sections, so that offsets are not simply added.
+    is_split: bool,
 }
 
 /// The function table and the module data that belongs to it. Without a layout, `gofunc` is recognized by what it leads to.
 pub(crate) fn locate<'data>(
     image: &Image<'data>,
+    machine: Machine,
     layout: Option<&RuntimeLayout>,
 ) -> Result<(Pclntab<'data>, ModuleData), Error> {
-    let mut seen = false;
+    let mut why = "there is no function table with the magic number 0xfffffff1";
     for table in tables(image).take(MAX_TABLES) {
-        seen = true;
-        if let Some(module) = module_data(image, layout, &table) {
+        if table.quantum != machine.quantum() {
+            why = "the function table is for another processor than the ELF header";
+        } else if let Some(module) = module_data(image, layout, &table) {
             check_entries(&table)?;
-            return Ok((table, module));
+            return Ok((table, not_split(module)?));
+        } else {
+            why = "no module data belongs to the function table";
         }
     }
-    Err(Error::garbled(if seen {
-        "no module data belongs to the function table"
-    } else {
-        "there is no function table with the magic number 0xfffffff1"
-    }))
+    Err(Error::garbled(why))
+}
+
+fn not_split(module: ModuleData) -> Result<ModuleData, Error> {
+    if module.is_split {
+        return Err(Error::garbled("its code is in several sections, as no Go linker makes them here"));
+    }
+    Ok(module)
 }
 
 fn tables<'data>(image: &Image<'data>) -> impl Iterator<Item = Pclntab<'data>> {
@@ -105,7 +116,9 @@ fn read_module_data(
         // Where none fits, inlined calls are not known.
         None => recognize_gofunc(image, table, words.get(AFTER_ETEXT..)?).unwrap_or_default(),
     };
-    Some(ModuleData { text, end, gofunc })
+    // The length of a slice is its second word.
+    let text_sections = layout.and_then(|layout| words.get(usize::from(layout.moduledata_textsectmap) / 8 + 1));
+    Some(ModuleData { text, end, gofunc, is_split: text_sections.is_some_and(|count| *count > 1) })
 }
 
 /// The one of these words that the inlined calls of functions count from.

@@ -24,7 +24,7 @@ pub(crate) struct Pclntab<'data> {
     /// Number of functions.
     pub(crate) count: usize,
     /// Bytes by which pc-value programs count: 1 on amd64, 4 on arm64.
-    quantum: u64,
+    pub(crate) quantum: u64,
     names: &'data [u8],
     units: &'data [u8],
     files: &'data [u8],

@@ -1,12 +1,11 @@
-//! Where to place the probes: the `push %rbp` of a function's prologue.
-//!
-//! Not the entry: Go's first instruction (the comparison with the stack guard) must be single-stepped by the kernel, which
-//! costs some 25 us a hit, whereas the push is emulated; at the push the frame-pointer chain misses no caller; and the push
-//! is passed only once when the stack has to grow first.
+//! Where to place the probes: an instruction of a function's prologue that the kernel need not single-step, and at which the
+//! frame-pointer chain misses no caller. Which one that is depends on the processor: see `arch/amd64.rs` and `arch/arm64.rs`.
 //!
 //! A site is given only when two independent witnesses agree: the machine code has one of the prologue shapes of Go 1.21 and
-//! later, and the function table says that just this instruction moves the stack pointer down by 8.
+//! later, and the function table says that just the instruction which does so in that shape moves the stack pointer, and by as
+//! much.
 
+use crate::arch::{Machine, Prologue};
 use crate::elf::Image;
 use crate::error::Error;
 use crate::moduledata::ModuleData;
@@ -16,7 +15,8 @@ use crate::state_sites::StateSites;
 /// Length of `ProbeSite::expected`.
 pub const EXPECTED_LENGTH: usize = 16;
 
-/// The instructions at which a probe learns that a goroutine parks, becomes ready, and runs again.
+/// The instructions at which a probe learns that a goroutine parks, becomes ready, and runs again. Registers are those of amd64;
+/// on arm64 g is in x28 instead of r14, and arguments are in x0, x1, x2 instead of rax, rbx, rcx.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProbeSites {
     /// `runtime.gopark`: g = r14, wait reason = cl.
@@ -33,8 +33,8 @@ pub struct ProbeSites {
     pub states: Option<StateSites>,
 }
 
-/// The two call instructions of `runtime.cgocall`: g = r14 at both. The kernel emulates calls, as it does the push, and none but calls
-/// of C functions pass here.
+/// The two call instructions of `runtime.cgocall`: g = r14 at both. The kernel emulates calls, and none but calls of C functions pass
+/// here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CgoSites {
     /// The call of `runtime.asmcgocall`.
@@ -77,8 +77,13 @@ pub(crate) enum Frameless {
     EntryProbed,
 }
 
-pub(crate) fn probe_sites(image: &Image<'_>, table: &Pclntab<'_>, module: ModuleData) -> Result<ProbeSites, Error> {
-    let finder = Finder { image, table, module };
+pub(crate) fn probe_sites(
+    image: &Image<'_>,
+    machine: Machine,
+    table: &Pclntab<'_>,
+    module: ModuleData,
+) -> Result<ProbeSites, Error> {
+    let finder = Finder { image, machine, table, module };
     Ok(ProbeSites {
         gopark: finder.site("runtime.gopark", Frameless::Refused)?,
         ready: finder.site("runtime.ready", Frameless::Refused)?,
@@ -92,6 +97,7 @@ pub(crate) fn probe_sites(image: &Image<'_>, table: &Pclntab<'_>, module: Module
 /// Finds instructions by the names of their functions.
 pub(crate) struct Finder<'image, 'data> {
     image: &'image Image<'data>,
+    machine: Machine,
     table: &'image Pclntab<'data>,
     module: ModuleData,
 }
@@ -110,8 +116,8 @@ impl<'data> Finder<'_, 'data> {
 
     /// Where in the function the probe goes.
     fn place(&self, function: &Function<'data>, code: &[u8], frameless: Frameless) -> Result<u64, &'static str> {
-        match push_offset(code) {
-            Some(offset) if self.push_is_recorded(function, offset) => Ok(offset),
+        match self.machine.prologue(code) {
+            Some(prologue) if self.push_is_recorded(function, prologue) => Ok(prologue.probe),
             Some(_) => Err("the function table knows no push there"),
             None if frameless == Frameless::EntryProbed && self.is_frameless(function) => Ok(0),
             None => Err("the prologue has none of the known shapes"),
@@ -144,8 +150,7 @@ impl<'data> Finder<'_, 'data> {
         let calls = self.calls(caller)?;
         let one = calls.iter().position(|(_, target)| first.contains(target))?;
         let other = calls.iter().skip(one).find(|(_, target)| second.contains(target))?;
-        let at = |offset| self.instruction(caller, offset).filter(|site| site.expected[0] == CALL);
-        Some([at(calls[one].0)?, at(other.0)?])
+        Some([self.instruction(caller, calls.get(one)?.0)?, self.instruction(caller, other.0)?])
     }
 
     /// The instruction at this offset from a function's entry.
@@ -165,13 +170,9 @@ impl<'data> Finder<'_, 'data> {
     pub(crate) fn calls(&self, function: &Function<'data>) -> Option<Vec<(u64, u64)>> {
         let code = self.image.bytes_at(self.module.text.checked_add(function.entry)?)?;
         let length = usize::try_from(function.end.saturating_sub(function.entry)).ok()?;
-        let call = |(offset, bytes): (usize, &[u8])| {
-            let displacement = bytes.strip_prefix(&[CALL])?.first_chunk().copied().map(i32::from_le_bytes)?;
-            let offset = u64::try_from(offset).ok()?;
-            let next = function.entry.checked_add(offset)?.checked_add(CALL_BYTES as u64)?;
-            Some((offset, next.checked_add_signed(displacement.into())?))
-        };
-        Some(code.get(..length)?.windows(CALL_BYTES).enumerate().filter_map(call).collect())
+        let calls = self.machine.calls(code.get(..length)?).into_iter();
+        let target = |offset, distance| function.entry.checked_add(offset)?.checked_add_signed(distance);
+        Some(calls.filter_map(|call| Some((call.offset, target(call.offset, call.distance)?))).collect())
     }
 
     /// The function with this name that is not a wrapper made for calls from assembly.
@@ -189,9 +190,9 @@ impl<'data> Finder<'_, 'data> {
         file.and_then(|file| self.table.file(function, file)) == Some(b"<autogenerated>")
     }
 
-    fn push_is_recorded(&self, function: &Function<'data>, offset: u64) -> bool {
-        self.stack_delta(function, offset).map(|(delta, _)| delta) == Some(0)
-            && self.stack_delta(function, offset + 1).map(|(delta, _)| delta) == Some(8)
+    fn push_is_recorded(&self, function: &Function<'data>, prologue: Prologue) -> bool {
+        self.stack_delta(function, prologue.push).map(|(delta, _)| delta) == Some(0)
+            && self.stack_delta(function, prologue.after_push).map(|(delta, _)| delta) == Some(prologue.size)
     }
 
     fn is_frameless(&self, function: &Function<'data>) -> bool {
@@ -223,73 +224,7 @@ const MAX_NAMESAKES: usize = 4;
 /// The prologue and the first run of a small runtime function are a matter of a few steps.
 const MAX_STEPS: u32 = 1 << 16;
 
-/// `call` with a displacement of 32 bits.
-pub(crate) const CALL: u8 = 0xe8;
-const CALL_BYTES: usize = 5;
-/// `push %rbp; mov %rsp,%rbp`.
-const LINK_FRAME: [u8; 4] = [0x55, 0x48, 0x89, 0xe5];
-/// `cmp 0x10(%r14),%rsp`: the stack guard of a small frame.
-const COMPARE_STACK: [u8; 4] = [0x49, 0x3b, 0x66, 0x10];
-/// `cmp 0x18(%r14),%rsp`: the same of a function that runs on the scheduling stack only.
-const COMPARE_SYSTEM_STACK: [u8; 4] = [0x49, 0x3b, 0x66, 0x18];
-/// `cmp 0x10(%r14),%r12`: the stack guard of a large frame, after `lea -n(%rsp),%r12`.
-const COMPARE_R12: [u8; 4] = [0x4d, 0x3b, 0x66, 0x10];
-/// `lea -n(%rsp),%r12` with a displacement of one byte.
-const LEA_SHORT: [u8; 4] = [0x4c, 0x8d, 0x64, 0x24];
-/// The same with four bytes.
-const LEA_LONG: [u8; 4] = [0x4c, 0x8d, 0xa4, 0x24];
-
-/// The offset of the push in the shapes that the compiler has made since 1.21:
-/// [ [lea] cmp; jbe ] push; mov.
-fn push_offset(code: &[u8]) -> Option<u64> {
-    let rest = code.strip_prefix(&LINK_FRAME).map(|_| code).or_else(|| after_guard(code))?;
-    rest.strip_prefix(&LINK_FRAME)?;
-    u64::try_from(code.len().checked_sub(rest.len())?).ok()
-}
-
-fn after_guard(code: &[u8]) -> Option<&[u8]> {
-    let short = || code.strip_prefix(&LEA_SHORT)?.get(1..)?.strip_prefix(&COMPARE_R12);
-    let long = || code.strip_prefix(&LEA_LONG)?.get(4..)?.strip_prefix(&COMPARE_R12);
-    let small = code.strip_prefix(&COMPARE_STACK).or_else(|| code.strip_prefix(&COMPARE_SYSTEM_STACK));
-    let jump = small.or_else(short).or_else(long)?;
-    match jump {
-        [0x76, _, rest @ ..] | [0x0f, 0x86, _, _, _, _, rest @ ..] => Some(rest),
-        _ => None,
-    }
-}
-
 fn unknown(function: &'static str, address: u64, what: &'static str, code: &[u8]) -> Error {
     let bytes = code.iter().take(EXPECTED_LENGTH).map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" ");
     Error::UnknownPrologue { function, address, what, bytes }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn offset_of(parts: &[&[u8]]) -> Option<u64> {
-        push_offset(&parts.concat())
-    }
-
-    #[test]
-    fn the_known_shapes_are_decoded() {
-        const SHORT_JUMP: &[u8] = &[0x76, 0x20];
-        const LONG_JUMP: &[u8] = &[0x0f, 0x86, 0xdc, 0, 0, 0];
-        assert_eq!(offset_of(&[&LINK_FRAME]), Some(0));
-        assert_eq!(offset_of(&[&COMPARE_STACK, SHORT_JUMP, &LINK_FRAME]), Some(6));
-        assert_eq!(offset_of(&[&COMPARE_STACK, LONG_JUMP, &LINK_FRAME]), Some(10));
-        assert_eq!(offset_of(&[&COMPARE_SYSTEM_STACK, SHORT_JUMP, &LINK_FRAME]), Some(6));
-        assert_eq!(offset_of(&[&LEA_SHORT, &[0xf8], &COMPARE_R12, SHORT_JUMP, &LINK_FRAME]), Some(11));
-        assert_eq!(offset_of(&[&LEA_LONG, &[0, 0xff, 0xff, 0xff], &COMPARE_R12, LONG_JUMP, &LINK_FRAME]), Some(18));
-    }
-
-    #[test]
-    fn other_code_is_refused() {
-        assert_eq!(offset_of(&[]), None);
-        assert_eq!(offset_of(&[&[0x55]]), None);
-        assert_eq!(offset_of(&[&[0x90], &LINK_FRAME]), None);
-        assert_eq!(offset_of(&[&COMPARE_STACK, &LINK_FRAME]), None);
-        assert_eq!(offset_of(&[&COMPARE_STACK, &[0x72, 0x20], &LINK_FRAME]), None);
-        assert_eq!(offset_of(&[&COMPARE_STACK, &[0x76, 0x20], &[0x55, 0x90]]), None);
-    }
 }

@@ -1,7 +1,7 @@
 //! Where a goroutine's state changes otherwise than by parking, being made ready and running again: it begins and ends, gives its
 //! processor up or finds it gone after a call, or changes over to a coroutine.
 
-use crate::probe_site::{CALL, Finder, Frameless, ProbeSite};
+use crate::probe_site::{Finder, Frameless, ProbeSite};
 
 /// Where goroutines change their state. All arguments are in registers: rax holds the goroutine except where it says otherwise.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,6 +57,6 @@ impl Finder<'_, '_> {
         let calls = self.calls(&caller)?;
         let creates = calls.iter().filter(|(_, target)| targets.contains(target));
         let sites: Option<Vec<_>> = creates.map(|&(offset, _)| self.instruction(&caller, offset)).collect();
-        sites.filter(|sites| !sites.is_empty() && sites.iter().all(|site| site.expected[0] == CALL))
+        sites.filter(|sites| !sites.is_empty())
     }
 }

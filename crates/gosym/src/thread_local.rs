@@ -1,49 +1,30 @@
-//! Where a thread keeps its g. `runtime.gogo` writes it there: the linker has put the offset from the FS base into that instruction,
-//! -8 as a rule, something else in a static program with C code, whose thread-local storage is shared.
+//! Where a thread keeps its g. The runtime writes it there whenever a thread changes over to another one: the linker has put the offset
+//! from the thread's base into that code. On amd64 it is -8 as a rule, something else in a static program with C code, whose
+//! thread-local storage is shared.
 
+use crate::arch::Machine;
 use crate::elf::Image;
 use crate::moduledata::ModuleData;
 use crate::pclntab::Pclntab;
 
-/// The local function that does the work of `runtime.gogo`, for all versions.
-const FUNCTION: &str = "gogo";
-/// The instruction is the function's first or second.
-const LOOKED_AT: usize = 24;
+/// Bytes; the instructions are among the function's first ones.
+const LOOKED_AT: usize = 64;
+/// What callbacks of C code return through; no program without C code has it.
+const CALLED_BY_C: &str = "crosscall2";
 
-/// `mov %rdx,%fs:disp32`.
-const STORE: [u8; 5] = [0x64, 0x48, 0x89, 0x14, 0x25];
-/// `mov $imm32,%rcx`; then `mov %rdx,%fs:(%rcx)`, in position-independent programs.
-const LOAD_OFFSET: [u8; 3] = [0x48, 0xc7, 0xc1];
-const STORE_THERE: [u8; 4] = [0x64, 0x48, 0x89, 0x11];
-
-pub(crate) fn thread_local_g(image: &Image<'_>, table: &Pclntab<'_>, module: ModuleData) -> Option<i32> {
-    let functions = (0..table.count).filter_map(|index| table.function(index));
-    let function = functions.into_iter().find(|function| table.has_name(function, FUNCTION))?;
+pub(crate) fn thread_local_g(
+    image: &Image<'_>,
+    machine: Machine,
+    table: &Pclntab<'_>,
+    module: ModuleData,
+) -> Option<i32> {
+    let find = |name| {
+        (0..table.count).filter_map(|index| table.function(index)).find(|function| table.has_name(function, name))
+    };
+    if !machine.has_thread_local_g_without_c() {
+        find(CALLED_BY_C)?;
+    }
+    let function = find(machine.thread_local_function())?;
     let code = image.bytes_at(module.text.checked_add(function.entry)?)?;
-    offset(code.get(..LOOKED_AT)?)
-}
-
-fn offset(code: &[u8]) -> Option<i32> {
-    let number = |rest: &[u8]| rest.first_chunk().copied().map(i32::from_le_bytes);
-    if let Some(rest) = code.strip_prefix(&STORE) {
-        return number(rest);
-    }
-    let rest = code.strip_prefix(&LOAD_OFFSET)?;
-    rest.get(4..)?.strip_prefix(&STORE_THERE)?;
-    number(rest)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn both_shapes_are_read_and_nothing_else() {
-        assert_eq!(offset(&[&STORE[..], &[0xa8, 0xff, 0xff, 0xff]].concat()), Some(-88));
-        let independent = [&LOAD_OFFSET[..], &[0xf8, 0xff, 0xff, 0xff], &STORE_THERE].concat();
-        assert_eq!(offset(&independent), Some(-8));
-        assert_eq!(offset(&independent[..9]), None);
-        assert_eq!(offset(&[0x48, 0x8b, 0x0d, 1, 2, 3, 4]), None);
-        assert_eq!(offset(&[]), None);
-    }
+    machine.thread_local_g(code.get(..LOOKED_AT).unwrap_or(code))
 }

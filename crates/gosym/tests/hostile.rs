@@ -11,11 +11,11 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use support::{PLAIN, Variant, fixture_bytes, go_is_here, versions};
-use syncline_gosym::{Error, GoBinary};
+use syncline_gosym::{Error, GoBinary, Machine};
 
-const STRIPPED: Variant = Variant { pie: false, cgo: false, stripped: true };
-const STRIPPED_PIE: Variant = Variant { pie: true, cgo: false, stripped: true };
-const STRIPPED_CGO_PIE: Variant = Variant { pie: true, cgo: true, stripped: true };
+const STRIPPED: Variant = Variant { machine: Machine::Amd64, pie: false, cgo: false, stripped: true };
+const STRIPPED_PIE: Variant = Variant { machine: Machine::Amd64, pie: true, cgo: false, stripped: true };
+const STRIPPED_CGO_PIE: Variant = Variant { machine: Machine::Amd64, pie: true, cgo: true, stripped: true };
 
 /// Far more than any file of this size needs in a slow build on a busy machine.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -78,9 +78,14 @@ fn elf_files_of_other_machines_are_refused() {
     big_endian[5] = 2;
     assert!(matches!(exercise(&big_endian), Err(Error::NotElf { .. })));
     if go_is_here() {
-        let mut arm = fixture_bytes("1.27.3", PLAIN);
-        arm[18..20].copy_from_slice(&183_u16.to_le_bytes());
-        assert_eq!(exercise(&arm), Err(Error::UnsupportedMachine { machine: 183 }));
+        let mut other = fixture_bytes("1.27.3", PLAIN);
+        let mut claim = |machine: u16| {
+            other[18..20].copy_from_slice(&machine.to_le_bytes());
+            exercise(&other).unwrap_err()
+        };
+        assert_eq!(claim(243), Error::UnsupportedMachine { machine: 243 });
+        let error = claim(183).to_string();
+        assert!(error.contains("for another processor than the ELF header"), "{error}");
     }
 }
 

@@ -4,12 +4,11 @@ import (
 	"debug/dwarf"
 	"debug/elf"
 	"fmt"
-	"os"
 )
 
-// reportLayout prints "struct TAB field TAB offset" of runtime structures from this program's own debug information.
-func reportLayout() {
-	file, err := elf.Open(os.Args[0])
+// reportLayout prints "struct TAB field TAB offset" of runtime structures from a program's debug information.
+func reportLayout(program string) {
+	file, err := elf.Open(program)
 	if err != nil {
 		panic(err)
 	}

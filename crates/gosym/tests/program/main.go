@@ -17,7 +17,7 @@ func main() {
 	case "expand":
 		expandAddresses()
 	case "layout":
-		reportLayout()
+		reportLayout(os.Args[2])
 	}
 }
 

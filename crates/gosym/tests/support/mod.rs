@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
 
+use syncline_gosym::Machine;
+
 /// The oldest and the newest supported Go, and one between.
 const VERSIONS: &str = "1.21.13,1.24.11,1.27.3";
 
@@ -18,15 +20,16 @@ pub(crate) fn versions() -> Vec<String> {
     chosen.split(',').map(str::to_owned).collect()
 }
 
-/// How the fixture is linked.
+/// For what and how the fixture is linked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Variant {
+    pub(crate) machine: Machine,
     pub(crate) pie: bool,
     pub(crate) cgo: bool,
     pub(crate) stripped: bool,
 }
 
-pub(crate) const PLAIN: Variant = Variant { pie: false, cgo: false, stripped: false };
+pub(crate) const PLAIN: Variant = Variant { machine: Machine::Amd64, pie: false, cgo: false, stripped: false };
 
 impl Variant {
     /// The same build with its symbols.
@@ -36,19 +39,54 @@ impl Variant {
 
     fn name(self) -> String {
         let part = |on, name| if on { name } else { "" };
-        format!("fixture{}{}{}", part(self.pie, "-pie"), part(self.cgo, "-cgo"), part(self.stripped, "-stripped"))
+        let how = [part(self.pie, "-pie"), part(self.cgo, "-cgo"), part(self.stripped, "-stripped")].concat();
+        format!("fixture-{}{how}", self.machine)
     }
 }
 
 /// All ways in which the fixture is built for a version. Up to 1.25 only an externally linked PIE hides the function table.
 pub(crate) fn variants(version: &str) -> Vec<Variant> {
     let mut variants = Vec::new();
-    for (pie, cgo) in [(false, false), (true, false), (true, true)] {
-        if !cgo || !version.starts_with("1.21.") {
-            variants.extend([false, true].map(|stripped| Variant { pie, cgo, stripped }));
+    for machine in [Machine::Amd64, Machine::Arm64] {
+        for (pie, cgo) in [(false, false), (true, false), (true, true)] {
+            if !cgo || (!version.starts_with("1.21.") && c_is_here(machine)) {
+                variants.extend([false, true].map(|stripped| Variant { machine, pie, cgo, stripped }));
+            }
         }
     }
     variants
+}
+
+/// Debian's cross-compiler, of the package gcc-aarch64-linux-gnu.
+const ARM64_COMPILER: &str = "aarch64-linux-gnu-gcc";
+/// Where the libraries for its programs are.
+const ARM64_LIBRARIES: &str = "/usr/aarch64-linux-gnu";
+
+/// Whether C code can be compiled for a machine; says so when not.
+fn c_is_here(machine: Machine) -> bool {
+    let here = machine == Machine::Amd64 || answers(ARM64_COMPILER);
+    if !here {
+        println!("skipped: no `{ARM64_COMPILER}` on PATH, so no arm64 program with C code can be built");
+    }
+    here
+}
+
+/// A command that runs a fixture, one for another machine under qemu; None where there is none, and it says so.
+pub(crate) fn runner_of(program: &Path, machine: Machine) -> Option<Command> {
+    if Machine::NATIVE == Some(machine) {
+        return Some(Command::new(program));
+    }
+    let Some(qemu) = ["qemu-aarch64-static", "qemu-aarch64"].into_iter().find(|name| answers(name)) else {
+        println!("skipped: no `qemu-aarch64-static` on PATH, so no arm64 program can be run");
+        return None;
+    };
+    let mut command = Command::new(qemu);
+    command.args(["-L", ARM64_LIBRARIES]).arg(program);
+    Some(command)
+}
+
+fn answers(program: &str) -> bool {
+    Command::new(program).arg("--version").stdout(Stdio::null()).status().is_ok_and(|status| status.success())
 }
 
 /// Whether the Go tests can run; says so when not.
@@ -83,6 +121,10 @@ fn build(version: &str, variant: Variant, source: &Path, target: &Path) {
     // Another test process must never see half a program.
     let unfinished = target.with_extension(std::process::id().to_string());
     let mut command = go(version);
+    command.env("GOOS", "linux").env("GOARCH", variant.machine.name());
+    if variant.cgo && variant.machine == Machine::Arm64 {
+        command.env("CC", ARM64_COMPILER);
+    }
     command.current_dir(source).env("CGO_ENABLED", if variant.cgo { "1" } else { "0" }).arg("build");
     command.arg(if variant.pie { "-buildmode=pie" } else { "-buildmode=exe" });
     command.arg(if variant.stripped { "-ldflags=-s -w" } else { "-ldflags=" });
