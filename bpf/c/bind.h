@@ -29,14 +29,23 @@ static __always_inline void learn_thread(const struct binary_layout *layout, __u
 		bpf_map_update_elem(&threads, &tid, &thread, BPF_ANY);
 }
 
+/* Where a thread keeps its g, from its base: of a library, what the dynamic linker has decided in this process. */
+static __always_inline __s32 thread_local_g(const struct binary_layout *layout, __u32 tgid)
+{
+	const __s32 *of_process = layout->tls_g ? 0 : bpf_map_lookup_elem(&tls_offsets, &tgid);
+
+	return of_process ? *of_process : layout->tls_g;
+}
+
 /* The m of the current thread by its thread-local g: 0 for a thread that has none, of C code's own. Whether it could be read. */
-static __always_inline int m_by_tls(__u64 *m, const struct binary_layout *layout)
+static __always_inline int m_by_tls(__u64 *m, const struct binary_layout *layout, __u32 tgid)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
+	__s32 at = thread_local_g(layout, tgid);
 	__u64 g = 0;
 
 	*m = 0;
-	if (!layout->tls_g || read_word(&g, THREAD_POINTER(task) + layout->tls_g))
+	if (!at || read_word(&g, THREAD_POINTER(task) + at))
 		return 0;
 	return !g || (!read_word(m, g + layout->g_m) && *m);
 }
@@ -74,7 +83,7 @@ static __always_inline void bind_thread(struct bound *bound, const struct binary
 {
 	struct thread *thread = bpf_map_lookup_elem(&threads, &tid);
 	__u64 m = thread && thread->tgid == tgid ? thread->m : 0;
-	int is_known = m || m_by_tls(&m, layout);
+	int is_known = m || m_by_tls(&m, layout, tgid);
 
 	bound->g = 0;
 	bound->goid = 0;

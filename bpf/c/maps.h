@@ -89,6 +89,15 @@ struct {
 	__type(value, struct thread);
 } threads SEC(".maps");
 
+/* Of processes whose Go code is a library: where their threads keep their g, from their bases. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 1 << 12);
+	__type(key, __u32);
+	__type(value, __s32);
+} tls_offsets SEC(".maps");
+
 /* How many waits of each watched process's threads could be bound to a goroutine. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

@@ -182,7 +182,7 @@ static __always_inline void add_syscall(const struct binary_layout *layout, __u3
 	__u64 m = thread && thread->tgid == tgid ? thread->m : 0;
 	struct goroutine *of;
 
-	if ((!m && !m_by_tls(&m, layout)) || !m || read_word(&key.g, m + layout->m_curg) || !key.g)
+	if ((!m && !m_by_tls(&m, layout, tgid)) || !m || read_word(&key.g, m + layout->m_curg) || !key.g)
 		return;
 	of = goroutine_at(&key);
 	/* In C code it is that which it was in. */

@@ -119,6 +119,8 @@ pub mod map {
     pub const OFF_CPUS: &str = "off_cpus";
     /// Hash of each thread's `runtime.m` ([`open::m_and_tgid`](crate::open::m_and_tgid)) by thread id (`u32`).
     pub const THREADS: &str = "threads";
+    /// Hash of where threads keep their g, bytes from their bases (`i32`), by process id (`u32`): of processes whose binary does not say.
+    pub const TLS_OFFSETS: &str = "tls_offsets";
     /// Array of one [`layout::Syscalls`](crate::layout::Syscalls).
     pub const SYSCALL_CONFIG: &str = "syscall_config";
     /// Hash of [`Bindings`](crate::Bindings) by process id (`u32`).

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use memmap2::Mmap;
 use syncline_bpf::{self as bpf, BinaryLayout};
-use syncline_gosym::{Error, Frame, GoBinary, LabelsForm, ProbeSites, RuntimeLayout, Symbolizer, TextSegment};
+use syncline_gosym::{
+    Error, Frame, GoBinary, LabelsForm, ProbeSites, RuntimeLayout, Symbolizer, TextSegment, ThreadLocalG,
+};
 
 use super::error::{CaptureError, Refusal};
 use super::executable::{Executable, FileId};
@@ -164,7 +166,11 @@ impl Binary {
             g_stack_lo: layout.g_stack_lo.into(),
             g_stack_hi: layout.g_stack_hi.into(),
             m_ncgo: layout.m_ncgo.into(),
-            tls_g: self.go.thread_local_g().unwrap_or_default(),
+            tls_g: match self.go.thread_local_g() {
+                Some(ThreadLocalG::Offset(offset)) => offset,
+                // Told for each process.
+                Some(ThreadLocalG::Slot(_)) | None => 0,
+            },
             g_labels: layout.g_labels.into(),
             labels_form: layout.labels_form.map(|form| match form {
                 LabelsForm::Map => bpf::LabelsForm::Map,
@@ -173,6 +179,14 @@ impl Binary {
             g_coroarg: layout.g_coroarg.unwrap_or_default().into(),
             coroutine_reason: self.coroutine_reason(),
             has_states,
+        }
+    }
+
+    /// Where the dynamic linker keeps where a thread keeps its g, a link-time address; None where the file says itself, or nobody does.
+    pub(super) fn thread_local_slot(&self) -> Option<u64> {
+        match self.go.thread_local_g()? {
+            ThreadLocalG::Slot(at) => Some(at),
+            ThreadLocalG::Offset(_) => None,
         }
     }
 

@@ -31,6 +31,7 @@ pub(super) struct Maps {
     pub(super) threads: HashMap<MapData, u32, [u8; size_of::<Thread>()]>,
     pub(super) syscall_config: Array<MapData, [u8; size_of::<Syscalls>()]>,
     pub(super) bindings: HashMap<MapData, u32, [u8; size_of::<Binding>()]>,
+    pub(super) tls_offsets: HashMap<MapData, u32, i32>,
     pub(super) short_waits: PerCpuHashMap<MapData, [u8; size_of::<ShortKey>()], [u8; size_of::<Short>()]>,
     pub(super) counters: PerCpuArray<MapData, u64>,
 }
@@ -50,6 +51,7 @@ impl Maps {
             threads: take(map::THREADS)?.try_into()?,
             syscall_config: take(map::SYSCALL_CONFIG)?.try_into()?,
             bindings: take(map::BINDINGS)?.try_into()?,
+            tls_offsets: take(map::TLS_OFFSETS)?.try_into()?,
             short_waits: take(map::SHORT_WAITS)?.try_into()?,
             counters: take(map::COUNTERS)?.try_into()?,
         })

@@ -30,6 +30,7 @@ mod idle;
 mod kernel;
 mod library;
 mod mapping;
+mod memory;
 mod namespace;
 mod observing;
 mod open;

@@ -8,6 +8,7 @@ use super::binary::Binary;
 use super::error::Refusal;
 use super::executable::{FileId, exe_link};
 use super::mapping;
+use super::memory::Memory;
 use super::told::Told;
 use crate::choice::Settings;
 use crate::metadata::Metadata;
@@ -104,6 +105,13 @@ impl ObservedProcess {
     #[must_use]
     pub fn limited(&self) -> Option<&syncline_gosym::Error> {
         self.binary.probe_sites().err()
+    }
+
+    /// Where its threads keep their g, bytes from their bases, where that was decided when its Go code was loaded.
+    pub(super) fn thread_local_offset(&self) -> Option<i32> {
+        let slot = self.binary.thread_local_slot()?.wrapping_add(self.load_bias);
+        let offset = Memory::of(self.pid).ok()?.word(slot)?;
+        i32::try_from(offset.cast_signed()).ok()
     }
 
     /// Whether the pid still belongs to this process, running this program; true where that cannot be told now.

@@ -45,6 +45,7 @@ pub use layout::{LabelsForm, LayoutSource, RuntimeLayout};
 pub use probe_site::{CallbackSites, CgoSites, EXPECTED_LENGTH, ProbeSite, ProbeSites};
 pub use state_sites::StateSites;
 pub use symbolizer::{Frame, FunctionRef, Symbolizer};
+pub use thread_local::ThreadLocalG;
 
 use buildinfo::BuildInfo;
 use elf::Image;
@@ -171,9 +172,9 @@ impl<'data> GoBinary<'data> {
         probe_site::probe_sites(&self.image, self.machine, &code.table, code.module)
     }
 
-    /// Where a thread of the program keeps the g it runs, as an offset from its FS base, on arm64 from its `TPIDR_EL0`; None where the code
-    /// says that only to the dynamic linker, and for a program for arm64 without C code, which keeps it in a register only.
-    pub fn thread_local_g(&self) -> Option<i32> {
+    /// Where a thread of the program keeps the g it runs. None where the code is of no known shape, and for a program for arm64 without
+    /// C code, which keeps it in a register only.
+    pub fn thread_local_g(&self) -> Option<ThreadLocalG> {
         let code = self.code().ok()?;
         thread_local::thread_local_g(&self.image, self.machine, &code.table, code.module)
     }

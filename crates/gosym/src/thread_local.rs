@@ -7,6 +7,15 @@ use crate::elf::Image;
 use crate::moduledata::ModuleData;
 use crate::pclntab::Pclntab;
 
+/// Where a thread keeps the g it runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ThreadLocalG {
+    /// So many bytes from its base: FS on amd64, `TPIDR_EL0` on arm64.
+    Offset(i32),
+    /// The dynamic linker decides that when it loads the file, and keeps it, as 8 bytes, at this link-time address.
+    Slot(u64),
+}
+
 /// Bytes; the instructions are among the function's first ones.
 const LOOKED_AT: usize = 64;
 /// What callbacks of C code return through; no program without C code has it.
@@ -17,7 +26,7 @@ pub(crate) fn thread_local_g(
     machine: Machine,
     table: &Pclntab<'_>,
     module: ModuleData,
-) -> Option<i32> {
+) -> Option<ThreadLocalG> {
     let find = |name| {
         (0..table.count).filter_map(|index| table.function(index)).find(|function| table.has_name(function, name))
     };
@@ -25,6 +34,7 @@ pub(crate) fn thread_local_g(
         find(CALLED_BY_C)?;
     }
     let function = find(machine.thread_local_function())?;
-    let code = image.bytes_at(module.text.checked_add(function.entry)?)?;
-    machine.thread_local_g(code.get(..LOOKED_AT).unwrap_or(code))
+    let entry = module.text.checked_add(function.entry)?;
+    let code = image.bytes_at(entry)?;
+    machine.thread_local_g(code.get(..LOOKED_AT).unwrap_or(code), entry)
 }

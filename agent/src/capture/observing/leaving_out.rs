@@ -39,6 +39,7 @@ impl Capture {
             self.probed.dismiss(slot, &mut self.maps);
         }
         let _ = self.maps.bindings.remove(&pid);
+        let _ = self.maps.tls_offsets.remove(&pid);
         self.processes.leave_out(pid, left_out);
         self.tcp.leave(pid);
         self.to_leave.insert(pid, end_mono_ns);

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::capture::before::Looked;
-use crate::capture::error::{CaptureError, Refusal};
+use crate::capture::error::{CaptureError, KernelError, Refusal};
 use crate::capture::executable::{Executable, FileId, exe_link};
 use crate::capture::library::{self, GoFile};
 use crate::capture::probes::{Ready, Unfit};
@@ -189,6 +189,10 @@ impl Capture {
         let slot = self.probed.probe(ready, settings.kinds, open, &mut self.maps, &mut self.programs)?;
         let binary = self.probed.binary(slot).cloned().ok_or_else(Unfit::ended)?;
         let process = ObservedProcess::look(pid, slot, file, binary, chosen).map_err(new)?;
+        if let Some(offset) = process.thread_local_offset() {
+            let set = self.maps.tls_offsets.insert(pid, offset, 0);
+            set.map_err(|e| new(KernelError::new("set where a process's threads keep their g", e).into()))?;
+        }
         self.attach_for(&[(slot, settings.kinds)]);
         self.list(pid, slot, &settings).map_err(|e| new(Refusal::Kernel(e)))?;
         self.probed.process_began(slot);
@@ -282,6 +286,7 @@ impl Capture {
         self.unlist(pid);
         // Fails only if it is not there, which is what is wanted.
         let _ = self.maps.bindings.remove(&pid);
+        let _ = self.maps.tls_offsets.remove(&pid);
         self.to_forget.insert(pid, end_mono_ns);
         self.pending.ended.push(pid);
     }

@@ -4,7 +4,7 @@
 use syncline_event::TraceContext;
 use syncline_gosym::LabelsForm;
 
-use super::memory::Memory;
+use crate::capture::memory::Memory;
 
 /// Most labels that are looked at of a slice.
 const MAX_LABELS: u64 = 64;

@@ -5,9 +5,9 @@ use syncline_event::TraceContext;
 
 use super::descriptor::Descriptors;
 use super::labels;
-use super::memory::Memory;
 use super::unwind::{Unwound, unwind};
 use crate::capture::found::Found;
+use crate::capture::memory::Memory;
 use crate::capture::process::{ObservedProcess, mono_ns};
 use crate::capture::wait::{RawWait, kind, reason_text};
 

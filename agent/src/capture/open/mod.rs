@@ -5,7 +5,6 @@ mod descriptor;
 mod labels;
 mod look;
 mod looks;
-mod memory;
 mod unwind;
 
 use std::collections::{BTreeMap, HashSet};

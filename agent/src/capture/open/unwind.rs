@@ -1,6 +1,6 @@
 //! The stack of a goroutine that is not running, by the runtime's own tables of how large frames are (`pcsp` of `runtime/symtab.go`).
 
-use super::memory::Stack;
+use crate::capture::memory::Stack;
 
 /// The return addresses of a stack, innermost first, as link-time addresses.
 #[derive(Debug, Default, PartialEq, Eq)]

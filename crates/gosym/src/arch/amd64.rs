@@ -5,6 +5,7 @@
 //! is passed only once when the stack has to grow first.
 
 use super::{Call, Prologue};
+use crate::thread_local::ThreadLocalG;
 
 /// `call` with a displacement of 32 bits.
 const CALL: u8 = 0xe8;
@@ -55,17 +56,24 @@ pub(super) const THREAD_LOCAL_FUNCTION: &str = "gogo";
 const STORE: [u8; 5] = [0x64, 0x48, 0x89, 0x14, 0x25];
 /// `mov $imm32,%rcx`; then `mov %rdx,%fs:(%rcx)`, in position-independent programs.
 const LOAD_OFFSET: [u8; 3] = [0x48, 0xc7, 0xc1];
+/// `mov disp32(%rip),%rcx`; then the same, in libraries.
+const LOAD_SLOT: [u8; 3] = [0x48, 0x8b, 0x0d];
 const STORE_THERE: [u8; 4] = [0x64, 0x48, 0x89, 0x11];
 
 /// The instruction is the function's first or second.
-pub(super) fn thread_local_g(code: &[u8]) -> Option<i32> {
+pub(super) fn thread_local_g(code: &[u8], entry: u64) -> Option<ThreadLocalG> {
     let number = |rest: &[u8]| rest.first_chunk().copied().map(i32::from_le_bytes);
     if let Some(rest) = code.strip_prefix(&STORE) {
-        return number(rest);
+        return number(rest).map(ThreadLocalG::Offset);
+    }
+    if let Some(rest) = code.strip_prefix(&LOAD_SLOT) {
+        rest.get(4..)?.strip_prefix(&STORE_THERE)?;
+        let next = entry.checked_add(LOAD_SLOT.len() as u64)?.checked_add(4)?;
+        return next.checked_add_signed(number(rest)?.into()).map(ThreadLocalG::Slot);
     }
     let rest = code.strip_prefix(&LOAD_OFFSET)?;
     rest.get(4..)?.strip_prefix(&STORE_THERE)?;
-    number(rest)
+    number(rest).map(ThreadLocalG::Offset)
 }
 
 /// A move of eight bytes, its two bytes before the displacement of 32 bits, and that.
@@ -124,11 +132,15 @@ mod tests {
     }
 
     #[test]
-    fn both_shapes_of_the_store_are_read_and_nothing_else() {
-        assert_eq!(thread_local_g(&[&STORE[..], &[0xa8, 0xff, 0xff, 0xff]].concat()), Some(-88));
+    fn all_shapes_of_the_store_are_read_and_nothing_else() {
+        let thread_local_g = |code: &[u8]| thread_local_g(code, 0x40_0000);
+        let at = |offset| Some(ThreadLocalG::Offset(offset));
+        assert_eq!(thread_local_g(&[&STORE[..], &[0xa8, 0xff, 0xff, 0xff]].concat()), at(-88));
         let independent = [&LOAD_OFFSET[..], &[0xf8, 0xff, 0xff, 0xff], &STORE_THERE].concat();
-        assert_eq!(thread_local_g(&independent), Some(-8));
+        assert_eq!(thread_local_g(&independent), at(-8));
         assert_eq!(thread_local_g(&independent[..9]), None);
+        let of_library = [&LOAD_SLOT[..], &[0x10, 0, 0, 0], &STORE_THERE].concat();
+        assert_eq!(thread_local_g(&of_library), Some(ThreadLocalG::Slot(0x40_0017)));
         assert_eq!(thread_local_g(&[0x48, 0x8b, 0x0d, 1, 2, 3, 4]), None);
         assert_eq!(thread_local_g(&[]), None);
     }

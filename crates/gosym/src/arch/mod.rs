@@ -8,6 +8,8 @@ mod arm64;
 
 use std::collections::BTreeSet;
 
+use crate::thread_local::ThreadLocalG;
+
 /// A processor whose Go programs are understood.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Machine {
@@ -106,11 +108,11 @@ impl Machine {
         self == Machine::Amd64
     }
 
-    /// The offset from the thread's base at which the code of that function writes.
-    pub(crate) fn thread_local_g(self, code: &[u8]) -> Option<i32> {
+    /// Where from the thread's base the code of that function, which begins at `entry`, writes.
+    pub(crate) fn thread_local_g(self, code: &[u8], entry: u64) -> Option<ThreadLocalG> {
         match self {
-            Machine::Amd64 => amd64::thread_local_g(code),
-            Machine::Arm64 => arm64::thread_local_g(code),
+            Machine::Amd64 => amd64::thread_local_g(code, entry),
+            Machine::Arm64 => arm64::thread_local_g(code).map(ThreadLocalG::Offset),
         }
     }
 
