@@ -1,9 +1,8 @@
 //! `cargo xtask ci`: what a change must pass.
 
-use std::path::PathBuf;
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 
 use crate::steps::Steps;
 use crate::{fetch, place, process, test};
@@ -44,25 +43,8 @@ fn gofmt() -> Result<()> {
 
 /// The check of advisories is not part of this: it needs a database from outside, so its verdict changes with the day.
 fn deny() -> Result<()> {
-    let mut command = Command::new(cargo_deny()?);
+    let mut command = Command::new(fetch::cargo_tool("cargo-deny", CARGO_DENY)?);
     command.current_dir(place::workspace());
     command.args(["--workspace", "--all-features", "check", "bans", "licenses", "sources"]);
     process::run(&mut command)
-}
-
-/// The pinned cargo-deny, built into the cache if it is not there. Its dev build takes a third of the release build's
-/// time, and its work a few seconds either way.
-fn cargo_deny() -> Result<PathBuf> {
-    let root = place::cache()?.join(format!("cargo-deny-{CARGO_DENY}"));
-    let program = root.join("bin").join("cargo-deny");
-    if !program.is_file() {
-        let mut command = process::cargo();
-        command.args(["install", "--quiet", "--locked", "--debug", "--version", CARGO_DENY, "--root"]);
-        command.arg(&root).arg("cargo-deny");
-        // Not the workspace's target directory: its build lock and its profile are not meant for this.
-        command.current_dir(std::env::temp_dir()).env_remove("CARGO_TARGET_DIR");
-        process::run(&mut command).context("cargo-deny cannot be had; check the network")?;
-    }
-    println!("have cargo-deny {CARGO_DENY}");
-    Ok(program)
 }

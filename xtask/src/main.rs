@@ -1,4 +1,4 @@
-//! Everything a developer types: fetch, test, ci, demo, bench.
+//! Everything a developer types: fetch, test, ci, demo, bench, fuzz.
 //!
 //! This program must build on a machine that has Rust alone, since it installs the rest.
 
@@ -6,6 +6,7 @@ mod bench;
 mod ci;
 mod demo;
 mod fetch;
+mod fuzz;
 mod place;
 mod process;
 mod steps;
@@ -40,6 +41,8 @@ enum Command {
     /// Measure what observing costs, how much the way into ClickHouse carries, and how far clock estimates are off
     #[command(subcommand)]
     Bench(bench::Benchmark),
+    /// Try made-up inputs, millions of them, and keep those that find something new
+    Fuzz(fuzz::Options),
 }
 
 fn main() -> ExitCode {
@@ -59,5 +62,6 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Ci => ci::run(),
         Command::Demo(options) => demo::run(&options),
         Command::Bench(benchmark) => bench::run(&benchmark),
+        Command::Fuzz(options) => fuzz::run(&options),
     }
 }

@@ -263,7 +263,24 @@ fn load_segments<'data>(
     if loads().count() > MAX_SEGMENTS {
         return Err(Error::garbled(format!("more than {MAX_SEGMENTS} load segments")));
     }
-    loads().map(|header| load_segment(header, data)).collect()
+    let segments: Vec<_> = loads().map(|header| load_segment(header, data)).collect::<Result<_, _>>()?;
+    check_apart(&segments, data)?;
+    Ok(segments)
+}
+
+/// Overlapping segments would make an address mean two things, and a small file as much work as a large one.
+fn check_apart(segments: &[Segment<'_>], data: &[u8]) -> Result<(), Error> {
+    let mut free_from = 0;
+    for segment in segments.iter().filter(|segment| !segment.bytes.is_empty()) {
+        let size = u64::try_from(segment.bytes.len()).unwrap_or(u64::MAX);
+        let end = segment.vaddr.checked_add(size).filter(|_| segment.vaddr >= free_from);
+        free_from = end.ok_or_else(|| Error::garbled(format!("the load segment at {:#x} overlaps", segment.vaddr)))?;
+    }
+    let loaded: usize = segments.iter().map(|segment| segment.bytes.len()).sum();
+    if loaded > data.len() {
+        return Err(Error::garbled("load segments share parts of the file"));
+    }
+    Ok(())
 }
 
 fn load_segment<'data>(header: &ProgramHeader64<LittleEndian>, data: &'data [u8]) -> Result<Segment<'data>, Error> {

@@ -169,7 +169,7 @@ impl<'data> Finder<'_, 'data> {
     /// function begins tells the real ones.
     pub(crate) fn calls(&self, function: &Function<'data>) -> Option<Vec<(u64, u64)>> {
         let code = self.image.bytes_at(self.module.text.checked_add(function.entry)?)?;
-        let length = usize::try_from(function.end.saturating_sub(function.entry)).ok()?;
+        let length = usize::try_from(function.end.saturating_sub(function.entry)).ok()?.min(LONGEST);
         let calls = self.machine.calls(code.get(..length)?).into_iter();
         let target = |offset, distance| function.entry.checked_add(offset)?.checked_add_signed(distance);
         Some(calls.filter_map(|call| Some((call.offset, target(call.offset, call.distance)?))).collect())
@@ -219,6 +219,8 @@ impl<'data> Finder<'_, 'data> {
     }
 }
 
+/// The functions whose calls are looked for have some 2,000 bytes.
+const LONGEST: usize = 1 << 16;
 /// A function has at most one wrapper for each calling convention.
 const MAX_NAMESAKES: usize = 4;
 /// The prologue and the first run of a small runtime function are a matter of a few steps.

@@ -23,20 +23,7 @@ const DEADLINE: Duration = Duration::from_secs(20);
 /// Uses everything that a file offers; gives how far it came.
 fn exercise(bytes: &[u8]) -> Result<usize, Error> {
     let start = Instant::now();
-    let result = GoBinary::parse(bytes).and_then(|binary| {
-        let sites = binary.probe_sites();
-        binary.layout().ok();
-        binary.wait_reason(2);
-        binary.build_id();
-        binary.all_goroutines();
-        binary.thread_local_g();
-        let text = binary.text_segment();
-        let symbolizer = binary.symbolizer()?;
-        let step = usize::try_from(text.size / 500).unwrap().max(1);
-        let sampled = (text.vaddr..text.vaddr.saturating_add(text.size)).step_by(step).take(600);
-        let frames: usize = sampled.map(|address| symbolizer.frames(address).len()).sum();
-        Ok(frames + usize::from(sites.is_ok()))
-    });
+    let result = support::exercise::exercise(bytes, 600);
     assert!(start.elapsed() < DEADLINE, "took {:?}", start.elapsed());
     if let Err(error) = &result {
         let line = error.to_string();

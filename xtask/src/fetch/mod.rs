@@ -2,6 +2,7 @@
 //! checked, and cached outside the tree.
 
 mod apt;
+mod cargo_tool;
 pub(crate) mod chrony;
 mod clang;
 mod go;
@@ -10,6 +11,7 @@ pub(crate) mod libchdb;
 use anyhow::Result;
 use clap::ValueEnum;
 
+pub(crate) use cargo_tool::cargo_tool;
 pub(crate) use go::{NEWEST as NEWEST_GO, VERSIONS as GO_VERSIONS};
 
 /// What can be made sure of.
