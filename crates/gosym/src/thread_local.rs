@@ -17,8 +17,7 @@ const LOAD_OFFSET: [u8; 3] = [0x48, 0xc7, 0xc1];
 const STORE_THERE: [u8; 4] = [0x64, 0x48, 0x89, 0x11];
 
 pub(crate) fn thread_local_g(image: &Image<'_>, table: &Pclntab<'_>, module: ModuleData) -> Option<i32> {
-    let functions = (0..table.count).filter_map(|index| table.function(index));
-    let function = functions.into_iter().find(|function| table.has_name(function, FUNCTION))?;
+    let function = table.functions_named(FUNCTION).next()?;
     let code = image.bytes_at(module.text.checked_add(function.entry)?)?;
     offset(code.get(..LOOKED_AT)?)
 }

@@ -11,13 +11,16 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use support::{PLAIN, Variant, fixture_bytes, go_is_here, versions};
-use syncline_gosym::{Error, GoBinary};
+use syncline_gosym::{Error, FrameCache, GoBinary};
 
 const STRIPPED_PIE: Variant = Variant { pie: true, cgo: false, stripped: true };
 const STRIPPED_CGO_PIE: Variant = Variant { pie: true, cgo: true, stripped: true };
 
 /// Far more than any file of this size needs in a slow build on a busy machine.
 const DEADLINE: Duration = Duration::from_secs(20);
+
+/// Bytes of a cache that some functions fit in.
+const CACHE: usize = 100_000;
 
 /// Uses everything that a file offers; gives how far it came.
 fn exercise(bytes: &[u8]) -> Result<usize, Error> {
@@ -28,7 +31,13 @@ fn exercise(bytes: &[u8]) -> Result<usize, Error> {
         let symbolizer = binary.symbolizer();
         let step = usize::try_from(text.size / 500).unwrap().max(1);
         let sampled = (text.vaddr..text.vaddr.saturating_add(text.size)).step_by(step).take(600);
-        let frames: usize = sampled.map(|address| symbolizer.frames(address).len()).sum();
+        let mut cache = FrameCache::new(symbolizer, CACHE);
+        let frames = |address| {
+            let frames = symbolizer.frames(address);
+            assert_eq!(cache.frames(address), frames, "{address:#x}");
+            frames.len()
+        };
+        let frames: usize = sampled.map(frames).sum();
         binary.build_id();
         binary.all_goroutines();
         frames + usize::from(sites.is_ok())
