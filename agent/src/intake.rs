@@ -165,12 +165,12 @@ impl Intake {
 
 impl Symbolizer for Binary {
     fn symbols(&self, pc: u64) -> Vec<Symbol> {
-        let symbol = |(depth, frame): (u8, syncline_gosym::Frame)| Symbol {
+        let symbol = |(depth, frame): (u8, syncline_gosym::Frame<'_>)| Symbol {
             build_id: self.build_id(),
             pc,
             depth,
-            function: frame.function,
-            file: frame.file,
+            function: frame.function.into_owned(),
+            file: frame.file.into_owned(),
             line: frame.line,
         };
         // Every address of a captured stack is a return address, g.sched.pc included.

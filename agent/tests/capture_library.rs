@@ -118,7 +118,7 @@ fn check(pid: u32, report: &Value, waits: &[RawWait], capture: &Capture) {
     assert!(lasted >= HOLD_NS / 2 && lasted <= report["took_ns"].as_u64().unwrap(), "{report}: {lasted} ns");
     let binary = &capture.process(wait.tgid).unwrap().binary;
     let frames: Vec<_> =
-        wait.stack.iter().flat_map(|pc| binary.symbolize(*pc, true)).map(|frame| frame.function).collect();
+        wait.stack.iter().flat_map(|pc| binary.symbolize(*pc, true)).map(|frame| frame.function.into_owned()).collect();
     assert_eq!(frames.first().map(String::as_str), Some("runtime.gopark"), "{report}: {frames:?}");
     assert!(frames.iter().any(|frame| frame == "main.waitOnce"), "{report}: {frames:?}");
 }

@@ -149,7 +149,7 @@ fn check_stacks(called: &Called, capture: &Capture) {
     for (session, stack) in called.taken.sessions.iter().filter(|(s, _)| s.direction == TcpDirection::Active) {
         let process = capture.process(session.tgid).unwrap();
         let names = stack.iter().flat_map(|pc| process.binary.symbolize(pc.wrapping_sub(process.load_bias), true));
-        let names: Vec<_> = names.map(|frame| frame.function).collect();
+        let names: Vec<_> = names.map(|frame| frame.function.into_owned()).collect();
         assert!(names.iter().any(|name| name == "main.dial"), "{names:?}");
     }
 }

@@ -2,23 +2,27 @@
 #![allow(unsafe_code)] // mmap, and a parsed view kept beside the mapping that it borrows
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use memmap2::Mmap;
 use syncline_bpf::{self as bpf, BinaryLayout};
 use syncline_gosym::{
-    Error, Frame, GoBinary, LabelsForm, ProbeSites, RuntimeLayout, Symbolizer, TextSegment, ThreadLocalG,
+    Error, Frame, FrameCache, GoBinary, LabelsForm, ProbeSites, RuntimeLayout, TextSegment, ThreadLocalG,
 };
 
 use super::error::{CaptureError, Refusal};
 use super::executable::{Executable, FileId};
 use super::texts;
 
+/// Bytes of memory for the functions of stacks that were met.
+const FRAME_CACHE: usize = 1 << 20;
+
 /// An executable built by Go that is, or was, observed.
 #[derive(Debug)]
 pub struct Binary {
-    // Declared before the mapping: fields are dropped in order, so the view never outlives the bytes it borrows.
+    // Declared before the mapping: fields are dropped in order, so the views never outlive the bytes they borrow.
     go: GoBinary<'static>,
+    frames: Option<Mutex<FrameCache<'static>>>,
     _map: Mmap,
     executable: Executable,
     build_id: u64,
@@ -33,14 +37,16 @@ impl Binary {
     pub(super) fn read(executable: Executable) -> Result<Self, Refusal> {
         let map = map(&executable)?;
         // SAFETY: the mapping's address does not change when the `Mmap` moves, and it stays mapped until `_map` is dropped,
-        // which happens after `go` (field order). `go` never leaves this struct but by a borrow of it, and what its methods
-        // return is owned or truly static. Needed because a struct cannot name a borrow of its own field. The bytes do not
-        // change either while a process runs the file: the kernel refuses to write to it (ETXTBSY).
+        // which happens after `go` and `frames` (field order). These never leave this struct but by a borrow of it; what their
+        // methods return is owned, truly static, or given out with the lifetime of such a borrow. Needed because a struct
+        // cannot name a borrow of its own field. The bytes do not change either while a process runs the file: the kernel
+        // refuses to write to it (ETXTBSY).
         let bytes: &'static [u8] = unsafe { std::slice::from_raw_parts(map.as_ptr(), map.len()) };
         let go = GoBinary::parse(bytes).map_err(|cause| Refusal::Binary { exe: executable.path.clone(), cause })?;
         let (build_id, sites) = (go.build_id(), go.probe_sites());
         let wait_reasons = (0..=u8::MAX).map_while(|number| go.wait_reason(number)).map(texts::kept).collect();
-        Ok(Self { go, _map: map, executable, build_id, sites, wait_reasons })
+        let frames = go.symbolizer().ok().map(|symbolizer| Mutex::new(FrameCache::new(symbolizer, FRAME_CACHE)));
+        Ok(Self { go, frames, _map: map, executable, build_id, sites, wait_reasons })
     }
 
     /// That of a file.
@@ -108,13 +114,15 @@ impl Binary {
     /// stack is a return address: it belongs to the instruction before. Empty when no Go function lies there, when its table is
     /// obfuscated, or when the file was overwritten after its last process ended.
     #[must_use]
-    pub fn symbolize(&self, vaddr: u64, is_return_address: bool) -> Vec<Frame> {
+    pub fn symbolize(&self, vaddr: u64, is_return_address: bool) -> Vec<Frame<'_>> {
         // A file cut short under a mapping would end us with SIGBUS; while a process runs it, that cannot happen.
         if !self.executable.is_unchanged() {
             return Vec::new();
         }
-        let frames = |symbolizer: Symbolizer<'_>| symbolizer.frames(vaddr.saturating_sub(u64::from(is_return_address)));
-        self.go.symbolizer().map(frames).unwrap_or_default()
+        let Some(frames) = &self.frames else { return Vec::new() };
+        // A cache that was left in the middle of something is still one.
+        let mut frames = frames.lock().unwrap_or_else(PoisonError::into_inner);
+        frames.frames(vaddr.saturating_sub(u64::from(is_return_address))).to_vec()
     }
 
     /// Whether the function that a return address at its own stack's top leads back to has no frame there, so that the word on top of

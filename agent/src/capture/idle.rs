@@ -19,5 +19,5 @@ const IDLE: &[&str] = &[
 /// Whether a wait of a thread without a goroutine is one for work.
 pub(super) fn is_idle(wait: &RawWait, binary: &Binary) -> bool {
     let names = |pc: &u64| binary.symbolize(*pc, true).into_iter().map(|frame| frame.function);
-    wait.stack.iter().flat_map(names).any(|name| IDLE.contains(&name.as_str()))
+    wait.stack.iter().flat_map(names).any(|name| IDLE.contains(&&*name))
 }

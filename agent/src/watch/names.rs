@@ -76,10 +76,10 @@ impl Names {
     }
 }
 
-fn frame(frame: syncline_gosym::Frame) -> Frame {
+fn frame(frame: syncline_gosym::Frame<'_>) -> Frame {
     // Go says "?" for a file that it does not know.
-    let file = if frame.file == "?" { String::new() } else { frame.file };
-    Frame { function: frame.function, file, line: frame.line }
+    let file = if frame.file == "?" { String::new() } else { frame.file.into_owned() };
+    Frame { function: frame.function.into_owned(), file, line: frame.line }
 }
 
 pub(super) fn id(raw: &RawWait) -> WaitId {

@@ -18,8 +18,7 @@ pub(crate) fn all_goroutines(
     table: &Pclntab<'_>,
     module: ModuleData,
 ) -> Option<u64> {
-    let mut functions = (0..table.count).filter_map(|index| table.function(index));
-    let function = functions.find(|function| table.has_name(function, FUNCTION))?;
+    let function = table.functions_named(FUNCTION).next()?;
     let entry = module.text.checked_add(function.entry)?;
     let length = usize::try_from(function.end.checked_sub(function.entry)?).ok()?.min(LONGEST);
     slice_in(machine, image.bytes_at(entry)?.get(..length)?, entry)

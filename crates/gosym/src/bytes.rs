@@ -39,7 +39,7 @@ pub(crate) fn uvarint(bytes: &[u8], max_length: usize) -> Option<(u64, &[u8])> {
 pub(crate) fn text_at(bytes: &[u8], offset: usize) -> Option<&[u8]> {
     let rest = bytes.get(offset..)?;
     let rest = rest.get(..MAX_TEXT).unwrap_or(rest);
-    rest.get(..rest.iter().position(|&byte| byte == 0)?)
+    rest.get(..memchr::memchr(0, rest)?)
 }
 
 /// Longer than any real function name or path; bounds the work on damaged tables.

@@ -20,8 +20,9 @@ use crate::pclntab::{self, Pclntab};
 /// Real files have one of each; a few more are tried before a damaged file is given up. Each costs passes over the file.
 const MAX_TABLES: usize = 4;
 const MAX_HOLDERS: usize = 8;
-/// Functions whose record is compared with the table's array.
-const SAMPLES: usize = 256;
+/// Functions whose record is compared with the table's array. An obfuscator changes all of them, and each one that is looked at far
+/// from the others brings pages into memory.
+const SAMPLES: usize = 16;
 /// The words of moduledata that are read; they reach up to `gofunc` in every version, and to where it may move to.
 const WORDS: usize = 64;
 /// Field order is the same in all known versions up to `etext`, the word before this one.

@@ -4,13 +4,18 @@
 //! function names, compilation units' file indices, file names, pc-value programs, and at last the functions: an array of
 //! (entry, offset of the record) sorted by entry, and the records. Entries are offsets from `runtime.text`.
 
-use crate::bytes::{i32_at, text_at, u32_at, u64_at, uvarint};
+use memchr::memmem;
+
+use crate::bytes::{i32_at, text_at, u32_at, u64_at};
+use crate::pc_values::{Run, Runs};
 
 pub(crate) const MAGIC: u32 = 0xffff_fff1;
 const HEADER_SIZE: u64 = 72;
 const FUNCTAB_ENTRY: usize = 8;
 /// Size of the fixed part of a function record; pcdata and funcdata offsets follow it.
 const RECORD_SIZE: usize = 44;
+/// A function has at most one wrapper for each calling convention.
+const MAX_NAMESAKES: usize = 4;
 
 /// Views into the function table.
 #[derive(Debug, Clone, Copy)]
@@ -122,33 +127,48 @@ impl<'data> Pclntab<'data> {
         rest.starts_with(name.as_bytes()) && rest.get(name.len()) == Some(&0)
     }
 
-    /// Runs the pc-value program at `program` (0 = none) up to the byte `pc_offset` of a function, and gives the value
-    /// there. `steps` is what the caller is ready to spend, so that a damaged program cannot take forever.
-    pub(crate) fn value_at(&self, program: u32, pc_offset: u64, steps: &mut u32) -> Option<i32> {
-        self.run_at(program, pc_offset, steps).map(|(value, _)| value)
+    /// The functions with this name: one may have wrappers for other calling conventions, each with a copy of the name.
+    ///
+    /// The name is looked for first, and then for the function that refers to it, each from the start: those of the runtime come
+    /// early, so that a few pages are read. A name that is not there costs a pass over the names, and none over the functions.
+    pub(crate) fn functions_named(&self, name: &str) -> impl Iterator<Item = Function<'data>> + use<'_, 'data> {
+        let whole = [name.as_bytes(), b"\0"].concat();
+        let mut searched = 0;
+        let names = std::iter::from_fn(move || {
+            let found = searched + memmem::find(self.names.get(searched..)?, &whole)?;
+            searched = found + 1;
+            Some(found)
+        });
+        // Not the end of a longer name.
+        let begins = |at: &usize| at.checked_sub(1).is_none_or(|before| self.names.get(before) == Some(&0));
+        let offsets = names.filter(begins).filter_map(|at| i32::try_from(at).ok());
+        offsets.take(MAX_NAMESAKES).flat_map(|offset| self.functions_with_name_at(offset)).take(MAX_NAMESAKES)
     }
 
-    /// Like `value_at`, with the offset of the first byte that has another value.
-    pub(crate) fn run_at(&self, program: u32, pc_offset: u64, steps: &mut u32) -> Option<(i32, u64)> {
-        if program == 0 {
-            return None;
-        }
-        let mut rest = self.programs.get(usize::try_from(program).ok()?..)?;
-        let (mut value, mut reached) = (-1_i32, 0_u64);
-        loop {
-            *steps = steps.checked_sub(1)?;
-            let (delta, after) = uvarint(rest, 5)?;
-            if delta == 0 && reached != 0 {
-                return None;
-            }
-            value = value.wrapping_add(zigzag(delta));
-            let (distance, after) = uvarint(after, 5)?;
-            reached = reached.checked_add(distance.checked_mul(self.quantum)?)?;
-            if pc_offset < reached {
-                return Some((value, reached));
-            }
-            rest = after;
-        }
+    fn functions_with_name_at(&self, offset: i32) -> impl Iterator<Item = Function<'data>> + use<'_, 'data> {
+        (0..self.count).filter_map(|index| self.function(index)).filter(move |it| it.name_offset() == Some(offset))
+    }
+
+    /// The runs of the pc-value program at `program`; 0 means that there is none.
+    pub(crate) fn runs(&self, program: u32) -> Runs<'data> {
+        let program = usize::try_from(program).ok().filter(|&program| program != 0);
+        let program = program.and_then(|program| self.programs.get(program..)).unwrap_or_default();
+        Runs::new(program, self.quantum)
+    }
+
+    /// The value of the pc-value program at `program` for the byte `pc_offset` of a function.
+    pub(crate) fn value_at(&self, program: u32, pc_offset: u64, steps: &mut u32) -> Option<i32> {
+        self.run_at(program, pc_offset, steps).map(|run| run.value)
+    }
+
+    /// Like `value_at`, with the offset of the first byte that has another value. `steps` is what the caller is ready to spend, so that
+    /// a damaged program cannot take forever.
+    pub(crate) fn run_at(&self, program: u32, pc_offset: u64, steps: &mut u32) -> Option<Run> {
+        let within = |run: &Run| {
+            *steps = steps.saturating_sub(1);
+            *steps == 0 || pc_offset < run.end
+        };
+        self.runs(program).find(within).filter(|run| pc_offset < run.end)
     }
 
     fn entry(&self, index: usize) -> Option<u32> {
@@ -206,23 +226,5 @@ impl Function<'_> {
 
     fn unit_offset(&self) -> Option<u32> {
         u32_at(self.record, 32)
-    }
-}
-
-/// Undoes the zigzag coding of a signed difference.
-fn zigzag(coded: u64) -> i32 {
-    let coded = (coded & 0xffff_ffff) as u32;
-    ((coded >> 1) ^ (coded & 1).wrapping_neg()).cast_signed()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn zigzag_alternates_around_zero() {
-        let decoded: Vec<i32> = (0..5).map(zigzag).collect();
-        assert_eq!(decoded, [0, -1, 1, -2, 2]);
-        assert_eq!(zigzag(0xffff_ffff), i32::MIN);
     }
 }

@@ -9,6 +9,7 @@ use crate::arch::{Machine, Prologue};
 use crate::elf::Image;
 use crate::error::Error;
 use crate::moduledata::ModuleData;
+use crate::pc_values::Run;
 use crate::pclntab::{Function, Pclntab};
 use crate::state_sites::StateSites;
 
@@ -127,29 +128,25 @@ impl<'data> Finder<'_, 'data> {
     /// None for a program without C code (`runtime.cgocall` is in all of them, what its callbacks return through is not), or where
     /// `runtime.cgocall` is not of the known shape.
     fn cgo_sites(&self) -> Option<CgoSites> {
-        if self.entries("crosscall2").is_empty() {
+        if !self.calls_c() {
             return None;
         }
         let caller = self.function("runtime.cgocall").ok()?;
-        let to_c = self.entries("runtime.asmcgocall");
-        let back = self.entries("runtime.exitsyscall");
-        let [enter, exit] = self.two_calls(&caller, &to_c, &back)?;
+        let [enter, exit] = self.two_calls(&caller, "runtime.asmcgocall", "runtime.exitsyscall")?;
         Some(CgoSites { enter, exit, callback: self.callback_sites() })
     }
 
     fn callback_sites(&self) -> Option<CallbackSites> {
         let caller = self.function("runtime.cgocallbackg").ok()?;
-        let to_go = self.entries("runtime.exitsyscall");
-        let back = self.entries("runtime.reentersyscall");
-        let [enter, exit] = self.two_calls(&caller, &to_go, &back)?;
+        let [enter, exit] = self.two_calls(&caller, "runtime.exitsyscall", "runtime.reentersyscall")?;
         Some(CallbackSites { enter, exit })
     }
 
-    /// A function's first call of one of the first targets, and behind it the first one of the second.
-    fn two_calls(&self, caller: &Function<'data>, first: &[u64], second: &[u64]) -> Option<[ProbeSite; 2]> {
+    /// A function's first call of the one of this name, and behind it the first one of the second.
+    fn two_calls(&self, caller: &Function<'data>, first: &str, second: &str) -> Option<[ProbeSite; 2]> {
         let calls = self.calls(caller)?;
-        let one = calls.iter().position(|(_, target)| first.contains(target))?;
-        let other = calls.iter().skip(one).find(|(_, target)| second.contains(target))?;
+        let one = calls.iter().position(|&(_, target)| self.begins_at(first, target))?;
+        let other = calls.iter().skip(one).find(|&&(_, target)| self.begins_at(second, target))?;
         Some([self.instruction(caller, calls.get(one)?.0)?, self.instruction(caller, other.0)?])
     }
 
@@ -158,11 +155,15 @@ impl<'data> Finder<'_, 'data> {
         self.at(self.module.text.checked_add(function.entry)?, offset)
     }
 
-    /// Where functions of this name begin: one may have wrappers for other calling conventions.
-    pub(crate) fn entries(&self, name: &'static str) -> Vec<u64> {
-        let functions = (0..self.table.count).filter_map(|index| self.table.function(index));
-        let named = functions.filter(|function| self.table.has_name(function, name)).take(MAX_NAMESAKES);
-        named.map(|function| function.entry).collect()
+    /// Whether the program has functions written in C.
+    pub(crate) fn calls_c(&self) -> bool {
+        self.table.functions_named("crosscall2").next().is_some()
+    }
+
+    /// Whether a function of this name begins at this offset of the code: it, or one of its wrappers for other calling conventions.
+    pub(crate) fn begins_at(&self, name: &str, text_offset: u64) -> bool {
+        let function = self.table.function_at(text_offset).filter(|function| function.entry == text_offset);
+        function.is_some_and(|function| self.table.has_name(&function, name))
     }
 
     /// Offsets of what may be calls of other functions, and their targets as offsets into the code. That a target is just where a
@@ -177,10 +178,8 @@ impl<'data> Finder<'_, 'data> {
 
     /// The function with this name that is not a wrapper made for calls from assembly.
     pub(crate) fn function(&self, name: &'static str) -> Result<Function<'data>, Error> {
-        (0..self.table.count)
-            .filter_map(|index| self.table.function(index))
-            .filter(|function| self.table.has_name(function, name))
-            .take(MAX_NAMESAKES)
+        self.table
+            .functions_named(name)
             .find(|function| !self.is_wrapper(function))
             .ok_or_else(|| Error::garbled(format!("the function table has no {name}")))
     }
@@ -191,17 +190,17 @@ impl<'data> Finder<'_, 'data> {
     }
 
     fn push_is_recorded(&self, function: &Function<'data>, prologue: Prologue) -> bool {
-        self.stack_delta(function, prologue.push).map(|(delta, _)| delta) == Some(0)
-            && self.stack_delta(function, prologue.after_push).map(|(delta, _)| delta) == Some(prologue.size)
+        self.stack_delta(function, prologue.push).map(|run| run.value) == Some(0)
+            && self.stack_delta(function, prologue.after_push).map(|run| run.value) == Some(prologue.size)
     }
 
     fn is_frameless(&self, function: &Function<'data>) -> bool {
         let first = self.stack_delta(function, 0);
-        first.is_some_and(|(delta, end)| delta == 0 && self.stack_delta(function, end).is_none())
+        first.is_some_and(|run| run.value == 0 && self.stack_delta(function, run.end).is_none())
     }
 
     /// How far the stack pointer is below its value at the entry, and up to which offset.
-    fn stack_delta(&self, function: &Function<'data>, offset: u64) -> Option<(i32, u64)> {
+    fn stack_delta(&self, function: &Function<'data>, offset: u64) -> Option<Run> {
         self.table.run_at(function.stack_delta_program()?, offset, &mut MAX_STEPS.clone())
     }
 
@@ -221,8 +220,6 @@ impl<'data> Finder<'_, 'data> {
 
 /// The functions whose calls are looked for have some 2,000 bytes.
 const LONGEST: usize = 1 << 16;
-/// A function has at most one wrapper for each calling convention.
-const MAX_NAMESAKES: usize = 4;
 /// The prologue and the first run of a small runtime function are a matter of a few steps.
 const MAX_STEPS: u32 = 1 << 16;
 

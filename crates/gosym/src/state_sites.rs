@@ -47,15 +47,14 @@ impl Finder<'_, '_> {
             lost_processor: either("runtime.exitsyscallTryGetP", "runtime.exitsyscallfast_pidle")?,
             no_processor: either("runtime.exitsyscallNoP", "runtime.exitsyscall0")?,
             coroutine_switch: site("runtime.coroswitch_m").ok(),
-            drop_m: site("runtime.dropm").ok().filter(|_| !self.entries("crosscall2").is_empty()),
+            drop_m: site("runtime.dropm").ok().filter(|_| self.calls_c()),
         })
     }
 
     fn creates(&self) -> Option<Vec<ProbeSite>> {
         let caller = self.function("runtime.newproc1").ok()?;
-        let targets = self.entries("runtime.casgstatus");
         let calls = self.calls(&caller)?;
-        let creates = calls.iter().filter(|(_, target)| targets.contains(target));
+        let creates = calls.iter().filter(|&&(_, target)| self.begins_at("runtime.casgstatus", target));
         let sites: Option<Vec<_>> = creates.map(|&(offset, _)| self.instruction(&caller, offset)).collect();
         sites.filter(|sites| !sites.is_empty())
     }

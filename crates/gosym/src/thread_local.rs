@@ -27,9 +27,7 @@ pub(crate) fn thread_local_g(
     table: &Pclntab<'_>,
     module: ModuleData,
 ) -> Option<ThreadLocalG> {
-    let find = |name| {
-        (0..table.count).filter_map(|index| table.function(index)).find(|function| table.has_name(function, name))
-    };
+    let find = |name| table.functions_named(name).next();
     if !machine.has_thread_local_g_without_c() {
         find(CALLED_BY_C)?;
     }

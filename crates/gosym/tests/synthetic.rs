@@ -77,7 +77,7 @@ fn main_frames(binary: &GoBinary<'_>, offset: u64) -> Vec<(String, u32)> {
     let mut entries = (sites.gopark.function_vaddr..).step_by(64).map_while(|entry| symbolizer.function_at(entry));
     let main = entries.find(|function| function.name == "main.main").unwrap();
     let frames = symbolizer.frames(main.entry + offset);
-    frames.into_iter().map(|frame| (frame.function, frame.line)).collect()
+    frames.into_iter().map(|frame| (frame.function.into_owned(), frame.line)).collect()
 }
 
 #[test]

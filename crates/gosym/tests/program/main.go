@@ -38,6 +38,54 @@ func reportCallers() {
 		defer func() { record(cgoValue()) }()
 		innermost(4)
 	}()
+	closures(5)
+	spawn(6)
+}
+
+// closures has functions whose names the compiler makes.
+//
+//go:noinline
+func closures(n int) {
+	call(func() int {
+		call(func() int { return innermost(n) })
+		return record(n)
+	})
+	values := list[int]{}
+	for _, add := range []func(int) int{values.add, square{n}.scaled, (&square{n}).scaled} {
+		call(func() int { return add(n) })
+	}
+	area := square{n}.area
+	call(area)
+	defer record(n)
+}
+
+//go:noinline
+func call(f func() int) int { return f() }
+
+func spawn(n int) {
+	done := make(chan bool)
+	go func() {
+		innermost(n)
+		done <- true
+	}()
+	<-done
+	go tell(n, done)
+	<-done
+}
+
+//go:noinline
+func tell(n int, done chan bool) {
+	record(n)
+	done <- true
+}
+
+type list[T any] struct{ values []T }
+
+//go:noinline
+func (l *list[T]) add(value T) int {
+	l.values = append(l.values, value)
+	keep := func() int { return record(len(l.values)) }
+	return call(keep)
 }
 
 //go:noinline
@@ -74,6 +122,8 @@ type shape interface{ area() int }
 type square struct{ side int }
 
 func (s square) area() int { return s.side * innermost(s.side) }
+
+func (s square) scaled(n int) int { return n * record(s.side) }
 
 //go:noinline
 func record(n int) int {
