@@ -20,6 +20,7 @@ mod regions;
 pub mod rows;
 mod schema;
 mod settle;
+mod stacks;
 mod store;
 
 pub use clock_state::ClockState;
