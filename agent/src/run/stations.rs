@@ -15,6 +15,7 @@ use super::batching::{Batching, Input, Outcome};
 use super::capturing::Capturing;
 use super::hints::HintSender;
 use super::{RunConfig, RunError};
+use crate::asking::Asking;
 use crate::batch::Batcher;
 use crate::capture::{Capture, CaptureError};
 use crate::clock::{Clocks, DisruptionWatch, VmClock, ask_for_claims, sample_knots};
@@ -64,12 +65,13 @@ impl Stations {
         let (out, inputs) = sync_channel(CHANNEL);
 
         let batcher = Batcher::new(origin, first_knot, config.sealing);
-        let hints = HintSender::default();
-        let batching = Batching::new(batcher, clocks, Arc::clone(&queue), recorder, hints.clone());
+        let (hints, asking) = (HintSender::default(), Arc::<Asking>::default());
+        let batching = Batching::new(batcher, clocks, Arc::clone(&queue), recorder, hints.clone(), Arc::clone(&asking));
         let outcome = station("batcher", move || batching.run(&inputs))?;
         start_knots(clocks, stopped.clone(), out.clone(), hints.clone())?;
         start_claims(config, stopped.clone(), out.clone())?;
         let uplink = Uplink::new(config.aggregators.clone(), Arc::clone(&queue)).of_region(config.region.clone());
+        let uplink = uplink.asking(asking);
         let (connected, in_use) = (uplink.connected(), uplink.in_use());
         let probe_state = start_probes(config, in_use, stopped.clone(), out.clone(), &hints)?;
         let metadata = MetadataReader::new(config.host_root.clone());
