@@ -32,6 +32,7 @@ pub mod recording;
 mod regular_file;
 pub mod replay;
 pub mod run;
+pub mod symbols;
 mod text;
 pub mod units;
 pub mod uplink;

@@ -18,6 +18,7 @@ use crate::clock::Clocks;
 use crate::probe::UsableProbe;
 use crate::queue::{Entry, Queue, SharedQueue};
 use crate::recording::Recorder;
+use crate::symbols::{SymbolCache, SymbolCounts};
 
 /// How often it looks whether a batch is due when nothing comes.
 const IDLE: Duration = Duration::from_millis(100);
@@ -51,6 +52,7 @@ pub(super) struct Outcome {
     pub(super) totals: Totals,
     pub(super) tcp: TcpTotals,
     pub(super) gaps: Gaps,
+    pub(super) symbols: SymbolCounts,
 }
 
 pub(super) struct Batching {
@@ -59,6 +61,7 @@ pub(super) struct Batching {
     clocks: Clocks,
     queue: Arc<SharedQueue>,
     recorder: Option<Recorder>,
+    symbols: Option<Arc<SymbolCache>>,
     connections: u64,
     told_of_drops: bool,
     hints: HintSender,
@@ -86,12 +89,18 @@ impl Batching {
             // A recording is for other stores too.
             asking: recorder.is_none().then_some(asking),
             recorder,
+            symbols: None,
             connections: 0,
             told_of_drops: false,
             hints,
             is_answered: true,
             ask_again_at: Instant::now() + ASK_AGAIN_EVERY,
         }
+    }
+
+    /// Sees to it that what is looked up is written to this cache's disk.
+    pub(super) fn caching(self, symbols: Option<Arc<SymbolCache>>) -> Self {
+        Self { symbols, ..self }
     }
 
     /// Until nobody sends any more; then seals the rest and closes the queue.
@@ -108,6 +117,9 @@ impl Batching {
                 self.ship(&batch);
             }
             self.hints.busy(self.batcher.has_waits());
+            if let Some(symbols) = &self.symbols {
+                symbols.write_due(Instant::now());
+            }
         }
         for _ in 0..LAST_BATCHES {
             if let Some(batch) = self.batcher.seal_rest(self.clocks.mono()) {
@@ -115,7 +127,12 @@ impl Batching {
             }
         }
         self.queue.change(Queue::close);
-        Outcome { totals: self.batcher.totals().clone(), tcp: self.batcher.tcp_totals().clone(), gaps: self.gaps }
+        let symbols = self.symbols.map_or_else(SymbolCounts::default, |symbols| {
+            symbols.write_all();
+            symbols.counts()
+        });
+        let (totals, tcp) = (self.batcher.totals().clone(), self.batcher.tcp_totals().clone());
+        Outcome { totals, tcp, gaps: self.gaps, symbols }
     }
 
     fn take(&mut self, input: Input) {

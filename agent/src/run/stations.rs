@@ -14,7 +14,7 @@ use tonic::transport::Endpoint;
 use super::batching::{Batching, Input, Outcome};
 use super::capturing::Capturing;
 use super::hints::HintSender;
-use super::{RunConfig, RunError};
+use super::{RunConfig, RunError, SymbolsConfig};
 use crate::asking::Asking;
 use crate::batch::Batcher;
 use crate::capture::{Capture, CaptureError};
@@ -61,12 +61,14 @@ impl Stations {
         let recorder = config.record.as_deref().map(Recorder::create).transpose()?;
         let capture = Capture::start(config.capture.clone())?;
         let queue = Arc::new(SharedQueue::new(Queue::new(config.queue_bytes)));
+        let symbols = config.symbols.as_ref().and_then(SymbolsConfig::open);
         let (stop, stopped) = watch::channel(false);
         let (out, inputs) = sync_channel(CHANNEL);
 
         let batcher = Batcher::new(origin, first_knot, config.sealing);
         let (hints, asking) = (HintSender::default(), Arc::<Asking>::default());
         let batching = Batching::new(batcher, clocks, Arc::clone(&queue), recorder, hints.clone(), Arc::clone(&asking));
+        let batching = batching.caching(symbols.clone());
         let outcome = station("batcher", move || batching.run(&inputs))?;
         start_knots(clocks, stopped.clone(), out.clone(), hints.clone())?;
         start_claims(config, stopped.clone(), out.clone())?;
@@ -75,7 +77,7 @@ impl Stations {
         let (connected, in_use) = (uplink.connected(), uplink.in_use());
         let probe_state = start_probes(config, in_use, stopped.clone(), out.clone(), &hints)?;
         let metadata = MetadataReader::new(config.host_root.clone());
-        let intake = Intake::new(clocks, config.service.clone(), metadata);
+        let intake = Intake::new(clocks, config.service.clone(), metadata).caching(symbols);
         let mark_shift = config.capture.tcp.mark_shift;
         let file = config.file.as_ref().map(|file| file.to_string_lossy().into_owned());
         let capturing = Capturing::new(capture, intake, out, mark_shift, (commands, file));
