@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Whatever a batch speaks of and is not known by then goes with it, so nothing depends on an answer: without one everything is told
-//! once. A stack is told with those of its symbols that were not told before, and symbols are looked up then, so what the store
+//! once. What only waits speak of that are held for the next batch has until then to be answered. A stack is told with those of its symbols that were not told before, and symbols are looked up then, so what the store
 //! has is not looked up at all. The addresses of what is known are kept, to be told to a store that has lost it; beyond
 //! [`MOST_KNOWN_BYTES`] all of it is forgotten, and noted again with its next use.
 
@@ -57,6 +57,7 @@ pub(super) struct Dictionary {
     untold_symbol_bytes: usize,
     to_ask: Vec<StackId>,
     to_ask_again: Vec<StackId>,
+    last_batch: u64,
 }
 
 /// A stack that need not be told.
@@ -75,6 +76,8 @@ struct Untold {
     stack: Stack,
     /// None where it was looked up before, or nothing is left to look it up in.
     symbolizer: Option<Arc<dyn Symbolizer>>,
+    /// The last batch before it was noted. Where no wait speaks of it, it goes with the second after that.
+    noted_after: u64,
 }
 
 impl std::fmt::Debug for Untold {
@@ -100,7 +103,8 @@ impl Dictionary {
         if !self.known.contains_key(&id) && !self.noted.contains(&id) && self.has_room() {
             self.to_ask.push(id);
             let stack = Stack { id, build_id, pcs: pcs.to_vec() };
-            self.await_batch(Untold { stack, symbolizer: Some(Arc::clone(symbolizer)) });
+            let symbolizer = Some(Arc::clone(symbolizer));
+            self.await_batch(Untold { stack, symbolizer, noted_after: self.last_batch });
         }
         id
     }
@@ -130,7 +134,7 @@ impl Dictionary {
         }
         for (id, Known { build_id, pcs, symbolizer, .. }) in lost {
             let stack = Stack { id, build_id, pcs: pcs.into_vec() };
-            self.await_batch(Untold { stack, symbolizer: symbolizer.upgrade() });
+            self.await_batch(Untold { stack, symbolizer: symbolizer.upgrade(), noted_after: 0 });
         }
     }
 
@@ -141,15 +145,16 @@ impl Dictionary {
         self.to_ask_again = self.known.iter().filter(|(_, known)| !is_on_its_way(known)).map(|(id, _)| *id).collect();
     }
 
-    /// What goes into batch `number`; the rest waits for the one after.
-    pub(super) fn take(&mut self, number: u64) -> (Vec<Stack>, Vec<Symbol>) {
+    /// What goes into batch `number`, which speaks of the stacks `spoken_of`; the rest waits for the one after.
+    pub(super) fn take(&mut self, number: u64, spoken_of: &HashSet<StackId>) -> (Vec<Stack>, Vec<Symbol>) {
         self.bound_memory();
         let mut parcel = Parcel::default();
         self.take_symbols(&mut parcel);
         if self.untold_symbols.is_empty() {
-            self.take_stacks(number, &mut parcel);
+            self.take_stacks(number, spoken_of, &mut parcel);
         }
         self.to_ask.retain(|id| self.noted.contains(id));
+        self.last_batch = number;
         (parcel.stacks, parcel.symbols)
     }
 
@@ -167,7 +172,7 @@ impl Dictionary {
         for stack in stacks {
             self.forget_stack(stack.id);
             if !self.noted.contains(&stack.id) {
-                self.await_batch(Untold { stack, symbolizer: None });
+                self.await_batch(Untold { stack, symbolizer: None, noted_after: 0 });
             }
         }
         self.untold_symbol_bytes += symbols.iter().map(symbol_bytes).sum::<usize>();
@@ -198,7 +203,7 @@ impl Dictionary {
         let (told, untold): (Vec<_>, _) =
             std::mem::take(&mut self.untold).into_iter().partition(|untold| there.contains(&untold.stack.id));
         self.untold = untold;
-        for Untold { stack, symbolizer } in told {
+        for Untold { stack, symbolizer, .. } in told {
             self.told_symbols.extend(stack.pcs.iter().map(|pc| (stack.build_id, *pc)));
             self.is_known(stack, symbolizer.as_ref(), 0);
         }
@@ -236,20 +241,22 @@ impl Dictionary {
         self.untold_symbols = waiting.collect();
     }
 
-    fn take_stacks(&mut self, number: u64, parcel: &mut Parcel) {
-        let mut waiting = std::mem::take(&mut self.untold).into_iter();
-        while let Some(Untold { stack, symbolizer }) = waiting.as_slice().first() {
+    fn take_stacks(&mut self, number: u64, spoken_of: &HashSet<StackId>, parcel: &mut Parcel) {
+        let goes = |untold: &Untold| spoken_of.contains(&untold.stack.id) || untold.noted_after < self.last_batch;
+        let (going, staying): (Vec<_>, Vec<_>) = std::mem::take(&mut self.untold).into_iter().partition(goes);
+        let mut waiting = going.into_iter();
+        while let Some(Untold { stack, symbolizer, .. }) = waiting.as_slice().first() {
             let symbols = self.look_up(stack, symbolizer.as_deref());
             if !parcel.has_room_for(std::slice::from_ref(stack), &symbols) {
                 break;
             }
             self.told_symbols.extend(symbols.iter().map(|symbol| (symbol.build_id, symbol.pc)));
             parcel.put(Some(stack.clone()), symbols);
-            if let Some(Untold { stack, symbolizer }) = waiting.next() {
+            if let Some(Untold { stack, symbolizer, .. }) = waiting.next() {
                 self.is_known(stack, symbolizer.as_ref(), number);
             }
         }
-        self.untold = waiting.collect();
+        self.untold = waiting.chain(staying).collect();
     }
 
     /// The symbols of a stack that were not told. More than one batch can hold are left out.

@@ -51,6 +51,12 @@ fn wait(pcs: Vec<u64>) -> FinishedWait {
     }
 }
 
+/// A batch that speaks of everything that is noted.
+fn take(dictionary: &mut Dictionary, number: u64) -> (Vec<Stack>, Vec<Symbol>) {
+    let all = dictionary.noted.clone();
+    dictionary.take(number, &all)
+}
+
 fn dictionary_with(pcs: std::ops::Range<u64>) -> Dictionary {
     let mut dictionary = Dictionary::default();
     for pc in pcs {
@@ -64,7 +70,7 @@ fn a_batch_takes_a_bounded_number_of_bytes_and_the_rest_comes_later() {
     let mut dictionary = dictionary_with(0..2_000);
     let mut told = 0;
     while told < 2_000 {
-        let (stacks, symbols) = dictionary.take(1);
+        let (stacks, symbols) = take(&mut dictionary, 1);
         let bytes: usize = symbols.iter().map(symbol_bytes).sum();
         assert!(!symbols.is_empty() && bytes <= BYTES_PER_BATCH, "{} symbols, {bytes} bytes", symbols.len());
         assert_eq!(stacks.len(), symbols.len(), "a stack goes with its symbols");
@@ -79,7 +85,7 @@ fn a_stack_without_room_is_told_with_its_next_use() {
     let late = wait(vec![1 << 40]);
     let [id, _] = dictionary.note(&late);
     let tells = |dictionary: &mut Dictionary| {
-        let taken = std::iter::from_fn(|| Some(dictionary.take(1).0).filter(|stacks| !stacks.is_empty()));
+        let taken = std::iter::from_fn(|| Some(take(dictionary, 1).0).filter(|stacks| !stacks.is_empty()));
         taken.flatten().any(|stack| stack.id == id)
     };
     assert!(!tells(&mut dictionary), "there was room for all of it");
@@ -99,7 +105,7 @@ fn what_would_fill_more_than_a_batch_is_told_as_far_as_it_fits() {
     let mut dictionary = Dictionary::default();
     dictionary.note(&FinishedWait { symbolizer: Arc::new(Deep), ..wait(vec![1, 2, 3]) });
     dictionary.note(&wait(vec![3]));
-    let (stacks, symbols) = dictionary.take(1);
+    let (stacks, symbols) = take(&mut dictionary, 1);
     let of = |pc: u64| symbols.iter().filter(|symbol| symbol.pc == pc).count();
     assert_eq!((stacks.len(), of(1), of(2)), (2, 256, 0));
     assert_eq!(of(3), 1, "what was left out is told with another stack");
@@ -112,7 +118,7 @@ fn what_is_known_is_bounded_and_then_noted_again() {
     for pc in 0..40_000 {
         dictionary.note_stack(7, &(Arc::new(Nothing) as _), &stack_of(pc));
         if pc % 1_000 == 0 {
-            while !dictionary.take(1).0.is_empty() {}
+            while !take(&mut dictionary, 1).0.is_empty() {}
             assert!(dictionary.known_bytes <= MOST_KNOWN_BYTES + (2 << 20), "{}", dictionary.known_bytes);
         }
     }
@@ -147,7 +153,7 @@ impl Told {
     /// Stacks and symbols of the next batch.
     fn batch(&mut self) -> (usize, usize) {
         self.batches += 1;
-        let (stacks, symbols) = self.dictionary.take(self.batches);
+        let (stacks, symbols) = take(&mut self.dictionary, self.batches);
         (stacks.len(), symbols.len())
     }
 
@@ -241,4 +247,18 @@ fn of_a_program_that_has_ended_the_stack_is_told_without_symbols() {
     assert_eq!(told.batch(), (1, 0));
     told.note(&[1, 2]);
     assert_eq!(told.batch(), (1, 2), "another program of the build tells them");
+}
+
+#[test]
+fn what_no_wait_of_the_batch_speaks_of_has_until_the_next_to_be_answered() {
+    let mut told = Told::default();
+    let [there, new] = [told.note(&[1]), told.note(&[2])];
+    assert_eq!(told.dictionary.take(1, &HashSet::new()).0, []);
+    told.asks(&[there]);
+    assert_eq!(
+        told.dictionary.take(2, &HashSet::from([there])).0,
+        [Stack::new(7, vec![2])],
+        "at the latest, whoever speaks of it"
+    );
+    assert!(told.dictionary.known.contains_key(&new));
 }

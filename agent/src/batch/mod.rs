@@ -301,7 +301,9 @@ impl Batcher {
         let short_waits = self.short.take(&mut processes, &mut reasons);
         let states = self.states.take(holding, &mut processes, &mut reasons);
         let tcp = self.tcp.take(holding, &mut processes, &mut flows);
-        let (stacks, symbols) = self.dictionary.take(self.next_number);
+        let of_waits = [&waits, &open_waits].into_iter().flat_map(|waits| waits.stack.iter().chain(&waits.waker_stack));
+        let spoken_of = of_waits.copied().chain(tcp.sessions.iter().map(|session| session.stack)).collect();
+        let (stacks, symbols) = self.dictionary.take(self.next_number, &spoken_of);
         let batch = Batch {
             origin: self.origin.clone(),
             number: self.next_number,
