@@ -3,12 +3,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use syncline_event::{Kind, LossCause, Process, Symbol};
+use syncline_event::{Kind, LossCause, Process};
 
 use crate::batch::{FinishedWait, Losses, ShortSum, Symbolizer, Wanted};
 use crate::capture::{Binary, Capture, Counters, ObservedProcess, OpenWait, RawWait, ShortWait, without_deleted_mark};
 use crate::clock::Clocks;
 use crate::metadata::{self, Metadata, MetadataReader};
+use crate::symbols::{CachedBinary, SymbolCache};
 use crate::text;
 
 /// Bytes of an executable's path: a batch of many processes must fit the wire whatever their paths.
@@ -22,27 +23,33 @@ const MANY_PROCESSES: usize = 1_024;
 const PROGRAMS: usize = 4;
 
 /// Knows the observed processes by name.
-#[derive(Debug)]
 pub struct Intake {
     clocks: Clocks,
     service: Option<String>,
     metadata: MetadataReader,
+    symbols: Option<Arc<SymbolCache>>,
     /// Of each pid its programs, the one that was met last at the end.
     known: HashMap<u32, Vec<Known>>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Known {
     start_time: u64,
     exec_mono_ns: Option<u64>,
     pub(crate) process: Arc<Process>,
-    pub(crate) binary: Arc<Binary>,
+    pub(crate) symbolizer: Arc<dyn Symbolizer>,
 }
 
 impl Intake {
     /// An intake that knows no process yet; `service` names the service of all of them, whatever they say themselves.
     pub fn new(clocks: Clocks, service: Option<String>, metadata: MetadataReader) -> Self {
-        Self { clocks, service: service.map(metadata::fitting), metadata, known: HashMap::new() }
+        Self { clocks, service: service.map(metadata::fitting), metadata, symbols: None, known: HashMap::new() }
+    }
+
+    /// Keeps what it looks up of programs in this cache.
+    #[must_use]
+    pub fn caching(self, symbols: Option<Arc<SymbolCache>>) -> Self {
+        Self { symbols, ..self }
     }
 
     /// Learns a process's name while it is there to be asked.
@@ -60,7 +67,7 @@ impl Intake {
         let known = self.known_as(capture, capture.process_of(&raw)?);
         Some(FinishedWait {
             process: known.process,
-            symbolizer: known.binary,
+            symbolizer: known.symbolizer,
             kind: raw.kind,
             reason: raw.reason,
             tid: raw.tid,
@@ -132,12 +139,20 @@ impl Intake {
             start_time: observed.start_time,
             exec_mono_ns: observed.exec_mono_ns(),
             process: Arc::new(self.describe(capture, observed)),
-            binary: Arc::clone(&observed.binary),
+            symbolizer: self.symbolizer(&observed.binary),
         };
         let programs = self.known.entry(observed.pid).or_default();
         programs.drain(..(programs.len() + 1).saturating_sub(PROGRAMS));
         programs.push(known.clone());
         known
+    }
+
+    fn symbolizer(&self, binary: &Arc<Binary>) -> Arc<dyn Symbolizer> {
+        let binary = Arc::clone(binary);
+        match &self.symbols {
+            Some(cache) => Arc::new(CachedBinary::new(binary, Arc::clone(cache))),
+            None => binary,
+        }
     }
 
     fn describe(&self, capture: &Capture, observed: &ObservedProcess) -> Process {
@@ -160,21 +175,6 @@ impl Intake {
             since_mono_ns: u64::try_from(since.ns()).unwrap_or(0),
             container,
         }
-    }
-}
-
-impl Symbolizer for Binary {
-    fn symbols(&self, pc: u64) -> Vec<Symbol> {
-        let symbol = |(depth, frame): (u8, syncline_gosym::Frame<'_>)| Symbol {
-            build_id: self.build_id(),
-            pc,
-            depth,
-            function: frame.function.into_owned(),
-            file: frame.file.into_owned(),
-            line: frame.line,
-        };
-        // Every address of a captured stack is a return address, g.sched.pc included.
-        (0..).zip(self.symbolize(pc, true)).map(symbol).collect()
     }
 }
 

@@ -1,7 +1,5 @@
 //! From what capture hands out of TCP to what the batcher takes.
 
-use std::sync::Arc;
-
 use syncline_bpf::tcp::{MessageDirection, TcpDirection, TcpMessageRecord, TcpSessionRecord};
 use syncline_event::{Direction, Opener, SendLatency, SessionEnd, TcpLossCause};
 
@@ -43,7 +41,7 @@ impl Intake {
         let known = self.known(capture, record.tgid, opener)?;
         Some(SeenSession {
             process: known.process,
-            symbolizer: Arc::clone(&known.binary) as _,
+            symbolizer: known.symbolizer,
             flow: flow(&record.ends),
             tid: record.tid,
             goid: record.goid.unwrap_or_default(),

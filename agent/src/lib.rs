@@ -4,11 +4,12 @@
 //!
 //! ```text
 //! capture (kernel) -> intake (stamps through the node's clocks, metadata of processes) -> batch (seals behind a probe) -> queue (unacknowledged,
-//! bounded) -> uplink (gRPC), with clock (knots) and probe (four stamps) joining at batch
+//! bounded) -> uplink (gRPC, with asking beside it: which stacks need not be told), with clock (knots) and probe (four stamps) joining at batch
 //! ```
 //!
 //! `watch` needs none of that: capture -> sites -> a table on the terminal.
 
+pub mod asking;
 pub mod batch;
 pub mod capture;
 pub mod choice;
@@ -31,6 +32,7 @@ pub mod recording;
 mod regular_file;
 pub mod replay;
 pub mod run;
+pub mod symbols;
 mod text;
 pub mod units;
 pub mod uplink;

@@ -127,6 +127,11 @@ impl Queue {
         self.connections
     }
 
+    /// Number of the oldest batch that is not acknowledged.
+    pub fn oldest(&self) -> Option<u64> {
+        self.entries.front().map(|entry| entry.number)
+    }
+
     /// The refused batches since the last call: their dictionaries never arrived. At most a window of them.
     pub fn take_refused(&mut self) -> Vec<Entry> {
         std::mem::take(&mut self.refused)

@@ -35,7 +35,18 @@ impl Agent {
     /// Observes what runs the file, and is ready.
     fn start(fake: &Fake, program: &Path, socket: &Path, more: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_syncline-agent"))
-            .args(["--region", "eu", "--node", "n1", "--aggregator", &fake.url(), "--without", "tcp"])
+            .args([
+                "--region",
+                "eu",
+                "--node",
+                "n1",
+                "--aggregator",
+                &fake.url(),
+                "--without",
+                "tcp",
+                "--symbol-cache",
+                "none",
+            ])
             .args(["--probe-interval", "600ms", "--require-aggregator", "20s"])
             .arg("--exe")
             .arg(program)

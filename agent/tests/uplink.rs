@@ -8,9 +8,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use fake::{Answer, Arrival, Fake, eventually};
+use syncline_agent::asking::{Answer as Told, Asking};
+use syncline_agent::batch::Question;
 use syncline_agent::endpoint::Aggregator;
 use syncline_agent::queue::{Entry, Queue, SharedQueue};
 use syncline_agent::uplink::{Uplink, WINDOW};
+use syncline_event::StackId;
 use tokio::net::TcpListener;
 
 fn queue_of(numbers: std::ops::Range<u64>) -> Arc<SharedQueue> {
@@ -108,4 +111,33 @@ async fn an_aggregator_that_starts_late_gets_everything() {
     eventually("everything is stored", || queue.look(Queue::fate).stored_batches == 3).await;
     assert!(*connected.borrow());
     assert_eq!(fake.arrivals().len(), 3);
+}
+
+async fn told(asking: &Asking) -> Told {
+    let mut answer = None;
+    eventually("an answer", || {
+        answer = answer.take().or_else(|| asking.take());
+        answer.is_some()
+    })
+    .await;
+    answer.unwrap().1
+}
+
+#[tokio::test]
+async fn questions_are_answered_beside_the_batches_also_after_a_cut() {
+    let fake = Fake::start(|connection, _| if connection == 1 { Answer::Cut } else { Answer::Store }).await;
+    *fake.stacks.lock().unwrap() = Some([5, 9].into());
+    let (queue, asking) = (queue_of(1..2), Arc::<Asking>::default());
+    let uplink = Uplink::new(fake.aggregator().into(), Arc::clone(&queue)).asking(Arc::clone(&asking));
+    let running = tokio::spawn(uplink.run());
+    for _ in 0..2 {
+        asking.ask(Question { stacks: [5, 6, 9].map(StackId).into(), again: 0 });
+        let Told::Known(reply) = told(&asking).await else { panic!("it can be asked") };
+        assert_eq!([0, 1, 2].map(|place| reply.says(place)), [true, false, true]);
+        queue.until(|queue| queue.fate().stored_batches == 1).await;
+    }
+    *fake.stacks.lock().unwrap() = None;
+    asking.ask(Question { stacks: vec![StackId(5)], again: 0 });
+    assert_eq!(told(&asking).await, Told::CannotTell, "one of an older version");
+    running.abort();
 }

@@ -35,6 +35,7 @@ impl Agent {
         let mut child = Command::new(env!("CARGO_BIN_EXE_syncline-agent"))
             .args(["--region", "eu", "--node", "n1", "--aggregator", aggregators, "--pid", &pid.to_string()])
             .args(["--probe-interval", "600ms", "--require-aggregator", "20s", "--control", "none"])
+            .args(if more.contains(&"--symbol-cache") { &[][..] } else { &["--symbol-cache", "none"] })
             .args(more)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -104,6 +105,43 @@ async fn what_a_go_program_waits_for_arrives_once_named_and_behind_a_probe() {
     everything_is_named(&batches);
     the_clock_is_told(&batches);
     the_recording_holds(&recording, &fake);
+}
+
+/// What a restarted agent tells of another process of the same build, and its closing line.
+async fn told_of_the_build(fake: &Fake, cache: &Path) -> (HashSet<u64>, HashMap<String, u64>) {
+    let before = fake.arrivals().len();
+    let mut program = GoProgram::start(&ANY.program("waits"), &["scenarios"]);
+    let mut agent = Agent::start(fake, program.pid(), &["--symbol-cache", cache.to_str().unwrap()]);
+    agent.wait_until_ready();
+    program.go();
+    let reported = program.events_until_done().len();
+    eventually("its waits have arrived", || waits_in(&batches(fake)[before..]) >= reported).await;
+    let summary = agent.terminate();
+    assert!(program.finish().success());
+    let stacks = batches(fake).split_off(before).into_iter().flat_map(|batch| batch.stacks);
+    (stacks.map(|stack| stack.id.0).collect(), summary)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restarted_agent_tells_what_the_store_does_not_have_and_looks_nothing_up_twice() {
+    if !support::bpf_usable() {
+        return;
+    }
+    let fake = Fake::start(|_, _| Answer::Store).await;
+    let dir = tempfile::tempdir().unwrap();
+    let cache = dir.path().join("symbols");
+    let (told, summary) = told_of_the_build(&fake, &cache).await;
+    assert!(!told.is_empty() && summary["(cached"] == 0, "{summary:?}");
+    *fake.stacks.lock().unwrap() = Some(HashSet::new());
+    let (again, summary) = told_of_the_build(&fake, &cache).await;
+    // Go's own goroutines may have been met elsewhere.
+    assert!(again.intersection(&told).count() * 2 > told.len(), "{again:?} of {told:?}");
+    assert!(summary["(cached"] * 2 > summary["symbols"], "{summary:?}");
+    *fake.stacks.lock().unwrap() = Some(told.union(&again).copied().collect());
+    let (new, _) = told_of_the_build(&fake, &cache).await;
+    let asked = fake.asked.load(Ordering::SeqCst);
+    assert!(asked > 0, "nothing was asked");
+    assert!(new.intersection(&told).count() * 2 < told.len(), "{new:?} of {told:?}");
 }
 
 /// Goroutines whose open waits, so flagged or not, have arrived; those that go on with a stack that has been told.

@@ -43,6 +43,12 @@ counters! {
     batches_abandoned,
     /// Events in stored batches, repeated ones included.
     events_stored,
+    /// Stacks that agents asked for, whether the store has them.
+    stacks_asked,
+    /// Of these, those that it has, so that they were not told.
+    stacks_known,
+    /// Looks into the store for stacks that came to nothing; they were told.
+    stack_looks_failed,
     /// Inserts that the store did not take and that were tried again.
     insert_retries,
     /// Clock samples that the estimator refused.

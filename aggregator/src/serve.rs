@@ -19,6 +19,7 @@ use crate::clock_service::{self, ClockService};
 use crate::connections;
 use crate::counters::Counters;
 use crate::ingest::grpc::CollectorService;
+use crate::naming;
 use crate::pairs;
 use crate::pipeline::{Pipeline, PipelineConfig};
 use crate::reference::Reference;
@@ -110,6 +111,7 @@ impl Aggregator {
         let tolerance = config.pipeline.tolerance.absolute;
         let own = regions::Own { region: Arc::clone(&region), reference, utc: utc.clone(), is_root, tolerance };
         tokio::spawn(regions::tell(own, store.clone(), stopping.clone()));
+        tokio::spawn(naming::name(store.clone(), stopping.clone()));
         if is_root {
             tokio::spawn(pairs::check(reference, store.clone(), stopping.clone()));
         }

@@ -10,6 +10,7 @@ use crate::goroutine::GoroutineArgs;
 use crate::sends::SendsArgs;
 use crate::states::StatesArgs;
 use crate::stuck::StuckArgs;
+use crate::symbols::SymbolsArgs;
 use crate::time;
 use crate::whose::Whose;
 
@@ -33,6 +34,7 @@ Examples:
   syncline states                                how goroutines spent their time: running, runnable, blocked, ...
   syncline goroutine 4711 18                     what one goroutine waited for, and whom it woke
   syncline sends                                 how long what was sent over TCP took to be acknowledged
+  syncline symbols list                          which builds have addresses without names
   syncline sql 'SELECT region, count() FROM events GROUP BY region'
   syncline clock replay --stream s.csv --answers a.csv   a recorded node through the clock model
   syncline --store /var/lib/syncline skew        a store elsewhere
@@ -67,6 +69,7 @@ pub(crate) enum Command {
     States(StatesArgs),
     Goroutine(GoroutineArgs),
     Sends(SendsArgs),
+    Symbols(SymbolsArgs),
     Skew(SkewArgs),
     Doctor(DoctorArgs),
     Clock(ClockArgs),

@@ -20,6 +20,7 @@ mod source;
 mod sql;
 mod states;
 mod stuck;
+mod symbols;
 mod table;
 mod target;
 mod terminal;
@@ -52,6 +53,7 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Blockers(args) => runtime.block_on(blockers::run(&cli.store, args)),
         Command::Stuck(args) => runtime.block_on(stuck::run(&cli.store, args)),
         Command::States(args) => runtime.block_on(states::run(&cli.store, args)),
+        Command::Symbols(args) => runtime.block_on(symbols::run(&cli.store, args)),
         Command::Sends(args) => runtime.block_on(sends::run(&cli.store, args)),
         Command::Goroutine(args) => runtime.block_on(goroutine::run(&cli.store, args)),
         Command::Timeline(args) => runtime.block_on(timeline::run(&cli.store, args)),

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use clickhouse::Client;
 use serde::de::DeserializeOwned;
-use syncline_store::{OpenOptions, OpenStore, StoreError, open};
+use syncline_store::{OpenOptions, OpenStore, Store, StoreError, open};
 
 use crate::args::StoreArgs;
 use crate::place;
@@ -24,6 +24,28 @@ pub(crate) struct Source {
     takes_settings: bool,
 }
 
+/// Opens the store that the arguments name; whatever is done with it may change it.
+pub(crate) async fn open_to_write(args: &StoreArgs) -> anyhow::Result<OpenStore> {
+    let location = place::location(args)?;
+    place::check(&location)?;
+    let options = OpenOptions { database: args.database.clone(), ..OpenOptions::default() };
+    Ok(open(&location, &options).await?)
+}
+
+/// An error of the store, with what to do about one that has other tables than this program knows.
+pub(crate) fn explain(store: &Store, error: StoreError) -> anyhow::Error {
+    let (url, database) = (store.shown_url(), store.database());
+    match error {
+        StoreError::Sql { code: UNKNOWN_TABLE | UNKNOWN_DATABASE, .. } => anyhow::anyhow!(
+            "{url} has no tables of Syncline in database `{database}`, or those of an older version: start an aggregator of this version on it, or name another with --database"
+        ),
+        StoreError::Sql { code: UNKNOWN_IDENTIFIER | UNKNOWN_FUNCTION, .. } => anyhow::anyhow!(
+            "{url}, database `{database}`, has the tables of an older version: an aggregator of this version brings them up to date when it starts"
+        ),
+        error => error.into(),
+    }
+}
+
 /// A query with the values of its parameters `{name:Type}`.
 pub(crate) struct Question<'a> {
     pub(crate) sql: &'a str,
@@ -39,10 +61,7 @@ pub(crate) struct Question<'a> {
 impl Source {
     /// Opens the store that the arguments name.
     pub(crate) async fn open(args: &StoreArgs) -> anyhow::Result<Self> {
-        let location = place::location(args)?;
-        place::check(&location)?;
-        let options = OpenOptions { database: args.database.clone(), ..OpenOptions::default() };
-        let store = open(&location, &options).await?;
+        let store = open_to_write(args).await?;
         let mut source = Self { client: store.client().clone(), store, takes_settings: true };
         source.make_read_only().await?;
         Ok(source)
@@ -85,19 +104,7 @@ impl Source {
 
     /// What our own questions name is there in every store that an aggregator of this version has been started on.
     fn explain(&self, error: StoreError) -> anyhow::Error {
-        match error {
-            StoreError::Sql { code: UNKNOWN_TABLE | UNKNOWN_DATABASE, .. } => anyhow::anyhow!(
-                "{} has no tables of Syncline in database `{}`, or those of an older version: start an aggregator of this version on it, or name another with --database",
-                self.store.shown_url(),
-                self.store.database()
-            ),
-            StoreError::Sql { code: UNKNOWN_IDENTIFIER | UNKNOWN_FUNCTION, .. } => anyhow::anyhow!(
-                "{}, database `{}`, has the tables of an older version: an aggregator of this version brings them up to date when it starts",
-                self.store.shown_url(),
-                self.store.database()
-            ),
-            error => error.into(),
-        }
+        explain(&self.store, error)
     }
 
     /// Ends the engine if this command started it.

@@ -6,6 +6,7 @@ mod columns;
 mod decode;
 mod encode;
 mod error;
+mod known;
 mod prescan;
 mod states;
 mod tcp;

@@ -10,6 +10,7 @@
 //!
 //! The tables and views are in `migrations/`, documented column by column.
 
+mod binaries;
 mod clock_state;
 mod engine;
 mod error;
@@ -20,8 +21,10 @@ mod regions;
 pub mod rows;
 mod schema;
 mod settle;
+mod stacks;
 mod store;
 
+pub use binaries::{Binary, MOST_BINARY_BYTES, Names};
 pub use clock_state::ClockState;
 pub use engine::{EmbeddedConfig, EmbeddedEngine, default_max_memory_bytes, libchdb_path, run_engine_if_child};
 pub use error::StoreError;

@@ -32,6 +32,7 @@ use std::sync::Arc;
 use syncline_event::{Batch, ClockClaim, Kind, LossCause, Origin, ProbePath, Process, TcpLossCause, limits};
 use syncline_timebase::{Instant, Knot, Mono, Offset, Probe, Reference, Wall};
 
+pub use dictionary::Question;
 pub use losses::Losses;
 pub use seal::{ENOUGH_WAITS, LONGEST_WAIT, SHORTEST_GAP, Sealing};
 pub use short::ShortSum;
@@ -201,7 +202,24 @@ impl Batcher {
         self.totals.losses.add(cause, count);
     }
 
-    /// A new connection, perhaps to another aggregator: stacks and symbols are told again where they are used again.
+    /// The stacks to ask the aggregator for now, if there are any: those that its answer knows need not be told.
+    pub fn question(&mut self) -> Option<Question> {
+        self.dictionary.question()
+    }
+
+    /// Takes the answer to a question: whether the store has the stack at a place of it. Without an answer everything is told.
+    pub fn answered(&mut self, question: &Question, says: impl Fn(usize) -> bool) {
+        self.dictionary.answered(question, says);
+    }
+
+    /// The store may not have any more what it had: all known stacks are asked for again, but for those in batches that are not
+    /// acknowledged, from number `unacknowledged` on.
+    pub fn ask_again(&mut self, unacknowledged: Option<u64>) {
+        self.dictionary.ask_again(unacknowledged);
+    }
+
+    /// A new connection, perhaps to another aggregator, which cannot be asked: stacks and symbols are told again where they are used
+    /// again.
     pub fn tell_dictionaries_again(&mut self) {
         self.dictionary.tell_again();
     }
@@ -283,7 +301,9 @@ impl Batcher {
         let short_waits = self.short.take(&mut processes, &mut reasons);
         let states = self.states.take(holding, &mut processes, &mut reasons);
         let tcp = self.tcp.take(holding, &mut processes, &mut flows);
-        let (stacks, symbols) = self.dictionary.take();
+        let of_waits = [&waits, &open_waits].into_iter().flat_map(|waits| waits.stack.iter().chain(&waits.waker_stack));
+        let spoken_of = of_waits.copied().chain(tcp.sessions.iter().map(|session| session.stack)).collect();
+        let (stacks, symbols) = self.dictionary.take(self.next_number, &spoken_of);
         let batch = Batch {
             origin: self.origin.clone(),
             number: self.next_number,

@@ -98,8 +98,7 @@ impl Batcher {
     /// Takes a session. One that contradicts itself is counted as garbled.
     pub fn push_session(&mut self, session: SeenSession) {
         if self.tcp.admit(&session) {
-            let (build_id, symbolizer) = (session.process.build_id, Arc::clone(&session.symbolizer));
-            let stack = self.dictionary.note_stack(build_id, symbolizer.as_ref(), &session.stack);
+            let stack = self.dictionary.note_stack(session.process.build_id, &session.symbolizer, &session.stack);
             self.tcp.push_session(session, stack, self.wall_offset());
         }
     }

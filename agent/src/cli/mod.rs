@@ -3,6 +3,7 @@
 mod control;
 mod inspect;
 mod replay;
+mod symbols;
 mod target;
 mod tcp;
 mod watch;
@@ -31,6 +32,7 @@ use crate::uplink::Ranking;
 pub use control::{SetArgs, ShowArgs};
 pub use inspect::InspectArgs;
 pub use replay::ReplayArgs;
+use symbols::SymbolsArgs;
 use target::TargetArgs;
 pub use watch::WatchArgs;
 
@@ -162,6 +164,9 @@ pub struct RunArgs {
     /// Socket on which `syncline-agent set` and `show` are answered; `none` for none
     #[arg(long, value_name = "PATH", default_value = DEFAULT_CONTROL)]
     control: PathBuf,
+    /// Where symbols are kept.
+    #[command(flatten)]
+    symbols: SymbolsArgs,
     /// Most memory for batches that the aggregator has not acknowledged; beyond it the oldest go, and are counted
     #[arg(long, value_name = "SIZE", default_value = "32MiB", value_parser = queue_bytes)]
     queue_bytes: usize,
@@ -230,6 +235,7 @@ impl RunArgs {
             service: self.service,
             host_root: self.host_root,
             pacing: Pacing::every(probe_interval),
+            symbols: self.symbols.config(),
             sealing: if self.no_hold { Sealing::Every(probe_interval) } else { Sealing::BehindProbe },
             chrony: Chrony::at(self.chrony),
             udp_probes: !self.no_udp_probes,
@@ -344,6 +350,7 @@ mod tests {
             ("--region eu --stack-depth 200", "127"),
             ("--region eu --aggregator localhost", "http://"),
             ("--region eu --aggregator http://a:1,", "http://"),
+            ("--region eu --symbol-cache-bytes 1KiB", "1MiB to 64GiB"),
             ("--region a/b", "letters"),
             ("--pid 1", "--region"),
         ] {

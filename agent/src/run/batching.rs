@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use syncline_event::{Batch, ClockClaim, Kind, LossCause, Process, TcpLossCause};
 use syncline_timebase::Knot;
 
 use super::gaps::Gaps;
 use super::hints::HintSender;
+use crate::asking::{Answer, Asking};
 use crate::batch::{
     Batcher, FinishedWait, Losses, SeenGoroutine, SeenMessage, SeenProcessTimes, SeenSession, ShortSum, TcpTotals,
     Totals,
@@ -17,11 +18,16 @@ use crate::clock::Clocks;
 use crate::probe::UsableProbe;
 use crate::queue::{Entry, Queue, SharedQueue};
 use crate::recording::Recorder;
+use crate::symbols::{SymbolCache, SymbolCounts};
 
 /// How often it looks whether a batch is due when nothing comes.
 const IDLE: Duration = Duration::from_millis(100);
 /// Batches made of what is left at the end: one, and one for what the first may have pushed out of the queue.
 const LAST_BATCHES: usize = 2;
+/// New stacks are put together for so long before they are asked for; a batch holds the waits of a second or so.
+const ASK_EVERY: Duration = Duration::from_millis(250);
+/// What the store is known to have is asked for again this often: it may have lost it.
+const ASK_AGAIN_EVERY: Duration = Duration::from_secs(3_600);
 
 /// What the other threads send.
 pub(super) enum Input {
@@ -48,6 +54,7 @@ pub(super) struct Outcome {
     pub(super) totals: Totals,
     pub(super) tcp: TcpTotals,
     pub(super) gaps: Gaps,
+    pub(super) symbols: SymbolCounts,
 }
 
 pub(super) struct Batching {
@@ -56,9 +63,16 @@ pub(super) struct Batching {
     clocks: Clocks,
     queue: Arc<SharedQueue>,
     recorder: Option<Recorder>,
+    symbols: Option<Arc<SymbolCache>>,
     connections: u64,
     told_of_drops: bool,
     hints: HintSender,
+    /// None where everything is to be told, whoever may know it already.
+    asking: Option<Arc<Asking>>,
+    /// Whether the aggregator of this connection answers questions, as far as is known.
+    is_answered: bool,
+    ask_at: Instant,
+    ask_again_at: Instant,
 }
 
 impl Batching {
@@ -68,8 +82,29 @@ impl Batching {
         queue: Arc<SharedQueue>,
         recorder: Option<Recorder>,
         hints: HintSender,
+        asking: Arc<Asking>,
     ) -> Self {
-        Self { batcher, gaps: Gaps::default(), clocks, queue, recorder, connections: 0, told_of_drops: false, hints }
+        Self {
+            batcher,
+            gaps: Gaps::default(),
+            clocks,
+            queue,
+            // A recording is for other stores too.
+            asking: recorder.is_none().then_some(asking),
+            recorder,
+            symbols: None,
+            connections: 0,
+            told_of_drops: false,
+            hints,
+            is_answered: true,
+            ask_at: Instant::now(),
+            ask_again_at: Instant::now() + ASK_AGAIN_EVERY,
+        }
+    }
+
+    /// Sees to it that what is looked up is written to this cache's disk.
+    pub(super) fn caching(self, symbols: Option<Arc<SymbolCache>>) -> Self {
+        Self { symbols, ..self }
     }
 
     /// Until nobody sends any more; then seals the rest and closes the queue.
@@ -81,10 +116,14 @@ impl Batching {
                 Err(RecvTimeoutError::Disconnected) => break,
             }
             self.listen_to_the_queue();
+            self.converse();
             if let Some(batch) = self.batcher.seal_if_due(self.clocks.mono()) {
                 self.ship(&batch);
             }
             self.hints.busy(self.batcher.has_waits());
+            if let Some(symbols) = &self.symbols {
+                symbols.write_due(Instant::now());
+            }
         }
         for _ in 0..LAST_BATCHES {
             if let Some(batch) = self.batcher.seal_rest(self.clocks.mono()) {
@@ -92,7 +131,12 @@ impl Batching {
             }
         }
         self.queue.change(Queue::close);
-        Outcome { totals: self.batcher.totals().clone(), tcp: self.batcher.tcp_totals().clone(), gaps: self.gaps }
+        let symbols = self.symbols.map_or_else(SymbolCounts::default, |symbols| {
+            symbols.write_all();
+            symbols.counts()
+        });
+        let (totals, tcp) = (self.batcher.totals().clone(), self.batcher.tcp_totals().clone());
+        Outcome { totals, tcp, gaps: self.gaps, symbols }
     }
 
     fn take(&mut self, input: Input) {
@@ -130,13 +174,49 @@ impl Batching {
         let connections = self.queue.look(Queue::connections);
         if connections != self.connections {
             self.connections = connections;
-            self.batcher.tell_dictionaries_again();
+            self.is_answered = true;
+            match self.asking {
+                Some(_) => self.ask_again(),
+                None => self.batcher.tell_dictionaries_again(),
+            }
         }
         for entry in self.queue.take_refused() {
             if let Ok(batch) = syncline_proto::decode(&entry.bytes) {
                 self.batcher.refused(&batch);
             }
         }
+    }
+
+    /// Takes the answer to what was asked, and asks what there is to ask.
+    fn converse(&mut self) {
+        let Some(asking) = self.asking.clone() else { return };
+        match asking.take() {
+            Some((question, Answer::Known(reply))) => self.batcher.answered(&question, |place| reply.says(place)),
+            Some((question, Answer::CannotTell)) => {
+                self.is_answered = false;
+                if question.again > 0 {
+                    self.batcher.tell_dictionaries_again();
+                }
+            }
+            None => {}
+        }
+        if Instant::now() >= self.ask_again_at {
+            self.ask_again();
+        }
+        if self.is_answered
+            && asking.is_idle()
+            && Instant::now() >= self.ask_at
+            && let Some(question) = self.batcher.question()
+        {
+            self.ask_at = Instant::now() + ASK_EVERY;
+            asking.ask(question);
+        }
+    }
+
+    fn ask_again(&mut self) {
+        self.ask_at = Instant::now();
+        self.ask_again_at = self.ask_at + ASK_AGAIN_EVERY;
+        self.batcher.ask_again(self.queue.look(Queue::oldest));
     }
 
     fn ship(&mut self, batch: &Batch) {
@@ -188,7 +268,8 @@ mod tests {
     use std::sync::mpsc::sync_channel;
 
     use syncline_event::{Origin, Symbol, TraceContext};
-    use syncline_timebase::{BootId, Instant};
+    use syncline_proto::v1::KnownReply;
+    use syncline_timebase::{BootId, Instant as At};
 
     use super::*;
     use crate::batch::{ENOUGH_WAITS, Sealing, Symbolizer, Wanted};
@@ -221,10 +302,10 @@ mod tests {
             tid: 1,
             // Not to be compressed away.
             goid: xxhash_rust::xxh3::xxh3_64(&number.to_le_bytes()),
-            park: Instant::from_ns(1),
+            park: At::from_ns(1),
             park_wall: None,
             ready: None,
-            run: Instant::from_ns(2),
+            run: At::from_ns(2),
             waker_goid: None,
             by_netpoll: false,
             stack_cut: false,
@@ -241,6 +322,10 @@ mod tests {
     }
 
     fn batching(queue: &Arc<SharedQueue>) -> Batching {
+        batching_with(queue, None)
+    }
+
+    fn batching_with(queue: &Arc<SharedQueue>, recorder: Option<Recorder>) -> Batching {
         let clocks = Clocks::default();
         let origin = Origin {
             node: "n1".parse().unwrap(),
@@ -254,8 +339,9 @@ mod tests {
             Batcher::new(origin, clocks.knot(), Sealing::BehindProbe),
             clocks,
             Arc::clone(queue),
-            None,
+            recorder,
             HintSender::default(),
+            Arc::default(),
         )
     }
 
@@ -285,19 +371,49 @@ mod tests {
         assert_eq!(totals.losses.count(LossCause::QueueFull), counted);
     }
 
+    fn stacks_told(batching: &mut Batching) -> usize {
+        batching.listen_to_the_queue();
+        batching.converse();
+        batching.take(Input::Waits(vec![wait(&process(), 1)]));
+        batching.batcher.seal_rest(At::from_ns(9)).unwrap().stacks.len()
+    }
+
     #[test]
-    fn a_new_connection_is_told_the_stacks_again() {
+    fn a_new_connection_is_told_the_stacks_again_where_it_cannot_be_asked() {
+        let queue = Arc::new(SharedQueue::new(Queue::new(1 << 20)));
+        let (mut asked, mut unasked) = (batching(&queue), batching(&queue));
+        let asking = asked.asking.clone().unwrap();
+        unasked.asking = None;
+        for batching in [&mut asked, &mut unasked] {
+            assert_eq!(stacks_told(batching), 1);
+            assert_eq!(stacks_told(batching), 0);
+        }
+        queue.change(Queue::reconnected);
+        assert_eq!((stacks_told(&mut asked), stacks_told(&mut unasked)), (0, 1));
+        asking.answer(Answer::CannotTell);
+        assert_eq!((stacks_told(&mut asked), stacks_told(&mut asked)), (1, 0));
+        assert!(asking.is_idle(), "it is not asked a second time");
+    }
+
+    #[test]
+    fn a_new_connection_is_asked_and_told_what_the_store_does_not_have() {
         let queue = Arc::new(SharedQueue::new(Queue::new(1 << 20)));
         let mut batching = batching(&queue);
-        let process = process();
-        let stacks_told = |batching: &mut Batching| {
-            batching.listen_to_the_queue();
-            batching.take(Input::Waits(vec![wait(&process, 1)]));
-            batching.batcher.seal_rest(Instant::from_ns(9)).unwrap().stacks.len()
-        };
+        let asking = batching.asking.clone().unwrap();
         assert_eq!(stacks_told(&mut batching), 1);
-        assert_eq!(stacks_told(&mut batching), 0);
-        queue.change(Queue::reconnected);
-        assert_eq!(stacks_told(&mut batching), 1);
+        for (has, told) in [(true, 0), (false, 1)] {
+            queue.change(Queue::reconnected);
+            assert_eq!(stacks_told(&mut batching), 0);
+            asking.answer(Answer::Known(KnownReply::of(&[has])));
+            assert_eq!(stacks_told(&mut batching), told);
+        }
+    }
+
+    #[test]
+    fn who_records_tells_everything() {
+        let dir = tempfile::tempdir().unwrap();
+        let recorder = Recorder::create(&dir.path().join("recording")).unwrap();
+        let queue = Arc::new(SharedQueue::new(Queue::new(1 << 20)));
+        assert!(batching_with(&queue, Some(recorder)).asking.is_none());
     }
 }

@@ -20,6 +20,7 @@ mod stations;
 
 use std::io::Write as _;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use syncline_claims::Chrony;
@@ -33,6 +34,7 @@ use crate::capture::CaptureConfig;
 use crate::clock::Clocks;
 use crate::control::Server;
 use crate::queue::{Fate, Queue};
+use crate::symbols::{SymbolCache, SymbolCounts};
 use crate::uplink::Ranking;
 
 use batching::Outcome;
@@ -64,6 +66,8 @@ pub struct RunConfig {
     pub host_root: PathBuf,
     /// When to probe.
     pub pacing: Pacing,
+    /// Where symbols are kept that were looked up.
+    pub symbols: Option<SymbolsConfig>,
     /// Whether waits are held until a probe was made behind them.
     pub sealing: Sealing,
     /// The chronyd whose claims are asked for.
@@ -80,18 +84,44 @@ pub struct RunConfig {
     pub clocks: Clocks,
 }
 
+/// Where symbols are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SymbolsConfig {
+    /// The directory; it is made if it is not there.
+    pub path: PathBuf,
+    /// Most bytes of files in it.
+    pub most_bytes: u64,
+}
+
+impl SymbolsConfig {
+    /// The cache there. Without one symbols are looked up again after each start, which is no reason not to capture.
+    fn open(&self) -> Option<Arc<SymbolCache>> {
+        match SymbolCache::open(&self.path, self.most_bytes) {
+            Ok(cache) => Some(Arc::new(cache)),
+            Err(error) => {
+                let path = self.path.display();
+                tracing::warn!(
+                    "no symbols are kept in {path}: {error}; name another directory with --symbol-cache, or none"
+                );
+                None
+            }
+        }
+    }
+}
+
 /// What a run has done.
 #[derive(Clone, Debug)]
 pub struct Summary {
     totals: Totals,
     tcp: TcpTotals,
     gaps: Gaps,
+    symbols: SymbolCounts,
     fate: Fate,
 }
 
 impl std::fmt::Display for Summary {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { totals, tcp, gaps, fate } = self;
+        let Self { totals, tcp, gaps, symbols, fate } = self;
         write!(
             f,
             "captured={} stored={} refused={} undelivered={} short={} batches={} lost={}",
@@ -114,7 +144,7 @@ impl std::fmt::Display for Summary {
             write!(f, " states_untold={}", totals.states_untold)?;
         }
         write!(f, " messages={} sessions={}", tcp.messages, tcp.sessions)?;
-        write!(f, "{gaps}")
+        write!(f, "{gaps}{symbols}")
     }
 }
 
@@ -189,12 +219,12 @@ fn wrong_region(config: &RunConfig, state: &ProbeState) -> Option<RunError> {
 /// Ends the stations in the order of the data's way, and gives the aggregator some time for the rest.
 async fn finish(stations: Stations, signals: &mut Signals, patience: Duration) -> Summary {
     let queue = stations.queue();
-    let Outcome { totals, tcp, gaps } = stations.stop().await;
+    let Outcome { totals, tcp, gaps, symbols } = stations.stop().await;
     tokio::select! {
         _ = tokio::time::timeout(patience, queue.until(Queue::is_finished)) => {}
         () = signals.received() => {}
     }
-    Summary { totals, tcp, gaps, fate: queue.look(Queue::fate) }
+    Summary { totals, tcp, gaps, symbols, fate: queue.look(Queue::fate) }
 }
 
 struct Signals {

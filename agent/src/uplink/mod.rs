@@ -5,12 +5,14 @@
 //! standing  which one is in use, after what failed and what worked      pure
 //! stream    batches to one of them, until the stream ends
 //! inquiry   whether one answers, and for which region
+//! answers   what it says to questions of the batcher, beside the batches
 //! ```
 //!
 //! A batch is kept until it is acknowledged, and goes again, the same bytes, on the next stream, be it to another aggregator:
 //! those of one region share a store, which takes each batch once. Probes follow the batches, since a node's clock is
 //! measured against the reference of the aggregator that aligns its waits.
 
+mod answers;
 mod inquiry;
 mod ranking;
 mod standing;
@@ -23,6 +25,7 @@ use syncline_probe::Backoff;
 use tokio::sync::watch;
 use tonic::transport::Endpoint;
 
+use crate::asking::Asking;
 use crate::endpoint::Aggregator;
 use crate::queue::{Queue, SharedQueue};
 
@@ -41,6 +44,7 @@ pub struct Uplink {
     switching: Switching,
     standing: Standing,
     queue: Arc<SharedQueue>,
+    asking: Arc<Asking>,
     in_use: watch::Sender<Endpoint>,
     connected: watch::Sender<bool>,
     told: bool,
@@ -55,6 +59,7 @@ impl Uplink {
             switching,
             standing: Standing::new(ranking.len(), switching),
             queue,
+            asking: Arc::default(),
             in_use: watch::channel(ranking.at(0).endpoint().clone()).0,
             connected: watch::channel(false).0,
             told: false,
@@ -66,6 +71,12 @@ impl Uplink {
     #[must_use]
     pub fn of_region(self, region: String) -> Self {
         Self { region: Some(region), ..self }
+    }
+
+    /// Takes questions there to the aggregator.
+    #[must_use]
+    pub fn asking(self, asking: Arc<Asking>) -> Self {
+        Self { asking, ..self }
     }
 
     /// Changes to other aggregators as `switching` says.
@@ -112,7 +123,9 @@ impl Uplink {
         self.tell_success();
         let mut changes = self.queue.changes();
         let preferred = preferred_answers(self.preferred(), self.region.clone(), self.switching);
-        tokio::pin!(preferred);
+        let asking = Arc::clone(&self.asking);
+        let answers = answers::answer(&asking, stream.channel());
+        tokio::pin!(preferred, answers);
         while !self.queue.look(Queue::is_finished) {
             stream.fill(&self.queue).await?;
             tokio::select! {
@@ -123,6 +136,7 @@ impl Uplink {
                     }
                 }
                 _ = changes.changed() => {}
+                never = &mut answers => match never {},
                 rank = &mut preferred => return Ok(Left::ForPreferred(rank)),
             }
         }

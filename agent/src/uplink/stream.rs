@@ -42,6 +42,7 @@ impl Ending {
 pub(super) struct Stream {
     requests: mpsc::Sender<IngestRequest>,
     replies: Streaming<IngestReply>,
+    channel: Channel,
 }
 
 /// A stream to `aggregator`, if it serves `region` (or that does not matter).
@@ -51,9 +52,9 @@ pub(super) async fn open(aggregator: &Aggregator, region: Option<&str>) -> Resul
         inquiry::serves(channel.clone(), region).await?;
     }
     let (requests, outgoing) = mpsc::channel(WINDOW);
-    let opening = CollectorClient::new(channel).ingest(ReceiverStream::new(outgoing)).await;
+    let opening = CollectorClient::new(channel.clone()).ingest(ReceiverStream::new(outgoing)).await;
     let replies = opening.map_err(|status| Ending::Broken(explain(&status)))?.into_inner();
-    Ok(Stream { requests, replies })
+    Ok(Stream { requests, replies, channel })
 }
 
 /// A connection, on which nothing was said yet.
@@ -63,6 +64,11 @@ pub(super) async fn connect(aggregator: &Aggregator) -> Result<Channel, Ending> 
 }
 
 impl Stream {
+    /// The connection, for what else is to be asked.
+    pub(super) fn channel(&self) -> Channel {
+        self.channel.clone()
+    }
+
     /// Sends what the queue has, as far as the window goes.
     pub(super) async fn fill(&self, queue: &SharedQueue) -> Result<(), Ending> {
         while let Some(entry) = queue.change_quietly(|queue| queue.send_next(WINDOW)) {

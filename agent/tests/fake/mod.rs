@@ -1,6 +1,7 @@
 //! An aggregator of the test's own, on a loopback port: it takes batches as the test tells it to, and answers probes.
 #![allow(dead_code, reason = "every test file uses its part of it")]
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
@@ -13,7 +14,8 @@ use syncline_proto::v1::clock_server::{Clock, ClockServer};
 use syncline_proto::v1::collector_server::{Collector, CollectorServer};
 use syncline_proto::v1::ingest_reply::Outcome;
 use syncline_proto::v1::{
-    IngestReply, IngestRequest, OpenSessionReply, OpenSessionRequest, ProbeReply, ProbeRequest, Refused, Stored,
+    IngestReply, IngestRequest, KnownReply, KnownRequest, OpenSessionReply, OpenSessionRequest, ProbeReply,
+    ProbeRequest, Refused, Stored,
 };
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
@@ -35,6 +37,9 @@ pub(crate) enum Answer {
     Cut,
 }
 
+/// Which stacks a store has; None: it cannot be asked, as one of an older version.
+type Stacks = Option<HashSet<u64>>;
+
 /// A batch as it arrived.
 #[derive(Clone, Debug)]
 pub(crate) struct Arrival {
@@ -51,6 +56,10 @@ pub(crate) struct Fake {
     arrivals: Arc<Mutex<Vec<Arrival>>>,
     connections: Arc<AtomicUsize>,
     policy: Arc<Policy>,
+    /// The stacks that its store has.
+    pub(crate) stacks: Arc<Mutex<Stacks>>,
+    /// Stacks that were asked for.
+    pub(crate) asked: Arc<AtomicUsize>,
     pub(crate) reference: Arc<Reference>,
 }
 
@@ -82,6 +91,8 @@ impl Fake {
             arrivals: Arc::default(),
             connections: Arc::default(),
             policy: Arc::new(policy),
+            stacks: Arc::default(),
+            asked: Arc::default(),
             reference: Arc::new(reference),
         };
         let server = Server::builder()
@@ -150,6 +161,15 @@ impl Collector for Fake {
         let (replies, outgoing) = mpsc::channel(64);
         tokio::spawn(self.clone().converse(connection, request.into_inner(), replies));
         Ok(Response::new(Box::pin(ReceiverStream::new(outgoing))))
+    }
+
+    async fn known(&self, request: Request<KnownRequest>) -> Result<Response<KnownReply>, Status> {
+        let stacks = self.stacks.lock().unwrap();
+        let stacks = stacks.as_ref().ok_or_else(|| Status::unimplemented("it is old"))?;
+        let asked = request.into_inner().stack_ids;
+        self.asked.fetch_add(asked.len(), Ordering::SeqCst);
+        let known: Vec<bool> = asked.iter().map(|id| stacks.contains(id)).collect();
+        Ok(Response::new(KnownReply::of(&known)))
     }
 }
 

@@ -1,4 +1,5 @@
-//! The Collector service: batches in, one answer each, `stored` only after all rows are in the store.
+//! The Collector service: batches in, one answer each, `stored` only after all rows are in the store. Beside it, questions which stacks
+//! need not be told.
 //!
 //! ```text
 //! read -> decode -> observe, align, build rows -> insert -> answer
@@ -22,7 +23,7 @@ use std::sync::Arc;
 use syncline_event::limits;
 use syncline_proto::v1::collector_server::{Collector, CollectorServer};
 use syncline_proto::v1::ingest_reply::Outcome;
-use syncline_proto::v1::{IngestReply, IngestRequest, Refused, Stored};
+use syncline_proto::v1::{IngestReply, IngestRequest, KnownReply, KnownRequest, Refused, Stored};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
@@ -83,6 +84,15 @@ impl Collector for CollectorService {
         };
         tokio::spawn(ingest.run(request.into_inner()));
         Ok(Response::new(ReceiverStream::new(stream)))
+    }
+
+    async fn known(&self, request: Request<KnownRequest>) -> Result<Response<KnownReply>, Status> {
+        let stacks = request.into_inner().stack_ids;
+        if stacks.len() > limits::ASKED_STACKS {
+            let why = format!("{} stacks in one question; {} are allowed", stacks.len(), limits::ASKED_STACKS);
+            return Err(Status::invalid_argument(why));
+        }
+        Ok(Response::new(KnownReply::of(&self.pipeline.knows(&stacks).await)))
     }
 }
 

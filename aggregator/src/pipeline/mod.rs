@@ -12,6 +12,7 @@
 
 mod bucket;
 mod claims;
+mod known;
 mod nodes;
 mod outage;
 mod revision;
@@ -28,18 +29,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use syncline_clock::{ClaimVerdict, NodeClock, Tolerance};
-use syncline_event::{Batch, BatchId, Symbol};
+use syncline_event::{Batch, BatchId};
 use syncline_proto::WireError;
 use syncline_store::rows::ClockClaimRows;
 use syncline_store::{Block, Settlement, Store, StoreError};
 use syncline_timebase::{Mono, Offset, Reference as ReferenceScale};
 use syncline_timeline::place;
 use thiserror::Error;
-use xxhash_rust::xxh3::xxh3_64;
 
 use crate::counters::{Counters, add, count};
 use crate::reference::Reference;
 use crate::utc::UtcClock;
+use known::{Known, ToldStack};
 use nodes::{Freshness, Node, Nodes, SharedNode};
 use outage::Outage;
 use seen::Seen;
@@ -54,6 +55,11 @@ pub(crate) use sink::is_fault_of_the_rows;
 /// A node's row in `nodes` is written again after this long.
 const INTRODUCE_EVERY: Duration = Duration::from_secs(30);
 
+/// What is in the store is believed to be there for so long, then it is looked for.
+const SEEN_FOR: Duration = Duration::from_secs(3_600);
+/// What is told anew in time anyway is believed to be there until then.
+const SEEN_LONG: Duration = Duration::from_secs(7 * 86_400);
+
 /// What the pipeline may hold and assume.
 #[derive(Clone, Copy, Debug)]
 pub struct PipelineConfig {
@@ -63,7 +69,7 @@ pub struct PipelineConfig {
     pub nodes: usize,
     /// A clock unused for so long is forgotten.
     pub idle: Duration,
-    /// Stacks, symbols and processes remembered as stored, of each so many.
+    /// Stacks, symbols and processes remembered as stored, of each at most so many.
     pub seen: usize,
     /// Inserts at once.
     pub inserts: usize,
@@ -122,8 +128,7 @@ pub struct Pipeline {
     utc: UtcClock,
     config: PipelineConfig,
     nodes: Nodes,
-    stacks_seen: Seen,
-    symbols_seen: Seen,
+    known: Known,
     processes_seen: Seen,
     sink: Sink,
     states: States,
@@ -137,7 +142,7 @@ pub struct Prepared {
     id: BatchId,
     events: u64,
     blocks: Vec<Block>,
-    stacks: Vec<u64>,
+    stacks: Vec<ToldStack>,
     symbols: Vec<u64>,
     processes: Vec<u64>,
     node: SharedNode,
@@ -176,9 +181,8 @@ impl Pipeline {
             utc,
             config,
             nodes: Nodes::new(config.tolerance, config.nodes),
-            stacks_seen: Seen::new(config.seen),
-            symbols_seen: Seen::new(config.seen),
-            processes_seen: Seen::new(config.seen),
+            known: Known::new(store.clone(), config.seen, Arc::clone(&counters)),
+            processes_seen: Seen::new(config.seen, SEEN_LONG),
             states: States::new(store.clone(), Arc::clone(&outage)),
             settler: Settler::spawn(store.clone(), Arc::clone(&counters)),
             sink: Sink::new(store, config.inserts, outage, Arc::clone(&counters)),
@@ -256,9 +260,9 @@ impl Pipeline {
             prepared.node.lock().settle(prepared.id.number);
             self.settler.settle(prepared.settlement);
             self.save_state(&prepared.id, prepared.state, &prepared.node).await;
-            self.stacks_seen.stored(&prepared.stacks);
-            self.symbols_seen.stored(&prepared.symbols);
-            self.processes_seen.stored(&prepared.processes);
+            let now = Instant::now();
+            self.known.stored(&prepared.stacks, &prepared.symbols, now);
+            self.processes_seen.stored(&prepared.processes, now);
             count(&self.counters.batches_stored);
             add(&self.counters.events_stored, prepared.events);
         } else if matches!(outcome, StoreOutcome::Refused(_)) {
@@ -266,6 +270,11 @@ impl Pipeline {
             prepared.node.lock().settle(prepared.id.number);
         }
         outcome
+    }
+
+    /// Of each of `stacks` whether the store has it with the names of all its addresses, so that it need not be told.
+    pub async fn knows(&self, stacks: &[u64]) -> Vec<bool> {
+        self.known.knows(stacks).await
     }
 
     /// Forgets the clocks of nodes that are gone.
@@ -290,10 +299,10 @@ impl Pipeline {
     pub fn prepare(&self, batch: &Batch) -> Result<Prepared, Refusal> {
         let (shared, evicted) = self.nodes.of(&batch.id(), Instant::now());
         self.count_evicted(evicted);
-        let stacks = self.stacks_seen.missing(batch.stacks.iter().map(|stack| stack.id.0));
-        let symbols = self.symbols_seen.missing(batch.symbols.iter().map(symbol_key));
+        let now = Instant::now();
+        let (stacks, symbols) = (self.known.untold_stacks(batch, now), self.known.untold_symbols(batch, now));
         let processes = batch.processes.iter().map(|process| rows::processes_key(batch, process));
-        let processes = self.processes_seen.missing(processes);
+        let processes = self.processes_seen.missing(processes, now);
         let (mut blocks, settlement, state) = {
             let mut node = shared.lock();
             let (blocks, settlement) = self.node_blocks(batch, &mut node)?;
@@ -308,7 +317,7 @@ impl Pipeline {
             id: batch.id(),
             events: batch.waits.len() as u64,
             blocks,
-            stacks: stacks.into_iter().map(|(_, key)| key).collect(),
+            stacks: stacks.into_iter().map(|place| ToldStack::of(&batch.stacks[place])).collect(),
             symbols: symbols.into_iter().map(|(_, key)| key).collect(),
             processes: processes.into_iter().map(|(_, key)| key).collect(),
             node: shared,
@@ -375,10 +384,10 @@ impl Pipeline {
     fn dictionary_blocks(
         &self,
         batch: &Batch,
-        stacks: &[(usize, u64)],
+        stacks: &[usize],
         symbols: &[(usize, u64)],
     ) -> Result<[Block; 2], StoreError> {
-        let stacks = stacks.iter().map(|(place, _)| &batch.stacks[*place]);
+        let stacks = stacks.iter().map(|place| &batch.stacks[*place]);
         let symbols = symbols.iter().map(|(place, _)| &batch.symbols[*place]);
         Ok([rows::stacks(stacks, self.reference.now()).into_block()?, rows::symbols(symbols).into_block()?])
     }
@@ -405,13 +414,4 @@ fn reference_offset(
 ) -> Offset<Mono, ReferenceScale> {
     let estimate = clock.estimate(at);
     if estimate.hard.is_bounded() { estimate.offset } else { batch.coarse_reference }
-}
-
-/// A symbol's place in the store.
-fn symbol_key(symbol: &Symbol) -> u64 {
-    let mut key = [0; 17];
-    key[..8].copy_from_slice(&symbol.build_id.to_le_bytes());
-    key[8..16].copy_from_slice(&symbol.pc.to_le_bytes());
-    key[16] = symbol.depth;
-    xxh3_64(&key)
 }

@@ -32,6 +32,9 @@ pub(crate) const STORY: &str = "story";
 /// The database with the rows of [`sends`].
 pub(crate) const SENDS: &str = "sends";
 
+/// The database of [`symbols`](crate::symbols), empty but for the tables.
+pub(crate) const SYMBOLS: &str = "symbols";
+
 /// The us-east clock runs this much behind the root's, eu-west.
 pub(crate) const REGION_OFFSET_NS: i64 = 5_000_000;
 
@@ -53,11 +56,12 @@ impl Fixture {
         fixture.fill(STATES, &states::rows(base_ns));
         fixture.fill(STORY, &story::rows(base_ns));
         fixture.fill(SENDS, &sends::rows(base_ns));
+        fixture.fill(SYMBOLS, &[]);
         fixture
     }
 
     /// Fills a database of its own beside the usual one.
-    fn fill(&self, database: &str, rows: &[String]) {
+    pub(crate) fn fill(&self, database: &str, rows: &[String]) {
         let options = OpenOptions { database: database.to_owned(), ..OpenOptions::default() };
         let location = Location::Embedded(self.dir.path().to_owned());
         self.runtime.block_on(async {

@@ -13,6 +13,7 @@ mod sends;
 mod states;
 mod story;
 mod stuck;
+mod symbols;
 
 use std::process::ExitCode;
 
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
         .chain(states::ALL)
         .chain(story::ALL)
         .chain(sends::ALL)
+        .chain(symbols::ALL)
         .filter(|(name, _)| filters.is_empty() || filters.iter().any(|filter| name.contains(filter.as_str())))
         .collect();
     if arguments.iter().any(|argument| argument == "--list") {

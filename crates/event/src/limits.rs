@@ -8,6 +8,8 @@ pub const OPEN_WAITS: usize = 8_192;
 pub const DICTIONARY: usize = 65_536;
 /// Frames of one stack: the kernel's own limit (`PERF_MAX_STACK_DEPTH`).
 pub const STACK_DEPTH: usize = 127;
+/// Stacks that are asked for at once, whether they need to be told.
+pub const ASKED_STACKS: usize = 4_096;
 /// Symbols in one batch.
 pub const SYMBOLS: usize = 131_072;
 /// Knots or probes in one batch: ten minutes at 10 Hz, and some.

@@ -6,6 +6,7 @@
 //! Scales: `mono` is a node's CLOCK_MONOTONIC, `raw` its CLOCK_MONOTONIC_RAW, `wall` its CLOCK_REALTIME, `REF` the reference
 //! clock of the node's region. The fleet's one clock is the REF of the root region.
 
+mod binaries;
 mod clock;
 mod enums;
 mod events;
@@ -16,6 +17,7 @@ mod stacks;
 mod states;
 mod tcp;
 
+pub use binaries::BinaryRows;
 pub use clock::{ClockClaimRows, ClockProbeRows, ClockSegmentRows, ClockStateRows, ClockStepRows, RegionClockRows};
 pub use enums::{
     BoundClass, ClaimSource, ClaimVerdict, ClockScale, ClockStatus, EventKind, GoroutineFate, GoroutineState,

@@ -41,6 +41,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(13, "0013_open_waits_before"),
     migration!(14, "0014_states"),
     migration!(15, "0015_open_traces"),
+    migration!(16, "0016_binaries"),
 ];
 
 /// What [`Store::migrate`](crate::Store::migrate) found and did.

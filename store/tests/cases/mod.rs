@@ -10,6 +10,7 @@ mod schema;
 mod sends;
 mod skew;
 mod states;
+mod symbols;
 mod timeline;
 
 use std::future::Future;
@@ -88,6 +89,10 @@ pub(crate) const ALL: &[Case] = cases![
     states::goroutines_are_those_that_lived_in_the_window,
     states::a_goroutine_that_does_nothing_is_shown_while_its_process_is_observed,
     states::the_questions_of_the_documentation_are_answered,
+    symbols::a_stack_that_many_agents_tell_counts_once,
+    symbols::a_stack_is_whole_when_each_of_its_addresses_has_a_name,
+    symbols::a_binary_is_kept_once_and_whole_or_not_at_all,
+    symbols::builds_tell_who_runs_them_and_what_has_no_name,
     skew::the_newest_of_each_node_on_the_fleets_clock,
     skew::one_region_needs_no_map,
 ];

@@ -1,0 +1,79 @@
+//! Names addresses that no agent could name, from executables that people handed in: those in the store, and those that come later.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use syncline_gosym::GoBinary;
+use syncline_store::{Names, Store, StoreError};
+
+use crate::stopping::Stopping;
+
+/// How often it looks whether there are some.
+const EVERY: Duration = Duration::from_secs(30);
+/// Addresses remembered as of no Go function, so that the executable is not read for them again.
+const MOST_NAMELESS: usize = 1 << 20;
+
+/// Looks for them until `stopping`. Several aggregators of a store may do so: what each of them writes is the same.
+pub(crate) async fn name(store: Store, stopping: Stopping) {
+    let mut namer = Namer { store, nameless: HashSet::new() };
+    let naming = async {
+        let mut ticks = tokio::time::interval(EVERY);
+        loop {
+            ticks.tick().await;
+            if let Err(error) = namer.round().await {
+                tracing::debug!(%error, "addresses without names were not looked for");
+            }
+        }
+    };
+    tokio::select! {
+        () = naming => (),
+        () = stopping.wanted() => (),
+    }
+}
+
+struct Namer {
+    store: Store,
+    nameless: HashSet<(u64, u64)>,
+}
+
+impl Namer {
+    async fn round(&mut self) -> Result<(), StoreError> {
+        for (build_id, mut pcs) in self.store.unnamed_addresses_of_kept().await? {
+            pcs.retain(|pc| !self.nameless.contains(&(build_id, *pc)));
+            if !pcs.is_empty() {
+                self.name_those(build_id, &pcs).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn name_those(&mut self, build_id: u64, pcs: &[u64]) -> Result<(), StoreError> {
+        let bytes = self.store.kept_binary(build_id).await?.unwrap_or_default();
+        let wanted = pcs.to_vec();
+        // It takes a second for many addresses, and whatever a damaged file makes it take.
+        let looked_up = tokio::task::spawn_blocking(move || names(build_id, &bytes, &wanted)).await;
+        let names = looked_up.ok().flatten();
+        let named = names.as_ref().map_or(0, Names::addresses);
+        if let Some(names) = names {
+            self.store.name_addresses(names).await?;
+        }
+        tracing::info!(
+            build = format!("{build_id:016x}"),
+            named,
+            of = pcs.len(),
+            "addresses named from an uploaded binary"
+        );
+        if self.nameless.len() + pcs.len() > MOST_NAMELESS {
+            self.nameless.clear();
+        }
+        // Those that have names now are not found any more.
+        self.nameless.extend(pcs.iter().map(|pc| (build_id, *pc)));
+        Ok(())
+    }
+}
+
+/// None if the file is not of this build.
+fn names(build_id: u64, bytes: &[u8], pcs: &[u64]) -> Option<Names> {
+    let binary = GoBinary::parse(bytes).ok().filter(|binary| binary.build_id() == build_id)?;
+    Some(Names::of(build_id, &binary, pcs))
+}

@@ -1,0 +1,67 @@
+//! Addresses that no agent could name, from a binary that was handed in.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::path::Path;
+use std::process::Command;
+
+use support::agent::{SimulatedAgent, Uplink};
+use support::program::{Program, ask, store};
+use support::{engine_is_here, eventually};
+use syncline_event::{Batch, Stack};
+use syncline_gosym::GoBinary;
+use syncline_sim::NodeSettings;
+use syncline_store::Binary;
+
+/// A Go program's file.
+fn program(dir: &Path) -> Vec<u8> {
+    std::fs::write(dir.join("go.mod"), "module example.com/shop\n\ngo 1.21\n").unwrap();
+    std::fs::write(dir.join("main.go"), "package main\n\nfunc main() { println() }\n").unwrap();
+    let mut go = Command::new("go");
+    let go = go.args(["build", "-o", "shop", "."]).current_dir(dir);
+    let built = go.envs([("GOTOOLCHAIN", "go1.27.3"), ("CGO_ENABLED", "0"), ("GOFLAGS", "-buildvcs=false")]).output();
+    let built = built.expect("the go command is needed to build the program");
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    std::fs::read(dir.join("shop")).unwrap()
+}
+
+/// A batch of an agent that could not read the program.
+fn unnamed(agent: &mut SimulatedAgent, stack: Stack) -> Batch {
+    Batch { stacks: vec![stack], symbols: Vec::new(), ..agent.next_batch(0) }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_comes_before_and_after_an_upload_is_named() {
+    if !engine_is_here() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let bytes = program(dir.path());
+    let binary = GoBinary::parse(&bytes).unwrap();
+    let [park, execute] = [binary.probe_sites().unwrap().gopark.vaddr, binary.probe_sites().unwrap().execute.vaddr];
+    let (build_id, store_dir) = (binary.build_id(), dir.path().join("store"));
+    std::fs::create_dir(&store_dir).unwrap();
+    let aggregator = Program::embedded(&store_dir);
+    let store = store(&store_dir).await;
+    let mut agent = SimulatedAgent::new("n1", "us", 1, NodeSettings::default());
+    let mut uplink = Uplink::connect(&aggregator.url()).await;
+    // 5 is of no Go function.
+    let earlier = Stack::new(build_id, vec![park + 1, 5]);
+    uplink.store(&unnamed(&mut agent, earlier.clone())).await;
+    let kept = Binary { build_id, name: "shop", go_version: "go1.27.3", bytes: &bytes };
+    assert!(store.keep_binary(&kept).await.unwrap());
+    let frames = async |stack: &Stack| {
+        ask(&store, &format!("SELECT frames FROM stacks_named WHERE stack_id = {}", stack.id.0)).await
+    };
+    eventually("what came before is named", async || frames(&earlier).await.contains("runtime.gopark ")).await;
+    assert!(frames(&earlier).await.contains("'0x05'"));
+    let later = Stack::new(build_id, vec![execute + 1, park + 1]);
+    uplink.store(&unnamed(&mut agent, later.clone())).await;
+    eventually("what came after is named", async || frames(&later).await.contains("runtime.execute ")).await;
+    let names = "SELECT count(), uniqExact(pc, depth) FROM symbols";
+    let (rows, distinct) =
+        ask(&store, names).await.split_once('\t').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
+    assert_eq!(rows, distinct, "an address is named once");
+    assert!(aggregator.terminate().success());
+}
