@@ -6,7 +6,9 @@ use std::sync::Arc;
 use syncline_event::{Kind, LossCause, Process, Symbol};
 
 use crate::batch::{FinishedWait, Losses, ShortSum, Symbolizer, Wanted};
-use crate::capture::{Binary, Capture, Counters, ObservedProcess, OpenWait, RawWait, ShortWait, without_deleted_mark};
+use crate::capture::{
+    Binary, Capture, Counters, Frames, ObservedProcess, OpenWait, RawWait, ShortWait, without_deleted_mark,
+};
 use crate::clock::Clocks;
 use crate::metadata::{self, Metadata, MetadataReader};
 use crate::text;
@@ -22,7 +24,6 @@ const MANY_PROCESSES: usize = 1_024;
 const PROGRAMS: usize = 4;
 
 /// Knows the observed processes by name.
-#[derive(Debug)]
 pub struct Intake {
     clocks: Clocks,
     service: Option<String>,
@@ -31,12 +32,12 @@ pub struct Intake {
     known: HashMap<u32, Vec<Known>>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Known {
     start_time: u64,
     exec_mono_ns: Option<u64>,
     pub(crate) process: Arc<Process>,
-    pub(crate) binary: Arc<Binary>,
+    pub(crate) symbolizer: Arc<dyn Symbolizer>,
 }
 
 impl Intake {
@@ -60,7 +61,7 @@ impl Intake {
         let known = self.known_as(capture, capture.process_of(&raw)?);
         Some(FinishedWait {
             process: known.process,
-            symbolizer: known.binary,
+            symbolizer: known.symbolizer,
             kind: raw.kind,
             reason: raw.reason,
             tid: raw.tid,
@@ -132,7 +133,10 @@ impl Intake {
             start_time: observed.start_time,
             exec_mono_ns: observed.exec_mono_ns(),
             process: Arc::new(self.describe(capture, observed)),
-            binary: Arc::clone(&observed.binary),
+            symbolizer: Arc::new(NamesOf {
+                binary: Arc::clone(&observed.binary),
+                frames: Arc::clone(capture.frames()),
+            }),
         };
         let programs = self.known.entry(observed.pid).or_default();
         programs.drain(..(programs.len() + 1).saturating_sub(PROGRAMS));
@@ -163,10 +167,16 @@ impl Intake {
     }
 }
 
-impl Symbolizer for Binary {
+/// Names the addresses on stacks of one build.
+struct NamesOf {
+    binary: Arc<Binary>,
+    frames: Arc<Frames>,
+}
+
+impl Symbolizer for NamesOf {
     fn symbols(&self, pc: u64) -> Vec<Symbol> {
         let symbol = |(depth, frame): (u8, syncline_gosym::Frame)| Symbol {
-            build_id: self.build_id(),
+            build_id: self.binary.build_id(),
             pc,
             depth,
             function: frame.function,
@@ -174,7 +184,7 @@ impl Symbolizer for Binary {
             line: frame.line,
         };
         // Every address of a captured stack is a return address, g.sched.pc included.
-        (0..).zip(self.symbolize(pc, true)).map(symbol).collect()
+        (0..).zip(self.frames.symbolize(&self.binary, pc)).map(symbol).collect()
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod support;
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -50,7 +51,7 @@ fn compare_with_itself(toolchain: &'static str) {
         for report in &reports {
             check_call(&format!("{toolchain} {} {}", build.variant, report["name"]), report, &waits, &capture);
         }
-        check_foreign_threads(&waits);
+        check_foreign_threads(&waits, &capture, build);
         assert_eq!(capture.counters().lost(), 0, "{:?}", capture.counters());
         assert_eq!(capture.bindings(program.pid()).unbound(), 0);
         drop(capture);
@@ -103,17 +104,27 @@ fn caller_of(function: &str) -> &'static str {
 }
 
 /// The thread that only C knows slept, and no goroutine is made responsible.
-fn check_foreign_threads(waits: &[RawWait]) {
+fn check_foreign_threads(waits: &[RawWait], capture: &Capture, build: Build) {
     let naps = waits.iter().filter(|wait| wait.reason == "clock_nanosleep" && wait.goid == 0 && length(wait) >= NAP_NS);
     let naps: Vec<_> = naps.collect();
     // Three rounds of three.
     assert_eq!(naps.len(), 9, "{naps:#?}");
     assert!(naps.iter().all(|wait| wait.no_goroutine && !wait.unbound));
+    let leaves: HashSet<String> = naps.iter().map(|wait| functions_of(capture, wait)[0].clone()).collect();
+    assert_eq!(leaves, HashSet::from([in_libc("clock_nanosleep", build)]));
+}
+
+/// The function of C's library where it is: in a file of its own, or linked into the program, whose names may have been stripped.
+fn in_libc(function: &str, build: Build) -> String {
+    match build.variant {
+        "cgo-static" => format!("{function} (foreign-{}-{})", build.toolchain, build.variant),
+        _ => format!("{function} (libc.so.6)"),
+    }
 }
 
 fn functions_of(capture: &Capture, wait: &RawWait) -> Vec<String> {
     let binary = &capture.process(wait.tgid).unwrap().binary;
-    wait.stack.iter().flat_map(|pc| binary.symbolize(*pc, true)).map(|frame| frame.function).collect()
+    wait.stack.iter().flat_map(|pc| capture.frames().symbolize(binary, *pc)).map(|frame| frame.function).collect()
 }
 
 fn length(wait: &RawWait) -> u64 {

@@ -10,6 +10,7 @@ use syncline_gosym::{Frame, GoBinary, LabelsForm, ProbeSites, RuntimeLayout, Tex
 
 use super::error::{CaptureError, Refusal};
 use super::executable::{Executable, FileId};
+use super::frames::Module;
 
 /// An executable built by Go that is, or was, observed.
 #[derive(Debug)]
@@ -177,6 +178,12 @@ impl Binary {
     /// A path that leads to exactly this file as long as this value lives.
     pub(super) fn attach_path(&self) -> PathBuf {
         self.executable.own_path()
+    }
+
+    /// As a file of code, to name what is not Go's in it; none if it cannot be opened again.
+    pub(super) fn as_module(&self) -> Option<Module> {
+        let name = self.path().file_name().unwrap_or_default().to_string_lossy().into_owned();
+        Module::of_executable(&self.executable.file, self.executable.id, name, self.build_id).ok()
     }
 
     /// Compares the file with what was analysed. Called right before a probe is placed: one that lands inside another

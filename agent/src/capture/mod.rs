@@ -8,6 +8,7 @@
 //!        │                └> goroutines' time by state            [states]
 //!        ├> sums of short waits, counters                         [short_waits, counters]
 //!        └> waits that go on, looked at in the process's memory   [open, found, told, due]
+//! addresses on stacks ─> what they stand for, in Go's code or not [frames]
 //! the process's own list of goroutines ─> those that were parked before [before]
 //! ```
 //!
@@ -26,6 +27,7 @@ mod error;
 mod executable;
 mod file;
 mod found;
+mod frames;
 mod idle;
 mod kernel;
 mod namespace;
@@ -57,6 +59,7 @@ pub use config::CaptureConfig;
 pub use counters::Counters;
 pub use error::{CaptureError, KernelError, Refusal};
 pub(crate) use file::flow;
+pub use frames::Frames;
 pub use open::{OpenTaken, OpenWait};
 pub(crate) use probes::points;
 pub use process::ObservedProcess;

@@ -4,11 +4,10 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use syncline_gosym::TextSegment;
-
 use super::binary::Binary;
 use super::error::Refusal;
 use super::executable::{FileId, exe_link};
+use super::frames::{AddressSpace, load_bias};
 use super::told::Told;
 use crate::choice::Settings;
 use crate::metadata::Metadata;
@@ -39,6 +38,8 @@ pub struct ObservedProcess {
     pub binary: Arc<Binary>,
     /// Run-time address minus link-time address; 0 unless position-independent.
     pub load_bias: u64,
+    /// What code it has where.
+    pub(super) address_space: Arc<AddressSpace>,
     /// What holds for it.
     pub settings: Settings,
     /// What it belongs to, where a rule has asked for that.
@@ -71,6 +72,7 @@ impl ObservedProcess {
         let cmdline = cmdline(&read(pid, "cmdline").unwrap_or_default());
         let maps = read(pid, "maps").map_err(|e| unreadable("maps", e))?;
         let load_bias = load_bias(&maps, binary.text_segment(), file.ino()).ok_or(Refusal::NotMapped)?;
+        let address_space = Arc::new(AddressSpace::new(pid, start_time, file, &maps));
         Ok(Self {
             pid,
             start_time,
@@ -78,6 +80,7 @@ impl ObservedProcess {
             cmdline,
             binary,
             load_bias,
+            address_space,
             settings,
             names,
             told,
@@ -146,48 +149,6 @@ fn read(pid: u32, what: &str) -> io::Result<Vec<u8>> {
     std::fs::read(format!("/proc/{pid}/{what}"))
 }
 
-/// Where the process maps the Go code, minus where the linker put it.
-fn load_bias(maps: &[u8], text: TextSegment, inode: u64) -> Option<u64> {
-    let mut mappings = maps.split(|byte| *byte == b'\n').filter_map(Mapping::parse);
-    mappings.find(|mapping| mapping.holds(text, inode)).map(|mapping| mapping.bias_of(text))
-}
-
-/// The fields of one line of `/proc/PID/maps` (proc(5)); the path behind them may be in any encoding, and is not read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Mapping {
-    start: u64,
-    end: u64,
-    is_executable: bool,
-    file_offset: u64,
-    inode: u64,
-}
-
-impl Mapping {
-    fn parse(line: &[u8]) -> Option<Self> {
-        let mut fields = line.split(u8::is_ascii_whitespace).map(|field| std::str::from_utf8(field).ok());
-        let hexadecimal = |text: &str| u64::from_str_radix(text, 16).ok();
-        let (start, end) = fields.next()??.split_once('-')?;
-        let permissions = fields.next()??;
-        let file_offset = hexadecimal(fields.next()??)?;
-        let inode = fields.nth(1)??.parse().ok()?;
-        let (start, end) = (hexadecimal(start)?, hexadecimal(end)?);
-        Some(Self { start, end, is_executable: permissions.contains('x'), file_offset, inode })
-    }
-
-    fn holds(&self, text: TextSegment, inode: u64) -> bool {
-        let length = self.end.saturating_sub(self.start);
-        self.is_executable
-            && self.inode == inode
-            // The mapping starts at the page that holds the segment's first byte.
-            && (self.file_offset..self.file_offset.saturating_add(length)).contains(&text.file_offset)
-    }
-
-    fn bias_of(&self, text: TextSegment) -> u64 {
-        let run_time_start = self.start.wrapping_add(text.file_offset.wrapping_sub(self.file_offset));
-        run_time_start.wrapping_sub(text.vaddr)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -199,19 +160,6 @@ mod tests {
         assert!(started_mono_ns > 0 && started_mono_ns <= mono_ns());
         assert_eq!(ticks_to_mono_ns(ticks), started_mono_ns);
         assert_eq!(ticks_to_mono_ns(0), 0);
-    }
-
-    #[test]
-    fn the_code_is_found_among_paths_in_any_encoding() {
-        let maps = b"00400000-00401000 r--p 00000000 08:01 42    /opt/\xff\xfe app\n\
-            55d0c0001000-55d0c0009000 r-xp 00001000 08:01 42    /opt/\xff\xfe app\n\
-            7ffc00000000-7ffc00001000 rw-p 00000000 00:00 0     [stack]\n";
-        let text = TextSegment { vaddr: 0x1_010, file_offset: 0x1_010, size: 0x8_000 };
-        assert_eq!(load_bias(maps, text, 42), Some(0x55d0_c000_0000));
-        assert_eq!(load_bias(maps, text, 43), None);
-        for cut in 0..maps.len() {
-            let _ = load_bias(&maps[..cut], text, 42);
-        }
     }
 
     #[test]
