@@ -115,7 +115,7 @@ static __always_inline int take_waker_stack(const struct park_key *key, const st
 		return 0;
 	}
 	if (curg != GO_G(ctx))
-		waker->stack_len = walk_saved(waker->stack, MAX_WAKER_STACK, MAX_WAKER_STACK, layout, curg, &flags);
+		waker->stack_len = walk_saved(waker->stack, 0, MAX_WAKER_STACK, MAX_WAKER_STACK, layout, curg, &flags);
 	else if (!read_word(&waker->stack[0], ctx->rsp))
 		waker->stack_len = walk_frames(waker->stack, 1, MAX_WAKER_STACK, MAX_WAKER_STACK, ctx->rbp, &flags);
 	if (!waker->stack_len)
@@ -239,7 +239,7 @@ static __always_inline void emit_park(const struct park_key *key, const struct p
 	}
 	fill_record(&slot->record, key, park, run_mono_ns, binary);
 	read_trace(slot, layout, key->g);
-	slot->record.stack_len = walk_saved(slot->record.stack, MAX_STACK, max_stack, layout, key->g, &slot->record.flags);
+	slot->record.stack_len = walk_saved(slot->record.stack, 0, MAX_STACK, max_stack, layout, key->g, &slot->record.flags);
 	append_waker_stack(&slot->record, key);
 	send_record(&slot->record);
 	scratch_release(slot);
