@@ -223,7 +223,7 @@ static __always_inline void append_waker_stack(struct wait_record *record, const
 	}
 	for (__u32 i = 0; i < MAX_WAKER_STACK && i < waker->stack_len; i++) {
 		record->stack[from + i] = waker->stack[i];
-		record->waker_stack_len = i + 1;
+		record->further_len = i + 1;
 	}
 	bpf_map_delete_elem(&wakers, key);
 }

@@ -89,7 +89,7 @@ impl RawWait {
 
     pub(super) fn new(record: &WaitRecord, process: &ObservedProcess, frames: &Frames) -> Self {
         let binary = &process.binary;
-        let Placed { stack, is_cut } = stack(record, process, frames);
+        let Placed { stack, has_gaps } = stack(record, process, frames);
         Self {
             tgid: record.tgid,
             kind: kind(record.kind),
@@ -104,7 +104,7 @@ impl RawWait {
             waker_goid: record.waker_goid,
             by_netpoll: record.by_netpoll,
             stack_truncated: record.stack_truncated,
-            stack_unreadable: record.stack_unreadable || is_cut,
+            stack_unreadable: record.stack_unreadable || has_gaps,
             no_goroutine: record.of_scheduler,
             unbound: record.is_unbound,
             began_before: record.began_before,
@@ -151,15 +151,17 @@ pub(super) fn kind(kind: WaitKind) -> Kind {
     }
 }
 
-/// The return addresses as they stand on a stack. The word on top of the stack is one only where the function that made the system
+/// The return addresses as they stand on a stack, those in the kernel first. The word on top of the stack is one only where the function that made the system
 /// call has no frame; Go's own table knows that.
 fn stack(record: &WaitRecord, process: &ObservedProcess, frames: &Frames) -> Placed {
     let (binary, load_bias) = (&process.binary, process.load_bias);
     let is_frameless = |leaf: &u64| binary.is_frameless_at(leaf.wrapping_sub(load_bias).saturating_sub(1));
-    match record.stack.as_slice() {
+    let placed = match record.stack.as_slice() {
         [leaf, _, callers @ ..] if record.has_top_of_stack && !is_frameless(leaf) => {
             frames.placed(process, &[&[*leaf], callers].concat())
         }
         all => frames.placed(process, all),
-    }
+    };
+    let in_kernel = frames.placed_in_kernel(&record.kernel_stack);
+    Placed { stack: [in_kernel, placed.stack].concat(), ..placed }
 }

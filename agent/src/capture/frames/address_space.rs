@@ -12,8 +12,10 @@ use super::modules::Modules;
 use crate::capture::executable::FileId;
 use crate::proc_stat::start_time;
 
-/// Least time between two readings of a process's mappings.
+/// Least time between two readings of a process's mappings, and how many times as long as a reading took: one of a hundred thousand
+/// mappings takes a tenth of a second.
 const READ_EVERY: Duration = Duration::from_secs(1);
+const READING_TIMES: u32 = 100;
 /// Executable mappings remembered of a process; those with more have made them by the thousand, for code of their own.
 const MOST_RANGES: usize = 4_096;
 
@@ -26,10 +28,8 @@ pub(super) enum Place {
     Module(Arc<Module>, u64),
     /// In code without a file that can be looked at, as the kernel calls it, or the file's name.
     Region(String),
-    /// In nothing that can be executed: it is no address of code.
+    /// In nothing that can be executed, as far as is known: it is no address of code, or in what was mapped a moment ago.
     Nowhere,
-    /// That cannot be found out now.
-    Unknown,
 }
 
 /// The executable mappings of a process.
@@ -45,7 +45,7 @@ pub(in crate::capture) struct AddressSpace {
 struct Known {
     /// In order.
     ranges: Vec<Range>,
-    read_at: Option<Instant>,
+    next_reading: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -58,7 +58,7 @@ struct Range {
 impl AddressSpace {
     /// Of the process that runs this file since this time (clock ticks since boot), whose mappings are these.
     pub(in crate::capture) fn new(pid: u32, start_time: u64, file: FileId, maps: &[u8]) -> Self {
-        let known = Known { ranges: ranges(maps, &mut []), read_at: None };
+        let known = Known { ranges: ranges(maps, &mut []), next_reading: None };
         Self { pid, start_time, file, known: Mutex::new(known) }
     }
 
@@ -66,10 +66,7 @@ impl AddressSpace {
     pub(super) fn place(&self, address: u64, modules: &Modules) -> Place {
         let mut known = self.lock();
         if known.range(address).is_none() {
-            match self.read_again(&mut known) {
-                Some(Ok(())) => {}
-                Some(Err(_)) | None => return Place::Unknown,
-            }
+            self.read_again(&mut known);
         }
         let (pid, executable) = (self.pid, self.file.ino());
         let Some(range) = known.range(address) else { return Place::Nowhere };
@@ -87,14 +84,16 @@ impl AddressSpace {
         at.map_or_else(|| Place::Region(file_name(&mapping.path)), |(module, vaddr)| Place::Module(module, vaddr))
     }
 
-    /// None if it was read a moment ago.
-    fn read_again(&self, known: &mut Known) -> Option<io::Result<()>> {
-        let now = Instant::now();
-        if known.read_at.is_some_and(|read_at| now < read_at + READ_EVERY) {
-            return None;
+    fn read_again(&self, known: &mut Known) {
+        let began = Instant::now();
+        if known.next_reading.is_some_and(|next| began < next) {
+            return;
         }
-        known.read_at = Some(now);
-        Some(self.read().map(|maps| known.ranges = ranges(&maps, &mut known.ranges)))
+        // What was known of a process that has ended still holds for what is told of it.
+        if let Ok(maps) = self.read() {
+            known.ranges = ranges(&maps, &mut known.ranges);
+        }
+        known.next_reading = Some(Instant::now() + READ_EVERY.max(began.elapsed() * READING_TIMES));
     }
 
     /// The mappings of this process while it runs this file, and not those of the next one.

@@ -1,7 +1,7 @@
 //! Frames outside of Go's own code: C functions of the executable, libraries, the kernel.
 //!
 //! ```text
-//! address of a record ─> where it lies in the process      [address_space, mapping]
+//! address of a record ─> where it lies in the process      [address_space, mapping], or in the kernel [kernel]
 //!                     ─> the file of code there, its build  [modules, module, reader]
 //!                     ─> an address for the stack           [synthetic]
 //!                     ─> what that stands for, remembered   [registry]
@@ -13,6 +13,7 @@
 //! offset in the kernel. So a stack of the same calls has the same id everywhere ([ADR 18](../../../../docs/adr/0018-frames-of-other-code.md)).
 
 mod address_space;
+mod kernel;
 mod mapping;
 mod module;
 mod modules;
@@ -29,6 +30,7 @@ use super::binary::Binary;
 use super::process::ObservedProcess;
 pub(super) use address_space::AddressSpace;
 use address_space::Place;
+use kernel::Kernel;
 pub(super) use mapping::load_bias;
 pub(super) use module::Module;
 use modules::Modules;
@@ -41,28 +43,36 @@ pub struct Frames {
     modules: Modules,
     registry: Mutex<Registry>,
     namer: Namer,
+    kernel: Mutex<Kernel>,
 }
 
 /// Addresses of a process as they stand on its stacks.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Placed {
     pub(super) stack: Vec<u64>,
-    /// It ends where an address was none of code.
-    pub(super) is_cut: bool,
+    /// An address was none of code, and was left out.
+    pub(super) has_gaps: bool,
 }
 
 impl Frames {
     /// Return addresses of a process, innermost first, as they stand on a stack.
     pub(super) fn placed(&self, process: &ObservedProcess, addresses: &[u64]) -> Placed {
         let mut placed = Placed::default();
-        for address in addresses {
-            let Some(address) = self.of_process(process, *address) else {
-                placed.is_cut = true;
-                break;
-            };
-            placed.stack.push(address);
-        }
+        placed.stack.extend(addresses.iter().filter_map(|address| self.of_process(process, *address)));
+        placed.has_gaps = placed.stack.len() < addresses.len();
         placed
+    }
+
+    /// Return addresses in the kernel, innermost first, as they stand on a stack: without those by which a thread leaves its CPU, and
+    /// none where the kernel does not tell its functions.
+    pub(super) fn placed_in_kernel(&self, addresses: &[u64]) -> Vec<u64> {
+        if addresses.is_empty() {
+            return Vec::new();
+        }
+        let mut kernel = self.kernel.lock().unwrap_or_else(PoisonError::into_inner);
+        let name = |place: &kernel::Place<'_>| Origin::Named([naming::of_kernel(place.function, place.module)].into());
+        let places = kernel.places(addresses).into_iter();
+        places.map(|place| self.remember(place.address(), || name(&place))).collect()
     }
 
     /// The calls at a return address on a stack of this executable's: innermost first (inlined ones, then the function). Empty where
@@ -89,7 +99,6 @@ impl Frames {
             Place::Executable => Some(in_executable),
             Place::Module(module, vaddr) => Some(self.of_module(module, vaddr.wrapping_add(1))),
             Place::Region(name) => Some(self.of_region(&name)),
-            Place::Unknown => Some(self.of_region("unknown")),
             Place::Nowhere => None,
         }
     }

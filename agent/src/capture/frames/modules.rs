@@ -4,14 +4,16 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
+use rustix::fs::{CWD, Mode, OFlags, openat};
+
 use super::mapping::Mapping;
 use super::module::Module;
+use crate::metadata::rooted::{Root, regular};
 use crate::patience::Patience;
-use crate::regular_file;
 
 /// How long a file may keep whoever reads the ring waiting. It is in memory, as a rule: a process executes it.
 const LONGEST: Duration = Duration::from_millis(200);
@@ -64,12 +66,42 @@ fn open(pid: u32, mapping: &Mapping) -> io::Result<Module> {
 /// The very file that is mapped, which takes CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN; else the one of that path where the process
 /// sees it, if it is the same.
 fn open_mapped(pid: u32, mapping: &Mapping, path: &str) -> io::Result<File> {
-    let link = PathBuf::from(format!("/proc/{pid}/map_files/{:x}-{:x}", mapping.start, mapping.end));
-    let by_path = || regular_file::open(Path::new(&format!("/proc/{pid}/root{path}")));
-    let file = regular_file::open(&link).or_else(|_| by_path())?;
+    let link = format!("/proc/{pid}/map_files/{:x}-{:x}", mapping.start, mapping.end);
+    let found = openat(CWD, link, OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
+    let by_path = || Root::open(CWD, &format!("/proc/{pid}/root"))?.file(path);
+    let file = found.map_err(io::Error::from).and_then(|found| regular(&found)).or_else(|_| by_path())?;
     if file.metadata()?.ino() == mapping.inode {
         Ok(file)
     } else {
         Err(io::Error::other("another file is there by now"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::capture::frames::mapping::mappings;
+
+    fn own_code() -> Mapping {
+        let maps = std::fs::read("/proc/self/maps").unwrap();
+        mappings(&maps).find(|mapping| mapping.is_executable && mapping.inode != 0).unwrap()
+    }
+
+    #[test]
+    fn one_build_is_opened_once() {
+        let (modules, mapping) = (Modules::default(), own_code());
+        let [first, second] = [0, 1].map(|_| modules.open(std::process::id(), &mapping).unwrap());
+        assert!(Arc::ptr_eq(&first, &second));
+    }
+
+    #[test]
+    fn a_file_is_found_by_its_path_only_if_it_is_the_same() {
+        let nowhere = |mapping: Mapping| Mapping { start: 0x1000, end: 0x2000, ..mapping };
+        let by_path = nowhere(own_code());
+        assert!(open_mapped(std::process::id(), &by_path, &by_path.path).is_ok());
+        let other = Mapping { inode: by_path.inode + 1, ..by_path.clone() };
+        let refused = open_mapped(std::process::id(), &other, &other.path).unwrap_err();
+        assert!(refused.to_string().contains("another file"), "{refused}");
+        assert!(open_mapped(std::process::id(), &by_path, "/dev/null").is_err());
     }
 }

@@ -19,7 +19,7 @@ const LONGEST: Duration = Duration::from_secs(2);
 /// Bytes read of a file at most, held only while its addresses are named.
 const MOST_BYTES: u64 = 256 << 20;
 /// Bytes of debug information at most, unpacked; files with more are named by their symbol tables, without lines.
-const MOST_DEBUG_BYTES: u64 = 128 << 20;
+const MOST_DEBUG_BYTES: u64 = 64 << 20;
 /// Bytes of a demangled name: C++ has longer ones than people read.
 const NAME_BYTES: usize = 512;
 
@@ -52,6 +52,11 @@ pub(super) fn of_region(name: &str) -> Frame {
     frame("?", name, None)
 }
 
+/// That of a function of the kernel, or of a module of its own.
+pub(super) fn of_kernel(function: &str, module: Option<&str>) -> Frame {
+    frame(function, module.unwrap_or("kernel"), None)
+}
+
 fn by_number(module: &str, vaddr: u64) -> Frame {
     frame(&format!("0x{vaddr:x}"), module, None)
 }
@@ -70,12 +75,10 @@ fn names(module: &Module, vaddrs: &[u64]) -> Vec<Vec<Frame>> {
     let lines = sections.as_ref().and_then(|sections| lines(sections, elf.endian()));
     let one = |vaddr: &u64| {
         let call = vaddr.saturating_sub(1);
-        let by_lines = lines.as_ref().map(|lines| by_lines(lines, call, &module.name)).unwrap_or_default();
-        if !by_lines.is_empty() {
-            return by_lines;
-        }
-        let by_symbol = symbols.at(call).map(|name| vec![frame(&readable(name), &module.name, None)]);
-        by_symbol.unwrap_or_else(|| vec![by_number(&module.name, *vaddr)])
+        // Debug information also has functions that the linker has left out, at addresses that are others' now.
+        let Some(name) = symbols.at(call).map(readable) else { return vec![by_number(&module.name, *vaddr)] };
+        let calls = lines.as_ref().map(|lines| by_lines(lines, call, &name, &module.name)).unwrap_or_default();
+        if calls.is_empty() { vec![frame(&name, &module.name, None)] } else { calls }
     };
     vaddrs.iter().map(one).collect()
 }
@@ -139,18 +142,17 @@ fn lines<'a>(sections: &'a gimli::DwarfSections<Cow<'_, [u8]>>, endian: Endianne
     addr2line::Context::from_dwarf(dwarf).ok()
 }
 
-/// The calls at an address, as far as the debug information has functions there.
-fn by_lines(lines: &Lines<'_>, call: u64, module: &str) -> Vec<Frame> {
+/// The calls at an address, where the debug information has any; one without a name there is this function.
+fn by_lines(lines: &Lines<'_>, call: u64, function: &str, module: &str) -> Vec<Frame> {
     let mut calls: Vec<Frame> = Vec::new();
     let Ok(mut found) = lines.find_frames(call).skip_all_loads() else { return calls };
     while let Ok(Some(one)) = found.next() {
-        let Some(function) = one.function else { continue };
-        let Ok(name) = function.demangle() else { continue };
+        let name = one.function.as_ref().and_then(|function| function.demangle().ok());
         let place = one.location.as_ref().and_then(|at| Some((at.file?, at.line.unwrap_or_default())));
         if let Some(inner) = calls.last_mut() {
             inner.inlined = true;
         }
-        calls.push(frame(&name, module, place));
+        calls.push(frame(name.as_deref().unwrap_or(function), module, place));
     }
     calls
 }

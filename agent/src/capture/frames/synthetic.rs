@@ -10,10 +10,16 @@ const SYNTHETIC: u64 = 0b10 << 62;
 /// Kinds of what is hashed, so that equal words of two kinds are two addresses.
 const OF_FILE: u8 = 1;
 const OF_REGION: u8 = 2;
+const OF_KERNEL: u8 = 3;
 
 /// Of an instruction in a file of code, by its build and its link-time address.
 pub(super) fn of_file(build_id: u64, vaddr: u64) -> u64 {
     number(OF_FILE, &build_id.to_le_bytes(), vaddr)
+}
+
+/// Of an instruction of the kernel, by its function and how far it is behind that one's begin.
+pub(super) fn of_kernel(function: &str, offset: u64) -> u64 {
+    number(OF_KERNEL, function.as_bytes(), offset)
 }
 
 /// Of all that runs in memory that no known file stands behind.
@@ -48,8 +54,14 @@ mod tests {
 
     #[test]
     fn every_place_has_an_address_of_its_own() {
-        let all =
-            [of_file(7, 0x1000), of_file(8, 0x1000), of_file(7, 0x1001), of_region("[vdso]"), of_region("[stack]")];
+        let all = [
+            of_file(7, 0x1000),
+            of_file(8, 0x1000),
+            of_file(7, 0x1001),
+            of_region("[vdso]"),
+            of_region("[stack]"),
+            of_kernel("vfs_read", 3),
+        ];
         let distinct: std::collections::HashSet<u64> = all.into_iter().collect();
         assert_eq!(distinct.len(), all.len());
     }
