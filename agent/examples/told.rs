@@ -58,11 +58,14 @@ impl Symbolizer for Program {
             build_id,
             pc,
             depth,
-            function: frame.function,
-            file: frame.file,
+            function: frame.function.into_owned(),
+            file: frame.file.into_owned(),
             line: frame.line,
         };
-        (0..).zip(self.binary.symbolizer().frames(pc - 1)).map(symbol).collect()
+        (0..)
+            .zip(self.binary.symbolizer().map(|symbolizer| symbolizer.frames(pc - 1)).unwrap_or_default())
+            .map(symbol)
+            .collect()
     }
 }
 
@@ -72,7 +75,7 @@ impl Program {
         let (text, mut random) = (self.binary.text_segment(), Random(7));
         let mut address = || loop {
             let pc = text.vaddr + random.below(text.size as usize) as u64;
-            if !self.binary.symbolizer().frames(pc - 1).is_empty() {
+            if self.binary.symbolizer().is_ok_and(|symbolizer| !symbolizer.frames(pc - 1).is_empty()) {
                 return pc;
             }
         };

@@ -9,7 +9,7 @@ use crate::batch::{FinishedWait, Losses, ShortSum, Symbolizer, Wanted};
 use crate::capture::{Binary, Capture, Counters, ObservedProcess, OpenWait, RawWait, ShortWait, without_deleted_mark};
 use crate::clock::Clocks;
 use crate::metadata::{self, Metadata, MetadataReader};
-use crate::symbols::{CachedBinary, SymbolCache};
+use crate::symbols::{CachedNames, NamesOf, SymbolCache};
 use crate::text;
 
 /// Bytes of an executable's path: a batch of many processes must fit the wire whatever their paths.
@@ -139,7 +139,7 @@ impl Intake {
             start_time: observed.start_time,
             exec_mono_ns: observed.exec_mono_ns(),
             process: Arc::new(self.describe(capture, observed)),
-            symbolizer: self.symbolizer(&observed.binary),
+            symbolizer: self.symbolizer(capture, &observed.binary),
         };
         let programs = self.known.entry(observed.pid).or_default();
         programs.drain(..(programs.len() + 1).saturating_sub(PROGRAMS));
@@ -147,11 +147,11 @@ impl Intake {
         known
     }
 
-    fn symbolizer(&self, binary: &Arc<Binary>) -> Arc<dyn Symbolizer> {
-        let binary = Arc::clone(binary);
+    fn symbolizer(&self, capture: &Capture, binary: &Arc<Binary>) -> Arc<dyn Symbolizer> {
+        let names = NamesOf::new(Arc::clone(binary), Arc::clone(capture.frames()));
         match &self.symbols {
-            Some(cache) => Arc::new(CachedBinary::new(binary, Arc::clone(cache))),
-            None => binary,
+            Some(cache) => Arc::new(CachedNames::new(names, Arc::clone(cache))),
+            None => Arc::new(names),
         }
     }
 

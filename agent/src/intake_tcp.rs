@@ -37,7 +37,7 @@ impl Intake {
         let first_mono_ns = record.start_ns.map_or(record.first_mono_ns, |(mono_ns, _)| mono_ns);
         // Which program opened it, and with it what its stack means, is known of the latest ones only.
         let opener = capture.process_at(record.tgid, first_mono_ns);
-        let stack = opener.map(|by| stack.iter().map(|address| address.wrapping_sub(by.load_bias)).collect());
+        let stack = opener.map(|by| capture.stack_of(by, stack));
         let known = self.known(capture, record.tgid, opener)?;
         Some(SeenSession {
             process: known.process,

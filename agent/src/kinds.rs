@@ -1,8 +1,8 @@
 //! What is captured of a process.
 
 use syncline_bpf::layout::{
-    WATCH_CGO, WATCH_OFF_CPU, WATCH_PARK, WATCH_SEND_LATENCY, WATCH_STATES, WATCH_SYSCALL, WATCH_TCP,
-    WATCH_TCP_MESSAGES,
+    WATCH_CGO, WATCH_KERNEL_STACKS, WATCH_OFF_CPU, WATCH_PARK, WATCH_SEND_LATENCY, WATCH_STATES, WATCH_SYSCALL,
+    WATCH_TCP, WATCH_TCP_MESSAGES,
 };
 
 /// A kind of what is captured. Each can be left out; one that nobody wants has no probe anywhere, and costs nothing.
@@ -25,11 +25,13 @@ pub enum CaptureKind {
     TcpMessages,
     /// How long what TCP sends takes to be acknowledged
     SendLatency,
+    /// Where in the kernel threads wait, in system calls and off their CPUs; not unless it is asked for
+    KernelStacks,
 }
 
 impl CaptureKind {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Park,
         Self::Syscall,
         Self::Cgo,
@@ -38,6 +40,7 @@ impl CaptureKind {
         Self::Tcp,
         Self::TcpMessages,
         Self::SendLatency,
+        Self::KernelStacks,
     ];
 
     /// As options and files have it.
@@ -52,6 +55,7 @@ impl CaptureKind {
             Self::Tcp => "tcp",
             Self::TcpMessages => "tcp-messages",
             Self::SendLatency => "send-latency",
+            Self::KernelStacks => "kernel-stacks",
         }
     }
 
@@ -66,6 +70,7 @@ impl CaptureKind {
             Self::Tcp => WATCH_TCP,
             Self::TcpMessages => WATCH_TCP_MESSAGES,
             Self::SendLatency => WATCH_SEND_LATENCY,
+            Self::KernelStacks => WATCH_KERNEL_STACKS,
         }
     }
 }
@@ -81,6 +86,9 @@ impl Kinds {
     /// All of them.
     pub const ALL: Self = Self::of(&CaptureKind::ALL);
 
+    /// Those that are captured unless somebody says otherwise: all but what costs each switch of a thread.
+    pub const USUAL: Self = Self::ALL.minus(Self::of(&[CaptureKind::KernelStacks]));
+
     /// These.
     #[must_use]
     pub const fn of(kinds: &[CaptureKind]) -> Self {
@@ -93,10 +101,10 @@ impl Kinds {
         Self(bits)
     }
 
-    /// All but these.
+    /// The usual ones but these.
     #[must_use]
     pub const fn without(left_out: &[CaptureKind]) -> Self {
-        Self(Self::ALL.0 & !Self::of(left_out).0)
+        Self::USUAL.minus(Self::of(left_out))
     }
 
     /// Whether this one is captured.
@@ -129,10 +137,16 @@ impl Kinds {
         CaptureKind::ALL.into_iter().filter(|kind| self.0 & kind.bit() != 0).collect()
     }
 
-    /// The kinds that this set does not have, in order.
+    /// The usual kinds that this set does not have, in order.
     #[must_use]
     pub fn left_out(self) -> Vec<CaptureKind> {
-        Self::ALL.minus(self).list()
+        Self::USUAL.minus(self).list()
+    }
+
+    /// The kinds beyond the usual ones that this set has, in order.
+    #[must_use]
+    pub fn added(self) -> Vec<CaptureKind> {
+        self.minus(Self::USUAL).list()
     }
 
     /// Those of both.
@@ -153,10 +167,12 @@ impl Kinds {
         Self(self.0 & !other.0)
     }
 
-    /// What is captured: nothing of TCP where its sessions are not.
+    /// What is captured: nothing of TCP where its sessions are not, and no place in the kernel of a wait that is not.
     #[must_use]
     pub const fn effective(self) -> Self {
-        if self.0 & WATCH_TCP == 0 { Self(self.0 & !(WATCH_TCP_MESSAGES | WATCH_SEND_LATENCY)) } else { self }
+        let of_tcp = if self.0 & WATCH_TCP == 0 { WATCH_TCP_MESSAGES | WATCH_SEND_LATENCY } else { 0 };
+        let of_kernel = if self.0 & (WATCH_SYSCALL | WATCH_OFF_CPU) == 0 { WATCH_KERNEL_STACKS } else { 0 };
+        Self(self.0 & !(of_tcp | of_kernel))
     }
 
     /// The flags of the kernel side.
@@ -175,8 +191,17 @@ mod tests {
         assert_eq!(kinds.left_out(), [CaptureKind::Park, CaptureKind::Cgo]);
         assert!(kinds.has(CaptureKind::Syscall) && !kinds.has(CaptureKind::Cgo));
         assert_eq!(kinds.and(Kinds::of(&[CaptureKind::Cgo])).left_out(), [CaptureKind::Park]);
-        assert_eq!(Kinds::ALL.minus(kinds), Kinds::of(&[CaptureKind::Cgo, CaptureKind::Park]));
-        assert!(Kinds::ALL.is_any() && !Kinds::NONE.is_any() && Kinds::NONE.left_out() == CaptureKind::ALL);
+        assert_eq!(Kinds::USUAL.minus(kinds), Kinds::of(&[CaptureKind::Cgo, CaptureKind::Park]));
+        assert!(Kinds::ALL.is_any() && !Kinds::NONE.is_any() && Kinds::NONE.left_out() == Kinds::USUAL.list());
+    }
+
+    #[test]
+    fn stacks_in_the_kernel_are_asked_for_and_are_of_waits_of_threads() {
+        let kernel = Kinds::of(&[CaptureKind::KernelStacks]);
+        assert!(Kinds::USUAL.added().is_empty() && !Kinds::USUAL.has(CaptureKind::KernelStacks));
+        assert_eq!(Kinds::USUAL.and(kernel).added(), [CaptureKind::KernelStacks]);
+        assert!(Kinds::of(&[CaptureKind::OffCpu]).and(kernel).has(CaptureKind::KernelStacks));
+        assert!(!Kinds::of(&[CaptureKind::Park]).and(kernel).has(CaptureKind::KernelStacks) && !kernel.is_any());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 mod support;
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -43,14 +44,14 @@ fn compare_with_itself(toolchain: &'static str) {
         let mut capture = Capture::start(CaptureConfig::new(Target::Pid(program.pid()))).unwrap();
         program.go();
         let reports = program.events_until_done();
-        assert_eq!(reports.len(), 4 * 3);
+        assert_eq!(reports.len(), 5 * 3);
         let last = goid(reports.last().unwrap());
         let mut waits = waits_until(&mut capture, |waits| of(waits, Kind::Cgo, last).count() >= 3);
         waits.extend(drain(&mut capture));
         for report in &reports {
-            check_call(&format!("{toolchain} {} {}", build.variant, report["name"]), report, &waits, &capture);
+            check_call(build, report, &waits, &capture);
         }
-        check_foreign_threads(&waits);
+        check_foreign_threads(&waits, &capture, build);
         assert_eq!(capture.counters().lost(), 0, "{:?}", capture.counters());
         assert_eq!(capture.bindings(program.pid()).unbound(), 0);
         drop(capture);
@@ -62,13 +63,15 @@ fn of(waits: &[RawWait], kind: Kind, goid: u64) -> impl Iterator<Item = &RawWait
     waits.iter().filter(move |wait| wait.kind == kind && wait.goid == goid)
 }
 
-fn check_call(what: &str, report: &Value, waits: &[RawWait], capture: &Capture) {
+fn check_call(build: Build, report: &Value, waits: &[RawWait], capture: &Capture) {
+    let what = format!("{} {} {}", build.toolchain, build.variant, report["name"]);
     let began = report["began_wall_ns"].as_u64().unwrap();
     let took = report["took_ns"].as_u64().unwrap();
     let during = |wait: &&RawWait| (began - WALL_SLACK_NS..=began + took).contains(&wait.park_wall_ns);
     let calls: Vec<_> = of(waits, Kind::Cgo, goid(report)).filter(during).collect();
     let (functions, call) = match report["name"].as_str().unwrap() {
         "nap" => (vec!["main.nap"], "clock_nanosleep"),
+        "own" => (vec!["main.own"], "nanosleep"),
         "condition" => (vec!["main.condition"], "futex"),
         // The inner one ends first.
         "callback" => (vec!["main.inside", "main.callback"], "clock_nanosleep"),
@@ -91,10 +94,22 @@ fn check_call(what: &str, report: &Value, waits: &[RawWait], capture: &Capture) 
     // What the C side waited for has the stack of the goroutine that called it.
     let stack = functions_of(capture, blocked[0]);
     let caller = caller_of(functions[0]);
+    check_leaf(&stack[0], call, build);
     assert!(stack.iter().any(|name| name == "runtime.cgocall"), "{what}: {stack:?}");
     assert!(stack.iter().any(|name| name == caller), "{what}: {stack:?}");
     let inside = calls[0];
     assert!(inside.park_mono_ns <= blocked[0].park_mono_ns && blocked[0].run_mono_ns <= inside.run_mono_ns, "{what}");
+}
+
+/// The C function that waits, by its name if its file has one for it: the program's own are gone if it was stripped, as is the one of
+/// C's library that waits in a futex.
+fn check_leaf(leaf: &str, call: &str, build: Build) {
+    match call {
+        "clock_nanosleep" => assert_eq!(leaf, in_libc("clock_nanosleep", build)),
+        "nanosleep" if build.variant == "cgo-pie" => assert_eq!(leaf.split(' ').nth(1), Some(&*in_program(build))),
+        "nanosleep" => assert_eq!(leaf, format!("nap_by_itself {}", in_program(build))),
+        _ => assert_eq!(leaf.split(' ').nth(1), in_libc("", build).split(' ').nth(1), "{leaf}"),
+    }
 }
 
 /// As far as a stack goes: C code keeps no frame pointers, so where it called back into Go the stack ends.
@@ -103,17 +118,35 @@ fn caller_of(function: &str) -> &'static str {
 }
 
 /// The thread that only C knows slept, and no goroutine is made responsible.
-fn check_foreign_threads(waits: &[RawWait]) {
+fn check_foreign_threads(waits: &[RawWait], capture: &Capture, build: Build) {
     let naps = waits.iter().filter(|wait| wait.reason == "clock_nanosleep" && wait.goid == 0 && length(wait) >= NAP_NS);
     let naps: Vec<_> = naps.collect();
     // Three rounds of three.
     assert_eq!(naps.len(), 9, "{naps:#?}");
     assert!(naps.iter().all(|wait| wait.no_goroutine && !wait.unbound));
+    let leaves: HashSet<String> = naps.iter().map(|wait| functions_of(capture, wait)[0].clone()).collect();
+    assert_eq!(leaves, HashSet::from([in_libc("clock_nanosleep", build)]));
+}
+
+/// The function of C's library where it is: in a file of its own, or linked into the program, whose names may have been stripped.
+fn in_libc(function: &str, build: Build) -> String {
+    match build.variant {
+        "cgo-static" => format!("{function} {}", in_program(build)),
+        _ => format!("{function} (libc.so.6)"),
+    }
+}
+
+fn in_program(build: Build) -> String {
+    format!("(foreign-{}-{})", build.toolchain, build.variant)
 }
 
 fn functions_of(capture: &Capture, wait: &RawWait) -> Vec<String> {
     let binary = &capture.process(wait.tgid).unwrap().binary;
-    wait.stack.iter().flat_map(|pc| binary.symbolize(*pc, true)).map(|frame| frame.function.into_owned()).collect()
+    wait.stack
+        .iter()
+        .flat_map(|pc| capture.frames().symbolize(binary, *pc))
+        .map(|frame| frame.function.into_owned())
+        .collect()
 }
 
 fn length(wait: &RawWait) -> u64 {

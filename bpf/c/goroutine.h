@@ -118,7 +118,7 @@ static __always_inline int take_waker_stack(const struct park_key *key, const st
 		return 0;
 	}
 	if (curg != GO_G(ctx))
-		waker->stack_len = walk_saved(waker->stack, MAX_WAKER_STACK, MAX_WAKER_STACK, layout, curg, &flags);
+		waker->stack_len = walk_saved(waker->stack, 0, MAX_WAKER_STACK, MAX_WAKER_STACK, layout, curg, &flags);
 	else if (!READ_RETURN_ADDRESS(&waker->stack[0], ctx))
 		waker->stack_len = walk_frames(waker->stack, 1, MAX_WAKER_STACK, MAX_WAKER_STACK, REGS_FP(ctx), &flags);
 	if (!waker->stack_len)
@@ -226,7 +226,7 @@ static __always_inline void append_waker_stack(struct wait_record *record, const
 	}
 	for (__u32 i = 0; i < MAX_WAKER_STACK && i < waker->stack_len; i++) {
 		record->stack[from + i] = waker->stack[i];
-		record->waker_stack_len = i + 1;
+		record->further_len = i + 1;
 	}
 	bpf_map_delete_elem(&wakers, key);
 }
@@ -242,7 +242,7 @@ static __always_inline void emit_park(const struct park_key *key, const struct p
 	}
 	fill_record(&slot->record, key, park, run_mono_ns, binary);
 	read_trace(slot, layout, key->g);
-	slot->record.stack_len = walk_saved(slot->record.stack, MAX_STACK, max_stack, layout, key->g, &slot->record.flags);
+	slot->record.stack_len = walk_saved(slot->record.stack, 0, MAX_STACK, max_stack, layout, key->g, &slot->record.flags);
 	append_waker_stack(&slot->record, key);
 	send_record(&slot->record);
 	scratch_release(slot);

@@ -9,6 +9,7 @@
 
 #include "bind.h"
 #include "clock.h"
+#include "kernel_stack.h"
 #include "maps.h"
 #include "regs.h"
 #include "send.h"
@@ -68,7 +69,8 @@ static __always_inline __u32 off_cpu_stack(struct off_cpu *off, const struct bin
 }
 
 /* The current thread, of a watched process, leaves its CPU. */
-static __always_inline void go_off_cpu(__u32 tgid, __u32 tid, __u16 reason, const struct binary_layout *layout)
+static __always_inline void go_off_cpu(void *ctx, __u32 tgid, __u32 tid, __u16 reason, const struct watch *watch,
+				       const struct binary_layout *layout)
 {
 	static const struct off_cpu none;
 	struct off_cpu *off;
@@ -88,9 +90,11 @@ static __always_inline void go_off_cpu(__u32 tgid, __u32 tid, __u16 reason, cons
 	off->flags = bound.flags;
 	off->unbound = bound.why;
 	off->stack_len = off_cpu_stack(off, layout, bound.g);
+	if (watch->kinds & WATCH_KERNEL_STACKS)
+		take_kernel_stack(ctx, tid, WAIT_OFF_CPU, off->mono_ns);
 }
 
-static __always_inline void emit_off_cpu(const struct off_cpu *off, __u32 tid, __u64 now, __u32 binary)
+static __always_inline void emit_off_cpu(const struct off_cpu *off, __u32 tid, __u64 now, const struct watch *watch)
 {
 	struct scratch *slot = scratch_claim();
 	struct wait_record *record;
@@ -101,7 +105,7 @@ static __always_inline void emit_off_cpu(const struct off_cpu *off, __u32 tid, _
 	}
 	record = &slot->record;
 	count_binding(off->tgid, off->flags, off->unbound);
-	begin_record(record, WAIT_OFF_CPU, off->tgid, tid, binary);
+	begin_record(record, WAIT_OFF_CPU, off->tgid, tid, watch->slot);
 	record->goid = off->goid;
 	record->park_mono_ns = off->mono_ns;
 	record->park_wall_ns = off->wall_ns;
@@ -111,6 +115,8 @@ static __always_inline void emit_off_cpu(const struct off_cpu *off, __u32 tid, _
 	record->flags = off->flags | (off->ready_mono_ns ? WAIT_READY_SEEN : 0);
 	record->stack_len = off->stack_len & OFF_CPU_STACK;
 	bpf_probe_read_kernel(record->stack, sizeof(off->stack), off->stack);
+	if (watch->kinds & WATCH_KERNEL_STACKS)
+		append_kernel_stack(record);
 	send_record(record);
 	scratch_release(slot);
 }
@@ -143,17 +149,17 @@ static __always_inline void come_on_cpu(__u32 tid)
 		if (now - off->mono_ns < watch.threshold_ns)
 			aggregate(off->tgid, WAIT_OFF_CPU, off->reason, now - off->mono_ns);
 		else
-			emit_off_cpu(off, tid, now, watch.slot);
+			emit_off_cpu(off, tid, now, &watch);
 	}
 	bpf_map_delete_elem(&off_cpus, &tid);
 }
 
-/* Whether it sleeps in a system call that is captured, and so tells that itself. */
-static __always_inline int is_told_by_its_call(__u32 tid)
+/* The system call that it sleeps in, if that is captured, and so tells that itself. */
+static __always_inline struct in_syscall *told_by_its_call(__u32 tid)
 {
-	const struct in_syscall *call = bpf_map_lookup_elem(&in_syscalls, &tid);
+	struct in_syscall *call = bpf_map_lookup_elem(&in_syscalls, &tid);
 
-	return call && call->is_wait;
+	return call && call->is_wait ? call : 0;
 }
 
 /* sched_switch(preempt, prev, next), as prev */
@@ -165,19 +171,27 @@ int thread_switch(__u64 *ctx)
 	__u32 tgid = id >> 32, tid = id, next_tid = BPF_CORE_READ(next, pid);
 	struct binary_layout *layout;
 	const struct watch *watch;
+	struct in_syscall *call;
 	__u16 reason;
 
 	run_on_in_call(next_tid);
 	come_on_cpu(next_tid);
 	watch = watch_of(tgid);
-	if (!watch || !(watch->kinds & WATCH_OFF_CPU) || !(layout = binary_at(watch->slot)))
+	if (!watch || !(watch->kinds & (WATCH_OFF_CPU | WATCH_KERNEL_STACKS)) || !(layout = binary_at(watch->slot)))
 		return 0;
 	/* The end of its process may have been told already. */
 	if (BPF_CORE_READ(prev, flags) & PF_EXITING)
 		return 0;
 	reason = off_cpu_reason(ctx[0], BPF_CORE_READ(prev, __state));
-	if (reason && (reason == OFF_CPU_PREEMPTED || !is_told_by_its_call(tid)))
-		go_off_cpu(tgid, tid, reason, layout);
+	if (!reason)
+		return 0;
+	call = reason == OFF_CPU_PREEMPTED ? 0 : told_by_its_call(tid);
+	if (!call && watch->kinds & WATCH_OFF_CPU) {
+		go_off_cpu(ctx, tgid, tid, reason, watch, layout);
+	} else if (call && watch->kinds & WATCH_KERNEL_STACKS) {
+		take_kernel_stack(ctx, tid, WAIT_SYSCALL, call->mono_ns);
+		call->has_kernel_stack = 1;
+	}
 	return 0;
 }
 

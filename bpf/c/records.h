@@ -15,6 +15,8 @@
 
 /* Most return addresses taken of whoever ended a wait. */
 #define MAX_WAKER_STACK 32
+/* Most frames taken of the kernel's stack; they go where a waker's would. */
+#define MAX_KERNEL_STACK 24
 /* System call numbers that can be told apart; both architectures end below. */
 #define SYSCALLS 512
 
@@ -67,7 +69,7 @@ struct file_info {
 };
 
 /*
- * One finished wait: it began, (was made ready,) ended. Sent without the unused tail of `stack`, in which the waker's
+ * One finished wait: it began, (was made ready,) ended. Sent without the unused tail of `stack`, in which further
  * frames follow those of the one that waited.
  */
 struct wait_record {
@@ -88,7 +90,7 @@ struct wait_record {
 	__u64 address;    /* what a goroutine parked on (a channel's lock, a semaphore root's), or the futex's word; 0: not known */
 	__s64 result;     /* what the system call returned */
 	__s32 fd;         /* -1: none, or not known */
-	__u32 waker_stack_len;
+	__u32 further_len; /* frames behind those of `stack_len`: of a goroutine its waker's, of a thread the kernel's */
 	struct file_info file;
 	__u64 trace_id_high; /* from the goroutine's labels, as numbers; 0: it has none */
 	__u64 trace_id_low;
@@ -145,6 +147,7 @@ enum watch_kinds {
 	WATCH_TCP = 1 << 5,    /* its sessions; without it neither of the next two */
 	WATCH_TCP_MESSAGES = 1 << 6,
 	WATCH_SEND_LATENCY = 1 << 7,
+	WATCH_KERNEL_STACKS = 1 << 8, /* where in the kernel its threads wait, in system calls and off their CPUs */
 };
 
 /* The slot of a process that is left out. */
@@ -198,7 +201,7 @@ struct in_syscall {
 	__u16 is_wait; /* it began while its process's calls were captured: it will be told of, whatever holds when it ends */
 	__u32 has_sent;
 	__u32 found; /* 1: user space found it going on at mono_ns */
-	__u32 reserved;
+	__u32 has_kernel_stack;
 };
 
 /* A goroutine in C code. */
@@ -306,6 +309,7 @@ enum counter {
 	COUNT_LABELS_FAULT,     /* kept, without a trace: labels unreadable */
 	COUNT_LABELS_MALFORMED, /* kept, without a trace or a span whose label is none */
 	COUNT_FOUND_STALE,      /* user space put it in when it did not wait any more: nothing is told of it */
+	COUNT_KERNEL_STACK_LOST, /* kept, without the kernel's stack: others have taken its place in `kernel_stacks` */
 	COUNT_FOUND_SHORT,      /* found going on, and ended sooner after that than the threshold: how long it was nobody knows */
 	COUNTERS,
 };
@@ -342,7 +346,7 @@ ASSERT_OFFSET(struct wait_record, what, 71);
 ASSERT_OFFSET(struct wait_record, address, 72);
 ASSERT_OFFSET(struct wait_record, result, 80);
 ASSERT_OFFSET(struct wait_record, fd, 88);
-ASSERT_OFFSET(struct wait_record, waker_stack_len, 92);
+ASSERT_OFFSET(struct wait_record, further_len, 92);
 ASSERT_OFFSET(struct wait_record, file, 96);
 ASSERT_OFFSET(struct wait_record, trace_id_high, 168);
 ASSERT_OFFSET(struct wait_record, trace_id_low, 176);
@@ -398,6 +402,6 @@ ASSERT_OFFSET(struct short_wait_key, what, 6);
 ASSERT_SIZE(struct short_wait, 16 + 8 * HISTOGRAM_BUCKETS);
 ASSERT_OFFSET(struct short_wait, total_ns, 8);
 ASSERT_OFFSET(struct short_wait, histogram, 16);
-_Static_assert(COUNTERS == 27, "number of counters");
+_Static_assert(COUNTERS == 28, "number of counters");
 
 #endif

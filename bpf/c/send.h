@@ -19,7 +19,7 @@ static __always_inline __u64 wakeup_when_filling(void)
 
 static __always_inline void send_record(struct wait_record *record)
 {
-	__u32 frames = (record->stack_len & MAX_STACK) + (record->waker_stack_len & (2 * MAX_WAKER_STACK - 1));
+	__u32 frames = (record->stack_len & MAX_STACK) + (record->further_len & (2 * MAX_WAKER_STACK - 1));
 	__u32 bytes;
 
 	if (frames > MAX_STACK + MAX_WAKER_STACK)

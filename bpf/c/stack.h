@@ -44,19 +44,26 @@ static __always_inline __u32 walk_frames(__u64 *stack, __u32 n, const __u32 limi
 	return n;
 }
 
-/* From the registers that the runtime saved in gp.sched: of a parked goroutine, and of one that runs C code or on another stack. */
-static __always_inline __u32 walk_saved(__u64 *stack, const __u32 limit, __u32 max_stack, const struct binary_layout *layout,
-					__u64 g, __u8 *flags)
+/*
+ * From the registers that the runtime saved in gp.sched: of a parked goroutine, and of one that runs C code or on another stack.
+ * Behind `n` frames, a constant, that are there.
+ */
+static __always_inline __u32 walk_saved(__u64 *stack, const __u32 n, const __u32 limit, __u32 max_stack,
+					const struct binary_layout *layout, __u64 g, __u8 *flags)
 {
 	__u64 pc = 0, bp = 0;
 
 	if (bpf_probe_read_user(&pc, sizeof(pc), (void *)(g + layout->g_sched_pc)) ||
 	    bpf_probe_read_user(&bp, sizeof(bp), (void *)(g + layout->g_sched_bp))) {
 		*flags |= WAIT_STACK_UNREADABLE;
-		return 0;
+		return n;
 	}
-	stack[0] = pc;
-	return walk_frames(stack, 1, limit, max_stack, bp, flags);
+	if (n >= max_stack) {
+		*flags |= WAIT_STACK_TRUNCATED;
+		return n;
+	}
+	stack[n] = pc;
+	return walk_frames(stack, n + 1, limit, max_stack, bp, flags);
 }
 
 /* Go code runs on the goroutine's stack; C code, and the runtime's own, on the thread's. */
@@ -70,14 +77,15 @@ static __always_inline int is_on_stack_of(const struct binary_layout *layout, __
 /*
  * Of a thread that the kernel has stopped at `pc`, a return address; g is the goroutine that it runs, 0 for none. In Go code from
  * the registers: where the function has no frame, as most of Go's that make system calls, and any at its begin, the return address
- * is where the call has put it, and the frame pointer is the caller's. User space knows the function, and decides.
+ * is where the call has put it, and the frame pointer is the caller's. User space knows the function, and decides. In C code, which
+ * keeps no frame pointers, the function that it is in, and then the goroutine where it went there.
  */
 static __always_inline __u32 walk_thread(__u64 *stack, const __u32 limit, __u32 max_stack, const struct binary_layout *layout,
 					 __u64 g, __u64 pc, const struct user_regs *regs, __u8 *flags)
 {
-	if (g && !is_on_stack_of(layout, g, REGS_SP(regs)))
-		return walk_saved(stack, limit, max_stack, layout, g, flags);
 	stack[0] = pc;
+	if (g && !is_on_stack_of(layout, g, REGS_SP(regs)))
+		return walk_saved(stack, 1, limit, max_stack, layout, g, flags);
 	if (READ_RETURN_ADDRESS(&stack[1], regs)) {
 		*flags |= WAIT_STACK_UNREADABLE;
 		return 1;

@@ -6,6 +6,7 @@
 #include "bind.h"
 #include "clock.h"
 #include "file.h"
+#include "kernel_stack.h"
 #include "labels.h"
 #include "maps.h"
 #include "regs.h"
@@ -91,6 +92,8 @@ static __always_inline void fill_syscall(struct scratch *slot, const struct in_s
 	if (bound.g)
 		read_trace(slot, layout, bound.g);
 	record->stack_len = walk_thread(record->stack, MAX_STACK, max_stack, layout, bound.g, REGS_PC(regs), regs, &record->flags);
+	if (entry->has_kernel_stack)
+		append_kernel_stack(record);
 }
 
 static __always_inline void emit_syscall(const struct in_syscall *entry, __u32 tid, __u64 now, __u64 regs, __s64 result,

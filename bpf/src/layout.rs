@@ -71,6 +71,8 @@ pub const WATCH_TCP: u32 = 1 << 5;
 pub const WATCH_TCP_MESSAGES: u32 = 1 << 6;
 /// How long what they send takes to be acknowledged.
 pub const WATCH_SEND_LATENCY: u32 = 1 << 7;
+/// Where in the kernel its threads wait.
+pub const WATCH_KERNEL_STACKS: u32 = 1 << 8;
 /// The slot of a process that is left out.
 pub const LEFT_OUT: u32 = u32::MAX;
 
@@ -107,7 +109,7 @@ kernel_struct!(
         kind: u32 = 0, stack_len: u32 = 4, tgid: u32 = 8, tid: u32 = 12, goid: u64 = 16,
         park_mono_ns: u64 = 24, park_wall_ns: u64 = 32, ready_mono_ns: u64 = 40, run_mono_ns: u64 = 48,
         waker_goid: u64 = 56, binary: u32 = 64, reason: u16 = 68, flags: u8 = 70, what: u8 = 71,
-        address: u64 = 72, result: i64 = 80, fd: i32 = 88, waker_stack_len: u32 = 92, file: File = 96,
+        address: u64 = 72, result: i64 = 80, fd: i32 = 88, further_len: u32 = 92, file: File = 96,
         trace_id_high: u64 = 168, trace_id_low: u64 = 176, span_id: u64 = 184, began_before: u32 = 192,
         reserved: u32 = 196, stack: [u64; MAX_STACK + MAX_WAKER_STACK] = 200,
     }
@@ -157,7 +159,7 @@ kernel_struct!(
     /// `struct in_syscall`.
     InSyscall, 56, {
         mono_ns: u64 = 0, wall_ns: u64 = 8, woken_mono_ns: u64 = 16, run_delay_ns: u64 = 24, nr: u32 = 32, tgid: u32 = 36,
-        was_woken: u16 = 40, is_wait: u16 = 42, has_sent: u32 = 44, found: u32 = 48, reserved: u32 = 52,
+        was_woken: u16 = 40, is_wait: u16 = 42, has_sent: u32 = 44, found: u32 = 48, has_kernel_stack: u32 = 52,
     }
 );
 kernel_struct!(
@@ -243,12 +245,14 @@ pub enum Counter {
     LabelsMalformed,
     /// Put in by user space when it did not wait any more: nothing is told of it.
     FoundStale,
+    /// Kept without the kernel's stack.
+    KernelStackLost,
     /// Found going on, and ended sooner after that than the threshold.
     FoundShort,
 }
 
 /// Number of counters.
-pub const COUNTERS: usize = 27;
+pub const COUNTERS: usize = 28;
 const _: () = assert!(Counter::FoundShort as usize + 1 == COUNTERS);
 
 /// Size of a wait record without its stack, in bytes.

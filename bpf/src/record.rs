@@ -154,6 +154,8 @@ pub struct WaitRecord {
     pub stack: Vec<u64>,
     /// Those of the goroutine that made it ready; empty where not known.
     pub waker_stack: Vec<u64>,
+    /// Of a thread: return addresses in the kernel, where it left its CPU, leaf first; empty where they are not taken.
+    pub kernel_stack: Vec<u64>,
 }
 
 /// Decodes one record of the ring. Bytes beyond the record (the ring pads) are ignored.
@@ -185,9 +187,11 @@ fn decode_wait(bytes: &[u8]) -> Result<WaitRecord, DecodeError> {
     let ready_mono_ns = read_u64(bytes, offset_of!(Wait, ready_mono_ns))?;
     let address = read_u64(bytes, offset_of!(Wait, address))?;
     let frames = frames(bytes, offset_of!(Wait, stack_len), MAX_STACK)?;
-    let waker_frames = self::frames(bytes, offset_of!(Wait, waker_stack_len), MAX_WAKER_STACK)?;
+    let further = self::frames(bytes, offset_of!(Wait, further_len), MAX_WAKER_STACK)?;
+    let kind = WaitKind::of(what).ok_or(DecodeError::UnknownWait(what))?;
+    let of_waker = if kind == WaitKind::Goroutine { further } else { 0 };
     Ok(WaitRecord {
-        kind: WaitKind::of(what).ok_or(DecodeError::UnknownWait(what))?,
+        kind,
         tgid: read_u32(bytes, offset_of!(Wait, tgid))?,
         tid: read_u32(bytes, offset_of!(Wait, tid))?,
         goid: read_u64(bytes, offset_of!(Wait, goid))?,
@@ -212,7 +216,8 @@ fn decode_wait(bytes: &[u8]) -> Result<WaitRecord, DecodeError> {
         trace_id: decode_trace_id(bytes)?,
         span_id: read_u64(bytes, offset_of!(Wait, span_id))?,
         stack: decode_stack(bytes, 0, frames)?,
-        waker_stack: decode_stack(bytes, frames, waker_frames)?,
+        waker_stack: decode_stack(bytes, frames, of_waker)?,
+        kernel_stack: decode_stack(bytes, frames, further - of_waker)?,
     })
 }
 
@@ -321,13 +326,17 @@ mod tests {
     }
 
     #[test]
-    fn the_wakers_frames_follow() {
+    fn the_wakers_frames_follow_or_the_kernels() {
         let mut bytes = wait_bytes(3);
         put(&mut bytes, offset_of!(Wait, stack_len), &1_u32.to_ne_bytes());
-        put(&mut bytes, offset_of!(Wait, waker_stack_len), &2_u32.to_ne_bytes());
+        put(&mut bytes, offset_of!(Wait, further_len), &2_u32.to_ne_bytes());
+        put(&mut bytes, offset_of!(Wait, what), &[WAIT_GOROUTINE]);
         let Ok(Record::Wait(wait)) = decode(&bytes) else { panic!("not a wait") };
-        assert_eq!((wait.stack, wait.waker_stack), (vec![1000], vec![1001, 1002]));
-        put(&mut bytes, offset_of!(Wait, waker_stack_len), &33_u32.to_ne_bytes());
+        assert_eq!((wait.stack, wait.waker_stack, wait.kernel_stack), (vec![1000], vec![1001, 1002], vec![]));
+        put(&mut bytes, offset_of!(Wait, what), &[WAIT_OFF_CPU]);
+        let Ok(Record::Wait(wait)) = decode(&bytes) else { panic!("not a wait") };
+        assert_eq!((wait.stack, wait.waker_stack, wait.kernel_stack), (vec![1000], vec![], vec![1001, 1002]));
+        put(&mut bytes, offset_of!(Wait, further_len), &33_u32.to_ne_bytes());
         assert_eq!(decode(&bytes), Err(DecodeError::StackTooDeep(33)));
     }
 

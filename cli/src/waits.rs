@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use chrono::DateTime;
 use serde::Deserialize;
-use syncline_insight::{is_plumbing, parks};
+use syncline_insight::{FOREIGN_PATTERN, is_foreign, is_plumbing, parks};
 
 use crate::source::Source;
 use crate::whose::Whose;
@@ -19,9 +19,20 @@ const LATEST_NS: i64 = 7_000_000_000_000_000_000;
 /// agent's watch has it.
 pub(crate) const REASON: &str = "if(t.kind = 'syscall', concat('syscall ', t.reason), toString(t.reason))";
 
-/// Whether the frames of a stack are nothing but the runtime's, an expression on `frames`: of Go's own goroutines, if the stack was taken
+/// Whether Go's frames of a stack are nothing but the runtime's, an expression on `frames`: of Go's own goroutines, if the stack was taken
 /// in full.
-pub(crate) const ALL_RUNTIME: &str = "(notEmpty(frames) AND arrayAll(f -> startsWith(f, 'runtime.'), frames))";
+pub(crate) fn all_runtime() -> String {
+    let is_runtime = "startsWith(f, 'runtime.')";
+    format!(
+        "(arrayExists(f -> {is_runtime}, frames) AND arrayAll(f -> {is_runtime} OR match(f, '{FOREIGN_PATTERN}'), frames))"
+    )
+}
+
+/// The same of frames that were fetched.
+pub(crate) fn is_all_runtime(frames: &[String]) -> bool {
+    let mut of_go = frames.iter().filter(|frame| !is_foreign(frame)).peekable();
+    of_go.peek().is_some() && of_go.all(|frame| frame.starts_with("runtime."))
+}
 
 /// Whether the stack was taken in full, an expression on `flags`.
 pub(crate) const IS_IN_FULL: &str = "bitAnd(flags, 12) = 0";
@@ -90,7 +101,10 @@ pub(crate) fn site(stack: &[String]) -> Option<&str> {
 
 /// A frame without its file and line.
 pub(crate) fn function_of(frame: &str) -> &str {
-    frame.rsplit_once(' ').map_or(frame, |(function, _)| function)
+    match frame.rsplit_once(' ') {
+        Some((function, behind)) if !behind.ends_with(')') => function,
+        _ => frame,
+    }
 }
 
 /// The parts of a question about the waits that overlap a window: the view to read from, its conditions and their parameters.

@@ -12,6 +12,7 @@ use syncline_gosym::{
 
 use super::error::{CaptureError, Refusal};
 use super::executable::{Executable, FileId};
+use super::frames::Module;
 use super::texts;
 
 /// Bytes of memory for the functions of stacks that were met.
@@ -206,6 +207,12 @@ impl Binary {
     /// A path that leads to exactly this file as long as this value lives.
     pub(super) fn attach_path(&self) -> PathBuf {
         self.executable.own_path()
+    }
+
+    /// As a file of code, to name what is not Go's in it; none if it cannot be opened again.
+    pub(super) fn as_module(&self) -> Option<Module> {
+        let name = self.path().file_name().unwrap_or_default().to_string_lossy().into_owned();
+        Module::of_executable(&self.executable.file, self.executable.id, name, self.build_id).ok()
     }
 
     /// Compares the file with what was analysed. Called right before a probe is placed: one that lands inside another

@@ -70,7 +70,7 @@ pub(super) fn threshold_ns(settings: &Settings) -> u64 {
 }
 
 impl CaptureConfig {
-    /// The defaults: from 1 ms on, 64 frames, a ring of 4 MiB, open waits from 5 s on, all kinds.
+    /// The defaults: from 1 ms on, 64 frames, a ring of 4 MiB, open waits from 5 s on, the usual kinds.
     #[must_use]
     pub fn new(target: Target) -> Self {
         Self {
@@ -79,7 +79,7 @@ impl CaptureConfig {
             ring_bytes: 4 << 20,
             target,
             open_after: Duration::from_secs(5),
-            kinds: Kinds::ALL,
+            kinds: Kinds::USUAL,
             states_every: Duration::from_secs(10),
             tcp: TcpConfig::default(),
             rules: Rules::default(),

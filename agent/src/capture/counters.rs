@@ -57,6 +57,8 @@ pub struct Counters {
     pub thread_map_full: u64,
     /// Kept without the stack of who ended it.
     pub waker_stack_lost: u64,
+    /// Kept without the kernel's stack, whose place others have taken.
+    pub kernel_stack_lost: u64,
     /// Kept without a trace, which may be among labels that were not looked at: more than eight, or in a map of more.
     pub labels_unread: u64,
     /// Kept without a trace: the goroutine's labels were unreadable.
@@ -160,6 +162,7 @@ pub(super) fn read(
         thread_waits: at(Counter::ThreadWaits),
         thread_map_full: at(Counter::ThreadMapFull),
         waker_stack_lost: at(Counter::WakerStackLost),
+        kernel_stack_lost: at(Counter::KernelStackLost),
         labels_unread: at(Counter::LabelsUnread),
         labels_fault: at(Counter::LabelsFault),
         labels_malformed: at(Counter::LabelsMalformed),

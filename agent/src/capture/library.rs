@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::executable::{Executable, FileId};
-use super::mapping::Mapping;
+use super::frames::{Mapping, mappings};
 
 /// More libraries than programs have; those beyond are not looked at.
 const MOST: usize = 1024;
@@ -49,15 +49,15 @@ impl MappedFile {
 pub(super) fn of_process(pid: u32, executable: FileId) -> Vec<MappedFile> {
     let Ok(maps) = fs::read(format!("/proc/{pid}/maps")) else { return Vec::new() };
     let mut seen = HashSet::from([executable.inode]);
-    let code = Mapping::all(&maps).filter(|mapping| mapping.is_executable && mapping.inode != 0);
+    let code = mappings(&maps).filter(|mapping| mapping.is_executable && mapping.inode != 0);
     let files = code.filter_map(|mapping| mapped_file(pid, &mapping));
     files.filter(|file| seen.insert(file.id.inode)).take(MOST).collect()
 }
 
 /// By its own link, for which CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE is needed, or by its path in the process's root, if that leads to
 /// the same file still.
-fn mapped_file(pid: u32, mapping: &Mapping<'_>) -> Option<MappedFile> {
-    let path = mapping.path()?;
+fn mapped_file(pid: u32, mapping: &Mapping) -> Option<MappedFile> {
+    let path = PathBuf::from(mapping.path.strip_suffix(" (deleted)").unwrap_or(&mapping.path));
     let id_of = |link: &Path| fs::metadata(link).ok().map(|metadata| FileId::of(&metadata));
     let link = PathBuf::from(format!("/proc/{pid}/map_files/{:x}-{:x}", mapping.start, mapping.end));
     let (link, id) = match id_of(&link) {

@@ -8,6 +8,7 @@
 //!        │                └> goroutines' time by state            [states]
 //!        ├> sums of short waits, counters                         [short_waits, counters]
 //!        └> waits that go on, looked at in the process's memory   [open, found, told, due]
+//! addresses on stacks ─> what they stand for, in Go's code or not [frames]
 //! the process's own list of goroutines ─> those that were parked before [before]
 //! ```
 //!
@@ -26,10 +27,10 @@ mod error;
 mod executable;
 mod file;
 mod found;
+mod frames;
 mod idle;
 mod kernel;
 mod library;
-mod mapping;
 mod memory;
 mod namespace;
 mod observing;
@@ -61,6 +62,7 @@ pub use config::CaptureConfig;
 pub use counters::Counters;
 pub use error::{CaptureError, KernelError, Refusal};
 pub(crate) use file::flow;
+pub use frames::Frames;
 pub use open::{OpenTaken, OpenWait};
 pub(crate) use probes::points;
 pub use process::ObservedProcess;

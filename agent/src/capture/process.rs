@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::binary::Binary;
 use super::error::Refusal;
 use super::executable::{FileId, exe_link};
-use super::mapping;
+use super::frames::{AddressSpace, load_bias};
 use super::memory::Memory;
 use super::told::Told;
 use crate::choice::Settings;
@@ -39,6 +39,8 @@ pub struct ObservedProcess {
     pub binary: Arc<Binary>,
     /// Run-time address minus link-time address; 0 unless position-independent.
     pub load_bias: u64,
+    /// What code it has where.
+    pub(super) address_space: Arc<AddressSpace>,
     /// What holds for it.
     pub settings: Settings,
     /// What it belongs to, where a rule has asked for that.
@@ -70,8 +72,9 @@ impl ObservedProcess {
         let exe = std::fs::read_link(exe_link(pid)).map_err(|e| unreadable("exe", e))?;
         let cmdline = cmdline(&read(pid, "cmdline").unwrap_or_default());
         let maps = read(pid, "maps").map_err(|e| unreadable("maps", e))?;
-        let load_bias =
-            mapping::load_bias(&maps, binary.text_segment(), binary.file_id().ino()).ok_or(Refusal::NotMapped)?;
+        let code = binary.file_id().ino();
+        let load_bias = load_bias(&maps, binary.text_segment(), code).ok_or(Refusal::NotMapped)?;
+        let address_space = Arc::new(AddressSpace::new(pid, start_time, (file, code), &maps));
         Ok(Self {
             pid,
             start_time,
@@ -79,6 +82,7 @@ impl ObservedProcess {
             cmdline,
             binary,
             load_bias,
+            address_space,
             settings,
             names,
             told,

@@ -1,6 +1,7 @@
 //! A capture while it runs: what comes out of the kernel, and when.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use syncline_bpf::{Bindings, Record, WaitRecord, encode_tai_offset_ns};
@@ -11,11 +12,12 @@ use super::choosing::Choosing;
 use super::config::{CaptureConfig, Frame};
 use super::counters::{Counters, OwnCounters};
 use super::error::{CaptureError, KernelError};
+use super::frames::Frames;
 use super::kernel::{self, Maps, Programs};
 use super::open::{OpenTaken, OpenWaits};
 use super::parks::Unseen;
 use super::probes::ProbedBinaries;
-use super::process::mono_ns;
+use super::process::{ObservedProcess, mono_ns};
 use super::processes::Processes;
 use super::report::{Coverage, RescanReport};
 use super::short_waits::{ShortWait, ShortWaits};
@@ -78,6 +80,7 @@ pub struct Capture {
     pub(super) strangers: Strangers,
     pub(super) before: Before,
     pub(super) unseen: Unseen,
+    pub(super) frames: Arc<Frames>,
 }
 
 impl Capture {
@@ -124,6 +127,7 @@ impl Capture {
             strangers: Strangers::default(),
             before: Before::default(),
             unseen: Unseen::default(),
+            frames: Arc::default(),
         };
         capture.configure()?;
         capture.begin()?;
@@ -266,6 +270,17 @@ impl Capture {
         set.map_err(|e| KernelError::new("set the TAI offset", e).into())
     }
 
+    /// Knows what the addresses on stacks stand for; may be asked on any thread.
+    #[must_use]
+    pub fn frames(&self) -> &Arc<Frames> {
+        &self.frames
+    }
+
+    /// Return addresses of a process as they stand on a stack.
+    pub(crate) fn stack_of(&self, process: &ObservedProcess, addresses: &[u64]) -> Vec<u64> {
+        self.frames.placed(process, addresses).stack
+    }
+
     /// Go processes that were not observed so far or only in part, by reason, and processes that may not be looked at now.
     #[must_use]
     pub fn coverage(&self) -> Coverage {
@@ -301,7 +316,7 @@ impl Capture {
             *(if is_left_out { &mut self.own.left_out } else { &mut self.own.unknown_process }) += 1;
             return;
         };
-        let wait = RawWait::new(record, &process.binary, process.load_bias);
+        let wait = RawWait::new(record, process, &self.frames);
         if wait.no_goroutine && idle::is_idle(&wait, &process.binary) {
             self.own.idle_threads += 1;
         } else {

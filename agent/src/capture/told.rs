@@ -71,7 +71,7 @@ mod tests {
 
     fn settings(open_after_s: u64, threshold_s: u64) -> Settings {
         let (open_after, threshold) = (Duration::from_secs(open_after_s), Duration::from_secs(threshold_s));
-        Settings { observe: true, threshold, open_after, kinds: Kinds::ALL }
+        Settings { observe: true, threshold, open_after, kinds: Kinds::USUAL }
     }
 
     #[test]

@@ -22,7 +22,7 @@ fn needed_for(kinds: Kinds) -> impl Iterator<Item = (&'static str, &'static str)
         (true, program::THREAD_EXIT, "sched_process_exit"),
         (has_calls, program::SYSCALL_EXIT, "sys_exit"),
         (has_calls, program::SYSCALL_ENTER, "sys_enter"),
-        (off_cpu, program::THREAD_SWITCH, "sched_switch"),
+        (off_cpu || kinds.has(CaptureKind::KernelStacks), program::THREAD_SWITCH, "sched_switch"),
         (off_cpu, program::THREAD_WAKEUP, "sched_wakeup"),
     ];
     all.into_iter().filter(|(is_wanted, _, _)| *is_wanted).map(|(_, name, tracepoint)| (name, tracepoint))
@@ -104,6 +104,8 @@ mod tests {
         assert_eq!(of(&[CaptureKind::Park, CaptureKind::States, CaptureKind::Cgo, CaptureKind::Tcp]), of_processes);
         let of_calls = ["sched_process_exec", "sched_process_exit", "sys_exit", "sys_enter"];
         assert_eq!(of(&[CaptureKind::Tcp, CaptureKind::SendLatency]), of_calls);
+        let of_stacks = [&of_calls[..], &["sched_switch"]].concat();
+        assert_eq!(of(&[CaptureKind::Syscall, CaptureKind::KernelStacks]), of_stacks);
         assert_eq!(of(&CaptureKind::ALL).len(), 6);
     }
 }

@@ -5,6 +5,8 @@ use syncline_bpf::{WaitKind, WaitRecord};
 use syncline_event::{Flow, Kind, TraceContext};
 
 use super::binary::Binary;
+use super::frames::{Frames, Placed};
+use super::process::ObservedProcess;
 use super::{file, syscalls};
 
 /// Text for a wait reason whose number this Go version does not have.
@@ -63,7 +65,8 @@ pub struct RawWait {
     pub flow: Option<Flow>,
     /// Trace and span by the goroutine's labels, where the program sets them.
     pub trace: TraceContext,
-    /// Return addresses as link-time addresses (load bias removed), leaf first.
+    /// Return addresses, leaf first: link-time ones (load bias removed) of the executable, and what stands for those of other code
+    /// (see [`Frames`]).
     pub stack: Vec<u64>,
     /// Those of the goroutine that made it ready; empty where not known.
     pub waker_stack: Vec<u64>,
@@ -84,7 +87,9 @@ impl RawWait {
         self.ready_mono_ns.map(|ready| self.run_mono_ns.saturating_sub(ready))
     }
 
-    pub(super) fn new(record: &WaitRecord, binary: &Binary, load_bias: u64) -> Self {
+    pub(super) fn new(record: &WaitRecord, process: &ObservedProcess, frames: &Frames) -> Self {
+        let binary = &process.binary;
+        let Placed { stack, has_gaps } = stack(record, process, frames);
         Self {
             tgid: record.tgid,
             kind: kind(record.kind),
@@ -99,7 +104,7 @@ impl RawWait {
             waker_goid: record.waker_goid,
             by_netpoll: record.by_netpoll,
             stack_truncated: record.stack_truncated,
-            stack_unreadable: record.stack_unreadable,
+            stack_unreadable: record.stack_unreadable || has_gaps,
             no_goroutine: record.of_scheduler,
             unbound: record.is_unbound,
             began_before: record.began_before,
@@ -109,8 +114,8 @@ impl RawWait {
             file_type: record.file.as_ref().map(file::type_of),
             flow: record.file.and_then(|file| file.ends).as_ref().map(file::flow),
             trace: TraceContext { trace_id: record.trace_id, span_id: record.span_id },
-            stack: stack(record, binary, load_bias),
-            waker_stack: record.waker_stack.iter().map(|address| address.wrapping_sub(load_bias)).collect(),
+            stack,
+            waker_stack: frames.placed(process, &record.waker_stack).stack,
             build_id: binary.build_id(),
         }
     }
@@ -146,12 +151,17 @@ pub(super) fn kind(kind: WaitKind) -> Kind {
     }
 }
 
-/// The return addresses as link-time addresses. The word on top of the stack is one only where the function that made the system
+/// The return addresses as they stand on a stack, those in the kernel first. The word on top of the stack is one only where the function that made the system
 /// call has no frame; Go's own table knows that.
-fn stack(record: &WaitRecord, binary: &Binary, load_bias: u64) -> Vec<u64> {
-    let mut stack: Vec<u64> = record.stack.iter().map(|address| address.wrapping_sub(load_bias)).collect();
-    if record.has_top_of_stack && stack.len() > 1 && !binary.is_frameless_at(stack[0].saturating_sub(1)) {
-        stack.remove(1);
-    }
-    stack
+fn stack(record: &WaitRecord, process: &ObservedProcess, frames: &Frames) -> Placed {
+    let (binary, load_bias) = (&process.binary, process.load_bias);
+    let is_frameless = |leaf: &u64| binary.is_frameless_at(leaf.wrapping_sub(load_bias).saturating_sub(1));
+    let placed = match record.stack.as_slice() {
+        [leaf, _, callers @ ..] if record.has_top_of_stack && !is_frameless(leaf) => {
+            frames.placed(process, &[&[*leaf], callers].concat())
+        }
+        all => frames.placed(process, all),
+    };
+    let in_kernel = frames.placed_in_kernel(&record.kernel_stack);
+    Placed { stack: [in_kernel, placed.stack].concat(), ..placed }
 }

@@ -96,7 +96,7 @@ mod tests {
         observe: true,
         threshold: Duration::from_millis(1),
         open_after: Duration::from_secs(5),
-        kinds: Kinds::ALL,
+        kinds: Kinds::USUAL,
     };
 
     fn service(name: &str) -> Selector {

@@ -36,8 +36,13 @@ impl fmt::Display for Settings {
         }
         let Self { threshold, open_after, kinds, .. } = self;
         write!(f, "threshold={} open_after={}", units::duration_text(*threshold), units::duration_text(*open_after))?;
-        let without: Vec<&str> = kinds.left_out().into_iter().map(CaptureKind::name).collect();
-        if without.is_empty() { Ok(()) } else { write!(f, " without={}", without.join(",")) }
+        for (word, kinds) in [("without", kinds.left_out()), ("with", kinds.added())] {
+            let names: Vec<&str> = kinds.into_iter().map(CaptureKind::name).collect();
+            if !names.is_empty() {
+                write!(f, " {word}={}", names.join(","))?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -142,7 +147,7 @@ mod tests {
         observe: true,
         threshold: Duration::from_millis(1),
         open_after: Duration::from_secs(5),
-        kinds: Kinds::ALL,
+        kinds: Kinds::USUAL,
     };
 
     #[test]

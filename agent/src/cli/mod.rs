@@ -154,6 +154,10 @@ pub struct RunArgs {
     /// Kinds to leave out, separated by commas; what is left out costs nothing
     #[arg(long, value_name = "KINDS", value_delimiter = ',')]
     without: Vec<CaptureKind>,
+    /// Also take the kernel's part of the stack of system calls that block and of threads that leave their CPUs, which costs each
+    /// switch of an observed thread; its functions are named where /proc/kallsyms tells them (CAP_SYSLOG)
+    #[arg(long)]
+    kernel_stacks: bool,
     /// How TCP is captured.
     #[command(flatten)]
     tcp: TcpArgs,
@@ -220,7 +224,7 @@ impl RunArgs {
                 max_stack_depth: self.stack_depth,
                 ring_bytes: self.ring_bytes,
                 target: self.target.target(),
-                kinds: Kinds::without(&self.without),
+                kinds: Kinds::without(&self.without).and(kernel_stacks(self.kernel_stacks)),
                 states_every: STATES_EVERY,
                 tcp: self.tcp.config(),
                 rules: Rules {
@@ -255,6 +259,11 @@ impl RunArgs {
     fn clocks(&self) -> Clocks {
         Clocks::default()
     }
+}
+
+/// The kinds that this option adds.
+fn kernel_stacks(are_wanted: bool) -> Kinds {
+    if are_wanted { Kinds::of(&[CaptureKind::KernelStacks]) } else { Kinds::NONE }
 }
 
 /// The arguments with `run` put in front where no command is given.

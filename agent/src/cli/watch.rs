@@ -67,6 +67,9 @@ pub struct WatchArgs {
     /// Deepest stack taken, frames
     #[arg(long, value_name = "FRAMES", default_value_t = 64, value_parser = clap::value_parser!(u8).range(1..=127))]
     stack_depth: u8,
+    /// Also take the kernel's part of the stack of system calls that block
+    #[arg(long)]
+    kernel_stacks: bool,
     /// Size of the ring between kernel and agent, a power of two: more rides out longer bursts
     #[arg(long, value_name = "SIZE", default_value = "4MiB", value_parser = super::ring_bytes)]
     ring_bytes: u32,
@@ -94,6 +97,7 @@ impl WatchArgs {
             interval: self.interval,
             threshold: self.min,
             max_stack_depth: self.stack_depth,
+            added: super::kernel_stacks(self.kernel_stacks),
             ring_bytes: self.ring_bytes,
             look: Look { order, top: self.top.into(), runtime: self.runtime, stacks: self.stacks },
             reason: self.reason,

@@ -54,8 +54,8 @@ pub fn told_of_state(state: &State) -> String {
 }
 
 fn settings(text: &SettingsText) -> String {
-    let SettingsText { observe, threshold, open_after, without } = text;
-    let kinds = Kinds::without(without);
+    let SettingsText { observe, threshold, open_after, without, with } = text;
+    let kinds = Kinds::without(without).and(Kinds::of(with));
     Settings { observe: *observe, threshold: threshold.0, open_after: open_after.0, kinds }.to_string()
 }
 
@@ -69,7 +69,13 @@ mod tests {
 
     fn text(observe: bool, threshold: &str, without: &[CaptureKind]) -> SettingsText {
         let duration = |text| DurationText(units::duration(text).unwrap());
-        SettingsText { observe, threshold: duration(threshold), open_after: duration("5s"), without: without.to_vec() }
+        SettingsText {
+            observe,
+            threshold: duration(threshold),
+            open_after: duration("5s"),
+            without: without.to_vec(),
+            with: Vec::new(),
+        }
     }
 
     #[test]

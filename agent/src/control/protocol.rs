@@ -119,13 +119,16 @@ pub struct SettingsText {
     pub open_after: DurationText,
     /// Kinds that are left out.
     pub without: Vec<CaptureKind>,
+    /// Kinds beyond the usual ones.
+    #[serde(default)]
+    pub with: Vec<CaptureKind>,
 }
 
 impl From<Settings> for SettingsText {
     fn from(settings: Settings) -> Self {
         let Settings { observe, threshold, open_after, kinds } = settings;
         let (threshold, open_after) = (DurationText(threshold), DurationText(open_after));
-        Self { observe, threshold, open_after, without: kinds.left_out() }
+        Self { observe, threshold, open_after, without: kinds.left_out(), with: kinds.added() }
     }
 }
 

@@ -15,7 +15,7 @@ mod describe;
 mod downward;
 mod environment;
 mod reader;
-mod rooted;
+pub(crate) mod rooted;
 mod runtime_record;
 
 use std::path::{Path, PathBuf};

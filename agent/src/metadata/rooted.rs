@@ -12,14 +12,14 @@ use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, openat, opena
 
 /// A directory that is taken for the root of all paths.
 #[derive(Debug)]
-pub(super) struct Root(OwnedFd);
+pub(crate) struct Root(OwnedFd);
 
 impl Root {
     /// The root at `path`, seen from `directory`. The link `/proc/PID/root` leads to a process's own.
     ///
     /// # Errors
     /// If it is not there, no directory, or not for us.
-    pub(super) fn open(directory: impl AsFd, path: &str) -> io::Result<Self> {
+    pub(crate) fn open(directory: impl AsFd, path: &str) -> io::Result<Self> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         Ok(Self(openat(directory, path, flags, Mode::empty())?))
     }
@@ -29,20 +29,35 @@ impl Root {
     /// # Errors
     /// If it cannot be opened or read, is no regular file, or is larger.
     pub(super) fn read(&self, path: &str, most_bytes: u64) -> io::Result<Vec<u8>> {
+        read_at_most(self.file(path)?, most_bytes)
+    }
+
+    /// A regular file, open for reading.
+    ///
+    /// # Errors
+    /// If it cannot be opened, or is something else.
+    pub(crate) fn file(&self, path: &str) -> io::Result<File> {
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-        let found = openat2(&self.0, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve)?;
-        if FileType::from_raw_mode(fstat(&found)?.st_mode) != FileType::RegularFile {
-            return Err(io::Error::other("it is not a regular file"));
-        }
-        let same = format!("/proc/self/fd/{}", found.as_raw_fd());
-        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        read_at_most(File::from(openat(CWD, same, flags, Mode::empty())?), most_bytes)
+        regular(&openat2(&self.0, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve)?)
     }
 
     /// The text of a regular file; none where there is none, or no UTF-8.
     pub(super) fn text(&self, path: &str, most_bytes: u64) -> Option<String> {
         String::from_utf8(self.read(path, most_bytes).ok()?).ok()
     }
+}
+
+/// What was found, open for reading.
+///
+/// # Errors
+/// If it is no regular file, or not for us.
+pub(crate) fn regular(found: &OwnedFd) -> io::Result<File> {
+    if FileType::from_raw_mode(fstat(found)?.st_mode) != FileType::RegularFile {
+        return Err(io::Error::other("it is not a regular file"));
+    }
+    let same = format!("/proc/self/fd/{}", found.as_raw_fd());
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    Ok(File::from(openat(CWD, same, flags, Mode::empty())?))
 }
 
 /// All of a file.

@@ -1,4 +1,4 @@
-//! A program whose symbols are cached.
+//! Names for the addresses on stacks of one build.
 
 use std::sync::Arc;
 
@@ -6,25 +6,37 @@ use syncline_event::Symbol;
 
 use super::cache::SymbolCache;
 use crate::batch::Symbolizer;
-use crate::capture::Binary;
+use crate::capture::{Binary, Frames};
 
-/// A binary and the cache of what was looked up in it, by this agent or by one before.
-pub(crate) struct CachedBinary {
+/// Looks them up in the program's file, and in those of other code on its stacks.
+pub(crate) struct NamesOf {
     binary: Arc<Binary>,
+    frames: Arc<Frames>,
+}
+
+/// The same with a cache of what was looked up, by this agent or by one before.
+pub(crate) struct CachedNames {
+    names: NamesOf,
     identity: String,
     cache: Arc<SymbolCache>,
 }
 
-impl CachedBinary {
-    pub(crate) fn new(binary: Arc<Binary>, cache: Arc<SymbolCache>) -> Self {
-        Self { identity: identity(&binary), binary, cache }
+impl NamesOf {
+    pub(crate) fn new(binary: Arc<Binary>, frames: Arc<Frames>) -> Self {
+        Self { binary, frames }
     }
 }
 
-impl Symbolizer for CachedBinary {
+impl CachedNames {
+    pub(crate) fn new(names: NamesOf, cache: Arc<SymbolCache>) -> Self {
+        Self { identity: identity(&names.binary), names, cache }
+    }
+}
+
+impl Symbolizer for CachedNames {
     fn symbols(&self, pc: u64) -> Vec<Symbol> {
-        let (build_id, binary) = (self.binary.build_id(), &self.binary);
-        self.cache.symbols(build_id, &self.identity, pc, || binary.symbols(pc))
+        let build_id = self.names.binary.build_id();
+        self.cache.symbols(build_id, &self.identity, pc, || self.names.symbols(pc))
     }
 }
 
@@ -35,10 +47,10 @@ fn identity(binary: &Binary) -> String {
     format!("{go} {module} text {:#x} {:#x} {:#x}", text.vaddr, text.file_offset, text.size)
 }
 
-impl Symbolizer for Binary {
+impl Symbolizer for NamesOf {
     fn symbols(&self, pc: u64) -> Vec<Symbol> {
         let symbol = |(depth, frame): (u8, syncline_gosym::Frame<'_>)| Symbol {
-            build_id: self.build_id(),
+            build_id: self.binary.build_id(),
             pc,
             depth,
             function: frame.function.into_owned(),
@@ -46,6 +58,6 @@ impl Symbolizer for Binary {
             line: frame.line,
         };
         // Every address of a captured stack is a return address, g.sched.pc included.
-        (0..).zip(self.symbolize(pc, true)).map(symbol).collect()
+        (0..).zip(self.frames.symbolize(&self.binary, pc)).map(symbol).collect()
     }
 }

@@ -12,5 +12,5 @@ mod cache;
 mod file;
 mod folder;
 
-pub(crate) use binary::CachedBinary;
+pub(crate) use binary::{CachedNames, NamesOf};
 pub use cache::{SymbolCache, SymbolCounts};

@@ -86,9 +86,10 @@ pub(super) struct Process {
 impl Gathering {
     pub(super) fn new(capture: Capture, config: &WatchConfig) -> Result<Self, WatchError> {
         let seen = Seen { threshold: config.threshold, reason: config.reason.clone(), ..Seen::default() };
+        let names = Names::by(capture.frames());
         let mut gathering = Self {
             capture,
-            names: Names::default(),
+            names,
             outs: Vec::new(),
             reasons: Reasons::with(config.reason.as_deref()),
             threshold: config.threshold,

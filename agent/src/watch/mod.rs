@@ -60,6 +60,8 @@ pub struct WatchConfig {
     pub threshold: Duration,
     /// Deepest stack taken, return addresses.
     pub max_stack_depth: u8,
+    /// What is captured beyond the usual.
+    pub added: Kinds,
     /// Size of the ring between kernel and agent.
     pub ring_bytes: u32,
     /// What is shown at first.
@@ -111,7 +113,7 @@ fn watch_until(config: &WatchConfig, stop: &AtomicBool) -> Result<(), WatchError
         max_stack_depth: config.max_stack_depth,
         ring_bytes: config.ring_bytes,
         open_after: OPEN_AFTER,
-        kinds: Kinds::without(&[CaptureKind::OffCpu, CaptureKind::Tcp]),
+        kinds: Kinds::without(&[CaptureKind::OffCpu, CaptureKind::Tcp]).and(config.added),
         states_every: STATES_EVERY,
         ..CaptureConfig::new(config.who.target())
     })?;

@@ -7,7 +7,7 @@ use syncline_event::{Kind, Stack, StackId};
 use syncline_insight::{Build, Call, CallStack, Frame, MAX_STACKS, StateTimes, Wait, WaitId, Waker, is_in_c};
 
 use super::reason::in_words;
-use crate::capture::{Binary, RawWait};
+use crate::capture::{Binary, Frames, RawWait};
 
 /// Stacks remembered; then all are looked up anew.
 const MANY: usize = 2 * MAX_STACKS;
@@ -18,12 +18,18 @@ pub(super) struct Names {
     stacks: HashMap<(StackId, bool), Arc<CallStack>>,
     /// Where stacks block, or wake.
     sites: HashMap<StackId, Arc<Frame>>,
+    frames: Arc<Frames>,
     /// By build and return address.
     calls: HashMap<(u64, u64), Arc<Call>>,
     builds: HashMap<u64, Arc<Build>>,
 }
 
 impl Names {
+    /// Names by what a capture knows of frames.
+    pub(super) fn by(frames: &Arc<Frames>) -> Self {
+        Self { frames: Arc::clone(frames), ..Self::default() }
+    }
+
     /// A wait in this binary with its names; whether it is a part of a call of C, if those are counted.
     pub(super) fn wait(&mut self, binary: &Binary, raw: &RawWait, has_calls_of_c: bool) -> Wait {
         let is_cut = raw.stack_truncated || raw.stack_unreadable;
@@ -51,7 +57,7 @@ impl Names {
             return Arc::clone(known);
         }
         if self.stacks.len() >= MANY {
-            *self = Self::default();
+            *self = Self::by(&self.frames);
         }
         let build = self.build(binary);
         let calls = addresses.iter().map(|&address| self.call(binary, address)).collect();
@@ -68,8 +74,9 @@ impl Names {
 
     /// Every address of a captured stack is a return address, g.sched.pc included.
     fn call(&mut self, binary: &Binary, return_address: u64) -> Arc<Call> {
+        let frames = &self.frames;
         let call = self.calls.entry((binary.build_id(), return_address)).or_insert_with(|| {
-            let frames = binary.symbolize(return_address, true).into_iter().map(frame).collect();
+            let frames = frames.symbolize(binary, return_address).into_iter().map(frame).collect();
             Arc::new(Call { address: return_address.saturating_sub(1), frames })
         });
         Arc::clone(call)

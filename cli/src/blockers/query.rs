@@ -6,7 +6,7 @@ use syncline_insight::{blocks_condition, is_inside_expression, plumbing_pattern}
 use super::{BlockersArgs, By};
 use crate::source::Source;
 use crate::target::{self, PEER};
-use crate::waits::{self, ALL_RUNTIME, IS_IN_FULL, Overlapping};
+use crate::waits::{self, IS_IN_FULL, Overlapping, all_runtime};
 use crate::window::Window;
 
 /// The sites to list, and what was looked at in all.
@@ -101,7 +101,7 @@ fn question(window: Window, args: &BlockersArgs) -> (String, Vec<(String, String
     waits.only("shortest", args.min_duration, "dur_ns >= {shortest:UInt64}");
     let (view, conditions) = (&waits.view, waits.conditions());
     let (reason, blocks, is_inside) = (waits::REASON, blocks_condition(), is_inside_expression());
-    let is_own = if args.runtime { "0".to_owned() } else { format!("{IS_IN_FULL} AND {ALL_RUNTIME}") };
+    let is_own = if args.runtime { "0".to_owned() } else { format!("{IS_IN_FULL} AND {}", all_runtime()) };
     let order = match args.by {
         By::Time => "waited_ns",
         By::Count => "waits",

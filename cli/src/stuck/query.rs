@@ -130,7 +130,7 @@ fn sorted_out(found: Vec<Wait>, with_own: bool) -> Stuck {
 impl Wait {
     /// Nothing but the runtime on a stack that was taken in full.
     fn is_own(&self) -> bool {
-        !self.stack.is_empty() && self.is_cut == 0 && self.stack.iter().all(|frame| frame.starts_with("runtime."))
+        self.is_cut == 0 && waits::is_all_runtime(&self.stack)
     }
 
     /// It began before it was found going on, so that it is longer than is known.

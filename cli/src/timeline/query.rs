@@ -9,7 +9,7 @@ use crate::ending;
 use crate::source::Source;
 use crate::stuck::{Wanted, stuck};
 use crate::target;
-use crate::waits::{self, ALL_RUNTIME, IS_IN_FULL, Overlapping};
+use crate::waits::{self, IS_IN_FULL, Overlapping, all_runtime};
 use crate::window::Window;
 
 /// How many goroutines wait still that began before this, of those that pass the filters.
@@ -81,7 +81,7 @@ fn question(window: Window, args: &TimelineArgs) -> (String, Vec<(String, String
 /// Whether a wait is of Go's own goroutines, as `syncline blockers` has it: an expression on the rows of the view under these conditions.
 fn is_own(view: &str, conditions: &str) -> String {
     let stacks = format!("SELECT stack_id FROM {view} AS t WHERE {conditions}");
-    let own = format!("SELECT stack_id FROM stacks_named WHERE stack_id IN ({stacks}) AND {ALL_RUNTIME}");
+    let own = format!("SELECT stack_id FROM stacks_named WHERE stack_id IN ({stacks}) AND {}", all_runtime());
     format!("{IS_IN_FULL} AND stack_id IN ({own})")
 }
 

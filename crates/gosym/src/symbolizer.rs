@@ -38,6 +38,14 @@ pub struct Frame<'data> {
     pub inlined: bool,
 }
 
+impl Frame<'_> {
+    /// The same, with texts of its own.
+    pub fn into_owned(self) -> Frame<'static> {
+        let Frame { function, file, line, inlined } = self;
+        Frame { function: Cow::Owned(function.into_owned()), file: Cow::Owned(file.into_owned()), line, inlined }
+    }
+}
+
 /// A function of the binary.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct FunctionRef {

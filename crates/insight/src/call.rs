@@ -119,11 +119,12 @@ impl CallStack {
         found.cloned().or_else(|| self.frames().next()).unwrap_or_else(|| Frame::unnamed("(no stack)".to_owned()))
     }
 
-    /// Whether this is a goroutine of Go's own, such as the collector's: nothing but the runtime is on its stack.
+    /// Whether this is a goroutine of Go's own, such as the collector's: no Go code but the runtime's is on its stack.
     #[must_use]
     pub fn is_of_the_runtime(&self) -> bool {
-        let mut frames = self.calls.iter().flat_map(|call| &call.frames).peekable();
-        !self.is_cut && frames.peek().is_some() && frames.all(|frame| frame.function.starts_with("runtime."))
+        let frames = self.calls.iter().flat_map(|call| &call.frames);
+        let mut of_go = frames.filter(|frame| !is_foreign(&frame.function)).peekable();
+        !self.is_cut && of_go.peek().is_some() && of_go.all(|frame| frame.function.starts_with("runtime."))
     }
 }
 
@@ -136,13 +137,25 @@ pub fn parks(function: &str) -> bool {
 /// Whether a function only carries a wait for what called it.
 #[must_use]
 pub fn is_plumbing(function: &str) -> bool {
-    function.is_empty() || CARRIERS.iter().any(|carrier| function.starts_with(carrier))
+    function.is_empty() || is_foreign(function) || CARRIERS.iter().any(|carrier| function.starts_with(carrier))
 }
+
+/// Whether a function, with or without its file behind it, is none of Go's, which are named with what has them: `nap (libc.so.6)`,
+/// `vfs_read (kernel)`. It only carries a wait: Go code called it.
+#[must_use]
+pub fn is_foreign(function: &str) -> bool {
+    let before_paths = function.split('/').next().unwrap_or_default();
+    let behind = before_paths.rsplit_once(" (").and_then(|(_, module)| module.split_once(')'));
+    behind.is_some_and(|(_, behind)| behind.is_empty() || behind.starts_with(' '))
+}
+
+/// [`is_foreign`] as a regular expression (RE2) for the database.
+pub const FOREIGN_PATTERN: &str = "^[^/]* [(][^()/]*[)]( |$)";
 
 /// [`is_plumbing`] as a regular expression (RE2) for the database.
 #[must_use]
 pub fn plumbing_pattern() -> String {
-    format!("^({})", CARRIERS.map(escaped).join("|"))
+    format!("^({})|{FOREIGN_PATTERN}", CARRIERS.map(escaped).join("|"))
 }
 
 fn escaped(carrier: &str) -> String {
@@ -204,6 +217,22 @@ pub(crate) mod tests {
         let mut cut = stack(1, &["runtime.gopark"]);
         cut.is_cut = true;
         assert!(!cut.is_of_the_runtime(), "the rest may be anything");
+    }
+
+    #[test]
+    fn code_that_is_not_gos_carries_what_go_code_waits_for() {
+        for foreign in
+            ["nap (libc.so.6)", "nap (shop) /src/shop.c:3", "std::f<int (char)>() (lib.so)", "vfs_read (kernel)"]
+        {
+            assert!(is_foreign(foreign) && is_plumbing(foreign), "{foreign}");
+        }
+        for of_go in ["main.f", "net.(*conn).Read", "main.f[func() (int)] /src/f.go:1", "main.f /src (1) x/f.go:1"] {
+            assert!(!is_foreign(of_go), "{of_go}");
+        }
+        let in_c = stack(1, &["vfs_read (kernel)", "nap (libc.so.6)", "runtime.cgocall", "main._Cfunc_nap"]);
+        assert_eq!(in_c.blocking_frame().function, "main._Cfunc_nap");
+        assert!(!in_c.is_of_the_runtime() && !stack(1, &["nap (libc.so.6)"]).is_of_the_runtime());
+        assert!(stack(1, &["vfs_read (kernel)", "runtime.read", "runtime.sysmon"]).is_of_the_runtime());
     }
 
     #[test]

@@ -20,7 +20,7 @@ mod tally;
 mod text;
 mod wait;
 
-pub use call::{Build, Call, CallStack, Frame, is_plumbing, parks, plumbing_pattern};
+pub use call::{Build, Call, CallStack, FOREIGN_PATTERN, Frame, is_foreign, is_plumbing, parks, plumbing_pattern};
 pub use flame::{Caption, flame_svg};
 pub use nesting::{blocks, blocks_condition, inside, is_in_c, is_inside_expression};
 pub use own_reasons::is_own_reason;

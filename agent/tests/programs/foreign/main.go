@@ -15,6 +15,14 @@ static void nap(void) {
 	usleep(HOLD_US);
 }
 
+// Without any library in between.
+static void nap_by_itself(void) {
+	struct timespec length = { 0, HOLD_US * 1000 };
+	long result = 35; // nanosleep
+
+	__asm__ volatile("syscall" : "+a"(result) : "D"(&length), "S"(0) : "rcx", "r11", "memory");
+}
+
 // Nobody signals it.
 static void wait_on_condition(void) {
 	pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
@@ -85,7 +93,7 @@ func main() {
 	for _, s := range []struct {
 		name string
 		call func()
-	}{{"nap", nap}, {"condition", condition}, {"callback", callback}, {"join", join}} {
+	}{{"nap", nap}, {"own", own}, {"condition", condition}, {"callback", callback}, {"join", join}} {
 		play(s.name, s.call)
 	}
 	report(map[string]any{"event": "done"})
@@ -93,6 +101,7 @@ func main() {
 }
 
 func nap()       { C.nap() }
+func own()       { C.nap_by_itself() }
 func condition() { C.wait_on_condition() }
 func callback()  { C.call_back() }
 func join()      { C.join() }

@@ -1,0 +1,107 @@
+//! The files of code that were met, each build once however many processes map it from however many images.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use rustix::fs::{CWD, Mode, OFlags, openat};
+
+use super::mapping::Mapping;
+use super::module::Module;
+use crate::metadata::rooted::{Root, regular};
+use crate::patience::Patience;
+
+/// How long a file may keep whoever reads the ring waiting. It is in memory, as a rule: a process executes it.
+const LONGEST: Duration = Duration::from_millis(200);
+/// Files held open at most.
+const MOST: usize = 512;
+
+/// Modules by their builds.
+#[derive(Debug, Default)]
+pub(super) struct Modules {
+    patience: Patience,
+    by_build: Mutex<HashMap<u64, Weak<Module>>>,
+}
+
+impl Modules {
+    /// The file behind a mapping of a process; none if it cannot be looked at.
+    pub(super) fn open(&self, pid: u32, mapping: &Mapping) -> Option<Arc<Module>> {
+        let wanted = mapping.clone();
+        let (module, unfinished) = self.patience.wait_for(LONGEST, move |found| match open(pid, &wanted) {
+            Ok(module) => *found.lock() = Some(Arc::new(module)),
+            Err(cause) => tracing::debug!(pid, path = wanted.path, %cause, "code that is not looked at"),
+        });
+        if let Some(why) = unfinished {
+            tracing::warn!(pid, path = mapping.path, ?why, "a library does not answer: its functions have no names");
+        }
+        self.one_of_a_build(module?)
+    }
+
+    fn one_of_a_build(&self, module: Arc<Module>) -> Option<Arc<Module>> {
+        let mut by_build = self.by_build.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = by_build.get(&module.build_id).and_then(Weak::upgrade) {
+            return Some(known);
+        }
+        if by_build.len() >= MOST {
+            by_build.retain(|_, module| module.strong_count() > 0);
+        }
+        if by_build.len() >= MOST {
+            return None;
+        }
+        by_build.insert(module.build_id, Arc::downgrade(&module));
+        Some(module)
+    }
+}
+
+fn open(pid: u32, mapping: &Mapping) -> io::Result<Module> {
+    let path = mapping.path.strip_suffix(" (deleted)").unwrap_or(&mapping.path);
+    let name = Path::new(path).file_name().unwrap_or_default().to_string_lossy().into_owned();
+    Module::of(open_mapped(pid, mapping, path)?, name)
+}
+
+/// The very file that is mapped, which takes CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN; else the one of that path where the process
+/// sees it, if it is the same.
+fn open_mapped(pid: u32, mapping: &Mapping, path: &str) -> io::Result<File> {
+    let link = format!("/proc/{pid}/map_files/{:x}-{:x}", mapping.start, mapping.end);
+    let found = openat(CWD, link, OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
+    let by_path = || Root::open(CWD, &format!("/proc/{pid}/root"))?.file(path);
+    let file = found.map_err(io::Error::from).and_then(|found| regular(&found)).or_else(|_| by_path())?;
+    if file.metadata()?.ino() == mapping.inode {
+        Ok(file)
+    } else {
+        Err(io::Error::other("another file is there by now"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::capture::frames::mapping::mappings;
+
+    fn own_code() -> Mapping {
+        let maps = std::fs::read("/proc/self/maps").unwrap();
+        mappings(&maps).find(|mapping| mapping.is_executable && mapping.inode != 0).unwrap()
+    }
+
+    #[test]
+    fn one_build_is_opened_once() {
+        let (modules, mapping) = (Modules::default(), own_code());
+        let [first, second] = [0, 1].map(|_| modules.open(std::process::id(), &mapping).unwrap());
+        assert!(Arc::ptr_eq(&first, &second));
+    }
+
+    #[test]
+    fn a_file_is_found_by_its_path_only_if_it_is_the_same() {
+        let nowhere = |mapping: Mapping| Mapping { start: 0x1000, end: 0x2000, ..mapping };
+        let by_path = nowhere(own_code());
+        assert!(open_mapped(std::process::id(), &by_path, &by_path.path).is_ok());
+        let other = Mapping { inode: by_path.inode + 1, ..by_path.clone() };
+        let refused = open_mapped(std::process::id(), &other, &other.path).unwrap_err();
+        assert!(refused.to_string().contains("another file"), "{refused}");
+        assert!(open_mapped(std::process::id(), &by_path, "/dev/null").is_err());
+    }
+}

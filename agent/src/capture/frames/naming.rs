@@ -1,0 +1,207 @@
+//! Names of addresses in a file of code, by its symbol tables and its DWARF lines. Where a file is Go's, it is asked for here, too.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use addr2line::gimli::{self, EndianSlice, RunTimeEndian};
+use object::read::elf::{ElfFile64, ElfSymbol64};
+use object::{Endianness, Object as _, ObjectSection as _, ObjectSymbol as _, ReadCache, ReadRef as _, SymbolKind};
+use syncline_gosym::{Frame, GoBinary};
+
+use super::module::Module;
+use super::reader::Bounded;
+use crate::patience::Patience;
+use crate::text;
+
+/// The section that says that a file is Go's.
+const GO_MARK: &str = ".go.buildinfo";
+/// How long the naming of a module's addresses may keep a batch waiting. What has no name by then is told by its address.
+const LONGEST: Duration = Duration::from_secs(2);
+/// Bytes read of a file at most, held only while its addresses are named.
+const MOST_BYTES: u64 = 256 << 20;
+/// Bytes of debug information at most, unpacked; files with more are named by their symbol tables, without lines.
+const MOST_DEBUG_BYTES: u64 = 64 << 20;
+/// Bytes of a demangled name: C++ has longer ones than people read.
+const NAME_BYTES: usize = 512;
+
+/// Asks files for names, one after the other, on threads of their own.
+#[derive(Debug, Default)]
+pub(super) struct Namer {
+    patience: Patience,
+}
+
+impl Namer {
+    /// The calls at each of these return addresses, innermost first.
+    pub(super) fn names(&self, module: &Arc<Module>, vaddrs: &[u64]) -> Vec<Vec<Frame<'static>>> {
+        let (of, wanted) = (Arc::clone(module), vaddrs.to_vec());
+        let (mut names, unfinished) = self.patience.wait_for(LONGEST, move |found| *found.lock() = names(&of, &wanted));
+        if let Some(why) = unfinished {
+            tracing::warn!(
+                file = module.name,
+                ?why,
+                "functions of a library are told by their addresses: it takes too long to name them"
+            );
+        }
+        let unnamed = vaddrs.iter().map(|vaddr| vec![by_number(&module.name, *vaddr)]);
+        names.extend(unnamed.skip(names.len()));
+        names
+    }
+}
+
+/// The frame of code in memory that no file stands behind.
+pub(super) fn of_region(name: &str) -> Frame<'static> {
+    frame("?", name, None)
+}
+
+/// That of a function of the kernel, or of a module of its own.
+pub(super) fn of_kernel(function: &str, module: Option<&str>) -> Frame<'static> {
+    frame(function, module.unwrap_or("kernel"), None)
+}
+
+fn by_number(module: &str, vaddr: u64) -> Frame<'static> {
+    frame(&format!("0x{vaddr:x}"), module, None)
+}
+
+fn frame(function: &str, module: &str, place: Option<(&str, u32)>) -> Frame<'static> {
+    let (file, line) = place.unwrap_or_default();
+    let function = format!("{} ({module})", text::cut(function.to_owned(), NAME_BYTES));
+    Frame { function: function.into(), file: file.to_owned().into(), line, inlined: false }
+}
+
+fn names(module: &Module, vaddrs: &[u64]) -> Vec<Vec<Frame<'static>>> {
+    let Some(reader) = module.reader(MOST_BYTES) else { return Vec::new() };
+    let Ok(elf) = Elf::parse(&reader) else { return Vec::new() };
+    if elf.section_by_name(GO_MARK).is_some() {
+        return names_in_go(&reader, &module.name, vaddrs);
+    }
+    let symbols = Symbols::of(&elf);
+    let sections = debug_sections(&elf);
+    let lines = sections.as_ref().and_then(|sections| lines(sections, elf.endian()));
+    let one = |vaddr: &u64| {
+        let call = vaddr.saturating_sub(1);
+        // Debug information also has functions that the linker has left out, at addresses that are others' now.
+        let Some(name) = symbols.at(call).map(readable) else { return vec![by_number(&module.name, *vaddr)] };
+        let calls = lines.as_ref().map(|lines| by_lines(lines, call, &name, &module.name)).unwrap_or_default();
+        if calls.is_empty() { vec![frame(&name, &module.name, None)] } else { calls }
+    };
+    vaddrs.iter().map(one).collect()
+}
+
+/// A plugin of a Go program (`-buildmode=plugin`) has a function table of its own, as executables have.
+fn names_in_go(reader: &ReadCache<Bounded>, module: &str, vaddrs: &[u64]) -> Vec<Vec<Frame<'static>>> {
+    let bytes = reader.len().and_then(|len| reader.read_bytes_at(0, len)).unwrap_or_default();
+    let Ok(symbolizer) = GoBinary::parse(bytes).and_then(|plugin| plugin.symbolizer()) else { return Vec::new() };
+    let one = |vaddr: &u64| {
+        let calls = symbolizer.frames(vaddr.saturating_sub(1));
+        let calls: Vec<_> = calls.into_iter().map(Frame::into_owned).collect();
+        if calls.is_empty() { vec![by_number(module, *vaddr)] } else { calls }
+    };
+    vaddrs.iter().map(one).collect()
+}
+
+type Elf<'a> = ElfFile64<'a, Endianness, &'a ReadCache<Bounded>>;
+
+/// How many symbols before an address are looked at for one that holds it: functions lie inside of one another in assembly only.
+const NEAREST: usize = 16;
+
+/// The functions of a file's symbol tables, in the order of their begins. Their names are read where they are needed.
+struct Symbols<'a, 'e> {
+    functions: Vec<Symbol<'a, 'e>>,
+}
+
+type Symbol<'a, 'e> = ElfSymbol64<'a, 'e, Endianness, &'a ReadCache<Bounded>>;
+
+impl<'a, 'e> Symbols<'a, 'e> {
+    fn of(elf: &'e Elf<'a>) -> Self {
+        let is_function = |symbol: &Symbol<'a, 'e>| symbol.kind() == SymbolKind::Text && symbol.is_definition();
+        let mut functions: Vec<_> = elf.symbols().chain(elf.dynamic_symbols()).filter(is_function).collect();
+        functions.sort_by_key(object::ObjectSymbol::address);
+        Self { functions }
+    }
+
+    /// The function that holds an address. One that tells no size goes to the next one.
+    fn at(&self, vaddr: u64) -> Option<&'a [u8]> {
+        let next = self.functions.partition_point(|symbol| symbol.address() <= vaddr);
+        let before = || self.functions.iter().take(next).rev().take(NEAREST);
+        let holds = |symbol: &&Symbol<'a, 'e>| vaddr - symbol.address() < symbol.size();
+        let found = before().find(holds).or_else(|| before().next().filter(|symbol| symbol.size() == 0))?;
+        // A function may have several names, those for the library's own use with underscores.
+        let same = before().filter(|symbol| symbol.address() == found.address());
+        let names = same.filter_map(|symbol| symbol.name_bytes().ok()).filter(|name| !name.is_empty());
+        names.min_by_key(|name| (name.starts_with(b"_"), name.len(), *name))
+    }
+}
+
+fn readable(name: &[u8]) -> String {
+    let name = String::from_utf8_lossy(name);
+    addr2line::demangle_auto(Cow::Borrowed(&*name), None).into_owned()
+}
+
+type Lines<'a> = addr2line::Context<EndianSlice<'a, RunTimeEndian>>;
+
+/// Sections of debug information, unpacked; none if there is too much of it, or none.
+fn debug_sections<'a>(elf: &Elf<'a>) -> Option<gimli::DwarfSections<Cow<'a, [u8]>>> {
+    let mut left = MOST_DEBUG_BYTES;
+    let load = |id: gimli::SectionId| -> Result<Cow<'a, [u8]>, ()> {
+        let Some(section) = elf.section_by_name(id.name()) else { return Ok(Cow::Borrowed(&[])) };
+        let data = section.compressed_data().map_err(|_| ())?;
+        left = left.checked_sub(data.uncompressed_size).ok_or(())?;
+        data.decompress().map_err(|_| ())
+    };
+    let sections = gimli::DwarfSections::load(load).ok()?;
+    Some(sections)
+}
+
+fn lines<'a>(sections: &'a gimli::DwarfSections<Cow<'_, [u8]>>, endian: Endianness) -> Option<Lines<'a>> {
+    let endian = if endian == Endianness::Little { RunTimeEndian::Little } else { RunTimeEndian::Big };
+    let dwarf = sections.borrow(|section| EndianSlice::new(section, endian));
+    addr2line::Context::from_dwarf(dwarf).ok()
+}
+
+/// The calls at an address, where the debug information has any; one without a name there is this function.
+fn by_lines(lines: &Lines<'_>, call: u64, function: &str, module: &str) -> Vec<Frame<'static>> {
+    let mut calls: Vec<Frame<'static>> = Vec::new();
+    let Ok(mut found) = lines.find_frames(call).skip_all_loads() else { return calls };
+    while let Ok(Some(one)) = found.next() {
+        let name = one.function.as_ref().and_then(|function| function.demangle().ok());
+        let place = one.location.as_ref().and_then(|at| Some((at.file?, at.line.unwrap_or_default())));
+        if let Some(inner) = calls.last_mut() {
+            inner.inlined = true;
+        }
+        calls.push(frame(name.as_deref().unwrap_or(function), module, place));
+    }
+    calls
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+
+    use super::*;
+
+    fn of_itself() -> Arc<Module> {
+        Arc::new(Module::of(File::open("/proc/self/exe").unwrap(), "test".to_owned()).unwrap())
+    }
+
+    #[inline(never)]
+    fn landmark() -> u32 {
+        line!()
+    }
+
+    #[test]
+    fn rust_functions_have_readable_names_and_lines() {
+        let line = std::hint::black_box(landmark as fn() -> u32)();
+        let module = of_itself();
+        let reader = module.reader(MOST_BYTES).unwrap();
+        let elf = Elf::parse(&reader).unwrap();
+        let is_landmark = |name: &str| name.contains("naming") && name.contains("landmark");
+        let symbol = elf.symbols().find(|symbol| symbol.name().is_ok_and(is_landmark));
+        let address = symbol.expect("it has a symbol").address();
+        let names = Namer::default().names(&module, &[address + 1, 1]);
+        let last = names[0].last().unwrap();
+        assert!(last.function.ends_with("::landmark (test)"), "{names:?}");
+        assert!(last.file.ends_with("frames/naming.rs") && last.line.abs_diff(line) <= 1, "{names:?}");
+        assert_eq!(names[1], [by_number("test", 1)]);
+    }
+}
