@@ -81,7 +81,8 @@ fn where_in_the_kernel_a_thread_waits_is_on_top_of_its_stack() {
     let reads: Vec<&RawWait> = waits.iter().filter(is_read).collect();
     assert!(reads.len() >= 3, "{waits:#?}");
     for read in reads {
-        let functions: Vec<String> = frames_of(&capture, read).into_iter().map(|frame| frame.function).collect();
+        let functions: Vec<String> =
+            frames_of(&capture, read).into_iter().map(|frame| frame.function.into_owned()).collect();
         // It has another name since Linux 6.15.
         assert!(["anon_pipe_read (kernel)", "pipe_read (kernel)"].contains(&functions[0].as_str()), "{functions:#?}");
         let first_of_go = functions.iter().position(|function| !function.ends_with(" (kernel)")).unwrap();
@@ -128,7 +129,7 @@ fn is_nap(wait: &RawWait) -> bool {
     wait.kind == Kind::Syscall && wait.reason.ends_with("nanosleep") && wait.run_mono_ns - wait.park_mono_ns >= NAP_NS
 }
 
-fn frames_of(capture: &Capture, wait: &RawWait) -> Vec<Frame> {
+fn frames_of<'a>(capture: &'a Capture, wait: &'a RawWait) -> Vec<Frame<'a>> {
     let binary = &capture.process_of(wait).unwrap().binary;
     wait.stack.iter().flat_map(|address| capture.frames().symbolize(binary, *address)).collect()
 }

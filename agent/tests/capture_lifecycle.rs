@@ -45,6 +45,9 @@ fn what_cannot_be_observed_is_refused_with_one_clear_line() {
     std::fs::write(script.path(), "#!/bin/sh\n").unwrap();
     let text = refusal(Target::Executable(script.path().into()));
     assert!(text.contains("not an ELF file") && text.contains(script.path().to_str().unwrap()), "{text}");
+
+    let other = refusal(Target::Executable(ANY.program_for("arm64", "waits")));
+    assert!(other.contains("is built for arm64, and this agent is not"), "{other}");
 }
 
 #[test]

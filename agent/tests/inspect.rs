@@ -71,6 +71,23 @@ fn what_is_said_of_a_file_is_in_it() {
     }
 }
 
+/// Its probes are known, but the agent's programs in the kernel read the registers of another processor.
+#[test]
+fn of_a_program_for_another_processor_nothing_would_be_captured() {
+    let program = ANY.program_for("arm64", "rounds");
+    let Output { status, stdout, stderr } = inspect(&[program.to_str().unwrap(), "--json"]);
+    let error = String::from_utf8(stderr).unwrap();
+    assert!(status.code() == Some(1) && error.contains("nothing of it would be captured"), "{error}");
+    let found: Value = serde_json::from_slice(&stdout).unwrap();
+    assert_eq!(found["machine"], "arm64");
+    assert!(check_probes(&found, &program) >= 12);
+    for kind in found["kinds"].as_array().unwrap() {
+        assert_eq!(kind["why"], "it is built for arm64, and this agent is not");
+    }
+    let text = String::from_utf8(inspect(&[program.to_str().unwrap()]).stdout).unwrap();
+    assert!(text.contains("go1.24.11, arm64, example.com/rounds"), "{text}");
+}
+
 #[test]
 fn a_process_is_looked_at_as_its_file_also_if_that_was_deleted() {
     let dir = tempfile::tempdir().unwrap();

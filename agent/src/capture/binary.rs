@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use memmap2::Mmap;
 use syncline_bpf::{self as bpf, BinaryLayout};
 use syncline_gosym::{
-    Error, Frame, FrameCache, GoBinary, LabelsForm, ProbeSites, RuntimeLayout, TextSegment, ThreadLocalG,
+    Error, Frame, FrameCache, GoBinary, LabelsForm, Machine, ProbeSites, RuntimeLayout, TextSegment, ThreadLocalG,
 };
 
 use super::error::{CaptureError, Refusal};
@@ -189,6 +189,18 @@ impl Binary {
             coroutine_reason: self.coroutine_reason(),
             has_states,
         }
+    }
+
+    /// Whether it runs on this machine: the programs in the kernel read the registers of the processor that they were built for.
+    ///
+    /// # Errors
+    /// If it is for another one.
+    pub(crate) fn check_machine(&self) -> Result<(), Refusal> {
+        let machine = self.go.machine();
+        if Machine::NATIVE == Some(machine) {
+            return Ok(());
+        }
+        Err(Refusal::OtherMachine { exe: self.path().to_owned(), machine })
     }
 
     /// Where the dynamic linker keeps where a thread keeps its g, a link-time address; None where the file says itself, or nobody does.

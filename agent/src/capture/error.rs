@@ -63,6 +63,14 @@ pub enum Refusal {
         /// The cause.
         cause: syncline_gosym::Error,
     },
+    /// A Go binary for another processor.
+    #[error("{exe} is built for {machine}, and this agent is not: use the agent that is built for {machine}", exe = exe.display())]
+    OtherMachine {
+        /// The executable.
+        exe: PathBuf,
+        /// Its processor.
+        machine: syncline_gosym::Machine,
+    },
     /// The executable cannot be read.
     #[error("{exe} cannot be read: {cause}{hint}", exe = exe.display(), hint = read_hint(cause))]
     Unreadable {
@@ -144,7 +152,7 @@ impl Refusal {
     /// Whether a later attempt at the same file may succeed.
     pub(super) fn is_transient(&self) -> bool {
         match self {
-            Self::Binary { .. } | Self::NoExecutable => false,
+            Self::Binary { .. } | Self::OtherMachine { .. } | Self::NoExecutable => false,
             Self::Kernel(error) => error.is_transient(),
             Self::Unreadable { .. }
             | Self::Forbidden { .. }
@@ -161,6 +169,7 @@ impl Refusal {
         match self {
             Self::NoExecutable | Self::Ended => None,
             Self::Binary { cause, .. } => binary_counted_as(cause),
+            Self::OtherMachine { .. } => Some("unsupported_machine"),
             Self::Unreadable { .. } | Self::Unopened { .. } | Self::Forbidden { .. } => Some("unreadable"),
             Self::Changed { .. } => Some("changed"),
             Self::NotMapped => Some("not_mapped"),

@@ -26,6 +26,8 @@ pub enum Subject {
 pub struct Inspection {
     /// Where its file is, or was.
     pub executable: PathBuf,
+    /// The processor that it is built for, as Go names it.
+    pub machine: &'static str,
     /// The toolchain that built it, `go1.27.3`.
     pub go_version: String,
     /// Import path of its main package.
@@ -109,6 +111,7 @@ pub fn inspect(subject: &Subject) -> Result<Inspection, CaptureError> {
     let layout = go.layout().ok();
     Ok(Inspection {
         executable: binary.path().to_owned(),
+        machine: go.machine().name(),
         go_version: go.version().text.clone(),
         module: go.module_path().map(str::to_owned),
         build_id: binary.build_id(),
@@ -120,15 +123,21 @@ pub fn inspect(subject: &Subject) -> Result<Inspection, CaptureError> {
             .collect(),
         limited: sites.err().map(ToString::to_string),
         nameless: go.symbolizer().err().map(|why| why.to_string()),
-        kinds: CaptureKind::ALL.into_iter().map(|kind| captured(kind, sites)).collect(),
+        kinds: CaptureKind::ALL.into_iter().map(|kind| captured(kind, &binary, sites)).collect(),
         probes: sites.into_iter().flat_map(points).map(|(part, site)| probe(part, site, go)).collect(),
         offsets: layout.map(fields).unwrap_or_default(),
         offsets_from: layout.map(|layout| layout.source.to_string()),
     })
 }
 
-fn captured(kind: CaptureKind, sites: Result<&ProbeSites, &Error>) -> Captured {
-    let why = match (kind, sites) {
+fn captured(kind: CaptureKind, binary: &Binary, sites: Result<&ProbeSites, &Error>) -> Captured {
+    let other = || format!("it is built for {}, and this agent is not", binary.go().machine());
+    let why = binary.check_machine().is_err().then(other).or_else(|| why_not(kind, sites));
+    Captured { kind, captured: why.is_none(), why }
+}
+
+fn why_not(kind: CaptureKind, sites: Result<&ProbeSites, &Error>) -> Option<String> {
+    match (kind, sites) {
         (CaptureKind::Park | CaptureKind::Cgo | CaptureKind::States, Err(error)) => Some(error.to_string()),
         (CaptureKind::Cgo, Ok(sites)) if sites.cgo.is_none() => {
             Some("it calls no C code, or runtime.cgocall is not of a known shape".to_owned())
@@ -137,8 +146,7 @@ fn captured(kind: CaptureKind, sites: Result<&ProbeSites, &Error>) -> Captured {
             Some("a function of Go's scheduler is missing or not of a known shape".to_owned())
         }
         _ => None,
-    };
-    Captured { kind, captured: why.is_none(), why }
+    }
 }
 
 fn probe(part: &'static str, site: &ProbeSite, go: &GoBinary<'_>) -> Probe {

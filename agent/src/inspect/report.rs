@@ -14,7 +14,7 @@ pub fn text(found: &Inspection) -> String {
     let module = found.module.as_deref().unwrap_or("(no module)");
     let place = if found.position_independent { "position-independent" } else { "at a fixed address" };
     let symbols = if found.stripped { "stripped" } else { "with symbols" };
-    let _ = writeln!(text, "  {}, {module}, {place}, {symbols}", found.go_version);
+    let _ = writeln!(text, "  {}, {}, {module}, {place}, {symbols}", found.go_version, found.machine);
     let _ = writeln!(text, "  build id {} in events", found.build_id);
     let settings: Vec<String> = found.settings.iter().map(|of| format!("{}={}", of.name, of.value)).collect();
     if !settings.is_empty() {
@@ -64,6 +64,7 @@ mod tests {
     fn everything_is_said() {
         let found = Inspection {
             executable: "/opt/shop/cart".into(),
+            machine: "amd64",
             go_version: "go1.27.3".to_owned(),
             module: Some("shop/cart".to_owned()),
             build_id: 7,
@@ -88,7 +89,7 @@ mod tests {
         };
         assert_eq!(
             text(&found),
-            "/opt/shop/cart\n  go1.27.3, shop/cart, position-independent, stripped\n  build id 7 in events\n  \
+            "/opt/shop/cart\n  go1.27.3, amd64, shop/cart, position-independent, stripped\n  build id 7 in events\n  \
              built with CGO_ENABLED=0\n\ncaptured\n  park          yes\n  cgo           no: it calls no C code\n\n\
              probes: for what, where, offset in the file, and the bytes that must be there\n  \
              park     runtime.gopark  0x401000  0x1000  55 48 89 e5\n\n\

@@ -42,7 +42,13 @@ pub const CGO_STATIC: Build = Build { variant: "cgo-static", flags: &["-ldflags=
 impl Build {
     /// Builds `tests/programs/NAME` (the go command caches).
     pub fn program(&self, name: &str) -> PathBuf {
-        let output = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}-{}", self.toolchain, self.variant));
+        self.program_for("amd64", name)
+    }
+
+    /// The same for another processor.
+    pub fn program_for(&self, goarch: &str, name: &str) -> PathBuf {
+        let file = format!("{name}-{goarch}-{}-{}", self.toolchain, self.variant);
+        let output = Path::new(env!("CARGO_TARGET_TMPDIR")).join(file);
         // Once: a build replaces the executable of a program that another test observes, whose symbols are gone then.
         static BUILT: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
         let mut known = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
@@ -57,6 +63,7 @@ impl Build {
             .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs").join(name))
             .envs([
                 ("GOTOOLCHAIN", self.toolchain),
+                ("GOARCH", goarch),
                 ("CGO_ENABLED", if self.cgo { "1" } else { "0" }),
                 ("GOFLAGS", "-buildvcs=false"),
             ])

@@ -46,7 +46,9 @@ pub(super) fn read_new(file: FileId, open: impl FnOnce() -> std::io::Result<Exec
     if executable.id.inode != file.inode {
         return Err(Refusal::Ended);
     }
-    Binary::read(executable)
+    let binary = Binary::read(executable)?;
+    binary.check_machine()?;
+    Ok(binary)
 }
 
 pub(super) fn detach_in_background(links: Links) -> JoinHandle<()> {
