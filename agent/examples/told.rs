@@ -5,7 +5,7 @@
 //! ```
 //!
 //! 100 agents seal real batches with the names of a real program. Time goes in steps of 100 ms: in each an agent takes the answer to what
-//! it has asked, notes 20 waits; each third it asks what is new, each tenth it seals a batch behind a probe that was sent one step before, agents
+//! it has asked, notes 20 waits and asks what is new; each tenth it seals a batch behind a probe that was sent one step before, agents
 //! one after the other, and what that tells is in the store one step later. Stacks are 400 of 6 to 24 frames, chosen by Zipf's law. Counted are the bytes by which batches
 //! are longer for their stacks and symbols, and 8 bytes and a bit for each stack asked for and 100 for each question.
 
@@ -21,8 +21,6 @@ use syncline_timebase::{BootId, Instant, Knot, Mono, Probe, Span};
 const AGENTS: usize = 100;
 const SECONDS: usize = 60;
 const STEPS_PER_SECOND: usize = 10;
-/// As agents do: no more than four questions a second.
-const STEPS_PER_QUESTION: usize = 3;
 const WAITS_PER_STEP: usize = 20;
 const STACKS: usize = 400;
 const QUESTION_BYTES: usize = 100;
@@ -145,7 +143,7 @@ impl<'a> Fleet<'a> {
             let stack = self.stacks[agent.random.zipf(STACKS)].clone();
             agent.batcher.push_wait(wait(self.program, now, agent.random.next(), stack));
         }
-        if self.asks && self.step.is_multiple_of(STEPS_PER_QUESTION) {
+        if self.asks {
             agent.asked = agent.batcher.question();
             self.bytes += agent.asked.as_ref().map_or(0, |asked| asked.stacks.len() * 65 / 8 + QUESTION_BYTES);
         }

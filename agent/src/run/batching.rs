@@ -24,8 +24,6 @@ use crate::symbols::{SymbolCache, SymbolCounts};
 const IDLE: Duration = Duration::from_millis(100);
 /// Batches made of what is left at the end: one, and one for what the first may have pushed out of the queue.
 const LAST_BATCHES: usize = 2;
-/// New stacks are put together for so long before they are asked for; a batch holds the waits of a second or so.
-const ASK_EVERY: Duration = Duration::from_millis(250);
 /// What the store is known to have is asked for again this often: it may have lost it.
 const ASK_AGAIN_EVERY: Duration = Duration::from_secs(3_600);
 
@@ -71,7 +69,6 @@ pub(super) struct Batching {
     asking: Option<Arc<Asking>>,
     /// Whether the aggregator of this connection answers questions, as far as is known.
     is_answered: bool,
-    ask_at: Instant,
     ask_again_at: Instant,
 }
 
@@ -97,7 +94,6 @@ impl Batching {
             told_of_drops: false,
             hints,
             is_answered: true,
-            ask_at: Instant::now(),
             ask_again_at: Instant::now() + ASK_AGAIN_EVERY,
         }
     }
@@ -205,17 +201,14 @@ impl Batching {
         }
         if self.is_answered
             && asking.is_idle()
-            && Instant::now() >= self.ask_at
             && let Some(question) = self.batcher.question()
         {
-            self.ask_at = Instant::now() + ASK_EVERY;
             asking.ask(question);
         }
     }
 
     fn ask_again(&mut self) {
-        self.ask_at = Instant::now();
-        self.ask_again_at = self.ask_at + ASK_AGAIN_EVERY;
+        self.ask_again_at = Instant::now() + ASK_AGAIN_EVERY;
         self.batcher.ask_again(self.queue.look(Queue::oldest));
     }
 
