@@ -10,7 +10,7 @@
 //!
 //! A stack is addresses of one build: what lies in the executable is there by its link-time address, and anything else by a number
 //! that no address can be, made of what is the same on every node: build and link-time address in the file, function and
-//! offset in the kernel. So a stack of the same calls has the same id everywhere ([ADR 18](../../../../docs/adr/0018-frames-of-other-code.md)).
+//! offset in the kernel. So a stack of the same calls has the same id everywhere ([ADR 19](../../../../docs/adr/0019-frames-of-other-code.md)).
 
 mod address_space;
 mod kernel;
