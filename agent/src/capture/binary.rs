@@ -11,8 +11,8 @@ use syncline_gosym::{Frame, FrameCache, GoBinary, LabelsForm, ProbeSites, Runtim
 use super::error::{CaptureError, Refusal};
 use super::executable::{Executable, FileId};
 
-/// Bytes of memory for the functions of stacks that were met.
-const FRAME_CACHE: usize = 1 << 20;
+/// Bytes of memory, at most, for the functions of stacks that were met: some thousand large ones.
+const FRAME_CACHE: usize = 4 << 20;
 
 /// An executable built by Go that is, or was, observed.
 #[derive(Debug)]

@@ -178,7 +178,7 @@ impl<'data> GoBinary<'data> {
 
     /// A symbolizer over the same bytes.
     pub fn symbolizer(&self) -> Symbolizer<'data> {
-        Symbolizer::new(&self.image, self.table, self.module)
+        Symbolizer::new(&self.image, self.table, self.module, self.info.version.minor)
     }
 }
 
