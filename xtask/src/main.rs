@@ -1,4 +1,4 @@
-//! Everything a developer types: fetch, test, ci, demo, bench.
+//! Everything a developer types: fetch, test, ci, demo, bench, verify.
 //!
 //! This program must build on a machine that has Rust alone, since it installs the rest.
 
@@ -10,6 +10,7 @@ mod place;
 mod process;
 mod steps;
 mod test;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -40,6 +41,9 @@ enum Command {
     /// Measure what observing costs, how much the way into ClickHouse carries, and how far clock estimates are off
     #[command(subcommand)]
     Bench(bench::Benchmark),
+    /// Hold what is claimed of large inputs against what others say of them
+    #[command(subcommand)]
+    Verify(verify::Claim),
 }
 
 fn main() -> ExitCode {
@@ -59,5 +63,6 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Ci => ci::run(),
         Command::Demo(options) => demo::run(&options),
         Command::Bench(benchmark) => bench::run(&benchmark),
+        Command::Verify(claim) => verify::run(&claim),
     }
 }
