@@ -77,9 +77,15 @@ impl<'data> Symbolizer<'data> {
         let Some((function, mut offset)) = self.find(vaddr) else { return Vec::new() };
         let mut steps = MAX_STEPS;
         let mut frames = Vec::new();
-        while let (Some(call), true) = (self.inlined_at(&function, offset, &mut steps), frames.len() < MAX_DEPTH) {
+        let mut last = i32::MAX;
+        while let Some((number, call)) = self.inlined_at(&function, offset, &mut steps) {
+            // Calls are numbered from the outermost on. In large functions the compiler has been seen to lose a place of a call, so
+            // that the way outwards leads to the call itself, on which Go's own traces never end.
+            if number >= last || frames.len() >= MAX_DEPTH {
+                break;
+            }
             frames.push(self.frame(&function, Some(call), offset, &mut steps));
-            offset = call.parent_offset;
+            (last, offset) = (number, call.parent_offset);
         }
         frames.push(self.frame(&function, None, offset, &mut steps));
         frames
@@ -134,9 +140,10 @@ impl<'data> Symbolizer<'data> {
         self.table.file(function, number).map(lossy)
     }
 
-    fn inlined_at(&self, function: &Function<'data>, offset: u64, steps: &mut u32) -> Option<InlinedCall> {
+    /// The innermost inlined call at an offset, with its number.
+    fn inlined_at(&self, function: &Function<'data>, offset: u64, steps: &mut u32) -> Option<(i32, InlinedCall)> {
         let number = self.table.value_at(function.pcdata_program(PCDATA_INLINE_INDEX)?, offset, steps)?;
-        self.inlined_call(function, number)
+        Some((number, self.inlined_call(function, number)?))
     }
 
     /// Whether functions of this kind only pass a call on.

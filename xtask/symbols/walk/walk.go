@@ -19,8 +19,8 @@ func Asked() bool { return len(os.Args) == 5 && os.Args[1] == "walk-symbols" }
 //
 //	address TAB kind TAB function TAB file TAB line [ TAB function TAB file TAB line ... ]
 //
-// The kind is "all" when all calls follow, innermost first, and "inner" when the innermost is the only one that the runtime tells. A
-// line with the end stands at the end.
+// The kind is "all" when all calls follow, innermost first, "inner" when the innermost is the only one that the runtime tells, and
+// "endless", with the innermost, when it tells of more than any stack has. A line with the end stands at the end.
 func Run() {
 	first, end, self := address(os.Args[2]), address(os.Args[3]), address(os.Args[4])
 	bias := reflect.ValueOf(Run).Pointer() - self
@@ -60,6 +60,9 @@ var expands = func() bool {
 	return err == nil && minor >= 23
 }()
 
+// most is more calls than the compiler puts into one another.
+const most = 200
+
 // callsAt adds the calls at an address to an empty list.
 func callsAt(pc uintptr, calls []call) ([]call, string) {
 	if !expands {
@@ -77,6 +80,9 @@ func callsAt(pc uintptr, calls []call) ([]call, string) {
 			return innermost(pc, calls[:0]), "inner"
 		}
 		calls = append(calls, call{frame.Function, frame.File, frame.Line})
+		if len(calls) > most {
+			return calls[:1], "endless"
+		}
 	}
 }
 

@@ -11,6 +11,8 @@ const EXAMPLES: usize = 20;
 pub(super) enum Cause {
     /// The runtime leaves functions out that only pass a call on, where they do not stand innermost.
     Wrapper,
+    /// The compiler lost a place of a call, so that the runtime goes round in a circle.
+    Endless,
     /// The runtime cannot print the name at the very start of the name table.
     FirstName,
     /// Between functions there is neither file nor line: addr2line says so in its own way, an empty file and line -1.
@@ -63,6 +65,9 @@ impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Wrapper => "the runtime leaves out a function that only passes a call on",
+            Self::Endless => {
+                "the table has a call around itself, on which the runtime never ends; only the innermost is compared"
+            }
             Self::FirstName => "the runtime cannot print the first name of the name table",
             Self::Padding => "padding behind a function, of which addr2line says `:-1`, and the runtime and we `?:0`",
             Self::NoGoFunction => "code without a Go function, which addr2line gives to the one before",

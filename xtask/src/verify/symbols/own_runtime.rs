@@ -88,6 +88,10 @@ impl Comparison<'_, '_> {
                 compared.only_innermost += 1;
                 frames.get(..1).unwrap_or(frames)
             }
+            "endless" => {
+                compared.differences.explain(Cause::Endless);
+                frames.get(..1).unwrap_or(frames)
+            }
             _ => bail!("the program has an unknown kind of calls: {kind}"),
         };
         match verdict(ours, theirs) {
