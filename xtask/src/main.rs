@@ -1,4 +1,4 @@
-//! Everything a developer types: fetch, test, ci, demo, bench, fuzz.
+//! Everything a developer types: fetch, test, ci, demo, bench, verify, fuzz.
 //!
 //! This program must build on a machine that has Rust alone, since it installs the rest.
 
@@ -11,6 +11,7 @@ mod place;
 mod process;
 mod steps;
 mod test;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -41,6 +42,9 @@ enum Command {
     /// Measure what observing costs, how much the way into ClickHouse carries, and how far clock estimates are off
     #[command(subcommand)]
     Bench(bench::Benchmark),
+    /// Hold what is claimed of large inputs against what others say of them
+    #[command(subcommand)]
+    Verify(verify::Claim),
     /// Try made-up inputs, millions of them, and keep those that find something new
     Fuzz(fuzz::Options),
 }
@@ -62,6 +66,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Ci => ci::run(),
         Command::Demo(options) => demo::run(&options),
         Command::Bench(benchmark) => bench::run(&benchmark),
+        Command::Verify(claim) => verify::run(&claim),
         Command::Fuzz(options) => fuzz::run(&options),
     }
 }

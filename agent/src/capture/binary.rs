@@ -15,8 +15,8 @@ use super::executable::{Executable, FileId};
 use super::frames::Module;
 use super::texts;
 
-/// Bytes of memory for the functions of stacks that were met.
-const FRAME_CACHE: usize = 1 << 20;
+/// Bytes of memory, at most, for the functions of stacks that were met: some thousand large ones.
+const FRAME_CACHE: usize = 4 << 20;
 
 /// An executable built by Go that is, or was, observed.
 #[derive(Debug)]

@@ -12,6 +12,7 @@ use crate::symbolizer::{Frame, MAX_DEPTH, Symbolizer, UNKNOWN};
 #[derive(Debug, Clone)]
 pub(crate) struct DecodedFunction<'data> {
     name: Cow<'data, str>,
+    is_wrapper: bool,
     /// Where each of the stretches ends, as an offset from the function's entry. Apart from them, since they are searched.
     ends: Vec<u32>,
     stretches: Vec<Stretch>,
@@ -33,6 +34,7 @@ struct Stretch {
 #[derive(Debug, Clone)]
 struct Call<'data> {
     name: Cow<'data, str>,
+    is_wrapper: bool,
     /// An instruction at the place of the call.
     parent_offset: u64,
 }
@@ -43,8 +45,9 @@ impl<'data> DecodedFunction<'data> {
         let values = merged(symbolizer.programs(function), most)?;
         let (file_numbers, files) = named(values.iter().map(|it| it.file), |number| symbolizer.file(function, number));
         let (call_numbers, calls) = named(values.iter().map(|it| it.call), |number| {
-            let InlinedCall { name_offset, parent_offset } = symbolizer.inlined_call(function, number)?;
-            Some(Call { name: symbolizer.name(Some(name_offset)), parent_offset })
+            let InlinedCall { kind, name_offset, parent_offset } = symbolizer.inlined_call(function, number)?;
+            let is_wrapper = symbolizer.is_wrapper(Some(kind));
+            Some(Call { name: symbolizer.name(Some(name_offset)), is_wrapper, parent_offset })
         });
         let stretch = |it: &Values| Stretch {
             line: it.line,
@@ -53,6 +56,7 @@ impl<'data> DecodedFunction<'data> {
         };
         Some(Self {
             name: symbolizer.name(function.name_offset()),
+            is_wrapper: symbolizer.is_wrapper(function.kind()),
             ends: values.iter().map(|it| it.end).collect(),
             stretches: values.iter().map(stretch).collect(),
             files,
@@ -63,15 +67,19 @@ impl<'data> DecodedFunction<'data> {
     /// The calls that the byte at `offset` belongs to, as [`Symbolizer::frames`] gives them.
     pub(crate) fn frames(&self, offset: u64) -> impl Iterator<Item = Frame<'data>> + '_ {
         let mut depth = 0;
+        let mut last = u32::MAX;
         let mut next = Some(offset);
         iter::from_fn(move || {
             let stretch = self.stretch(next?);
-            let call = stretch.and_then(|it| at(&self.calls, it.call)).filter(|_| depth < MAX_DEPTH);
+            // Numbers, and so indices, fall on the way outwards; see `Symbolizer::frames`.
+            let outwards = stretch.filter(|it| it.call < last && depth < MAX_DEPTH);
+            let call = outwards.and_then(|it| at(&self.calls, it.call));
+            last = stretch.map_or(0, |it| it.call);
             depth += 1;
             next = call.map(|call| call.parent_offset);
             let (file, line) = stretch.and_then(|stretch| self.position(stretch)).unwrap_or((UNKNOWN, 0));
-            let function = call.map_or(&self.name, |call| &call.name).clone();
-            Some(Frame { function, file, line, inlined: call.is_some() })
+            let (name, wrapper) = call.map_or((&self.name, self.is_wrapper), |call| (&call.name, call.is_wrapper));
+            Some(Frame { function: name.clone(), file, line, inlined: call.is_some(), wrapper })
         })
     }
 
@@ -195,20 +203,23 @@ mod tests {
 
     #[test]
     fn calls_that_go_round_in_circles_end() {
-        let call = Call { name: "main.f".into(), parent_offset: 0 };
+        let call = Call { name: "main.f".into(), is_wrapper: false, parent_offset: 0 };
         let function = DecodedFunction {
             name: "main.g".into(),
+            is_wrapper: true,
             ends: vec![4],
             stretches: vec![Stretch { line: 7, file: 0, call: 0 }],
             files: vec!["a.go".into()],
             calls: vec![call],
         };
-        let frames: Vec<_> = function.frames(1).collect();
-        assert_eq!((frames.len(), frames.iter().filter(|frame| frame.inlined).count()), (MAX_DEPTH + 1, MAX_DEPTH));
-        assert_eq!(frames.last().map(|frame| &*frame.function), Some("main.g"));
+        let frames: Vec<_> = function.frames(1).map(|frame| (frame.function, frame.inlined)).collect();
+        assert_eq!(frames, [("main.f".into(), true), ("main.g".into(), false)]);
         // Beyond the last stretch nothing but the function is known.
         let beyond: Vec<_> = function.frames(4).collect();
-        assert_eq!(beyond, [Frame { function: "main.g".into(), file: UNKNOWN, line: 0, inlined: false }]);
+        assert_eq!(
+            beyond,
+            [Frame { function: "main.g".into(), file: UNKNOWN, line: 0, inlined: false, wrapper: true }]
+        );
     }
 
     #[test]

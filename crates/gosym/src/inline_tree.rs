@@ -15,6 +15,8 @@ const RECORD_SIZE: usize = 16;
 /// A call that was expanded in place.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct InlinedCall {
+    /// The kind of the called function (internal/abi/symtab.go, `FuncID`).
+    pub(crate) kind: u8,
     /// Offset of the called function's name in the name table.
     pub(crate) name_offset: i32,
     /// An instruction at the place of the call, as an offset from the entry of the physical function.
@@ -25,7 +27,11 @@ pub(crate) struct InlinedCall {
 pub(crate) fn inlined_call(tree: &[u8], index: i32) -> Option<InlinedCall> {
     let start = usize::try_from(index).ok()?.checked_mul(RECORD_SIZE)?;
     let record = tree.get(start..start.checked_add(RECORD_SIZE)?)?;
-    Some(InlinedCall { name_offset: i32_at(record, 4)?, parent_offset: u64::try_from(i32_at(record, 8)?).ok()? })
+    Some(InlinedCall {
+        kind: *record.first()?,
+        name_offset: i32_at(record, 4)?,
+        parent_offset: u64::try_from(i32_at(record, 8)?).ok()?,
+    })
 }
 
 #[cfg(test)]
@@ -35,10 +41,11 @@ mod tests {
     #[test]
     fn records_are_bounded() {
         let mut tree = [0_u8; 32];
+        tree[16] = 5;
         tree[16 + 4] = 7;
         tree[16 + 8] = 9;
         let call = inlined_call(&tree, 1).unwrap();
-        assert_eq!((call.name_offset, call.parent_offset), (7, 9));
+        assert_eq!((call.kind, call.name_offset, call.parent_offset), (5, 7, 9));
         assert!(inlined_call(&tree, -1).is_none());
         assert!(inlined_call(&tree, 2).is_none());
         assert!(inlined_call(&tree, i32::MAX).is_none());

@@ -203,7 +203,12 @@ impl<'data> GoBinary<'data> {
     /// [`Error::Garbled`] where the function table is missing, obfuscated or damaged.
     pub fn symbolizer(&self) -> Result<Symbolizer<'data>, Error> {
         let code = self.code()?;
-        Ok(Symbolizer::new(&self.image, code.table, code.module))
+        Ok(Symbolizer::new(&self.image, code.table, code.module, self.minor().unwrap_or(u16::MAX)))
+    }
+
+    /// 27 for Go 1.27.
+    fn minor(&self) -> Option<u16> {
+        self.info.version.release.filter(|release| release.major == 1).map(|release| release.minor)
     }
 
     fn code(&self) -> Result<Code<'data>, Error> {

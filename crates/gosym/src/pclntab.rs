@@ -224,6 +224,11 @@ impl Function<'_> {
         u32_at(self.record, 28)
     }
 
+    /// The kind of function (internal/abi/symtab.go, `FuncID`).
+    pub(crate) fn kind(&self) -> Option<u8> {
+        self.record.get(40).copied()
+    }
+
     fn unit_offset(&self) -> Option<u32> {
         u32_at(self.record, 32)
     }

@@ -13,7 +13,8 @@ mod probes;
 mod region;
 mod regions;
 mod statistics;
-mod table;
+mod symbols;
+pub(crate) mod table;
 mod throughput;
 mod usage;
 mod waits;
@@ -22,6 +23,8 @@ use std::fmt;
 
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand, ValueEnum};
+
+pub(crate) use statistics::whole;
 
 /// What can be measured.
 #[derive(Subcommand)]
@@ -34,6 +37,8 @@ pub(crate) enum Benchmark {
     Overhead(overhead::Options),
     /// What a clock probe costs at both of its ends
     Probes(probes::Options),
+    /// What opening a large Go binary and looking addresses up costs, beside blazesym and go tool addr2line
+    Symbols(symbols::Options),
     /// How many events a second go from the agents' side into ClickHouse
     Throughput(throughput::Options),
     /// What is captured of a program that measures its waits itself
@@ -71,13 +76,14 @@ pub(crate) fn run(benchmark: &Benchmark) -> Result<()> {
         Benchmark::Regions(options) => regions::run(options),
         Benchmark::Overhead(options) => overhead::run(options),
         Benchmark::Probes(options) => probes::run(options),
+        Benchmark::Symbols(options) => symbols::run(options),
         Benchmark::Throughput(options) => throughput::run(options),
         Benchmark::Waits(options) => waits::run(options),
     }
 }
 
 /// A directory that is gone with the run, on a disk and not in memory where possible: a store lives in it.
-fn scratch() -> Result<tempfile::TempDir> {
+pub(crate) fn scratch() -> Result<tempfile::TempDir> {
     let target = crate::place::target();
     std::fs::create_dir_all(&target)?;
     let mut builder = tempfile::Builder::new();

@@ -46,7 +46,7 @@ pub(super) fn quantile(pool_ns: &[f32], share: f64) -> f64 {
 }
 
 /// Rounded, with a comma between thousands.
-pub(super) fn whole(number: f64) -> String {
+pub(crate) fn whole(number: f64) -> String {
     if !number.is_finite() {
         return "?".to_owned();
     }

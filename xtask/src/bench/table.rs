@@ -1,7 +1,7 @@
 //! Markdown tables.
 
 /// Prints a table with these headings; the first column is text, the others are numbers.
-pub(super) fn print(headings: &[&str], rows: &[Vec<String>]) {
+pub(crate) fn print(headings: &[&str], rows: &[Vec<String>]) {
     print!("{}", text(headings, rows));
 }
 

@@ -66,7 +66,7 @@ fn by_number(module: &str, vaddr: u64) -> Frame<'static> {
 fn frame(function: &str, module: &str, place: Option<(&str, u32)>) -> Frame<'static> {
     let (file, line) = place.unwrap_or_default();
     let function = format!("{} ({module})", text::cut(function.to_owned(), NAME_BYTES));
-    Frame { function: function.into(), file: file.to_owned().into(), line, inlined: false }
+    Frame { function: function.into(), file: file.to_owned().into(), line, inlined: false, wrapper: false }
 }
 
 fn names(module: &Module, vaddrs: &[u64]) -> Vec<Vec<Frame<'static>>> {

@@ -71,7 +71,10 @@ mod tests {
     use super::*;
 
     fn named(name: &str) -> Origin {
-        Origin::Named([Frame { function: name.to_owned().into(), file: "".into(), line: 0, inlined: false }].into())
+        Origin::Named(
+            [Frame { function: name.to_owned().into(), file: "".into(), line: 0, inlined: false, wrapper: false }]
+                .into(),
+        )
     }
 
     fn name_of(origin: Option<&Origin>) -> Option<String> {

@@ -1,0 +1,21 @@
+//! `cargo xtask verify`: claims that are too large for a test, held against what others say.
+
+mod symbols;
+
+use anyhow::Result;
+use clap::Subcommand;
+
+/// What can be verified.
+#[derive(Subcommand)]
+pub(crate) enum Claim {
+    /// The symbols of each byte of large Go programs, against their own runtimes and against go tool addr2line
+    Symbols(symbols::Options),
+}
+
+/// # Errors
+/// When it does not hold, or something cannot be built or started.
+pub(crate) fn run(claim: &Claim) -> Result<()> {
+    match claim {
+        Claim::Symbols(options) => symbols::run(options),
+    }
+}

@@ -1,0 +1,3 @@
+module github.com/syncline/syncline/symbols/walk
+
+go 1.21
