@@ -58,7 +58,7 @@ pub fn check_all(all: &[Playing], target: impl Fn(&[u32]) -> Target) {
 }
 
 /// A stack as (function, file:line), leaf first.
-type Stack = Vec<(String, String)>;
+pub type Stack = Vec<(String, String)>;
 
 fn check_wait(what: &str, pid: u32, report: &Value, (waits, stacks, capture): &(Vec<RawWait>, Vec<Stack>, Capture)) {
     let of_goroutine: Vec<usize> = (0..waits.len()).filter(|&i| is_park_of(&waits[i], pid, goid(report))).collect();
@@ -126,7 +126,7 @@ fn reason_in(trace: &str) -> &str {
 }
 
 /// The calls of a trace: pairs of a line with the function and one with its place, up to the goroutine's creator.
-fn stack_in(trace: &str) -> Stack {
+pub fn stack_in(trace: &str) -> Stack {
     let lines: Vec<&str> = trace.lines().skip(1).take_while(|line| !line.starts_with("created by ")).collect();
     lines.chunks(2).map(|call| (function_in(call[0]), place_in(call[1]))).collect()
 }

@@ -1,0 +1,24 @@
+// Work is loaded by its parent.
+package main
+
+import (
+	"runtime"
+	"time"
+)
+
+const hold = 20 * time.Millisecond
+
+// Wait waits, and gives the stack trace of its goroutine from the line at which it did.
+func Wait() string { return inner(time.After(hold)) }
+
+//go:noinline
+func inner(done <-chan time.Time) string {
+	<-done; return trace() // in one line, so that both have its number
+}
+
+func trace() string {
+	buffer := make([]byte, 1<<16)
+	return string(buffer[:runtime.Stack(buffer, false)])
+}
+
+func main() {}
