@@ -196,7 +196,7 @@ fn those_found_are_all_accounted_for_when_a_busy_program_comes_to_rest() {
 
 fn functions(capture: &Capture, wait: &RawWait) -> Vec<String> {
     let binary = &capture.process(wait.tgid).unwrap().binary;
-    wait.stack.iter().flat_map(|pc| binary.symbolize(*pc, true)).map(|frame| frame.function).collect()
+    wait.stack.iter().flat_map(|pc| binary.symbolize(*pc, true)).map(|frame| frame.function.into_owned()).collect()
 }
 
 fn is_of(capture: &Capture, wait: &RawWait, package: &str) -> bool {

@@ -113,7 +113,7 @@ fn check_foreign_threads(waits: &[RawWait]) {
 
 fn functions_of(capture: &Capture, wait: &RawWait) -> Vec<String> {
     let binary = &capture.process(wait.tgid).unwrap().binary;
-    wait.stack.iter().flat_map(|pc| binary.symbolize(*pc, true)).map(|frame| frame.function).collect()
+    wait.stack.iter().flat_map(|pc| binary.symbolize(*pc, true)).map(|frame| frame.function.into_owned()).collect()
 }
 
 fn length(wait: &RawWait) -> u64 {

@@ -164,7 +164,7 @@ fn check_stack(what: &str, trace: &str, wait: &RawWait, capture: &Capture) {
     let of_program: Vec<(String, String)> = frames
         .iter()
         .filter(|frame| frame.function.starts_with("main."))
-        .map(|frame| (frame.function.clone(), format!("{}:{}", frame.file, frame.line)))
+        .map(|frame| (frame.function.to_string(), format!("{}:{}", frame.file, frame.line)))
         .collect();
     assert!(expected.len() >= 2 && of_program.ends_with(&expected), "{what}: {frames:#?}\n{trace}");
     let leaf = &frames[0].function;

@@ -81,7 +81,7 @@ impl Stuck {
 
     fn functions(&self, wait: &RawWait) -> Vec<String> {
         let binary = &self.capture.process(wait.tgid).unwrap().binary;
-        wait.stack.iter().flat_map(|pc| binary.symbolize(*pc, true)).map(|frame| frame.function).collect()
+        wait.stack.iter().flat_map(|pc| binary.symbolize(*pc, true)).map(|frame| frame.function.into_owned()).collect()
     }
 
     pub fn check(&self, open: &OpenWait) {
