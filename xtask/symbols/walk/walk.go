@@ -72,11 +72,11 @@ func callsAt(pc uintptr, calls []call) ([]call, string) {
 	frames := runtime.CallersFrames([]uintptr{pc + 1, reflect.ValueOf(Run).Pointer() + 1})
 	for {
 		frame, more := frames.Next()
-		if !more {
+		if !more && len(calls) > 0 {
 			return calls, "all"
 		}
-		if frame.Entry == pc+1 {
-			// The last byte of a function: one added leads into the next.
+		if !more || frame.Entry == pc+1 {
+			// The last byte of a function: one added leads into the next, or to none.
 			return innermost(pc, calls[:0]), "inner"
 		}
 		calls = append(calls, call{frame.Function, frame.File, frame.Line})

@@ -6,7 +6,7 @@ use std::process::{ChildStdin, Stdio};
 use std::thread;
 
 use anyhow::{Context, Result, ensure};
-use syncline_gosym::{FrameCache, GoBinary};
+use syncline_gosym::{FrameCache, GoBinary, Symbolizer};
 
 use super::Compared;
 use super::differences::Cause;
@@ -67,6 +67,8 @@ fn compare_answers(
             compared.addr2line += 1;
         } else if (function.name.as_str(), ours.as_str(), place) == (name, "?:0", ":-1") {
             compared.differences.explain(Cause::Padding);
+        } else if function.name == name && ours == "?:0" && is_without_lines(&symbolizer, function.entry) {
+            compared.differences.explain(Cause::NoProgram);
         } else {
             let function = function.name;
             compared
@@ -75,4 +77,9 @@ fn compare_answers(
         }
     }
     Ok(())
+}
+
+/// Whether not even the first byte of a function has a line. (That of the others has none either is what the runtime says of them.)
+fn is_without_lines(symbolizer: &Symbolizer<'_>, entry: u64) -> bool {
+    symbolizer.frames(entry).first().is_some_and(|frame| frame.file == "?" && frame.line == 0)
 }

@@ -17,6 +17,8 @@ pub(super) enum Cause {
     FirstName,
     /// Between functions there is neither file nor line: addr2line says so in its own way, an empty file and line -1.
     Padding,
+    /// A function without a program for its lines, C code mostly: addr2line runs what stands at the start of all programs instead.
+    NoProgram,
     /// addr2line takes code that no Go function has for a part of the last one before it.
     NoGoFunction,
 }
@@ -70,6 +72,9 @@ impl fmt::Display for Cause {
             }
             Self::FirstName => "the runtime cannot print the first name of the name table",
             Self::Padding => "padding behind a function, of which addr2line says `:-1`, and the runtime and we `?:0`",
+            Self::NoProgram => {
+                "functions without lines, of which addr2line tells others', and the runtime and we `?:0`"
+            }
             Self::NoGoFunction => "code without a Go function, which addr2line gives to the one before",
         })
     }
