@@ -137,7 +137,7 @@ fn in_libc(function: &str, build: Build) -> String {
 }
 
 fn in_program(build: Build) -> String {
-    format!("(foreign-{}-{})", build.toolchain, build.variant)
+    format!("({})", build.program("foreign").file_name().unwrap().to_string_lossy())
 }
 
 fn functions_of(capture: &Capture, wait: &RawWait) -> Vec<String> {

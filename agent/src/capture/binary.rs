@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use memmap2::Mmap;
+use memmap2::{Mmap, UncheckedAdvice};
 use syncline_bpf::{self as bpf, BinaryLayout};
 use syncline_gosym::{
     Error, Frame, FrameCache, GoBinary, LabelsForm, Machine, ProbeSites, RuntimeLayout, TextSegment, ThreadLocalG,
@@ -24,7 +24,7 @@ pub struct Binary {
     // Declared before the mapping: fields are dropped in order, so the views never outlive the bytes they borrow.
     go: GoBinary<'static>,
     frames: Option<Mutex<FrameCache<'static>>>,
-    _map: Mmap,
+    map: Mmap,
     executable: Executable,
     build_id: u64,
     /// Where its goroutines can be probed, or why they cannot.
@@ -37,7 +37,7 @@ impl Binary {
     /// Reads an open file. Cheap refusal of what is not Go: only headers are touched.
     pub(super) fn read(executable: Executable) -> Result<Self, Refusal> {
         let map = map(&executable)?;
-        // SAFETY: the mapping's address does not change when the `Mmap` moves, and it stays mapped until `_map` is dropped,
+        // SAFETY: the mapping's address does not change when the `Mmap` moves, and it stays mapped until `map` is dropped,
         // which happens after `go` and `frames` (field order). These never leave this struct but by a borrow of it; what their
         // methods return is owned, truly static, or given out with the lifetime of such a borrow. Needed because a struct
         // cannot name a borrow of its own field. The bytes do not change either while a process runs the file: the kernel
@@ -47,7 +47,19 @@ impl Binary {
         let (build_id, sites) = (go.build_id(), go.probe_sites());
         let wait_reasons = (0..=u8::MAX).map_while(|number| go.wait_reason(number)).map(texts::kept).collect();
         let frames = go.symbolizer().ok().map(|symbolizer| Mutex::new(FrameCache::new(symbolizer, FRAME_CACHE)));
-        Ok(Self { go, frames, _map: map, executable, build_id, sites, wait_reasons })
+        let binary = Self { go, frames, map, executable, build_id, sites, wait_reasons };
+        binary.let_pages_go();
+        Ok(binary)
+    }
+
+    /// What was looked through to find out about it, as a position-independent program's relocations, is hardly needed again: it counts as
+    /// ours as long as it is mapped in.
+    fn let_pages_go(&self) {
+        // SAFETY: it is a read-only mapping of a file: its pages come back from there as they are touched again. Needed because there is
+        // no other way to give them back.
+        let advised = unsafe { self.map.unchecked_advise(UncheckedAdvice::DontNeed) };
+        // Nothing is wrong where the kernel does not do it.
+        drop(advised);
     }
 
     /// That of a file.

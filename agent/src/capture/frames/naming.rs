@@ -7,7 +7,7 @@ use std::time::Duration;
 use addr2line::gimli::{self, EndianSlice, RunTimeEndian};
 use object::read::elf::{ElfFile64, ElfSymbol64};
 use object::{Endianness, Object as _, ObjectSection as _, ObjectSymbol as _, ReadCache, ReadRef as _, SymbolKind};
-use syncline_gosym::{Frame, GoBinary};
+use syncline_gosym::{Frame, GoBinary, Symbolizer};
 
 use super::module::Module;
 use super::reader::Bounded;
@@ -72,14 +72,17 @@ fn frame(function: &str, module: &str, place: Option<(&str, u32)>) -> Frame<'sta
 fn names(module: &Module, vaddrs: &[u64]) -> Vec<Vec<Frame<'static>>> {
     let Some(reader) = module.reader(MOST_BYTES) else { return Vec::new() };
     let Ok(elf) = Elf::parse(&reader) else { return Vec::new() };
-    if elf.section_by_name(GO_MARK).is_some() {
-        return names_in_go(&reader, &module.name, vaddrs);
-    }
+    let is_go = module.may_be_go && elf.section_by_name(GO_MARK).is_some();
+    let go = is_go.then(|| go_symbols(&reader)).flatten();
     let symbols = Symbols::of(&elf);
     let sections = debug_sections(&elf);
     let lines = sections.as_ref().and_then(|sections| lines(sections, elf.endian()));
     let one = |vaddr: &u64| {
         let call = vaddr.saturating_sub(1);
+        let of_go = go.map(|symbolizer| symbolizer.frames(call)).unwrap_or_default();
+        if !of_go.is_empty() {
+            return of_go.into_iter().map(Frame::into_owned).collect();
+        }
         // Debug information also has functions that the linker has left out, at addresses that are others' now.
         let Some(name) = symbols.at(call).map(readable) else { return vec![by_number(&module.name, *vaddr)] };
         let calls = lines.as_ref().map(|lines| by_lines(lines, call, &name, &module.name)).unwrap_or_default();
@@ -89,15 +92,9 @@ fn names(module: &Module, vaddrs: &[u64]) -> Vec<Vec<Frame<'static>>> {
 }
 
 /// A plugin of a Go program (`-buildmode=plugin`) has a function table of its own, as executables have.
-fn names_in_go(reader: &ReadCache<Bounded>, module: &str, vaddrs: &[u64]) -> Vec<Vec<Frame<'static>>> {
-    let bytes = reader.len().and_then(|len| reader.read_bytes_at(0, len)).unwrap_or_default();
-    let Ok(symbolizer) = GoBinary::parse(bytes).and_then(|plugin| plugin.symbolizer()) else { return Vec::new() };
-    let one = |vaddr: &u64| {
-        let calls = symbolizer.frames(vaddr.saturating_sub(1));
-        let calls: Vec<_> = calls.into_iter().map(Frame::into_owned).collect();
-        if calls.is_empty() { vec![by_number(module, *vaddr)] } else { calls }
-    };
-    vaddrs.iter().map(one).collect()
+fn go_symbols(reader: &ReadCache<Bounded>) -> Option<Symbolizer<'_>> {
+    let bytes = reader.len().and_then(|len| reader.read_bytes_at(0, len)).ok()?;
+    GoBinary::parse(bytes).and_then(|plugin| plugin.symbolizer()).ok()
 }
 
 type Elf<'a> = ElfFile64<'a, Endianness, &'a ReadCache<Bounded>>;

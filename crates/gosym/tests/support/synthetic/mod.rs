@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "each test binary uses a part")]
 
 mod code;
+pub(crate) mod debug;
 mod table;
 
 use syncline_gosym::Machine;
@@ -30,6 +31,9 @@ pub(crate) struct Places {
     pub(crate) dynamic: usize,
     /// The section headers, if there are any.
     pub(crate) section_headers: usize,
+    /// The debug information, and its abbreviations; empty if it has none.
+    pub(crate) debug_info: std::ops::Range<usize>,
+    pub(crate) debug_abbreviations: std::ops::Range<usize>,
 }
 
 /// What to make.
@@ -53,9 +57,13 @@ pub(crate) fn all() -> Vec<Synthetic> {
             all.push(Synthetic { machine, minor, pie: false, sections: true });
             all.push(Synthetic { machine, minor, pie: true, sections: minor == 27 });
         }
+        all.push(Synthetic { machine, minor: UNKNOWN, pie: false, sections: true });
     }
     all
 }
+
+/// A minor version that nobody knows: its programs have debug information.
+pub(crate) const UNKNOWN: u16 = 99;
 
 const HEADER: usize = 64;
 const PROGRAM_HEADER: usize = 56;
@@ -108,7 +116,7 @@ impl Synthetic {
         let address = |place: usize| base + u64::try_from(place).unwrap();
         let text_end = text + functions.iter().map(|function| function.code.len()).sum::<usize>();
         let mut module = vec![0_u64; MODULE_WORDS];
-        let gofunc = if self.minor == 27 { 43 } else { 40 };
+        let gofunc = if self.minor >= 27 { 43 } else { 40 };
         let pointers = [
             (0, table),
             (1, table + function_table.names),
@@ -154,9 +162,15 @@ impl Synthetic {
             loaded(if self.pie { 2 } else { 0 }, 6, dynamic, data_end),
         ];
         file.put(HEADER, &headers.concat());
+        let [debug_info, debug_abbreviations] = [debug::info(), debug::abbreviations()].map(|section| {
+            let start = file.len();
+            file.push(if self.has_debug() { &section } else { &[] });
+            start..file.len()
+        });
         let section_headers = file.align(8);
         if self.sections {
-            let sections = [
+            let unloaded = |part: &std::ops::Range<usize>| (part.start, part.len());
+            let mut sections = vec![
                 (".go.buildinfo", build_info, module_data - build_info),
                 (
                     if self.pie && self.minor < 26 { ".data.rel.ro.gopclntab" } else { ".gopclntab" },
@@ -165,6 +179,10 @@ impl Synthetic {
                 ),
                 (if self.minor >= 26 { ".go.module" } else { ".noptrdata" }, module_data, 8 * MODULE_WORDS),
             ];
+            if self.has_debug() {
+                let parts = [(".debug_info", unloaded(&debug_info)), (".debug_abbrev", unloaded(&debug_abbreviations))];
+                sections.extend(parts.map(|(name, (place, size))| (name, place, size)));
+            }
             file.push(&section_table(&sections, section_headers, address(0)));
         }
         self.put_header(&mut file, section_headers);
@@ -177,8 +195,14 @@ impl Synthetic {
             module_data,
             dynamic,
             section_headers,
+            debug_info,
+            debug_abbreviations,
         };
         (file.0, places)
+    }
+
+    fn has_debug(self) -> bool {
+        self.minor == UNKNOWN
     }
 
     fn put_header(self, file: &mut Bytes, section_headers: usize) {
@@ -190,7 +214,8 @@ impl Synthetic {
         header.u64(u64::try_from(HEADER).unwrap());
         header.u64(if self.sections { u64::try_from(section_headers).unwrap() } else { 0 });
         header.u32(0); // e_flags
-        let (count, names) = if self.sections { (5, 4) } else { (0, 0) };
+        let sections = if self.has_debug() { 7 } else { 5 };
+        let (count, names) = if self.sections { (sections, sections - 1) } else { (0, 0) };
         [64, 56, 4, 64, count, names].into_iter().for_each(|number| header.u16(number));
         file.put(0, &header.0);
     }

@@ -87,11 +87,11 @@ fn entry(functions: &[Function], index: usize) -> usize {
     functions.iter().take(index).map(|function| function.code.len()).sum()
 }
 
-/// A record for each inlined call of each function, innermost first.
+/// A record for each inlined call of each function, outermost first, as the compiler has them.
 pub(crate) fn inline_trees(functions: &[Function]) -> Vec<u8> {
     let mut trees = Bytes(Vec::new());
     for function in functions {
-        for (index, name) in function.inlined.iter().enumerate() {
+        for (index, name) in function.inlined.iter().enumerate().rev() {
             let parent = parent_offset(function.code.len(), index, function.inlined.len());
             trees.push(&[0; 4]);
             trees.u32(name_offset(functions, name));
@@ -153,8 +153,8 @@ fn programs_of(functions: &[Function], quantum: u8) -> (Vec<u8>, Vec<[u32; 4]>) 
             }
             // Half of it is the function's own, then four bytes of each call, and the rest is of the innermost.
             let mut runs = vec![(-1, size / 2)];
-            runs.extend((1..calls).rev().map(|index| (index.cast_signed(), 4)));
-            runs.push((0, size / 2 - 4 * (calls - 1)));
+            runs.extend((0..calls - 1).map(|number| (number.cast_signed(), 4)));
+            runs.push((calls.cast_signed() - 1, size / 2 - 4 * (calls - 1)));
             [stack, program(&[(0, size / 2), (1, size / 2)]), program(&[(7, size / 2), (42, size / 2)]), program(&runs)]
         })
         .collect();
