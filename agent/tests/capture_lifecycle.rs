@@ -14,6 +14,7 @@ use support::observe::{rescan_reports_until, rescan_until, waits_until};
 use support::settings::without;
 use syncline_agent::capture::{Capture, CaptureConfig, CaptureError, CaptureKind, RawWait, Target};
 use syncline_agent::choice::{Rules, Selector};
+use syncline_event::Kind;
 
 fn start(target: Target) -> Result<Capture, CaptureError> {
     Capture::start(CaptureConfig::new(target))
@@ -161,6 +162,45 @@ fn a_deleted_executable_is_observed_all_the_same() {
     let first = reports[0]["goid"].as_u64().unwrap();
     waits_until(&mut capture, |waits| waits.iter().any(|wait| wait.goid == first));
     assert!(program.finish().success());
+}
+
+/// As a deployment does it: the new version lies under the old name while the old one still runs, and each is what it is.
+#[test]
+fn an_executable_that_is_replaced_while_it_runs_is_two() {
+    if !support::bpf_usable() {
+        return;
+    }
+    let _alone = support::alone();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("waits");
+    let put = |toolchain| {
+        let build = Build { toolchain, variant: "plain", flags: PLAIN, cgo: false };
+        let new = dir.path().join("new");
+        std::fs::copy(build.program("waits"), &new).unwrap();
+        std::fs::rename(&new, &path).unwrap();
+    };
+    put("go1.24.11");
+    let mut old = GoProgram::start(&path, &["scenarios"]);
+    let mut capture = start(Target::Executable(path.clone())).unwrap();
+    put("go1.27.3");
+    let mut new = GoProgram::start(&path, &["scenarios"]);
+    rescan_until(&mut capture, |capture| capture.process(new.pid()).is_some());
+    for (program, version) in [(&mut old, "go1.24.11"), (&mut new, "go1.27.3")] {
+        let pid = program.pid();
+        assert_eq!(capture.process(pid).unwrap().binary.go_version(), version);
+        program.go();
+        let reports = program.events_until_done();
+        let goid = reports[0]["goid"].as_u64().unwrap();
+        let is_it = |wait: &RawWait| wait.tgid == pid && wait.goid == goid && wait.kind == Kind::Goroutine;
+        let waits = waits_until(&mut capture, |waits| waits.iter().any(is_it));
+        let wait = waits.iter().find(|wait| is_it(wait)).unwrap();
+        let binary = &capture.process_of(wait).unwrap().binary;
+        let frames: Vec<_> = wait.stack.iter().flat_map(|pc| binary.symbolize(*pc, true)).collect();
+        assert!(frames.iter().any(|frame| frame.function == "main.play.func1"), "{version}: {frames:?}");
+        assert_eq!(frames[0].function, "runtime.gopark", "{version}: {frames:?}");
+    }
+    drop(capture);
+    assert!(old.finish().success() && new.finish().success());
 }
 
 #[test]
