@@ -39,16 +39,28 @@ struct Call<'data> {
     parent_offset: u64,
 }
 
+impl Texted for Call<'_> {
+    fn owned_bytes(&self) -> usize {
+        self.name.owned_bytes()
+    }
+}
+
+impl Texted for Cow<'_, str> {
+    fn owned_bytes(&self) -> usize {
+        if let Cow::Owned(text) = self { text.capacity() } else { 0 }
+    }
+}
+
 impl<'data> DecodedFunction<'data> {
-    /// Decodes a function. None where a program has more than `most` runs.
+    /// Decodes a function. None where a program has more than `most` runs, or there are more texts than real functions have.
     pub(crate) fn new(symbolizer: &Symbolizer<'data>, function: &Function<'data>, most: usize) -> Option<Self> {
         let values = merged(symbolizer.programs(function), most)?;
-        let (file_numbers, files) = named(values.iter().map(|it| it.file), |number| symbolizer.file(function, number));
+        let (file_numbers, files) = named(values.iter().map(|it| it.file), |number| symbolizer.file(function, number))?;
         let (call_numbers, calls) = named(values.iter().map(|it| it.call), |number| {
             let InlinedCall { kind, name_offset, parent_offset } = symbolizer.inlined_call(function, number)?;
             let is_wrapper = symbolizer.is_wrapper(Some(kind));
             Some(Call { name: symbolizer.name(Some(name_offset)), is_wrapper, parent_offset })
-        });
+        })?;
         let stretch = |it: &Values| Stretch {
             line: it.line,
             file: index_of(it.file, &file_numbers),
@@ -85,14 +97,13 @@ impl<'data> DecodedFunction<'data> {
 
     /// About the bytes of memory that it takes.
     pub(crate) fn size(&self) -> usize {
-        let owned = |text: &Cow<'_, str>| if let Cow::Owned(text) = text { text.capacity() } else { 0 };
         let texts = self.files.iter().chain(self.calls.iter().map(|call| &call.name)).chain([&self.name]);
         size_of::<Self>()
             + size_of_val(self.ends.as_slice())
             + size_of_val(self.stretches.as_slice())
             + size_of_val(self.files.as_slice())
             + size_of_val(self.calls.as_slice())
-            + texts.map(owned).sum::<usize>()
+            + texts.map(Texted::owned_bytes).sum::<usize>()
     }
 
     fn stretch(&self, offset: u64) -> Option<&Stretch> {
@@ -157,13 +168,39 @@ impl<'data> Program<'data> {
     }
 }
 
-/// The different numbers that have a value, in their order, and their values.
-fn named<T>(numbers: impl Iterator<Item = i32>, value: impl Fn(i32) -> Option<T>) -> (Vec<i32>, Vec<T>) {
+/// Files or inlined calls of one function; the largest real ones have some thousands.
+const MAX_NAMED: usize = 1 << 14;
+/// Bytes of texts that are not in the file as they are printed: damaged ones, and generic functions.
+const MAX_OWNED: usize = 1 << 20;
+
+/// What has a text: in the file, or in memory of its own.
+trait Texted {
+    fn owned_bytes(&self) -> usize;
+}
+
+/// The different numbers that have a value, in their order, and their values. None where there are too many.
+fn named<T: Texted>(
+    numbers: impl Iterator<Item = i32>,
+    value: impl Fn(i32) -> Option<T>,
+) -> Option<(Vec<i32>, Vec<T>)> {
     let mut numbers: Vec<i32> = numbers.filter(|&number| number >= 0).collect();
     numbers.dedup();
     numbers.sort_unstable();
     numbers.dedup();
-    numbers.into_iter().filter_map(|number| Some((number, value(number)?))).unzip()
+    if numbers.len() > MAX_NAMED {
+        return None;
+    }
+    let (mut known, mut values, mut owned) = (Vec::new(), Vec::new(), 0_usize);
+    for number in numbers {
+        let Some(value) = value(number) else { continue };
+        owned += value.owned_bytes();
+        if owned > MAX_OWNED {
+            return None;
+        }
+        known.push(number);
+        values.push(value);
+    }
+    Some((known, values))
 }
 
 /// Where a number is in the list; beyond it when it is not there.
@@ -225,8 +262,19 @@ mod tests {
     #[test]
     fn numbers_are_listed_once() {
         let numbers = [7, 7, 2, -1, 7, 2, 0, 5];
-        let (known, names) = named(numbers.into_iter(), |number| (number != 5).then(|| number.to_string()));
+        let (known, names) =
+            named(numbers.into_iter(), |number| (number != 5).then(|| Cow::<str>::Owned(number.to_string()))).unwrap();
         assert_eq!((known.as_slice(), names.join(" ").as_str()), (&[0, 2, 7][..], "0 2 7"));
         assert_eq!([0, 7, 5, -1].map(|number| index_of(number, &known)), [0, 2, u32::MAX, u32::MAX]);
+    }
+
+    #[test]
+    fn texts_are_bounded_in_number_and_in_memory() {
+        let many = || 0..i32::try_from(MAX_NAMED).unwrap();
+        assert!(named(many(), |_| Some(Cow::Borrowed("a.go"))).is_some());
+        assert!(named(many().chain([i32::MAX]), |_| Some(Cow::Borrowed("a.go"))).is_none());
+        let long = || Some(Cow::<str>::Owned("x".repeat(MAX_OWNED / 4)));
+        assert!(named(0..4, |_| long()).is_some());
+        assert!(named(0..5, |_| long()).is_none());
     }
 }

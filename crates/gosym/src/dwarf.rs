@@ -23,8 +23,10 @@ const PREFIXES: [usize; 3] = [2 << 20, 8 << 20, 32 << 20];
 const MAX_ABBREVIATIONS: usize = 4 << 20;
 /// More than Go's table has.
 const MAX_TABLE: usize = 32 << 10;
-/// Go has one table for all its units, C code one for each; bounds the work on a damaged file.
-const MAX_TABLES: usize = 1024;
+/// Tables looked at.
+const MAX_TABLES: usize = 4096;
+/// Attributes looked at, which need not take a byte each. Of a program of 70 MB it takes half a million up to the runtime's types.
+const MAX_STEPS: u32 = 1 << 24;
 /// The compilation unit that has the types.
 const RUNTIME: &[u8] = b"runtime";
 /// In it, the type of a goroutine's labels, if the program uses any.
@@ -40,14 +42,16 @@ type Bytes<'a> = EndianSlice<'a, LittleEndian>;
 pub(crate) fn layout(image: &Image<'_>, known: Option<&RuntimeLayout>) -> Option<RuntimeLayout> {
     let abbreviations = unpacked(&image.unloaded_section(".debug_abbrev")?, MAX_ABBREVIATIONS)?;
     let info = image.unloaded_section(".debug_info")?;
-    let wants_labels = known.is_none();
-    PREFIXES.into_iter().find_map(|length| {
+    let mut steps = MAX_STEPS;
+    for length in PREFIXES {
         let info = unpacked(&info, length)?;
-        let is_whole = info.len() < length;
-        let types = Types::find(&info, &abbreviations, wants_labels);
-        let is_last = is_whole || PREFIXES.last() == Some(&length);
-        (is_last || types.are_all(wants_labels)).then(|| types.layout(known))
-    })?
+        let types = Types::find(&info, &abbreviations, known.is_none(), &mut steps);
+        let is_last = info.len() < length || PREFIXES.last() == Some(&length) || steps == 0;
+        if is_last || types.are_all() {
+            return types.layout(known);
+        }
+    }
+    None
 }
 
 /// The first `length` bytes of a section, or all of it.
@@ -67,58 +71,80 @@ fn unpacked(section: &Unloaded<'_>, length: usize) -> Option<Vec<u8>> {
 /// What was found of the types.
 #[derive(Debug, Default)]
 struct Types {
-    /// Of each structure, its fields and their offsets.
-    fields: HashMap<&'static str, Vec<(String, u64)>>,
+    /// Of each structure that was read to its end, its fields and their offsets.
+    fields: HashMap<&'static str, Fields>,
+    /// The one that is being read.
+    within: Option<(&'static str, Fields)>,
+    /// How labels are kept is asked for, too.
+    wants_labels: bool,
     labels_form: Option<LabelsForm>,
 }
 
+type Fields = Vec<(String, u64)>;
+
 impl Types {
-    fn find(info: &[u8], abbreviations: &[u8], wants_labels: bool) -> Types {
-        let mut types = Types::default();
-        let mut tables = HashMap::new();
-        let mut start = 0;
+    fn find(info: &[u8], abbreviations: &[u8], wants_labels: bool, steps: &mut u32) -> Types {
+        let mut types = Types { wants_labels, ..Types::default() };
+        // Go has one table for all its units, C code one for each.
+        let mut table = None;
+        let (mut tables, mut start) = (0, 0);
         while let Some(unit) = Unit::at(info, start) {
             start = unit.end;
-            let is_new = !tables.contains_key(&unit.abbreviations);
-            if is_new && tables.len() >= MAX_TABLES {
+            if table.as_ref().is_none_or(|(at, _)| *at != unit.abbreviations) {
+                tables += 1;
+                table = Some((unit.abbreviations, table_at(abbreviations, unit.abbreviations)));
+            }
+            if tables > MAX_TABLES {
                 break;
             }
-            let table = tables.entry(unit.abbreviations).or_insert_with(|| table_at(abbreviations, unit.abbreviations));
-            if let Some(table) = table {
-                types.read_unit(&unit, table, wants_labels);
+            if let Some((_, Some(table))) = &table {
+                types.read_unit(&unit, table, steps);
             }
-            if types.are_all(wants_labels) {
+            if types.are_all() {
                 break;
             }
         }
         types
     }
 
-    fn are_all(&self, wants_labels: bool) -> bool {
-        STRUCTURES.iter().all(|name| self.fields.contains_key(name)) && (!wants_labels || self.labels_form.is_some())
+    fn are_all(&self) -> bool {
+        let has_labels = !self.wants_labels || self.labels_form.is_some();
+        has_labels && STRUCTURES.iter().all(|name| self.fields.contains_key(name))
     }
 
-    /// There are several units of that name: those of assembly have one each. One that is cut off is read as far as it goes.
-    fn read_unit(&mut self, unit: &Unit<'_>, abbreviations: &Abbreviations, wants_labels: bool) {
+    /// There are several units of that name: those of assembly have one each. One that is cut off is read as far as it goes, but for
+    /// the structure that the cut is in.
+    fn read_unit(&mut self, unit: &Unit<'_>, abbreviations: &Abbreviations, steps: &mut u32) {
         let mut entries = EntriesRaw::new(unit.entries, unit.encoding, abbreviations, UnitOffset(unit.header_bytes));
         let is_named = |entry: Entry<'_>| entry.name.is_some_and(|name| name.slice() == RUNTIME);
-        if !next_entry(&mut entries).is_some_and(is_named) {
+        if !next_entry(&mut entries, steps).is_some_and(is_named) {
             return;
         }
-        let mut within = None;
-        while let Some(entry) = next_entry(&mut entries) {
+        self.within = None;
+        while let Some(entry) = next_entry(&mut entries, steps) {
             if entry.depth > 1 {
-                self.note_member(within, &entry);
-            } else if self.are_all(wants_labels) {
-                break;
-            } else {
-                within = self.note_type(&entry);
+                self.note_member(&entry);
+                continue;
             }
+            self.note_end();
+            if self.are_all() {
+                return;
+            }
+            self.within = self.type_at(&entry).map(|name| (name, Vec::new()));
+        }
+        if unit.is_whole {
+            self.note_end();
+        }
+    }
+
+    fn note_end(&mut self) {
+        if let Some((name, fields)) = self.within.take() {
+            self.fields.insert(name, fields);
         }
     }
 
     /// The structure that begins there, if it is a wanted one.
-    fn note_type(&mut self, entry: &Entry<'_>) -> Option<&'static str> {
+    fn type_at(&mut self, entry: &Entry<'_>) -> Option<&'static str> {
         let name = entry.name?;
         if name.slice() == LABELS.as_bytes() && self.labels_form.is_none() {
             let is_structure = entry.tag == gimli::DW_TAG_structure_type;
@@ -127,14 +153,12 @@ impl Types {
         if entry.tag != gimli::DW_TAG_structure_type {
             return None;
         }
-        let wanted = STRUCTURES.into_iter().find(|wanted| name.slice() == wanted.as_bytes())?;
-        self.fields.insert(wanted, Vec::new());
-        Some(wanted)
+        STRUCTURES.into_iter().find(|wanted| name.slice() == wanted.as_bytes())
     }
 
-    fn note_member(&mut self, within: Option<&'static str>, entry: &Entry<'_>) {
-        let (Some(structure), Some(name), Some(offset)) = (within, entry.name, entry.offset) else { return };
-        if let Some(fields) = self.fields.get_mut(structure).filter(|fields| fields.len() < MAX_FIELDS) {
+    fn note_member(&mut self, entry: &Entry<'_>) {
+        let Some((_, fields)) = &mut self.within else { return };
+        if let (Some(name), Some(offset), true) = (entry.name, entry.offset, fields.len() < MAX_FIELDS) {
             fields.push((name.to_string_lossy().into_owned(), offset));
         }
     }
@@ -189,6 +213,8 @@ struct Unit<'a> {
     abbreviations: DebugAbbrevOffset,
     header_bytes: usize,
     entries: Bytes<'a>,
+    /// All of it is at hand.
+    is_whole: bool,
     /// Where the next one starts in the section.
     end: usize,
 }
@@ -211,6 +237,7 @@ impl<'a> Unit<'a> {
             abbreviations: DebugAbbrevOffset(usize::try_from(abbreviations).ok()?),
             header_bytes: LENGTH_BYTES + fields_bytes,
             entries: Bytes::new(entries, LittleEndian),
+            is_whole: end <= info.len(),
             end,
         })
     }
@@ -232,16 +259,18 @@ struct Entry<'a> {
     offset: Option<u64>,
 }
 
-/// The next entry; None at the end, or where the rest cannot be read.
-fn next_entry<'a>(entries: &mut EntriesRaw<'_, Bytes<'a>>) -> Option<Entry<'a>> {
+/// The next entry; None at the end, where the rest cannot be read, or where all `steps` are taken, one for each attribute.
+fn next_entry<'a>(entries: &mut EntriesRaw<'_, Bytes<'a>>, steps: &mut u32) -> Option<Entry<'a>> {
     loop {
         if entries.is_empty() {
             return None;
         }
+        *steps = steps.checked_sub(1)?;
         let depth = entries.next_depth();
         let Some(abbreviation) = entries.read_abbreviation().ok()? else { continue };
         let mut entry = Entry { tag: abbreviation.tag(), depth, name: None, offset: None };
         for specification in abbreviation.attributes() {
+            *steps = steps.checked_sub(1)?;
             let attribute = entries.read_attribute(*specification).ok()?;
             match (attribute.name(), attribute.value()) {
                 // Go writes names where they are used.

@@ -149,8 +149,8 @@ impl<'data> Image<'data> {
     /// A section that is not loaded, by its name. None if there is none, or it is packed in a way that Go's linker does not use.
     pub(crate) fn unloaded_section(&self, name: &str) -> Option<Unloaded<'data>> {
         let header = file_header(self.data).ok()?;
-        let sections = header.sections(LittleEndian, self.data).ok()?;
-        let (_, section) = sections.section_by_name(LittleEndian, name.as_bytes())?;
+        let (headers, names) = section_headers(header, self.data).ok()??;
+        let section = headers.iter().find(|section| has_name(names, section.sh_name(LittleEndian), name))?;
         let Some((compression, offset, size)) = section.compression(LittleEndian, self.data).ok()? else {
             return section.data(LittleEndian, self.data).ok().map(Unloaded::Plain);
         };
@@ -166,10 +166,8 @@ impl<'data> Image<'data> {
         let header = file_header(self.data).ok()?;
         let sections = header.sections(LittleEndian, self.data).ok()?;
         let symbols = sections.symbols(LittleEndian, self.data, elf::SHT_SYMTAB).ok()?;
-        let is_named = |symbol: &&elf::Sym64<LittleEndian>| {
-            symbol.name(LittleEndian, symbols.strings()).is_ok_and(|found| found == name.as_bytes())
-        };
-        let symbol = symbols.iter().find(is_named)?;
+        let names = sections.section(symbols.string_section()).ok()?.data(LittleEndian, self.data).ok()?;
+        let symbol = symbols.iter().find(|symbol| has_name(names, symbol.st_name(LittleEndian), name))?;
         Some((symbol.st_value(LittleEndian), symbol.st_size(LittleEndian)))
     }
 
@@ -298,23 +296,39 @@ fn load_segment<'data>(header: &ProgramHeader64<LittleEndian>, data: &'data [u8]
     })
 }
 
-/// The sections of `SECTIONS`. Names are compared in place, so that a damaged name table costs no more than its look-ups.
+/// The sections of `SECTIONS`.
 fn sections(header: &FileHeader64<LittleEndian>, data: &[u8]) -> Result<Vec<Section>, Error> {
+    let Some((headers, names)) = section_headers(header, data)? else { return Ok(Vec::new()) };
+    Ok(headers.iter().filter_map(|section| wanted_section(section, names)).collect())
+}
+
+/// Headers of sections, and the table of their names.
+type Headers<'data> = (&'data [SectionHeader64<LittleEndian>], &'data [u8]);
+
+/// Those of all sections; None for a file that has none.
+fn section_headers<'data>(
+    header: &FileHeader64<LittleEndian>,
+    data: &'data [u8],
+) -> Result<Option<Headers<'data>>, Error> {
     let damaged = |error| Error::truncated(format!("section headers: {error}"));
     let headers = header.section_headers(LittleEndian, data).map_err(damaged)?;
     if headers.is_empty() {
-        return Ok(Vec::new());
+        return Ok(None);
     }
     let names = header.section_strings_index(LittleEndian, data).map_err(damaged)?;
     let names = headers.get(names.0).and_then(|section| section.data(LittleEndian, data).ok());
     let names = names.ok_or_else(|| Error::truncated("the section names lie outside of the file"))?;
-    Ok(headers.iter().filter_map(|section| wanted_section(section, names)).collect())
+    Ok(Some((headers, names)))
+}
+
+/// Whether this name is at `offset` of a table of names. It is compared in place, so that a damaged table costs no more than its look-ups.
+fn has_name(names: &[u8], offset: u32, name: &str) -> bool {
+    let rest = usize::try_from(offset).ok().and_then(|offset| names.get(offset..)).unwrap_or_default();
+    rest.starts_with(name.as_bytes()) && rest.get(name.len()) == Some(&0)
 }
 
 fn wanted_section(section: &SectionHeader64<LittleEndian>, names: &[u8]) -> Option<Section> {
-    let rest = names.get(usize::try_from(section.sh_name(LittleEndian)).ok()?..)?;
-    let is_named = |name: &&str| rest.starts_with(name.as_bytes()) && rest.get(name.len()) == Some(&0);
-    let name = SECTIONS.into_iter().find(is_named)?;
+    let name = SECTIONS.into_iter().find(|name| has_name(names, section.sh_name(LittleEndian), name))?;
     Some(Section { name, vaddr: section.sh_addr(LittleEndian), size: section.sh_size(LittleEndian) })
 }
 

@@ -50,6 +50,7 @@ pub use probe_site::{CallbackSites, CgoSites, EXPECTED_LENGTH, ProbeSite, ProbeS
 pub use state_sites::StateSites;
 pub use symbolizer::{Frame, FunctionRef, Symbolizer};
 pub use thread_local::ThreadLocalG;
+pub use wait_reasons::known_wait_reason;
 
 use buildinfo::BuildInfo;
 use elf::Image;

@@ -5,6 +5,7 @@
 //! them with the source of every Go release that is installed.
 
 use crate::elf::Image;
+use crate::layout::SUPPORTED_MINORS;
 
 /// What a program without a table of its version keeps them in, if it has symbols.
 const STRINGS: &str = "runtime.waitReasonStrings";
@@ -30,6 +31,12 @@ fn string<'data>(image: &Image<'data>, at: u64) -> Option<&'data str> {
         return Some("");
     }
     std::str::from_utf8(image.bytes_at(text)?.get(..usize::try_from(length).ok()?)?).ok()
+}
+
+/// The text of a wait reason as one that lives as long as the program, if it is one of a known version.
+pub fn known_wait_reason(text: &str) -> Option<&'static str> {
+    let tables = (SUPPORTED_MINORS.0..=SUPPORTED_MINORS.1).filter_map(of_version);
+    tables.flatten().copied().find(|known| *known == text)
 }
 
 fn of_version(minor: u16) -> Option<&'static [&'static str]> {

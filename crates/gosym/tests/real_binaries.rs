@@ -489,8 +489,12 @@ fn an_unknown_version_without_debug_information_still_has_its_symbols() {
         let text = known.text_segment();
         let mut inlined = 0;
         for address in (text.vaddr..text.vaddr + text.size).step_by(61) {
-            let frames = ours.frames(address);
-            assert_eq!(frames, theirs.frames(address), "{version} {variant:?} {address:#x}");
+            // Which functions are wrappers is said by a number of the version's.
+            let comparable = |frames: Vec<_>| -> Vec<_> {
+                frames.into_iter().map(|frame| Frame { wrapper: false, ..frame }).collect()
+            };
+            let frames = comparable(ours.frames(address));
+            assert_eq!(frames, comparable(theirs.frames(address)), "{version} {variant:?} {address:#x}");
             inlined += frames.iter().filter(|frame| frame.inlined).count();
         }
         assert!(inlined > 500, "{version} {variant:?}: only {inlined} inlined calls");

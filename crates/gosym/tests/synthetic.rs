@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use peak_alloc::PeakAlloc;
 use support::exercise::exercise;
-use support::synthetic::{Places, Synthetic, TINY, UNKNOWN, all, functions};
+use support::synthetic::{Places, Synthetic, TINY, UNKNOWN, all, debug, functions};
 use syncline_gosym::{Error, GoBinary, LayoutSource, Machine, ThreadLocalG};
 
 #[global_allocator]
@@ -101,6 +101,17 @@ fn an_unknown_version_is_what_its_debug_information_says() {
             }
         }
     }
+}
+
+/// Two megabytes of entries would be thirty thousand million attributes.
+#[test]
+fn attributes_that_take_no_bytes_take_no_time() {
+    let kind = Synthetic { minor: UNKNOWN, ..TINY };
+    let (bytes, _) = kind.build_with(&functions(kind.machine), debug::costly(2 << 20));
+    let start = Instant::now();
+    let binary = GoBinary::parse(&bytes).unwrap();
+    assert!(matches!(binary.layout(), Err(Error::UnsupportedVersion { .. })));
+    assert!(start.elapsed() < DEADLINE, "took {:?}", start.elapsed());
 }
 
 #[test]

@@ -38,22 +38,31 @@ const AT_MEMBER_LOCATION: u32 = 0x38;
 /// The table of abbreviations: a unit, a structure, a member.
 pub(crate) fn abbreviations() -> Vec<u8> {
     let mut table = Vec::new();
-    let entries: [(u32, u32, u8, &[(u32, u32)]); 3] = [
-        (UNIT, 0x11, 1, &[(AT_NAME, FORM_STRING)]),
-        (STRUCTURE, 0x13, 1, &[(AT_NAME, FORM_STRING)]),
-        (MEMBER, 0x0d, 0, &[(AT_NAME, FORM_STRING), (AT_MEMBER_LOCATION, FORM_UDATA)]),
-    ];
-    for (code, tag, has_children, attributes) in entries {
-        uvarint(&mut table, code);
-        uvarint(&mut table, tag);
-        table.push(has_children);
-        for (name, form) in attributes.iter().chain(&[(0, 0)]) {
-            uvarint(&mut table, *name);
-            uvarint(&mut table, *form);
-        }
-    }
+    let name = [AT_NAME, FORM_STRING];
+    abbreviation(&mut table, UNIT, (0x11, 1), &name);
+    abbreviation(&mut table, STRUCTURE, (0x13, 1), &name);
+    abbreviation(&mut table, MEMBER, (0x0d, 0), &[name, [AT_MEMBER_LOCATION, FORM_UDATA]].concat());
     table.push(0);
     table
+}
+
+/// An entry of this tag, with children or without, whose attributes are pairs of a name and a form.
+fn abbreviation(table: &mut Vec<u8>, code: u32, (tag, has_children): (u32, u8), attributes: &[u32]) {
+    uvarint(table, code);
+    uvarint(table, tag);
+    table.push(has_children);
+    attributes.iter().chain(&[0, 0]).for_each(|number| uvarint(table, *number));
+}
+
+/// A unit of the runtime with so many entries of a byte, each with thousands of attributes that take none.
+pub(crate) fn costly(entries: usize) -> (Vec<u8>, Vec<u8>) {
+    const FLAG_PRESENT: u32 = 0x19;
+    let mut table = Vec::new();
+    abbreviation(&mut table, UNIT, (0x11, 1), &[AT_NAME, FORM_STRING]);
+    let flags = [AT_MEMBER_LOCATION, FLAG_PRESENT].repeat(15_000);
+    abbreviation(&mut table, STRUCTURE, (0x13, 0), &flags);
+    table.push(0);
+    (unit("runtime", &vec![u8::try_from(STRUCTURE).unwrap(); entries]), table)
 }
 
 /// A unit of another package, then that of the runtime.

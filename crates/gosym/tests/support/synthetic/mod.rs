@@ -92,6 +92,15 @@ impl Synthetic {
 
     /// The same of other functions.
     pub(crate) fn build_of(self, functions: &[Function]) -> (Vec<u8>, Places) {
+        self.build_with(functions, (debug::info(), debug::abbreviations()))
+    }
+
+    /// The same of other functions, and with this debug information and these abbreviations, if it has any.
+    pub(crate) fn build_with(
+        self,
+        functions: &[Function],
+        (info, abbreviations): (Vec<u8>, Vec<u8>),
+    ) -> (Vec<u8>, Places) {
         let base: u64 = if self.pie { 0 } else { 0x40_0000 };
         let mut file = Bytes(vec![0; HEADER + 4 * PROGRAM_HEADER]);
         let note = file.align(4);
@@ -162,7 +171,7 @@ impl Synthetic {
             loaded(if self.pie { 2 } else { 0 }, 6, dynamic, data_end),
         ];
         file.put(HEADER, &headers.concat());
-        let [debug_info, debug_abbreviations] = [debug::info(), debug::abbreviations()].map(|section| {
+        let [debug_info, debug_abbreviations] = [info, abbreviations].map(|section| {
             let start = file.len();
             file.push(if self.has_debug() { &section } else { &[] });
             start..file.len()
