@@ -3,17 +3,20 @@
 
 mod support;
 
+use std::fs::OpenOptions;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 
 use serde_json::Value;
 use support::go_program::{Build, GoProgram};
-use support::observe::{drain, rescan_until, waits_until};
+use support::observe::{drain, rescan_reports_until, rescan_until, waits_until};
 use support::scenarios::is_park_of;
 use syncline_agent::capture::{Capture, CaptureConfig, RawWait, Target};
 use syncline_event::Kind;
 
-const HOLD_NS: u64 = 10_000_000;
+const HOLD_NS: u64 = 100_000_000;
 const HOST: &str = "library-host";
 
 #[test]
@@ -51,15 +54,17 @@ fn observe(toolchain: &'static str, variant: &'static str, flags: &'static [&'st
     host.go();
     let reports = host.events_until_done();
     assert_eq!(reports.len(), 3 * 4);
-    let is_seen = |waits: &[RawWait]| reports.iter().all(|report| !waits_of(pid, report, waits).is_empty());
+    // The host's own threads run no goroutine: that can be told of a library's threads, too.
+    let is_of_host = |wait: &RawWait| wait.tgid == pid && wait.kind == Kind::Syscall && wait.no_goroutine;
+    let is_seen = |waits: &[RawWait]| {
+        waits.iter().any(is_of_host) && reports.iter().all(|report| !waits_of(pid, report, waits).is_empty())
+    };
     let mut waits = waits_until(&mut capture, is_seen);
     waits.extend(drain(&mut capture));
     for report in &reports {
         check(pid, report, &waits, &capture);
     }
-    // The host's own threads run no goroutine: that can be told of a library's threads, too.
     assert_eq!(capture.bindings(pid).unbound(), 0, "{:?}", capture.bindings(pid));
-    assert!(waits.iter().any(|wait| wait.tgid == pid && wait.kind == Kind::Syscall && wait.no_goroutine), "{waits:#?}");
     drop(capture);
     assert!(host.finish().success());
 }
@@ -91,18 +96,53 @@ fn a_library_that_is_probed_is_observed_at_once_in_another_process() {
     assert!(first.finish().success() && second.finish().success());
 }
 
-/// Builds the C program that loads the library.
+/// Builds the C program that loads the library, once.
 fn host() -> PathBuf {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs/library/host.c");
-    let output = Path::new(env!("CARGO_TARGET_TMPDIR")).join(HOST);
-    let unfinished = output.with_extension(std::process::id().to_string());
-    let mut compiler = Command::new("cc");
-    let built = compiler.args(["-O2", "-pthread", "-o"]).arg(&unfinished).arg(source).arg("-ldl").status();
-    assert!(built.expect("a C compiler is needed").success());
-    if !output.exists() {
+    static HOST_BUILT: OnceLock<PathBuf> = OnceLock::new();
+    let build = || {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs/library/host.c");
+        let output = Path::new(env!("CARGO_TARGET_TMPDIR")).join(HOST);
+        let unfinished = output.with_extension(std::process::id().to_string());
+        let mut compiler = Command::new("cc");
+        let built = compiler.args(["-O2", "-pthread", "-o"]).arg(&unfinished).arg(source).arg("-ldl").status();
+        assert!(built.expect("a C compiler is needed").success());
         std::fs::rename(&unfinished, &output).unwrap();
+        output
+    };
+    HOST_BUILT.get_or_init(build).clone()
+}
+
+/// Probes must not stay where a new library has other instructions.
+#[test]
+fn a_library_that_is_overwritten_in_place_is_observed_anew() {
+    if !support::bpf_usable() {
+        return;
     }
-    output
+    let _alone = support::alone();
+    let build = Build { toolchain: "go1.27.3", variant: "c-shared", flags: &["-buildmode=c-shared"], cgo: true };
+    let dir = tempfile::tempdir().unwrap();
+    let library = dir.path().join("library.so");
+    std::fs::copy(build.program("library"), &library).unwrap();
+    let start = || {
+        let mut host = GoProgram::start(&host(), &[library.to_str().unwrap()]);
+        host.go();
+        assert_eq!(host.next_event()["event"], "loaded");
+        host
+    };
+    let first = start();
+    let mut capture = Capture::start(CaptureConfig::new(Target::AllGo)).unwrap();
+    rescan_until(&mut capture, |capture| capture.process(first.pid()).is_some());
+    // The same code, so that the first one can go on; nobody who has read the old one can know that.
+    OpenOptions::new().append(true).open(&library).unwrap().write_all(b"more").unwrap();
+    let mut second = start();
+    rescan_reports_until(&mut capture, |report| report.ended.contains(&first.pid()));
+    rescan_until(&mut capture, |capture| capture.process(second.pid()).is_some());
+    second.go();
+    let reports = second.events_until_done();
+    let is_seen = |waits: &[RawWait]| reports.iter().all(|report| !waits_of(second.pid(), report, waits).is_empty());
+    waits_until(&mut capture, is_seen);
+    drop(capture);
+    assert!(first.finish().success() && second.finish().success());
 }
 
 fn waits_of<'a>(pid: u32, report: &Value, waits: &'a [RawWait]) -> Vec<&'a RawWait> {

@@ -8,7 +8,7 @@ use std::process::Command;
 
 use serde_json::Value;
 use support::go_program::{Build, GoProgram, STRIPPED};
-use support::observe::waits_until;
+use support::observe::{rescan_reports_until, waits_until};
 use support::scenarios::{is_park_of, stack_in};
 use syncline_agent::capture::{Capture, CaptureConfig, RawWait, Target};
 
@@ -24,6 +24,11 @@ fn frames_of_a_plugin_have_its_names() {
         let mut program = GoProgram::start(&host, &[plugin.to_str().unwrap()]);
         let pid = program.pid();
         let mut capture = Capture::start(CaptureConfig::new(Target::Pid(pid))).unwrap();
+        program.go();
+        assert_eq!(program.next_event()["event"], "loaded");
+        rescan_reports_until(&mut capture, |report| {
+            report.plugins.iter().any(|loaded| loaded.pid == pid && loaded.path == plugin)
+        });
         program.go();
         let reports = program.events_until_done();
         assert_eq!(reports.len(), 3);

@@ -1,6 +1,8 @@
 //! One Go executable or library: its version, probe sites and symbols, read from a mapping of the file.
 #![allow(unsafe_code)] // mmap, and a parsed view kept beside the mapping that it borrows
 
+use std::io;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -13,7 +15,7 @@ use syncline_gosym::{
 use super::error::{CaptureError, Refusal};
 use super::executable::{Executable, FileId};
 use super::frames::Module;
-use super::texts;
+use super::{library, texts};
 
 /// Bytes of memory, at most, for the functions of stacks that were met: some thousand large ones.
 const FRAME_CACHE: usize = 4 << 20;
@@ -21,10 +23,10 @@ const FRAME_CACHE: usize = 4 << 20;
 /// An executable built by Go that is, or was, observed.
 #[derive(Debug)]
 pub struct Binary {
-    // Declared before the mapping: fields are dropped in order, so the views never outlive the bytes they borrow.
+    // Declared before the content: fields are dropped in order, so the views never outlive the bytes they borrow.
     go: GoBinary<'static>,
     frames: Option<Mutex<FrameCache<'static>>>,
-    map: Mmap,
+    content: Content,
     executable: Executable,
     build_id: u64,
     /// Where its goroutines can be probed, or why they cannot.
@@ -33,21 +35,44 @@ pub struct Binary {
     wait_reasons: Vec<&'static str>,
 }
 
+/// The bytes of a file.
+#[derive(Debug)]
+enum Content {
+    /// Of an executable, which cannot be written to while it runs.
+    Mapped(Mmap),
+    /// Of a library, which others may write to at any time: a copy.
+    Copied(Vec<u8>),
+}
+
+impl Content {
+    fn of(executable: &Executable) -> Result<Self, Refusal> {
+        if executable.may_change { copy(executable).map(Self::Copied) } else { map(executable).map(Self::Mapped) }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Mapped(map) => map,
+            Self::Copied(bytes) => bytes,
+        }
+    }
+}
+
 impl Binary {
     /// Reads an open file. Cheap refusal of what is not Go: only headers are touched.
     pub(super) fn read(executable: Executable) -> Result<Self, Refusal> {
-        let map = map(&executable)?;
-        // SAFETY: the mapping's address does not change when the `Mmap` moves, and it stays mapped until `map` is dropped,
-        // which happens after `go` and `frames` (field order). These never leave this struct but by a borrow of it; what their
-        // methods return is owned, truly static, or given out with the lifetime of such a borrow. Needed because a struct
-        // cannot name a borrow of its own field. The bytes do not change either while a process runs the file: the kernel
-        // refuses to write to it (ETXTBSY).
-        let bytes: &'static [u8] = unsafe { std::slice::from_raw_parts(map.as_ptr(), map.len()) };
+        let content = Content::of(&executable)?;
+        // SAFETY: the address of the bytes does not change when the `Mmap` or the `Vec` moves, and they stay there until `content` is
+        // dropped, which happens after `go` and `frames` (field order); nothing writes to the `Vec`. These never leave this struct but by
+        // a borrow of it; what their methods return is owned, truly static, or given out with the lifetime of such a borrow. Needed
+        // because a struct cannot name a borrow of its own field. Mapped bytes do not change either while a process runs the file:
+        // the kernel refuses to write to it (ETXTBSY).
+        let bytes: &'static [u8] =
+            unsafe { std::slice::from_raw_parts(content.bytes().as_ptr(), content.bytes().len()) };
         let go = GoBinary::parse(bytes).map_err(|cause| Refusal::Binary { exe: executable.path.clone(), cause })?;
         let (build_id, sites) = (go.build_id(), go.probe_sites());
         let wait_reasons = (0..=u8::MAX).map_while(|number| go.wait_reason(number)).map(texts::kept).collect();
         let frames = go.symbolizer().ok().map(|symbolizer| Mutex::new(FrameCache::new(symbolizer, FRAME_CACHE)));
-        let binary = Self { go, frames, map, executable, build_id, sites, wait_reasons };
+        let binary = Self { go, frames, content, executable, build_id, sites, wait_reasons };
         binary.let_pages_go();
         Ok(binary)
     }
@@ -55,9 +80,10 @@ impl Binary {
     /// What was looked through to find out about it, as a position-independent program's relocations, is hardly needed again: it counts as
     /// ours as long as it is mapped in.
     fn let_pages_go(&self) {
+        let Content::Mapped(map) = &self.content else { return };
         // SAFETY: it is a read-only mapping of a file: its pages come back from there as they are touched again. Needed because there is
         // no other way to give them back.
-        let advised = unsafe { self.map.unchecked_advise(UncheckedAdvice::DontNeed) };
+        let advised = unsafe { map.unchecked_advise(UncheckedAdvice::DontNeed) };
         // Nothing is wrong where the kernel does not do it.
         drop(advised);
     }
@@ -81,11 +107,34 @@ impl Binary {
             Refusal::Ended => CaptureError::NoSuchProcess { pid },
             why => CaptureError::Refused { what: what(), why: Arc::new(why) },
         };
-        Self::known(Executable::of_process(pid).map_err(unopened)?, what)
+        let executable = Executable::of_process(pid).map_err(unopened)?;
+        let file = executable.id;
+        let not_go = match Self::read(executable) {
+            Err(why) if why.is_not_go() => why,
+            read => return read.map_err(|why| CaptureError::Refused { what: what(), why: Arc::new(why) }),
+        };
+        let libraries = library::of_process(pid, file).into_iter();
+        let found = libraries.filter_map(|library| Self::read(library.open().ok()?).ok()).next();
+        found.ok_or_else(|| CaptureError::Refused { what: what(), why: Arc::new(not_go) })
     }
 
     fn known(executable: Executable, what: impl Fn() -> String) -> Result<Self, CaptureError> {
         Self::read(executable).map_err(|why| CaptureError::Refused { what: what(), why: Arc::new(why) })
+    }
+
+    /// Whether it may load plugins.
+    pub(super) fn loads_plugins(&self) -> bool {
+        self.can_be_read() && self.go.loads_plugins()
+    }
+
+    /// Whether it is a library, which others may write to while it is used, and has been written to since it was read.
+    pub(super) fn is_replaced(&self) -> bool {
+        self.executable.may_change && !self.executable.is_unchanged()
+    }
+
+    /// Whether its bytes can be looked at: those of an executable that was overwritten after its last process ended cannot.
+    fn can_be_read(&self) -> bool {
+        matches!(self.content, Content::Copied(_)) || self.executable.is_unchanged()
     }
 
     /// What is known of it.
@@ -129,7 +178,7 @@ impl Binary {
     #[must_use]
     pub fn symbolize(&self, vaddr: u64, is_return_address: bool) -> Vec<Frame<'_>> {
         // A file cut short under a mapping would end us with SIGBUS; while a process runs it, that cannot happen.
-        if !self.executable.is_unchanged() {
+        if !self.can_be_read() {
             return Vec::new();
         }
         let Some(frames) = &self.frames else { return Vec::new() };
@@ -146,12 +195,12 @@ impl Binary {
 
     /// See [`syncline_gosym::Symbolizer::stack_delta_at`].
     pub(super) fn stack_delta_at(&self, vaddr: u64) -> Option<i32> {
-        self.executable.is_unchanged().then(|| self.go.symbolizer().ok()?.stack_delta_at(vaddr)).flatten()
+        self.can_be_read().then(|| self.go.symbolizer().ok()?.stack_delta_at(vaddr)).flatten()
     }
 
     /// See [`GoBinary::all_goroutines`].
     pub(super) fn all_goroutines(&self) -> Option<u64> {
-        self.executable.is_unchanged().then(|| self.go.all_goroutines()).flatten()
+        self.can_be_read().then(|| self.go.all_goroutines()).flatten()
     }
 
     /// Where its runtime's fields are; None where its goroutines cannot be observed.
@@ -249,6 +298,27 @@ impl Binary {
             Err(cause) => Err(Refusal::Unreadable { exe: exe(), cause }),
         }
     }
+}
+
+/// The largest library that is observed.
+const MOST_LIBRARY_BYTES: u64 = 512 << 20;
+
+fn copy(executable: &Executable) -> Result<Vec<u8>, Refusal> {
+    let exe = || executable.path.clone();
+    let unreadable = |cause| Refusal::Unreadable { exe: exe(), cause };
+    if !library::is_go(&executable.file) {
+        let what = "it has no section .go.buildinfo".to_owned();
+        return Err(Refusal::Binary { exe: exe(), cause: Error::NotGo { what } });
+    }
+    let bytes = executable.file.metadata().map_err(unreadable)?.len();
+    if bytes > MOST_LIBRARY_BYTES {
+        let why = format!("a library of more than {} MiB is not observed", MOST_LIBRARY_BYTES >> 20);
+        return Err(unreadable(io::Error::other(why)));
+    }
+    let mut copy = vec![0; usize::try_from(bytes).unwrap_or_default()];
+    executable.file.read_exact_at(&mut copy, 0).map_err(unreadable)?;
+    // One that was written to meanwhile may be half of each.
+    if executable.is_unchanged() { Ok(copy) } else { Err(Refusal::Replaced { exe: exe() }) }
 }
 
 fn map(executable: &Executable) -> Result<Mmap, Refusal> {

@@ -93,6 +93,12 @@ pub enum Refusal {
         /// The function of the site.
         function: &'static str,
     },
+    /// A library was written to while it is used.
+    #[error("{exe} was overwritten in place while a process has it loaded: replace a library by renaming another one over it", exe = exe.display())]
+    Replaced {
+        /// The library.
+        exe: PathBuf,
+    },
     /// The process has no executable.
     #[error("it has no executable: it is a kernel thread, or has ended")]
     NoExecutable,
@@ -157,6 +163,7 @@ impl Refusal {
             Self::Unreadable { .. }
             | Self::Forbidden { .. }
             | Self::Changed { .. }
+            | Self::Replaced { .. }
             | Self::Unopened { .. }
             | Self::Ended
             | Self::NotMapped
@@ -171,7 +178,7 @@ impl Refusal {
             Self::Binary { cause, .. } => binary_counted_as(cause),
             Self::OtherMachine { .. } => Some("unsupported_machine"),
             Self::Unreadable { .. } | Self::Unopened { .. } | Self::Forbidden { .. } => Some("unreadable"),
-            Self::Changed { .. } => Some("changed"),
+            Self::Changed { .. } | Self::Replaced { .. } => Some("changed"),
             Self::NotMapped => Some("not_mapped"),
             Self::TooManyBinaries { .. } => Some("too_many_binaries"),
             Self::Kernel(_) => Some("kernel_refused"),

@@ -55,12 +55,14 @@ pub(super) struct Executable {
     pub(super) id: FileId,
     /// For messages: where it was found.
     pub(super) path: PathBuf,
+    /// Others may write to it while it is used: it is a library, not an executable that runs.
+    pub(super) may_change: bool,
 }
 
 impl Executable {
     pub(super) fn open(path: PathBuf) -> io::Result<Self> {
         let file = regular_file::open(&path)?;
-        Ok(Self { id: FileId::of(&file.metadata()?), file, path })
+        Ok(Self { id: FileId::of(&file.metadata()?), file, path, may_change: false })
     }
 
     pub(super) fn of_process(pid: u32) -> io::Result<Self> {
@@ -72,7 +74,7 @@ impl Executable {
     /// What a link in /proc leads to; `path` is what it is called in messages.
     pub(super) fn linked_by(link: &Path, path: PathBuf) -> io::Result<Self> {
         let file = regular_file::open(link)?;
-        Ok(Self { id: FileId::of(&file.metadata()?), file, path })
+        Ok(Self { id: FileId::of(&file.metadata()?), file, path, may_change: false })
     }
 
     /// A path that leads to this very file while it is open here.

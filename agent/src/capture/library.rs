@@ -1,15 +1,22 @@
 //! Go code in a program that is not Go: a shared library (`-buildmode=c-shared`) that brings a Go runtime of its own.
 
 use std::collections::HashSet;
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::executable::{Executable, FileId};
-use super::frames::{Mapping, mappings};
+use object::read::elf::ElfFile64;
+use object::{Endianness, Object as _, ObjectSection as _};
 
-/// More libraries than programs have; those beyond are not looked at.
-const MOST: usize = 1024;
+use super::executable::{Executable, FileId};
+use super::frames::{Bounded, Mapping, mappings};
+
+/// More mappings than programs have of libraries; those beyond are not looked at.
+const MOST: usize = 4096;
+/// Bytes read at most to find out whether a library is Go's: its headers, and the names of its sections.
+const MOST_HEADER_BYTES: u64 = 8 << 20;
+/// The section that says so.
+const GO_MARK: &str = ".go.buildinfo";
 
 /// What holds the Go code of a process.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,7 +48,8 @@ impl GoFile {
 
 impl MappedFile {
     pub(super) fn open(&self) -> io::Result<Executable> {
-        Executable::linked_by(&self.link, self.path.clone())
+        let found = Executable::linked_by(&self.link, self.path.clone())?;
+        Ok(Executable { may_change: true, ..found })
     }
 }
 
@@ -50,8 +58,19 @@ pub(super) fn of_process(pid: u32, executable: FileId) -> Vec<MappedFile> {
     let Ok(maps) = fs::read(format!("/proc/{pid}/maps")) else { return Vec::new() };
     let mut seen = HashSet::from([executable.inode]);
     let code = mappings(&maps).filter(|mapping| mapping.is_executable && mapping.inode != 0);
+    // Each is looked at once, however many mappings a process makes of it.
+    let mut lines = HashSet::new();
+    let code = code.take(MOST).filter(|mapping| lines.insert((mapping.inode, mapping.path.clone())));
     let files = code.filter_map(|mapping| mapped_file(pid, &mapping));
-    files.filter(|file| seen.insert(file.id.inode)).take(MOST).collect()
+    files.filter(|file| seen.insert(file.id.inode)).collect()
+}
+
+/// Whether a library is Go's, which has to be found out of each one that is met. Only headers are read, and nothing is mapped: what others
+/// may cut short at any moment would end us by SIGBUS.
+pub(super) fn is_go(file: &File) -> bool {
+    let Ok(reader) = Bounded::of(file, MOST_HEADER_BYTES) else { return false };
+    let elf = ElfFile64::<Endianness, _>::parse(&reader);
+    elf.is_ok_and(|elf| elf.sections().take(MOST).any(|section| section.name() == Ok(GO_MARK)))
 }
 
 /// By its own link, for which CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE is needed, or by its path in the process's root, if that leads to

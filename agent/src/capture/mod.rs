@@ -67,7 +67,7 @@ pub use open::{OpenTaken, OpenWait};
 pub(crate) use probes::points;
 pub use process::ObservedProcess;
 pub(crate) use process::mono_ns;
-pub use report::{Attached, Coverage, RescanReport, Skipped};
+pub use report::{Attached, Coverage, LoadedPlugin, RescanReport, Skipped};
 pub use running::{Capture, kernel_support};
 pub use short_waits::ShortWait;
 pub use states::{BlockedTime, GoroutineSplit, ProcessTimes, StateCounters, StateTimes, StatesTaken};

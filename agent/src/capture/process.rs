@@ -3,12 +3,14 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::binary::Binary;
 use super::error::Refusal;
 use super::executable::{FileId, exe_link};
 use super::frames::{AddressSpace, load_bias};
 use super::memory::Memory;
+use super::retry::Retry;
 use super::told::Told;
 use crate::choice::Settings;
 use crate::metadata::Metadata;
@@ -54,6 +56,8 @@ pub struct ObservedProcess {
     pub(super) since_mono_ns: u64,
     /// When it was looked at, CLOCK_MONOTONIC ns.
     pub(super) seen_mono_ns: u64,
+    /// When to look for plugins that it has loaded.
+    pub(super) look_for_plugins: Retry,
 }
 
 impl ObservedProcess {
@@ -75,6 +79,8 @@ impl ObservedProcess {
         let code = binary.file_id().ino();
         let load_bias = load_bias(&maps, binary.text_segment(), code).ok_or(Refusal::NotMapped)?;
         let address_space = Arc::new(AddressSpace::new(pid, start_time, (file, code), &maps));
+        let look_for_plugins =
+            if binary.loads_plugins() { Retry::after(None, Instant::now()).at_once() } else { Retry::Never };
         Ok(Self {
             pid,
             start_time,
@@ -90,6 +96,7 @@ impl ObservedProcess {
             file,
             since_mono_ns: 0,
             seen_mono_ns,
+            look_for_plugins,
         })
     }
 

@@ -190,12 +190,13 @@ impl Processes {
         let before = self.passed_over.get(&pid).filter(|before| before.file == file);
         let retry =
             if is_transient { Retry::after(before.map(|before| before.retry), Instant::now()) } else { Retry::Never };
-        let is_new = before.is_none();
+        // One that was no Go program may have loaded a library that is.
+        let is_new = before.is_none_or(|before| before.skipped.is_none() && skipped.is_some());
         if let (true, Some(reason)) = (is_new, skipped) {
             let count = self.skipped.entry(reason).or_default();
             *count = count.saturating_add(1);
         }
-        let (skipped, hurried) = before.map_or((skipped, false), |before| (before.skipped, before.hurried));
+        let (skipped, hurried) = before.map_or((skipped, false), |before| (before.skipped.or(skipped), before.hurried));
         self.passed_over.insert(pid, PassedOver { file, retry, skipped, hurried });
         is_new
     }
@@ -206,6 +207,32 @@ impl Processes {
         if *retry != Retry::Never && !std::mem::replace(hurried, true) {
             *retry = Retry::after(None, Instant::now()).at_once();
         }
+    }
+
+    /// Whether it is worth being looked at for libraries: it was looked at before, in vain, or was observed and left out.
+    pub(super) fn may_have_libraries(&self, pid: u32, file: FileId) -> bool {
+        self.was_passed_over(pid, file) || self.was_left_out(pid)
+    }
+
+    /// It is another process, or runs its program anew.
+    pub(super) fn forget_passed_over(&mut self, pid: u32) {
+        self.passed_over.remove(&pid);
+    }
+
+    /// Those that are to be looked at now for plugins: pid, slot, and the file of the executable. The next time is after a longer pause.
+    pub(super) fn due_for_plugins(&mut self) -> Vec<(u32, u32, FileId)> {
+        let now = Instant::now();
+        let due = self.observed.values_mut().filter(|process| process.look_for_plugins.is_due(now));
+        due.map(|process| {
+            process.look_for_plugins = Retry::after(Some(process.look_for_plugins), now);
+            (process.pid, process.slot, process.file)
+        })
+        .collect()
+    }
+
+    /// Pids of those observed ones of which this is so.
+    pub(super) fn observed_where(&self, is_so: impl Fn(&ObservedProcess) -> bool) -> Vec<u32> {
+        self.observed.values().filter(|process| is_so(process)).map(|process| process.pid).collect()
     }
 
     /// Whether it was looked at before, in vain, while it ran this file.

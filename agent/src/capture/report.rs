@@ -14,6 +14,8 @@ pub struct RescanReport {
     pub ended: Vec<u32>,
     /// Pids of Go processes that are left out from now on.
     pub left_out: Vec<u32>,
+    /// Plugins that are observed from now on.
+    pub plugins: Vec<LoadedPlugin>,
     /// Number of processes that this user may not look at now; Go programs among them are not observed.
     pub unreadable: usize,
 }
@@ -42,6 +44,15 @@ pub struct Attached {
     pub limited: Option<String>,
 }
 
+/// A plugin of an observed process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoadedPlugin {
+    /// The process's pid.
+    pub pid: u32,
+    /// The plugin's file.
+    pub path: PathBuf,
+}
+
 /// A process that cannot be observed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Skipped {
@@ -62,6 +73,10 @@ impl RescanReport {
     /// Whether nothing changed (`unreadable` is a state, not a change).
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.attached.is_empty() && self.skipped.is_empty() && self.ended.is_empty() && self.left_out.is_empty()
+        self.attached.is_empty()
+            && self.skipped.is_empty()
+            && self.ended.is_empty()
+            && self.left_out.is_empty()
+            && self.plugins.is_empty()
     }
 }

@@ -1,4 +1,4 @@
-//! Texts that are kept for as long as the agent runs: reasons of waits, of which all programs together have some hundred.
+//! Texts that are kept for as long as the agent runs: reasons of waits in Go versions that are not known.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
@@ -11,8 +11,11 @@ const LONGEST: usize = 64;
 
 static KEPT: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
 
-/// The text; [`UNKNOWN_REASON`] in its place where there are too many, or it is too long.
+/// The text; [`UNKNOWN_REASON`] in its place where it is not one of a known version, and there are too many, or it is too long.
 pub(super) fn kept(text: &str) -> &'static str {
+    if let Some(known) = syncline_gosym::known_wait_reason(text) {
+        return known;
+    }
     let mut all = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(known) = all.get(text) {
         return known;

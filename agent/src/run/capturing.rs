@@ -266,6 +266,9 @@ fn tell(report: &RescanReport) {
     for skipped in &report.skipped {
         tracing::debug!(pid = skipped.pid, exe = %skipped.exe.display(), "skipped: {}", skipped.why);
     }
+    for plugin in &report.plugins {
+        tracing::info!(pid = plugin.pid, plugin = %plugin.path.display(), "observing a plugin");
+    }
     for pid in &report.left_out {
         tracing::info!(pid, "left out");
     }

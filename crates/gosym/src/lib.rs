@@ -177,6 +177,11 @@ impl<'data> GoBinary<'data> {
         probe_site::probe_sites(&self.image, self.machine, &code.table, code.module)
     }
 
+    /// Whether the program may load plugins: it has package plugin in it.
+    pub fn loads_plugins(&self) -> bool {
+        self.code().is_ok_and(|code| code.table.functions_named("plugin.open").next().is_some())
+    }
+
     /// Where a thread of the program keeps the g it runs. None where the code is of no known shape, and for a program for arm64 without
     /// C code, which keeps it in a register only.
     pub fn thread_local_g(&self) -> Option<ThreadLocalG> {

@@ -35,6 +35,7 @@ pub(super) use mapping::{Mapping, load_bias, mappings};
 pub(super) use module::Module;
 use modules::Modules;
 use naming::Namer;
+pub(super) use reader::Bounded;
 use registry::{Origin, Registry};
 
 /// Knows what addresses on stacks stand for.

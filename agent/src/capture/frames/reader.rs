@@ -11,7 +11,7 @@ use object::read::ReadCacheOps;
 
 /// A file, and what may still be read of it.
 #[derive(Debug)]
-pub(super) struct Bounded {
+pub(in crate::capture) struct Bounded {
     file: File,
     at: u64,
     left: u64,
@@ -22,7 +22,7 @@ impl Bounded {
     ///
     /// # Errors
     /// If there is no further handle to be had.
-    pub(super) fn of(file: &File, most: u64) -> io::Result<ReadCache<Self>> {
+    pub(in crate::capture) fn of(file: &File, most: u64) -> io::Result<ReadCache<Self>> {
         let file = File::open(format!("/proc/self/fd/{}", file.as_raw_fd()))?;
         Ok(ReadCache::new(Self { file, at: 0, left: most }))
     }

@@ -2,6 +2,7 @@
 
 mod holding;
 mod leaving_out;
+mod plugins;
 mod ruling;
 mod strangers;
 
@@ -139,7 +140,7 @@ impl Capture {
         }
         if !self.target.wants(pid, file) {
             self.processes.pass_over(pid, file);
-        } else if let Err(unfit) = self.observe(pid, file, self.processes.was_passed_over(pid, file)) {
+        } else if let Err(unfit) = self.observe(pid, file, self.processes.may_have_libraries(pid, file)) {
             self.pass_over(pid, file, &unfit);
         }
     }
@@ -189,12 +190,15 @@ impl Capture {
         let slot = self.probed.probe(ready, settings.kinds, open, &mut self.maps, &mut self.programs)?;
         let binary = self.probed.binary(slot).cloned().ok_or_else(Unfit::ended)?;
         let process = ObservedProcess::look(pid, slot, file, binary, chosen).map_err(new)?;
-        if let Some(offset) = process.thread_local_offset() {
-            let set = self.maps.tls_offsets.insert(pid, offset, 0);
-            set.map_err(|e| new(KernelError::new("set where a process's threads keep their g", e).into()))?;
-        }
         self.attach_for(&[(slot, settings.kinds)]);
         self.list(pid, slot, &settings).map_err(|e| new(Refusal::Kernel(e)))?;
+        if let Some(offset) = process.thread_local_offset() {
+            // Without, threads are bound once they were seen running a goroutine.
+            if let Err(why) = self.maps.tls_offsets.insert(pid, offset, 0) {
+                let why = KernelError::new("set where a process's threads keep their g", why);
+                tracing::warn!(pid, "its threads are not bound to goroutines at first: {why}");
+            }
+        }
         self.probed.process_began(slot);
         let go_version = process.binary.go_version().to_owned();
         let limited = process.limited().map(ToString::to_string);
@@ -211,13 +215,16 @@ impl Capture {
             read => return read.map(|ready| (GoFile::Executable, ready)),
         };
         let libraries = if with_libraries { library::of_process(pid, file) } else { Vec::new() };
+        let mut refused = None;
         for library in libraries {
             match self.probed.read(library.id, || library.open(), &mut self.maps) {
+                Ok(ready) => return Ok((GoFile::Library(library), ready)),
                 Err(unfit) if unfit.refusal().is_not_go() => {}
-                read => return read.map(|ready| (GoFile::Library(library), ready)),
+                // Another one may be fit.
+                Err(unfit) => refused = refused.or(Some(unfit)),
             }
         }
-        Err(not_go)
+        Err(refused.unwrap_or(not_go))
     }
 
     /// Those waits of the process that began before its probes were there.
@@ -241,8 +248,8 @@ impl Capture {
             return;
         }
         let counted_as = why.counted_as();
-        // It may load a library that is Go.
-        let may_change = why.is_transient() || why.is_not_go();
+        // It may load a library that is Go, or another version of the one that it has.
+        let may_change = why.is_transient() || why.is_not_go() || self.processes.was_passed_over(pid, file);
         if !self.processes.skip(pid, file, may_change, counted_as) || counted_as.is_none() {
             return;
         }
@@ -255,6 +262,7 @@ impl Capture {
 
     /// The process replaced its program at this moment, CLOCK_MONOTONIC ns, perhaps by the same one.
     pub(in crate::capture) fn exec_noticed(&mut self, pid: u32, mono_ns: u64) {
+        self.processes.forget_passed_over(pid);
         self.program_ended(pid, mono_ns);
         self.look_at(pid);
         self.processes.exec_noticed(pid, mono_ns);
@@ -262,6 +270,7 @@ impl Capture {
 
     /// The process ended at this moment, CLOCK_MONOTONIC ns.
     pub(in crate::capture) fn exit_noticed(&mut self, pid: u32, mono_ns: u64) {
+        self.processes.forget_passed_over(pid);
         if self.program_ended(pid, mono_ns) {
             self.processes.has_exited(pid);
         }
@@ -293,6 +302,8 @@ impl Capture {
 
     pub(in crate::capture) fn clear_away(&mut self, living: &HashSet<u32>) {
         self.note_strangers();
+        self.let_replaced_go();
+        self.look_for_plugins();
         if !self.to_forget.is_empty() {
             self.forget_ended();
         }
@@ -304,6 +315,17 @@ impl Capture {
         self.forget_what_is_unseen();
         self.hold_what_is_needed();
         self.find_what_waits_anew();
+    }
+
+    /// Libraries that were overwritten in place: the code that is probed is not there any more.
+    fn let_replaced_go(&mut self) {
+        let probed = &self.probed;
+        let is_replaced =
+            |process: &ObservedProcess| process.binary.is_replaced() || probed.has_replaced_plugin(process.slot);
+        for pid in self.processes.observed_where(is_replaced) {
+            tracing::warn!(pid, "it is not observed any more: a library that it has loaded was overwritten in place");
+            self.end(pid, mono_ns());
+        }
     }
 
     /// A pid that is observed again keeps its sums, which go on, and what parked since.

@@ -4,6 +4,7 @@
 mod attaching;
 mod part;
 mod parts;
+mod plugins;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -69,6 +70,8 @@ pub(super) enum Ready {
 
 struct Slot {
     binary: Arc<Binary>,
+    /// What its processes have loaded: each runs code of the runtime of its own, of the same version.
+    plugins: Vec<Binary>,
     /// In the order of [`Part::ALL`].
     parts: [Probes; Part::ALL.len()],
     processes: u32,
@@ -115,7 +118,7 @@ impl ProbedBinaries {
         open: impl FnOnce() -> std::io::Result<Executable>,
         maps: &mut Maps,
     ) -> Result<Ready, Unfit> {
-        if let Some(slot) = self.current(file, maps) {
+        if let Some(slot) = self.current(file, maps)? {
             return Ok(Ready::Probed(slot));
         }
         if self.fit.contains(&file) {
@@ -227,15 +230,21 @@ impl ProbedBinaries {
     }
 
     /// The slot of a file whose content is still the one that was probed.
-    fn current(&mut self, file: FileId, maps: &mut Maps) -> Option<u32> {
-        let index = *self.by_inode.get(&file.inode)?;
-        let slot = self.slots.get(&index)?;
-        // A file that processes run cannot have been overwritten, only touched.
-        if slot.binary.file_id() == file || slot.processes > 0 {
-            return Some(index);
+    fn current(&mut self, file: FileId, maps: &mut Maps) -> Result<Option<u32>, Unfit> {
+        let Some(&index) = self.by_inode.get(&file.inode) else { return Ok(None) };
+        let Some(slot) = self.slots.get(&index) else { return Ok(None) };
+        let is_used = slot.processes > 0;
+        if is_used && slot.binary.is_replaced() {
+            // Its probes are where the old one had instructions; they go when those that have it loaded are not observed any more.
+            let exe = slot.binary.path().to_owned();
+            return Err(Unfit::New(Arc::new(Refusal::Replaced { exe })));
+        }
+        // An executable that processes run cannot have been overwritten, only touched.
+        if slot.binary.file_id() == file || is_used {
+            return Ok(Some(index));
         }
         self.retire(index, maps);
-        None
+        Ok(None)
     }
 
     fn is_kept(&self, slot: &Slot) -> bool {
@@ -253,6 +262,7 @@ impl ProbedBinaries {
         let index = self.free_slot()?;
         let mut slot = Slot {
             binary: Arc::new(binary),
+            plugins: Vec::new(),
             parts: Default::default(),
             processes: 0,
             pinned: false,

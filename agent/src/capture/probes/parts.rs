@@ -4,6 +4,7 @@ use std::thread::JoinHandle;
 
 use super::attaching::{attach, detach_in_background};
 use super::part::Part;
+use super::plugins::attach_plugin;
 use super::{Links, ProbedBinaries, Slot, set_layout};
 use crate::capture::error::Refusal;
 use crate::capture::kernel::{Maps, Programs};
@@ -50,7 +51,7 @@ impl ProbedBinaries {
                 *slot.part_mut(*part) = Probes::Failed;
                 continue;
             }
-            match attach(&slot.binary, *part, index, programs) {
+            match slot.attach(*part, index, programs) {
                 Ok(links) => *slot.part_mut(*part) = Probes::Attached(links),
                 Err(why) => {
                     *slot.part_mut(*part) = Probes::Failed;
@@ -132,6 +133,15 @@ impl Probes {
 }
 
 impl Slot {
+    /// Attaches a part of the binary and of its plugins.
+    fn attach(&self, part: Part, index: u32, programs: &mut Programs) -> Result<Links, Refusal> {
+        let mut links = attach(&self.binary, part, index, programs)?;
+        for plugin in &self.plugins {
+            links = links.and(attach_plugin(plugin, part, index, programs));
+        }
+        Ok(links)
+    }
+
     /// Whether the binary can have it at all.
     fn has(&self, part: Part) -> bool {
         let Ok(sites) = self.binary.probe_sites() else { return false };
@@ -150,7 +160,7 @@ impl Slot {
         &self.parts[part as usize]
     }
 
-    fn part_mut(&mut self, part: Part) -> &mut Probes {
+    pub(super) fn part_mut(&mut self, part: Part) -> &mut Probes {
         &mut self.parts[part as usize]
     }
 
@@ -182,7 +192,7 @@ pub(super) fn attach_new(
     set_layout(maps, index, slot.binary.kernel_layout(has_states).encode())?;
     for part in Part::ALL.into_iter().filter(wanted) {
         if slot.has(part) {
-            *slot.part_mut(part) = Probes::Attached(attach(&slot.binary, part, index, programs)?);
+            *slot.part_mut(part) = Probes::Attached(slot.attach(part, index, programs)?);
         }
     }
     Ok(())

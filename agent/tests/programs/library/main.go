@@ -14,7 +14,8 @@ import (
 	"time"
 )
 
-const hold = 10 * time.Millisecond
+// A goroutine that comes late to its wait by less than this still waits for the most of it.
+const hold = 100 * time.Millisecond
 
 func main() {}
 

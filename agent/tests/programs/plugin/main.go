@@ -1,5 +1,5 @@
-// Plugin loads Go code while it runs: the plugin that its argument names, when it reads a line. A goroutine waits in it then, in a way
-// that is known.
+// Plugin loads Go code while it runs: the plugin that its argument names, when it reads a line. When it reads another one a goroutine waits
+// in it, in a way that is known.
 package main
 
 import (
@@ -18,6 +18,8 @@ func main() {
 	check(err)
 	wait, err := loaded.Lookup("Wait")
 	check(err)
+	fmt.Println(`{"event":"loaded"}`)
+	input.ReadString('\n')
 	traces := make(chan string)
 	for range make([]struct{}, 3) {
 		go func() { traces <- wait.(func() string)() }()
