@@ -48,8 +48,8 @@ impl<'data> FrameCache<'data> {
 /// Decoded functions.
 #[derive(Debug, Clone)]
 struct Kept<'data> {
-    /// By their entries; None of one that is not to be decoded.
-    functions: HashMap<u64, Option<DecodedFunction<'data>>>,
+    /// By their records; None of one that is not to be decoded.
+    functions: HashMap<usize, Option<DecodedFunction<'data>>>,
     /// Bytes that they take.
     size: usize,
     max_size: usize,
@@ -68,7 +68,7 @@ impl<'data> Kept<'data> {
             self.functions.clear();
             (self.size, self.missed) = (0, 0);
         }
-        match self.functions.entry(function.entry) {
+        match self.functions.entry(function.record_address()) {
             Entry::Occupied(known) => known.into_mut().as_ref(),
             Entry::Vacant(_) if self.size >= self.max_size => {
                 self.missed += 1;

@@ -177,6 +177,11 @@ impl<'data> Pclntab<'data> {
 }
 
 impl Function<'_> {
+    /// Where its record lies in memory: of a damaged table two functions may have the same entry.
+    pub(crate) fn record_address(&self) -> usize {
+        self.record.as_ptr().addr()
+    }
+
     /// The entry that the record repeats; equal to `entry` unless the table was tampered with.
     pub(crate) fn recorded_entry(&self) -> Option<u32> {
         u32_at(self.record, 0)
