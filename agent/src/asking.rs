@@ -4,7 +4,7 @@
 //! idle ── ask ──► asked ── answer ──► answered ── take ──► idle
 //! ```
 //!
-//! A question outlives its connection: the next one carries it again.
+//! A question outlives its connection: the next one carries it again. An answer does not: it is of whom was asked.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -19,7 +19,7 @@ use crate::batch::Question;
 pub enum Answer {
     /// Which stacks the store has.
     Known(KnownReply),
-    /// It is of a version that cannot be asked.
+    /// It is of a version that cannot be asked, or does not answer.
     CannotTell,
 }
 
@@ -35,7 +35,11 @@ enum State {
     #[default]
     Idle,
     Asked(Question),
-    Answered(Question, Answer),
+    Answered {
+        question: Question,
+        answer: Answer,
+        connection: u64,
+    },
 }
 
 impl Asking {
@@ -60,20 +64,20 @@ impl Asking {
         }
     }
 
-    /// Answers the question that waits for it, if one does.
-    pub fn answer(&self, answer: Answer) {
+    /// Answers the question that waits for it, if one does, with what was said on the connection of this number.
+    pub fn answer(&self, answer: Answer, connection: u64) {
         let mut state = self.lock();
         *state = match std::mem::take(&mut *state) {
-            State::Asked(question) => State::Answered(question, answer),
+            State::Asked(question) => State::Answered { question, answer, connection },
             other => other,
         };
     }
 
-    /// The answer, if there is one, and its question.
-    pub fn take(&self) -> Option<(Question, Answer)> {
+    /// The answer, if there is one, and its question. One of another connection than that of number `present` goes, and is not given.
+    pub fn take(&self, present: u64) -> Option<(Question, Answer)> {
         let mut state = self.lock();
         match std::mem::take(&mut *state) {
-            State::Answered(question, answer) => Some((question, answer)),
+            State::Answered { question, answer, connection } => (connection == present).then_some((question, answer)),
             other => {
                 *state = other;
                 None
@@ -94,15 +98,25 @@ mod tests {
     #[tokio::test]
     async fn a_question_waits_for_its_answer_and_the_answer_for_who_asked() {
         let (asking, question) = (Asking::default(), Question { stacks: vec![StackId(7)], again: 0 });
-        asking.answer(Answer::CannotTell);
-        assert!(asking.is_idle() && asking.take().is_none(), "nobody asked");
+        asking.answer(Answer::CannotTell, 1);
+        assert!(asking.is_idle() && asking.take(1).is_none(), "nobody asked");
         asking.ask(question.clone());
-        assert!(!asking.is_idle() && asking.take().is_none());
+        assert!(!asking.is_idle() && asking.take(1).is_none());
         for _ in 0..2 {
             assert_eq!(asking.question().await, [StackId(7)], "a connection broke in between");
         }
-        asking.answer(Answer::CannotTell);
-        assert_eq!(asking.take(), Some((question, Answer::CannotTell)));
+        asking.answer(Answer::CannotTell, 2);
+        assert_eq!(asking.take(2), Some((question, Answer::CannotTell)));
         assert!(asking.is_idle());
+    }
+
+    #[test]
+    fn an_answer_of_another_connection_is_none() {
+        let (asking, question) = (Asking::default(), Question { stacks: vec![StackId(7)], again: 0 });
+        for (answered, present) in [(1, 2), (2, 1)] {
+            asking.ask(question.clone());
+            asking.answer(Answer::CannotTell, answered);
+            assert!(asking.take(present).is_none() && asking.is_idle());
+        }
     }
 }

@@ -15,6 +15,7 @@ use syncline_agent::queue::{Entry, Queue, SharedQueue};
 use syncline_agent::uplink::{Uplink, WINDOW};
 use syncline_event::StackId;
 use tokio::net::TcpListener;
+use tonic::Code;
 
 fn queue_of(numbers: std::ops::Range<u64>) -> Arc<SharedQueue> {
     let queue = SharedQueue::new(Queue::new(1 << 20));
@@ -113,10 +114,14 @@ async fn an_aggregator_that_starts_late_gets_everything() {
     assert_eq!(fake.arrivals().len(), 3);
 }
 
-async fn told(asking: &Asking) -> Told {
+/// The answer of the present connection; asked for again, as the batcher does, where that of another has gone.
+async fn told(asking: &Asking, queue: &SharedQueue, stacks: &[u64]) -> Told {
     let mut answer = None;
     eventually("an answer", || {
-        answer = answer.take().or_else(|| asking.take());
+        answer = asking.take(queue.look(Queue::connections));
+        if answer.is_none() && asking.is_idle() {
+            asking.ask(Question { stacks: stacks.iter().copied().map(StackId).collect(), again: 0 });
+        }
         answer.is_some()
     })
     .await;
@@ -126,18 +131,18 @@ async fn told(asking: &Asking) -> Told {
 #[tokio::test]
 async fn questions_are_answered_beside_the_batches_also_after_a_cut() {
     let fake = Fake::start(|connection, _| if connection == 1 { Answer::Cut } else { Answer::Store }).await;
-    *fake.stacks.lock().unwrap() = Some([5, 9].into());
+    *fake.stacks.lock().unwrap() = Ok([5, 9].into());
     let (queue, asking) = (queue_of(1..2), Arc::<Asking>::default());
     let uplink = Uplink::new(fake.aggregator().into(), Arc::clone(&queue)).asking(Arc::clone(&asking));
     let running = tokio::spawn(uplink.run());
     for _ in 0..2 {
-        asking.ask(Question { stacks: [5, 6, 9].map(StackId).into(), again: 0 });
-        let Told::Known(reply) = told(&asking).await else { panic!("it can be asked") };
+        let Told::Known(reply) = told(&asking, &queue, &[5, 6, 9]).await else { panic!("it can be asked") };
         assert_eq!([0, 1, 2].map(|place| reply.says(place)), [true, false, true]);
         queue.until(|queue| queue.fate().stored_batches == 1).await;
     }
-    *fake.stacks.lock().unwrap() = None;
-    asking.ask(Question { stacks: vec![StackId(5)], again: 0 });
-    assert_eq!(told(&asking).await, Told::CannotTell, "one of an older version");
+    for code in [Code::Unimplemented, Code::PermissionDenied] {
+        *fake.stacks.lock().unwrap() = Err(code);
+        assert_eq!(told(&asking, &queue, &[5]).await, Told::CannotTell, "{code:?}: an older version, or a proxy");
+    }
     running.abort();
 }

@@ -16,7 +16,12 @@ use syncline_store::Binary;
 
 /// A Go program's file.
 fn program(dir: &Path) -> Vec<u8> {
-    std::fs::write(dir.join("go.mod"), "module example.com/shop\n\ngo 1.21\n").unwrap();
+    program_of(dir, "shop")
+}
+
+/// The file of a Go program of this module: of another one the build is another.
+fn program_of(dir: &Path, module: &str) -> Vec<u8> {
+    std::fs::write(dir.join("go.mod"), format!("module example.com/{module}\n\ngo 1.21\n")).unwrap();
     std::fs::write(dir.join("main.go"), "package main\n\nfunc main() { println() }\n").unwrap();
     let mut go = Command::new("go");
     let go = go.args(["build", "-o", "shop", "."]).current_dir(dir);
@@ -63,5 +68,55 @@ async fn what_comes_before_and_after_an_upload_is_named() {
     let (rows, distinct) =
         ask(&store, names).await.split_once('\t').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
     assert_eq!(rows, distinct, "an address is named once");
+    assert!(aggregator.terminate().success());
+}
+
+/// A stack in `gopark` of a program, by its build.
+fn parked(bytes: &[u8]) -> Stack {
+    let binary = GoBinary::parse(bytes).unwrap();
+    Stack::new(binary.build_id(), vec![binary.probe_sites().unwrap().gopark.vaddr + 1])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn neither_a_binary_that_cannot_be_read_nor_half_an_upload_keeps_addresses_from_being_named() {
+    if !engine_is_here() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let mut programs = ["shop", "till"].map(|module| program_of(dir.path(), module));
+    programs.sort_by_key(|bytes| parked(bytes).build_id);
+    let [half, whole] = &programs;
+    let store_dir = dir.path().join("store");
+    std::fs::create_dir(&store_dir).unwrap();
+    let aggregator = Program::embedded(&store_dir);
+    let store = store(&store_dir).await;
+    for (build_id, bytes) in [(1, b"x".as_slice()), (parked(half).build_id, half), (parked(whole).build_id, whole)] {
+        let kept = Binary { build_id, name: "shop", go_version: "go1.27.3", bytes };
+        assert!(store.keep_binary(&kept).await.unwrap());
+    }
+    ask(&store, "RENAME TABLE binaries TO all_binaries").await;
+    // That of build 1, the first in order, cannot be read.
+    let show = async |which: &str| {
+        let bytes = "if(build_id = 1, toString(throwIf(build_id = 1)), bytes)";
+        let view = "CREATE OR REPLACE VIEW binaries AS SELECT * REPLACE";
+        ask(&store, &format!("{view} ({bytes} AS bytes) FROM all_binaries WHERE {which}")).await;
+    };
+    show(&format!("build_id != {} OR part = 0", parked(half).build_id)).await;
+    let mut agent = SimulatedAgent::new("n1", "us", 1, NodeSettings::default());
+    let mut uplink = Uplink::connect(&aggregator.url()).await;
+    for stack in [Stack::new(1, vec![7]), parked(half), parked(whole)] {
+        uplink.store(&unnamed(&mut agent, stack)).await;
+    }
+    let is_named = async |bytes: &[u8]| {
+        let frames = format!("SELECT frames FROM stacks_named WHERE stack_id = {}", parked(bytes).id.0);
+        ask(&store, &frames).await.contains("runtime.gopark ")
+    };
+    eventually("the whole one names its addresses", async || is_named(whole).await).await;
+    assert!(!is_named(half).await);
+    show("true").await;
+    eventually("so does the other, once it is whole", async || is_named(half).await).await;
+    let log = aggregator.log();
+    let warnings = log.lines().filter(|line| line.contains("WARN") && line.contains("0000000000000001"));
+    assert_eq!(warnings.count(), 1, "{log}");
     assert!(aggregator.terminate().success());
 }

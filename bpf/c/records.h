@@ -309,7 +309,7 @@ enum counter {
 	COUNT_LABELS_FAULT,     /* kept, without a trace: labels unreadable */
 	COUNT_LABELS_MALFORMED, /* kept, without a trace or a span whose label is none */
 	COUNT_FOUND_STALE,      /* user space put it in when it did not wait any more: nothing is told of it */
-	COUNT_KERNEL_STACK_LOST, /* kept, without the kernel's stack: others have taken its place in `kernel_stacks` */
+	COUNT_KERNEL_STACK_LOST, /* kept, without the kernel's stack: others have taken its place in `kernel_stacks`, or it was off its CPU before they were wanted */
 	COUNT_FOUND_SHORT,      /* found going on, and ended sooner after that than the threshold: how long it was nobody knows */
 	COUNTERS,
 };

@@ -24,7 +24,7 @@ mod settle;
 mod stacks;
 mod store;
 
-pub use binaries::{Binary, MOST_BINARY_BYTES, Names};
+pub use binaries::{ADDRESSES_AT_ONCE, Binary, MOST_BINARY_BYTES, Names};
 pub use clock_state::ClockState;
 pub use engine::{EmbeddedConfig, EmbeddedEngine, default_max_memory_bytes, libchdb_path, run_engine_if_child};
 pub use error::StoreError;

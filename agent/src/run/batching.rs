@@ -67,7 +67,7 @@ pub(super) struct Batching {
     hints: HintSender,
     /// None where everything is to be told, whoever may know it already.
     asking: Option<Arc<Asking>>,
-    /// Whether the aggregator of this connection answers questions, as far as is known.
+    /// Whether the aggregator of this connection answers questions, as far as is known. It is tried again when all is asked again.
     is_answered: bool,
     ask_again_at: Instant,
 }
@@ -170,7 +170,6 @@ impl Batching {
         let connections = self.queue.look(Queue::connections);
         if connections != self.connections {
             self.connections = connections;
-            self.is_answered = true;
             match self.asking {
                 Some(_) => self.ask_again(),
                 None => self.batcher.tell_dictionaries_again(),
@@ -186,13 +185,12 @@ impl Batching {
     /// Takes the answer to what was asked, and asks what there is to ask.
     fn converse(&mut self) {
         let Some(asking) = self.asking.clone() else { return };
-        match asking.take() {
+        match asking.take(self.connections) {
             Some((question, Answer::Known(reply))) => self.batcher.answered(&question, |place| reply.says(place)),
-            Some((question, Answer::CannotTell)) => {
+            Some((_, Answer::CannotTell)) => {
                 self.is_answered = false;
-                if question.again > 0 {
-                    self.batcher.tell_dictionaries_again();
-                }
+                // Also where the question was of new stacks alone: none is asked after it.
+                self.batcher.tell_dictionaries_again();
             }
             None => {}
         }
@@ -208,6 +206,7 @@ impl Batching {
     }
 
     fn ask_again(&mut self) {
+        self.is_answered = true;
         self.ask_again_at = Instant::now() + ASK_AGAIN_EVERY;
         self.batcher.ask_again(self.queue.look(Queue::oldest));
     }
@@ -383,9 +382,40 @@ mod tests {
         }
         queue.change(Queue::reconnected);
         assert_eq!((stacks_told(&mut asked), stacks_told(&mut unasked)), (0, 1));
-        asking.answer(Answer::CannotTell);
+        asking.answer(Answer::CannotTell, 1);
         assert_eq!((stacks_told(&mut asked), stacks_told(&mut asked)), (1, 0));
         assert!(asking.is_idle(), "it is not asked a second time");
+        asked.ask_again();
+        assert_eq!(stacks_told(&mut asked), 0);
+        assert!(!asking.is_idle(), "after an hour it is");
+    }
+
+    #[test]
+    fn a_question_of_new_stacks_that_cannot_be_answered_has_the_known_ones_told_again() {
+        let queue = Arc::new(SharedQueue::new(Queue::new(1 << 20)));
+        let mut batching = batching(&queue);
+        let asking = batching.asking.clone().unwrap();
+        assert_eq!(stacks_told(&mut batching), 1);
+        batching.take(Input::Waits(vec![FinishedWait { stack: vec![0x200], ..wait(&process(), 2) }]));
+        assert_eq!(stacks_told(&mut batching), 1, "asked for, and told before there was an answer");
+        queue.change(Queue::reconnected);
+        asking.answer(Answer::CannotTell, 1);
+        assert_eq!((stacks_told(&mut batching), stacks_told(&mut batching)), (1, 0));
+    }
+
+    #[test]
+    fn what_the_aggregator_before_could_not_tell_this_one_is_asked() {
+        let queue = Arc::new(SharedQueue::new(Queue::new(1 << 20)));
+        let mut batching = batching(&queue);
+        let asking = batching.asking.clone().unwrap();
+        assert_eq!(stacks_told(&mut batching), 1);
+        batching.ask_again();
+        assert_eq!(stacks_told(&mut batching), 0);
+        asking.answer(Answer::CannotTell, 0);
+        queue.change(Queue::reconnected);
+        assert_eq!(stacks_told(&mut batching), 0);
+        asking.answer(Answer::Known(KnownReply::of(&[false])), 1);
+        assert_eq!(stacks_told(&mut batching), 1, "it was asked");
     }
 
     #[test]
@@ -394,10 +424,10 @@ mod tests {
         let mut batching = batching(&queue);
         let asking = batching.asking.clone().unwrap();
         assert_eq!(stacks_told(&mut batching), 1);
-        for (has, told) in [(true, 0), (false, 1)] {
+        for (connection, (has, told)) in (1..).zip([(true, 0), (false, 1)]) {
             queue.change(Queue::reconnected);
             assert_eq!(stacks_told(&mut batching), 0);
-            asking.answer(Answer::Known(KnownReply::of(&[has])));
+            asking.answer(Answer::Known(KnownReply::of(&[has])), connection);
             assert_eq!(stacks_told(&mut batching), told);
         }
     }

@@ -1,7 +1,9 @@
 //! What was looked up, of all builds: in memory as long as there is room, and on disk.
+//!
+//! Where the builds in use are more than memory may hold, the file of each is read, and written, about once a minute at most, and
+//! not for each address: what does not fit is looked up again meanwhile.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -16,10 +18,17 @@ use super::folder::Folder;
 const WRITE_AFTER: Duration = Duration::from_secs(60);
 /// Bytes of symbols in memory, about. The builds that were not asked for longest go, to be read again.
 const MOST_HELD_BYTES: usize = 16 << 20;
+/// Bytes beyond them, of what is new and has to wait until it is written.
+const MOST_NEW_BYTES: usize = 2 << 20;
+/// Bytes of an address whose symbols are only on disk, about.
+const ON_DISK_BYTES: usize = 16;
+/// A build that was asked for since then does not go: of builds that take turns each would be read at its turn.
+const STAYS: Duration = Duration::from_secs(60);
 
 /// Symbols of builds by address.
 #[derive(Debug)]
 pub struct SymbolCache {
+    /// Locked also while a file is read or written: all look-ups are on the batcher's thread, as writes are, so nobody waits.
     held: Mutex<Held>,
     folder: Folder,
 }
@@ -27,18 +36,20 @@ pub struct SymbolCache {
 #[derive(Debug, Default)]
 struct Held {
     builds: HashMap<(u64, String), Build>,
-    uses: u64,
     told_of_failure: bool,
     counts: SymbolCounts,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Build {
     symbols: Symbols,
+    /// Of `symbols`.
     bytes: usize,
+    /// Addresses whose symbols its file has and memory has no room for: looked up again, and not new.
+    on_disk: HashSet<u64>,
     /// Since when something is in it that is not on disk.
     changed: Option<Instant>,
-    used: u64,
+    used: Instant,
 }
 
 /// Where symbols came from, and what became of files.
@@ -71,19 +82,28 @@ impl SymbolCache {
         pc: u64,
         look_up: impl FnOnce() -> Vec<Symbol>,
     ) -> Vec<Symbol> {
+        self.symbols_at(Instant::now(), &(build_id, identity.to_owned()), pc, look_up)
+    }
+
+    fn symbols_at(
+        &self,
+        now: Instant,
+        key: &(u64, String),
+        pc: u64,
+        look_up: impl FnOnce() -> Vec<Symbol>,
+    ) -> Vec<Symbol> {
         let mut held = self.held();
-        let build = self.build(&mut held, build_id, identity);
-        if let Some(symbols) = build.symbols.get(&pc) {
+        if let Some(symbols) = self.build(&mut held, key, now).symbols.get(&pc) {
             let symbols = symbols.clone();
             held.counts.cached += 1;
             return symbols;
         }
         let symbols = look_up();
-        if !symbols.is_empty() {
-            build.add(pc, symbols.clone(), Instant::now());
-        }
         held.counts.looked_up += 1;
-        self.make_room(&mut held);
+        if !symbols.is_empty() {
+            self.make_room(&mut held, bytes_of(&symbols), now);
+            held.add(key, pc, symbols.clone(), now);
+        }
         symbols
     }
 
@@ -102,23 +122,26 @@ impl SymbolCache {
         self.held().counts
     }
 
-    /// The build as it is held, read from its file if it is not yet.
-    fn build<'a>(&self, held: &'a mut Held, build_id: u64, identity: &str) -> &'a mut Build {
-        held.uses += 1;
-        let build = match held.builds.entry((build_id, identity.to_owned())) {
-            Entry::Occupied(build) => build.into_mut(),
-            Entry::Vacant(place) => {
-                let read = self.folder.read(build_id, identity).unwrap_or_else(|why| {
-                    held.counts.refused += 1;
-                    let file = self.folder.file(build_id);
-                    tracing::warn!("the cached symbols in {} are not used: {why}; they are made anew", file.display());
-                    Symbols::new()
-                });
-                place.insert(Build::of(read))
-            }
-        };
-        build.used = held.uses;
+    /// The build as it is held, read from its file as far as there is room if it is not yet.
+    fn build<'a>(&self, held: &'a mut Held, key: &(u64, String), now: Instant) -> &'a mut Build {
+        if !held.builds.contains_key(key) {
+            let read = self.read(held, key);
+            self.make_room(held, read.values().map(|symbols| bytes_of(symbols)).sum(), now);
+            let build = Build::of(read, MOST_HELD_BYTES.saturating_sub(held.bytes()), now);
+            held.builds.insert(key.clone(), build);
+        }
+        let build = held.builds.entry(key.clone()).or_insert_with(|| Build::of(Symbols::new(), 0, now));
+        build.used = now;
         build
+    }
+
+    fn read(&self, held: &mut Held, (build_id, identity): &(u64, String)) -> Symbols {
+        self.folder.read(*build_id, identity).unwrap_or_else(|why| {
+            held.counts.refused += 1;
+            let file = self.folder.file(*build_id);
+            tracing::warn!("the cached symbols in {} are not used: {why}; they are made anew", file.display());
+            Symbols::new()
+        })
     }
 
     fn write_where(&self, is_due: impl Fn(Instant) -> bool) {
@@ -128,31 +151,46 @@ impl SymbolCache {
         due.iter().for_each(|key| self.write(&mut held, key));
     }
 
-    /// Writes a build, with what another agent has written of it meanwhile.
+    /// Writes what its file does not have of a build: that may hold more than memory, and what another agent has written meanwhile.
     fn write(&self, held: &mut Held, key: &(u64, String)) {
         let (build_id, identity) = (key.0, key.1.as_str());
         let Some(build) = held.builds.get_mut(key) else { return };
         build.changed = None;
-        for (pc, symbols) in self.folder.read(build_id, identity).unwrap_or_default() {
-            build.insert(pc, symbols);
-        }
-        let written = self.folder.write(build_id, identity, &build.symbols);
-        if let Err(error) = &written {
-            held.counts.unwritten += 1;
-            if !held.told_of_failure {
-                let file = self.folder.file(build_id);
-                tracing::warn!(
-                    "symbols cannot be written to {}: {error}; after a restart they are looked up again",
-                    file.display()
-                );
+        let mut whole =
+            Build::of(self.folder.read(build_id, identity).unwrap_or_default(), MOST_HELD_BYTES, build.used);
+        let there = whole.symbols.len();
+        for (pc, symbols) in &build.symbols {
+            if !whole.symbols.contains_key(pc) {
+                whole.insert(*pc, symbols.clone(), MOST_HELD_BYTES);
             }
         }
-        held.told_of_failure = written.is_err();
+        if whole.symbols.len() > there {
+            let written = self.folder.write(build_id, identity, &whole.symbols);
+            self.tell_failure(held, build_id, written);
+        }
+        held.shrink(key);
     }
 
-    fn make_room(&self, held: &mut Held) {
-        while held.builds.values().map(|build| build.bytes).sum::<usize>() > MOST_HELD_BYTES {
-            let oldest = held.builds.iter().min_by_key(|(_, build)| build.used).map(|(key, _)| key.clone());
+    /// Once, until something can be written.
+    fn tell_failure(&self, held: &mut Held, build_id: u64, written: io::Result<()>) {
+        let told = std::mem::replace(&mut held.told_of_failure, written.is_err());
+        let Err(error) = written else { return };
+        held.counts.unwritten += 1;
+        if !told {
+            let file = self.folder.file(build_id);
+            tracing::warn!(
+                "symbols cannot be written to {}: {error}; after a restart they are looked up again",
+                file.display()
+            );
+        }
+    }
+
+    /// Room for so many bytes, as far as builds are held that were not used for some time.
+    fn make_room(&self, held: &mut Held, bytes: usize, now: Instant) {
+        while held.bytes() + bytes > MOST_HELD_BYTES {
+            let goes = |build: &Build| now.saturating_duration_since(build.used) >= STAYS;
+            let unused = held.builds.iter().filter(|(_, build)| goes(build));
+            let oldest = unused.min_by_key(|(_, build)| build.used).map(|(key, _)| key.clone());
             let Some(oldest) = oldest else { return };
             if held.builds.get(&oldest).is_some_and(|build| build.changed.is_some()) {
                 self.write(held, &oldest);
@@ -167,26 +205,62 @@ impl SymbolCache {
     }
 }
 
+impl Held {
+    fn bytes(&self) -> usize {
+        self.builds.values().map(|build| build.bytes + build.on_disk.len() * ON_DISK_BYTES).sum()
+    }
+
+    /// Keeps what is new of a build until it is written; beyond what memory may hold it is looked up again.
+    fn add(&mut self, key: &(u64, String), pc: u64, symbols: Vec<Symbol>, now: Instant) {
+        let room = (MOST_HELD_BYTES + MOST_NEW_BYTES).saturating_sub(self.bytes());
+        let Some(build) = self.builds.get_mut(key) else { return };
+        if !build.on_disk.contains(&pc) && build.insert(pc, symbols, build.bytes + room) {
+            build.changed.get_or_insert(now);
+        }
+    }
+
+    /// Forgets as much of a build, which was written, as there is too much of all.
+    fn shrink(&mut self, key: &(u64, String)) {
+        let mut excess = self.bytes().saturating_sub(MOST_HELD_BYTES);
+        let Some(build) = self.builds.get_mut(key) else { return };
+        build.symbols.retain(|pc, symbols| {
+            let (bytes, goes) = (bytes_of(symbols), excess > 0);
+            if goes {
+                excess = excess.saturating_sub(bytes.saturating_sub(ON_DISK_BYTES));
+                build.bytes -= bytes;
+                build.on_disk.insert(*pc);
+            }
+            !goes
+        });
+    }
+}
+
 impl Build {
-    fn of(symbols: Symbols) -> Self {
-        let mut build = Self::default();
-        symbols.into_iter().for_each(|(pc, symbols)| build.insert(pc, symbols));
+    /// As much of what was read as fits into `most` bytes.
+    fn of(symbols: Symbols, most: usize, used: Instant) -> Self {
+        let mut build = Self { symbols: Symbols::new(), bytes: 0, on_disk: HashSet::new(), changed: None, used };
+        for (pc, symbols) in symbols {
+            if !build.insert(pc, symbols, most) {
+                build.on_disk.insert(pc);
+            }
+        }
         build
     }
 
-    fn add(&mut self, pc: u64, symbols: Vec<Symbol>, now: Instant) {
-        self.changed.get_or_insert(now);
-        self.insert(pc, symbols);
-    }
-
-    /// Beyond what memory may hold of all builds nothing more of one is kept.
-    fn insert(&mut self, pc: u64, symbols: Vec<Symbol>) {
-        let bytes: usize = symbols.iter().map(|one| size_of::<Symbol>() + one.function.len() + one.file.len()).sum();
-        if self.bytes + bytes <= MOST_HELD_BYTES && !self.symbols.contains_key(&pc) {
+    /// Whether they fit in: it takes `most` bytes at most.
+    fn insert(&mut self, pc: u64, symbols: Vec<Symbol>, most: usize) -> bool {
+        let bytes = bytes_of(&symbols);
+        let fits = self.bytes + bytes <= most;
+        if fits {
             self.bytes += bytes;
             self.symbols.insert(pc, symbols);
         }
+        fits
     }
+}
+
+fn bytes_of(symbols: &[Symbol]) -> usize {
+    symbols.iter().map(|one| size_of::<Symbol>() + one.function.len() + one.file.len()).sum()
 }
 
 /// Preceded by a blank, to follow a line; nothing where nothing happened.

@@ -121,18 +121,59 @@ fn a_directory_that_cannot_be_written_costs_nothing_but_the_cache() {
     assert!(SymbolCache::open(&path, 1).is_err());
 }
 
+/// Symbols of an address that take about as many bytes.
+fn long(pc: u64, bytes: usize) -> Vec<Symbol> {
+    vec![Symbol { build_id: 0, pc, depth: 0, function: "x".repeat(bytes), file: String::new(), line: 1 }]
+}
+
 #[test]
 fn memory_is_bounded_and_what_went_is_read_again() {
     let dir = tempfile::tempdir().unwrap();
     let cache = SymbolCache::open(dir.path(), 1 << 30).unwrap();
-    let long =
-        |pc| vec![Symbol { build_id: 0, pc, depth: 0, function: "x".repeat(1 << 20), file: String::new(), line: 1 }];
+    let (start, key) = (Instant::now(), |build_id: u64| (build_id, "me".to_owned()));
     for build_id in 0..40 {
-        cache.symbols(build_id, "me", 1, || long(1));
+        let now = start + STAYS * u32::try_from(build_id).unwrap();
+        cache.symbols_at(now, &key(build_id), 1, || long(1, 1 << 20));
+        let held = cache.held().bytes();
+        assert!(held <= MOST_HELD_BYTES, "{held}");
     }
-    let held: usize = cache.held().builds.values().map(|build| build.bytes).sum();
-    assert!(held <= MOST_HELD_BYTES, "{held}");
-    assert_eq!(cache.symbols(0, "me", 1, || panic!("it is on disk")).len(), 1);
+    assert_eq!(cache.symbols_at(start + STAYS * 40, &key(0), 1, || panic!("it is on disk")).len(), 1);
+}
+
+#[test]
+fn builds_that_take_turns_are_not_read_for_each_address_and_what_is_new_is_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let cache = SymbolCache::open(dir.path(), 1 << 30).unwrap();
+    let (start, addresses) = (Instant::now(), 6_u64);
+    let builds = ["a", "b", "c", "d"].map(str::to_owned);
+    let keys = || (0..).zip(builds.clone());
+    let turns = |now: Instant| {
+        for pc in 0..addresses {
+            for key in keys() {
+                assert_eq!(cache.symbols_at(now, &key, pc, || long(pc, 1 << 20)).len(), 1);
+            }
+        }
+        let held = cache.held().bytes();
+        assert!(held <= MOST_HELD_BYTES + MOST_NEW_BYTES, "{held}");
+    };
+    let missing = || {
+        let there = |(build_id, identity): (u64, String)| cache.folder.read(build_id, &identity).unwrap().len();
+        4 * usize::try_from(addresses).unwrap() - keys().map(there).sum::<usize>()
+    };
+    turns(start);
+    assert_eq!(missing(), 24, "nobody was thrown out to be written");
+    for minute in 1..=8 {
+        cache.write_due(start + WRITE_AFTER * minute);
+        assert!(cache.held().bytes() <= MOST_HELD_BYTES, "what is new was written");
+        turns(start + WRITE_AFTER * minute);
+    }
+    assert_eq!(missing(), 0, "all was new in some minute");
+    // Nothing is read again: what is on disk meanwhile is not seen.
+    fs::remove_dir_all(dir.path()).unwrap();
+    let before = cache.counts();
+    turns(start + WRITE_AFTER * 8);
+    let now = cache.counts();
+    assert!(now.cached - before.cached >= 12 && now.looked_up - before.looked_up <= 12, "{before:?} {now:?}");
 }
 
 /// Set in the process that [`an_agent_killed_in_the_middle_of_a_write_leaves_whole_files`] kills: the directory to write to.

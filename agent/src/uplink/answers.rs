@@ -15,16 +15,22 @@ use crate::asking::{Answer, Asking};
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// Pause after a question that failed. Nobody is kept by it: what is new is told meanwhile.
 const PAUSE: Duration = Duration::from_secs(1);
+/// An aggregator that has failed so many times in a row cannot tell: something between may let batches through and no questions.
+const MOST_FAILURES: u32 = 3;
 
-/// Answers questions as long as the connection lasts.
-pub(super) async fn answer(asking: &Asking, channel: Channel) -> Infallible {
+/// Answers questions as long as the connection of this number lasts.
+pub(super) async fn answer(asking: &Asking, channel: Channel, connection: u64) -> Infallible {
     let mut client = CollectorClient::new(channel);
+    let mut failures = 0;
     loop {
         let stack_ids = asking.question().await.into_iter().map(|id| id.0).collect();
-        match timeout(ANSWER_WITHIN, client.known(KnownRequest { stack_ids })).await {
-            Ok(Ok(reply)) => asking.answer(Answer::Known(reply.into_inner())),
-            Ok(Err(status)) if status.code() == Code::Unimplemented => asking.answer(Answer::CannotTell),
-            Ok(Err(_)) | Err(_) => sleep(PAUSE).await,
+        let reply = timeout(ANSWER_WITHIN, client.known(KnownRequest { stack_ids })).await;
+        failures = if matches!(reply, Ok(Ok(_))) { 0 } else { failures + 1 };
+        match reply {
+            Ok(Ok(reply)) => asking.answer(Answer::Known(reply.into_inner()), connection),
+            Ok(Err(status)) if status.code() == Code::Unimplemented => asking.answer(Answer::CannotTell, connection),
+            _ if failures >= MOST_FAILURES => asking.answer(Answer::CannotTell, connection),
+            _ => sleep(PAUSE).await,
         }
     }
 }

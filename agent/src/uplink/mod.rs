@@ -124,7 +124,7 @@ impl Uplink {
         let mut changes = self.queue.changes();
         let preferred = preferred_answers(self.preferred(), self.region.clone(), self.switching);
         let asking = Arc::clone(&self.asking);
-        let answers = answers::answer(&asking, stream.channel());
+        let answers = answers::answer(&asking, stream.channel(), self.queue.look(Queue::connections));
         tokio::pin!(preferred, answers);
         while !self.queue.look(Queue::is_finished) {
             stream.fill(&self.queue).await?;

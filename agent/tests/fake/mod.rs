@@ -23,7 +23,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tokio_stream::{Stream, StreamExt};
 use tonic::transport::Server;
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Code, Request, Response, Status, Streaming};
 
 /// Longest that anything may take.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -37,8 +37,8 @@ pub(crate) enum Answer {
     Cut,
 }
 
-/// Which stacks a store has; None: it cannot be asked, as one of an older version.
-type Stacks = Option<HashSet<u64>>;
+/// Which stacks a store has, or what is said to who asks: as of an older version, `Unimplemented`.
+type Stacks = Result<HashSet<u64>, Code>;
 
 /// A batch as it arrived.
 #[derive(Clone, Debug)]
@@ -91,7 +91,7 @@ impl Fake {
             arrivals: Arc::default(),
             connections: Arc::default(),
             policy: Arc::new(policy),
-            stacks: Arc::default(),
+            stacks: Arc::new(Mutex::new(Err(Code::Unimplemented))),
             asked: Arc::default(),
             reference: Arc::new(reference),
         };
@@ -165,7 +165,7 @@ impl Collector for Fake {
 
     async fn known(&self, request: Request<KnownRequest>) -> Result<Response<KnownReply>, Status> {
         let stacks = self.stacks.lock().unwrap();
-        let stacks = stacks.as_ref().ok_or_else(|| Status::unimplemented("it is old"))?;
+        let stacks = stacks.as_ref().map_err(|code| Status::new(*code, "the test wants it"))?;
         let asked = request.into_inner().stack_ids;
         self.asked.fetch_add(asked.len(), Ordering::SeqCst);
         let known: Vec<bool> = asked.iter().map(|id| stacks.contains(id)).collect();

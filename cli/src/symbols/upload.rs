@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use serde::Serialize;
 use syncline_gosym::GoBinary;
-use syncline_store::{Binary, MOST_BINARY_BYTES, Names, Store, StoreError};
+use syncline_store::{ADDRESSES_AT_ONCE, Binary, MOST_BINARY_BYTES, Names, Store, StoreError};
 
 use super::UploadArgs;
 use crate::args::{Format, StoreArgs};
@@ -77,24 +77,26 @@ async fn upload(store: &Store, args: &UploadArgs, bytes: &[u8], binary: &GoBinar
     let name = args.binary.file_name().unwrap_or_default().to_string_lossy();
     let kept = Binary { build_id, name: &name, go_version: &binary.version().text, bytes };
     let kept = store.keep_binary(&kept).await.map_err(explain)?;
-    let (mut unnamed, mut named) = (0, 0);
+    let (mut unnamed, mut named, mut last) = (0, 0, None);
     loop {
-        let pcs = store.unnamed_addresses(build_id).await.map_err(explain)?;
+        let pcs = store.unnamed_addresses(build_id, last).await.map_err(explain)?;
         let names = Names::of(build_id, binary, &pcs);
-        // Those that are left are of no Go function.
-        unnamed = pcs.len().max(unnamed);
-        if names.addresses() == 0 {
+        unnamed += pcs.len();
+        if names.addresses() > 0 {
+            named += names.addresses();
+            store.name_addresses(names).await.map_err(explain)?;
+        }
+        if pcs.len() < ADDRESSES_AT_ONCE {
             break;
         }
-        named += names.addresses();
-        store.name_addresses(names).await.map_err(explain)?;
+        last = pcs.last().copied();
     }
     Ok(Upload {
         build: format!("{build_id:016x}"),
         go_version: binary.version().text.clone(),
         module: binary.module_path().map(str::to_owned),
         kept,
-        unnamed: unnamed.max(named),
+        unnamed,
         named,
     })
 }

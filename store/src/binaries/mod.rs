@@ -7,4 +7,4 @@ mod keep;
 mod name;
 
 pub use keep::{Binary, MOST_BINARY_BYTES};
-pub use name::Names;
+pub use name::{ADDRESSES_AT_ONCE, Names};

@@ -8,8 +8,8 @@ use syncline_gosym::{Frame, GoBinary};
 use crate::rows::SymbolRows;
 use crate::{Store, StoreError};
 
-/// Addresses that are named at once.
-const MOST_ADDRESSES: usize = 100_000;
+/// Addresses of a build that are asked for, and named, at once.
+pub const ADDRESSES_AT_ONCE: usize = 10_000;
 
 /// Names of addresses of a build.
 #[derive(Clone, Debug)]
@@ -51,21 +51,22 @@ impl Names {
 }
 
 impl Store {
-    /// Addresses of stacks of a build that have no name, at most 100,000.
+    /// Addresses of stacks of a build that have no name, in order: the first [`ADDRESSES_AT_ONCE`] of those after `last`, or of all.
     ///
     /// # Errors
     /// [`StoreError::Sql`] and [`StoreError::Network`] from ClickHouse; [`StoreError::Protocol`] for an answer that is none.
-    pub async fn unnamed_addresses(&self, build_id: u64) -> Result<Vec<u64>, StoreError> {
-        let all = self.unnamed(&format!("build_id = {build_id}")).await?;
+    pub async fn unnamed_addresses(&self, build_id: u64, last: Option<u64>) -> Result<Vec<u64>, StoreError> {
+        let after = last.map(|pc| format!("pc > {pc} AND")).unwrap_or_default();
+        let all = self.unnamed(&format!("build_id = {build_id}"), &after).await?;
         Ok(all.into_values().flatten().collect())
     }
 
-    /// The same of all builds of which an executable is kept, by build.
+    /// The same of all builds of which an executable is kept, by build: the first of each.
     ///
     /// # Errors
     /// As [`unnamed_addresses`](Self::unnamed_addresses).
     pub async fn unnamed_addresses_of_kept(&self) -> Result<BTreeMap<u64, Vec<u64>>, StoreError> {
-        self.unnamed("build_id IN (SELECT build_id FROM binaries)").await
+        self.unnamed("build_id IN (SELECT build_id FROM binaries)", "").await
     }
 
     /// Stores names of addresses.
@@ -78,10 +79,12 @@ impl Store {
         self.insert(names.rows.into_block()?, &format!("named/{:016x}/{now_ns}", names.build_id)).await
     }
 
-    async fn unnamed(&self, of: &str) -> Result<BTreeMap<u64, Vec<u64>>, StoreError> {
+    async fn unnamed(&self, of: &str, after: &str) -> Result<BTreeMap<u64, Vec<u64>>, StoreError> {
+        // Of each build, or one with many that stay unnamed would keep the others from having theirs.
         let sql = format!(
             "SELECT build_id, pc FROM (SELECT DISTINCT build_id, arrayJoin(pcs) AS pc FROM stacks WHERE {of}) \
-             WHERE (build_id, pc) NOT IN (SELECT build_id, pc FROM symbols WHERE {of}) LIMIT {MOST_ADDRESSES}"
+             WHERE {after} (build_id, pc) NOT IN (SELECT build_id, pc FROM symbols WHERE {of}) \
+             ORDER BY build_id, pc LIMIT {ADDRESSES_AT_ONCE} BY build_id"
         );
         let answer = self.query_text(&sql, "TSV").await?;
         let mut addresses = BTreeMap::<_, Vec<_>>::new();

@@ -91,6 +91,7 @@ pub(crate) const ALL: &[Case] = cases![
     states::the_questions_of_the_documentation_are_answered,
     symbols::a_stack_that_many_agents_tell_counts_once,
     symbols::a_stack_is_whole_when_each_of_its_addresses_has_a_name,
+    symbols::addresses_without_a_name_come_in_order_and_those_of_one_build_keep_no_other_from_coming,
     symbols::a_binary_is_kept_once_and_whole_or_not_at_all,
     symbols::builds_tell_who_runs_them_and_what_has_no_name,
     skew::the_newest_of_each_node_on_the_fleets_clock,

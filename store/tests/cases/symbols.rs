@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use syncline_store::{Binary, MOST_BINARY_BYTES};
+use syncline_store::{ADDRESSES_AT_ONCE, Binary, MOST_BINARY_BYTES};
 
 use super::{Fixture, base_ns, run};
 
@@ -105,12 +105,37 @@ pub(super) async fn a_stack_is_whole_when_each_of_its_addresses_has_a_name() {
     assert_eq!(whole(&[11, 12, 13, 14, 15, u64::MAX]).await, HashSet::from([11, 12]), "another build has other names");
     let many: Vec<u64> = (10..10 + 4_096).collect();
     assert_eq!(whole(&many).await.len(), 2);
-    let unnamed = fixture.store.unnamed_addresses(7).await.unwrap();
+    let unnamed = fixture.store.unnamed_addresses(7, None).await.unwrap();
     assert_eq!(
         (unnamed, fixture.ask("SELECT pc FROM unnamed_addresses WHERE build_id = 8").await),
         (vec![99], "16".into())
     );
     assert!(fixture.store.unnamed_addresses_of_kept().await.unwrap().is_empty());
+}
+
+pub(super) async fn addresses_without_a_name_come_in_order_and_those_of_one_build_keep_no_other_from_coming() {
+    let fixture = Fixture::migrated().await;
+    let store = &fixture.store;
+    let pages = 11 * ADDRESSES_AT_ONCE as u64 + 5;
+    run(store, &format!("INSERT INTO stacks VALUES (1, 7, range({pages}), 1), (2, 8, [3, 1], 1)")).await;
+    run(store, "INSERT INTO symbols (build_id, pc, depth, func, file, line) VALUES (7, 2, 0, 'f', '', 1), (8, 0, 0, 'f', '', 1)")
+        .await;
+    for build_id in [7, 8] {
+        assert!(store.keep_binary(&Binary { build_id, ..binary(b"parts") }).await.unwrap());
+    }
+    let first = store.unnamed_addresses_of_kept().await.unwrap();
+    assert_eq!((first[&7].len(), &first[&8]), (ADDRESSES_AT_ONCE, &vec![1, 3]));
+    let (mut all, mut last) = (Vec::new(), None);
+    while all.len() as u64 <= pages {
+        let page = store.unnamed_addresses(7, last).await.unwrap();
+        assert!(page.len() <= ADDRESSES_AT_ONCE);
+        last = page.last().copied();
+        if last.is_none() {
+            break;
+        }
+        all.extend(page);
+    }
+    assert!(all.iter().copied().eq((0..pages).filter(|pc| *pc != 2)), "{} of {pages}", all.len());
 }
 
 fn binary(bytes: &[u8]) -> Binary<'_> {
