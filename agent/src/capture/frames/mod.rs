@@ -13,7 +13,9 @@
 //! offset in the kernel. So a stack of the same calls has the same id everywhere ([ADR 19](../../../../docs/adr/0019-frames-of-other-code.md)).
 
 mod address_space;
+mod demangling;
 mod kernel;
+mod lines;
 mod mapping;
 mod module;
 mod modules;

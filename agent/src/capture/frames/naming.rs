@@ -1,14 +1,14 @@
 //! Names of addresses in a file of code, by its symbol tables and its DWARF lines. Where a file is Go's, it is asked for here, too.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use addr2line::gimli::{self, EndianSlice, RunTimeEndian};
 use object::read::elf::{ElfFile64, ElfSymbol64};
-use object::{Endianness, Object as _, ObjectSection as _, ObjectSymbol as _, ReadCache, ReadRef as _, SymbolKind};
+use object::{Endianness, Object as _, ObjectSymbol as _, ReadCache, ReadRef as _, SymbolKind};
 use syncline_gosym::{Frame, GoBinary, Symbolizer};
 
+use super::demangling::{NAME_BYTES, readable};
+use super::lines::{by_lines, debug_sections, lines};
 use super::module::Module;
 use super::reader::Bounded;
 use crate::patience::Patience;
@@ -20,15 +20,21 @@ const GO_MARK: &str = ".go.buildinfo";
 const LONGEST: Duration = Duration::from_secs(2);
 /// Bytes read of a file at most, held only while its addresses are named.
 const MOST_BYTES: u64 = 256 << 20;
-/// Bytes of debug information at most, unpacked; files with more are named by their symbol tables, without lines.
-const MOST_DEBUG_BYTES: u64 = 64 << 20;
-/// Bytes of a demangled name: C++ has longer ones than people read.
-const NAME_BYTES: usize = 512;
+/// Functions of a file at most; what else it has is not looked at.
+const MOST_SYMBOLS: usize = 1 << 20;
+/// Bytes of a source file's path.
+const PATH_BYTES: usize = 1_024;
 
-/// Asks files for names, one after the other, on threads of their own.
-#[derive(Debug, Default)]
+/// Asks files for names, one after the other, each on a thread of its own: what a file takes of memory is taken once.
+#[derive(Debug)]
 pub(super) struct Namer {
     patience: Patience,
+}
+
+impl Default for Namer {
+    fn default() -> Self {
+        Self { patience: Patience::of(1) }
+    }
 }
 
 impl Namer {
@@ -63,10 +69,16 @@ fn by_number(module: &str, vaddr: u64) -> Frame<'static> {
     frame(&format!("0x{vaddr:x}"), module, None)
 }
 
-fn frame(function: &str, module: &str, place: Option<(&str, u32)>) -> Frame<'static> {
+pub(super) fn frame(function: &str, module: &str, place: Option<(&str, u32)>) -> Frame<'static> {
     let (file, line) = place.unwrap_or_default();
     let function = format!("{} ({module})", text::cut(function.to_owned(), NAME_BYTES));
-    Frame { function: function.into(), file: file.to_owned().into(), line, inlined: false, wrapper: false }
+    Frame {
+        function: function.into(),
+        file: text::cut(file.to_owned(), PATH_BYTES).into(),
+        line,
+        inlined: false,
+        wrapper: false,
+    }
 }
 
 fn names(module: &Module, vaddrs: &[u64]) -> Vec<Vec<Frame<'static>>> {
@@ -97,7 +109,7 @@ fn go_symbols(reader: &ReadCache<Bounded>) -> Option<Symbolizer<'_>> {
     GoBinary::parse(bytes).and_then(|plugin| plugin.symbolizer()).ok()
 }
 
-type Elf<'a> = ElfFile64<'a, Endianness, &'a ReadCache<Bounded>>;
+pub(super) type Elf<'a> = ElfFile64<'a, Endianness, &'a ReadCache<Bounded>>;
 
 /// How many symbols before an address are looked at for one that holds it: functions lie inside of one another in assembly only.
 const NEAREST: usize = 16;
@@ -112,7 +124,8 @@ type Symbol<'a, 'e> = ElfSymbol64<'a, 'e, Endianness, &'a ReadCache<Bounded>>;
 impl<'a, 'e> Symbols<'a, 'e> {
     fn of(elf: &'e Elf<'a>) -> Self {
         let is_function = |symbol: &Symbol<'a, 'e>| symbol.kind() == SymbolKind::Text && symbol.is_definition();
-        let mut functions: Vec<_> = elf.symbols().chain(elf.dynamic_symbols()).filter(is_function).collect();
+        let mut functions: Vec<_> =
+            elf.symbols().chain(elf.dynamic_symbols()).filter(is_function).take(MOST_SYMBOLS).collect();
         functions.sort_by_key(object::ObjectSymbol::address);
         Self { functions }
     }
@@ -128,47 +141,6 @@ impl<'a, 'e> Symbols<'a, 'e> {
         let names = same.filter_map(|symbol| symbol.name_bytes().ok()).filter(|name| !name.is_empty());
         names.min_by_key(|name| (name.starts_with(b"_"), name.len(), *name))
     }
-}
-
-fn readable(name: &[u8]) -> String {
-    let name = String::from_utf8_lossy(name);
-    addr2line::demangle_auto(Cow::Borrowed(&*name), None).into_owned()
-}
-
-type Lines<'a> = addr2line::Context<EndianSlice<'a, RunTimeEndian>>;
-
-/// Sections of debug information, unpacked; none if there is too much of it, or none.
-fn debug_sections<'a>(elf: &Elf<'a>) -> Option<gimli::DwarfSections<Cow<'a, [u8]>>> {
-    let mut left = MOST_DEBUG_BYTES;
-    let load = |id: gimli::SectionId| -> Result<Cow<'a, [u8]>, ()> {
-        let Some(section) = elf.section_by_name(id.name()) else { return Ok(Cow::Borrowed(&[])) };
-        let data = section.compressed_data().map_err(|_| ())?;
-        left = left.checked_sub(data.uncompressed_size).ok_or(())?;
-        data.decompress().map_err(|_| ())
-    };
-    let sections = gimli::DwarfSections::load(load).ok()?;
-    Some(sections)
-}
-
-fn lines<'a>(sections: &'a gimli::DwarfSections<Cow<'_, [u8]>>, endian: Endianness) -> Option<Lines<'a>> {
-    let endian = if endian == Endianness::Little { RunTimeEndian::Little } else { RunTimeEndian::Big };
-    let dwarf = sections.borrow(|section| EndianSlice::new(section, endian));
-    addr2line::Context::from_dwarf(dwarf).ok()
-}
-
-/// The calls at an address, where the debug information has any; one without a name there is this function.
-fn by_lines(lines: &Lines<'_>, call: u64, function: &str, module: &str) -> Vec<Frame<'static>> {
-    let mut calls: Vec<Frame<'static>> = Vec::new();
-    let Ok(mut found) = lines.find_frames(call).skip_all_loads() else { return calls };
-    while let Ok(Some(one)) = found.next() {
-        let name = one.function.as_ref().and_then(|function| function.demangle().ok());
-        let place = one.location.as_ref().and_then(|at| Some((at.file?, at.line.unwrap_or_default())));
-        if let Some(inner) = calls.last_mut() {
-            inner.inlined = true;
-        }
-        calls.push(frame(name.as_deref().unwrap_or(function), module, place));
-    }
-    calls
 }
 
 #[cfg(test)]
