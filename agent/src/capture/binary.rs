@@ -2,7 +2,7 @@
 #![allow(unsafe_code)] // mmap, and a parsed view kept beside the mapping that it borrows
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use memmap2::{Mmap, UncheckedAdvice};
 use syncline_bpf::{self as bpf, BinaryLayout};
@@ -26,6 +26,8 @@ pub struct Binary {
     frames: Option<Mutex<FrameCache<'static>>>,
     map: Mmap,
     executable: Executable,
+    /// See [`Self::as_module`].
+    module: OnceLock<Arc<Module>>,
     build_id: u64,
     /// Where its goroutines can be probed, or why they cannot.
     sites: Result<ProbeSites, Error>,
@@ -47,7 +49,7 @@ impl Binary {
         let (build_id, sites) = (go.build_id(), go.probe_sites());
         let wait_reasons = (0..=u8::MAX).map_while(|number| go.wait_reason(number)).map(texts::kept).collect();
         let frames = go.symbolizer().ok().map(|symbolizer| Mutex::new(FrameCache::new(symbolizer, FRAME_CACHE)));
-        let binary = Self { go, frames, map, executable, build_id, sites, wait_reasons };
+        let binary = Self { go, frames, map, executable, module: OnceLock::new(), build_id, sites, wait_reasons };
         binary.let_pages_go();
         Ok(binary)
     }
@@ -234,9 +236,13 @@ impl Binary {
     }
 
     /// As a file of code, to name what is not Go's in it; none if it cannot be opened again.
-    pub(super) fn as_module(&self) -> Option<Module> {
+    pub(super) fn as_module(&self) -> Option<Arc<Module>> {
+        if let Some(module) = self.module.get() {
+            return Some(Arc::clone(module));
+        }
         let name = self.path().file_name().unwrap_or_default().to_string_lossy().into_owned();
-        Module::of_executable(&self.executable.file, self.executable.id, name, self.build_id).ok()
+        let module = Module::of_executable(&self.executable.file, self.executable.id, name, self.build_id).ok()?;
+        Some(Arc::clone(self.module.get_or_init(|| Arc::new(module))))
     }
 
     /// Compares the file with what was analysed. Called right before a probe is placed: one that lands inside another

@@ -1,23 +1,25 @@
 //! Names of addresses in a file of code, by its symbol tables and its DWARF lines. Where a file is Go's, it is asked for here, too.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use object::read::elf::{ElfFile64, ElfSymbol64};
 use object::{Endianness, Object as _, ObjectSymbol as _, ReadCache, ReadRef as _, SymbolKind};
 use syncline_gosym::{Frame, GoBinary, Symbolizer};
 
+use super::budget::Budget;
 use super::demangling::{NAME_BYTES, readable};
 use super::lines::{by_lines, debug_sections, lines};
 use super::module::Module;
 use super::reader::Bounded;
-use crate::patience::Patience;
+use crate::patience::{Found, Patience};
 use crate::text;
 
 /// The section that says that a file is Go's.
 const GO_MARK: &str = ".go.buildinfo";
-/// How long the naming of a module's addresses may keep a batch waiting. What has no name by then is told by its address.
+/// How long the naming of addresses may keep batches waiting, and of which time. What has no name by then is told without.
 const LONGEST: Duration = Duration::from_secs(2);
+const LONGEST_OF: Duration = Duration::from_secs(10);
 /// Bytes read of a file at most, held only while its addresses are named.
 const MOST_BYTES: u64 = 256 << 20;
 /// Functions of a file at most; what else it has is not looked at.
@@ -29,28 +31,29 @@ const PATH_BYTES: usize = 1_024;
 #[derive(Debug)]
 pub(super) struct Namer {
     patience: Patience,
+    budget: Mutex<Budget>,
 }
 
 impl Default for Namer {
     fn default() -> Self {
-        Self { patience: Patience::of(1) }
+        Self { patience: Patience::of(1), budget: Mutex::new(Budget::new(LONGEST, LONGEST_OF)) }
     }
 }
 
 impl Namer {
-    /// The calls at each of these return addresses, innermost first.
+    /// The calls at each of these return addresses, innermost first, as far as that could be found out: of the first so many. None
+    /// at an address of an executable that its tables do not name.
     pub(super) fn names(&self, module: &Arc<Module>, vaddrs: &[u64]) -> Vec<Vec<Frame<'static>>> {
+        // Held meanwhile: they are asked one after the other.
+        let mut budget = self.budget.lock().unwrap_or_else(PoisonError::into_inner);
+        let began = Instant::now();
+        let Some(limit) = budget.left(began) else { return Vec::new() };
         let (of, wanted) = (Arc::clone(module), vaddrs.to_vec());
-        let (mut names, unfinished) = self.patience.wait_for(LONGEST, move |found| *found.lock() = names(&of, &wanted));
+        let (names, unfinished) = self.patience.wait_for(limit, move |found| name_all(&of, &wanted, found));
+        budget.spend(began.elapsed());
         if let Some(why) = unfinished {
-            tracing::warn!(
-                file = module.name,
-                ?why,
-                "functions of a library are told by their addresses: it takes too long to name them"
-            );
+            tracing::warn!(file = module.name, ?why, "functions have no names for now: it takes too long to find them");
         }
-        let unnamed = vaddrs.iter().map(|vaddr| vec![by_number(&module.name, *vaddr)]);
-        names.extend(unnamed.skip(names.len()));
         names
     }
 }
@@ -81,10 +84,11 @@ pub(super) fn frame(function: &str, module: &str, place: Option<(&str, u32)>) ->
     }
 }
 
-fn names(module: &Module, vaddrs: &[u64]) -> Vec<Vec<Frame<'static>>> {
-    let Some(reader) = module.reader(MOST_BYTES) else { return Vec::new() };
-    let Ok(elf) = Elf::parse(&reader) else { return Vec::new() };
-    let is_go = module.may_be_go && elf.section_by_name(GO_MARK).is_some();
+/// Finds one after the other; nothing where the file cannot be read, or is not any more what was mapped.
+fn name_all(module: &Module, vaddrs: &[u64], found: &Found<Vec<Vec<Frame<'static>>>>) {
+    let Some(reader) = module.reader(MOST_BYTES) else { return };
+    let Ok(elf) = Elf::parse(&reader) else { return };
+    let is_go = !module.is_executable && elf.section_by_name(GO_MARK).is_some();
     let go = is_go.then(|| go_symbols(&reader)).flatten();
     let symbols = Symbols::of(&elf);
     let sections = debug_sections(&elf);
@@ -96,11 +100,19 @@ fn names(module: &Module, vaddrs: &[u64]) -> Vec<Vec<Frame<'static>>> {
             return of_go.into_iter().map(Frame::into_owned).collect();
         }
         // Debug information also has functions that the linker has left out, at addresses that are others' now.
-        let Some(name) = symbols.at(call).map(readable) else { return vec![by_number(&module.name, *vaddr)] };
+        let Some(name) = symbols.at(call).map(readable) else { return unnamed(module, *vaddr) };
         let calls = lines.as_ref().map(|lines| by_lines(lines, call, &name, &module.name)).unwrap_or_default();
         if calls.is_empty() { vec![frame(&name, &module.name, None)] } else { calls }
     };
-    vaddrs.iter().map(one).collect()
+    vaddrs.iter().for_each(|vaddr| {
+        let frames = one(vaddr);
+        found.lock().push(frames);
+    });
+}
+
+/// What a library that was read has no symbol for. An executable may be stripped, or obfuscated, and its symbols uploaded later.
+fn unnamed(module: &Module, vaddr: u64) -> Vec<Frame<'static>> {
+    if module.is_executable { Vec::new() } else { vec![by_number(&module.name, vaddr)] }
 }
 
 /// A plugin of a Go program (`-buildmode=plugin`) has a function table of its own, as executables have.
@@ -171,6 +183,6 @@ mod tests {
         let last = names[0].last().unwrap();
         assert!(last.function.ends_with("::landmark (test)"), "{names:?}");
         assert!(last.file.ends_with("frames/naming.rs") && last.line.abs_diff(line) <= 1, "{names:?}");
-        assert_eq!(names[1], [by_number("test", 1)]);
+        assert_eq!(names[1..], [[by_number("test", 1)]]);
     }
 }
