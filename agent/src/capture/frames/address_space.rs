@@ -104,6 +104,9 @@ impl AddressSpace {
         }
         let file_offset = address.wrapping_sub(mapping.start).wrapping_add(mapping.file_offset);
         let module = range.module(Instant::now(), opening, module_of);
+        if matches!(range.behind, Behind::Unopened { .. }) {
+            modules.count_unopened();
+        }
         let at = module.and_then(|module| Some((module.vaddr_of(file_offset)?, module)));
         at.map_or_else(|| Place::Region(file_name(&range.mapping.path)), |(vaddr, module)| Place::Module(module, vaddr))
     }
@@ -224,6 +227,18 @@ mod tests {
         opening.spend(Duration::from_secs(60));
         assert!(range.module(now, &mut opening, |_, _| unreachable!("no time is left")).is_none());
         assert!(range.module(now + OPENING_OF, &mut opening, |_, _| Ok(module())).is_some());
+    }
+
+    #[test]
+    fn addresses_in_files_that_are_late_are_counted() {
+        let maps = std::fs::read("/proc/self/maps").unwrap();
+        let own = mappings(&maps).find(|mapping| mapping.is_executable && mapping.inode != 0).unwrap();
+        let file = FileId::of_process(std::process::id()).unwrap();
+        let space = AddressSpace::new(std::process::id(), 0, (file, (0, 0)), &maps);
+        space.lock().opening = Budget::new(Duration::ZERO, OPENING_OF);
+        let modules = Modules::default();
+        assert!(matches!(space.place(own.start, &modules), Place::Region(_)));
+        assert_eq!(modules.unopened(), 1);
     }
 
     /// A mapping of this program's own code lies in another file where the device is another one.

@@ -96,6 +96,11 @@ impl Frames {
         if of_go.is_empty() { self.of_executable(binary, address) } else { of_go }
     }
 
+    /// How many addresses were met in libraries that were not opened in time, or not yet.
+    pub(super) fn unopened(&self) -> u64 {
+        self.modules.unopened()
+    }
+
     /// None for what is no address of code.
     fn of_process(&self, process: &ObservedProcess, address: u64) -> Option<u64> {
         let in_executable = address.wrapping_sub(process.load_bias);

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -32,6 +33,7 @@ pub(super) enum Unopened {
 pub(super) struct Modules {
     patience: Patience,
     by_build: Mutex<HashMap<u64, Weak<Module>>>,
+    unopened: AtomicU64,
 }
 
 impl Modules {
@@ -50,6 +52,16 @@ impl Modules {
         }
         let unopened = if unfinished.is_some() { Unopened::NotNow } else { Unopened::Refused };
         self.one_of_a_build(module.ok_or(unopened)?)
+    }
+
+    /// Counts an address in a file that is to be opened later.
+    pub(super) fn count_unopened(&self) {
+        self.unopened.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many were counted.
+    pub(super) fn unopened(&self) -> u64 {
+        self.unopened.load(Ordering::Relaxed)
     }
 
     fn one_of_a_build(&self, module: Arc<Module>) -> Result<Arc<Module>, Unopened> {
