@@ -60,7 +60,7 @@ impl Symbolizer for Program {
             file: frame.file.into_owned(),
             line: frame.line,
         };
-        (0..)
+        (0..=u8::MAX)
             .zip(self.binary.symbolizer().map(|symbolizer| symbolizer.frames(pc - 1)).unwrap_or_default())
             .map(symbol)
             .collect()

@@ -9,7 +9,7 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// Reads that may be stuck at once.
+/// Reads that may be stuck at once, where nothing else is said.
 const MOST_STUCK: usize = 4;
 
 /// Why a read is not finished.
@@ -22,12 +22,24 @@ pub(crate) enum Unfinished {
 }
 
 /// Waits for reads.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Patience {
     under_way: Arc<AtomicUsize>,
+    most: usize,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self::of(MOST_STUCK)
+    }
 }
 
 impl Patience {
+    /// For so many reads at once; while they are stuck, no other is begun.
+    pub(crate) fn of(most: usize) -> Self {
+        Self { under_way: Arc::default(), most }
+    }
+
     /// Has `read` fill `found` bit by bit, and waits for that up to `limit`. What is found by then is there in any case.
     pub(crate) fn wait_for<T: Default + Clone + Send + 'static>(
         &self,
@@ -46,7 +58,7 @@ impl Patience {
         found: Found<T>,
         read: impl FnOnce(&Found<T>) + Send + 'static,
     ) -> Result<(), Unfinished> {
-        let place = Place::take(&self.under_way).ok_or(Unfinished::NotBegun)?;
+        let place = Place::take(&self.under_way, self.most).ok_or(Unfinished::NotBegun)?;
         let (done, is_done) = channel();
         let work = move || {
             let _place = place;
@@ -84,8 +96,8 @@ impl<T> Found<T> {
 struct Place(Arc<AtomicUsize>);
 
 impl Place {
-    fn take(under_way: &Arc<AtomicUsize>) -> Option<Self> {
-        let one_more = |count: usize| (count < MOST_STUCK).then_some(count + 1);
+    fn take(under_way: &Arc<AtomicUsize>, most: usize) -> Option<Self> {
+        let one_more = |count: usize| (count < most).then_some(count + 1);
         under_way.fetch_update(Ordering::AcqRel, Ordering::Acquire, one_more).ok()?;
         Some(Self(Arc::clone(under_way)))
     }

@@ -4,7 +4,7 @@
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use memmap2::{Mmap, UncheckedAdvice};
 use syncline_bpf::{self as bpf, BinaryLayout};
@@ -28,6 +28,8 @@ pub struct Binary {
     frames: Option<Mutex<FrameCache<'static>>>,
     content: Content,
     executable: Executable,
+    /// See [`Self::as_module`].
+    module: OnceLock<Arc<Module>>,
     build_id: u64,
     /// Where its goroutines can be probed, or why they cannot.
     sites: Result<ProbeSites, Error>,
@@ -72,7 +74,8 @@ impl Binary {
         let (build_id, sites) = (go.build_id(), go.probe_sites());
         let wait_reasons = (0..=u8::MAX).map_while(|number| go.wait_reason(number)).map(texts::kept).collect();
         let frames = go.symbolizer().ok().map(|symbolizer| Mutex::new(FrameCache::new(symbolizer, FRAME_CACHE)));
-        let binary = Self { go, frames, content, executable, build_id, sites, wait_reasons };
+        let module = OnceLock::new();
+        let binary = Self { go, frames, content, executable, module, build_id, sites, wait_reasons };
         binary.let_pages_go();
         Ok(binary)
     }
@@ -283,9 +286,13 @@ impl Binary {
     }
 
     /// As a file of code, to name what is not Go's in it; none if it cannot be opened again.
-    pub(super) fn as_module(&self) -> Option<Module> {
+    pub(super) fn as_module(&self) -> Option<Arc<Module>> {
+        if let Some(module) = self.module.get() {
+            return Some(Arc::clone(module));
+        }
         let name = self.path().file_name().unwrap_or_default().to_string_lossy().into_owned();
-        Module::of_executable(&self.executable.file, self.executable.id, name, self.build_id).ok()
+        let module = Module::of_executable(&self.executable.file, self.executable.id, name, self.build_id).ok()?;
+        Some(Arc::clone(self.module.get_or_init(|| Arc::new(module))))
     }
 
     /// Compares the file with what was analysed. Called right before a probe is placed: one that lands inside another

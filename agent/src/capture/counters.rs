@@ -77,6 +77,8 @@ pub struct Counters {
     pub abandoned: u64,
     /// The same of goroutines in C code.
     pub calls_abandoned: u64,
+    /// Calls on stacks that have the name of their library alone, since that was not opened in time, or not yet.
+    pub library_unopened: u64,
     /// Not handed on: of a process that is left out, from the moment before it was.
     pub left_out: u64,
     /// The same of waits in sums of short ones.
@@ -127,6 +129,7 @@ pub(super) struct OwnCounters {
     pub(super) undecodable: u64,
     pub(super) abandoned: u64,
     pub(super) calls_abandoned: u64,
+    pub(super) library_unopened: u64,
     pub(super) left_out: u64,
     pub(super) sums_left_out: u64,
     pub(super) parks_left_out: u64,
@@ -172,6 +175,7 @@ pub(super) fn read(
         undecodable: own.undecodable,
         abandoned: own.abandoned,
         calls_abandoned: own.calls_abandoned,
+        library_unopened: own.library_unopened,
         left_out: own.left_out,
         sums_left_out: own.sums_left_out,
         parks_left_out: own.parks_left_out,

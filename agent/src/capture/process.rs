@@ -76,8 +76,8 @@ impl ObservedProcess {
         let exe = std::fs::read_link(exe_link(pid)).map_err(|e| unreadable("exe", e))?;
         let cmdline = cmdline(&read(pid, "cmdline").unwrap_or_default());
         let maps = read(pid, "maps").map_err(|e| unreadable("maps", e))?;
-        let code = binary.file_id().ino();
-        let load_bias = load_bias(&maps, binary.text_segment(), code).ok_or(Refusal::NotMapped)?;
+        let code = load_bias(&maps, binary.text_segment(), binary.file_id().ino());
+        let (load_bias, code) = code.ok_or(Refusal::NotMapped)?;
         let address_space = Arc::new(AddressSpace::new(pid, start_time, (file, code), &maps));
         let look_for_plugins =
             if binary.loads_plugins() { Retry::after(None, Instant::now()).at_once() } else { Retry::Never };

@@ -250,7 +250,8 @@ impl Capture {
     #[must_use]
     pub fn counters(&self) -> Counters {
         let stale_now = self.before.stale_now() as u64;
-        counters::read(&self.maps.counters, self.own, self.before.counters(), stale_now)
+        let own = OwnCounters { library_unopened: self.frames.unopened(), ..self.own };
+        counters::read(&self.maps.counters, own, self.before.counters(), stale_now)
     }
 
     /// Goroutines of observed processes that are parked now and were seen parking, or found parked.

@@ -2,7 +2,7 @@
 
 use syncline_bpf::layout::{OFF_CPU_INTERRUPTIBLE, OFF_CPU_PREEMPTED, OFF_CPU_STOPPED, OFF_CPU_UNINTERRUPTIBLE};
 use syncline_bpf::{WaitKind, WaitRecord};
-use syncline_event::{Flow, Kind, TraceContext};
+use syncline_event::{Flow, Kind, TraceContext, limits};
 
 use super::binary::Binary;
 use super::frames::{Frames, Placed};
@@ -42,7 +42,7 @@ pub struct RawWait {
     pub waker_goid: Option<u64>,
     /// Made ready by the network poller.
     pub by_netpoll: bool,
-    /// The stack is deeper than `max_stack_depth`.
+    /// The stack is deeper than `max_stack_depth`, or with the kernel's part than a stack may be told.
     pub stack_truncated: bool,
     /// A frame could not be read; the stack ends there.
     pub stack_unreadable: bool,
@@ -89,7 +89,7 @@ impl RawWait {
 
     pub(super) fn new(record: &WaitRecord, process: &ObservedProcess, frames: &Frames) -> Self {
         let binary = &process.binary;
-        let Placed { stack, has_gaps } = stack(record, process, frames);
+        let Stack { addresses, has_gaps, is_cut } = stack(record, process, frames);
         Self {
             tgid: record.tgid,
             kind: kind(record.kind),
@@ -103,7 +103,7 @@ impl RawWait {
             run_mono_ns: record.run_mono_ns,
             waker_goid: record.waker_goid,
             by_netpoll: record.by_netpoll,
-            stack_truncated: record.stack_truncated,
+            stack_truncated: record.stack_truncated || is_cut,
             stack_unreadable: record.stack_unreadable || has_gaps,
             no_goroutine: record.of_scheduler,
             unbound: record.is_unbound,
@@ -114,7 +114,7 @@ impl RawWait {
             file_type: record.file.as_ref().map(file::type_of),
             flow: record.file.and_then(|file| file.ends).as_ref().map(file::flow),
             trace: TraceContext { trace_id: record.trace_id, span_id: record.span_id },
-            stack,
+            stack: addresses,
             waker_stack: frames.placed(process, &record.waker_stack).stack,
             build_id: binary.build_id(),
         }
@@ -151,9 +151,28 @@ pub(super) fn kind(kind: WaitKind) -> Kind {
     }
 }
 
+/// A stack as it is told.
+struct Stack {
+    addresses: Vec<u64>,
+    /// See [`Placed`].
+    has_gaps: bool,
+    /// Outer calls were left out.
+    is_cut: bool,
+}
+
+impl Stack {
+    fn of(in_kernel: Vec<u64>, placed: Placed) -> Self {
+        let mut addresses = in_kernel;
+        addresses.extend(placed.stack);
+        let is_cut = addresses.len() > limits::STACK_DEPTH;
+        addresses.truncate(limits::STACK_DEPTH);
+        Self { addresses, has_gaps: placed.has_gaps, is_cut }
+    }
+}
+
 /// The return addresses as they stand on a stack, those in the kernel first. The word on top of the stack is one only where the function that made the system
 /// call has no frame; Go's own table knows that.
-fn stack(record: &WaitRecord, process: &ObservedProcess, frames: &Frames) -> Placed {
+fn stack(record: &WaitRecord, process: &ObservedProcess, frames: &Frames) -> Stack {
     let (binary, load_bias) = (&process.binary, process.load_bias);
     let is_frameless = |leaf: &u64| binary.is_frameless_at(leaf.wrapping_sub(load_bias).saturating_sub(1));
     let placed = match record.stack.as_slice() {
@@ -162,6 +181,20 @@ fn stack(record: &WaitRecord, process: &ObservedProcess, frames: &Frames) -> Pla
         }
         all => frames.placed(process, all),
     };
-    let in_kernel = frames.placed_in_kernel(&record.kernel_stack);
-    Placed { stack: [in_kernel, placed.stack].concat(), ..placed }
+    Stack::of(frames.placed_in_kernel(&record.kernel_stack), placed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stack_that_is_too_deep_with_the_kernels_part_is_cut_and_says_so() {
+        let deepest = || Placed { stack: vec![1; limits::STACK_DEPTH], has_gaps: false };
+        for (in_kernel, is_cut) in [(vec![], false), (vec![2; 24], true)] {
+            let stack = Stack::of(in_kernel.clone(), deepest());
+            assert_eq!((stack.addresses.len(), stack.is_cut), (limits::STACK_DEPTH, is_cut));
+            assert!(stack.addresses.starts_with(&in_kernel));
+        }
+    }
 }

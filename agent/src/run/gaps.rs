@@ -9,7 +9,7 @@ use crate::capture::{Counters, Coverage};
 pub(super) struct Gaps {
     coverage: Coverage,
     /// Waits that were kept without a part of what belongs to them, by what that is.
-    degraded: [(&'static str, u64); 6],
+    degraded: [(&'static str, u64); 8],
     /// Waits that were seen of processes that are left out, in the moment before or after that was said.
     left_out: u64,
 }
@@ -18,6 +18,8 @@ impl Gaps {
     pub(super) fn new(coverage: Coverage, counters: &Counters) -> Self {
         let degraded = [
             ("stack_unreadable", counters.stack_unreadable),
+            ("kernel_stack_lost", counters.kernel_stack_lost),
+            ("library_unopened", counters.library_unopened),
             ("waker_unreadable", counters.waker_fault),
             ("ready_unreadable", counters.netpoll_fault),
             ("labels_unread", counters.labels_unread),
@@ -103,11 +105,17 @@ mod tests {
     fn what_is_missing_is_told_by_reason_and_nothing_where_nothing_is() {
         assert_eq!(Gaps::default().to_string(), "");
         assert_eq!(Gaps::new(Coverage::default(), &Counters::default()).to_string(), "");
-        let counters = Counters { stack_unreadable: 4, netpoll_fault: 1, ..Counters::default() };
+        let counters = Counters {
+            stack_unreadable: 4,
+            kernel_stack_lost: 2,
+            library_unopened: 3,
+            netpoll_fault: 1,
+            ..Counters::default()
+        };
         assert_eq!(
             Gaps::new(coverage(2, 5), &counters).to_string(),
-            " skipped=3 (garbled=2 unsupported_version=1) hidden=5 (not_permitted=5) degraded=5 (stack_unreadable=4 \
-             ready_unreadable=1)"
+            " skipped=3 (garbled=2 unsupported_version=1) hidden=5 (not_permitted=5) degraded=10 (stack_unreadable=4 \
+             kernel_stack_lost=2 library_unopened=3 ready_unreadable=1)"
         );
     }
 

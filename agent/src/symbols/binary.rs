@@ -58,6 +58,6 @@ impl Symbolizer for NamesOf {
             line: frame.line,
         };
         // Every address of a captured stack is a return address, g.sched.pc included.
-        (0..).zip(self.frames.symbolize(&self.binary, pc)).map(symbol).collect()
+        (0..=u8::MAX).zip(self.frames.symbolize(&self.binary, pc)).map(symbol).collect()
     }
 }

@@ -2,6 +2,9 @@
 
 use syncline_gosym::TextSegment;
 
+/// Device and inode of a file, as they stand there: the device of a file on a layered file system is another one by stat(2).
+pub(in crate::capture) type MappedFile = (u64, u64);
+
 /// One line of it (proc(5)).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::capture) struct Mapping {
@@ -9,6 +12,8 @@ pub(in crate::capture) struct Mapping {
     pub(in crate::capture) end: u64,
     pub(in crate::capture) is_executable: bool,
     pub(super) file_offset: u64,
+    /// Major and minor number, 32 bits each.
+    pub(super) device: u64,
     /// 0 where there is no file.
     pub(in crate::capture) inode: u64,
     /// The file's, or what the kernel calls it, as `[vdso]`; what is no UTF-8 in it is replaced.
@@ -24,7 +29,8 @@ impl Mapping {
         let (start, end) = text()?.split_once('-')?;
         let permissions = text()?;
         let file_offset = hexadecimal(text()?)?;
-        let _device = text()?;
+        let (major, minor) = text()?.split_once(':')?;
+        let device = hexadecimal(major)? << 32 | hexadecimal(minor)?;
         let inode = text()?.parse().ok()?;
         let path = fields.next().unwrap_or_default().trim_ascii_start();
         Some(Self {
@@ -32,9 +38,15 @@ impl Mapping {
             end: hexadecimal(end)?,
             is_executable: permissions.contains('x'),
             file_offset,
+            device,
             inode,
             path: String::from_utf8_lossy(path).into_owned(),
         })
+    }
+
+    /// The file behind it.
+    pub(super) fn file(&self) -> MappedFile {
+        (self.device, self.inode)
     }
 
     fn holds(&self, text: TextSegment, inode: u64) -> bool {
@@ -56,9 +68,10 @@ pub(in crate::capture) fn mappings(maps: &[u8]) -> impl Iterator<Item = Mapping>
     maps.split(|byte| *byte == b'\n').filter_map(Mapping::parse)
 }
 
-/// Where the process maps the Go code, minus where the linker put it.
-pub(in crate::capture) fn load_bias(maps: &[u8], text: TextSegment, inode: u64) -> Option<u64> {
-    mappings(maps).find(|mapping| mapping.holds(text, inode)).map(|mapping| mapping.bias_of(text))
+/// Where the process maps the Go code, minus where the linker put it, and the file it is in.
+pub(in crate::capture) fn load_bias(maps: &[u8], text: TextSegment, inode: u64) -> Option<(u64, MappedFile)> {
+    let mapping = mappings(maps).find(|mapping| mapping.holds(text, inode))?;
+    Some((mapping.bias_of(text), mapping.file()))
 }
 
 #[cfg(test)]
@@ -73,7 +86,7 @@ mod tests {
     #[test]
     fn the_code_is_found_among_paths_in_any_encoding() {
         let text = TextSegment { vaddr: 0x1_010, file_offset: 0x1_010, size: 0x8_000 };
-        assert_eq!(load_bias(MAPS, text, 42), Some(0x55d0_c000_0000));
+        assert_eq!(load_bias(MAPS, text, 42), Some((0x55d0_c000_0000, (0x8_0000_0001, 42))));
         assert_eq!(load_bias(MAPS, text, 43), None);
         for cut in 0..MAPS.len() {
             let _ = load_bias(&MAPS[..cut], text, 42);

@@ -13,7 +13,10 @@
 //! offset in the kernel. So a stack of the same calls has the same id everywhere ([ADR 19](../../../../docs/adr/0019-frames-of-other-code.md)).
 
 mod address_space;
+mod budget;
+mod demangling;
 mod kernel;
+mod lines;
 mod mapping;
 mod module;
 mod modules;
@@ -23,6 +26,7 @@ mod registry;
 mod synthetic;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use syncline_gosym::Frame;
 
@@ -37,6 +41,9 @@ use modules::Modules;
 use naming::Namer;
 pub(super) use reader::Bounded;
 use registry::{Origin, Registry};
+
+/// What has no name, since its file could not be read then or does not have it, is not asked for again before this.
+const ASKED_AGAIN_AFTER: Duration = Duration::from_secs(60);
 
 /// Knows what addresses on stacks stand for.
 #[derive(Debug, Default)]
@@ -61,6 +68,9 @@ impl Frames {
         let mut placed = Placed::default();
         placed.stack.extend(addresses.iter().filter_map(|address| self.of_process(process, *address)));
         placed.has_gaps = placed.stack.len() < addresses.len();
+        if let Some(innermost) = placed.stack.first() {
+            self.expect(&process.binary, *innermost);
+        }
         placed
     }
 
@@ -87,6 +97,11 @@ impl Frames {
         if of_go.is_empty() { self.of_executable(binary, address) } else { of_go }
     }
 
+    /// How many addresses were met in libraries that were not opened in time, or not yet.
+    pub(super) fn unopened(&self) -> u64 {
+        self.modules.unopened()
+    }
+
     /// None for what is no address of code.
     fn of_process(&self, process: &ObservedProcess, address: u64) -> Option<u64> {
         let in_executable = address.wrapping_sub(process.load_bias);
@@ -106,7 +121,19 @@ impl Frames {
 
     fn of_module(&self, module: Arc<Module>, vaddr: u64) -> u64 {
         let address = synthetic::of_file(module.build_id, vaddr);
-        self.remember(address, || Origin::Unnamed(module, vaddr))
+        self.remember(address, || Origin::Unnamed { module, vaddr, not_before: None })
+    }
+
+    /// C code of an executable is on top of a stack, as a rule: remembered when it is met, it is named with the rest of the file.
+    fn expect(&self, binary: &Binary, address: u64) {
+        if !synthetic::is_synthetic(address) && binary.stack_delta_at(address.saturating_sub(1)).is_none() {
+            self.in_executable(binary, address);
+        }
+    }
+
+    /// What an address stands for that lies in an executable beside its Go code; None where that cannot be opened.
+    fn in_executable(&self, binary: &Binary, vaddr: u64) -> Option<u64> {
+        Some(self.of_module(binary.as_module()?, vaddr))
     }
 
     fn of_region(&self, name: &str) -> u64 {
@@ -126,41 +153,99 @@ impl Frames {
         let origin = self.registry().meet(address).cloned();
         match origin {
             Some(Origin::Named(frames)) => frames.to_vec(),
-            Some(Origin::Unnamed(module, vaddr)) => self.name_all_of(&module, (address, vaddr)),
+            Some(origin) if !origin.is_due(Instant::now()) => Vec::new(),
+            Some(Origin::Unnamed { module, vaddr, .. }) => self.name_all_of(&module, (address, vaddr)),
             None => Vec::new(),
         }
     }
 
     /// Names all of a module that have none yet, since its tables are read once for that; gives the name of one.
     fn name_all_of(&self, module: &Arc<Module>, one: (u64, u64)) -> Vec<Frame<'static>> {
-        let mut unnamed = self.registry().unnamed_of(module);
-        if !unnamed.contains(&one) {
-            unnamed.push(one);
-        }
+        let mut unnamed = self.registry().unnamed_of(module, Instant::now());
+        // The first ones are named even where time runs out.
+        unnamed.retain(|other| *other != one);
+        unnamed.insert(0, one);
         let vaddrs: Vec<u64> = unnamed.iter().map(|(_, vaddr)| *vaddr).collect();
         let names = self.namer.names(module, &vaddrs);
+        let of_one = names.first().cloned().unwrap_or_default();
+        let not_before = Some(Instant::now() + ASKED_AGAIN_AFTER);
         let mut registry = self.registry();
-        let mut found = Vec::new();
-        for ((address, _), frames) in unnamed.into_iter().zip(names) {
-            if address == one.0 {
-                found.clone_from(&frames);
-            }
-            registry.put(address, Origin::Named(frames.into()));
+        for ((address, vaddr), frames) in
+            unnamed.into_iter().zip(names.into_iter().chain(std::iter::repeat(Vec::new())))
+        {
+            let origin = if frames.is_empty() {
+                Origin::Unnamed { module: Arc::clone(module), vaddr, not_before }
+            } else {
+                Origin::Named(frames.into())
+            };
+            registry.put(address, origin);
         }
-        found
+        of_one
     }
 
     /// What lies in an executable beside its Go code: the C code that was linked into it. Known to be there by its tables only.
     fn of_executable(&self, binary: &Binary, vaddr: u64) -> Vec<Frame<'static>> {
-        let address = synthetic::of_file(binary.build_id(), vaddr);
-        if self.registry().meet(address).is_none() {
-            let Some(module) = binary.as_module() else { return Vec::new() };
-            self.registry().put(address, Origin::Unnamed(Arc::new(module), vaddr));
-        }
-        self.name(address)
+        self.in_executable(binary, vaddr).map(|address| self.name(address)).unwrap_or_default()
     }
 
     fn registry(&self) -> MutexGuard<'_, Registry> {
         self.registry.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+
+    use super::*;
+    use crate::capture::executable::FileId;
+
+    /// A link-time address without a symbol.
+    const NOWHERE: u64 = 1;
+
+    fn names_of(frames: &Frames, address: u64) -> Vec<String> {
+        frames.name(address).into_iter().map(|frame| frame.function.into_owned()).collect()
+    }
+
+    fn not_before(frames: &Frames, address: u64) -> Option<Instant> {
+        match frames.registry().meet(address)? {
+            Origin::Unnamed { not_before, .. } => *not_before,
+            Origin::Named(_) => None,
+        }
+    }
+
+    #[test]
+    fn what_a_library_has_no_symbol_for_is_its_address() {
+        let library = Module::of(File::open("/proc/self/exe").unwrap(), "libtest.so".to_owned()).unwrap();
+        let frames = Frames::default();
+        let address = frames.of_module(Arc::new(library), NOWHERE);
+        assert_eq!(names_of(&frames, address), ["0x1 (libtest.so)"]);
+    }
+
+    #[test]
+    fn what_cannot_be_found_out_has_no_name_and_is_asked_for_later() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("libtest.so");
+        std::fs::copy("/proc/self/exe", &path).unwrap();
+        let library = Arc::new(Module::of(File::open(&path).unwrap(), "libtest.so".to_owned()).unwrap());
+        File::options().write(true).open(&path).unwrap().set_len(100).unwrap();
+        let frames = Frames::default();
+        let addresses = [NOWHERE, NOWHERE + 1].map(|vaddr| frames.of_module(Arc::clone(&library), vaddr));
+        assert!(names_of(&frames, addresses[0]).is_empty());
+        let again = addresses.map(|address| not_before(&frames, address).unwrap());
+        assert!(again.iter().all(|again| *again > Instant::now()), "both were asked for at once");
+        assert!(names_of(&frames, addresses[0]).is_empty());
+        assert_eq!(not_before(&frames, addresses[0]), Some(again[0]), "it was not asked for again");
+    }
+
+    #[test]
+    fn what_an_executable_has_no_symbol_for_has_no_name() {
+        let file = File::open("/proc/self/exe").unwrap();
+        let id = FileId::of(&file.metadata().unwrap());
+        let executable = Module::of_executable(&file, id, "test".to_owned(), 7).unwrap();
+        let frames = Frames::default();
+        let address = frames.of_module(Arc::new(executable), NOWHERE);
+        assert!(names_of(&frames, address).is_empty());
+        assert!(not_before(&frames, address).is_some());
     }
 }

@@ -28,8 +28,8 @@ pub(in crate::capture) struct Module {
     pub(super) name: String,
     /// The same for all copies of one build.
     pub(super) build_id: u64,
-    /// It may have Go code of its own, whose names nobody has asked for: it is not the executable.
-    pub(super) may_be_go: bool,
+    /// It holds its process's Go code, whose names are asked for elsewhere, and may get from elsewhere.
+    pub(super) is_executable: bool,
     file: File,
     id: FileId,
     segments: Vec<Segment>,
@@ -56,7 +56,7 @@ impl Module {
         let build_id = by_build_id.or_else(|| hash_of_content(&reader));
         let build_id = build_id.ok_or_else(|| io::Error::other("it cannot be read"))?;
         let segments = segments(&elf);
-        Ok(Self { name, build_id, may_be_go: true, file, id, segments })
+        Ok(Self { name, build_id, is_executable: false, file, id, segments })
     }
 
     /// The executable of a process, whose build id is known.
@@ -65,7 +65,7 @@ impl Module {
     /// If it cannot be opened again.
     pub(in crate::capture) fn of_executable(file: &File, id: FileId, name: String, build_id: u64) -> io::Result<Self> {
         let file = file.try_clone()?;
-        Ok(Self { name, build_id, may_be_go: false, file, id, segments: Vec::new() })
+        Ok(Self { name, build_id, is_executable: true, file, id, segments: Vec::new() })
     }
 
     /// The link-time address of a byte of the file; none if it is not loaded.

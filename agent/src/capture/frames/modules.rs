@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -15,45 +16,67 @@ use super::module::Module;
 use crate::metadata::rooted::{Root, regular};
 use crate::patience::Patience;
 
-/// How long a file may keep whoever reads the ring waiting. It is in memory, as a rule: a process executes it.
-const LONGEST: Duration = Duration::from_millis(200);
 /// Files held open at most.
 const MOST: usize = 512;
+
+/// Why there is no file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unopened {
+    /// It cannot be looked at, or is no file of code.
+    Refused,
+    /// It was not opened in time, or there is no room for it now.
+    NotNow,
+}
 
 /// Modules by their builds.
 #[derive(Debug, Default)]
 pub(super) struct Modules {
     patience: Patience,
     by_build: Mutex<HashMap<u64, Weak<Module>>>,
+    unopened: AtomicU64,
 }
 
 impl Modules {
-    /// The file behind a mapping of a process; none if it cannot be looked at.
-    pub(super) fn open(&self, pid: u32, mapping: &Mapping) -> Option<Arc<Module>> {
+    /// The file behind a mapping of a process, if it is opened in this time.
+    ///
+    /// # Errors
+    /// Why it is not.
+    pub(super) fn open(&self, pid: u32, mapping: &Mapping, limit: Duration) -> Result<Arc<Module>, Unopened> {
         let wanted = mapping.clone();
-        let (module, unfinished) = self.patience.wait_for(LONGEST, move |found| match open(pid, &wanted) {
+        let (module, unfinished) = self.patience.wait_for(limit, move |found| match open(pid, &wanted) {
             Ok(module) => *found.lock() = Some(Arc::new(module)),
             Err(cause) => tracing::debug!(pid, path = wanted.path, %cause, "code that is not looked at"),
         });
         if let Some(why) = unfinished {
             tracing::warn!(pid, path = mapping.path, ?why, "a library does not answer: its functions have no names");
         }
-        self.one_of_a_build(module?)
+        let unopened = if unfinished.is_some() { Unopened::NotNow } else { Unopened::Refused };
+        self.one_of_a_build(module.ok_or(unopened)?)
     }
 
-    fn one_of_a_build(&self, module: Arc<Module>) -> Option<Arc<Module>> {
+    /// Counts an address in a file that is to be opened later.
+    pub(super) fn count_unopened(&self) {
+        self.unopened.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many were counted.
+    pub(super) fn unopened(&self) -> u64 {
+        self.unopened.load(Ordering::Relaxed)
+    }
+
+    fn one_of_a_build(&self, module: Arc<Module>) -> Result<Arc<Module>, Unopened> {
         let mut by_build = self.by_build.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = by_build.get(&module.build_id).and_then(Weak::upgrade) {
-            return Some(known);
+            return Ok(known);
         }
         if by_build.len() >= MOST {
             by_build.retain(|_, module| module.strong_count() > 0);
         }
         if by_build.len() >= MOST {
-            return None;
+            return Err(Unopened::NotNow);
         }
         by_build.insert(module.build_id, Arc::downgrade(&module));
-        Some(module)
+        Ok(module)
     }
 }
 
@@ -82,6 +105,8 @@ mod tests {
     use super::*;
     use crate::capture::frames::mapping::mappings;
 
+    const LONG: Duration = Duration::from_secs(60);
+
     fn own_code() -> Mapping {
         let maps = std::fs::read("/proc/self/maps").unwrap();
         mappings(&maps).find(|mapping| mapping.is_executable && mapping.inode != 0).unwrap()
@@ -90,8 +115,16 @@ mod tests {
     #[test]
     fn one_build_is_opened_once() {
         let (modules, mapping) = (Modules::default(), own_code());
-        let [first, second] = [0, 1].map(|_| modules.open(std::process::id(), &mapping).unwrap());
+        let [first, second] = [0, 1].map(|_| modules.open(std::process::id(), &mapping, LONG).unwrap());
         assert!(Arc::ptr_eq(&first, &second));
+    }
+
+    #[test]
+    fn what_is_refused_is_told_from_what_is_late() {
+        let (modules, mapping) = (Modules { patience: Patience::of(0), ..Modules::default() }, own_code());
+        assert_eq!(modules.open(std::process::id(), &mapping, LONG).unwrap_err(), Unopened::NotNow);
+        let no_code = Mapping { start: 0x1000, end: 0x2000, path: "/dev/null".to_owned(), ..mapping };
+        assert_eq!(Modules::default().open(std::process::id(), &no_code, LONG).unwrap_err(), Unopened::Refused);
     }
 
     #[test]

@@ -1,50 +1,59 @@
 //! Names of addresses in a file of code, by its symbol tables and its DWARF lines. Where a file is Go's, it is asked for here, too.
 
-use std::borrow::Cow;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-use addr2line::gimli::{self, EndianSlice, RunTimeEndian};
 use object::read::elf::{ElfFile64, ElfSymbol64};
-use object::{Endianness, Object as _, ObjectSection as _, ObjectSymbol as _, ReadCache, ReadRef as _, SymbolKind};
+use object::{Endianness, Object as _, ObjectSymbol as _, ReadCache, ReadRef as _, SymbolKind};
 use syncline_gosym::{Frame, GoBinary, Symbolizer};
 
+use super::budget::Budget;
+use super::demangling::{NAME_BYTES, readable};
+use super::lines::{by_lines, debug_sections, lines};
 use super::module::Module;
 use super::reader::Bounded;
-use crate::patience::Patience;
+use crate::patience::{Found, Patience};
 use crate::text;
 
 /// The section that says that a file is Go's.
 const GO_MARK: &str = ".go.buildinfo";
-/// How long the naming of a module's addresses may keep a batch waiting. What has no name by then is told by its address.
+/// How long the naming of addresses may keep batches waiting, and of which time. What has no name by then is told without.
 const LONGEST: Duration = Duration::from_secs(2);
+const LONGEST_OF: Duration = Duration::from_secs(10);
 /// Bytes read of a file at most, held only while its addresses are named.
 const MOST_BYTES: u64 = 256 << 20;
-/// Bytes of debug information at most, unpacked; files with more are named by their symbol tables, without lines.
-const MOST_DEBUG_BYTES: u64 = 64 << 20;
-/// Bytes of a demangled name: C++ has longer ones than people read.
-const NAME_BYTES: usize = 512;
+/// Functions of a file at most; what else it has is not looked at.
+const MOST_SYMBOLS: usize = 1 << 20;
+/// Bytes of a source file's path.
+const PATH_BYTES: usize = 1_024;
 
-/// Asks files for names, one after the other, on threads of their own.
-#[derive(Debug, Default)]
+/// Asks files for names, one after the other, each on a thread of its own: what a file takes of memory is taken once.
+#[derive(Debug)]
 pub(super) struct Namer {
     patience: Patience,
+    budget: Mutex<Budget>,
+}
+
+impl Default for Namer {
+    fn default() -> Self {
+        Self { patience: Patience::of(1), budget: Mutex::new(Budget::new(LONGEST, LONGEST_OF)) }
+    }
 }
 
 impl Namer {
-    /// The calls at each of these return addresses, innermost first.
+    /// The calls at each of these return addresses, innermost first, as far as that could be found out: of the first so many. None
+    /// at an address of an executable that its tables do not name.
     pub(super) fn names(&self, module: &Arc<Module>, vaddrs: &[u64]) -> Vec<Vec<Frame<'static>>> {
+        // Held meanwhile: they are asked one after the other.
+        let mut budget = self.budget.lock().unwrap_or_else(PoisonError::into_inner);
+        let began = Instant::now();
+        let Some(limit) = budget.left(began) else { return Vec::new() };
         let (of, wanted) = (Arc::clone(module), vaddrs.to_vec());
-        let (mut names, unfinished) = self.patience.wait_for(LONGEST, move |found| *found.lock() = names(&of, &wanted));
+        let (names, unfinished) = self.patience.wait_for(limit, move |found| name_all(&of, &wanted, found));
+        budget.spend(began.elapsed());
         if let Some(why) = unfinished {
-            tracing::warn!(
-                file = module.name,
-                ?why,
-                "functions of a library are told by their addresses: it takes too long to name them"
-            );
+            tracing::warn!(file = module.name, ?why, "functions have no names for now: it takes too long to find them");
         }
-        let unnamed = vaddrs.iter().map(|vaddr| vec![by_number(&module.name, *vaddr)]);
-        names.extend(unnamed.skip(names.len()));
         names
     }
 }
@@ -63,16 +72,23 @@ fn by_number(module: &str, vaddr: u64) -> Frame<'static> {
     frame(&format!("0x{vaddr:x}"), module, None)
 }
 
-fn frame(function: &str, module: &str, place: Option<(&str, u32)>) -> Frame<'static> {
+pub(super) fn frame(function: &str, module: &str, place: Option<(&str, u32)>) -> Frame<'static> {
     let (file, line) = place.unwrap_or_default();
     let function = format!("{} ({module})", text::cut(function.to_owned(), NAME_BYTES));
-    Frame { function: function.into(), file: file.to_owned().into(), line, inlined: false, wrapper: false }
+    Frame {
+        function: function.into(),
+        file: text::cut(file.to_owned(), PATH_BYTES).into(),
+        line,
+        inlined: false,
+        wrapper: false,
+    }
 }
 
-fn names(module: &Module, vaddrs: &[u64]) -> Vec<Vec<Frame<'static>>> {
-    let Some(reader) = module.reader(MOST_BYTES) else { return Vec::new() };
-    let Ok(elf) = Elf::parse(&reader) else { return Vec::new() };
-    let is_go = module.may_be_go && elf.section_by_name(GO_MARK).is_some();
+/// Finds one after the other; nothing where the file cannot be read, or is not any more what was mapped.
+fn name_all(module: &Module, vaddrs: &[u64], found: &Found<Vec<Vec<Frame<'static>>>>) {
+    let Some(reader) = module.reader(MOST_BYTES) else { return };
+    let Ok(elf) = Elf::parse(&reader) else { return };
+    let is_go = !module.is_executable && elf.section_by_name(GO_MARK).is_some();
     let go = is_go.then(|| go_symbols(&reader)).flatten();
     let symbols = Symbols::of(&elf);
     let sections = debug_sections(&elf);
@@ -84,11 +100,19 @@ fn names(module: &Module, vaddrs: &[u64]) -> Vec<Vec<Frame<'static>>> {
             return of_go.into_iter().map(Frame::into_owned).collect();
         }
         // Debug information also has functions that the linker has left out, at addresses that are others' now.
-        let Some(name) = symbols.at(call).map(readable) else { return vec![by_number(&module.name, *vaddr)] };
+        let Some(name) = symbols.at(call).map(readable) else { return unnamed(module, *vaddr) };
         let calls = lines.as_ref().map(|lines| by_lines(lines, call, &name, &module.name)).unwrap_or_default();
         if calls.is_empty() { vec![frame(&name, &module.name, None)] } else { calls }
     };
-    vaddrs.iter().map(one).collect()
+    vaddrs.iter().for_each(|vaddr| {
+        let frames = one(vaddr);
+        found.lock().push(frames);
+    });
+}
+
+/// What a library that was read has no symbol for. An executable may be stripped, or obfuscated, and its symbols uploaded later.
+fn unnamed(module: &Module, vaddr: u64) -> Vec<Frame<'static>> {
+    if module.is_executable { Vec::new() } else { vec![by_number(&module.name, vaddr)] }
 }
 
 /// A plugin of a Go program (`-buildmode=plugin`) has a function table of its own, as executables have.
@@ -97,7 +121,7 @@ fn go_symbols(reader: &ReadCache<Bounded>) -> Option<Symbolizer<'_>> {
     GoBinary::parse(bytes).and_then(|plugin| plugin.symbolizer()).ok()
 }
 
-type Elf<'a> = ElfFile64<'a, Endianness, &'a ReadCache<Bounded>>;
+pub(super) type Elf<'a> = ElfFile64<'a, Endianness, &'a ReadCache<Bounded>>;
 
 /// How many symbols before an address are looked at for one that holds it: functions lie inside of one another in assembly only.
 const NEAREST: usize = 16;
@@ -112,7 +136,8 @@ type Symbol<'a, 'e> = ElfSymbol64<'a, 'e, Endianness, &'a ReadCache<Bounded>>;
 impl<'a, 'e> Symbols<'a, 'e> {
     fn of(elf: &'e Elf<'a>) -> Self {
         let is_function = |symbol: &Symbol<'a, 'e>| symbol.kind() == SymbolKind::Text && symbol.is_definition();
-        let mut functions: Vec<_> = elf.symbols().chain(elf.dynamic_symbols()).filter(is_function).collect();
+        let mut functions: Vec<_> =
+            elf.symbols().chain(elf.dynamic_symbols()).filter(is_function).take(MOST_SYMBOLS).collect();
         functions.sort_by_key(object::ObjectSymbol::address);
         Self { functions }
     }
@@ -128,47 +153,6 @@ impl<'a, 'e> Symbols<'a, 'e> {
         let names = same.filter_map(|symbol| symbol.name_bytes().ok()).filter(|name| !name.is_empty());
         names.min_by_key(|name| (name.starts_with(b"_"), name.len(), *name))
     }
-}
-
-fn readable(name: &[u8]) -> String {
-    let name = String::from_utf8_lossy(name);
-    addr2line::demangle_auto(Cow::Borrowed(&*name), None).into_owned()
-}
-
-type Lines<'a> = addr2line::Context<EndianSlice<'a, RunTimeEndian>>;
-
-/// Sections of debug information, unpacked; none if there is too much of it, or none.
-fn debug_sections<'a>(elf: &Elf<'a>) -> Option<gimli::DwarfSections<Cow<'a, [u8]>>> {
-    let mut left = MOST_DEBUG_BYTES;
-    let load = |id: gimli::SectionId| -> Result<Cow<'a, [u8]>, ()> {
-        let Some(section) = elf.section_by_name(id.name()) else { return Ok(Cow::Borrowed(&[])) };
-        let data = section.compressed_data().map_err(|_| ())?;
-        left = left.checked_sub(data.uncompressed_size).ok_or(())?;
-        data.decompress().map_err(|_| ())
-    };
-    let sections = gimli::DwarfSections::load(load).ok()?;
-    Some(sections)
-}
-
-fn lines<'a>(sections: &'a gimli::DwarfSections<Cow<'_, [u8]>>, endian: Endianness) -> Option<Lines<'a>> {
-    let endian = if endian == Endianness::Little { RunTimeEndian::Little } else { RunTimeEndian::Big };
-    let dwarf = sections.borrow(|section| EndianSlice::new(section, endian));
-    addr2line::Context::from_dwarf(dwarf).ok()
-}
-
-/// The calls at an address, where the debug information has any; one without a name there is this function.
-fn by_lines(lines: &Lines<'_>, call: u64, function: &str, module: &str) -> Vec<Frame<'static>> {
-    let mut calls: Vec<Frame<'static>> = Vec::new();
-    let Ok(mut found) = lines.find_frames(call).skip_all_loads() else { return calls };
-    while let Ok(Some(one)) = found.next() {
-        let name = one.function.as_ref().and_then(|function| function.demangle().ok());
-        let place = one.location.as_ref().and_then(|at| Some((at.file?, at.line.unwrap_or_default())));
-        if let Some(inner) = calls.last_mut() {
-            inner.inlined = true;
-        }
-        calls.push(frame(name.as_deref().unwrap_or(function), module, place));
-    }
-    calls
 }
 
 #[cfg(test)]
@@ -199,6 +183,6 @@ mod tests {
         let last = names[0].last().unwrap();
         assert!(last.function.ends_with("::landmark (test)"), "{names:?}");
         assert!(last.file.ends_with("frames/naming.rs") && last.line.abs_diff(line) <= 1, "{names:?}");
-        assert_eq!(names[1], [by_number("test", 1)]);
+        assert_eq!(names[1..], [[by_number("test", 1)]]);
     }
 }

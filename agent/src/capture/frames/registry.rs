@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use syncline_gosym::Frame;
 
@@ -14,10 +15,17 @@ const REMEMBERED: usize = 1 << 15;
 /// What an address stands for.
 #[derive(Debug, Clone)]
 pub(super) enum Origin {
-    /// A link-time address in a file of code, not named yet.
-    Unnamed(Arc<Module>, u64),
+    /// A link-time address in a file of code, not named yet, and not to be asked for before this time.
+    Unnamed { module: Arc<Module>, vaddr: u64, not_before: Option<Instant> },
     /// The calls there, innermost first.
     Named(Arc<[Frame<'static>]>),
+}
+
+impl Origin {
+    /// Whether its name may be asked for now.
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        matches!(self, Self::Unnamed { not_before, .. } if not_before.is_none_or(|time| time <= now))
+    }
 }
 
 /// Bounded: of two halves, the older one is forgotten when the younger one is full; what is met goes to the younger one.
@@ -53,13 +61,16 @@ impl Registry {
         if self.young.len() >= self.half {
             self.old = std::mem::take(&mut self.young);
         }
+        self.old.remove(&address);
         self.young.insert(address, origin);
     }
 
-    /// Addresses of a module that have no name yet, with their link-time addresses.
-    pub(super) fn unnamed_of(&self, module: &Arc<Module>) -> Vec<(u64, u64)> {
+    /// Addresses of a module that have no name yet and may be asked for now, with their link-time addresses.
+    pub(super) fn unnamed_of(&self, module: &Arc<Module>, now: Instant) -> Vec<(u64, u64)> {
         let of_module = |(address, origin): (&u64, &Origin)| match origin {
-            Origin::Unnamed(of, vaddr) if Arc::ptr_eq(of, module) => Some((*address, *vaddr)),
+            Origin::Unnamed { module: of, vaddr, .. } if Arc::ptr_eq(of, module) && origin.is_due(now) => {
+                Some((*address, *vaddr))
+            }
             _ => None,
         };
         self.young.iter().chain(&self.old).filter_map(of_module).collect()
@@ -80,7 +91,7 @@ mod tests {
     fn name_of(origin: Option<&Origin>) -> Option<String> {
         match origin? {
             Origin::Named(frames) => Some(frames[0].function.to_string()),
-            Origin::Unnamed(..) => None,
+            Origin::Unnamed { .. } => None,
         }
     }
 
