@@ -61,8 +61,10 @@ impl Patience {
         let place = Place::take(&self.under_way, self.most).ok_or(Unfinished::NotBegun)?;
         let (done, is_done) = channel();
         let work = move || {
-            let _place = place;
+            let place = place;
             read(&found);
+            // Before whoever waits goes on, and may begin another one.
+            drop(place);
             // Nobody may be waiting any more.
             let _ = done.send(());
         };
@@ -131,6 +133,15 @@ mod tests {
     fn what_is_read_in_time_is_whole() {
         let found = Patience::default().wait_for(LONG, |found: &Found<u8>| *found.lock() = 3);
         assert_eq!(found, (3, None));
+    }
+
+    #[test]
+    fn a_read_that_is_done_leaves_its_place_to_the_next_one() {
+        let patience = Patience::of(1);
+        for number in 0..2_000 {
+            let found = patience.wait_for(LONG, move |found: &Found<u16>| *found.lock() = number);
+            assert_eq!(found, (number, None));
+        }
     }
 
     #[test]

@@ -101,12 +101,12 @@ fn check_call(build: Build, report: &Value, waits: &[RawWait], capture: &Capture
     assert!(inside.park_mono_ns <= blocked[0].park_mono_ns && blocked[0].run_mono_ns <= inside.run_mono_ns, "{what}");
 }
 
-/// The C function that waits, by its name if its file has one for it: the program's own are gone if it was stripped, as is the one of
-/// C's library that waits in a futex.
+/// The C function that waits, by its name if its file has one for it. The program's own are gone if it was stripped: then the first call
+/// that has a name is Go's. Of C's library the one that waits in a futex has none, and is told by its address.
 fn check_leaf(leaf: &str, call: &str, build: Build) {
     match call {
         "clock_nanosleep" => assert_eq!(leaf, in_libc("clock_nanosleep", build)),
-        "nanosleep" if build.variant == "cgo-pie" => assert_eq!(leaf.split(' ').nth(1), Some(&*in_program(build))),
+        "nanosleep" if build.variant == "cgo-pie" => assert!(leaf.starts_with("runtime."), "{leaf}"),
         "nanosleep" => assert_eq!(leaf, format!("nap_by_itself {}", in_program(build))),
         _ => assert_eq!(leaf.split(' ').nth(1), in_libc("", build).split(' ').nth(1), "{leaf}"),
     }
