@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::budget::Budget;
+use super::budget::{Budget, SLOWNESS};
 use super::mapping::{MappedFile, Mapping, mappings};
 use super::module::Module;
 use super::modules::{Modules, Unopened};
@@ -19,7 +19,7 @@ const READ_EVERY: Duration = Duration::from_secs(1);
 const READING_TIMES: u32 = 100;
 /// How long the files of a process may keep whoever reads the ring waiting, and of which time. They are in memory, as a rule: it executes
 /// them.
-const OPENING: Duration = Duration::from_millis(200);
+const OPENING: Duration = Duration::from_millis(200 * SLOWNESS);
 const OPENING_OF: Duration = Duration::from_secs(10);
 /// A file that was not opened in time is tried again after this, so that in most of these times others are.
 const TRIED_AGAIN_AFTER: Duration = Duration::from_secs(30);

@@ -2,6 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+/// How many times as long things take where code is not optimized, as in tests.
+pub(super) const SLOWNESS: u64 = if cfg!(debug_assertions) { 10 } else { 1 };
+
 /// Time that may be spent in each period.
 #[derive(Debug)]
 pub(super) struct Budget {

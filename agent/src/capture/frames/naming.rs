@@ -7,7 +7,7 @@ use object::read::elf::{ElfFile64, ElfSymbol64};
 use object::{Endianness, Object as _, ObjectSymbol as _, ReadCache, ReadRef as _, SymbolKind};
 use syncline_gosym::{Frame, GoBinary, Symbolizer};
 
-use super::budget::Budget;
+use super::budget::{Budget, SLOWNESS};
 use super::demangling::{NAME_BYTES, readable};
 use super::lines::{by_lines, debug_sections, lines};
 use super::module::Module;
@@ -18,8 +18,8 @@ use crate::text;
 /// The section that says that a file is Go's.
 const GO_MARK: &str = ".go.buildinfo";
 /// How long the naming of addresses may keep batches waiting, and of which time. What has no name by then is told without.
-const LONGEST: Duration = Duration::from_secs(2);
-const LONGEST_OF: Duration = Duration::from_secs(10);
+const LONGEST: Duration = Duration::from_secs(2 * SLOWNESS);
+const LONGEST_OF: Duration = Duration::from_secs(10 * SLOWNESS);
 /// Bytes read of a file at most, held only while its addresses are named.
 const MOST_BYTES: u64 = 256 << 20;
 /// Functions of a file at most; what else it has is not looked at.
