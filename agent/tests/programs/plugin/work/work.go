@@ -13,10 +13,11 @@ func Wait() string { return inner(time.After(hold)) }
 
 //go:noinline
 func inner(done <-chan time.Time) string {
-	<-done; return trace() // in one line, so that both have its number
+	// In one line, so that the trace has the line of the wait.
+	return traceAfter(<-done)
 }
 
-func trace() string {
+func traceAfter(time.Time) string {
 	buffer := make([]byte, 1<<16)
 	return string(buffer[:runtime.Stack(buffer, false)])
 }
