@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-const hold = 20 * time.Millisecond
+const hold = 200 * time.Millisecond
 
 // Wait waits, and gives the stack trace of its goroutine from the line at which it did.
 func Wait() string { return inner(time.After(hold)) }
