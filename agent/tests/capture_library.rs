@@ -69,6 +69,41 @@ fn observe(toolchain: &'static str, variant: &'static str, flags: &'static [&'st
     assert!(host.finish().success());
 }
 
+/// A host that has loaded the library.
+fn start_loaded(library: &Path) -> GoProgram {
+    let mut host = GoProgram::start(&host(), &[library.to_str().unwrap()]);
+    host.go();
+    assert_eq!(host.next_event()["event"], "loaded");
+    host
+}
+
+/// As servers do that fork before they begin: the child has no program of its own, and no exec tells of it.
+#[test]
+fn goroutines_of_a_child_that_was_forked_are_observed() {
+    if !support::bpf_usable() {
+        return;
+    }
+    let _alone = support::alone();
+    let build = Build { toolchain: "go1.27.3", variant: "c-shared", flags: &["-buildmode=c-shared"], cgo: true };
+    let library = build.program("library");
+    let mut parent = GoProgram::start(&host(), &[library.to_str().unwrap(), "fork"]);
+    let mut capture = Capture::start(CaptureConfig::new(Target::AllGo)).unwrap();
+    parent.go();
+    let child = u32::try_from(parent.next_event()["pid"].as_u64().unwrap()).unwrap();
+    assert_ne!(child, parent.pid());
+    rescan_until(&mut capture, |capture| capture.process(child).is_some());
+    parent.go();
+    let reports = parent.events_until_done();
+    let is_seen = |waits: &[RawWait]| reports.iter().all(|report| !waits_of(child, report, waits).is_empty());
+    let waits = waits_until(&mut capture, is_seen);
+    for report in &reports {
+        check(child, report, &waits, &capture);
+    }
+    assert!(capture.process(parent.pid()).is_none(), "it has not loaded it");
+    drop(capture);
+    assert!(parent.finish().success());
+}
+
 /// A second process with a library that is probed already loses nothing of its first moments.
 #[test]
 fn a_library_that_is_probed_is_observed_at_once_in_another_process() {
@@ -78,16 +113,10 @@ fn a_library_that_is_probed_is_observed_at_once_in_another_process() {
     let _alone = support::alone();
     let build = Build { toolchain: "go1.27.3", variant: "c-shared", flags: &["-buildmode=c-shared"], cgo: true };
     let library = build.program("library");
-    let start = || {
-        let mut host = GoProgram::start(&host(), &[library.to_str().unwrap()]);
-        host.go();
-        assert_eq!(host.next_event()["event"], "loaded");
-        host
-    };
-    let first = start();
+    let first = start_loaded(&library);
     let mut capture = Capture::start(CaptureConfig::new(Target::AllGo)).unwrap();
     rescan_until(&mut capture, |capture| capture.process(first.pid()).is_some());
-    let mut second = start();
+    let mut second = start_loaded(&library);
     second.go();
     let reports = second.events_until_done();
     let is_seen = |waits: &[RawWait]| reports.iter().all(|report| !waits_of(second.pid(), report, waits).is_empty());
@@ -123,18 +152,12 @@ fn a_library_that_is_overwritten_in_place_is_observed_anew() {
     let dir = tempfile::tempdir().unwrap();
     let library = dir.path().join("library.so");
     std::fs::copy(build.program("library"), &library).unwrap();
-    let start = || {
-        let mut host = GoProgram::start(&host(), &[library.to_str().unwrap()]);
-        host.go();
-        assert_eq!(host.next_event()["event"], "loaded");
-        host
-    };
-    let first = start();
+    let first = start_loaded(&library);
     let mut capture = Capture::start(CaptureConfig::new(Target::AllGo)).unwrap();
     rescan_until(&mut capture, |capture| capture.process(first.pid()).is_some());
     // The same code, so that the first one can go on; nobody who has read the old one can know that.
     OpenOptions::new().append(true).open(&library).unwrap().write_all(b"more").unwrap();
-    let mut second = start();
+    let mut second = start_loaded(&library);
     rescan_reports_until(&mut capture, |report| report.ended.contains(&first.pid()));
     rescan_until(&mut capture, |capture| capture.process(second.pid()).is_some());
     second.go();

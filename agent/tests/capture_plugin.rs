@@ -3,6 +3,8 @@
 
 mod support;
 
+use std::fs::OpenOptions;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -10,7 +12,7 @@ use serde_json::Value;
 use support::go_program::{Build, GoProgram, STRIPPED};
 use support::observe::{rescan_reports_until, waits_until};
 use support::scenarios::{is_park_of, stack_in};
-use syncline_agent::capture::{Capture, CaptureConfig, RawWait, Target};
+use syncline_agent::capture::{Capture, CaptureConfig, RawWait, RescanReport, Target};
 
 #[test]
 fn frames_of_a_plugin_have_its_names() {
@@ -41,6 +43,40 @@ fn frames_of_a_plugin_have_its_names() {
         drop(capture);
         assert!(program.finish().success());
     }
+}
+
+/// Probes must not stay where a new plugin has other instructions, nor is the program given up for that.
+#[test]
+fn a_plugin_that_is_overwritten_in_place_is_observed_anew() {
+    if !support::bpf_usable() {
+        return;
+    }
+    let _alone = support::alone();
+    let build = Build { toolchain: "go1.27.3", variant: "stripped", flags: STRIPPED, cgo: true };
+    let dir = tempfile::tempdir().unwrap();
+    let plugin_file = dir.path().join("work.so");
+    std::fs::copy(plugin(build), &plugin_file).unwrap();
+    let mut program = GoProgram::start(&build.program("plugin"), &[plugin_file.to_str().unwrap()]);
+    let pid = program.pid();
+    let mut capture = Capture::start(CaptureConfig::new(Target::Pid(pid))).unwrap();
+    program.go();
+    assert_eq!(program.next_event()["event"], "loaded");
+    let is_loaded = |report: &RescanReport| report.plugins.iter().any(|loaded| loaded.pid == pid);
+    rescan_reports_until(&mut capture, is_loaded);
+    // The same code, so that the program can go on.
+    OpenOptions::new().append(true).open(&plugin_file).unwrap().write_all(b"more").unwrap();
+    rescan_reports_until(&mut capture, |report| report.ended.contains(&pid));
+    rescan_reports_until(&mut capture, is_loaded);
+    assert!(capture.rescan().ended.is_empty(), "it is let go of again");
+    program.go();
+    let reports = program.events_until_done();
+    let is_seen = |waits: &[RawWait]| reports.iter().all(|report| !waits_of(pid, report, waits).is_empty());
+    let waits = waits_until(&mut capture, is_seen);
+    for report in &reports {
+        check(pid, report, &waits, &capture);
+    }
+    drop(capture);
+    assert!(program.finish().success());
 }
 
 /// Host and plugin have to be of one toolchain, and built in one way.

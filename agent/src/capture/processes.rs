@@ -230,9 +230,10 @@ impl Processes {
         .collect()
     }
 
-    /// Pids of those observed ones of which this is so.
-    pub(super) fn observed_where(&self, is_so: impl Fn(&ObservedProcess) -> bool) -> Vec<u32> {
-        self.observed.values().filter(|process| is_so(process)).map(|process| process.pid).collect()
+    /// Pids and slots of those observed ones of which this is so.
+    pub(super) fn observed_where(&self, is_so: impl Fn(&ObservedProcess) -> bool) -> Vec<(u32, u32)> {
+        let such = self.observed.values().filter(|process| is_so(process));
+        such.map(|process| (process.pid, process.slot)).collect()
     }
 
     /// Whether it was looked at before, in vain, while it ran this file.

@@ -322,9 +322,11 @@ impl Capture {
         let probed = &self.probed;
         let is_replaced =
             |process: &ObservedProcess| process.binary.is_replaced() || probed.has_replaced_plugin(process.slot);
-        for pid in self.processes.observed_where(is_replaced) {
+        for (pid, slot) in self.processes.observed_where(is_replaced) {
             tracing::warn!(pid, "it is not observed any more: a library that it has loaded was overwritten in place");
             self.end(pid, mono_ns());
+            // Whoever runs it from now on is looked at anew, and not with what was read of the old one.
+            self.probed.dismiss(slot, &mut self.maps);
         }
     }
 

@@ -2,6 +2,7 @@
 //! directory for test files.
 
 #![allow(dead_code, reason = "each test binary uses a part")]
+#![allow(clippy::panic, reason = "helpers of tests")]
 
 pub(crate) mod exercise;
 pub(crate) mod synthetic;
@@ -12,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
 
-use syncline_gosym::Machine;
+use syncline_gosym::{GoBinary, Machine};
 
 /// The oldest and the newest supported Go, and one between.
 const VERSIONS: &str = "1.21.13,1.24.11,1.27.3";
@@ -189,4 +190,23 @@ pub(crate) fn data_symbol(version: &str, path: &Path, name: &str) -> u64 {
     let words = || listing.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
     let found = words().find(|words| matches!(words[..], [_, "B" | "b" | "D" | "d", symbol] if symbol == name));
     u64::from_str_radix(found.unwrap()[0], 16).unwrap()
+}
+
+/// Runs a test on every version and variant.
+pub(crate) fn for_each_build(test: impl Fn(&str, Variant, &GoBinary<'_>)) {
+    if !go_is_here() {
+        return;
+    }
+    for version in &versions() {
+        for variant in variants(version) {
+            let bytes = fixture_bytes(version, variant);
+            let binary = GoBinary::parse(&bytes).unwrap_or_else(|error| panic!("{version} {variant:?}: {error}"));
+            test(version, variant, &binary);
+        }
+    }
+}
+
+/// 27 of `1.27.3`.
+pub(crate) fn minor(version: &str) -> u16 {
+    version.split('.').nth(1).unwrap().parse().unwrap()
 }
