@@ -111,6 +111,8 @@ fn nothing_of_the_kernel_is_on_a_stack_unless_it_is_asked_for() {
     let waits = play(&mut program, &mut capture);
     let mut functions = waits.iter().flat_map(|wait| frames_of(&capture, wait)).map(|frame| frame.function);
     assert!(functions.all(|function| !function.ends_with(" (kernel)")));
+    // Nor one without a name.
+    assert!(waits.iter().flat_map(|wait| &wait.stack).all(|address| address >> 62 != 0b11), "{waits:#?}");
     assert!(program.finish().success());
 }
 

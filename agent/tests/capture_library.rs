@@ -5,19 +5,16 @@ mod support;
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::OnceLock;
+use std::path::Path;
 
 use serde_json::Value;
-use support::go_program::{Build, GoProgram};
+use support::go_program::{Build, GoProgram, LIBRARY_HOST, library_host};
 use support::observe::{drain, rescan_reports_until, rescan_until, waits_until};
 use support::scenarios::is_park_of;
 use syncline_agent::capture::{Capture, CaptureConfig, RawWait, Target};
 use syncline_event::Kind;
 
-const HOLD_NS: u64 = 100_000_000;
-const HOST: &str = "library-host";
+const HOLD_NS: u64 = 300_000_000;
 
 #[test]
 fn goroutines_of_a_library_that_is_loaded_later_are_observed_go_1_21() {
@@ -40,7 +37,7 @@ fn observe(toolchain: &'static str, variant: &'static str, flags: &'static [&'st
     }
     let _alone = support::alone();
     let library = Build { toolchain, variant, flags, cgo: true }.program("library");
-    let mut host = GoProgram::start(&host(), &[library.to_str().unwrap()]);
+    let mut host = GoProgram::start(&library_host(), &[library.to_str().unwrap()]);
     let pid = host.pid();
     let mut capture = Capture::start(CaptureConfig::new(Target::AllGo)).unwrap();
     capture.rescan();
@@ -50,7 +47,7 @@ fn observe(toolchain: &'static str, variant: &'static str, flags: &'static [&'st
     rescan_until(&mut capture, |capture| capture.process(pid).is_some());
     let process = capture.process(pid).unwrap();
     assert_eq!((process.binary.go_version(), process.binary.path()), (toolchain, library.as_path()));
-    assert!(process.limited().is_none() && process.exe.ends_with(HOST), "{process:?}");
+    assert!(process.limited().is_none() && process.exe.ends_with(LIBRARY_HOST), "{process:?}");
     host.go();
     let reports = host.events_until_done();
     assert_eq!(reports.len(), 3 * 4);
@@ -71,7 +68,7 @@ fn observe(toolchain: &'static str, variant: &'static str, flags: &'static [&'st
 
 /// A host that has loaded the library.
 fn start_loaded(library: &Path) -> GoProgram {
-    let mut host = GoProgram::start(&host(), &[library.to_str().unwrap()]);
+    let mut host = GoProgram::start(&library_host(), &[library.to_str().unwrap()]);
     host.go();
     assert_eq!(host.next_event()["event"], "loaded");
     host
@@ -86,7 +83,7 @@ fn goroutines_of_a_child_that_was_forked_are_observed() {
     let _alone = support::alone();
     let build = Build { toolchain: "go1.27.3", variant: "c-shared", flags: &["-buildmode=c-shared"], cgo: true };
     let library = build.program("library");
-    let mut parent = GoProgram::start(&host(), &[library.to_str().unwrap(), "fork"]);
+    let mut parent = GoProgram::start(&library_host(), &[library.to_str().unwrap(), "fork"]);
     let mut capture = Capture::start(CaptureConfig::new(Target::AllGo)).unwrap();
     parent.go();
     let child = u32::try_from(parent.next_event()["pid"].as_u64().unwrap()).unwrap();
@@ -123,22 +120,6 @@ fn a_library_that_is_probed_is_observed_at_once_in_another_process() {
     waits_until(&mut capture, is_seen);
     drop(capture);
     assert!(first.finish().success() && second.finish().success());
-}
-
-/// Builds the C program that loads the library, once.
-fn host() -> PathBuf {
-    static HOST_BUILT: OnceLock<PathBuf> = OnceLock::new();
-    let build = || {
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs/library/host.c");
-        let output = Path::new(env!("CARGO_TARGET_TMPDIR")).join(HOST);
-        let unfinished = output.with_extension(std::process::id().to_string());
-        let mut compiler = Command::new("cc");
-        let built = compiler.args(["-O2", "-pthread", "-o"]).arg(&unfinished).arg(source).arg("-ldl").status();
-        assert!(built.expect("a C compiler is needed").success());
-        std::fs::rename(&unfinished, &output).unwrap();
-        output
-    };
-    HOST_BUILT.get_or_init(build).clone()
 }
 
 /// Probes must not stay where a new library has other instructions.

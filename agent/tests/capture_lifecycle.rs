@@ -164,6 +164,31 @@ fn a_deleted_executable_is_observed_all_the_same() {
     assert!(program.finish().success());
 }
 
+/// What cannot be read at all is told once, with the reason, also where the kernel runs it.
+#[test]
+fn a_running_program_that_cannot_be_read_is_skipped_with_the_reason_and_reported_once() {
+    if !support::bpf_usable() {
+        return;
+    }
+    let _alone = support::alone();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("damaged");
+    let mut damaged = std::fs::read(ANY.program("waits")).unwrap();
+    // Where the section headers are, which the kernel does not look at.
+    damaged[40..48].copy_from_slice(&(1_u64 << 40).to_le_bytes());
+    std::fs::write(&path, damaged).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let program = GoProgram::start(&path, &["pingpong"]);
+    let mut capture = start(Target::AllGo).unwrap();
+    let skipped = capture.rescan().skipped;
+    let found: Vec<_> = skipped.iter().filter(|skipped| skipped.pid == program.pid()).collect();
+    assert_eq!(found.len(), 1, "{skipped:?}");
+    assert!(found[0].why.contains("section headers") && found[0].exe == path, "{found:?}");
+    assert!(capture.process(program.pid()).is_none());
+    assert!(capture.rescan().skipped.iter().all(|skipped| skipped.pid != program.pid()), "only once");
+    assert!(program.finish().success());
+}
+
 /// As a deployment does it: the new version lies under the old name while the old one still runs, and each is what it is.
 #[test]
 fn an_executable_that_is_replaced_while_it_runs_is_two() {

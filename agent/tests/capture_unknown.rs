@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 use support::altered::Altered;
-use support::go_program::{ANY, Build, GoProgram, PIE_STRIPPED, STRIPPED};
+use support::go_program::{ANY, Build, GoProgram, PIE_STRIPPED, STRIPPED, library_host};
 use support::observe::{drain, waits_until};
 use syncline_agent::capture::{Capture, CaptureConfig, RawWait, Target};
 use syncline_event::Kind;
@@ -19,6 +19,31 @@ fn threads_of_an_unknown_version_are_observed() {
         let (program, version) = Altered::of_unknown_version(build, "blocking");
         observe_threads(&program, "unsupported_version", &version);
     }
+}
+
+/// What the dynamic linker decided about it leads nowhere without offsets: nothing is bound by that.
+#[test]
+fn threads_of_a_library_of_an_unknown_version_are_observed() {
+    if !support::bpf_usable() {
+        return;
+    }
+    let _alone = support::alone();
+    let flags = &["-buildmode=c-shared", "-ldflags=-s -w"];
+    let build = Build { toolchain: "go1.27.3", variant: "c-shared-stripped", flags, cgo: true };
+    let (library, version) = Altered::of_unknown_version(build, "library");
+    let mut host = GoProgram::start(&library_host(), &[library.path().to_str().unwrap()]);
+    let pid = host.pid();
+    host.go();
+    assert_eq!(host.next_event()["event"], "loaded");
+    let mut capture = Capture::start(CaptureConfig::new(Target::Pid(pid))).unwrap();
+    assert!(capture.process(pid).unwrap().limited().unwrap().to_string().contains(&version));
+    host.go();
+    host.events_until_done();
+    let is_call = |wait: &RawWait| wait.kind == Kind::Syscall && wait.tgid == pid;
+    let waits = waits_until(&mut capture, |waits| waits.iter().filter(|wait| is_call(wait)).count() >= 12);
+    assert!(waits.iter().filter(|wait| is_call(wait)).all(|wait| wait.unbound && wait.goid == 0), "{waits:#?}");
+    drop(capture);
+    assert!(host.finish().success());
 }
 
 /// Obfuscators give the runtime's functions other names.

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use serde_json::Value;
-use support::go_program::{ANY, Build, CGO, GoProgram, PIE_STRIPPED, PLAIN};
+use support::go_program::{ANY, Build, CGO, GoProgram, PIE_STRIPPED, PLAIN, library_host};
 
 fn inspect(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_syncline-agent"));
@@ -110,20 +110,14 @@ fn a_process_is_looked_at_as_its_file_also_if_that_was_deleted() {
 fn the_library_of_a_process_is_looked_at_where_its_executable_is_not_go() {
     let build = Build { toolchain: "go1.27.3", variant: "c-shared", flags: &["-buildmode=c-shared"], cgo: true };
     let library = build.program("library");
-    let mut python = Command::new("python3");
-    let load = format!("import ctypes, sys; ctypes.CDLL({library:?}); print('started', flush=True); sys.stdin.read()");
-    python.args(["-c", &load]).stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
-    let Ok(mut child) = python.spawn() else {
-        println!("skipped: there is no python3");
-        return;
-    };
-    let mut started = [0; 8];
-    std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut started).unwrap();
-    let found = found(&child.id().to_string());
+    let mut host = GoProgram::start(&library_host(), &[library.to_str().unwrap()]);
+    host.go();
+    assert_eq!(host.next_event()["event"], "loaded");
+    let found = found(&host.pid().to_string());
     assert_eq!((&found["executable"], &found["go_version"]), (&library.to_str().unwrap().into(), &"go1.27.3".into()));
     assert!(check_probes(&found, &library) >= 12);
-    drop(child.stdin.take());
-    assert!(child.wait().unwrap().success());
+    host.go();
+    assert!(host.finish().success());
 }
 
 #[test]

@@ -56,6 +56,8 @@ static __always_inline void append_kernel_stack(struct wait_record *record)
 		return;
 	}
 	frames = taken->len & (2 * MAX_WAKER_STACK - 1);
+	if (!frames)
+		count(COUNT_KERNEL_STACK_LOST);
 	if (frames > MAX_KERNEL_STACK)
 		frames = MAX_KERNEL_STACK;
 	bpf_probe_read_kernel(&record->stack[record->stack_len & MAX_STACK], frames * sizeof(record->stack[0]), taken->stack);

@@ -24,10 +24,14 @@ pub(crate) fn run() -> Result<()> {
     steps.finish()
 }
 
+/// Of the workspace, of what is built for a measurement only, and whether the fuzz targets still fit what they fuzz.
 fn clippy() -> Result<()> {
-    let mut command = process::cargo();
-    command.args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]);
-    process::run(&mut command)
+    let lints: [&[&str]; 3] = [
+        &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"],
+        &["clippy", "-p", "syncline-symbols-measure", "--features", "blazesym", "--", "-D", "warnings"],
+        &["check", "--manifest-path", "fuzz/Cargo.toml"],
+    ];
+    lints.iter().try_for_each(|arguments| process::run(process::cargo().args(*arguments)))
 }
 
 fn gofmt() -> Result<()> {

@@ -1,8 +1,6 @@
 //! One Go executable or library: its version, probe sites and symbols, read from a mapping of the file.
 #![allow(unsafe_code)] // mmap, and a parsed view kept beside the mapping that it borrows
 
-use std::io;
-use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -15,7 +13,8 @@ use syncline_gosym::{
 use super::error::{CaptureError, Refusal};
 use super::executable::{Executable, FileId};
 use super::frames::Module;
-use super::{library, texts};
+use super::library::{Copied, Libraries};
+use super::texts;
 
 /// Bytes of memory, at most, for the functions of stacks that were met: some thousand large ones.
 const FRAME_CACHE: usize = 4 << 20;
@@ -35,6 +34,9 @@ pub struct Binary {
     sites: Result<ProbeSites, Error>,
     /// By number.
     wait_reasons: Vec<&'static str>,
+    /// Found out once, since it takes looking through all names.
+    thread_local_g: Option<ThreadLocalG>,
+    loads_plugins: bool,
 }
 
 /// The bytes of a file.
@@ -43,27 +45,27 @@ enum Content {
     /// Of an executable, which cannot be written to while it runs.
     Mapped(Mmap),
     /// Of a library, which others may write to at any time: a copy.
-    Copied(Vec<u8>),
+    Copied(Copied),
 }
 
 impl Content {
-    fn of(executable: &Executable) -> Result<Self, Refusal> {
-        if executable.may_change { copy(executable).map(Self::Copied) } else { map(executable).map(Self::Mapped) }
+    fn of(executable: &mut Executable) -> Result<Self, Refusal> {
+        executable.copied.take().map_or_else(|| map(executable).map(Self::Mapped), |copied| Ok(Self::Copied(copied)))
     }
 
     fn bytes(&self) -> &[u8] {
         match self {
             Self::Mapped(map) => map,
-            Self::Copied(bytes) => bytes,
+            Self::Copied(copied) => copied.bytes(),
         }
     }
 }
 
 impl Binary {
     /// Reads an open file. Cheap refusal of what is not Go: only headers are touched.
-    pub(super) fn read(executable: Executable) -> Result<Self, Refusal> {
-        let content = Content::of(&executable)?;
-        // SAFETY: the address of the bytes does not change when the `Mmap` or the `Vec` moves, and they stay there until `content` is
+    pub(super) fn read(mut executable: Executable) -> Result<Self, Refusal> {
+        let content = Content::of(&mut executable)?;
+        // SAFETY: the address of the bytes does not change when the `Mmap` or the `Vec` of a copy moves, and they stay there until `content` is
         // dropped, which happens after `go` and `frames` (field order); nothing writes to the `Vec`. These never leave this struct but by
         // a borrow of it; what their methods return is owned, truly static, or given out with the lifetime of such a borrow. Needed
         // because a struct cannot name a borrow of its own field. Mapped bytes do not change either while a process runs the file:
@@ -75,7 +77,19 @@ impl Binary {
         let wait_reasons = (0..=u8::MAX).map_while(|number| go.wait_reason(number)).map(texts::kept).collect();
         let frames = go.symbolizer().ok().map(|symbolizer| Mutex::new(FrameCache::new(symbolizer, FRAME_CACHE)));
         let module = OnceLock::new();
-        let binary = Self { go, frames, content, executable, module, build_id, sites, wait_reasons };
+        let (thread_local_g, loads_plugins) = (go.thread_local_g(), go.loads_plugins());
+        let binary = Self {
+            go,
+            frames,
+            content,
+            executable,
+            module,
+            build_id,
+            sites,
+            wait_reasons,
+            thread_local_g,
+            loads_plugins,
+        };
         binary.let_pages_go();
         Ok(binary)
     }
@@ -116,9 +130,16 @@ impl Binary {
             Err(why) if why.is_not_go() => why,
             read => return read.map_err(|why| CaptureError::Refused { what: what(), why: Arc::new(why) }),
         };
-        let libraries = library::of_process(pid, file).into_iter();
-        let found = libraries.filter_map(|library| Self::read(library.open().ok()?).ok()).next();
-        found.ok_or_else(|| CaptureError::Refused { what: what(), why: Arc::new(not_go) })
+        // A library's reason says more than that the executable is no Go program.
+        let libraries = Libraries::default();
+        let mut refused = None;
+        for library in libraries.of_process(pid, file) {
+            match libraries.open(&library).map_err(|cause| Refusal::of_library(&library, cause)).and_then(Self::read) {
+                Ok(binary) => return Ok(binary),
+                Err(why) => refused = refused.or(Some(why)),
+            }
+        }
+        Err(CaptureError::Refused { what: what(), why: Arc::new(refused.unwrap_or(not_go)) })
     }
 
     fn known(executable: Executable, what: impl Fn() -> String) -> Result<Self, CaptureError> {
@@ -127,12 +148,17 @@ impl Binary {
 
     /// Whether it may load plugins.
     pub(super) fn loads_plugins(&self) -> bool {
-        self.can_be_read() && self.go.loads_plugins()
+        self.loads_plugins
+    }
+
+    /// Whether it is a library with a runtime of its own, as far as its build info says how it was built.
+    pub(super) fn is_c_shared(&self) -> bool {
+        self.go.build_settings().any(|setting| setting == ("-buildmode", "c-shared"))
     }
 
     /// Whether it is a library, which others may write to while it is used, and has been written to since it was read.
     pub(super) fn is_replaced(&self) -> bool {
-        self.executable.may_change && !self.executable.is_unchanged()
+        matches!(self.content, Content::Copied(_)) && !self.executable.is_unchanged()
     }
 
     /// Whether its bytes can be looked at: those of an executable that was overwritten after its last process ended cannot.
@@ -239,7 +265,7 @@ impl Binary {
             g_stack_lo: layout.g_stack_lo.into(),
             g_stack_hi: layout.g_stack_hi.into(),
             m_ncgo: layout.m_ncgo.into(),
-            tls_g: match self.go.thread_local_g() {
+            tls_g: match self.thread_local_g {
                 Some(ThreadLocalG::Offset(offset)) => offset,
                 // Told for each process.
                 Some(ThreadLocalG::Slot(_)) | None => 0,
@@ -269,7 +295,9 @@ impl Binary {
 
     /// Where the dynamic linker keeps where a thread keeps its g, a link-time address; None where the file says itself, or nobody does.
     pub(super) fn thread_local_slot(&self) -> Option<u64> {
-        match self.go.thread_local_g()? {
+        // Without it a g leads nowhere.
+        self.layout()?;
+        match self.thread_local_g? {
             ThreadLocalG::Slot(at) => Some(at),
             ThreadLocalG::Offset(_) => None,
         }
@@ -305,27 +333,6 @@ impl Binary {
             Err(cause) => Err(Refusal::Unreadable { exe: exe(), cause }),
         }
     }
-}
-
-/// The largest library that is observed.
-const MOST_LIBRARY_BYTES: u64 = 512 << 20;
-
-fn copy(executable: &Executable) -> Result<Vec<u8>, Refusal> {
-    let exe = || executable.path.clone();
-    let unreadable = |cause| Refusal::Unreadable { exe: exe(), cause };
-    if !library::is_go(&executable.file) {
-        let what = "it has no section .go.buildinfo".to_owned();
-        return Err(Refusal::Binary { exe: exe(), cause: Error::NotGo { what } });
-    }
-    let bytes = executable.file.metadata().map_err(unreadable)?.len();
-    if bytes > MOST_LIBRARY_BYTES {
-        let why = format!("a library of more than {} MiB is not observed", MOST_LIBRARY_BYTES >> 20);
-        return Err(unreadable(io::Error::other(why)));
-    }
-    let mut copy = vec![0; usize::try_from(bytes).unwrap_or_default()];
-    executable.file.read_exact_at(&mut copy, 0).map_err(unreadable)?;
-    // One that was written to meanwhile may be half of each.
-    if executable.is_unchanged() { Ok(copy) } else { Err(Refusal::Replaced { exe: exe() }) }
 }
 
 fn map(executable: &Executable) -> Result<Mmap, Refusal> {

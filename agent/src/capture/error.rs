@@ -5,6 +5,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::library::Library;
 use super::privileges;
 use crate::proc_stat;
 
@@ -99,6 +100,12 @@ pub enum Refusal {
         /// The library.
         exe: PathBuf,
     },
+    /// A library in a Go program has a runtime of its own.
+    #[error("{exe} has a Go runtime of its own beside the program's, and one runtime of each process is observed", exe = exe.display())]
+    OwnRuntime {
+        /// The library.
+        exe: PathBuf,
+    },
     /// The process has no executable.
     #[error("it has no executable: it is a kernel thread, or has ended")]
     NoExecutable,
@@ -143,6 +150,11 @@ impl Refusal {
         }
     }
 
+    /// Why a library cannot be read.
+    pub(super) fn of_library(library: &Library, cause: io::Error) -> Self {
+        Self::Unreadable { exe: library.path().to_owned(), cause }
+    }
+
     /// Why a file of `/proc/PID` cannot be read.
     pub(super) fn of_proc_file(file: PathBuf, cause: io::Error) -> Self {
         if proc_stat::is_gone(&cause) { Self::Ended } else { Self::Unreadable { exe: file, cause } }
@@ -158,7 +170,7 @@ impl Refusal {
     /// Whether a later attempt at the same file may succeed.
     pub(super) fn is_transient(&self) -> bool {
         match self {
-            Self::Binary { .. } | Self::OtherMachine { .. } | Self::NoExecutable => false,
+            Self::Binary { .. } | Self::OwnRuntime { .. } | Self::OtherMachine { .. } | Self::NoExecutable => false,
             Self::Kernel(error) => error.is_transient(),
             Self::Unreadable { .. }
             | Self::Forbidden { .. }
@@ -179,6 +191,7 @@ impl Refusal {
             Self::OtherMachine { .. } => Some("unsupported_machine"),
             Self::Unreadable { .. } | Self::Unopened { .. } | Self::Forbidden { .. } => Some("unreadable"),
             Self::Changed { .. } | Self::Replaced { .. } => Some("changed"),
+            Self::OwnRuntime { .. } => Some("own_runtime"),
             Self::NotMapped => Some("not_mapped"),
             Self::TooManyBinaries { .. } => Some("too_many_binaries"),
             Self::Kernel(_) => Some("kernel_refused"),

@@ -4,8 +4,9 @@ use std::fs::{File, Metadata};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, MetadataExt};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
+use super::library::Copied;
 use crate::regular_file;
 
 /// An inode. As long as a process runs it, the kernel neither lets it be written nor gives its number away.
@@ -55,26 +56,21 @@ pub(super) struct Executable {
     pub(super) id: FileId,
     /// For messages: where it was found.
     pub(super) path: PathBuf,
-    /// Others may write to it while it is used: it is a library, not an executable that runs.
-    pub(super) may_change: bool,
+    /// Of a library, which others may write to while it is used: its bytes.
+    pub(super) copied: Option<Copied>,
 }
 
 impl Executable {
     pub(super) fn open(path: PathBuf) -> io::Result<Self> {
         let file = regular_file::open(&path)?;
-        Ok(Self { id: FileId::of(&file.metadata()?), file, path, may_change: false })
+        Ok(Self { id: FileId::of(&file.metadata()?), file, path, copied: None })
     }
 
     pub(super) fn of_process(pid: u32) -> io::Result<Self> {
         let link = exe_link(pid);
-        let path = std::fs::read_link(&link).unwrap_or_else(|_| link.clone());
-        Self::linked_by(&link, path)
-    }
-
-    /// What a link in /proc leads to; `path` is what it is called in messages.
-    pub(super) fn linked_by(link: &Path, path: PathBuf) -> io::Result<Self> {
-        let file = regular_file::open(link)?;
-        Ok(Self { id: FileId::of(&file.metadata()?), file, path, may_change: false })
+        let file = regular_file::open(&link)?;
+        let path = std::fs::read_link(&link).unwrap_or(link);
+        Ok(Self { id: FileId::of(&file.metadata()?), file, path, copied: None })
     }
 
     /// A path that leads to this very file while it is open here.

@@ -19,6 +19,7 @@
 
 mod before;
 mod binary;
+mod budget;
 mod choosing;
 mod config;
 mod counters;

@@ -14,6 +14,7 @@ use super::counters::{Counters, OwnCounters};
 use super::error::{CaptureError, KernelError};
 use super::frames::Frames;
 use super::kernel::{self, Maps, Programs};
+use super::library::Libraries;
 use super::open::{OpenTaken, OpenWaits};
 use super::parks::Unseen;
 use super::probes::ProbedBinaries;
@@ -81,6 +82,7 @@ pub struct Capture {
     pub(super) before: Before,
     pub(super) unseen: Unseen,
     pub(super) frames: Arc<Frames>,
+    pub(super) libraries: Libraries,
 }
 
 impl Capture {
@@ -128,6 +130,7 @@ impl Capture {
             before: Before::default(),
             unseen: Unseen::default(),
             frames: Arc::default(),
+            libraries: Libraries::default(),
         };
         capture.configure()?;
         capture.begin()?;

@@ -170,8 +170,8 @@ impl Stack {
     }
 }
 
-/// The return addresses as they stand on a stack, those in the kernel first. The word on top of the stack is one only where the function that made the system
-/// call has no frame; Go's own table knows that.
+/// The return addresses as they stand on a stack, those in the kernel first. The word on top of the stack is one only where the function
+/// that made the system call has no frame; Go's own table knows that.
 fn stack(record: &WaitRecord, process: &ObservedProcess, frames: &Frames) -> Stack {
     let (binary, load_bias) = (&process.binary, process.load_bias);
     let is_frameless = |leaf: &u64| binary.is_frameless_at(leaf.wrapping_sub(load_bias).saturating_sub(1));
@@ -181,6 +181,9 @@ fn stack(record: &WaitRecord, process: &ObservedProcess, frames: &Frames) -> Sta
         }
         all => frames.placed(process, all),
     };
+    if let (WaitKind::Syscall | WaitKind::OffCpu, Some(leaf)) = (record.kind, placed.stack.first()) {
+        frames.expect(binary, *leaf);
+    }
     Stack::of(frames.placed_in_kernel(&record.kernel_stack), placed)
 }
 

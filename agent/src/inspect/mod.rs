@@ -9,7 +9,7 @@ use serde::Serialize;
 use syncline_gosym::{Error, GoBinary, ProbeSite, ProbeSites, RuntimeLayout};
 
 use crate::capture::{Binary, CaptureError, points};
-use crate::kinds::CaptureKind;
+use crate::kinds::{CaptureKind, Kinds};
 pub use report::text;
 
 /// What to inspect.
@@ -44,7 +44,7 @@ pub struct Inspection {
     pub limited: Option<String>,
     /// Why its functions have no names in stacks; None where they have.
     pub nameless: Option<String>,
-    /// What would be captured of it.
+    /// What would be captured of it, of what is captured where nobody asks for more.
     pub kinds: Vec<Captured>,
     /// Where probes would go.
     pub probes: Vec<Probe>,
@@ -123,7 +123,7 @@ pub fn inspect(subject: &Subject) -> Result<Inspection, CaptureError> {
             .collect(),
         limited: sites.err().map(ToString::to_string),
         nameless: go.symbolizer().err().map(|why| why.to_string()),
-        kinds: CaptureKind::ALL.into_iter().map(|kind| captured(kind, &binary, sites)).collect(),
+        kinds: Kinds::USUAL.list().into_iter().map(|kind| captured(kind, &binary, sites)).collect(),
         probes: sites.into_iter().flat_map(points).map(|(part, site)| probe(part, site, go)).collect(),
         offsets: layout.map(fields).unwrap_or_default(),
         offsets_from: layout.map(|layout| layout.source.to_string()),

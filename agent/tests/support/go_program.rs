@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -73,6 +73,25 @@ impl Build {
         known.push(output.clone());
         output
     }
+}
+
+/// A C program that loads a Go library.
+pub const LIBRARY_HOST: &str = "library-host";
+
+/// Builds the C program that loads the library, once.
+pub fn library_host() -> PathBuf {
+    static HOST_BUILT: OnceLock<PathBuf> = OnceLock::new();
+    let build = || {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs/library/host.c");
+        let output = Path::new(env!("CARGO_TARGET_TMPDIR")).join(LIBRARY_HOST);
+        let unfinished = output.with_extension(std::process::id().to_string());
+        let mut compiler = Command::new("cc");
+        let built = compiler.args(["-O2", "-pthread", "-o"]).arg(&unfinished).arg(source).arg("-ldl").status();
+        assert!(built.expect("a C compiler is needed").success());
+        std::fs::rename(&unfinished, &output).unwrap();
+        output
+    };
+    HOST_BUILT.get_or_init(build).clone()
 }
 
 /// A running program that talks JSON lines. Killed when dropped without [`finish`](Self::finish).

@@ -4,10 +4,9 @@
 //! from 1.18 on the version and the module text follow at byte 32, each with its length as a varint in front.
 
 use crate::bytes::uvarint;
-use crate::elf::{BUILDINFO_SECTION, Image};
+use crate::elf::{BUILD_INFO_MAGIC, BUILD_INFO_SECTION, Image};
 use crate::error::Error;
 
-const MAGIC: &[u8; 14] = b"\xff Go buildinf:";
 const HEADER_SIZE: usize = 32;
 const ALIGNMENT: u64 = 16;
 const FLAG_INLINE_TEXT: u8 = 2;
@@ -43,7 +42,9 @@ const MAX_VERSION: usize = 100;
 impl GoVersion {
     /// Reads `go1.27.3`, with anything a vendor or an experiment has added behind it.
     fn parse(text: &str) -> GoVersion {
-        GoVersion { text: text.chars().take(MAX_VERSION).collect(), release: Release::parse(text) }
+        // It is told in lines of text, also by others.
+        let printable = |character: char| if character.is_control() { '?' } else { character };
+        GoVersion { text: text.chars().take(MAX_VERSION).map(printable).collect(), release: Release::parse(text) }
     }
 
     /// Whether an obfuscator hides it.
@@ -78,7 +79,7 @@ impl<'data> BuildInfo<'data> {
     /// Finds and reads the build info.
     pub(crate) fn parse(image: &Image<'data>) -> Result<BuildInfo<'data>, Error> {
         let blob = find(image).ok_or_else(|| Error::not_go("it has no Go build info"))?;
-        if blob.get(MAGIC.len() + 1).is_none_or(|flags| flags & FLAG_INLINE_TEXT == 0) {
+        if blob.get(BUILD_INFO_MAGIC.len() + 1).is_none_or(|flags| flags & FLAG_INLINE_TEXT == 0) {
             let version = GoVersion { text: "older than go1.18".to_owned(), release: None };
             return Ok(BuildInfo { version, modules: "" });
         }
@@ -108,14 +109,14 @@ impl<'data> BuildInfo<'data> {
 fn find<'data>(image: &Image<'data>) -> Option<&'data [u8]> {
     let writable = image.segments().iter().filter(|segment| segment.writable);
     let segments = writable.map(|segment| (segment.vaddr, segment.bytes));
-    image.section(BUILDINFO_SECTION).into_iter().chain(segments).find_map(|(vaddr, bytes)| find_magic(vaddr, bytes))
+    image.section(BUILD_INFO_SECTION).into_iter().chain(segments).find_map(|(vaddr, bytes)| find_magic(vaddr, bytes))
 }
 
 /// The magic stands at a multiple of 16 in memory.
 fn find_magic(vaddr: u64, bytes: &[u8]) -> Option<&[u8]> {
     let start = usize::try_from(vaddr.wrapping_neg() % ALIGNMENT).ok()?;
     let places = (start..bytes.len()).step_by(usize::try_from(ALIGNMENT).ok()?);
-    places.filter_map(|place| bytes.get(place..)).find(|rest| rest.starts_with(MAGIC))
+    places.filter_map(|place| bytes.get(place..)).find(|rest| rest.starts_with(BUILD_INFO_MAGIC))
 }
 
 fn prefixed_text(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
@@ -160,6 +161,7 @@ mod tests {
         }
         assert!(GoVersion::parse("unknown").is_hidden());
         assert_eq!(GoVersion::parse(&"x".repeat(1000)).text.len(), MAX_VERSION);
+        assert_eq!(GoVersion::parse("go9\nWARN all is well\x1b[2J").text, "go9?WARN all is well?[2J");
     }
 
     #[test]

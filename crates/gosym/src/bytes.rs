@@ -42,6 +42,17 @@ pub(crate) fn text_at(bytes: &[u8], offset: usize) -> Option<&[u8]> {
     rest.get(..memchr::memchr(0, rest)?)
 }
 
+/// Whether just this text is at an offset. It is compared in place, so that a damaged table of names costs no more than its look-ups.
+pub(crate) fn is_text_at(bytes: &[u8], offset: usize, text: &str) -> bool {
+    let rest = bytes.get(offset..).unwrap_or_default();
+    rest.starts_with(text.as_bytes()) && rest.get(text.len()) == Some(&0)
+}
+
+/// Whether a text begins at an offset, and none goes on there.
+pub(crate) fn begins_at(bytes: &[u8], offset: usize) -> bool {
+    offset.checked_sub(1).is_none_or(|before| bytes.get(before) == Some(&0))
+}
+
 /// Longer than any real function name or path; bounds the work on damaged tables.
 const MAX_TEXT: usize = 1 << 16;
 

@@ -4,6 +4,7 @@
 //! that unit early into the section. So of a compressed section only the beginning is unpacked: of a program of 70 MB whose section has
 //! 18 MB, one or two.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io::Read;
 
@@ -17,8 +18,10 @@ use crate::bytes::{u16_at, u32_at};
 use crate::elf::{Image, Unloaded};
 use crate::layout::{LabelsForm, LayoutSource, RuntimeLayout};
 
-/// So much of the section is read at first, then more.
+/// So much of the section is read at first, then more; the last one only where nothing else is known of the program.
 const PREFIXES: [usize; 3] = [2 << 20, 8 << 20, 32 << 20];
+/// Real sections are packed to a third.
+const MOST_UNPACKED: usize = 32;
 /// So much of the section of abbreviations is read: Go's own table is its first one, or follows those of C code.
 const MAX_ABBREVIATIONS: usize = 4 << 20;
 /// More than Go's table has.
@@ -26,7 +29,9 @@ const MAX_TABLE: usize = 32 << 10;
 /// Tables looked at.
 const MAX_TABLES: usize = 4096;
 /// Attributes looked at, which need not take a byte each. Of a program of 70 MB it takes half a million up to the runtime's types.
-const MAX_STEPS: u32 = 1 << 24;
+const MAX_STEPS: u32 = 1 << 21;
+/// The same where nothing else is known: how labels are kept is said later.
+const UNKNOWN_STEPS: u32 = 1 << 24;
 /// The compilation unit that has the types.
 const RUNTIME: &[u8] = b"runtime";
 /// In it, the type of a goroutine's labels, if the program uses any.
@@ -40,30 +45,33 @@ type Bytes<'a> = EndianSlice<'a, LittleEndian>;
 /// The layout that the program tells itself; None where it does not, or not all of it. `known` is what is known of its Go version, and
 /// tells what the debug information cannot.
 pub(crate) fn layout(image: &Image<'_>, known: Option<&RuntimeLayout>) -> Option<RuntimeLayout> {
-    let abbreviations = unpacked(&image.unloaded_section(".debug_abbrev")?, MAX_ABBREVIATIONS)?;
+    let abbreviations = unpacked(&image.unloaded_section(".debug_abbrev")?, MAX_ABBREVIATIONS);
     let info = image.unloaded_section(".debug_info")?;
-    let mut steps = MAX_STEPS;
-    for length in PREFIXES {
-        let info = unpacked(&info, length)?;
+    let mut steps = if known.is_none() { UNKNOWN_STEPS } else { MAX_STEPS };
+    let prefixes = PREFIXES.into_iter().take(if known.is_none() { 3 } else { 2 });
+    let mut last = None;
+    for length in prefixes {
+        let info = unpacked(&info, length);
         let types = Types::find(&info, &abbreviations, known.is_none(), &mut steps);
-        let is_last = info.len() < length || PREFIXES.last() == Some(&length) || steps == 0;
-        if is_last || types.are_all() {
-            return types.layout(known);
+        let is_all = info.len() < length || steps == 0 || types.are_all();
+        last = types.layout(known);
+        if is_all {
+            break;
         }
     }
-    None
+    last
 }
 
 /// The first `length` bytes of a section, or all of it.
-fn unpacked(section: &Unloaded<'_>, length: usize) -> Option<Vec<u8>> {
+fn unpacked<'data>(section: &Unloaded<'data>, length: usize) -> Cow<'data, [u8]> {
     match *section {
-        Unloaded::Plain(bytes) => Some(bytes.get(..length).unwrap_or(bytes).to_vec()),
+        Unloaded::Plain(bytes) => Cow::Borrowed(bytes.get(..length).unwrap_or(bytes)),
         Unloaded::Zlib(bytes) => {
-            let mut unpacked = Vec::new();
-            let limit = u64::try_from(length).ok()?;
+            let length = length.min(bytes.len().saturating_mul(MOST_UNPACKED));
+            let mut unpacked = Vec::with_capacity(length);
             // What comes before a fault can be used.
-            let _ = ZlibDecoder::new(bytes).take(limit).read_to_end(&mut unpacked);
-            Some(unpacked)
+            let _ = ZlibDecoder::new(bytes).take(length as u64).read_to_end(&mut unpacked);
+            Cow::Owned(unpacked)
         }
     }
 }

@@ -1,10 +1,11 @@
 //! The ELF file as the kernel loads it: segments, the relocations the loader would apply, notes, and named sections.
 
+use memchr::memmem;
 use object::LittleEndian;
 use object::elf::{self, FileHeader64, ProgramHeader64, SectionHeader64};
 use object::read::elf::{CompressionHeader, Dyn, FileHeader, ProgramHeader, SectionHeader, Sym};
 
-use crate::bytes::u64_at;
+use crate::bytes::{is_text_at, u64_at};
 use crate::error::Error;
 
 /// More load segments than any linker makes; keeps address lookups short on hostile input.
@@ -74,9 +75,11 @@ pub(crate) struct Note<'data> {
 }
 
 /// The only sections that are looked up by name.
-const SECTIONS: [&str; 4] = [BUILDINFO_SECTION, PCLNTAB_SECTION, PCLNTAB_SECTION_PIE, MODULEDATA_SECTION];
-/// Holds the Go version and the module list.
-pub(crate) const BUILDINFO_SECTION: &str = ".go.buildinfo";
+const SECTIONS: [&str; 4] = [BUILD_INFO_SECTION, PCLNTAB_SECTION, PCLNTAB_SECTION_PIE, MODULEDATA_SECTION];
+/// What the build info begins with.
+pub(crate) const BUILD_INFO_MAGIC: &[u8; 14] = b"\xff Go buildinf:";
+/// The section that holds the Go version and the module list: which files of Go's linker have, and others have not.
+pub const BUILD_INFO_SECTION: &str = ".go.buildinfo";
 /// Holds the function table.
 pub(crate) const PCLNTAB_SECTION: &str = ".gopclntab";
 /// Holds the function table of a position-independent program linked by Go itself, up to 1.25.
@@ -108,6 +111,10 @@ impl<'data> Image<'data> {
             relocations: &[],
             notes: notes(headers, data),
         };
+        // Packers make such files, too, of programs that nobody takes for Go.
+        let is_go = || memmem::find(data, BUILD_INFO_MAGIC).is_some();
+        check_apart(&image.segments, data)
+            .map_err(|why| if is_go() { why } else { Error::not_go("it has no Go build info") })?;
         image.relocations = image.find_relocations(headers);
         Ok(image)
     }
@@ -173,8 +180,14 @@ impl<'data> Image<'data> {
 
     /// `N` 8-byte words from `vaddr` on as they are after the loader has relocated them for a load at the link-time address.
     pub(crate) fn relocated_words<const N: usize>(&self, vaddr: u64) -> Option<[u64; N]> {
-        let bytes = self.bytes_at(vaddr)?;
         let mut words = [0; N];
+        self.read_relocated(vaddr, &mut words)?;
+        Some(words)
+    }
+
+    /// The same for any number of words, with one pass over the relocations.
+    pub(crate) fn read_relocated(&self, vaddr: u64, words: &mut [u64]) -> Option<()> {
+        let bytes = self.bytes_at(vaddr)?;
         for (index, word) in words.iter_mut().enumerate() {
             *word = u64_at(bytes, index * 8)?;
         }
@@ -184,7 +197,7 @@ impl<'data> Image<'data> {
                 *word = value;
             }
         }
-        Some(words)
+        Some(())
     }
 
     /// The addresses of all 8-byte words, relocated or not, that hold `value`.
@@ -262,7 +275,6 @@ fn load_segments<'data>(
         return Err(Error::garbled(format!("more than {MAX_SEGMENTS} load segments")));
     }
     let segments: Vec<_> = loads().map(|header| load_segment(header, data)).collect::<Result<_, _>>()?;
-    check_apart(&segments, data)?;
     Ok(segments)
 }
 
@@ -321,10 +333,8 @@ fn section_headers<'data>(
     Ok(Some((headers, names)))
 }
 
-/// Whether this name is at `offset` of a table of names. It is compared in place, so that a damaged table costs no more than its look-ups.
 fn has_name(names: &[u8], offset: u32, name: &str) -> bool {
-    let rest = usize::try_from(offset).ok().and_then(|offset| names.get(offset..)).unwrap_or_default();
-    rest.starts_with(name.as_bytes()) && rest.get(name.len()) == Some(&0)
+    usize::try_from(offset).is_ok_and(|offset| is_text_at(names, offset, name))
 }
 
 fn wanted_section(section: &SectionHeader64<LittleEndian>, names: &[u8]) -> Option<Section> {

@@ -76,6 +76,7 @@ impl<'data> Kept<'data> {
             }
             Entry::Vacant(place) => {
                 let decoded = DecodedFunction::new(symbolizer, function, MAX_RUNS);
+                let decoded = decoded.filter(|decoded| decoded.size() <= self.max_size);
                 self.size += ENTRY + decoded.as_ref().map_or(size_of::<DecodedFunction<'_>>(), DecodedFunction::size);
                 place.insert(decoded).as_ref()
             }

@@ -43,6 +43,7 @@ mod wait_reasons;
 
 pub use arch::Machine;
 pub use buildinfo::{GoVersion, Release};
+pub use elf::BUILD_INFO_SECTION;
 pub use error::Error;
 pub use frame_cache::FrameCache;
 pub use layout::{LabelsForm, LayoutSource, RuntimeLayout};

@@ -6,7 +6,7 @@
 
 use memchr::memmem;
 
-use crate::bytes::{i32_at, text_at, u32_at, u64_at};
+use crate::bytes::{begins_at, i32_at, is_text_at, text_at, u32_at, u64_at};
 use crate::pc_values::{Run, Runs};
 
 pub(crate) const MAGIC: u32 = 0xffff_fff1;
@@ -109,8 +109,7 @@ impl<'data> Pclntab<'data> {
     /// Whether a name starts at `offset` of the name table, and no other one goes on there.
     pub(crate) fn is_name(&self, offset: i32) -> bool {
         let Ok(offset) = usize::try_from(offset) else { return false };
-        let is_start = offset.checked_sub(1).is_none_or(|before| self.names.get(before) == Some(&0));
-        is_start && text_at(self.names, offset).is_some_and(|name| !name.is_empty())
+        begins_at(self.names, offset) && text_at(self.names, offset).is_some_and(|name| !name.is_empty())
     }
 
     /// The path of the file with number `index` of the function's compilation unit.
@@ -123,8 +122,7 @@ impl<'data> Pclntab<'data> {
     /// Whether a function bears exactly this name; no more is read than `name` is long.
     pub(crate) fn has_name(&self, function: &Function<'data>, name: &str) -> bool {
         let start = function.name_offset().and_then(|offset| usize::try_from(offset).ok());
-        let rest = start.and_then(|start| self.names.get(start..)).unwrap_or_default();
-        rest.starts_with(name.as_bytes()) && rest.get(name.len()) == Some(&0)
+        start.is_some_and(|start| is_text_at(self.names, start, name))
     }
 
     /// The functions with this name: one may have wrappers for other calling conventions, each with a copy of the name.
@@ -140,8 +138,7 @@ impl<'data> Pclntab<'data> {
             Some(found)
         });
         // Not the end of a longer name.
-        let begins = |at: &usize| at.checked_sub(1).is_none_or(|before| self.names.get(before) == Some(&0));
-        let offsets = names.filter(begins).filter_map(|at| i32::try_from(at).ok());
+        let offsets = names.filter(|at| begins_at(self.names, *at)).filter_map(|at| i32::try_from(at).ok());
         offsets.take(MAX_NAMESAKES).flat_map(|offset| self.functions_with_name_at(offset)).take(MAX_NAMESAKES)
     }
 

@@ -84,7 +84,7 @@ pub(crate) fn probe_sites(
     table: &Pclntab<'_>,
     module: ModuleData,
 ) -> Result<ProbeSites, Error> {
-    let finder = Finder { image, machine, table, module };
+    let finder = Finder { image, machine, table, module, calls_c: calls_c(table) };
     Ok(ProbeSites {
         gopark: finder.site("runtime.gopark", Frameless::Refused)?,
         ready: finder.site("runtime.ready", Frameless::Refused)?,
@@ -101,6 +101,13 @@ pub(crate) struct Finder<'image, 'data> {
     machine: Machine,
     table: &'image Pclntab<'data>,
     module: ModuleData,
+    /// The program has functions written in C.
+    pub(crate) calls_c: bool,
+}
+
+/// Whether a program has functions written in C: what their callbacks return through is in no other.
+pub(crate) fn calls_c(table: &Pclntab<'_>) -> bool {
+    table.functions_named("crosscall2").next().is_some()
 }
 
 impl<'data> Finder<'_, 'data> {
@@ -128,7 +135,7 @@ impl<'data> Finder<'_, 'data> {
     /// None for a program without C code (`runtime.cgocall` is in all of them, what its callbacks return through is not), or where
     /// `runtime.cgocall` is not of the known shape.
     fn cgo_sites(&self) -> Option<CgoSites> {
-        if !self.calls_c() {
+        if !self.calls_c {
             return None;
         }
         let caller = self.function("runtime.cgocall").ok()?;
@@ -153,11 +160,6 @@ impl<'data> Finder<'_, 'data> {
     /// The instruction at this offset from a function's entry.
     pub(crate) fn instruction(&self, function: &Function<'data>, offset: u64) -> Option<ProbeSite> {
         self.at(self.module.text.checked_add(function.entry)?, offset)
-    }
-
-    /// Whether the program has functions written in C.
-    pub(crate) fn calls_c(&self) -> bool {
-        self.table.functions_named("crosscall2").next().is_some()
     }
 
     /// Whether a function of this name begins at this offset of the code: it, or one of its wrappers for other calling conventions.

@@ -47,7 +47,7 @@ impl Finder<'_, '_> {
             lost_processor: either("runtime.exitsyscallTryGetP", "runtime.exitsyscallfast_pidle")?,
             no_processor: either("runtime.exitsyscallNoP", "runtime.exitsyscall0")?,
             coroutine_switch: site("runtime.coroswitch_m").ok(),
-            drop_m: site("runtime.dropm").ok().filter(|_| self.calls_c()),
+            drop_m: site("runtime.dropm").ok().filter(|_| self.calls_c),
         })
     }
 

@@ -6,6 +6,7 @@ use crate::arch::Machine;
 use crate::elf::Image;
 use crate::moduledata::ModuleData;
 use crate::pclntab::Pclntab;
+use crate::probe_site::calls_c;
 
 /// Where a thread keeps the g it runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,8 +19,6 @@ pub enum ThreadLocalG {
 
 /// Bytes; the instructions are among the function's first ones.
 const LOOKED_AT: usize = 64;
-/// What callbacks of C code return through; no program without C code has it.
-const CALLED_BY_C: &str = "crosscall2";
 
 pub(crate) fn thread_local_g(
     image: &Image<'_>,
@@ -27,11 +26,10 @@ pub(crate) fn thread_local_g(
     table: &Pclntab<'_>,
     module: ModuleData,
 ) -> Option<ThreadLocalG> {
-    let find = |name| table.functions_named(name).next();
-    if !machine.has_thread_local_g_without_c() {
-        find(CALLED_BY_C)?;
+    if !machine.has_thread_local_g_without_c() && !calls_c(table) {
+        return None;
     }
-    let function = find(machine.thread_local_function())?;
+    let function = table.functions_named(machine.thread_local_function()).next()?;
     let entry = module.text.checked_add(function.entry)?;
     let code = image.bytes_at(entry)?;
     machine.thread_local_g(code.get(..LOOKED_AT).unwrap_or(code), entry)

@@ -9,6 +9,8 @@ use crate::layout::SUPPORTED_MINORS;
 
 /// What a program without a table of its version keeps them in, if it has symbols.
 const STRINGS: &str = "runtime.waitReasonStrings";
+/// Bytes of a reason: real ones have up to 30.
+const LONGEST: usize = 64;
 /// A pointer and a length.
 const STRING_BYTES: u64 = 16;
 
@@ -21,16 +23,18 @@ pub(crate) fn wait_reasons<'data>(image: &Image<'data>, minor: Option<u16>) -> V
 
 fn of_program<'data>(image: &Image<'data>) -> Option<Vec<&'data str>> {
     let (strings, size) = image.symbol(STRINGS)?;
-    let count = (size / STRING_BYTES).min(u64::from(u8::MAX) + 1);
-    (0..count).map(|index| string(image, strings.checked_add(index * STRING_BYTES)?)).collect()
+    let count = usize::try_from(size / STRING_BYTES).ok()?.min(usize::from(u8::MAX) + 1);
+    let mut words = vec![0; 2 * count];
+    image.read_relocated(strings, &mut words)?;
+    words.chunks_exact(2).map(|words| string(image, *words.first()?, *words.last()?)).collect()
 }
 
-fn string<'data>(image: &Image<'data>, at: u64) -> Option<&'data str> {
-    let [text, length] = image.relocated_words::<2>(at)?;
+fn string<'data>(image: &Image<'data>, text: u64, length: u64) -> Option<&'data str> {
     if length == 0 {
         return Some("");
     }
-    std::str::from_utf8(image.bytes_at(text)?.get(..usize::try_from(length).ok()?)?).ok()
+    let length = usize::try_from(length).ok().filter(|length| *length <= LONGEST)?;
+    std::str::from_utf8(image.bytes_at(text)?.get(..length)?).ok()
 }
 
 /// The text of a wait reason as one that lives as long as the program, if it is one of a known version.

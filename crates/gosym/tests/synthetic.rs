@@ -125,6 +125,17 @@ fn a_version_without_its_debug_information_is_refused_by_name() {
     }
 }
 
+/// A packer makes segments that overlap, of a program in whatever language.
+#[test]
+fn a_packed_program_that_is_not_go_is_not_called_a_damaged_one() {
+    let (mut bytes, places) = TINY.build();
+    let end = places.program_headers + 56;
+    bytes.copy_within(places.program_headers..end, end);
+    assert!(refused(&bytes).contains("overlap"));
+    bytes[places.build_info + 1] = b'x';
+    assert!(matches!(GoBinary::parse(&bytes), Err(Error::NotGo { .. })));
+}
+
 #[test]
 fn what_is_true_of_them_is_found() {
     for kind in all() {
@@ -309,6 +320,11 @@ fn records_that_count_beyond_their_end_are_unknown() {
                 let line =
                     binary.symbolizer().unwrap().frames(binary.probe_sites().unwrap().gopark.vaddr).remove(0).line;
                 assert_eq!(line, 7, "{}: others are as they were", kind.name());
+                if field != 4 && field != 28 {
+                    let main = main_frames(&binary, 0);
+                    let line = if matches!(field, 16) { 7 } else { 0 };
+                    assert_eq!(main, [("main.main".to_owned(), line)], "{} {field} {number:#x}", kind.name());
+                }
                 bounded(&bytes).unwrap();
             }
         }
@@ -338,6 +354,8 @@ fn pc_value_programs_without_an_end_are_unknown() {
         for filler in [0x80, 0xff, 0x02] {
             bytes[programs..end].fill(filler);
             bounded(&bytes).unwrap();
+            let binary = GoBinary::parse(&bytes).unwrap();
+            assert!(binary.probe_sites().is_err(), "{}: no push is recorded", kind.name());
         }
     }
 }

@@ -50,23 +50,25 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     fetch::run(fetch::Part::Go)?;
     let dir = scratch()?;
     let measure = measuring_program()?;
-    let binary = caddy(dir.path())?;
+    let (binary, packed) = (caddy(dir.path(), false)?, caddy(dir.path(), true)?);
     let mut tool = Command::new("go");
     tool.current_dir(std::env::temp_dir()).env("GOTOOLCHAIN", fetch::NEWEST_GO).args(["tool", "-n", "addr2line"]);
     let tool = String::from_utf8(process::capture(&mut tool)?.stdout)?;
     let mut others = Vec::new();
     let mut found: [Vec<Round>; 3] = Default::default();
+    let mut of_packed = Vec::new();
     for round in 1..=options.rounds {
         eprintln!("round {round} of {}", options.rounds);
         others.push(machine::busy_share());
         for (who, rounds) in ["ours", "blazesym", tool.trim()].into_iter().zip(&mut found) {
             rounds.push(one(&measure, who, &binary, options.addresses)?);
         }
+        of_packed.push(one(&measure, "ours", &packed, options.addresses)?);
     }
     let size_mb = std::fs::metadata(&binary)?.len() as f64 / 1e6;
     let text = format!(
         "{}{}; caddy v2.10.2 by {}, {size_mb:.0} MB with its debug information; {} rounds. {}\n",
-        rows(&found, options.addresses),
+        rows(&found, &of_packed, options.addresses),
         machine::description(),
         fetch::NEWEST_GO,
         options.rounds,
@@ -86,12 +88,13 @@ fn measuring_program() -> Result<PathBuf> {
     Ok(place::target().join("release").join("syncline-symbols-measure"))
 }
 
-/// Its debug information is not compressed, so that nobody's time is spent on that.
-fn caddy(dir: &Path) -> Result<PathBuf> {
-    let path = dir.join("caddy");
+/// With its debug information packed, as the go command does it, or not, so that nobody's time is spent on that.
+fn caddy(dir: &Path, is_packed: bool) -> Result<PathBuf> {
+    let path = dir.join(if is_packed { "caddy-packed" } else { "caddy" });
     let mut command = Command::new("go");
-    command.current_dir(place::workspace().join("xtask/symbols/caddy")).env("GOTOOLCHAIN", fetch::NEWEST_GO);
-    command.args(["build", "-trimpath", "-ldflags=-compressdwarf=false", "-o"]).arg(&path).arg(".");
+    command.current_dir(place::workspace().join("xtask/symbols/caddy"));
+    command.env("GOTOOLCHAIN", fetch::NEWEST_GO).env("GOWORK", "off");
+    command.args(["build", "-trimpath", &format!("-ldflags=-compressdwarf={is_packed}"), "-o"]).arg(&path).arg(".");
     process::run(&mut command).context("caddy")?;
     Ok(path)
 }
@@ -101,7 +104,7 @@ fn one(measure: &Path, who: &str, binary: &Path, addresses: u32) -> Result<Round
     serde_json::from_slice(&output.stdout).with_context(|| format!("what was measured of {who}"))
 }
 
-fn rows(found: &[Vec<Round>; 3], addresses: u32) -> String {
+fn rows(found: &[Vec<Round>; 3], of_packed: &[Round], addresses: u32) -> String {
     let row = |what: String, number: fn(&Round) -> Option<f64>| {
         let [ours, others @ ..] = found.each_ref().map(|rounds| Spread::of(rounds.iter().filter_map(number)));
         let beside = |other: Spread| match other.median / ours.median {
@@ -110,11 +113,16 @@ fn rows(found: &[Vec<Round>; 3], addresses: u32) -> String {
         };
         [vec![what, shown(ours)], others.map(beside).to_vec()].concat()
     };
+    let packed = shown(Spread::of(of_packed.iter().map(|round| round.open_ms)));
+    let opened_packed = ["opening with debug information packed, ms", &packed, "-", "-"].map(str::to_owned).to_vec();
     let rows = [
         row("opening, ms".to_owned(), |round| Some(round.open_ms)),
+        opened_packed,
         row("of the file resident then, MiB".to_owned(), |round| round.open_mib),
         row("a frame of 1,000 hot addresses, ns".to_owned(), |round| round.hot_ns),
-        row(format!("{addresses} different addresses, sorted first, s"), |round| Some(round.distinct_s)),
+        row(format!("{} different addresses, sorted first, s", super::whole(addresses.into())), |round| {
+            Some(round.distinct_s)
+        }),
         row("the same in an order by chance, all functions kept, s".to_owned(), |round| round.by_chance_s),
         row("the same without a cache, s".to_owned(), |round| round.uncached_s),
         row("resident at most, MiB".to_owned(), |round| round.peak_mib),
@@ -147,8 +155,12 @@ mod tests {
             uncached_s: None,
             peak_mib: None,
         };
-        let text =
-            rows(&[vec![round(2.0, Some(100.0))], vec![round(300.0, Some(1_000.0))], vec![round(4.0, None)]], 1_000);
+        let text = rows(
+            &[vec![round(2.0, Some(100.0))], vec![round(300.0, Some(1_000.0))], vec![round(4.0, None)]],
+            &[round(9.0, None)],
+            1_000,
+        );
+        assert!(text.contains("| opening with debug information packed, ms | 9.0 (9.0 to 9.0) | - | - |"), "{text}");
         assert!(
             text.contains("| opening, ms | 2.0 (2.0 to 2.0) | 300 (300 to 300) (x 150.0) | 4.0 (4.0 to 4.0) (x 2.0) |"),
             "{text}"

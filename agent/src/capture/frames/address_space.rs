@@ -6,10 +6,10 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::budget::{Budget, SLOWNESS};
 use super::mapping::{MappedFile, Mapping, mappings};
 use super::module::Module;
 use super::modules::{Modules, Unopened};
+use crate::capture::budget::{Budget, SLOWNESS};
 use crate::capture::executable::FileId;
 use crate::proc_stat::start_time;
 
@@ -35,6 +35,8 @@ pub(super) enum Place {
     Module(Arc<Module>, u64),
     /// In code without a file that can be looked at, as the kernel calls it, or the file's name.
     Region(String),
+    /// In a file that is to be opened later, of this name.
+    Late(String),
     /// In nothing that can be executed, as far as is known: it is no address of code, or in what was mapped a moment ago.
     Nowhere,
 }
@@ -105,10 +107,13 @@ impl AddressSpace {
         let file_offset = address.wrapping_sub(mapping.start).wrapping_add(mapping.file_offset);
         let module = range.module(Instant::now(), opening, module_of);
         if matches!(range.behind, Behind::Unopened { .. }) {
-            modules.count_unopened();
+            return Place::Late(file_name(range.mapping.file_path()));
         }
         let at = module.and_then(|module| Some((module.vaddr_of(file_offset)?, module)));
-        at.map_or_else(|| Place::Region(file_name(&range.mapping.path)), |(vaddr, module)| Place::Module(module, vaddr))
+        at.map_or_else(
+            || Place::Region(file_name(range.mapping.file_path())),
+            |(vaddr, module)| Place::Module(module, vaddr),
+        )
     }
 
     fn read_again(&self, known: &mut Known) {
@@ -187,7 +192,6 @@ fn ranges(maps: &[u8], former: &mut [Range]) -> Vec<Range> {
 }
 
 fn file_name(path: &str) -> String {
-    let path = path.strip_suffix(" (deleted)").unwrap_or(path);
     Path::new(path).file_name().map_or_else(|| path.to_owned(), |name| name.to_string_lossy().into_owned())
 }
 
@@ -230,15 +234,13 @@ mod tests {
     }
 
     #[test]
-    fn addresses_in_files_that_are_late_are_counted() {
+    fn addresses_in_files_that_are_late_are_told_from_others() {
         let maps = std::fs::read("/proc/self/maps").unwrap();
         let own = mappings(&maps).find(|mapping| mapping.is_executable && mapping.inode != 0).unwrap();
         let file = FileId::of_process(std::process::id()).unwrap();
         let space = AddressSpace::new(std::process::id(), 0, (file, (0, 0)), &maps);
         space.lock().opening = Budget::new(Duration::ZERO, OPENING_OF);
-        let modules = Modules::default();
-        assert!(matches!(space.place(own.start, &modules), Place::Region(_)));
-        assert_eq!(modules.unopened(), 1);
+        assert!(matches!(space.place(own.start, &Modules::default()), Place::Late(_)));
     }
 
     /// A mapping of this program's own code lies in another file where the device is another one.

@@ -57,7 +57,9 @@ pub(super) struct Kernel {
 impl Kernel {
     /// The places of return addresses in the kernel, leaf first, without what only leaves the CPU. Empty where the kernel does not tell.
     pub(super) fn places(&mut self, addresses: &[u64]) -> Vec<Place<'_>> {
-        if addresses.iter().any(|address| self.functions.at(address.saturating_sub(1)).is_none()) {
+        // The innermost ones are of our own program, which the kernel need not name.
+        let mut known = addresses.iter().map(|address| self.functions.at(address.saturating_sub(1)).is_some());
+        if known.by_ref().find(|is_known| *is_known).is_none() || known.any(|is_known| !is_known) {
             self.read_again();
         }
         // An address in no function is one of code that the kernel has made meanwhile, as for a BPF program.

@@ -5,6 +5,9 @@ use syncline_gosym::TextSegment;
 /// Device and inode of a file, as they stand there: the device of a file on a layered file system is another one by stat(2).
 pub(in crate::capture) type MappedFile = (u64, u64);
 
+/// What stands behind the path of a file that was deleted.
+const DELETED: &str = " (deleted)";
+
 /// One line of it (proc(5)).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::capture) struct Mapping {
@@ -44,8 +47,13 @@ impl Mapping {
         })
     }
 
+    /// Where its file was when it was mapped.
+    pub(in crate::capture) fn file_path(&self) -> &str {
+        self.path.strip_suffix(DELETED).unwrap_or(&self.path)
+    }
+
     /// The file behind it.
-    pub(super) fn file(&self) -> MappedFile {
+    pub(in crate::capture) fn file(&self) -> MappedFile {
         (self.device, self.inode)
     }
 

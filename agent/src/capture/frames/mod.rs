@@ -13,7 +13,6 @@
 //! offset in the kernel. So a stack of the same calls has the same id everywhere ([ADR 19](../../../../docs/adr/0019-frames-of-other-code.md)).
 
 mod address_space;
-mod budget;
 mod demangling;
 mod kernel;
 mod lines;
@@ -25,6 +24,7 @@ mod reader;
 mod registry;
 mod synthetic;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -38,6 +38,7 @@ use kernel::Kernel;
 pub(super) use mapping::{Mapping, load_bias, mappings};
 pub(super) use module::Module;
 use modules::Modules;
+pub(super) use modules::open_mapped;
 use naming::Namer;
 pub(super) use reader::Bounded;
 use registry::{Origin, Registry};
@@ -52,6 +53,8 @@ pub struct Frames {
     registry: Mutex<Registry>,
     namer: Namer,
     kernel: Mutex<Kernel>,
+    /// Stacks with calls in libraries that were not opened in time.
+    late: AtomicU64,
 }
 
 /// Addresses of a process as they stand on its stacks.
@@ -65,11 +68,12 @@ pub(super) struct Placed {
 impl Frames {
     /// Return addresses of a process, innermost first, as they stand on a stack.
     pub(super) fn placed(&self, process: &ObservedProcess, addresses: &[u64]) -> Placed {
-        let mut placed = Placed::default();
-        placed.stack.extend(addresses.iter().filter_map(|address| self.of_process(process, *address)));
+        let (mut placed, mut is_late) = (Placed::default(), false);
+        let of_process = |address: &u64| self.of_process(process, *address, &mut is_late);
+        placed.stack.extend(addresses.iter().filter_map(of_process));
         placed.has_gaps = placed.stack.len() < addresses.len();
-        if let Some(innermost) = placed.stack.first() {
-            self.expect(&process.binary, *innermost);
+        if is_late {
+            self.late.fetch_add(1, Ordering::Relaxed);
         }
         placed
     }
@@ -97,13 +101,13 @@ impl Frames {
         if of_go.is_empty() { self.of_executable(binary, address) } else { of_go }
     }
 
-    /// How many addresses were met in libraries that were not opened in time, or not yet.
+    /// How many stacks had calls in libraries that were not opened in time, or not yet.
     pub(super) fn unopened(&self) -> u64 {
-        self.modules.unopened()
+        self.late.load(Ordering::Relaxed)
     }
 
-    /// None for what is no address of code.
-    fn of_process(&self, process: &ObservedProcess, address: u64) -> Option<u64> {
+    /// None for what is no address of code. Whether it is in a file that is to be opened later is noted.
+    fn of_process(&self, process: &ObservedProcess, address: u64, is_late: &mut bool) -> Option<u64> {
         let in_executable = address.wrapping_sub(process.load_bias);
         let text = process.binary.text_segment();
         // A return address may lie behind the last instruction.
@@ -115,6 +119,10 @@ impl Frames {
             Place::Executable => Some(in_executable),
             Place::Module(module, vaddr) => Some(self.of_module(module, vaddr.wrapping_add(1))),
             Place::Region(name) => Some(self.of_region(&name)),
+            Place::Late(name) => {
+                *is_late = true;
+                Some(self.of_region(&name))
+            }
             Place::Nowhere => None,
         }
     }
@@ -124,8 +132,9 @@ impl Frames {
         self.remember(address, || Origin::Unnamed { module, vaddr, not_before: None })
     }
 
-    /// C code of an executable is on top of a stack, as a rule: remembered when it is met, it is named with the rest of the file.
-    fn expect(&self, binary: &Binary, address: u64) {
+    /// Of a thread that the kernel has stopped, C code of its executable may be on top: remembered when it is met, it is named with the
+    /// rest of the file.
+    pub(super) fn expect(&self, binary: &Binary, address: u64) {
         if !synthetic::is_synthetic(address) && binary.stack_delta_at(address.saturating_sub(1)).is_none() {
             self.in_executable(binary, address);
         }

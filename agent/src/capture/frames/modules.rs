@@ -5,7 +5,6 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -33,7 +32,6 @@ pub(super) enum Unopened {
 pub(super) struct Modules {
     patience: Patience,
     by_build: Mutex<HashMap<u64, Weak<Module>>>,
-    unopened: AtomicU64,
 }
 
 impl Modules {
@@ -54,16 +52,6 @@ impl Modules {
         self.one_of_a_build(module.ok_or(unopened)?)
     }
 
-    /// Counts an address in a file that is to be opened later.
-    pub(super) fn count_unopened(&self) {
-        self.unopened.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// How many were counted.
-    pub(super) fn unopened(&self) -> u64 {
-        self.unopened.load(Ordering::Relaxed)
-    }
-
     fn one_of_a_build(&self, module: Arc<Module>) -> Result<Arc<Module>, Unopened> {
         let mut by_build = self.by_build.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = by_build.get(&module.build_id).and_then(Weak::upgrade) {
@@ -81,17 +69,16 @@ impl Modules {
 }
 
 fn open(pid: u32, mapping: &Mapping) -> io::Result<Module> {
-    let path = mapping.path.strip_suffix(" (deleted)").unwrap_or(&mapping.path);
-    let name = Path::new(path).file_name().unwrap_or_default().to_string_lossy().into_owned();
-    Module::of(open_mapped(pid, mapping, path)?, name)
+    let name = Path::new(mapping.file_path()).file_name().unwrap_or_default().to_string_lossy().into_owned();
+    Module::of(open_mapped(pid, mapping)?, name)
 }
 
 /// The very file that is mapped, which takes CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN; else the one of that path where the process
 /// sees it, if it is the same.
-fn open_mapped(pid: u32, mapping: &Mapping, path: &str) -> io::Result<File> {
+pub(in crate::capture) fn open_mapped(pid: u32, mapping: &Mapping) -> io::Result<File> {
     let link = format!("/proc/{pid}/map_files/{:x}-{:x}", mapping.start, mapping.end);
     let found = openat(CWD, link, OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
-    let by_path = || Root::open(CWD, &format!("/proc/{pid}/root"))?.file(path);
+    let by_path = || Root::open(CWD, &format!("/proc/{pid}/root"))?.file(mapping.file_path());
     let file = found.map_err(io::Error::from).and_then(|found| regular(&found)).or_else(|_| by_path())?;
     if file.metadata()?.ino() == mapping.inode {
         Ok(file)
@@ -131,10 +118,10 @@ mod tests {
     fn a_file_is_found_by_its_path_only_if_it_is_the_same() {
         let nowhere = |mapping: Mapping| Mapping { start: 0x1000, end: 0x2000, ..mapping };
         let by_path = nowhere(own_code());
-        assert!(open_mapped(std::process::id(), &by_path, &by_path.path).is_ok());
+        assert!(open_mapped(std::process::id(), &by_path).is_ok());
         let other = Mapping { inode: by_path.inode + 1, ..by_path.clone() };
-        let refused = open_mapped(std::process::id(), &other, &other.path).unwrap_err();
+        let refused = open_mapped(std::process::id(), &other).unwrap_err();
         assert!(refused.to_string().contains("another file"), "{refused}");
-        assert!(open_mapped(std::process::id(), &by_path, "/dev/null").is_err());
+        assert!(open_mapped(std::process::id(), &Mapping { path: "/dev/null".to_owned(), ..by_path }).is_err());
     }
 }

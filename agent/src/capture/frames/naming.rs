@@ -5,18 +5,16 @@ use std::time::{Duration, Instant};
 
 use object::read::elf::{ElfFile64, ElfSymbol64};
 use object::{Endianness, Object as _, ObjectSymbol as _, ReadCache, ReadRef as _, SymbolKind};
-use syncline_gosym::{Frame, GoBinary, Symbolizer};
+use syncline_gosym::{BUILD_INFO_SECTION, Frame, GoBinary, Symbolizer};
 
-use super::budget::{Budget, SLOWNESS};
 use super::demangling::{NAME_BYTES, readable};
 use super::lines::{by_lines, debug_sections, lines};
 use super::module::Module;
 use super::reader::Bounded;
+use crate::capture::budget::{Budget, SLOWNESS};
 use crate::patience::{Found, Patience};
 use crate::text;
 
-/// The section that says that a file is Go's.
-const GO_MARK: &str = ".go.buildinfo";
 /// How long the naming of addresses may keep batches waiting, and of which time. What has no name by then is told without.
 const LONGEST: Duration = Duration::from_secs(2 * SLOWNESS);
 const LONGEST_OF: Duration = Duration::from_secs(10 * SLOWNESS);
@@ -88,7 +86,7 @@ pub(super) fn frame(function: &str, module: &str, place: Option<(&str, u32)>) ->
 fn name_all(module: &Module, vaddrs: &[u64], found: &Found<Vec<Vec<Frame<'static>>>>) {
     let Some(reader) = module.reader(MOST_BYTES) else { return };
     let Ok(elf) = Elf::parse(&reader) else { return };
-    let is_go = !module.is_executable && elf.section_by_name(GO_MARK).is_some();
+    let is_go = !module.is_executable && elf.section_by_name(BUILD_INFO_SECTION).is_some();
     let go = is_go.then(|| go_symbols(&reader)).flatten();
     let symbols = Symbols::of(&elf);
     let sections = debug_sections(&elf);

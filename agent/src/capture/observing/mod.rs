@@ -14,7 +14,7 @@ use std::sync::Arc;
 use crate::capture::before::Looked;
 use crate::capture::error::{CaptureError, KernelError, Refusal};
 use crate::capture::executable::{Executable, FileId, exe_link};
-use crate::capture::library::{self, GoFile};
+use crate::capture::library::GoFile;
 use crate::capture::probes::{Ready, Unfit};
 use crate::capture::process::{ObservedProcess, mono_ns};
 use crate::capture::report::{Attached, Skipped};
@@ -140,6 +140,8 @@ impl Capture {
         }
         if !self.target.wants(pid, file) {
             self.processes.pass_over(pid, file);
+        } else if self.processes.may_have_libraries(pid, file) && !self.libraries.have_time() {
+            // It stays due.
         } else if let Err(unfit) = self.observe(pid, file, self.processes.may_have_libraries(pid, file)) {
             self.pass_over(pid, file, &unfit);
         }
@@ -186,7 +188,8 @@ impl Capture {
             self.leave_out_new(pid, file);
             return Ok(false);
         }
-        let open = || go_file.open(pid);
+        let libraries = &self.libraries;
+        let open = || go_file.open(pid, libraries);
         let slot = self.probed.probe(ready, settings.kinds, open, &mut self.maps, &mut self.programs)?;
         let binary = self.probed.binary(slot).cloned().ok_or_else(Unfit::ended)?;
         let process = ObservedProcess::look(pid, slot, file, binary, chosen).map_err(new)?;
@@ -214,10 +217,10 @@ impl Capture {
             Err(unfit) if unfit.refusal().is_not_go() => unfit,
             read => return read.map(|ready| (GoFile::Executable, ready)),
         };
-        let libraries = if with_libraries { library::of_process(pid, file) } else { Vec::new() };
-        let mut refused = None;
-        for library in libraries {
-            match self.probed.read(library.id, || library.open(), &mut self.maps) {
+        let found = if with_libraries { self.libraries.of_process(pid, file) } else { Vec::new() };
+        let (mut refused, libraries) = (None, &self.libraries);
+        for library in found {
+            match self.probed.read(library.id, || libraries.open(&library), &mut self.maps) {
                 Ok(ready) => return Ok((GoFile::Library(library), ready)),
                 Err(unfit) if unfit.refusal().is_not_go() => {}
                 // Another one may be fit.

@@ -1,7 +1,8 @@
 //! Plugins that observed programs have loaded.
 
 use crate::capture::binary::Binary;
-use crate::capture::library;
+use crate::capture::error::Refusal;
+use crate::capture::library::Library;
 use crate::capture::report::LoadedPlugin;
 use crate::capture::running::Capture;
 
@@ -9,19 +10,24 @@ impl Capture {
     /// Looks for those that programs have loaded since they were looked at: soon after they began, and then less and less often.
     pub(in crate::capture) fn look_for_plugins(&mut self) {
         for (pid, slot, file) in self.processes.due_for_plugins() {
-            let new = library::of_process(pid, file).into_iter().filter(|found| !self.probed.has_plugin(found.id));
-            for plugin in new.collect::<Vec<_>>() {
-                let Ok(opened) = plugin.open() else { continue };
-                match Binary::read(opened) {
-                    Ok(binary) => {
-                        let path = binary.path().to_owned();
-                        self.probed.add_plugin(slot, binary, &mut self.programs);
-                        self.pending.plugins.push(LoadedPlugin { pid, path });
+            for plugin in self.libraries.of_process(pid, file) {
+                if self.probed.has_plugin(plugin.id) {
+                    continue;
+                }
+                match self.add_plugin(slot, &plugin) {
+                    Ok(()) => self.pending.plugins.push(LoadedPlugin { pid, path: plugin.path().to_owned() }),
+                    Err(why) => {
+                        tracing::warn!(pid, "what waits in a library that it has loaded is not observed: {why}");
+                        // It would be no other next time.
+                        self.libraries.pass_over(plugin.id);
                     }
-                    Err(why) if why.is_not_go() => {}
-                    Err(why) => tracing::warn!(pid, "a plugin is not observed: {why}"),
                 }
             }
         }
+    }
+
+    fn add_plugin(&mut self, slot: u32, plugin: &Library) -> Result<(), Refusal> {
+        let opened = self.libraries.open(plugin).map_err(|cause| Refusal::of_library(plugin, cause))?;
+        self.probed.add_plugin(slot, Binary::read(opened)?, &mut self.programs)
     }
 }

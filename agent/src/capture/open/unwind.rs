@@ -30,11 +30,14 @@ pub(super) fn unwind(
             break;
         }
         let vaddr = pc.wrapping_sub(load_bias);
-        let delta = delta_at(vaddr.saturating_sub(1)).and_then(|delta| u64::try_from(delta).ok());
+        let Some(delta) = delta_at(vaddr.saturating_sub(1)) else {
+            // In other code, as that of a plugin, it is no link-time address.
+            unwound.is_unreadable = true;
+            break;
+        };
         unwound.stack.push(vaddr);
-        let next =
-            delta.and_then(|delta| sp.checked_add(delta)).and_then(|at| Some((stack.word(at)?, at.checked_add(8)?)));
-        let Some(next) = next else {
+        let next = u64::try_from(delta).ok().and_then(|delta| sp.checked_add(delta));
+        let Some(next) = next.and_then(|at| Some((stack.word(at)?, at.checked_add(8)?))) else {
             unwound.is_unreadable = true;
             break;
         };

@@ -6,6 +6,7 @@ use super::part::Part;
 use super::parts::Probes;
 use super::{ProbedBinaries, Slot};
 use crate::capture::binary::Binary;
+use crate::capture::error::Refusal;
 use crate::capture::executable::FileId;
 use crate::capture::kernel::Programs;
 
@@ -23,12 +24,26 @@ impl ProbedBinaries {
     }
 
     /// Probes a plugin that a process of this slot has loaded, with the parts that the slot has.
-    pub(in crate::capture) fn add_plugin(&mut self, index: u32, plugin: Binary, programs: &mut Programs) {
-        let Some(slot) = self.slots.get_mut(&index) else { return };
+    ///
+    /// # Errors
+    /// If it is none, but a library with a runtime of its own, or cannot be probed.
+    pub(in crate::capture) fn add_plugin(
+        &mut self,
+        index: u32,
+        plugin: Binary,
+        programs: &mut Programs,
+    ) -> Result<(), Refusal> {
+        let Some(slot) = self.slots.get_mut(&index) else { return Err(Refusal::Ended) };
+        let refused = |cause| Refusal::Binary { exe: plugin.path().to_owned(), cause };
+        plugin.probe_sites().map_err(|why| refused(why.clone()))?;
+        if plugin.go_version() != slot.binary.go_version() || plugin.is_c_shared() {
+            return Err(Refusal::OwnRuntime { exe: plugin.path().to_owned() });
+        }
         for part in Part::ALL {
             slot.add(part, || attach_plugin(&plugin, part, index, programs));
         }
         slot.plugins.push(plugin);
+        Ok(())
     }
 }
 

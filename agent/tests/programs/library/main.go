@@ -15,7 +15,7 @@ import (
 )
 
 // A goroutine that comes late to its wait by less than this still waits for the most of it.
-const hold = 100 * time.Millisecond
+const hold = 300 * time.Millisecond
 
 func main() {}
 

@@ -14,6 +14,7 @@ pub(crate) fn exercise(bytes: &[u8], addresses: u64) -> Result<usize, Error> {
     binary.build_id();
     binary.all_goroutines();
     binary.thread_local_g();
+    binary.loads_plugins();
     binary.module_path();
     let reason = binary.layout().map_or(2, |layout| layout.g_waitreason.to_le_bytes()[0]);
     binary.wait_reason(reason);

@@ -7,19 +7,19 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
-use syncline_gosym::GoBinary;
 
-use crate::addresses;
+use crate::{addresses, text_segment};
 
 /// The kernel shows CPU time in USER_HZ, which is 100 a second wherever we run.
 const S_PER_TICK: f64 = 0.01;
 
 pub(crate) fn measure(tool: &Path, binary: &Path, count: usize) -> Result<Value> {
-    let text = GoBinary::parse(&fs::read(binary)?)?.text_segment();
-    let some = addresses(text.vaddr..text.vaddr + text.size, count)?;
+    let text = text_segment(binary)?;
+    let mut some = addresses(text.vaddr..text.vaddr + text.size, count)?;
     let start = children_s()?;
     ask(tool, binary, some.get(..1).unwrap_or_default())?;
     let one = children_s()?;
+    some.sort_unstable();
     ask(tool, binary, &some)?;
     let all = children_s()?;
     Ok(json!({ "open_ms": (one - start) * 1e3, "distinct_s": (all - one) - (one - start) }))

@@ -6,15 +6,13 @@ use anyhow::Result;
 use blazesym::symbolize::source::{Elf, Source};
 use blazesym::symbolize::{Input, Symbolized, Symbolizer};
 use serde_json::{Value, json};
-use syncline_gosym::GoBinary;
 
-use crate::{HOT, HOT_ROUNDS, addresses, memory, timed};
+use crate::{HOT, HOT_ROUNDS, addresses, memory, text_segment, timed};
 
 pub(crate) fn measure(path: &Path, count: usize) -> Result<Value> {
-    let text = GoBinary::parse(&std::fs::read(path)?)?.text_segment();
+    let text = text_segment(path)?;
     let mut some = addresses(text.vaddr..text.vaddr + text.size, count)?;
     let hot: Vec<u64> = some.iter().copied().take(HOT).collect();
-    let before = memory::peak_kib()?;
     let source = Source::Elf(Elf::new(path));
     let symbolizer = Symbolizer::new();
     let look_up = |addresses: &[u64]| -> Result<usize> {
@@ -34,6 +32,6 @@ pub(crate) fn measure(path: &Path, count: usize) -> Result<Value> {
         "hot_ns": again.as_secs_f64() * 1e9 / (hot_frames * HOT_ROUNDS).max(1) as f64,
         "distinct_s": distinct.as_secs_f64(),
         "frames": frames,
-        "peak_mib": memory::peak_kib()?.saturating_sub(before) as f64 / 1024.0,
+        "peak_mib": memory::peak_kib()? as f64 / 1024.0,
     }))
 }

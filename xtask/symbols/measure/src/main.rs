@@ -5,17 +5,22 @@
 //! The addresses are spread over the code by chance, the same ones in each run, and different from one another. All times are CPU time:
 //! nothing here waits, and others on the machine do not count.
 
+#![allow(unsafe_code)] // mmap
+
 mod addr2line;
 #[cfg(feature = "blazesym")]
 mod blazesym;
 mod memory;
 mod ours;
 
+use std::fs::File;
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use memmap2::Mmap;
 use rustix::time::{ClockId, clock_gettime};
+use syncline_gosym::{GoBinary, TextSegment};
 
 /// Addresses that come again and again.
 const HOT: usize = 1_000;
@@ -38,6 +43,14 @@ fn main() -> Result<()> {
     };
     println!("{measured}");
     Ok(())
+}
+
+/// Where the Go code of a program lies. It is mapped, so that reading it counts for nobody's memory.
+fn text_segment(path: &Path) -> Result<TextSegment> {
+    let file = File::open(path)?;
+    // SAFETY: the file was built for this measurement, and nobody writes to it meanwhile.
+    let map = unsafe { Mmap::map(&file) }?;
+    Ok(GoBinary::parse(&map)?.text_segment())
 }
 
 /// Different addresses of the code between these, in an order by chance.

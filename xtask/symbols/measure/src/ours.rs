@@ -1,5 +1,4 @@
 //! syncline-gosym, as the agent opens binaries.
-#![allow(unsafe_code)] // mmap
 
 use std::fs::File;
 use std::path::Path;
@@ -25,6 +24,7 @@ pub(crate) fn measure(path: &Path, count: usize) -> Result<Value> {
         binary.build_id();
         ensure!(binary.probe_sites()?.states.is_some(), "not all probes have a place");
         binary.thread_local_g();
+        binary.loads_plugins();
         Ok(binary)
     })?;
     let file_kib = memory::of_file_kib(&path)?;

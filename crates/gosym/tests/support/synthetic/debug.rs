@@ -1,5 +1,10 @@
 //! Debug information of a tiny program: what tells where the fields of the runtime's structures lie, as of a version that nobody knows.
 
+use std::io::Write as _;
+
+use flate2::Compression;
+use flate2::write::ZlibEncoder;
+
 use super::Bytes;
 use super::table::uvarint;
 
@@ -63,6 +68,16 @@ pub(crate) fn costly(entries: usize) -> (Vec<u8>, Vec<u8>) {
     abbreviation(&mut table, STRUCTURE, (0x13, 0), &flags);
     table.push(0);
     (unit("runtime", &vec![u8::try_from(STRUCTURE).unwrap(); entries]), table)
+}
+
+/// A section as `SHF_COMPRESSED` has it: a header (type, size unpacked, alignment), and the rest with zlib.
+pub(crate) fn packed(section: &[u8]) -> Vec<u8> {
+    let mut packed = Bytes(Vec::new());
+    [1, 0].into_iter().for_each(|word| packed.u32(word));
+    [u64::try_from(section.len()).unwrap(), 1].into_iter().for_each(|word| packed.u64(word));
+    let mut encoder = ZlibEncoder::new(packed.0, Compression::default());
+    encoder.write_all(section).unwrap();
+    encoder.finish().unwrap()
 }
 
 /// A unit of another package, then that of the runtime.

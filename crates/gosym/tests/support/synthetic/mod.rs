@@ -173,7 +173,11 @@ impl Synthetic {
         file.put(HEADER, &headers.concat());
         let [debug_info, debug_abbreviations] = [info, abbreviations].map(|section| {
             let start = file.len();
-            file.push(if self.has_debug() { &section } else { &[] });
+            match (self.has_debug(), self.is_packed()) {
+                (false, _) => {}
+                (true, false) => file.push(&section),
+                (true, true) => file.push(&debug::packed(&section)),
+            }
             start..file.len()
         });
         let section_headers = file.align(8);
@@ -192,7 +196,7 @@ impl Synthetic {
                 let parts = [(".debug_info", unloaded(&debug_info)), (".debug_abbrev", unloaded(&debug_abbreviations))];
                 sections.extend(parts.map(|(name, (place, size))| (name, place, size)));
             }
-            file.push(&section_table(&sections, section_headers, address(0)));
+            file.push(&section_table(&sections, self.is_packed(), section_headers, address(0)));
         }
         self.put_header(&mut file, section_headers);
         let places = Places {
@@ -208,6 +212,11 @@ impl Synthetic {
             debug_abbreviations,
         };
         (file.0, places)
+    }
+
+    /// As the go command packs debug information; one kind does.
+    fn is_packed(self) -> bool {
+        self.has_debug() && self.machine == Machine::Arm64
     }
 
     fn has_debug(self) -> bool {
@@ -258,14 +267,16 @@ fn build_id_note() -> Vec<u8> {
 }
 
 /// Headers of these sections (name, place, size) between an empty one and that of their names, which follow.
-fn section_table(sections: &[(&str, usize, usize)], start: usize, base: u64) -> Vec<u8> {
+fn section_table(sections: &[(&str, usize, usize)], is_packed: bool, start: usize, base: u64) -> Vec<u8> {
     let mut names = vec![0];
     let mut table = Bytes(vec![0; SECTION_HEADER]);
     let mut header = |name: &str, kind: u32, address: u64, place: usize, size: usize| {
         table.u32(u32::try_from(names.len()).unwrap());
         table.u32(kind);
         let [place, size] = [place, size].map(|number| u64::try_from(number).unwrap());
-        [2, address, place, size, 0, 1, 0].into_iter().for_each(|word| table.u64(word));
+        // SHF_COMPRESSED, or SHF_ALLOC.
+        let flags = if is_packed && name.starts_with(".debug") { 0x800 } else { 2 };
+        [flags, address, place, size, 0, 1, 0].into_iter().for_each(|word| table.u64(word));
         names.extend(name.as_bytes());
         names.push(0);
     };
