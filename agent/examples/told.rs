@@ -13,8 +13,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use anyhow::Context;
-use syncline_agent::batch::{Batcher, FinishedWait, Question, Sealing, Symbolizer, Wanted};
-use syncline_event::{Batch, Kind, Origin, ProbePath, Process, StackId, Symbol, TraceContext};
+use syncline_agent::batch::{Batcher, FinishedWait, Question, Sealing, Symbolizer};
+use syncline_event::{Batch, Origin, ProbePath, Process, StackId, Symbol};
 use syncline_gosym::GoBinary;
 use syncline_timebase::{BootId, Instant, Knot, Mono, Probe, Span};
 
@@ -196,30 +196,9 @@ fn spent(mut batch: Batch) -> usize {
 }
 
 fn wait(program: &Arc<Program>, now: Instant<Mono>, goid: u64, stack: Vec<u64>) -> FinishedWait {
-    FinishedWait {
-        process: Arc::new(Process { pid: 1, build_id: program.binary.build_id(), ..Process::default() }),
-        symbolizer: Arc::clone(program) as _,
-        kind: Kind::Goroutine,
-        reason: "select",
-        tid: 1,
-        goid,
-        park: now - Span::from_ms(5),
-        park_wall: None,
-        ready: None,
-        run: now,
-        waker_goid: None,
-        by_netpoll: false,
-        stack_cut: false,
-        stack_unreadable: false,
-        no_goroutine: false,
-        unbound: false,
-        is_abandoned: false,
-        began_before: false,
-        trace: TraceContext::NONE,
-        stack,
-        waker_stack: Vec::new(),
-        wanted: Wanted::default(),
-    }
+    let process = Process { pid: 1, build_id: program.binary.build_id(), ..Process::default() };
+    let symbolizer = Arc::clone(program) as _;
+    FinishedWait::of_goroutine(Arc::new(process), symbolizer, (now - Span::from_ms(5), now), (goid, "select"), stack)
 }
 
 /// xorshift64*: the same run each time.

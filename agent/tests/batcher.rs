@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use syncline_agent::batch::{Batcher, ENOUGH_WAITS, FinishedWait, Sealing, ShortSum, Symbolizer, Wanted};
 use syncline_event::{
-    Batch, Kind, Loss, LossCause, Origin, ProbePath, Process, StackId, Symbol, Target, TraceContext, WaitFlags, limits,
+    Batch, Kind, Loss, LossCause, Origin, ProbePath, Process, StackId, Symbol, Target, WaitFlags, limits,
 };
 use syncline_timebase::{BootId, Instant, Knot, Mono, Probe, Span};
 
@@ -67,29 +67,14 @@ fn process() -> Arc<Process> {
 }
 
 fn wait(process: &Arc<Process>, park_ms: i64, run_ms: i64) -> FinishedWait {
+    let times = (at(park_ms), at(run_ms));
+    let stack = vec![0x100, 0x200];
     FinishedWait {
-        process: Arc::clone(process),
-        symbolizer: Arc::new(Names),
-        kind: Kind::Goroutine,
-        reason: "chan receive",
         tid: 43,
-        goid: 44,
-        park: at(park_ms),
         park_wall: Some(Instant::from_ns(WALL_NS + at(park_ms).ns() + 3)),
         ready: Some(at(run_ms) - Span::from_ns(500)),
-        run: at(run_ms),
         waker_goid: Some(45),
-        by_netpoll: false,
-        stack_cut: false,
-        stack_unreadable: false,
-        no_goroutine: false,
-        unbound: false,
-        is_abandoned: false,
-        began_before: false,
-        trace: TraceContext::NONE,
-        stack: vec![0x100, 0x200],
-        waker_stack: vec![],
-        wanted: Wanted::default(),
+        ..FinishedWait::of_goroutine(Arc::clone(process), Arc::new(Names), times, (44, "chan receive"), stack)
     }
 }
 

@@ -86,7 +86,10 @@ impl Pair {
 /// What a round itself waits for; between rounds the goroutine waits for the next one.
 fn is_of_a_round(wait: &RawWait) -> bool {
     let lasted_ns = wait.run_mono_ns - wait.park_mono_ns;
-    lasted_ns >= HOLD_NS - 1_000_000
+    // A thread may be made to give up its processor after the timer of its sleep was started: then it is off it twice, and the second time
+    // for less than the sleep.
+    let least_ns = if wait.kind == Kind::OffCpu { HOLD_NS / 2 } else { HOLD_NS - 1_000_000 };
+    lasted_ns >= least_ns
         && match wait.kind {
             Kind::Goroutine => wait.reason == "sleep",
             Kind::Syscall => wait.reason == "nanosleep" || wait.reason == "clock_nanosleep",

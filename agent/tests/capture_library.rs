@@ -5,7 +5,7 @@ mod support;
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use support::go_program::{Build, GoProgram, LIBRARY_HOST, library_host};
@@ -66,6 +66,12 @@ fn observe(toolchain: &'static str, variant: &'static str, flags: &'static [&'st
     assert!(host.finish().success());
 }
 
+/// The library by the newest Go.
+fn library() -> PathBuf {
+    let flags = &["-buildmode=c-shared"];
+    Build { toolchain: "go1.27.3", variant: "c-shared", flags, cgo: true }.program("library")
+}
+
 /// A host that has loaded the library.
 fn start_loaded(library: &Path) -> GoProgram {
     let mut host = GoProgram::start(&library_host(), &[library.to_str().unwrap()]);
@@ -81,8 +87,7 @@ fn goroutines_of_a_child_that_was_forked_are_observed() {
         return;
     }
     let _alone = support::alone();
-    let build = Build { toolchain: "go1.27.3", variant: "c-shared", flags: &["-buildmode=c-shared"], cgo: true };
-    let library = build.program("library");
+    let library = library();
     let mut parent = GoProgram::start(&library_host(), &[library.to_str().unwrap(), "fork"]);
     let mut capture = Capture::start(CaptureConfig::new(Target::AllGo)).unwrap();
     parent.go();
@@ -91,8 +96,7 @@ fn goroutines_of_a_child_that_was_forked_are_observed() {
     rescan_until(&mut capture, |capture| capture.process(child).is_some());
     parent.go();
     let reports = parent.events_until_done();
-    let is_seen = |waits: &[RawWait]| reports.iter().all(|report| !waits_of(child, report, waits).is_empty());
-    let waits = waits_until(&mut capture, is_seen);
+    let waits = waits_of_all(child, &reports, &mut capture);
     for report in &reports {
         check(child, report, &waits, &capture);
     }
@@ -108,16 +112,13 @@ fn a_library_that_is_probed_is_observed_at_once_in_another_process() {
         return;
     }
     let _alone = support::alone();
-    let build = Build { toolchain: "go1.27.3", variant: "c-shared", flags: &["-buildmode=c-shared"], cgo: true };
-    let library = build.program("library");
+    let library = library();
     let first = start_loaded(&library);
     let mut capture = Capture::start(CaptureConfig::new(Target::AllGo)).unwrap();
     rescan_until(&mut capture, |capture| capture.process(first.pid()).is_some());
     let mut second = start_loaded(&library);
     second.go();
-    let reports = second.events_until_done();
-    let is_seen = |waits: &[RawWait]| reports.iter().all(|report| !waits_of(second.pid(), report, waits).is_empty());
-    waits_until(&mut capture, is_seen);
+    waits_of_all(second.pid(), &second.events_until_done(), &mut capture);
     drop(capture);
     assert!(first.finish().success() && second.finish().success());
 }
@@ -129,10 +130,9 @@ fn a_library_that_is_overwritten_in_place_is_observed_anew() {
         return;
     }
     let _alone = support::alone();
-    let build = Build { toolchain: "go1.27.3", variant: "c-shared", flags: &["-buildmode=c-shared"], cgo: true };
     let dir = tempfile::tempdir().unwrap();
     let library = dir.path().join("library.so");
-    std::fs::copy(build.program("library"), &library).unwrap();
+    std::fs::copy(self::library(), &library).unwrap();
     let first = start_loaded(&library);
     let mut capture = Capture::start(CaptureConfig::new(Target::AllGo)).unwrap();
     rescan_until(&mut capture, |capture| capture.process(first.pid()).is_some());
@@ -142,11 +142,14 @@ fn a_library_that_is_overwritten_in_place_is_observed_anew() {
     rescan_reports_until(&mut capture, |report| report.ended.contains(&first.pid()));
     rescan_until(&mut capture, |capture| capture.process(second.pid()).is_some());
     second.go();
-    let reports = second.events_until_done();
-    let is_seen = |waits: &[RawWait]| reports.iter().all(|report| !waits_of(second.pid(), report, waits).is_empty());
-    waits_until(&mut capture, is_seen);
+    waits_of_all(second.pid(), &second.events_until_done(), &mut capture);
     drop(capture);
     assert!(first.finish().success() && second.finish().success());
+}
+
+/// Once there is one of each that the program has told of.
+fn waits_of_all(pid: u32, reports: &[Value], capture: &mut Capture) -> Vec<RawWait> {
+    waits_until(capture, |waits| reports.iter().all(|report| !waits_of(pid, report, waits).is_empty()))
 }
 
 fn waits_of<'a>(pid: u32, report: &Value, waits: &'a [RawWait]) -> Vec<&'a RawWait> {

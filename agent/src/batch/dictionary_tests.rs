@@ -1,10 +1,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use syncline_event::{Kind, Process, TraceContext};
+use syncline_event::Process;
 use syncline_timebase::Instant;
 
-use super::super::Wanted;
 use super::*;
 
 /// A binary whose names are as long as the wire allows.
@@ -18,37 +17,10 @@ impl Symbolizer for LongNames {
 
 fn wait(pcs: Vec<u64>) -> FinishedWait {
     let text = || "x".to_owned();
-    FinishedWait {
-        process: Arc::new(Process {
-            pid: 1,
-            service: text(),
-            executable: text(),
-            go_version: text(),
-            build_id: 7,
-            ..Process::default()
-        }),
-        symbolizer: Arc::new(LongNames),
-        kind: Kind::Goroutine,
-        reason: "select",
-        tid: 1,
-        goid: 1,
-        park: Instant::from_ns(1),
-        park_wall: None,
-        ready: None,
-        run: Instant::from_ns(2),
-        waker_goid: None,
-        by_netpoll: false,
-        stack_cut: false,
-        stack_unreadable: false,
-        no_goroutine: false,
-        unbound: false,
-        is_abandoned: false,
-        began_before: false,
-        trace: TraceContext::NONE,
-        stack: pcs,
-        waker_stack: Vec::new(),
-        wanted: Wanted::default(),
-    }
+    let process =
+        Process { pid: 1, service: text(), executable: text(), go_version: text(), build_id: 7, ..Process::default() };
+    let times = (Instant::from_ns(1), Instant::from_ns(2));
+    FinishedWait::of_goroutine(Arc::new(process), Arc::new(LongNames), times, (1, "select"), pcs)
 }
 
 /// A batch that speaks of everything that is noted.

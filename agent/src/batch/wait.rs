@@ -79,6 +79,40 @@ pub struct Wanted {
 }
 
 impl FinishedWait {
+    /// A goroutine that waited from `park` to `run` for `reason`, of which nothing else is known.
+    pub fn of_goroutine(
+        process: Arc<Process>,
+        symbolizer: Arc<dyn Symbolizer>,
+        (park, run): (Instant<Mono>, Instant<Mono>),
+        (goid, reason): (u64, &'static str),
+        stack: Vec<u64>,
+    ) -> Self {
+        Self {
+            process,
+            symbolizer,
+            kind: Kind::Goroutine,
+            reason,
+            tid: 1,
+            goid,
+            park,
+            park_wall: None,
+            ready: None,
+            run,
+            waker_goid: None,
+            by_netpoll: false,
+            stack_cut: false,
+            stack_unreadable: false,
+            no_goroutine: false,
+            unbound: false,
+            is_abandoned: false,
+            began_before: false,
+            trace: TraceContext::NONE,
+            stack,
+            waker_stack: Vec::new(),
+            wanted: Wanted::default(),
+        }
+    }
+
     /// No later stamp before an earlier one, and all after boot.
     pub(super) fn is_sound(&self) -> bool {
         let ready = self.ready.unwrap_or(self.park);

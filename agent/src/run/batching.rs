@@ -259,12 +259,12 @@ impl Batching {
 mod tests {
     use std::sync::mpsc::sync_channel;
 
-    use syncline_event::{Origin, Symbol, TraceContext};
+    use syncline_event::{Origin, Symbol};
     use syncline_proto::v1::KnownReply;
     use syncline_timebase::{BootId, Instant as At};
 
     use super::*;
-    use crate::batch::{ENOUGH_WAITS, Sealing, Symbolizer, Wanted};
+    use crate::batch::{ENOUGH_WAITS, Sealing, Symbolizer};
 
     struct NoNames;
     impl Symbolizer for NoNames {
@@ -286,31 +286,10 @@ mod tests {
     }
 
     fn wait(process: &Arc<Process>, number: u64) -> FinishedWait {
-        FinishedWait {
-            process: Arc::clone(process),
-            symbolizer: Arc::new(NoNames),
-            kind: Kind::Goroutine,
-            reason: "select",
-            tid: 1,
-            // Not to be compressed away.
-            goid: xxhash_rust::xxh3::xxh3_64(&number.to_le_bytes()),
-            park: At::from_ns(1),
-            park_wall: None,
-            ready: None,
-            run: At::from_ns(2),
-            waker_goid: None,
-            by_netpoll: false,
-            stack_cut: false,
-            stack_unreadable: false,
-            no_goroutine: false,
-            unbound: false,
-            is_abandoned: false,
-            began_before: false,
-            trace: TraceContext::NONE,
-            stack: vec![0x100],
-            waker_stack: Vec::new(),
-            wanted: Wanted::default(),
-        }
+        // Not to be compressed away.
+        let goid = xxhash_rust::xxh3::xxh3_64(&number.to_le_bytes());
+        let times = (At::from_ns(1), At::from_ns(2));
+        FinishedWait::of_goroutine(Arc::clone(process), Arc::new(NoNames), times, (goid, "select"), vec![0x100])
     }
 
     fn batching(queue: &Arc<SharedQueue>) -> Batching {
