@@ -2,17 +2,19 @@
 -- carries the wait for what called it.
 
 -- stack_tops: of each stack the innermost Go function that is not Go's own way of waiting, as in timeline; where there is none, the innermost
--- function or address. Ask for some by stack_id.
+-- one of Go's or address, and else the innermost function. Ask for some by stack_id.
 CREATE OR REPLACE VIEW stack_tops AS
 SELECT
     stack_id,
-    if(countIf(outside) > 0, argMinIf(name, (position, depth), outside), argMin(name, (position, depth))) AS top
+    multiIf(countIf(outside) > 0, argMinIf(name, (position, depth), outside), countIf(NOT foreign) > 0, argMinIf(name, (position, depth), NOT foreign),
+        argMin(name, (position, depth))) AS top
 FROM (
     SELECT
         s.stack_id AS stack_id, s.position AS position, y.depth AS depth,
         if(y.func = '', concat('0x', lower(hex(s.pc))), y.func) AS name,
-        y.func != '' AND NOT match(y.func, '^(runtime[./]|internal/|sync[.]|sync/atomic[.]|syscall[.]|time[.]Sleep|net[.][(][*]netFD[)]|golang[.]org/x/sync/)')
-            AND NOT match(y.func, ' [(][^()/]*[)]$') AS outside
+        match(y.func, '^([^ ]| +[^ /])* +[(][^()/]*[)]( |$)') AS foreign,
+        y.func != '' AND NOT foreign
+            AND NOT match(y.func, '^(runtime[./]|internal/|sync[.]|sync/atomic[.]|syscall[.]|time[.]Sleep|net[.][(][*]netFD[)]|golang[.]org/x/sync/)') AS outside
     FROM (SELECT stack_id, build_id, pc, position FROM stacks ARRAY JOIN pcs AS pc, arrayEnumerate(pcs) AS position) AS s
     LEFT JOIN (SELECT build_id, pc, depth, func FROM symbols) AS y ON s.build_id = y.build_id AND s.pc = y.pc
 )
@@ -58,13 +60,15 @@ WITH
     tops AS (
         SELECT
             f.stack_id AS top_stack_id,
-            if(countIf(outside) > 0, argMinIf(name, (position, depth), outside), argMin(name, (position, depth))) AS top
+            multiIf(countIf(outside) > 0, argMinIf(name, (position, depth), outside), countIf(NOT foreign) > 0, argMinIf(name, (position, depth), NOT foreign),
+                argMin(name, (position, depth))) AS top
         FROM (
             SELECT
                 s.stack_id AS stack_id, s.position AS position, y.depth AS depth,
                 if(y.func = '', concat('0x', lower(hex(s.pc))), y.func) AS name,
-                y.func != '' AND NOT match(y.func, '^(runtime[./]|internal/|sync[.]|sync/atomic[.]|syscall[.]|time[.]Sleep|net[.][(][*]netFD[)]|golang[.]org/x/sync/)')
-                    AND NOT match(y.func, ' [(][^()/]*[)]$') AS outside
+                match(y.func, '^([^ ]| +[^ /])* +[(][^()/]*[)]( |$)') AS foreign,
+                y.func != '' AND NOT foreign
+                    AND NOT match(y.func, '^(runtime[./]|internal/|sync[.]|sync/atomic[.]|syscall[.]|time[.]Sleep|net[.][(][*]netFD[)]|golang[.]org/x/sync/)') AS outside
             FROM (SELECT stack_id, build_id, pc, position FROM window_stacks ARRAY JOIN pcs AS pc, arrayEnumerate(pcs) AS position) AS s
             LEFT JOIN (
                 SELECT build_id, pc, depth, func FROM symbols
