@@ -1,6 +1,27 @@
 -- The site of a wait stays the Go function that waits: code that is not Go's is named `function (file)`, as no Go function is, and only
 -- carries the wait for what called it.
 
+-- stacks_named: frames as text, innermost first; "func file:line" as far as the file and the line are known, or the address where there is no
+-- symbol.
+CREATE OR REPLACE VIEW stacks_named AS
+SELECT
+    stack_id,
+    arrayMap(f -> f.3, arraySort(f -> (f.1, f.2), groupArray((position, depth, frame)))) AS frames
+FROM (
+    SELECT
+        s.stack_id AS stack_id, s.position AS position, y.depth AS depth,
+        if(y.func = '', concat('0x', lower(hex(s.pc))),
+            concat(y.func, if(y.file = '', '', concat(' ', y.file, if(y.line = 0, '', concat(':', toString(y.line))))))) AS frame
+    FROM (
+        SELECT stack_id, build_id, pc, position
+        FROM (SELECT stack_id, build_id, pcs FROM stacks FINAL)
+        ARRAY JOIN pcs AS pc, arrayEnumerate(pcs) AS position
+    ) AS s
+    LEFT JOIN (SELECT build_id, pc, depth, func, file, line FROM symbols FINAL) AS y
+        ON s.build_id = y.build_id AND s.pc = y.pc
+)
+GROUP BY stack_id;
+
 -- stack_tops: of each stack the innermost Go function that is not Go's own way of waiting, as in timeline; where there is none, the innermost
 -- one of Go's or address, and else the innermost function. Ask for some by stack_id.
 CREATE OR REPLACE VIEW stack_tops AS
