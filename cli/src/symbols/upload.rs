@@ -33,7 +33,10 @@ struct Upload {
 pub(super) async fn run(store: &StoreArgs, args: &UploadArgs) -> anyhow::Result<ExitCode> {
     let path = &args.binary;
     let bytes = read(path)?;
-    let binary = GoBinary::parse(&bytes).map_err(|error| usage(format!("{}: {error}", path.display())))?;
+    let refused = |error: syncline_gosym::Error| usage(format!("{}: {error}", path.display()));
+    let binary = GoBinary::parse(&bytes).map_err(refused)?;
+    // It would be kept for nothing.
+    binary.symbolizer().map_err(refused)?;
     let store = open_store(store).await?;
     let done = upload(&store, args, &bytes, &binary).await;
     store.close().await?;
