@@ -78,6 +78,8 @@ impl Namer {
         let looked_up = tokio::task::spawn_blocking(move || names(build_id, &bytes, &wanted)).await;
         let names = looked_up.ok().flatten();
         let named = names.as_ref().map_or(0, Names::addresses);
+        // What has a name is asked for again once the store has lost it.
+        self.remember(build_id, names.as_ref().map_or(pcs, Names::nameless));
         if let Some(names) = names {
             self.store.name_addresses(names).await?;
         }
@@ -87,12 +89,14 @@ impl Namer {
             of = pcs.len(),
             "addresses named from an uploaded binary"
         );
-        if self.nameless.len() + pcs.len() > MOST_NAMELESS {
+        Ok(())
+    }
+
+    fn remember(&mut self, build_id: u64, nameless: &[u64]) {
+        if self.nameless.len() + nameless.len() > MOST_NAMELESS {
             self.nameless.clear();
         }
-        // Those that have names now are not found any more.
-        self.nameless.extend(pcs.iter().map(|pc| (build_id, *pc)));
-        Ok(())
+        self.nameless.extend(nameless.iter().map(|pc| (build_id, *pc)));
     }
 
     /// Once, until they can be named.

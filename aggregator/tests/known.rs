@@ -6,8 +6,8 @@ mod support;
 use std::path::Path;
 
 use support::agent::{SimulatedAgent, Uplink};
-use support::engine_is_here;
 use support::program::{Program, ask, engine_url, store};
+use support::{engine_is_here, eventually};
 use syncline_event::{Batch, Stack, Symbol, limits};
 use syncline_proto::v1::KnownRequest;
 use syncline_proto::v1::collector_client::CollectorClient;
@@ -65,8 +65,9 @@ async fn a_stack_is_known_with_the_names_of_its_addresses_to_all_aggregators_of_
     late.stacks.remove(0);
     late.symbols = vec![symbol(UNNAMED[1])];
     Uplink::connect(&other.url()).await.store(&late).await;
+    // Both have just looked for it in vain.
     for program in [&other, &program] {
-        assert_eq!(known(&program.url()).await, [true, true, false]);
+        eventually("it has all names", async || known(&program.url()).await == [true, true, false]).await;
     }
     assert!(other.terminate().success() && program.terminate().success());
 }

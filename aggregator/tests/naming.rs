@@ -68,6 +68,8 @@ async fn what_comes_before_and_after_an_upload_is_named() {
     let (rows, distinct) =
         ask(&store, names).await.split_once('\t').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
     assert_eq!(rows, distinct, "an address is named once");
+    ask(&store, "ALTER TABLE symbols DELETE WHERE 1 SETTINGS mutations_sync = 2").await;
+    eventually("what was lost is named again", async || frames(&later).await.contains("runtime.execute ")).await;
     assert!(aggregator.terminate().success());
 }
 

@@ -24,8 +24,8 @@ pub(crate) struct Source {
     takes_settings: bool,
 }
 
-/// Opens the store that the arguments name; whatever is done with it may change it.
-pub(crate) async fn open_to_write(args: &StoreArgs) -> anyhow::Result<OpenStore> {
+/// Opens the store that the arguments name, to read from it or to write.
+pub(crate) async fn open_store(args: &StoreArgs) -> anyhow::Result<OpenStore> {
     let location = place::location(args)?;
     place::check(&location)?;
     let options = OpenOptions { database: args.database.clone(), ..OpenOptions::default() };
@@ -61,7 +61,7 @@ pub(crate) struct Question<'a> {
 impl Source {
     /// Opens the store that the arguments name.
     pub(crate) async fn open(args: &StoreArgs) -> anyhow::Result<Self> {
-        let store = open_to_write(args).await?;
+        let store = open_store(args).await?;
         let mut source = Self { client: store.client().clone(), store, takes_settings: true };
         source.make_read_only().await?;
         Ok(source)
@@ -84,7 +84,7 @@ impl Source {
     ) -> anyhow::Result<Vec<T>> {
         let looks = [("output_format_json_quote_64bit_integers", "0".to_owned())];
         let question = Question { sql, format: "JSONEachRow", params, looks: &looks, settings: &[] };
-        let answer = self.ask(&question)?.collect().await.map_err(|error| self.explain(error.into()))?;
+        let answer = self.ask(&question)?.collect().await.map_err(|error| explain(&self.store, error.into()))?;
         let rows = serde_json::Deserializer::from_slice(&answer).into_iter().collect::<Result<_, _>>();
         rows.map_err(|error| anyhow::anyhow!("the store's answer has another shape than this program knows: {error}"))
     }
@@ -94,17 +94,12 @@ impl Source {
     async fn make_read_only(&mut self) -> anyhow::Result<()> {
         let sql = "SELECT toUInt8(getSetting('readonly'))";
         let question = Question { sql, format: "TSV", params: &[], looks: &[], settings: &[] };
-        let answer = self.ask(&question)?.collect().await.map_err(|error| self.explain(error.into()))?;
+        let answer = self.ask(&question)?.collect().await.map_err(|error| explain(&self.store, error.into()))?;
         self.takes_settings = !answer.starts_with(b"1");
         if answer.starts_with(b"0") {
             self.client = self.client.clone().with_setting("readonly", "1");
         }
         Ok(())
-    }
-
-    /// What our own questions name is there in every store that an aggregator of this version has been started on.
-    fn explain(&self, error: StoreError) -> anyhow::Error {
-        explain(&self.store, error)
     }
 
     /// Ends the engine if this command started it.

@@ -95,7 +95,7 @@ pub(crate) async fn stacks(source: &Source, mut ids: Vec<u64>) -> anyhow::Result
 /// there is none, the innermost that is not the parking itself.
 pub(crate) fn site(stack: &[String]) -> Option<&str> {
     let outside = || stack.iter().find(|frame| !is_plumbing(frame));
-    let inside = || stack.iter().find(|frame| !parks(function_of(frame)));
+    let inside = || stack.iter().find(|frame| !parks(function_of(frame)) && !is_foreign(frame));
     outside().or_else(inside).or(stack.first()).map(String::as_str)
 }
 
@@ -171,6 +171,8 @@ mod tests {
             ["runtime.gopark /go/proc.go:1", "sync.(*Mutex).lockSlow /go/mutex.go:2", "main.add /shop/cart.go:3"];
         assert_eq!(site(&lock).as_deref(), Some(lock[2]));
         assert_eq!(site(&["runtime.gopark", "runtime.bgsweep"]).as_deref(), Some("runtime.bgsweep"));
+        let own = ["vfs_read (kernel)", "runtime.gopark /go/proc.go:1", "runtime.bgsweep /go/mgc.go:2"];
+        assert_eq!(site(&own).as_deref(), Some(own[2]));
         assert_eq!(site(&["runtime.gopark"]).as_deref(), Some("runtime.gopark"));
         assert_eq!(site(&[]), None);
     }

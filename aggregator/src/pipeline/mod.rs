@@ -143,6 +143,7 @@ pub struct Prepared {
     events: u64,
     blocks: Vec<Block>,
     stacks: Vec<ToldStack>,
+    stack_rows: Vec<u64>,
     symbols: Vec<u64>,
     processes: Vec<u64>,
     node: SharedNode,
@@ -261,7 +262,7 @@ impl Pipeline {
             self.settler.settle(prepared.settlement);
             self.save_state(&prepared.id, prepared.state, &prepared.node).await;
             let now = Instant::now();
-            self.known.stored(&prepared.stacks, &prepared.symbols, now);
+            self.known.believed().stored(&prepared.stack_rows, &prepared.symbols, &prepared.stacks, now);
             self.processes_seen.stored(&prepared.processes, now);
             count(&self.counters.batches_stored);
             add(&self.counters.events_stored, prepared.events);
@@ -300,7 +301,8 @@ impl Pipeline {
         let (shared, evicted) = self.nodes.of(&batch.id(), Instant::now());
         self.count_evicted(evicted);
         let now = Instant::now();
-        let (stacks, symbols) = (self.known.untold_stacks(batch, now), self.known.untold_symbols(batch, now));
+        let believed = self.known.believed();
+        let (stacks, symbols) = (believed.untold_stacks(batch, now), believed.untold_symbols(batch, now));
         let processes = batch.processes.iter().map(|process| rows::processes_key(batch, process));
         let processes = self.processes_seen.missing(processes, now);
         let (mut blocks, settlement, state) = {
@@ -317,7 +319,8 @@ impl Pipeline {
             id: batch.id(),
             events: batch.waits.len() as u64,
             blocks,
-            stacks: stacks.into_iter().map(|place| ToldStack::of(&batch.stacks[place])).collect(),
+            stacks: believed.unknown_stacks(batch, now),
+            stack_rows: stacks.into_iter().map(|(_, id)| id).collect(),
             symbols: symbols.into_iter().map(|(_, key)| key).collect(),
             processes: processes.into_iter().map(|(_, key)| key).collect(),
             node: shared,
@@ -384,10 +387,10 @@ impl Pipeline {
     fn dictionary_blocks(
         &self,
         batch: &Batch,
-        stacks: &[usize],
+        stacks: &[(usize, u64)],
         symbols: &[(usize, u64)],
     ) -> Result<[Block; 2], StoreError> {
-        let stacks = stacks.iter().map(|place| &batch.stacks[*place]);
+        let stacks = stacks.iter().map(|(place, _)| &batch.stacks[*place]);
         let symbols = symbols.iter().map(|(place, _)| &batch.symbols[*place]);
         Ok([rows::stacks(stacks, self.reference.now()).into_block()?, rows::symbols(symbols).into_block()?])
     }

@@ -1,7 +1,7 @@
 //! The sites of a window, summed up by the store.
 
 use serde::Deserialize;
-use syncline_insight::{blocks_condition, is_inside_expression, plumbing_pattern};
+use syncline_insight::{FOREIGN_PATTERN, blocks_condition, is_inside_expression, plumbing_pattern};
 
 use super::{BlockersArgs, By};
 use crate::source::Source;
@@ -112,7 +112,7 @@ fn question(window: Window, args: &BlockersArgs) -> (String, Vec<(String, String
             named AS (SELECT stack_id, frames FROM stacks_named WHERE stack_id IN (SELECT stack_id FROM chosen)), \
             placed AS (SELECT chosen.*, named.frames AS frames, \
                 arrayFirst(f -> NOT match(f, {{plumbing:String}}), frames) AS outside, \
-                arrayFirst(f -> NOT match(f, '^runtime[.]gopark(unlock)? '), frames) AS inside, \
+                arrayFirst(f -> NOT match(f, '^runtime[.]gopark(unlock)?( |$)') AND NOT match(f, '{FOREIGN_PATTERN}'), frames) AS inside, \
                 multiIf(outside != '', outside, inside != '', inside, notEmpty(frames), frames[1], '(no stack)') AS site, \
                 toUInt8({is_own}) AS is_own \
                 FROM chosen LEFT JOIN named ON chosen.stack_id = named.stack_id) \

@@ -13,7 +13,7 @@ use syncline_store::{ADDRESSES_AT_ONCE, Binary, MOST_BINARY_BYTES, Names, Store,
 use super::UploadArgs;
 use crate::args::{Format, StoreArgs};
 use crate::failure::usage;
-use crate::source::{explain, open_to_write};
+use crate::source::{explain, open_store};
 
 /// What was done.
 #[derive(Serialize)]
@@ -33,8 +33,11 @@ struct Upload {
 pub(super) async fn run(store: &StoreArgs, args: &UploadArgs) -> anyhow::Result<ExitCode> {
     let path = &args.binary;
     let bytes = read(path)?;
-    let binary = GoBinary::parse(&bytes).map_err(|error| usage(format!("{}: {error}", path.display())))?;
-    let store = open_to_write(store).await?;
+    let refused = |error: syncline_gosym::Error| usage(format!("{}: {error}", path.display()));
+    let binary = GoBinary::parse(&bytes).map_err(refused)?;
+    // It would be kept for nothing.
+    binary.symbolizer().map_err(refused)?;
+    let store = open_store(store).await?;
     let done = upload(&store, args, &bytes, &binary).await;
     store.close().await?;
     let done = done?;

@@ -1,6 +1,7 @@
 //! `blockers` and `goroutine` on a database of their own, whose waits are all known.
 
 use serde_json::Value;
+use syncline_insight::{FOREIGN_PATTERN, is_foreign};
 
 use crate::cases::{Case, cases};
 use crate::fixture::{BLOCKED, Fixture, REGION_OFFSET_NS, region_map};
@@ -10,6 +11,8 @@ pub(crate) const ALL: &[Case] = cases![
     blockers_json_has_the_stack_of_the_longest_wait,
     blockers_take_filters_orders_and_windows,
     blockers_count_each_moment_of_a_goroutine_once,
+    the_timeline_names_the_go_function_where_other_code_waits,
+    code_that_is_not_gos_is_told_by_one_pattern,
     blockers_say_what_was_looked_for_where_there_is_nothing,
     a_goroutines_story_is_told_in_order_with_gaps_wakers_and_wakes,
     a_goroutines_story_counts_each_moment_once,
@@ -50,7 +53,7 @@ const HALF_AN_HOUR_BEFORE_MS: i64 = -1_800_000;
 
 const RUN_DELAY_NS: i64 = 1_000;
 /// What stacks consist of: address, function, file, line.
-const SYMBOLS: [(u64, &str, &str, u32); 10] = [
+const SYMBOLS: [(u64, &str, &str, u32); 12] = [
     (10, "runtime.gopark", "/go/proc.go", 1),
     (20, "sync.(*Mutex).lockSlow", "/go/mutex.go", 2),
     (30, "main.(*Cart).Add", "/shop/cart.go", 3),
@@ -61,6 +64,9 @@ const SYMBOLS: [(u64, &str, &str, u32); 10] = [
     (80, "main.main", "/shop/main.go", 8),
     (90, "runtime.cgocall", "/go/cgocall.go", 9),
     (100, "main.encode", "/video/encode.go", 10),
+    // Code that is not Go's, which only carries a wait.
+    (110, "anon_pipe_read (kernel)", "", 0),
+    (120, "nap (libvideo.so)", "/src/nap.c", 3),
 ];
 
 pub(crate) fn rows(base_ns: i64) -> Vec<String> {
@@ -72,7 +78,7 @@ pub(crate) fn rows(base_ns: i64) -> Vec<String> {
         "INSERT INTO nodes (region, node, boot) VALUES ('eu-west', 'eu-1', 1), ('us-east', 'us-1', 1)".to_owned(),
         region_map(base_ns),
         "INSERT INTO stacks (stack_id, build_id, pcs, last_seen) VALUES (7, 3, [10, 20, 30, 40, 80], now()), \
-         (8, 3, [10, 50, 60, 40], now()), (9, 3, [10, 70], now()), (10, 3, [90, 100], now())"
+         (8, 3, [10, 50, 60, 40], now()), (9, 3, [110, 10, 70], now()), (10, 3, [110, 120, 90, 100], now())"
             .to_owned(),
         format!("INSERT INTO symbols (build_id, pc, depth, func, file, line) VALUES {}", symbols.join(", ")),
     ]);
@@ -210,6 +216,38 @@ fn a_goroutines_story_counts_each_moment_once(fixture: &Fixture) {
     let parts: Vec<_> = document["story"].as_array().unwrap().iter().map(part).collect();
     let expected = [("cgo", false), ("syscall", true), ("syscall", false), ("off_cpu", false), ("off_cpu", false)];
     assert_eq!(parts, expected.map(|(kind, inside)| (kind.to_owned(), inside)));
+}
+
+/// As [`blockers`](blockers_count_each_moment_of_a_goroutine_once), which count those of Go's own goroutines apart also where they wait in
+/// the kernel.
+fn the_timeline_names_the_go_function_where_other_code_waits(fixture: &Fixture) {
+    let window = half_an_hour_before(fixture);
+    let window = window.each_ref().map(String::as_str);
+    let text = answer(fixture, &[&["timeline"], &window[..]].concat());
+    assert!(text.contains("in main.encode") && !text.contains("libvideo") && !text.contains("kernel"), "{text}");
+    let own = json(fixture, &["timeline", "--reason", "GC"]);
+    assert_eq!((&own["matched"], &own["runtime_waits"]), (&0.into(), &1.into()), "{own}");
+}
+
+/// By the views, by questions, and by this program.
+fn code_that_is_not_gos_is_told_by_one_pattern(fixture: &Fixture) {
+    let views = format!(
+        "SELECT name FROM system.tables WHERE database = currentDatabase() AND countSubstrings(create_table_query, 'match(y.func, \\'{FOREIGN_PATTERN}\\')') > 0 ORDER BY name"
+    );
+    let ask = |sql: &str| answer(fixture, &["sql", "--format", "TSV", sql]);
+    assert_eq!(ask(&views), "stack_tops\ntimeline\n");
+    let parts = ["f", "/", " ", "  ", "(", ")", " (", "(a)", " (a) ", "[]", " /s", ":1"];
+    let three = |first| parts.map(|second| parts.map(|third| format!("{first}{second}{third}")));
+    let mut frames: Vec<String> = parts.map(three).into_iter().flatten().flatten().collect();
+    frames.extend(
+        ["main.f[func() (int)]", "ns::operator/(int) (a b.so) /s (1)/f.cc:1", "nap(int) const (shop)"]
+            .map(str::to_owned),
+    );
+    let list = frames.iter().map(|frame| format!("'{frame}'")).collect::<Vec<_>>().join(", ");
+    let told = ask(&format!("SELECT match(arrayJoin([{list}]), '{FOREIGN_PATTERN}')"));
+    let differ: Vec<_> =
+        told.lines().zip(&frames).filter(|(told, frame)| (*told == "1") != is_foreign(frame)).collect();
+    assert!(told.lines().count() == frames.len() && told.contains('1') && differ.is_empty(), "{differ:?}");
 }
 
 fn blockers_say_what_was_looked_for_where_there_is_nothing(fixture: &Fixture) {

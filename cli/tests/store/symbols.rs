@@ -103,11 +103,18 @@ fn what_is_no_binary_of_a_build_is_refused(fixture: &Fixture) {
     };
     let whole = fs::read(&path).unwrap();
     let cut = write("cut", &whole[..whole.len() * 2 / 3]);
+    // As obfuscators leave it: nothing says any more where the function table begins.
+    let table = [0xf1, 0xff, 0xff, 0xff, 0, 0];
+    let mut obfuscated = whole.clone();
+    let starts: Vec<_> = whole.windows(table.len()).enumerate().filter(|(_, bytes)| *bytes == table).collect();
+    starts.iter().for_each(|(place, _)| obfuscated[*place] = 0);
+    let obfuscated = write("obfuscated", &obfuscated);
     for (path, part, code) in [
         (Path::new(env!("CARGO_MANIFEST_PATH")), "not an ELF file", 2),
         (Path::new("/bin/true"), "not a Go binary", 2),
         (&cut, "truncated or damaged", 2),
         (&write("empty", b""), "not an ELF file", 2),
+        (&obfuscated, "obfuscated or damaged", 2),
         (dir.path(), "is not a file", 2),
         (&dir.path().join("missing"), "cannot read", 1),
         (&path, "nothing in the store is of the build of", 2),

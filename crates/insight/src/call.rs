@@ -109,13 +109,13 @@ impl CallStack {
     }
 
     /// The call that blocks: the innermost one that does not only [carry](is_plumbing) the wait. On a goroutine without one,
-    /// such as the collector's, the innermost one that is not the parking itself.
+    /// such as the collector's, the innermost one of Go's that is not the parking itself.
     #[must_use]
     pub fn blocking_frame(&self) -> Frame {
         let named = || self.calls.iter().flat_map(|call| &call.frames);
         let found = named()
             .find(|frame| !is_plumbing(&frame.function))
-            .or_else(|| named().find(|frame| !parks(&frame.function)));
+            .or_else(|| named().find(|frame| !parks(&frame.function) && !is_foreign(&frame.function)));
         found.cloned().or_else(|| self.frames().next()).unwrap_or_else(|| Frame::unnamed("(no stack)".to_owned()))
     }
 
@@ -144,13 +144,19 @@ pub fn is_plumbing(function: &str) -> bool {
 /// `vfs_read (kernel)`. It only carries a wait: Go code called it.
 #[must_use]
 pub fn is_foreign(function: &str) -> bool {
-    let before_paths = function.split('/').next().unwrap_or_default();
-    let behind = before_paths.rsplit_once(" (").and_then(|(_, module)| module.split_once(')'));
-    behind.is_some_and(|(_, behind)| behind.is_empty() || behind.starts_with(' '))
+    // Its file may have anything in its path; a function may have a `/` too, as that operator of C++.
+    let before_path = function.split(" /").next().unwrap_or_default();
+    let names_file = |(place, opened): (usize, &str)| {
+        let module = before_path[place + opened.len()..].split_once(')');
+        module.is_some_and(|(module, behind)| {
+            !module.contains(['(', '/']) && (behind.is_empty() || behind.starts_with(' '))
+        })
+    };
+    before_path.match_indices(" (").any(names_file)
 }
 
-/// [`is_foreign`] as a regular expression (RE2) for the database.
-pub const FOREIGN_PATTERN: &str = "^[^/]* [(][^()/]*[)]( |$)";
+/// [`is_foreign`] as a regular expression (RE2) for the database, whose views have it too.
+pub const FOREIGN_PATTERN: &str = "^([^ ]| +[^ /])* +[(][^()/]*[)]( |$)";
 
 /// [`is_plumbing`] as a regular expression (RE2) for the database.
 #[must_use]
@@ -221,9 +227,13 @@ pub(crate) mod tests {
 
     #[test]
     fn code_that_is_not_gos_carries_what_go_code_waits_for() {
-        for foreign in
-            ["nap (libc.so.6)", "nap (shop) /src/shop.c:3", "std::f<int (char)>() (lib.so)", "vfs_read (kernel)"]
-        {
+        for foreign in [
+            "nap (libc.so.6)",
+            "nap (shop) /src/shop.c:3",
+            "std::f<int (char)>() (lib.so)",
+            "ns::operator/(int, char) (shop) /src/a (1)/ns.cc:3",
+            "vfs_read (kernel)",
+        ] {
             assert!(is_foreign(foreign) && is_plumbing(foreign), "{foreign}");
         }
         for of_go in ["main.f", "net.(*conn).Read", "main.f[func() (int)] /src/f.go:1", "main.f /src (1) x/f.go:1"] {
@@ -232,7 +242,10 @@ pub(crate) mod tests {
         let in_c = stack(1, &["vfs_read (kernel)", "nap (libc.so.6)", "runtime.cgocall", "main._Cfunc_nap"]);
         assert_eq!(in_c.blocking_frame().function, "main._Cfunc_nap");
         assert!(!in_c.is_of_the_runtime() && !stack(1, &["nap (libc.so.6)"]).is_of_the_runtime());
-        assert!(stack(1, &["vfs_read (kernel)", "runtime.read", "runtime.sysmon"]).is_of_the_runtime());
+        let own = stack(1, &["vfs_read (kernel)", "runtime.gopark", "runtime.bgsweep"]);
+        assert!(own.is_of_the_runtime());
+        assert_eq!(own.blocking_frame().function, "runtime.bgsweep");
+        assert_eq!(stack(1, &["nap (libc.so.6)", "f (libc.so.6)"]).blocking_frame().function, "nap (libc.so.6)");
     }
 
     #[test]

@@ -17,18 +17,23 @@ pub struct Names {
     build_id: u64,
     rows: SymbolRows,
     addresses: usize,
+    nameless: Vec<u64>,
 }
 
 impl Names {
     /// Looks those of `pcs` up that lie in a Go function of the executable of build `build_id`. Takes CPU, not time.
     pub fn of(build_id: u64, binary: &GoBinary<'_>, pcs: &[u64]) -> Self {
-        let mut names = Self { build_id, rows: SymbolRows::default(), addresses: 0 };
+        let mut names = Self { build_id, rows: SymbolRows::default(), addresses: 0, nameless: Vec::new() };
         // Of an obfuscated program none has a name.
-        let Ok(symbolizer) = binary.symbolizer() else { return names };
+        let Ok(symbolizer) = binary.symbolizer() else { return Self { nameless: pcs.to_vec(), ..names } };
         for pc in pcs {
             // As agents do: every address of a stack is a return address, which belongs to the instruction before.
             let frames = symbolizer.frames(pc.saturating_sub(1));
-            names.addresses += usize::from(!frames.is_empty());
+            if frames.is_empty() {
+                names.nameless.push(*pc);
+                continue;
+            }
+            names.addresses += 1;
             (0..=u8::MAX).zip(frames).for_each(|(depth, frame)| names.push(*pc, depth, frame));
         }
         names
@@ -38,6 +43,12 @@ impl Names {
     #[must_use]
     pub fn addresses(&self) -> usize {
         self.addresses
+    }
+
+    /// Those that lie in no Go function of it.
+    #[must_use]
+    pub fn nameless(&self) -> &[u64] {
+        &self.nameless
     }
 
     fn push(&mut self, pc: u64, depth: u8, frame: Frame<'_>) {

@@ -42,6 +42,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(14, "0014_states"),
     migration!(15, "0015_open_traces"),
     migration!(16, "0016_binaries"),
+    migration!(17, "0017_sites"),
 ];
 
 /// What [`Store::migrate`](crate::Store::migrate) found and did.

@@ -241,3 +241,26 @@ pub(super) async fn lock_sites_name_who_held_the_locks() {
     ];
     assert_eq!(asked(&fixture, what, "lock_sites").await, expected.join("\n"));
 }
+
+/// C code and the kernel's only carry a wait, as Go's runtime does; a name may have blanks.
+pub(super) async fn the_site_stays_the_go_function_where_other_code_waits() {
+    let fixture = Fixture::migrated().await;
+    let stacks = "INSERT INTO stacks VALUES (11, 1, [1, 2, 3, 4], 1), (12, 1, [1, 5, 3], 1), (13, 1, [5, 6], 1), (14, 1, [2, 1], 1)";
+    run(&fixture.store, stacks).await;
+    run(
+        &fixture.store,
+        "INSERT INTO symbols VALUES (1, 1, 0, 'read (kernel)', '', 0), (1, 2, 0, 'nap (libc.so.6)', 'nap.c', 3), \
+         (1, 3, 0, 'runtime.cgocall', 'cgocall.go', 1), (1, 4, 0, 'main.f', 'main.go', 2), \
+         (1, 5, 0, 'ns::operator/(int, char) (shop)', '', 0), (1, 6, 0, 'main.f[func() (int)]', 'main.go', 3)",
+    )
+    .await;
+    let wait = |stack: u64| Wait { reason: "sync.Mutex.Lock", stack, waker: (9, stack), ..WAIT };
+    insert_waits(&fixture, &[wait(11), wait(12), wait(13), wait(14)]).await;
+    // Where there is none but Go's own it is that, and where there is none at all it is the innermost.
+    let sites = ["main.f", "main.f[func() (int)]", "nap (libc.so.6)", "runtime.cgocall"];
+    let pairs = sites.map(|site| format!("{site}\t{site}")).join("\n");
+    assert_eq!(asked(&fixture, "stack", "timeline").await, sites.join("\n"));
+    assert_eq!(fixture.ask("SELECT t.top FROM stack_tops AS t ORDER BY t.top").await, sites.join("\n"));
+    assert_eq!(asked(&fixture, "stack, waker_stack", "wake_edges").await, pairs);
+    assert_eq!(asked(&fixture, "site, holders[1].1", "lock_sites").await, pairs);
+}

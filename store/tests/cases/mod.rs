@@ -67,6 +67,7 @@ pub(crate) const ALL: &[Case] = cases![
     edges::an_edge_leads_into_a_region_whose_clock_is_another,
     edges::what_is_no_edge_across_nodes_is_none,
     edges::lock_sites_name_who_held_the_locks,
+    edges::the_site_stays_the_go_function_where_other_code_waits,
     open_waits::those_that_go_on_are_shown_as_they_were_seen_last,
     open_waits::those_that_ended_are_left_out_also_of_the_minutes_around,
     open_waits::one_that_is_overdue_is_marked,

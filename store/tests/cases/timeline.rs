@@ -286,19 +286,21 @@ pub(super) async fn order_is_proved_only_by_disjoint_intervals() {
 pub(super) async fn stacks_are_named() {
     let fixture = Fixture::migrated().await;
     let stacks = StackRows {
-        stack_id: vec![11, 12, 13, 11],
-        build_id: vec![1, 1, 2, 1],
-        pcs: Arrays::from_iter([&[0x10, 0x20, 0xff][..], &[0x10], &[0x20], &[0x10, 0x20, 0xff]]),
-        last_seen: vec![1, 1, 1, 2],
+        stack_id: vec![11, 12, 13, 11, 14],
+        build_id: vec![1, 1, 2, 1, 1],
+        pcs: Arrays::from_iter([&[0x10, 0x20, 0xff][..], &[0x10], &[0x20], &[0x10, 0x20, 0xff], &[0x30, 0x40, 0x10]]),
+        last_seen: vec![1, 1, 1, 2, 1],
     };
     fixture.store.insert(stacks.into_block().unwrap(), "s").await.unwrap();
     let symbols = [
         (0x10, 0, "runtime.gopark", "proc.go", 398),
         (0x20, 0, "main.inner", "main.go", 7),
         (0x20, 1, "main.outer", "main.go", 20),
+        (0x30, 0, "read (kernel)", "", 0),
+        (0x40, 0, "nap (libc.so.6)", "nap.c", 0),
     ];
     let rows = SymbolRows {
-        build_id: vec![1; 3],
+        build_id: vec![1; 5],
         pc: symbols.iter().map(|symbol| symbol.0).collect(),
         depth: symbols.iter().map(|symbol| symbol.1).collect(),
         func: symbols.iter().map(|symbol| symbol.2.to_owned()).collect(),
@@ -310,7 +312,8 @@ pub(super) async fn stacks_are_named() {
         fixture.ask("SELECT stack_id, frames FROM stacks_named ORDER BY stack_id").await,
         "11\t['runtime.gopark proc.go:398','main.inner main.go:7','main.outer main.go:20','0xff']\n\
          12\t['runtime.gopark proc.go:398']\n\
-         13\t['0x20']"
+         13\t['0x20']\n\
+         14\t['read (kernel)','nap (libc.so.6) nap.c','runtime.gopark proc.go:398']"
     );
     let waits = [(1, 11), (2, 12), (3, 13), (4, 0)].map(|(goid, stack_id)| Wait { goid, stack_id, ..WAIT });
     insert_waits(&fixture, &waits).await;

@@ -72,6 +72,8 @@ fn by_number(module: &str, vaddr: u64) -> Frame<'static> {
 
 pub(super) fn frame(function: &str, module: &str, place: Option<(&str, u32)>) -> Frame<'static> {
     let (file, line) = place.unwrap_or_default();
+    // Else nobody could tell any more that it is a file's name, and the function none of Go's.
+    let module = module.replace(['(', ')', '/'], "_");
     let function = format!("{} ({module})", text::cut(function.to_owned(), NAME_BYTES));
     Frame {
         function: function.into(),
@@ -166,6 +168,14 @@ mod tests {
     #[inline(never)]
     fn landmark() -> u32 {
         line!()
+    }
+
+    #[test]
+    fn whatever_a_file_is_called_its_functions_are_none_of_gos() {
+        for file in ["libc.so.6", "libfoo (1).so", "a(", ")", "a/b", "[vdso]", ""] {
+            let named = frame("std::f<int (char)>()", file, None).function;
+            assert!(syncline_insight::is_foreign(&named), "{named}");
+        }
     }
 
     #[test]
