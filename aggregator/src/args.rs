@@ -41,7 +41,9 @@ pub(crate) struct Args {
     /// The reference of the root region is the fleet's one clock.
     #[arg(long, value_name = "URL", help_heading = "Clock")]
     pub(crate) root: Option<String>,
-    /// Aggregator of another region to measure against too, http://host:port; may be given several times
+    /// Another aggregator to measure against too, of another region or of this one, http://host:port; may be given several times
+    ///
+    /// Along what is known of another one of this region, clock models of nodes that come from there go on.
     ///
     /// With every two regions measured, and what each claims of UTC, bounds between regions become tighter than half of a
     /// round trip, and a region whose claim is false is named: `syncline skew --regions`.

@@ -61,6 +61,10 @@ counters! {
     clocks_evicted,
     /// Clock models that went on with the state that an aggregator before had saved.
     clock_states_recalled,
+    /// Clock models that went on against another reference, along what is known of the two.
+    clock_models_handed_over,
+    /// Clock models that began anew because nothing led from their reference to another.
+    clock_models_begun_anew,
     /// Saved states of clock models that could not be used; the models began anew.
     clock_states_unusable,
     /// Pieces of clock models by whose revision stored rows were placed again.

@@ -15,6 +15,7 @@ pub mod clock_service;
 pub mod connections;
 pub mod counters;
 pub mod ingest;
+mod links;
 mod naming;
 mod pairs;
 mod peers;

@@ -8,7 +8,8 @@
 //! linear in between, with its rate and the growth of its bound for what comes after. While the root cannot be reached a
 //! row comes each `FREE_RUNNING_ROW`: the model carried by the oscillator alone, with a bound that says so.
 //!
-//! Regions other than the root are probed too where they are named (`--peer`), in the same way; they map nothing. Of every
+//! Other aggregators are probed too where they are named (`--peer`), in the same way; they map nothing. The newest model of each is in
+//! `links`, for nodes that come over from there. Of every
 //! region probed a row of `region_links` comes every `LINK_ROW`, for `regions` to make more of all of them together.
 //!
 //! It runs on the prober's thread, so that ingest does not delay the stamps.
@@ -27,6 +28,7 @@ use tokio::sync::{mpsc, watch};
 use tonic::transport::Endpoint;
 
 use crate::counters::{Counters, count};
+use crate::links::Links;
 use crate::pipeline::is_fault_of_the_rows;
 use crate::reference::Reference;
 use crate::segment::{bound_class, clock_status, growth_ppb, rate_ppb};
@@ -82,6 +84,7 @@ pub struct RegionClock {
     reference: Reference,
     config: RegionClockConfig,
     counters: Arc<Counters>,
+    links: Arc<Links>,
     rows: mpsc::Sender<Row>,
     model: Option<Model>,
     /// When the last row of `region_links` was made.
@@ -105,12 +108,12 @@ struct Model {
 ///
 /// # Errors
 /// The system gives no thread.
-pub fn spawn(
+pub(crate) fn spawn(
     region: Arc<str>,
     reference: Reference,
     config: RegionClockConfig,
     store: Store,
-    counters: Arc<Counters>,
+    (counters, links): (Arc<Counters>, Arc<Links>),
     stopping: Stopping,
 ) -> std::io::Result<()> {
     let (rows, waiting) = mpsc::channel(ROWS_WAITING);
@@ -122,7 +125,7 @@ pub fn spawn(
         udp: config.udp,
     };
     let mut clock =
-        RegionClock { region, reference, config, counters, rows, model: None, linked: None, reachable: true };
+        RegionClock { region, reference, config, counters, links, rows, model: None, linked: None, reachable: true };
     let (hints, hint) = watch::channel(Hints { busy: true, disruptions: 0 });
     let (stop, stopped) = watch::channel(false);
     tokio::spawn(async move {
@@ -175,7 +178,7 @@ impl RegionClock {
             if self.config.is_root {
                 tracing::warn!(%peer, why, "cannot probe the root region's aggregator; until it answers the region's clock runs free. Is --root right?");
             } else {
-                tracing::warn!(%peer, why, "cannot probe the aggregator of another region. Is --peer right?");
+                tracing::warn!(%peer, why, "cannot probe another aggregator. Is --peer right?");
             }
         }
         self.run_free();
@@ -201,7 +204,9 @@ impl RegionClock {
             Some(model) if model.run == peer.run => model,
             _ => Model::of(peer, tolerance),
         };
-        if let Some(segment) = self.model.insert(model).take(&probe) {
+        let model = self.model.insert(model);
+        if let Some(segment) = model.take(&probe) {
+            self.links.put(model.run, model.clock.clone());
             self.publish(&segment);
         }
     }

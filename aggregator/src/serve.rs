@@ -19,6 +19,7 @@ use crate::clock_service::{self, ClockService};
 use crate::connections;
 use crate::counters::Counters;
 use crate::ingest::grpc::CollectorService;
+use crate::links::Links;
 use crate::naming;
 use crate::pairs;
 use crate::pipeline::{Pipeline, PipelineConfig};
@@ -101,9 +102,10 @@ impl Aggregator {
         let (address, counters) = (listener.local_addr()?, Arc::new(Counters::default()));
         let Config { region, reference, regions, .. } = config.clone();
         let is_root = !regions.iter().any(|other| other.is_root);
+        let links = Arc::<Links>::default();
         for other in regions {
-            let (region, counters) = (Arc::clone(&region), Arc::clone(&counters));
-            region_clock::spawn(region, reference, other, store.clone(), counters, stopping.clone())
+            let (region, shared) = (Arc::clone(&region), (Arc::clone(&counters), Arc::clone(&links)));
+            region_clock::spawn(region, reference, other, store.clone(), shared, stopping.clone())
                 .context("cannot start the thread that probes another region")?;
         }
         let grants = start_udp_probes(&config, address, &counters, &stopping)?;
@@ -115,7 +117,7 @@ impl Aggregator {
         if is_root {
             tokio::spawn(pairs::check(reference, store.clone(), stopping.clone()));
         }
-        let pipeline = Pipeline::new(region, reference, utc, store, config.pipeline, Arc::clone(&counters));
+        let pipeline = Pipeline::new(region, (reference, links), utc, store, config.pipeline, Arc::clone(&counters));
         let pipeline = Arc::new(pipeline);
         tokio::spawn(report(Arc::clone(&pipeline), stopping.clone()));
         let serving = tokio::spawn(serve(config, listener, pipeline, grants, Arc::clone(&counters), stopping));

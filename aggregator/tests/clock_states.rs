@@ -4,11 +4,12 @@
 mod support;
 
 use support::agent::{SimulatedAgent, Uplink};
-use support::engine_is_here;
 use support::program::{Program, ask, engine_url, store};
 use support::truth::check;
+use support::{engine_is_here, eventually};
 use syncline_event::Batch;
 use syncline_sim::{NodeSettings, OscillatorSettings};
+use syncline_timebase::Span;
 
 const ROUNDS: usize = 20;
 
@@ -114,4 +115,60 @@ async fn a_node_that_comes_back_from_another_aggregator_is_known_as_that_left_it
     let stored = check(&store, "events", &agent.truth).await;
     assert_eq!(stored.rows, 7 * 20);
     drop(engine);
+}
+
+/// What is known of its oscillator and its offset goes with a node to an aggregator that has measured the one before.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_fails_over_keeps_what_is_known_of_its_clock() {
+    if !engine_is_here() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let engine = Program::embedded(dir.path());
+    let (url, store, mut agent) = (engine_url(dir.path()), store(dir.path()).await, agent());
+    let first = start(dir.path(), &url);
+    // The second on another anchor, as on a machine of its own.
+    let state = dir.path().join("second");
+    let anchor = std::fs::read_to_string(dir.path().join("killed/reference.json")).unwrap();
+    let mut anchor: serde_json::Value = serde_json::from_str(&anchor).unwrap();
+    anchor["anchor_ns"] = (anchor["anchor_ns"].as_i64().unwrap() - 12_345_678).into();
+    std::fs::create_dir(&state).unwrap();
+    std::fs::write(state.join("reference.json"), anchor.to_string()).unwrap();
+    let second = ["--region", "us", "--listen", "127.0.0.1:0", "--clickhouse-url", &url, "--probe-interval", "50ms"];
+    let others = ["--state-dir", state.to_str().unwrap(), "--root", &engine.url(), "--peer", &first.url()];
+    let second = Program::start(dir.path(), &[&second[..], &others].concat());
+    let run =
+        |program: &Program| u64::from_str_radix(program.says("reference_run").trim_start_matches("0x"), 16).unwrap();
+    let anchor_ns = |program: &Program| program.says("anchor_ns").parse::<i64>().unwrap();
+
+    agent.change_reference(run(&first), Span::ZERO);
+    let mut uplink = Uplink::connect(&first.url()).await;
+    for _ in 0..40 {
+        uplink.store(&agent.next_batch(20)).await;
+    }
+    let saved = async || ask(&store, "SELECT max(batch) FROM clock_states").await.parse::<u64>().unwrap();
+    eventually("a state with all that", async || {
+        uplink.store(&agent.next_batch(20)).await;
+        saved().await > 40
+    })
+    .await;
+    let measured = format!("SELECT count() FROM region_links WHERE peer_run = {}", run(&first));
+    eventually("the two references measured", async || ask(&store, &measured).await != "0").await;
+    let first_anchor_ns = anchor_ns(&first);
+    first.kill();
+
+    // Both are on one oscillator here, so that the anchors tell what they are to one another.
+    agent.change_reference(run(&second), Span::from_ns(anchor_ns(&second) - first_anchor_ns));
+    let mut uplink = Uplink::connect(&second.url()).await;
+    uplink.store(&agent.next_batch(20)).await;
+    // After one probe a model that began with it would know nothing of the rate: 500 us more for each second.
+    for _ in 0..60 {
+        uplink.store(&agent.next_batch_without_probe(20)).await;
+    }
+    let stored = check(&store, "events", &agent.truth).await;
+    assert_eq!(stored.rows, agent.truth.len());
+    assert!(stored.widest_ns < 5_000_000, "{stored:?}");
+    assert!(second.log().contains("goes on along what is known of the two"), "{}", second.log());
+    let disruptions = ask(&store, "SELECT count() FROM clock_segments_log WHERE status = 'disrupted'").await;
+    assert_eq!(disruptions, "0");
 }

@@ -78,10 +78,11 @@ const REGIONS: &str = "SELECT region, root, toString(status) AS status, -off_to 
     dateDiff('millisecond', created, now64(3, 'UTC')) AS age_ms \
     FROM (SELECT * FROM region_clock FINAL ORDER BY ref_from DESC LIMIT 1 BY region) ORDER BY region";
 
-/// The newest claim of each, if it is false.
+/// The newest claim of each, if it is false. Nodes that have said nothing for an hour, by what others have said, are gone.
 const FALSE_CLAIMS: &str = "SELECT * EXCEPT verdict FROM (SELECT toString(region) AS region, toString(node) AS node, toString(source) AS source, \
     claimed_low_ns, claimed_high_ns, measured_low_ns, measured_high_ns, concat(replaceOne(toString(clock_claims.at), ' ', 'T'), 'Z') AS at, \
-    verdict FROM clock_claims ORDER BY clock_claims.at DESC LIMIT 1 BY region, node, source) \
+    verdict FROM clock_claims WHERE clock_claims.at > (SELECT max(clock_claims.at) FROM clock_claims) - INTERVAL 1 HOUR \
+    ORDER BY clock_claims.at DESC LIMIT 1 BY region, node, source) \
     WHERE verdict = 'contradicted' ORDER BY region, node, source";
 
 const NOTE: [&str; 2] = [

@@ -38,6 +38,7 @@ use syncline_timeline::place;
 use thiserror::Error;
 
 use crate::counters::{Counters, add, count};
+use crate::links::Links;
 use crate::reference::Reference;
 use crate::utc::UtcClock;
 use known::{Known, ToldStack};
@@ -45,7 +46,7 @@ use nodes::{Freshness, Node, Nodes, SharedNode};
 use outage::Outage;
 use seen::Seen;
 use settler::Settler;
-use sighting::Sighting;
+use sighting::{ReferenceChange, Sighting};
 use sink::Sink;
 use states::States;
 
@@ -125,6 +126,7 @@ pub enum Refusal {
 pub struct Pipeline {
     region: Arc<str>,
     reference: Reference,
+    links: Arc<Links>,
     utc: UtcClock,
     config: PipelineConfig,
     nodes: Nodes,
@@ -166,10 +168,11 @@ impl Prepared {
 }
 
 impl Pipeline {
-    /// A pipeline of `region` into `store`, within an async runtime. `reference` stamps what has no better time.
-    pub fn new(
+    /// A pipeline of `region` into `store`, within an async runtime. `reference` stamps what has no better time, and `links`
+    /// lead to it from others.
+    pub(crate) fn new(
         region: Arc<str>,
-        reference: Reference,
+        (reference, links): (Reference, Arc<Links>),
         utc: UtcClock,
         store: Store,
         config: PipelineConfig,
@@ -179,6 +182,7 @@ impl Pipeline {
         Self {
             region,
             reference,
+            links,
             utc,
             config,
             nodes: Nodes::new(config.tolerance, config.nodes),
@@ -331,7 +335,7 @@ impl Pipeline {
 
     /// Rows that depend on the node's clock, and the counts; and what is to be settled of those before.
     fn node_blocks(&self, batch: &Batch, node: &mut Node) -> Result<(Vec<Block>, Settlement), StoreError> {
-        let (sighting, freshness) = node.sight(batch);
+        let (sighting, freshness) = node.sight(batch, &self.links);
         self.count_sighting(&sighting, freshness);
         let aligned = syncline_timeline::align(&batch.waits, &node.clock);
         let open = syncline_timeline::align(&batch.open_waits, &node.clock);
@@ -402,6 +406,11 @@ impl Pipeline {
         add(&self.counters.clock_samples_refused, sighting.refused);
         add(&self.counters.wall_steps, sighting.wall_steps.len() as u64);
         add(&self.counters.disruptions, sighting.disruptions as u64);
+        match sighting.reference {
+            ReferenceChange::None => {}
+            ReferenceChange::HandedOver => count(&self.counters.clock_models_handed_over),
+            ReferenceChange::Anew => count(&self.counters.clock_models_begun_anew),
+        }
     }
 
     fn count_evicted(&self, evicted: usize) {

@@ -11,7 +11,8 @@ use syncline_timebase::{BootId, Mono, NodeName};
 use thiserror::Error;
 
 use super::revision::Pending;
-use super::sighting::Sighting;
+use super::sighting::{ReferenceChange, Sighting};
+use crate::links::Links;
 
 /// Batches whose sightings are remembered until they are stored. A stream has a few in flight; what is older was never
 /// answered and, if it comes again, is stored without what only the first sight of its samples could tell.
@@ -127,7 +128,7 @@ impl Node {
 
     /// Shows the clock the samples of `batch`, once: a batch that was observed before (its stream broke before the
     /// answer) gives what it gave then.
-    pub(crate) fn sight(&mut self, batch: &Batch) -> (Arc<Sighting>, Freshness) {
+    pub(crate) fn sight(&mut self, batch: &Batch, links: &Links) -> (Arc<Sighting>, Freshness) {
         if self.newest.is_some_and(|newest| batch.number <= newest) {
             let known = self.unsettled.get(&batch.number).cloned();
             return (known.unwrap_or_default(), Freshness::Repeated);
@@ -136,9 +137,9 @@ impl Node {
         // What was given up, as after an outage that its agent did not ride out, does not come again.
         let oldest = batch.number.saturating_sub(UNSETTLED as u64);
         self.unsettled = self.unsettled.split_off(&oldest);
-        self.follow_run(batch);
+        let reference = self.follow_run(batch, links);
         let sighting = Sighting::take(&mut self.clock, &mut self.segment_end, &mut self.pending, batch);
-        let sighting = Arc::new(Sighting { run: self.run, ..sighting });
+        let sighting = Arc::new(Sighting { run: self.run, reference, ..sighting });
         self.unsettled.insert(batch.number, Arc::clone(&sighting));
         if self.unsettled.len() > UNSETTLED {
             self.unsettled.pop_first();
@@ -151,18 +152,26 @@ impl Node {
         (self.run != 0).then_some(self.run)
     }
 
-    /// Probes against another run of the reference begin another model.
-    fn follow_run(&mut self, batch: &Batch) {
+    /// Probes against another reference begin another model, unless it is known what that is to the one before.
+    fn follow_run(&mut self, batch: &Batch, links: &Links) -> ReferenceChange {
         if batch.probes.is_empty() || batch.reference_run == self.run {
-            return;
+            return ReferenceChange::None;
         }
-        if self.run != 0 {
-            tracing::info!(node = %batch.origin.node, "the reference began a new run: the node's clock model starts anew");
-            self.clock = NodeClock::new(self.tolerance);
-            self.segment_end = None;
-            self.pending = Pending::default();
+        let former = std::mem::replace(&mut self.run, batch.reference_run);
+        if former == 0 {
+            return ReferenceChange::None;
         }
-        self.run = batch.reference_run;
+        // What was told by the reference before stays as it is.
+        self.pending = Pending::default();
+        let node = &batch.origin.node;
+        let Some(clock) = links.hand_over(&self.clock, former) else {
+            tracing::info!(%node, "another reference, and nothing known of it by the one before: the node's clock model starts anew");
+            (self.clock, self.segment_end) = (NodeClock::new(self.tolerance), None);
+            return ReferenceChange::Anew;
+        };
+        tracing::info!(%node, "another reference: the node's clock model goes on along what is known of the two");
+        self.clock = clock;
+        ReferenceChange::HandedOver
     }
 
     /// Whether its row in `nodes` is due; it counts as written then.
@@ -289,47 +298,83 @@ fn evict_oldest(places: &mut HashMap<(NodeName, BootId), Place>) -> usize {
 mod tests {
     use super::*;
     use crate::pipeline::samples::{self, OFFSET, SECOND};
-    use syncline_timebase::Instant as At;
+    use syncline_timebase::{Instant as At, Span};
 
     #[test]
     fn a_batch_is_shown_to_the_clock_once_and_tells_the_same_until_it_is_settled() {
         let mut node = Node::new(Tolerance::default());
-        node.sight(&samples::batch("n", 1));
-        let (first, freshness) = node.sight(&samples::batch("n", 2));
+        node.sight(&samples::batch("n", 1), &Links::default());
+        let (first, freshness) = node.sight(&samples::batch("n", 2), &Links::default());
         assert_eq!(freshness, Freshness::New);
         assert_eq!(first.used, [true]);
         let segment = first.segment.as_ref().unwrap();
         assert_eq!(segment.from.ns(), 2 * SECOND - 1_000_000 + 101_000, "where the batch before ended");
         let before = node.clock.estimate(At::from_ns(3 * SECOND));
 
-        let (again, freshness) = node.sight(&samples::batch("n", 2));
+        let (again, freshness) = node.sight(&samples::batch("n", 2), &Links::default());
         assert_eq!(freshness, Freshness::Repeated);
         assert!(Arc::ptr_eq(&first, &again), "the rows that only the first sight could tell are told again");
         assert_eq!(node.clock.estimate(At::from_ns(3 * SECOND)), before, "the clock did not see them twice");
 
         node.settle(2);
-        let (settled, _) = node.sight(&samples::batch("n", 2));
+        let (settled, _) = node.sight(&samples::batch("n", 2), &Links::default());
         assert!(settled.segment.is_none() && settled.used.is_empty());
     }
 
     #[test]
     fn a_new_run_of_the_reference_begins_a_new_model() {
         let mut node = Node::new(Tolerance::default());
-        node.sight(&samples::batch("n", 1));
+        node.sight(&samples::batch("n", 1), &Links::default());
         let mut other = samples::batch("n", 2);
         other.reference_run += 1;
         other.probes.iter_mut().for_each(|probe| {
             probe.received = At::from_ns(probe.received.ns() + 60 * SECOND);
             probe.replied = At::from_ns(probe.replied.ns() + 60 * SECOND);
         });
-        let (sighting, _) = node.sight(&other);
-        assert_eq!(sighting.disruptions, 0);
+        let (sighting, _) = node.sight(&other, &Links::default());
+        assert_eq!((sighting.disruptions, sighting.reference), (0, ReferenceChange::Anew));
         let estimate = node.clock.estimate(At::from_ns(3 * SECOND));
         assert!(estimate.offset.ns().abs_diff(OFFSET + 60 * SECOND) <= estimate.hard.ns());
         let mut silent = samples::batch("n", 3);
         (silent.probes, silent.reference_run) = (Vec::new(), 0);
-        node.sight(&silent);
+        node.sight(&silent, &Links::default());
         assert!(node.clock.estimate(At::from_ns(4 * SECOND)).hard.is_bounded(), "without probes the model goes on");
+    }
+
+    #[test]
+    fn a_reference_that_is_known_by_the_one_before_takes_the_model_over() {
+        const AHEAD: i64 = 60 * SECOND;
+        let mut node = Node::new(Tolerance::default());
+        for number in 1..=20 {
+            node.sight(&samples::batch("n", number), &Links::default());
+        }
+        // The new reference is a minute ahead of the old one, which it has probed for as long.
+        let (links, mut link) = (Links::default(), NodeClock::of_oscillator(Tolerance::default()));
+        for second in 1..=21 {
+            let here = At::from_ns(second * SECOND + OFFSET + AHEAD);
+            let there = |after: i64| At::from_ns(second * SECOND + OFFSET + after);
+            let (received, replied) = (there(50_000), there(51_000));
+            link.observe(
+                &[],
+                &[syncline_timebase::Probe { sent: here, received, replied, returned: here + Span::from_ns(101_000) }],
+            );
+        }
+        links.put(0xf00d, link);
+        let mut other = samples::batch("n", 21);
+        other.reference_run = 0xbeef;
+        other.probes.iter_mut().for_each(|probe| {
+            probe.received = At::from_ns(probe.received.ns() + AHEAD);
+            probe.replied = At::from_ns(probe.replied.ns() + AHEAD);
+        });
+        let (sighting, _) = node.sight(&other, &links);
+        assert_eq!((sighting.reference, sighting.disruptions, sighting.run), (ReferenceChange::HandedOver, 0, 0xbeef));
+        let segment = sighting.segment.as_ref().unwrap();
+        assert_eq!(segment.from.ns(), 21 * SECOND - 1_000_000 + 101_000, "where the one before ended");
+        // Half a minute without a probe costs a new model 15 ms.
+        let estimate = node.clock.estimate(At::from_ns(52 * SECOND));
+        assert!(estimate.offset.ns().abs_diff(OFFSET + AHEAD) <= estimate.hard.ns());
+        let without = node.clock.bounds(At::from_ns(22 * SECOND - SECOND / 5)).unwrap().hard;
+        assert!(without.high.ns() - without.low.ns() < 400_000, "{without:?}");
     }
 
     fn id(node: &str, boot: u64) -> BatchId {
@@ -342,7 +387,7 @@ mod tests {
         let now = Instant::now();
         let seen = |number: u64| {
             let mut node = Node::new(Tolerance::default());
-            node.sight(&samples::batch("n", number));
+            node.sight(&samples::batch("n", number), &Links::default());
             node
         };
         assert_eq!(nodes.newest(&id("n", 1)), None);

@@ -6,6 +6,18 @@ use syncline_timebase::{Instant, Mono, Offset, Wall};
 
 use super::revision::{Pending, Revised};
 
+/// What became of a model as its node's probes began to speak of another reference.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum ReferenceChange {
+    /// They did not.
+    #[default]
+    None,
+    /// It went on along what is known of the two references.
+    HandedOver,
+    /// It began anew.
+    Anew,
+}
+
 /// Kept until the batch is in the store, because a second sight of the same samples tells nothing.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Sighting {
@@ -21,6 +33,8 @@ pub(crate) struct Sighting {
     pub(crate) segment: Option<Segment>,
     /// The run of the reference that the pieces lead to; 0 without any.
     pub(crate) run: u64,
+    /// Whether that is another than before.
+    pub(crate) reference: ReferenceChange,
     /// Pieces of earlier batches that are known otherwise by now.
     pub(crate) revised: Vec<Revised>,
 }
@@ -54,6 +68,7 @@ impl Sighting {
             segment,
             revised,
             run: 0,
+            reference: ReferenceChange::None,
             used: observed.used,
             wall_steps: observed.wall_steps,
             disruptions: observed.disruptions.len(),

@@ -31,6 +31,8 @@ pub(crate) struct SimulatedAgent {
     region: String,
     /// Simulated reference time to today, so that nothing is too old to be kept.
     shift: Span,
+    /// The reference that its probes speak of.
+    run: u64,
     number: u64,
     seq: u64,
     /// The truth of all waits so far.
@@ -47,7 +49,19 @@ impl SimulatedAgent {
         let today = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos() as i64;
         let shift = Span::from_ns(today - SimulatedNode::reference(0).ns());
         let node = SimulatedNode::new(settings, seed);
-        Self { node, name: name.into(), region: region.into(), shift, number: 0, seq: 1_000, truth: Truth::new() }
+        let (name, region, truth) = (name.into(), region.into(), Truth::new());
+        Self { node, name, region, shift, run: 0xf00d, number: 0, seq: 1_000, truth }
+    }
+
+    /// From now on its probes speak of the reference of `run`, which is `by` ahead of the one before.
+    pub(crate) fn change_reference(&mut self, run: u64, by: Span) {
+        (self.run, self.shift) = (run, self.shift + by);
+    }
+
+    /// The batch of the next second without its probe, as where probes are lost.
+    pub(crate) fn next_batch_without_probe(&mut self, waits: usize) -> Batch {
+        let batch = self.next_batch(waits);
+        Batch { probes: Vec::new(), probe_paths: Vec::new(), reference_run: 0, ..batch }
     }
 
     /// The batch of the next second, with `waits` waits, the last of them before the probe at its end.
@@ -112,7 +126,7 @@ impl SimulatedAgent {
             tcp_losses: Vec::new(),
             process_states: vec![self.process_states(second)],
             goroutine_states: vec![self.goroutine_states(second)],
-            reference_run: if probe.is_some() { 0xf00d } else { 0 },
+            reference_run: if probe.is_some() { self.run } else { 0 },
             probes: probe.map(|probe| self.today(probe)).into_iter().collect(),
         };
         self.seq += waits as u64;

@@ -147,7 +147,8 @@ fn rows(base_ns: i64) -> Vec<String> {
              claimed_high_ns, measured_low_ns, measured_high_ns) VALUES \
              ('eu-west', 'eu-1', 1, 1, fromUnixTimestamp64Nano({base_ns}), 'chrony', 1, 0, 1000, 'contradicted', -2000000, 4000000, -3000300000, -3000000000), \
              ('us-east', 'us-1', 1, 1, fromUnixTimestamp64Nano({base_ns}), 'kernel', 1, 0, 1000, 'contradicted', 1, 2, 3, 4), \
-             ('us-east', 'us-1', 1, 2, fromUnixTimestamp64Nano({base_ns} + 1000000000), 'kernel', 1, 0, 1000, 'consistent', 0, 0, 0, 0)"
+             ('us-east', 'us-1', 1, 2, fromUnixTimestamp64Nano({base_ns} + 1000000000), 'kernel', 1, 0, 1000, 'consistent', 0, 0, 0, 0), \
+             ('us-east', 'gone-1', 1, 1, fromUnixTimestamp64Nano({base_ns} - 4000000000000), 'kernel', 1, 0, 1000, 'contradicted', 1, 2, 3, 4)"
         ),
         // The newer of two; UTC is 5 ms ahead of eu-west, and us-east claims that it is 90 ms behind.
         format!(

@@ -54,6 +54,21 @@ impl NodeClock {
         Self { map: MonoToRaw::identity(), ..Self::new(tolerance) }
     }
 
+    /// The model as it goes on against another reference, so that a node that changes its aggregator keeps what is known of
+    /// its oscillator and of its offset.
+    ///
+    /// `link` is the model of the reference so far by that other one, which stands in the place of MONO
+    /// ([`Self::of_oscillator`]): what aggregators that probe one another have. Bounds are as wide as both together; the classes
+    /// of bounds that assume something of paths begin anew, as the estimate inside them does. `None` where nothing is known yet, the
+    /// clocks may have been disrupted, or the link does not reach that time.
+    pub fn handed_over(&self, link: &Self) -> Option<Self> {
+        // What waits is of the reference so far.
+        let model = self.with_waiting();
+        let theta = model.theta.handed_over(&link.with_waiting().theta)?;
+        let (waiting, preview) = (Waiting::default(), OnceLock::new());
+        Some(Self { theta, waiting, preview, map: model.map.clone(), wall: model.wall.clone(), ..*model })
+    }
+
     /// What its bounds assume.
     pub fn tolerance(&self) -> Tolerance {
         self.tolerance

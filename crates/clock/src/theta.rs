@@ -35,6 +35,13 @@ impl Theta {
         if self.history.is_whole() { Self::whole(tolerance) } else { Self::new(tolerance) }
     }
 
+    /// Against another reference, which `link` knows of by this one; `None` where nothing leads there. The point begins anew: it
+    /// rests on what the paths are like.
+    pub(crate) fn handed_over(&self, link: &Self) -> Option<Self> {
+        let hull = self.hull.handed_over(&link.hull).filter(|_| !self.broken)?;
+        Some(Self::keeping(hull, PointFilter::new(), PointHistory::recent()))
+    }
+
     fn keeping(hull: Hull, point: PointFilter, history: PointHistory) -> Self {
         Self { hull, point, history, broken: false }
     }

@@ -34,6 +34,18 @@ impl History {
         Self { entries: Vec::new(), capacity }
     }
 
+    /// One of as many states that has none.
+    pub(super) fn emptied(&self) -> Self {
+        Self::new(self.capacity)
+    }
+
+    /// The states of `epoch`, each with the one before.
+    pub(super) fn of_epoch(&self, epoch: u32) -> impl Iterator<Item = (Option<&State>, &State)> {
+        let first = self.entries.partition_point(|entry| entry.state.epoch < epoch);
+        let states = self.entries.get(first..).unwrap_or(&[]).iter().map(|entry| &entry.state);
+        std::iter::once(None).chain(states.clone().map(Some)).zip(states)
+    }
+
     pub(super) fn push(&mut self, state: NewState) {
         match state {
             NewState::None => return,

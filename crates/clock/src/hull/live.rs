@@ -81,6 +81,22 @@ impl Live {
         self.broken_from = self.broken_from.or(self.newest.map(|newest| newest.sent));
     }
 
+    /// The newest state, whether or not something happened since.
+    pub(super) fn newest_state(&self) -> Option<&State> {
+        self.carried.as_ref().map(|carried| &carried.last)
+    }
+
+    /// The newest state, unless a disruption may have happened since.
+    pub(super) fn undoubted(&self) -> Option<&State> {
+        self.newest_state().filter(|_| self.suspect_from().is_none())
+    }
+
+    /// Goes on from `state` over other paths, of which nothing is known yet.
+    pub(super) fn going_on(&self, state: State) -> Self {
+        let (newest, violations) = (self.newest, self.violations);
+        Self { carried: Some(Carried::starting(state)), newest, violations, ..Self::default() }
+    }
+
     /// A disruption may have happened since then.
     pub(super) fn suspect_from(&self) -> Option<Instant<Raw>> {
         self.broken_from.or(self.doubt.map(|doubt| doubt.from))

@@ -47,6 +47,7 @@ mod carried;
 mod checked;
 mod doubt;
 mod exchange;
+mod handover;
 mod history;
 mod live;
 mod round_trips;

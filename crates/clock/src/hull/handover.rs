@@ -1,0 +1,114 @@
+//! Bounds that go on against another reference.
+//!
+//! With delta = REF - REF', which whoever keeps both references has measured,
+//!
+//! ```text
+//! theta' = REF' - RAW = theta - delta                                  at the same moment
+//! d theta' / d RAW    = d theta / d RAW - d delta / d REF' (1 + d theta' / d RAW)
+//! ```
+//!
+//! Only the hard bounds are handed over. What paths are like says nothing of the paths to the other reference, so the other
+//! classes begin as wide.
+
+use syncline_timebase::{Instant, Raw, Span};
+
+use super::Hull;
+use super::bounds::{Bounds, Rate, Rates, Theta, up};
+use super::live::NewState;
+use super::state::{Known, State};
+
+impl Hull {
+    /// Theta against another reference REF', where `link` holds the bounds of delta by REF' in the place of RAW. `None` where
+    /// nothing is known, or the clocks may have been disrupted since, or the link says nothing of that time.
+    pub(crate) fn handed_over(&self, link: &Self) -> Option<Self> {
+        let newest = self.live.undoubted()?;
+        let (last, epoch) = self.on_other(newest, None, link)?;
+        let mut history = self.history.emptied();
+        for (before, state) in self.history.of_epoch(newest.epoch) {
+            match self.on_other(state, before.map(|before| before.at), link) {
+                // What the link says of before its own disruption is of other clocks.
+                Some((state, its_epoch)) if its_epoch == epoch => history.push(NewState::Next(state)),
+                // Rates hold since the state before, so that none may be missing.
+                _ => history = history.emptied(),
+            }
+        }
+        Some(Self { tolerance: self.tolerance, live: self.live.going_on(last), history })
+    }
+
+    /// A state by REF', and the link's epoch; its rates hold since `since`.
+    fn on_other(&self, state: &State, since: Option<Instant<Raw>>, link: &Self) -> Option<(State, u32)> {
+        let (delta, known) = link.delta_at(state)?;
+        let hard = state.bounds.hard.minus(delta);
+        let stretch = since.map_or(Span::ZERO, |since| state.at - since);
+        let moves = known.rates.firm.widened(link.tolerance.wander_over(stretch).ppb(), &link.tolerance);
+        // They are told for each ns of REF', which runs at another rate than RAW by no more than an oscillator can.
+        let scale = moves.low.abs().max(moves.high.abs()) * self.tolerance.absolute.ppb() * 1e-9;
+        let firm = state.rates.firm.minus(moves).widened(scale, &self.tolerance);
+        let bounds = Bounds { hard, budgeted: hard, tight: hard };
+        Some((State { bounds, rates: Rates { firm, tight: firm }, ..*state }, known.epoch))
+    }
+
+    /// Where delta was at the moment of `state`, by this hull of it.
+    fn delta_at(&self, state: &State) -> Option<(Theta, Known)> {
+        let moved = |ns: i64| up(self.tolerance.absolute.ppb(), Span::from_ns(ns));
+        // Which moment that is on REF' depends on delta itself: roughly by where delta is now.
+        let newest = self.live.newest_state()?;
+        let far = (moment(state, newest.bounds.hard) - newest.at).ns().saturating_abs();
+        let roughly = newest.bounds.hard.widened(moved(far));
+        let at = moment(state, roughly);
+        let known = self.at(at).filter(|known| !known.disrupted)?;
+        // The true moment may be so far from that.
+        let off = width(state.bounds.hard).saturating_add(width(roughly)).saturating_add(1);
+        Some((known.bounds.hard.widened(moved(off)), known))
+    }
+}
+
+/// The middle of where the moment of `state` may lie on REF' with REF - REF' in `delta`.
+fn moment(state: &State, delta: Theta) -> Instant<Raw> {
+    let theta = state.bounds.hard.minus(delta);
+    let middle = theta.low.saturating_add_unsigned(theta.high.abs_diff(theta.low) / 2);
+    Instant::from_ns(state.at.ns().saturating_add(middle))
+}
+
+fn width(theta: Theta) -> i64 {
+    theta.high.saturating_sub(theta.low)
+}
+
+impl Theta {
+    /// All differences.
+    fn minus(self, other: Self) -> Self {
+        Self { low: self.low.saturating_sub(other.high), high: self.high.saturating_sub(other.low) }
+    }
+}
+
+impl Rate {
+    /// All differences.
+    fn minus(self, other: Self) -> Self {
+        Self { low: self.low - other.high, high: self.high - other.low }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn differences_hold_all_that_both_may_be() {
+        let (one, other) = (Theta { low: 10, high: 12 }, Theta { low: -1, high: 5 });
+        assert_eq!(one.minus(other), Theta { low: 5, high: 13 });
+        let rate = Rate { low: 1.0, high: 2.0 }.minus(Rate { low: -1.0, high: 1.0 });
+        assert_eq!(rate, Rate { low: 0.0, high: 3.0 });
+    }
+
+    #[test]
+    fn the_moment_is_where_the_other_reference_was_then() {
+        // REF = RAW + 1,000 +/- 2, REF - REF' = 300 +/- 1.
+        let state = State {
+            at: Instant::from_ns(50),
+            bounds: Bounds::alike(Theta { low: 998, high: 1_002 }),
+            rates: Rates::anything(&crate::Tolerance::default()),
+            epoch: 0,
+        };
+        assert_eq!(moment(&state, Theta { low: 299, high: 301 }), Instant::from_ns(750));
+    }
+}
