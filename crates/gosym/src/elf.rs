@@ -5,7 +5,7 @@ use object::LittleEndian;
 use object::elf::{self, FileHeader64, ProgramHeader64, SectionHeader64};
 use object::read::elf::{CompressionHeader, Dyn, FileHeader, ProgramHeader, SectionHeader, Sym};
 
-use crate::bytes::{is_text_at, u64_at};
+use crate::bytes::{begins_at, is_text_at, u64_at};
 use crate::error::Error;
 
 /// More load segments than any linker makes; keeps address lookups short on hostile input.
@@ -29,6 +29,8 @@ pub(crate) struct Image<'data> {
     segments: Vec<Segment<'data>>,
     sections: Vec<Section>,
     relocations: &'data [u8],
+    /// Names that the loader uses, each with a NUL at its end.
+    dynamic_names: &'data [u8],
     notes: Vec<Note<'data>>,
 }
 
@@ -109,13 +111,14 @@ impl<'data> Image<'data> {
             segments,
             sections: sections(header, data)?,
             relocations: &[],
+            dynamic_names: &[],
             notes: notes(headers, data),
         };
         // Packers make such files, too, of programs that nobody takes for Go.
         let is_go = || memmem::find(data, BUILD_INFO_MAGIC).is_some();
         check_apart(&image.segments, data)
             .map_err(|why| if is_go() { why } else { Error::not_go("it has no Go build info") })?;
-        image.relocations = image.find_relocations(headers);
+        (image.relocations, image.dynamic_names) = image.find_dynamic(headers);
         Ok(image)
     }
 
@@ -219,20 +222,28 @@ impl<'data> Image<'data> {
     }
 
     /// The table that `DT_RELA` names. Damage here shows later, as a runtime structure that is not found.
-    fn find_relocations(&self, headers: &[ProgramHeader64<LittleEndian>]) -> &'data [u8] {
-        let mut address = 0;
-        let mut size = 0;
+    /// The relocations with addends, and the names.
+    fn find_dynamic(&self, headers: &[ProgramHeader64<LittleEndian>]) -> (&'data [u8], &'data [u8]) {
+        let (mut relocations, mut names) = ((0, 0), (0, 0));
         let dynamic = headers.iter().find_map(|header| header.dynamic(LittleEndian, self.data).ok().flatten());
         for entry in dynamic.unwrap_or_default() {
             match entry.tag(LittleEndian) {
-                elf::DT_RELA => address = entry.val(LittleEndian),
-                elf::DT_RELASZ => size = entry.val(LittleEndian),
+                elf::DT_RELA => relocations.0 = entry.val(LittleEndian),
+                elf::DT_RELASZ => relocations.1 = entry.val(LittleEndian),
+                elf::DT_STRTAB => names.0 = entry.val(LittleEndian),
+                elf::DT_STRSZ => names.1 = entry.val(LittleEndian),
                 elf::DT_NULL => break,
                 _ => {}
             }
         }
-        let table = usize::try_from(size).ok().and_then(|size| self.bytes_at(address)?.get(..size));
-        table.unwrap_or_default()
+        let table = |(address, size): (u64, u64)| self.bytes_at(address)?.get(..usize::try_from(size).ok()?);
+        (table(relocations).unwrap_or_default(), table(names).unwrap_or_default())
+    }
+
+    /// Whether the loader gives the program, or takes from it, something of this name.
+    pub(crate) fn has_dynamic_name(&self, name: &str) -> bool {
+        let mut found = memmem::find_iter(self.dynamic_names, name);
+        found.any(|at| begins_at(self.dynamic_names, at) && is_text_at(self.dynamic_names, at, name))
     }
 }
 

@@ -180,7 +180,9 @@ impl<'data> GoBinary<'data> {
 
     /// Whether the program may load plugins: it has package plugin in it.
     pub fn loads_plugins(&self) -> bool {
-        self.code().is_ok_and(|code| code.table.functions_named("plugin.open").next().is_some())
+        // The package's C code is linked to it. To find out of all names that one is not among them is to read them all.
+        self.image.has_dynamic_name("dlopen")
+            && self.code().is_ok_and(|code| code.table.functions_named("plugin.open").next().is_some())
     }
 
     /// Where a thread of the program keeps the g it runs. None where the code is of no known shape, and for a program for arm64 without
