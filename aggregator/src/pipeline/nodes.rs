@@ -164,7 +164,7 @@ impl Node {
         // What was told by the reference before stays as it is.
         self.pending = Pending::default();
         let node = &batch.origin.node;
-        let Some(clock) = links.hand_over(&self.clock, former) else {
+        let Some(clock) = links.hand_over(&self.clock, [former, self.run]) else {
             tracing::info!(%node, "another reference, and nothing known of it by the one before: the node's clock model starts anew");
             (self.clock, self.segment_end) = (NodeClock::new(self.tolerance), None);
             return ReferenceChange::Anew;
@@ -303,54 +303,51 @@ mod tests {
     #[test]
     fn a_batch_is_shown_to_the_clock_once_and_tells_the_same_until_it_is_settled() {
         let mut node = Node::new(Tolerance::default());
-        node.sight(&samples::batch("n", 1), &Links::default());
-        let (first, freshness) = node.sight(&samples::batch("n", 2), &Links::default());
+        node.sight(&samples::batch("n", 1), &Links::to(0xbeef));
+        let (first, freshness) = node.sight(&samples::batch("n", 2), &Links::to(0xbeef));
         assert_eq!(freshness, Freshness::New);
         assert_eq!(first.used, [true]);
         let segment = first.segment.as_ref().unwrap();
         assert_eq!(segment.from.ns(), 2 * SECOND - 1_000_000 + 101_000, "where the batch before ended");
         let before = node.clock.estimate(At::from_ns(3 * SECOND));
 
-        let (again, freshness) = node.sight(&samples::batch("n", 2), &Links::default());
+        let (again, freshness) = node.sight(&samples::batch("n", 2), &Links::to(0xbeef));
         assert_eq!(freshness, Freshness::Repeated);
         assert!(Arc::ptr_eq(&first, &again), "the rows that only the first sight could tell are told again");
         assert_eq!(node.clock.estimate(At::from_ns(3 * SECOND)), before, "the clock did not see them twice");
 
         node.settle(2);
-        let (settled, _) = node.sight(&samples::batch("n", 2), &Links::default());
+        let (settled, _) = node.sight(&samples::batch("n", 2), &Links::to(0xbeef));
         assert!(settled.segment.is_none() && settled.used.is_empty());
     }
 
     #[test]
     fn a_new_run_of_the_reference_begins_a_new_model() {
         let mut node = Node::new(Tolerance::default());
-        node.sight(&samples::batch("n", 1), &Links::default());
+        node.sight(&samples::batch("n", 1), &Links::to(0xbeef));
         let mut other = samples::batch("n", 2);
         other.reference_run += 1;
         other.probes.iter_mut().for_each(|probe| {
             probe.received = At::from_ns(probe.received.ns() + 60 * SECOND);
             probe.replied = At::from_ns(probe.replied.ns() + 60 * SECOND);
         });
-        let (sighting, _) = node.sight(&other, &Links::default());
+        let (sighting, _) = node.sight(&other, &Links::to(0xbeef));
         assert_eq!((sighting.disruptions, sighting.reference), (0, ReferenceChange::Anew));
         let estimate = node.clock.estimate(At::from_ns(3 * SECOND));
         assert!(estimate.offset.ns().abs_diff(OFFSET + 60 * SECOND) <= estimate.hard.ns());
         let mut silent = samples::batch("n", 3);
         (silent.probes, silent.reference_run) = (Vec::new(), 0);
-        node.sight(&silent, &Links::default());
+        node.sight(&silent, &Links::to(0xbeef));
         assert!(node.clock.estimate(At::from_ns(4 * SECOND)).hard.is_bounded(), "without probes the model goes on");
     }
 
-    #[test]
-    fn a_reference_that_is_known_by_the_one_before_takes_the_model_over() {
-        const AHEAD: i64 = 60 * SECOND;
-        let mut node = Node::new(Tolerance::default());
-        for number in 1..=20 {
-            node.sight(&samples::batch("n", number), &Links::default());
-        }
-        // The new reference is a minute ahead of the old one, which it has probed for as long.
-        let (links, mut link) = (Links::default(), NodeClock::of_oscillator(Tolerance::default()));
-        for second in 1..=21 {
+    /// How far the new reference is ahead of the old one, which it has probed for as long as there were batches.
+    const AHEAD: i64 = 60 * SECOND;
+
+    /// The links of the aggregator of run 0xbeef, and the first batch whose probes speak of another reference, that of `run`.
+    fn change(number: u64, run: u64) -> (Links, Batch) {
+        let (links, mut link) = (Links::to(0xbeef), NodeClock::of_oscillator(Tolerance::default()));
+        for second in 1..=number as i64 {
             let here = At::from_ns(second * SECOND + OFFSET + AHEAD);
             let there = |after: i64| At::from_ns(second * SECOND + OFFSET + after);
             let (received, replied) = (there(50_000), there(51_000));
@@ -360,12 +357,22 @@ mod tests {
             );
         }
         links.put(0xf00d, link);
-        let mut other = samples::batch("n", 21);
-        other.reference_run = 0xbeef;
+        let mut other = samples::batch("n", number);
+        other.reference_run = run;
         other.probes.iter_mut().for_each(|probe| {
             probe.received = At::from_ns(probe.received.ns() + AHEAD);
             probe.replied = At::from_ns(probe.replied.ns() + AHEAD);
         });
+        (links, other)
+    }
+
+    #[test]
+    fn a_reference_that_is_known_by_the_one_before_takes_the_model_over() {
+        let mut node = Node::new(Tolerance::default());
+        for number in 1..=20 {
+            node.sight(&samples::batch("n", number), &Links::to(0xbeef));
+        }
+        let (links, other) = change(21, 0xbeef);
         let (sighting, _) = node.sight(&other, &links);
         assert_eq!((sighting.reference, sighting.disruptions, sighting.run), (ReferenceChange::HandedOver, 0, 0xbeef));
         let segment = sighting.segment.as_ref().unwrap();
@@ -375,6 +382,18 @@ mod tests {
         assert!(estimate.offset.ns().abs_diff(OFFSET + AHEAD) <= estimate.hard.ns());
         let without = node.clock.bounds(At::from_ns(22 * SECOND - SECOND / 5)).unwrap().hard;
         assert!(without.high.ns() - without.low.ns() < 400_000, "{without:?}");
+    }
+
+    #[test]
+    fn links_lead_to_no_reference_but_this_aggregators() {
+        let mut node = Node::new(Tolerance::default());
+        for number in 1..=20 {
+            node.sight(&samples::batch("n", number), &Links::to(0xbeef));
+        }
+        // What a third aggregator did not acknowledge before the node came here.
+        let (links, other) = change(21, 0xcafe);
+        let (sighting, _) = node.sight(&other, &links);
+        assert_eq!((sighting.reference, sighting.run), (ReferenceChange::Anew, 0xcafe));
     }
 
     fn id(node: &str, boot: u64) -> BatchId {
@@ -387,7 +406,7 @@ mod tests {
         let now = Instant::now();
         let seen = |number: u64| {
             let mut node = Node::new(Tolerance::default());
-            node.sight(&samples::batch("n", number), &Links::default());
+            node.sight(&samples::batch("n", number), &Links::to(0xbeef));
             node
         };
         assert_eq!(nodes.newest(&id("n", 1)), None);
