@@ -7,9 +7,16 @@ use super::interval::{Interval, Kind};
 /// Where the tracer's system calls are made whose numbers our tracepoints pass by.
 const NOT_LOOKED_AT: [&str; 1] = ["syscall.Close"];
 
-/// Reasons of which `gcWakeAllAssists`, `wakeScavenger` (which sleeps, too) and their like make whole lists ready.
-const READY_UNSEEN: [&str; 5] =
-    ["GC assist wait", "GC scavenge wait", "GC worker (idle)", "trace reader (blocked)", "wait for GC cycle"];
+/// Reasons whose goroutines are made ready past `ready`: in whole lists (`gcWakeAllAssists`, `gcWakeAllStrongFromWeak`, `wakeScavenger`, which
+/// sleeps, too), or by the scheduler itself that looks for work (`traceReader`, `findRunnableGCWorker`).
+const READY_UNSEEN: [&str; 6] = [
+    "GC assist wait",
+    "GC scavenge wait",
+    "GC weak to strong wait",
+    "GC worker (idle)",
+    "trace reader (blocked)",
+    "wait for GC cycle",
+];
 
 /// A known cause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,7 +31,7 @@ pub(super) enum Cause {
     Unannounced,
     /// Of the tracer: calls that we do not look at, as they do not wait for anybody else.
     NotLookedAt,
-    /// Of the reasons and wakers: the runtime made a list of goroutines ready, `injectglist`, or the goroutine itself went on.
+    /// Of the wakers: the runtime made a list of goroutines ready, `injectglist`, or the scheduler took the goroutine up itself.
     ReadyUnseen,
 }
 
@@ -65,7 +72,7 @@ impl fmt::Display for Cause {
             Self::NoGoroutine => "only ours: system calls of threads that run no goroutine",
             Self::Unannounced => "only ours: system calls of which the runtime does not tell its scheduler",
             Self::NotLookedAt => "only the tracer's: system calls that wait for nobody else (close)",
-            Self::ReadyUnseen => "waker not known to us: made ready in a list, past `ready`",
+            Self::ReadyUnseen => "waker not known to us: made ready past `ready`, in a list or by the scheduler",
         })
     }
 }

@@ -35,7 +35,7 @@ pub(super) fn print(go: &str, observation: &Observation, scores: &Scores) {
     scores.known.iter().for_each(|(cause, count)| println!("{count} {cause}."));
     let unmapped = scores.all_parks().unmapped;
     println!("{unmapped} reasons without a name of the tracer.\n");
-    scores.wrong.iter().for_each(|example| eprintln!("    {example}"));
+    scores.wrong.iter().flatten().for_each(|example| eprintln!("    {example}"));
 }
 
 /// The last line of a version.

@@ -38,8 +38,8 @@ pub(super) struct Scores {
     pub(super) parks: BTreeMap<String, Score>,
     pub(super) syscalls: Score,
     pub(super) known: BTreeMap<Cause, u64>,
-    /// Examples of what is wrong.
-    pub(super) wrong: Vec<String>,
+    /// Examples of what is wrong with parks, and with system calls.
+    pub(super) wrong: [Vec<String>; 2],
 }
 
 /// The goroutines that are the program's and not of a workload, and Go's own.
@@ -157,8 +157,10 @@ impl Scores {
     }
 
     fn protest(&mut self, what: &str, one: &Interval) {
-        if self.wrong.len() < EXAMPLES {
-            self.wrong.push(format!("{what}: {one:?}"));
+        let [parks, syscalls] = &mut self.wrong;
+        let wrong = if one.kind == Kind::Park { parks } else { syscalls };
+        if wrong.len() < EXAMPLES {
+            wrong.push(format!("{what}: {one:?}"));
         }
     }
 }
@@ -206,6 +208,6 @@ mod tests {
         assert_eq!(score.wakers, Share { agree: 1, all: 2 });
         assert_eq!(score.off_ns, [500.0, 1_000.0, 0.0]);
         assert_eq!(scores.known, BTreeMap::from([(Cause::Preempted, 1), (Cause::ReadyUnseen, 1)]));
-        assert_eq!(scores.wrong.len(), 4);
+        assert_eq!(scores.wrong.each_ref().map(Vec::len), [4, 0]);
     }
 }
