@@ -1,4 +1,4 @@
-//! Everything a developer types: fetch, test, ci, demo, bench, verify, fuzz.
+//! Everything a developer types: fetch, test, ci, demo, bench, verify, truth, fuzz.
 //!
 //! This program must build on a machine that has Rust alone, since it installs the rest.
 
@@ -11,6 +11,7 @@ mod place;
 mod process;
 mod steps;
 mod test;
+mod truth;
 mod verify;
 
 use std::process::ExitCode;
@@ -45,6 +46,8 @@ enum Command {
     /// Hold what is claimed of large inputs against what others say of them
     #[command(subcommand)]
     Verify(verify::Claim),
+    /// Hold what is captured of Go programs against what Go's own execution tracer says of the same run
+    Truth(truth::Options),
     /// Try made-up inputs, millions of them, and keep those that find something new
     Fuzz(fuzz::Options),
 }
@@ -67,6 +70,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Demo(options) => demo::run(&options),
         Command::Bench(benchmark) => bench::run(&benchmark),
         Command::Verify(claim) => verify::run(&claim),
+        Command::Truth(options) => truth::run(&options),
         Command::Fuzz(options) => fuzz::run(&options),
     }
 }

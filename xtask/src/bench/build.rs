@@ -23,8 +23,28 @@ pub(super) struct Programs {
 pub(super) fn syncline(built: Built) -> Result<Programs> {
     fetch::run(fetch::Part::Clang)?;
     fetch::run(fetch::Part::Libchdb)?;
+    let dir =
+        cargo_build(built, &["-p", "syncline-agent", "-p", "syncline-aggregator", "--bins", "--example", "flood"])?;
+    Ok(Programs {
+        agent: dir.join("syncline-agent"),
+        aggregator: dir.join("syncline-aggregator"),
+        flood: dir.join("examples").join("flood"),
+    })
+}
+
+/// The agent alone.
+///
+/// # Errors
+/// When something is missing or does not build.
+pub(crate) fn agent(built: Built) -> Result<PathBuf> {
+    fetch::run(fetch::Part::Clang)?;
+    Ok(cargo_build(built, &["-p", "syncline-agent", "--bins"])?.join("syncline-agent"))
+}
+
+/// Gives the directory of what was built.
+fn cargo_build(built: Built, what: &[&str]) -> Result<PathBuf> {
     let mut command = process::cargo();
-    command.args(["build", "-p", "syncline-agent", "-p", "syncline-aggregator", "--bins", "--example", "flood"]);
+    command.arg("build").args(what);
     let dir = match built.profile {
         Profile::Dev => "debug",
         Profile::Release => {
@@ -33,12 +53,7 @@ pub(super) fn syncline(built: Built) -> Result<Programs> {
         }
     };
     process::run(&mut command)?;
-    let dir = place::target().join(dir);
-    Ok(Programs {
-        agent: dir.join("syncline-agent"),
-        aggregator: dir.join("syncline-aggregator"),
-        flood: dir.join("examples").join("flood"),
-    })
+    Ok(place::target().join(dir))
 }
 
 /// Builds the Go program that is observed into `dir`.

@@ -3,9 +3,9 @@
 //! Progress goes to standard error; the tables of the pages, in Markdown, go to standard output.
 
 mod build;
-mod child;
+pub(crate) mod child;
 mod clock;
-mod machine;
+pub(crate) mod machine;
 mod observer;
 mod overhead;
 mod page;
@@ -24,7 +24,8 @@ use std::fmt;
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand, ValueEnum};
 
-pub(crate) use statistics::whole;
+pub(crate) use build::agent;
+pub(crate) use statistics::{quantile, whole};
 
 /// What can be measured.
 #[derive(Subcommand)]
@@ -47,14 +48,14 @@ pub(crate) enum Benchmark {
 
 /// How Syncline is built for a measurement.
 #[derive(Args, Clone, Copy)]
-struct Built {
+pub(crate) struct Built {
     /// Cargo profile; figures worth keeping are made with release
     #[arg(long, value_enum, default_value_t = Profile::Release)]
     profile: Profile,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Profile {
+pub(crate) enum Profile {
     Dev,
     Release,
 }

@@ -4,15 +4,15 @@ use std::fmt;
 
 /// The median of some rounds, and how far they lie apart.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Spread {
-    pub(super) median: f64,
-    pub(super) min: f64,
-    pub(super) max: f64,
+pub(crate) struct Spread {
+    pub(crate) median: f64,
+    pub(crate) min: f64,
+    pub(crate) max: f64,
 }
 
 impl Spread {
     /// Of no numbers: all NaN, which no table hides.
-    pub(super) fn of(numbers: impl IntoIterator<Item = f64>) -> Self {
+    pub(crate) fn of(numbers: impl IntoIterator<Item = f64>) -> Self {
         let mut sorted: Vec<f64> = numbers.into_iter().collect();
         sorted.sort_unstable_by(f64::total_cmp);
         let Some((&min, &max)) = sorted.first().zip(sorted.last()) else {
@@ -23,7 +23,7 @@ impl Spread {
     }
 
     /// All three multiplied.
-    pub(super) fn times(self, factor: f64) -> Self {
+    pub(crate) fn times(self, factor: f64) -> Self {
         Self { median: self.median * factor, min: self.min * factor, max: self.max * factor }
     }
 }
@@ -36,7 +36,7 @@ impl fmt::Display for Spread {
 }
 
 /// The least that so large a share of the pool does not exceed; NaN of an empty one.
-pub(super) fn quantile(pool_ns: &[f32], share: f64) -> f64 {
+pub(crate) fn quantile(pool_ns: &[f32], share: f64) -> f64 {
     let mut pool_ns = pool_ns.to_vec();
     let rank = ((share * pool_ns.len() as f64).ceil() as usize).saturating_sub(1);
     if rank >= pool_ns.len() {
