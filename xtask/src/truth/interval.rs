@@ -22,6 +22,8 @@ pub(super) struct Interval {
     pub(super) waker: Option<u64>,
     /// Handed over from one coroutine to another.
     pub(super) is_coroutine: bool,
+    /// Where it began is known.
+    pub(super) has_stack: bool,
     /// Of a system call: Go's scheduler was told of it.
     pub(super) is_announced: bool,
 }

@@ -46,9 +46,7 @@ impl Cause {
     pub(super) fn of_lacking(theirs: &Interval) -> Option<Self> {
         match theirs.kind {
             Kind::Park if theirs.is_coroutine => Some(Self::Coroutine),
-            Kind::Park if matches!(theirs.reason.as_str(), "preempted" | "wait for debug call") => {
-                Some(Self::Preempted)
-            }
+            Kind::Park if is_preemption(theirs) => Some(Self::Preempted),
             Kind::Syscall if NOT_LOOKED_AT.contains(&theirs.reason.as_str()) => Some(Self::NotLookedAt),
             Kind::Park | Kind::Syscall => None,
         }
@@ -61,6 +59,16 @@ impl Cause {
             Kind::Syscall if !ours.is_announced => Some(Self::Unannounced),
             Kind::Park | Kind::Syscall => None,
         }
+    }
+}
+
+/// Up to Go 1.21 it has the event of a park without a reason. A stack is with all others of those but with the collector's idle workers', which the
+/// scheduler wakes; this one is ended by the goroutine that wanted the stop.
+fn is_preemption(theirs: &Interval) -> bool {
+    match theirs.reason.as_str() {
+        "preempted" | "wait for debug call" => true,
+        "" => !theirs.has_stack && theirs.waker.is_some(),
+        _ => false,
     }
 }
 
@@ -92,10 +100,15 @@ mod tests {
             reason: reason.to_owned(),
             waker: None,
             is_coroutine: false,
+            has_stack: true,
             is_announced: reason != "syscall futex",
         };
         assert_eq!(Cause::of_lacking(&of(Kind::Park, 7, "preempted")), Some(Cause::Preempted));
         assert_eq!(Cause::of_lacking(&of(Kind::Park, 7, "sync")), None);
+        let stopped = Interval { has_stack: false, waker: Some(3), ..of(Kind::Park, 7, "") };
+        assert_eq!(Cause::of_lacking(&stopped), Some(Cause::Preempted));
+        assert_eq!(Cause::of_lacking(&Interval { waker: None, ..stopped }), None, "an idle worker of the collector");
+        assert_eq!(Cause::of_lacking(&of(Kind::Park, 7, "")), None);
         assert_eq!(Cause::of_having(&of(Kind::Syscall, 0, "syscall futex")), Some(Cause::NoGoroutine));
         assert_eq!(Cause::of_having(&of(Kind::Syscall, 7, "syscall futex")), Some(Cause::Unannounced));
         assert_eq!(Cause::of_having(&of(Kind::Syscall, 7, "syscall read")), None);

@@ -67,6 +67,7 @@ mod tests {
             reason: String::new(),
             waker: None,
             is_coroutine: false,
+            has_stack: true,
             is_announced: true,
         };
         spans.iter().map(park).collect()

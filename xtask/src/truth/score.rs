@@ -181,7 +181,18 @@ mod tests {
 
     fn park(start_ns: i64, ready_ns: Option<i64>, run_ns: i64, reason: &str, waker: Option<u64>) -> Interval {
         let (reason, kind) = (reason.to_owned(), Kind::Park);
-        Interval { kind, goid: 1, start_ns, ready_ns, run_ns, reason, waker, is_coroutine: false, is_announced: true }
+        Interval {
+            kind,
+            goid: 1,
+            start_ns,
+            ready_ns,
+            run_ns,
+            reason,
+            waker,
+            is_coroutine: false,
+            has_stack: true,
+            is_announced: true,
+        }
     }
 
     #[test]
