@@ -3,7 +3,7 @@
 
 use proptest::prelude::*;
 use syncline_clock::{NodeClock, Status, Tolerance};
-use syncline_sim::{NodeSettings, OscillatorSettings, PathSettings, SimulatedNode};
+use syncline_sim::{CounterJump, NodeSettings, OscillatorSettings, PathSettings, SimulatedNode};
 use syncline_timebase::{Instant, Knot, Probe, Reference, Span};
 
 const MS: i64 = 1_000_000;
@@ -51,8 +51,14 @@ impl Run {
         Probe { received, replied, ..probe }
     }
 
-    /// Probes and knots of these seconds.
+    /// Probes and knots of these seconds, in which nothing happens to the clocks.
     fn observe(&mut self, of: Of, seconds: std::ops::Range<i64>) {
+        assert_eq!(self.observe_all(of, seconds.clone()), 0, "disruptions in {seconds:?}");
+    }
+
+    /// Probes and knots of these seconds; how many disruptions show.
+    fn observe_all(&mut self, of: Of, seconds: std::ops::Range<i64>) -> usize {
+        let mut disruptions = 0;
         for second in seconds {
             let start = second * SECOND;
             let asked = start + 950 * MS;
@@ -61,9 +67,9 @@ impl Run {
             at.extend(probe.iter().flat_map(|_| [asked - 1_000, returned + 1_000]));
             let knots: Vec<Knot> = at.into_iter().map(|at| self.node.knot(at)).collect();
             let probe: Vec<Probe> = probe.into_iter().map(|probe| self.told(of, probe)).collect();
-            let observed = self.clock.observe(&knots, &probe);
-            assert!(observed.disruptions.is_empty(), "second {second}: {observed:?}");
+            disruptions += self.clock.observe(&knots, &probe).disruptions.len();
         }
+        disruptions
     }
 
     /// Knots alone: they are what waits are placed by.
@@ -165,9 +171,65 @@ fn what_the_link_says_of_before_its_own_disruption_is_not_used() {
         run.clock = now;
     }
     run.clock = run.clock.handed_over(&run.link).unwrap();
-    for second in 135..200 {
+    for second in (1..100).chain(135..200) {
         run.bound(Of::Second, second * SECOND);
     }
+}
+
+#[test]
+fn where_a_moment_may_lie_on_either_side_of_a_disruption_nothing_is_said_of_it() {
+    // Over a quarter of an hour the references go some 0.4 s apart.
+    for (at_ms, frequency_ppb) in (0..40).flat_map(|step| [(step * 25, -450_000.0), (step * 25, 430_000.0)]) {
+        let at_ns = 100 * SECOND + at_ms * MS;
+        let jumps = vec![CounterJump { at_ns, all_ns: 7 * SECOND, ..CounterJump::default() }];
+        let second = NodeSettings { jumps, ..lan_with(frequency_ppb, 0.0) };
+        let mut run = Run::new(lan_with(-5_000.0, 0.0), second, 9);
+        run.link(0..1_000);
+        run.observe(Of::First, 0..1_000);
+        let Some(handed) = run.clock.handed_over(&run.link) else { panic!("nothing is in doubt now") };
+        run.clock = handed;
+        for at in (90 * SECOND..120 * SECOND).step_by(50_000_000) {
+            run.bound(Of::Second, at);
+        }
+    }
+}
+
+#[test]
+fn a_disruption_that_the_link_did_not_see_any_more_is_found_after_it() {
+    let pauses = vec![(60 * SECOND, SECOND)];
+    let mut run = Run::new(lan_with(20_000.0, 0.0), NodeSettings { pauses, ..lan_with(-3_000.0, 0.0) }, 10);
+    run.link(0..50);
+    run.observe(Of::First, 0..100);
+    run.clock = run.clock.handed_over(&run.link).unwrap();
+    let (before, after) = (run.node.mono(30 * SECOND), run.node.mono(100 * SECOND));
+    assert_eq!(run.clock.estimate(after).status, Status::Synchronized, "nobody can know yet");
+    run.observe_all(Of::Second, 100..110);
+    for at in (SECOND..110 * SECOND).step_by(170_000_000) {
+        run.bound(Of::Second, at);
+    }
+    assert_eq!(run.clock.estimate(before).status, Status::Synchronized);
+    assert_eq!(run.clock.estimate(run.node.mono(70 * SECOND)).status, Status::Disrupted);
+}
+
+#[test]
+fn what_one_of_the_three_saw_and_the_others_did_not_leads_nowhere() {
+    let pauses = vec![(60 * SECOND, SECOND)];
+    // The reference so far stood still after the link's last probe, and the node saw it.
+    let mut run = Run::new(lan_with(20_000.0, 0.0), lan_with(-3_000.0, 0.0), 11);
+    run.first = SimulatedNode::new(NodeSettings { pauses: pauses.clone(), ..NodeSettings::default() }, 12);
+    run.link(0..50);
+    run.observe_all(Of::First, 0..60);
+    run.observe_all(Of::First, 62..100);
+    assert!(run.clock.handed_over(&run.link).is_none());
+    run.link(100..103);
+    run.observe(Of::First, 100..103);
+    assert!(run.clock.handed_over(&run.link).is_some(), "now the link has seen it too");
+    // The other one stood still after the node's last probe, and the link saw it.
+    let mut run = Run::new(lan_with(20_000.0, 0.0), NodeSettings { pauses, ..lan_with(-3_000.0, 0.0) }, 13);
+    run.observe(Of::First, 0..55);
+    run.link(0..60);
+    run.link(62..100);
+    assert!(run.clock.handed_over(&run.link).is_none());
 }
 
 #[test]

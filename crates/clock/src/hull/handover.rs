@@ -19,10 +19,13 @@ use super::state::{Known, State};
 
 impl Hull {
     /// Theta against another reference REF', where `link` holds the bounds of delta by REF' in the place of RAW. `None` where
-    /// nothing is known, or the clocks may have been disrupted since, or the link says nothing of that time.
+    /// nothing is known, or one of the three clocks may have been disrupted since, or the link says nothing of this epoch.
     pub(crate) fn handed_over(&self, link: &Self) -> Option<Self> {
-        let newest = self.live.undoubted()?;
+        let (newest, linked) = (self.live.undoubted()?, link.live.undoubted()?);
         let (last, epoch) = self.on_other(newest, None, link)?;
+        if epoch != linked.epoch {
+            return None;
+        }
         let mut history = self.history.emptied();
         for (before, state) in self.history.of_epoch(newest.epoch) {
             match self.on_other(state, before.map(|before| before.at), link) {
@@ -32,12 +35,16 @@ impl Hull {
                 _ => history = history.emptied(),
             }
         }
-        Some(Self { tolerance: self.tolerance, live: self.live.going_on(last), history })
+        // A disruption that the next exchange shows may be of either reference, and the link saw none until its own newest one.
+        let seen_until = self.on_raw(link.live.newest_sent()?, &last);
+        // The disruption that began this epoch may have been REF's: the link has to know REF as it was after that.
+        let begun = history.begins_until(seen_until);
+        begun.then(|| Self { tolerance: self.tolerance, live: self.live.going_on(last, seen_until), history })
     }
 
     /// A state by REF', and the link's epoch; its rates hold since `since`.
     fn on_other(&self, state: &State, since: Option<Instant<Raw>>, link: &Self) -> Option<(State, u32)> {
-        let (delta, known) = link.delta_at(state)?;
+        let (delta, known) = self.delta_at(state, link)?;
         let hard = state.bounds.hard.minus(delta);
         let stretch = since.map_or(Span::ZERO, |since| state.at - since);
         let moves = known.rates.firm.widened(link.tolerance.wander_over(stretch).ppb(), &link.tolerance);
@@ -45,21 +52,35 @@ impl Hull {
         let scale = moves.low.abs().max(moves.high.abs()) * self.tolerance.absolute.ppb() * 1e-9;
         let firm = state.rates.firm.minus(moves).widened(scale, &self.tolerance);
         let bounds = Bounds { hard, budgeted: hard, tight: hard };
-        Some((State { bounds, rates: Rates { firm, tight: firm }, ..*state }, known.epoch))
+        // A disruption that only the link saw is one of theta' all the same.
+        let epoch = state.epoch.saturating_add(known.epoch);
+        Some((State { at: state.at, bounds, rates: Rates { firm, tight: firm }, epoch }, known.epoch))
     }
 
-    /// Where delta was at the moment of `state`, by this hull of it.
-    fn delta_at(&self, state: &State) -> Option<(Theta, Known)> {
-        let moved = |ns: i64| up(self.tolerance.absolute.ppb(), Span::from_ns(ns));
+    /// Where delta was at the moment of `state`, by `link`; `None` where that was disrupted about then.
+    fn delta_at(&self, state: &State, link: &Self) -> Option<(Theta, Known)> {
+        let moved = |span: Span| up(link.tolerance.absolute.ppb(), span);
         // Which moment that is on REF' depends on delta itself: roughly by where delta is now.
-        let newest = self.live.newest_state()?;
-        let far = (moment(state, newest.bounds.hard) - newest.at).ns().saturating_abs();
+        let newest = link.live.newest_state()?;
+        let far = (moment(state, newest.bounds.hard) - newest.at).abs();
         let roughly = newest.bounds.hard.widened(moved(far));
         let at = moment(state, roughly);
-        let known = self.at(at).filter(|known| !known.disrupted)?;
-        // The true moment may be so far from that.
-        let off = width(state.bounds.hard).saturating_add(width(roughly)).saturating_add(1);
+        // The true moment is not even half as far from that.
+        let off = Span::from_ns(width(state.bounds.hard).saturating_add(width(roughly)).saturating_add(1));
+        let (earliest, latest) = (link.at(at - off)?, link.at(at + off)?);
+        if earliest.disrupted || latest.disrupted || earliest.epoch != latest.epoch {
+            return None;
+        }
+        let known = earliest.or(latest);
         Some((known.bounds.hard.widened(moved(off)), known))
+    }
+
+    /// Where an instant of REF' lies on RAW, at the earliest; not after `state`, which is by REF'.
+    fn on_raw(&self, other: Instant<Raw>, state: &State) -> Instant<Raw> {
+        let newest = Instant::from_ns(state.at.ns().saturating_add(state.bounds.hard.high));
+        let elapsed = (newest - other).max(Span::ZERO);
+        // 1 / (1 - x) < 1 + 2 x for what an oscillator can be off by.
+        state.at - elapsed - Span::from_ns(up(2.0 * self.tolerance.absolute.ppb(), elapsed))
     }
 }
 

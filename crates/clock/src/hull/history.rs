@@ -46,6 +46,11 @@ impl History {
         std::iter::once(None).chain(states.clone().map(Some)).zip(states)
     }
 
+    /// Whether its first state is not after `raw`.
+    pub(super) fn begins_until(&self, raw: Instant<Raw>) -> bool {
+        self.entries.first().is_some_and(|first| first.state.at <= raw)
+    }
+
     pub(super) fn push(&mut self, state: NewState) {
         match state {
             NewState::None => return,

@@ -91,10 +91,16 @@ impl Live {
         self.newest_state().filter(|_| self.suspect_from().is_none())
     }
 
-    /// Goes on from `state` over other paths, of which nothing is known yet.
-    pub(super) fn going_on(&self, state: State) -> Self {
-        let (newest, violations) = (self.newest, self.violations);
-        Self { carried: Some(Carried::starting(state)), newest, violations, ..Self::default() }
+    /// Where the newest exchange began.
+    pub(super) fn newest_sent(&self) -> Option<Instant<Raw>> {
+        self.newest.map(|newest| newest.sent)
+    }
+
+    /// Goes on from `state` over other paths, of which nothing is known yet. A disruption that shows from now on may have
+    /// happened since `seen_until`.
+    pub(super) fn going_on(&self, state: State, seen_until: Instant<Raw>) -> Self {
+        let newest = self.newest.map(|newest| Newest { sent: newest.sent.min(seen_until), ..newest });
+        Self { carried: Some(Carried::starting(state)), newest, violations: self.violations, ..Self::default() }
     }
 
     /// A disruption may have happened since then.
