@@ -102,7 +102,7 @@ impl Aggregator {
         let (address, counters) = (listener.local_addr()?, Arc::new(Counters::default()));
         let Config { region, reference, regions, .. } = config.clone();
         let is_root = !regions.iter().any(|other| other.is_root);
-        let links = Arc::<Links>::default();
+        let links = Arc::new(Links::to(reference.run()));
         for other in regions {
             let (region, shared) = (Arc::clone(&region), (Arc::clone(&counters), Arc::clone(&links)));
             region_clock::spawn(region, reference, other, store.clone(), shared, stopping.clone())

@@ -164,7 +164,7 @@ impl Node {
         // What was told by the reference before stays as it is.
         self.pending = Pending::default();
         let node = &batch.origin.node;
-        let Some(clock) = links.hand_over(&self.clock, former) else {
+        let Some(clock) = links.hand_over(&self.clock, [former, self.run]) else {
             tracing::info!(%node, "another reference, and nothing known of it by the one before: the node's clock model starts anew");
             (self.clock, self.segment_end) = (NodeClock::new(self.tolerance), None);
             return ReferenceChange::Anew;
@@ -303,41 +303,41 @@ mod tests {
     #[test]
     fn a_batch_is_shown_to_the_clock_once_and_tells_the_same_until_it_is_settled() {
         let mut node = Node::new(Tolerance::default());
-        node.sight(&samples::batch("n", 1), &Links::default());
-        let (first, freshness) = node.sight(&samples::batch("n", 2), &Links::default());
+        node.sight(&samples::batch("n", 1), &Links::to(0xbeef));
+        let (first, freshness) = node.sight(&samples::batch("n", 2), &Links::to(0xbeef));
         assert_eq!(freshness, Freshness::New);
         assert_eq!(first.used, [true]);
         let segment = first.segment.as_ref().unwrap();
         assert_eq!(segment.from.ns(), 2 * SECOND - 1_000_000 + 101_000, "where the batch before ended");
         let before = node.clock.estimate(At::from_ns(3 * SECOND));
 
-        let (again, freshness) = node.sight(&samples::batch("n", 2), &Links::default());
+        let (again, freshness) = node.sight(&samples::batch("n", 2), &Links::to(0xbeef));
         assert_eq!(freshness, Freshness::Repeated);
         assert!(Arc::ptr_eq(&first, &again), "the rows that only the first sight could tell are told again");
         assert_eq!(node.clock.estimate(At::from_ns(3 * SECOND)), before, "the clock did not see them twice");
 
         node.settle(2);
-        let (settled, _) = node.sight(&samples::batch("n", 2), &Links::default());
+        let (settled, _) = node.sight(&samples::batch("n", 2), &Links::to(0xbeef));
         assert!(settled.segment.is_none() && settled.used.is_empty());
     }
 
     #[test]
     fn a_new_run_of_the_reference_begins_a_new_model() {
         let mut node = Node::new(Tolerance::default());
-        node.sight(&samples::batch("n", 1), &Links::default());
+        node.sight(&samples::batch("n", 1), &Links::to(0xbeef));
         let mut other = samples::batch("n", 2);
         other.reference_run += 1;
         other.probes.iter_mut().for_each(|probe| {
             probe.received = At::from_ns(probe.received.ns() + 60 * SECOND);
             probe.replied = At::from_ns(probe.replied.ns() + 60 * SECOND);
         });
-        let (sighting, _) = node.sight(&other, &Links::default());
+        let (sighting, _) = node.sight(&other, &Links::to(0xbeef));
         assert_eq!((sighting.disruptions, sighting.reference), (0, ReferenceChange::Anew));
         let estimate = node.clock.estimate(At::from_ns(3 * SECOND));
         assert!(estimate.offset.ns().abs_diff(OFFSET + 60 * SECOND) <= estimate.hard.ns());
         let mut silent = samples::batch("n", 3);
         (silent.probes, silent.reference_run) = (Vec::new(), 0);
-        node.sight(&silent, &Links::default());
+        node.sight(&silent, &Links::to(0xbeef));
         assert!(node.clock.estimate(At::from_ns(4 * SECOND)).hard.is_bounded(), "without probes the model goes on");
     }
 
@@ -346,10 +346,10 @@ mod tests {
         const AHEAD: i64 = 60 * SECOND;
         let mut node = Node::new(Tolerance::default());
         for number in 1..=20 {
-            node.sight(&samples::batch("n", number), &Links::default());
+            node.sight(&samples::batch("n", number), &Links::to(0xbeef));
         }
         // The new reference is a minute ahead of the old one, which it has probed for as long.
-        let (links, mut link) = (Links::default(), NodeClock::of_oscillator(Tolerance::default()));
+        let (links, mut link) = (Links::to(0xbeef), NodeClock::of_oscillator(Tolerance::default()));
         for second in 1..=21 {
             let here = At::from_ns(second * SECOND + OFFSET + AHEAD);
             let there = |after: i64| At::from_ns(second * SECOND + OFFSET + after);
@@ -366,6 +366,8 @@ mod tests {
             probe.received = At::from_ns(probe.received.ns() + AHEAD);
             probe.replied = At::from_ns(probe.replied.ns() + AHEAD);
         });
+        let handed = links.hand_over(&node.clock, [0xf00d, 0xcafe]);
+        assert!(handed.is_none(), "the links lead to this reference, not to a third one");
         let (sighting, _) = node.sight(&other, &links);
         assert_eq!((sighting.reference, sighting.disruptions, sighting.run), (ReferenceChange::HandedOver, 0, 0xbeef));
         let segment = sighting.segment.as_ref().unwrap();
@@ -387,7 +389,7 @@ mod tests {
         let now = Instant::now();
         let seen = |number: u64| {
             let mut node = Node::new(Tolerance::default());
-            node.sight(&samples::batch("n", number), &Links::default());
+            node.sight(&samples::batch("n", number), &Links::to(0xbeef));
             node
         };
         assert_eq!(nodes.newest(&id("n", 1)), None);

@@ -26,7 +26,8 @@
 //! 4. The clocks are not disrupted unseen. A jump of more than a sixteenth of the round trip shows within a few probes,
 //!    in both directions. A freeze inside an exchange shows as a round trip too short by a thirty-second (on a path with
 //!    much jitter, by an eighth). Neither is of less than 5 us. What lies beyond the last probe is right only if none came
-//!    after it.
+//!    after it. Between the last probe by one reference and the first by another ([`NodeClock::handed_over`]) only what
+//!    exceeds the bounds shows.
 //!
 //! It does not assume symmetric paths. A constant asymmetry cannot be observed, only bounded: the interval is as wide
 //! as the best round trips allow. The offset given takes the path for as asymmetric as it was at the start, that is not at

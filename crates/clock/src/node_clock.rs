@@ -59,8 +59,8 @@ impl NodeClock {
     ///
     /// `link` is the model of the reference so far by that other one, which stands in the place of MONO
     /// ([`Self::of_oscillator`]): what aggregators that probe one another have. Bounds are as wide as both together; the classes
-    /// of bounds that assume something of paths begin anew, as the estimate inside them does. `None` where nothing is known yet, the
-    /// clocks may have been disrupted, or the link does not reach that time.
+    /// of bounds that assume something of paths begin anew, as the estimate inside them does. `None` where nothing is known yet, one of
+    /// the three clocks may have been disrupted since, or the link knows nothing of the node's present epoch.
     pub fn handed_over(&self, link: &Self) -> Option<Self> {
         // What waits is of the reference so far.
         let model = self.with_waiting();

@@ -112,6 +112,8 @@ impl Rate {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Tolerance;
+    use crate::hull::{Exchange, Verdict};
 
     #[test]
     fn differences_hold_all_that_both_may_be() {
@@ -127,9 +129,38 @@ mod tests {
         let state = State {
             at: Instant::from_ns(50),
             bounds: Bounds::alike(Theta { low: 998, high: 1_002 }),
-            rates: Rates::anything(&crate::Tolerance::default()),
+            rates: Rates::anything(&Tolerance::default()),
             epoch: 0,
         };
         assert_eq!(moment(&state, Theta { low: 299, high: 301 }), Instant::from_ns(750));
+    }
+
+    #[test]
+    fn rates_hold_since_the_state_before() {
+        let tolerance = Tolerance::default();
+        let mut link = Hull::new(tolerance);
+        for second in 0..3_000 {
+            let at = |ns: i64| second * 1_000_000_000 + ns;
+            let (received, replied) = (Instant::from_ns(at(5_000)), Instant::from_ns(at(6_000)));
+            let (sent, returned) = (Instant::from_ns(at(0)), Instant::from_ns(at(11_000)));
+            let exchange = Exchange { sent, received, replied, returned, slack: Span::ZERO };
+            let checked = link.check(&exchange).unwrap();
+            link.observe(&checked, Verdict::Consistent);
+        }
+        let state = State {
+            at: Instant::from_ns(2_000_000_000_000),
+            bounds: Bounds::alike(Theta { low: 0, high: 0 }),
+            rates: Rates { firm: Rate { low: 0.0, high: 0.0 }, tight: Rate { low: 0.0, high: 0.0 } },
+            epoch: 0,
+        };
+        let hull = Hull::new(tolerance);
+        let width = |since: Option<Instant<Raw>>| {
+            let (other, _) = hull.on_other(&state, since, &link).unwrap();
+            other.rates.firm.high - other.rates.firm.low
+        };
+        // 1 ppm each way in 256 s, and twice as much in twice that.
+        let more = width(Some(state.at - Span::from_s(512))) - width(None);
+        assert!((1_999.0..2_003.0).contains(&more), "{more}");
+        assert!(width(None) > 2_000.0);
     }
 }
