@@ -341,16 +341,13 @@ mod tests {
         assert!(node.clock.estimate(At::from_ns(4 * SECOND)).hard.is_bounded(), "without probes the model goes on");
     }
 
-    #[test]
-    fn a_reference_that_is_known_by_the_one_before_takes_the_model_over() {
-        const AHEAD: i64 = 60 * SECOND;
-        let mut node = Node::new(Tolerance::default());
-        for number in 1..=20 {
-            node.sight(&samples::batch("n", number), &Links::to(0xbeef));
-        }
-        // The new reference is a minute ahead of the old one, which it has probed for as long.
+    /// How far the new reference is ahead of the old one, which it has probed for as long as there were batches.
+    const AHEAD: i64 = 60 * SECOND;
+
+    /// The links of the aggregator of run 0xbeef, and the first batch whose probes speak of another reference, that of `run`.
+    fn change(number: u64, run: u64) -> (Links, Batch) {
         let (links, mut link) = (Links::to(0xbeef), NodeClock::of_oscillator(Tolerance::default()));
-        for second in 1..=21 {
+        for second in 1..=number as i64 {
             let here = At::from_ns(second * SECOND + OFFSET + AHEAD);
             let there = |after: i64| At::from_ns(second * SECOND + OFFSET + after);
             let (received, replied) = (there(50_000), there(51_000));
@@ -360,14 +357,22 @@ mod tests {
             );
         }
         links.put(0xf00d, link);
-        let mut other = samples::batch("n", 21);
-        other.reference_run = 0xbeef;
+        let mut other = samples::batch("n", number);
+        other.reference_run = run;
         other.probes.iter_mut().for_each(|probe| {
             probe.received = At::from_ns(probe.received.ns() + AHEAD);
             probe.replied = At::from_ns(probe.replied.ns() + AHEAD);
         });
-        let handed = links.hand_over(&node.clock, [0xf00d, 0xcafe]);
-        assert!(handed.is_none(), "the links lead to this reference, not to a third one");
+        (links, other)
+    }
+
+    #[test]
+    fn a_reference_that_is_known_by_the_one_before_takes_the_model_over() {
+        let mut node = Node::new(Tolerance::default());
+        for number in 1..=20 {
+            node.sight(&samples::batch("n", number), &Links::to(0xbeef));
+        }
+        let (links, other) = change(21, 0xbeef);
         let (sighting, _) = node.sight(&other, &links);
         assert_eq!((sighting.reference, sighting.disruptions, sighting.run), (ReferenceChange::HandedOver, 0, 0xbeef));
         let segment = sighting.segment.as_ref().unwrap();
@@ -377,6 +382,18 @@ mod tests {
         assert!(estimate.offset.ns().abs_diff(OFFSET + AHEAD) <= estimate.hard.ns());
         let without = node.clock.bounds(At::from_ns(22 * SECOND - SECOND / 5)).unwrap().hard;
         assert!(without.high.ns() - without.low.ns() < 400_000, "{without:?}");
+    }
+
+    #[test]
+    fn links_lead_to_no_reference_but_this_aggregators() {
+        let mut node = Node::new(Tolerance::default());
+        for number in 1..=20 {
+            node.sight(&samples::batch("n", number), &Links::to(0xbeef));
+        }
+        // What a third aggregator did not acknowledge before the node came here.
+        let (links, other) = change(21, 0xcafe);
+        let (sighting, _) = node.sight(&other, &links);
+        assert_eq!((sighting.reference, sighting.run), (ReferenceChange::Anew, 0xcafe));
     }
 
     fn id(node: &str, boot: u64) -> BatchId {
