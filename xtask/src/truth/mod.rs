@@ -25,11 +25,21 @@ use score::Scores;
 const VERSIONS: [&str; 7] =
     ["go1.21.13", "go1.22.10", "go1.23.9", "go1.24.11", "go1.25.5", "go1.26.6", fetch::NEWEST_GO];
 
+/// A version as Go's toolchains are called, which the go command fetches by it.
+fn released(text: &str) -> Result<String, String> {
+    let version = text.strip_prefix("go").unwrap_or(text);
+    let numbers: Vec<Option<u16>> = version.split('.').map(|number| number.parse().ok()).collect();
+    match numbers[..] {
+        [Some(1), Some(21..), Some(_)] => Ok(format!("go{version}")),
+        _ => Err("give one from 1.21 on with its patch, such as 1.25.5".to_owned()),
+    }
+}
+
 /// What `cargo xtask truth` can be told.
 #[derive(Args)]
 pub(crate) struct Options {
     /// A Go version to build the program with, such as 1.25.5; repeat it for more
-    #[arg(long, value_name = "VERSION")]
+    #[arg(long, value_name = "VERSION", value_parser = released)]
     go: Vec<String>,
     /// How long each workload goes on, ms
     #[arg(long, value_name = "MS", default_value_t = 1500, value_parser = clap::value_parser!(u32).range(100..=10_000))]
@@ -50,8 +60,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let reader = run::build_reader(dir.path())?;
     let versions = if options.go.is_empty() { VERSIONS.map(str::to_owned).to_vec() } else { options.go.clone() };
     let (mut lines, mut missed, mut others) = (Vec::new(), Vec::new(), Vec::new());
-    for version in &versions {
-        let go = if version.starts_with("go") { version.clone() } else { format!("go{version}") };
+    for go in versions {
         let program = run::build("program", &go, dir.path())?;
         others.push(machine::busy_share());
         let observation = run::observe(&agent, &reader, &program, options.length, dir.path()).context(go.clone())?;
@@ -79,6 +88,12 @@ fn minor(go: &str) -> Result<u16> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_released_versions_are_taken() {
+        assert_eq!([released("1.25.5"), released("go1.25.5")], [Ok("go1.25.5".to_owned()), Ok("go1.25.5".to_owned())]);
+        assert!(["go9.9", "1.20.3", "1.27", "1.27.3-x", ""].iter().all(|text| released(text).is_err()));
+    }
 
     #[test]
     fn minor_versions_are_read() {
