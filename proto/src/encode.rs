@@ -39,6 +39,8 @@ impl From<&Batch> for v1::Batch {
             messages: (!batch.messages.is_empty()).then(|| (&batch.messages).into()),
             tcp_sessions: batch.tcp_sessions.iter().map(Into::into).collect(),
             tcp_losses: batch.tcp_losses.iter().map(Into::into).collect(),
+            account: batch.account.as_ref().map(Into::into),
+            dropped: batch.dropped.iter().map(Into::into).collect(),
         }
     }
 }

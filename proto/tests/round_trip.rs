@@ -130,6 +130,8 @@ fn batch_with(waits: Waits) -> Batch {
         messages: Messages::default(),
         tcp_sessions: Vec::new(),
         tcp_losses: Vec::new(),
+        account: None,
+        dropped: Vec::new(),
         process_states: Vec::new(),
         goroutine_states: Vec::new(),
     }

@@ -98,6 +98,21 @@ pub struct Counters {
 }
 
 impl Counters {
+    /// Waits that were seen: of goroutines as they begin, of threads as they end, and those that were lost at that very moment.
+    #[must_use]
+    pub fn captured(&self) -> u64 {
+        let goroutines = self.parks + self.found + self.park_fault;
+        goroutines + self.thread_waits + self.thread_map_full + self.calls_abandoned
+    }
+
+    /// Those of them that are not told, as is wanted: of threads without work, of processes that are left out, and those of which it is
+    /// known only that they went on when observation began.
+    #[must_use]
+    pub fn passed_over(&self) -> u64 {
+        let left_out = self.left_out + self.sums_left_out + self.parks_left_out;
+        self.idle_threads + left_out + self.found_stale + self.found_short
+    }
+
     /// Waits that finished or could have, and are in neither a record nor a sum: all causes together.
     #[must_use]
     pub fn lost(&self) -> u64 {

@@ -83,6 +83,8 @@ pub struct Capture {
     pub(super) unseen: Unseen,
     pub(super) frames: Arc<Frames>,
     pub(super) libraries: Libraries,
+    /// For good.
+    pub(super) is_detached: bool,
 }
 
 impl Capture {
@@ -131,6 +133,7 @@ impl Capture {
             unseen: Unseen::default(),
             frames: Arc::default(),
             libraries: Libraries::default(),
+            is_detached: false,
         };
         capture.configure()?;
         capture.begin()?;
@@ -187,6 +190,12 @@ impl Capture {
             }
         }
         Ok(usize::try_from(self.own.delivered - before).unwrap_or(usize::MAX))
+    }
+
+    /// Whether the last [`poll`](Self::poll) left something in the ring.
+    #[must_use]
+    pub fn has_more(&self) -> bool {
+        self.more
     }
 
     /// Waits below the threshold since the last call, per process and reason.
@@ -262,6 +271,14 @@ impl Capture {
     pub fn parked_now(&self) -> usize {
         let entries = self.maps.parks.keys().filter_map(Result::ok).collect::<HashSet<_>>().len();
         entries.saturating_sub(self.before.stale_now())
+    }
+
+    /// Takes every probe of waits away and waits until that is done: [`poll`](Self::poll) then hands out what is still in the ring, and
+    /// after that nothing more is captured, of no process.
+    pub fn detach(&mut self) {
+        self.probed.detach_all();
+        self.tracepoints = Tracepoints::default();
+        self.is_detached = true;
     }
 
     /// Tells the kernel side the present TAI offset (adjtimex(2)); to be called when it changes. `start` reads it itself.

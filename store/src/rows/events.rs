@@ -188,6 +188,8 @@ rows! {
         total_ns: Vec<u64> => Column::U64,
         /// Element k (from 0) counts the waits of [2^k, 2^(k+1)) ns.
         hist: Arrays => Column::ArrayU64,
+        /// Number of the batch.
+        batch: Vec<u64> => Column::U64,
     }
 }
 
@@ -208,5 +210,7 @@ rows! {
         cause: LowCardinality => Column::LowCardinality,
         /// Events lost since the previous row of the same run and cause.
         count: Vec<u64> => Column::U64,
+        /// Number of the batch that told, or of the dropped one that had it.
+        batch: Vec<u64> => Column::U64,
     }
 }

@@ -74,6 +74,7 @@ pub(super) async fn the_same_token_stores_once() {
         run_seq: vec![2],
         cause: LowCardinality::constant("ring buffer full", 1),
         count: vec![count],
+        batch: vec![8],
     };
     for (count, token) in [(1, "n1/1/10"), (1, "n1/1/10"), (7, "n1/1/10"), (1, "n1/1/20")] {
         fixture.store.insert(losses(count).into_block().unwrap(), token).await.unwrap();
@@ -201,6 +202,7 @@ pub(super) async fn every_table_takes_its_rows() {
             count: vec![3],
             total_ns: vec![4],
             hist: Arrays::from_iter([&[0, 3][..]]),
+            batch: vec![7],
         }
         .into_block(),
         StackRows { stack_id: vec![1], build_id: vec![2], pcs: Arrays::from_iter([&[3][..]]), last_seen: vec![4] }

@@ -2,13 +2,14 @@
 
 mod clock;
 mod ends;
+mod ledger;
 mod processes;
 mod states;
 mod tcp;
 
 use syncline_event::{Batch, Flow, Kind, Stack, Symbol, Target, Waits};
 use syncline_store::rows::{
-    EventKind, EventRows, LossRows, NodeRows, OpenWaitRows, ShortWaitRows, StackRows, SymbolRows, UNBOUNDED_NS,
+    EventKind, EventRows, NodeRows, OpenWaitRows, ShortWaitRows, StackRows, SymbolRows, UNBOUNDED_NS,
 };
 use syncline_store::{Arrays, LowCardinality};
 use syncline_timebase::{ErrorBound, Instant, Mono, Offset, Reference};
@@ -20,6 +21,7 @@ use crate::segment::{bound_class, clock_status};
 use ends::Ends;
 
 pub(crate) use clock::{claims, probes, segments, settlement, state, steps};
+pub(crate) use ledger::{dropped_batches, ledger, losses};
 pub(crate) use processes::{processes, processes_key};
 pub(crate) use states::{goroutine_states, process_states};
 pub(crate) use tcp::{messages, tcp_losses, tcp_sessions};
@@ -165,21 +167,7 @@ pub(crate) fn short_waits(batch: &Batch) -> ShortWaitRows {
         count: short.iter().map(|short| short.count).collect(),
         total_ns: short.iter().map(|short| short.total_ns).collect(),
         hist,
-    }
-}
-
-/// Losses.
-pub(crate) fn losses(batch: &Batch) -> LossRows {
-    let (losses, rows) = (&batch.losses, batch.losses.len());
-    let Whose { region, node, boot } = Whose::of(batch, rows);
-    LossRows {
-        bucket: vec![bucket::of_batch(batch); rows],
-        region,
-        node,
-        boot,
-        run_seq: vec![batch.origin.run_first_seq; rows],
-        cause: texts(losses.iter().map(|loss| loss.cause.name())),
-        count: losses.iter().map(|loss| loss.count).collect(),
+        batch: vec![batch.number; rows],
     }
 }
 
