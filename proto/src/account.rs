@@ -2,7 +2,7 @@
 
 use syncline_event::{Account, DroppedBatch, Loss, LossCause};
 
-use crate::decode::{field, same_length};
+use crate::decode::same_length;
 use crate::error::WireError;
 use crate::v1;
 
@@ -39,15 +39,14 @@ impl TryFrom<v1::DroppedBatch> for DroppedBatch {
     fn try_from(message: v1::DroppedBatch) -> Result<Self, WireError> {
         same_length("dropped.loss_count", message.loss_count.len(), message.loss_cause.len())?;
         let losses = message.loss_cause.iter().zip(&message.loss_count);
-        let loss =
-            |(number, count): (&i32, &u64)| Ok(Loss { cause: cause("dropped.loss_cause", *number)?, count: *count });
+        let loss = |(number, count): (&i32, &u64)| Loss { cause: cause(*number), count: *count };
         Ok(Self {
             number: message.number,
             run_first_seq: message.run_first_seq,
-            cause: cause("dropped.cause", message.cause)?,
+            cause: cause(message.cause),
             events: message.events,
             summed: message.summed,
-            losses: losses.map(loss).collect::<Result<_, WireError>>()?,
+            losses: losses.map(loss).collect(),
         })
     }
 }
@@ -58,9 +57,8 @@ pub(crate) fn number_of(cause: LossCause) -> i32 {
     place.and_then(|place| i32::try_from(place + 1).ok()).unwrap_or_default()
 }
 
-/// The cause of a number in the field `of`.
-pub(crate) fn cause(of: &'static str, number: i32) -> Result<LossCause, WireError> {
+/// The cause of a number; a newer agent may know others than we do, which are counted all the same.
+pub(crate) fn cause(number: i32) -> LossCause {
     let place = usize::try_from(number).ok().and_then(|number| number.checked_sub(1));
-    let cause = place.and_then(|place| LossCause::ALL.get(place)).copied();
-    cause.ok_or_else(|| field(of, format!("{number} is unknown")))
+    place.and_then(|place| LossCause::ALL.get(place)).copied().unwrap_or(LossCause::Unknown)
 }

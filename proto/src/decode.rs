@@ -34,7 +34,7 @@ impl TryFrom<v1::Batch> for Batch {
             goroutine_states: message.goroutine_states.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
             stacks: message.stacks.into_iter().map(Into::into).collect(),
             symbols: message.symbols.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
-            losses: message.losses.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
+            losses: message.losses.into_iter().map(Into::into).collect(),
             knots: knots(&message.knots.unwrap_or_default())?,
             reference_run: message.probes.as_ref().map_or(0, |probes| probes.reference_run),
             probe_paths: probe_paths(message.probes.as_ref())?,
@@ -218,10 +218,9 @@ impl TryFrom<v1::Symbol> for Symbol {
     }
 }
 
-impl TryFrom<v1::Loss> for Loss {
-    type Error = WireError;
-    fn try_from(message: v1::Loss) -> Result<Self, WireError> {
-        Ok(Self { cause: account::cause("losses.cause", message.cause)?, count: message.count })
+impl From<v1::Loss> for Loss {
+    fn from(message: v1::Loss) -> Self {
+        Self { cause: account::cause(message.cause), count: message.count }
     }
 }
 

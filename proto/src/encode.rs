@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::hash::Hash;
 
 use syncline_event::{
-    Batch, ClaimSource, ClockClaim, Container, Kind, Loss, LossCause, Origin, ProbePath, Process, ShortWaits, Stack,
-    StackId, Symbol, TraceContext, Waits,
+    Batch, ClaimSource, ClockClaim, Container, Kind, Loss, Origin, ProbePath, Process, ShortWaits, Stack, StackId,
+    Symbol, TraceContext, Waits,
 };
 use syncline_timebase::Knot;
 
+use crate::account::number_of;
 use crate::columns::deltas;
 use crate::v1;
 
@@ -180,10 +181,7 @@ impl From<&Symbol> for v1::Symbol {
 
 impl From<&Loss> for v1::Loss {
     fn from(loss: &Loss) -> Self {
-        // The wire numbers are the places in LossCause::ALL, from 1.
-        let place = LossCause::ALL.iter().position(|cause| *cause == loss.cause);
-        let cause = place.and_then(|place| i32::try_from(place + 1).ok()).unwrap_or_default();
-        Self { cause, count: loss.count }
+        Self { cause: number_of(loss.cause), count: loss.count }
     }
 }
 

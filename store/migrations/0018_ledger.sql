@@ -80,9 +80,11 @@ WITH
     runs AS (
         SELECT
             region, node, boot, run_seq, min(batch) AS lowest, max(batch) AS newest, lowest != run_seq AS begins_within,
-            argMin((t.events, t.short_waits, t.captured, t.left_out, t.waiting), batch) AS first,
-            argMax((t.captured, t.left_out, t.waiting, t.open), batch) AS last,
-            sum(t.events) AS all_events, sum(t.short_waits) AS all_short_waits, count() AS all_batches, min(t.has_account) AS has_accounts
+            argMin((t.events, t.short_waits, t.captured, t.left_out, t.waiting, t.has_account), batch) AS first,
+            argMax((t.captured, t.left_out, t.waiting, t.open, t.has_account), batch) AS last,
+            sum(t.events) AS all_events, sum(t.short_waits) AS all_short_waits, count() AS all_batches,
+            -- The first batches of a run may come before its first account.
+            tupleElement(last, 5) AND (NOT begins_within OR tupleElement(first, 6)) AS has_accounts
         FROM told AS t
         GROUP BY region, node, boot, run_seq
     ),

@@ -65,6 +65,8 @@ pub struct Counters {
     pub labels_fault: u64,
     /// Kept without a trace or a span: what its label holds is no id.
     pub labels_malformed: u64,
+    /// Lost, at most: the kernel left out a run of a program that would have seen one.
+    pub probe_missed: u64,
     /// Waits handed to the sink.
     pub delivered: u64,
     /// Not handed on: threads of Go's scheduler without work.
@@ -102,7 +104,7 @@ impl Counters {
     #[must_use]
     pub fn captured(&self) -> u64 {
         let goroutines = self.parks + self.found + self.park_fault;
-        goroutines + self.thread_waits + self.thread_map_full + self.calls_abandoned
+        goroutines + self.thread_waits + self.thread_map_full + self.calls_abandoned + self.probe_missed
     }
 
     /// Those of them that are not told, as is wanted: of threads without work, of processes that are left out, and those of which it is
@@ -127,6 +129,7 @@ impl Counters {
             self.goid_mismatch,
             self.execute_fault,
             self.scratch_busy,
+            self.probe_missed,
             self.unknown_process,
             self.undecodable,
         ]
@@ -145,6 +148,7 @@ pub(super) struct OwnCounters {
     pub(super) abandoned: u64,
     pub(super) calls_abandoned: u64,
     pub(super) library_unopened: u64,
+    pub(super) probe_missed: u64,
     pub(super) left_out: u64,
     pub(super) sums_left_out: u64,
     pub(super) parks_left_out: u64,
@@ -184,6 +188,7 @@ pub(super) fn read(
         labels_unread: at(Counter::LabelsUnread),
         labels_fault: at(Counter::LabelsFault),
         labels_malformed: at(Counter::LabelsMalformed),
+        probe_missed: own.probe_missed,
         delivered: own.delivered,
         idle_threads: own.idle_threads,
         unknown_process: own.unknown_process,

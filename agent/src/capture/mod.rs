@@ -33,6 +33,7 @@ mod idle;
 mod kernel;
 mod library;
 mod memory;
+mod missed;
 mod namespace;
 mod observing;
 mod open;

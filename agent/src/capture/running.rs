@@ -15,6 +15,7 @@ use super::error::{CaptureError, KernelError};
 use super::frames::Frames;
 use super::kernel::{self, Maps, Programs};
 use super::library::Libraries;
+use super::missed::missed_waits;
 use super::open::{OpenTaken, OpenWaits};
 use super::parks::Unseen;
 use super::probes::ProbedBinaries;
@@ -262,7 +263,8 @@ impl Capture {
     #[must_use]
     pub fn counters(&self) -> Counters {
         let stale_now = self.before.stale_now() as u64;
-        let own = OwnCounters { library_unopened: self.frames.unopened(), ..self.own };
+        let (library_unopened, probe_missed) = (self.frames.unopened(), missed_waits(&self.programs));
+        let own = OwnCounters { library_unopened, probe_missed, ..self.own };
         counters::read(&self.maps.counters, own, self.before.counters(), stale_now)
     }
 
