@@ -131,6 +131,7 @@ fn put_parked((g, goroutine): &AtAddress, tgid: u32, began: Began, maps: &mut Ma
         tid: 0,
         reason: goroutine.reason,
         found_pc: Some(goroutine.pc),
+        is_part: false,
     };
     let is_new = is_new(&mut maps.parks, key, parked.encode_found())?;
     Ok(is_new.then_some(Found::Parked(key, parked)))

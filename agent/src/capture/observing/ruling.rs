@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use syncline_bpf::Watched;
+use syncline_bpf::{Watched, Window};
 
 use crate::capture::config::threshold_ns;
 use crate::capture::error::KernelError;
@@ -128,7 +128,7 @@ impl Capture {
     /// Has the process observed by the probes of this slot only, and as these settings say.
     pub(in crate::capture) fn list(&mut self, pid: u32, slot: u32, settings: &Settings) -> Result<(), KernelError> {
         let kinds = self.frame.of_kernel(settings.kinds);
-        let value = Watched { slot, threshold_ns: threshold_ns(settings), kinds }.encode();
+        let value = Watched { slot, threshold_ns: threshold_ns(settings), kinds, window: Window::Always }.encode();
         self.maps.watched.insert(pid, value, 0).map_err(|e| KernelError::new("watch a process", e))
     }
 
