@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::blockers::BlockersArgs;
 use crate::clock::ClockArgs;
 use crate::goroutine::GoroutineArgs;
+use crate::observed::ObservedArgs;
 use crate::sends::SendsArgs;
 use crate::states::StatesArgs;
 use crate::stuck::StuckArgs;
@@ -69,6 +70,7 @@ pub(crate) enum Command {
     States(StatesArgs),
     Goroutine(GoroutineArgs),
     Sends(SendsArgs),
+    Observed(ObservedArgs),
     Symbols(SymbolsArgs),
     Skew(SkewArgs),
     Doctor(DoctorArgs),

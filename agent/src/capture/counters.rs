@@ -7,7 +7,7 @@ use super::before::FoundCounters;
 
 /// Cumulative numbers since capturing began. At rest two sums hold:
 ///
-/// - `parks + found = finished + map_full + map_error + park_replaced + found_stale + still parked + abandoned + parks_left_out`
+/// - `parks + found + window_found = finished + map_full + map_error + park_replaced + found_stale + still parked + abandoned + parks_left_out + cut_off`
 /// - `finished + thread_waits = emitted + aggregated + ring_full + aggregate_full + goid_mismatch + execute_fault + scratch_busy + found_short`
 ///
 /// and `emitted = delivered + idle_threads + unknown_process + undecodable + left_out` once the ring is empty.
@@ -93,6 +93,10 @@ pub struct Counters {
     pub found_short: u64,
     /// Goroutines not looked at then: too many, their process did not answer in time, or no room in the kernel.
     pub found_passed_over: u64,
+    /// Goroutines that were made ready in a window of observation in which they had not parked.
+    pub window_found: u64,
+    /// Waits that went on as a window of observation ended, or as the first gap began; the part in it is told in sums.
+    pub cut_off: u64,
     /// Processes whose goroutines could not be looked at then: what should be their list was not one.
     pub found_refused: u64,
 }
@@ -133,6 +137,8 @@ pub(super) struct OwnCounters {
     pub(super) left_out: u64,
     pub(super) sums_left_out: u64,
     pub(super) parks_left_out: u64,
+    pub(super) cut_off: u64,
+    pub(super) cut_off_stale: u64,
 }
 
 pub(super) fn read(
@@ -180,8 +186,10 @@ pub(super) fn read(
         sums_left_out: own.sums_left_out,
         parks_left_out: own.parks_left_out,
         found: before.found,
-        found_stale: at(Counter::FoundStale) + before.stale + stale_now,
+        found_stale: at(Counter::FoundStale) + before.stale + own.cut_off_stale + stale_now,
         found_short: at(Counter::FoundShort),
+        window_found: at(Counter::WindowFound),
+        cut_off: own.cut_off.saturating_sub(own.cut_off_stale),
         found_passed_over: before.passed_over,
         found_refused: before.refused,
     }
