@@ -7,7 +7,7 @@ use syncline_store::{Location, OpenOptions, OpenStore, open};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use crate::{blocked, sends, states, story, stuck};
+use crate::{blocked, observed, sends, states, story, stuck};
 
 /// The store in a directory of its own. Nobody holds it unless a case does.
 pub(crate) struct Fixture {
@@ -30,6 +30,7 @@ pub(crate) const STATES: &str = "states";
 pub(crate) const STORY: &str = "story";
 
 /// The database with the rows of [`sends`].
+pub(crate) const OBSERVED: &str = "observed";
 pub(crate) const SENDS: &str = "sends";
 
 /// The database of [`symbols`](crate::symbols), empty but for the tables.
@@ -56,6 +57,7 @@ impl Fixture {
         fixture.fill(STATES, &states::rows(base_ns));
         fixture.fill(STORY, &story::rows(base_ns));
         fixture.fill(SENDS, &sends::rows(base_ns));
+        fixture.fill(OBSERVED, &observed::rows(base_ns));
         fixture.fill(SYMBOLS, &[]);
         fixture
     }

@@ -9,6 +9,7 @@
 mod blocked;
 mod cases;
 mod fixture;
+mod observed;
 mod sends;
 mod states;
 mod story;
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
         .chain(states::ALL)
         .chain(story::ALL)
         .chain(sends::ALL)
+        .chain(observed::ALL)
         .chain(symbols::ALL)
         .filter(|(name, _)| filters.is_empty() || filters.iter().any(|filter| name.contains(filter.as_str())))
         .collect();

@@ -53,7 +53,7 @@ pub(super) struct Governed {
     pub(super) controller: Controller,
     sampler: Sampler,
     pub(super) phase: Phase,
-    /// Of those that have a budget.
+    /// Of each of them.
     pub(super) accounts: BTreeMap<u32, Account>,
     /// When their costs were read last.
     pub(super) read_ns: u64,

@@ -10,12 +10,12 @@ mod told;
 mod way_in;
 mod windows;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
 use syncline_bpf::Window;
 
-use super::process::mono_ns;
+use super::process::{ObservedProcess, mono_ns};
 use super::running::Capture;
 use crate::choice::Settings;
 use crate::governor::{Change, ONCE_MILLI, Reading, Reason, Stage};
@@ -143,13 +143,12 @@ impl Capture {
     }
 
     fn note_who_is_governed(&mut self, now_ns: u64) {
-        let has_budget = |budget: crate::governor::Budget| budget.ppm().is_some();
-        let wanted: HashMap<u32, u32> = self
-            .processes
-            .all_observed()
-            .filter(|process| has_budget(process.settings.budget))
-            .map(|process| (process.pid, process.slot))
-            .collect();
+        let has_budget = |process: &&ObservedProcess| process.settings.budget.ppm().is_some();
+        let slots: HashSet<u32> =
+            self.processes.all_observed().filter(has_budget).map(|process| process.slot).collect();
+        // Those without a budget that run the same are observed with them: that has to be told, too.
+        let with_them = self.processes.all_observed().filter(|process| slots.contains(&process.slot));
+        let wanted: HashMap<u32, u32> = with_them.map(|process| (process.pid, process.slot)).collect();
         for pid in self.governing.costs.pids() {
             if !wanted.contains_key(&pid) {
                 self.govern_no_more(pid, now_ns);
@@ -224,10 +223,10 @@ impl Capture {
         let mut worst = Reading { span_ns, observed_ns, allowed_ns: 1, events, ..Reading::default() };
         for (pid, account) in &mut governed.accounts {
             let Some(spent) = self.governing.costs.take(*pid, &self.maps.costs) else { continue };
-            let budget = self.processes.observed(*pid).map(|process| process.settings.budget);
-            let Some(allowed_ns) = budget.and_then(|budget| budget.allowed_ns(spent.cpu_ns, span_ns)) else { continue };
             account.cost_ns = account.cost_ns.saturating_add(spent.cost_ns);
             account.cpu_ns = account.cpu_ns.saturating_add(spent.cpu_ns);
+            let budget = self.processes.observed(*pid).map(|process| process.settings.budget);
+            let Some(allowed_ns) = budget.and_then(|budget| budget.allowed_ns(spent.cpu_ns, span_ns)) else { continue };
             let of = |cost_ns: u64, allowed_ns: u64| cost_ns as f64 / allowed_ns as f64;
             if of(spent.cost_ns, allowed_ns) >= of(worst.cost_ns, worst.allowed_ns) {
                 worst = Reading { cost_ns: spent.cost_ns, allowed_ns, hits: spent.hits, ..worst };

@@ -210,9 +210,7 @@ impl Capture {
         let limited = process.limited().map(ToString::to_string);
         self.pending.attached.push(Attached { pid, exe: process.exe.clone(), go_version, limited });
         self.processes.observe(process);
-        if !self.governing.is_in_windows(slot) {
-            self.find_what_waits(pid, settings.kinds);
-        }
+        self.find_what_waits(pid, settings.kinds);
         Ok(true)
     }
 
@@ -240,6 +238,10 @@ impl Capture {
         let kinds = kinds.only(FOUND);
         let Some(process) = self.processes.observed(pid).filter(|process| process.told.is_any()) else { return };
         if !kinds.is_any() {
+            return;
+        }
+        // As each window opens it is looked for.
+        if self.governing.is_in_windows(process.slot) {
             return;
         }
         let has_states = process.settings.kinds.has(CaptureKind::States);
