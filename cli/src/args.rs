@@ -8,6 +8,7 @@ use crate::blockers::BlockersArgs;
 use crate::clock::ClockArgs;
 use crate::goroutine::GoroutineArgs;
 use crate::ledger::{AuditArgs, LossArgs};
+use crate::observed::ObservedArgs;
 use crate::sends::SendsArgs;
 use crate::states::StatesArgs;
 use crate::stuck::StuckArgs;
@@ -74,6 +75,7 @@ pub(crate) enum Command {
     Sends(SendsArgs),
     Loss(LossArgs),
     Audit(AuditArgs),
+    Observed(ObservedArgs),
     Symbols(SymbolsArgs),
     Skew(SkewArgs),
     Doctor(DoctorArgs),

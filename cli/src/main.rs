@@ -13,6 +13,7 @@ mod failure;
 mod goroutine;
 mod ledger;
 mod message_pairs;
+mod observed;
 mod place;
 mod region_pairs;
 mod sends;
@@ -58,6 +59,7 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Audit(args) => runtime.block_on(ledger::audit(&cli.store, args)),
         Command::Symbols(args) => runtime.block_on(symbols::run(&cli.store, args)),
         Command::Sends(args) => runtime.block_on(sends::run(&cli.store, args)),
+        Command::Observed(args) => runtime.block_on(observed::run(&cli.store, args)),
         Command::Goroutine(args) => runtime.block_on(goroutine::run(&cli.store, args)),
         Command::Timeline(args) => runtime.block_on(timeline::run(&cli.store, args)),
         Command::Skew(args) => runtime.block_on(skew::run(&cli.store, args)),

@@ -22,6 +22,7 @@ mod accounting;
 mod dictionary;
 mod index;
 mod losses;
+mod observation;
 mod seal;
 mod short;
 mod states;
@@ -30,14 +31,15 @@ mod wait;
 
 use std::sync::Arc;
 
-use syncline_event::{Batch, ClockClaim, Kind, LossCause, Origin, ProbePath, Process, TcpLossCause, limits};
+use syncline_event::{Batch, ClockClaim, LossCause, Origin, ProbePath, Process, TcpLossCause, limits};
 use syncline_timebase::{Instant, Knot, Mono, Offset, Probe, Reference, Wall};
 
 pub use accounting::Captured;
 pub use dictionary::Question;
 pub use losses::Losses;
+pub use observation::SeenObservation;
 pub use seal::{ENOUGH_WAITS, LONGEST_WAIT, SHORTEST_GAP, Sealing};
-pub use short::ShortSum;
+pub use short::{ShortSum, ShortWhat};
 pub use states::{SeenGoroutine, SeenProcessTimes};
 pub use tcp::{SeenMessage, SeenSession, TcpTotals};
 pub use wait::{FinishedWait, Symbolizer, Wanted};
@@ -46,7 +48,7 @@ use accounting::Accounting;
 use dictionary::Dictionary;
 use index::Indices;
 use seal::{Holding, SealRule};
-use short::ShortSums;
+use short::{NoRoom, ShortSums};
 use states::PendingStates;
 use tcp::PendingTcp;
 use wait::{PendingWait, columns};
@@ -60,6 +62,7 @@ pub struct Batcher {
     waits: Vec<PendingWait>,
     open_waits: Vec<PendingWait>,
     short: ShortSums,
+    observations: Vec<SeenObservation>,
     states: PendingStates,
     tcp: PendingTcp,
     dictionary: Dictionary,
@@ -111,6 +114,7 @@ impl Batcher {
             waits: Vec::new(),
             open_waits: Vec::new(),
             short: ShortSums::default(),
+            observations: Vec::new(),
             states: PendingStates::default(),
             tcp: PendingTcp::default(),
             dictionary: Dictionary::default(),
@@ -155,11 +159,13 @@ impl Batcher {
     }
 
     /// Takes a sum of short waits, of this process, kind and reason, since the last such sum.
-    pub fn push_short(&mut self, process: Arc<Process>, what: (Kind, &'static str), sum: &ShortSum) {
-        self.totals.short_waits = self.totals.short_waits.saturating_add(sum.count);
+    pub fn push_short(&mut self, process: Arc<Process>, what: ShortWhat, sum: &ShortSum) {
+        // Parts are of waits that are counted elsewhere.
+        let count = if what.is_parts { 0 } else { sum.count };
+        self.totals.short_waits = self.totals.short_waits.saturating_add(count);
         match self.short.add(process, what, sum) {
-            Ok(()) => self.accounting.take_summed(sum.count),
-            Err(no_room) => self.lose(LossCause::ShortWaitMapFull, no_room.count),
+            Ok(()) => self.accounting.take_summed(count),
+            Err(NoRoom) => self.lose(LossCause::ShortWaitMapFull, count),
         }
     }
 
@@ -279,6 +285,7 @@ impl Batcher {
         let no_waits = self.waits.is_empty() && self.short.is_empty() && self.losses.is_empty();
         let nothing = no_waits
             && self.open_waits.is_empty()
+            && self.observations.is_empty()
             && self.states.is_empty()
             && self.tcp.is_empty()
             && self.probes.is_empty()
@@ -308,6 +315,7 @@ impl Batcher {
             |waits: &[PendingWait]| columns(waits, &mut processes, &mut reasons, &mut file_types, &mut flows);
         let (waits, open_waits) = (columns(&waits), columns(&open_waits));
         let short_waits = self.short.take(&mut processes, &mut reasons);
+        let observations = observation::take(&mut self.observations, &mut processes);
         let states = self.states.take(holding, &mut processes, &mut reasons);
         let tcp = self.tcp.take(holding, &mut processes, &mut flows);
         let of_waits = [&waits, &open_waits].into_iter().flat_map(|waits| waits.stack.iter().chain(&waits.waker_stack));
@@ -326,6 +334,7 @@ impl Batcher {
             waits,
             open_waits,
             short_waits,
+            observations,
             process_states: states.processes,
             goroutine_states: states.goroutines,
             stacks,
