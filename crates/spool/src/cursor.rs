@@ -104,7 +104,8 @@ impl<F: StorageFile> CursorFile<F> {
         }
     }
 
-    /// Reads the file.
+    /// Reads the file, and makes durable what it says: after a failed save and the end of a process that may be in memory only, and the next
+    /// save overwrites the other slot.
     pub(crate) fn load<S: Storage<File = F>>(storage: &S, name: &str, spool: [u8; 16]) -> Result<Loaded<F>> {
         let file = storage.open(name).map_err(Error::io("open", name))?;
         let mut bytes = vec![0; 2 * SLOT_BYTES];
@@ -122,9 +123,10 @@ impl<F: StorageFile> CursorFile<F> {
         Ok(match newest {
             None => Loaded::Damaged,
             Some(slot) if slot.spool != spool => Loaded::Foreign,
-            Some(slot) => {
-                let generation = slot.generation.saturating_add(1);
-                Loaded::Cursor(Self { file, name: name.to_owned(), spool, generation }, slot.saved)
+            Some(Slot { generation, saved, .. }) => {
+                let mut file = Self { file, name: name.to_owned(), spool, generation };
+                file.save(&saved)?;
+                Loaded::Cursor(file, saved)
             }
         })
     }

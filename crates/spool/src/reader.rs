@@ -162,6 +162,11 @@ impl<S: Storage> Reader<S> {
         RecordNo(self.saved.next)
     }
 
+    /// The position that the next save makes durable: the end of what is acknowledged without a gap.
+    pub fn acknowledged(&self) -> RecordNo {
+        RecordNo(self.acknowledged.next)
+    }
+
     /// What [`Self::next`] will read.
     pub fn position(&self) -> RecordNo {
         RecordNo(self.next)

@@ -76,7 +76,7 @@ pub(crate) fn recover<S: Storage>(storage: S, config: Config) -> Result<Recovere
     }
     found.damaged_headers = ours.iter().filter(|candidate| candidate.header.is_none()).count();
     let next_sequence = ours.last().map_or(0, |last| last.id.sequence + 1);
-    let mut state = state_of(&storage, &ours, &mut found)?;
+    let mut state = state_of(&storage, spool, &ours, &mut found)?;
     for name in names.iter().filter_map(|name| cursor::cursor_of(name)) {
         add_cursor(&storage, spool, name, &mut state, &mut found)?;
     }
@@ -130,7 +130,7 @@ fn set_aside<S: Storage>(storage: &S, name: &str, found: &mut Recovery) -> Resul
     Ok(())
 }
 
-fn state_of<S: Storage>(storage: &S, ours: &[Candidate], found: &mut Recovery) -> Result<State> {
+fn state_of<S: Storage>(storage: &S, spool: [u8; 16], ours: &[Candidate], found: &mut Recovery) -> Result<State> {
     let mut state = State {
         segments: VecDeque::new(),
         end: 0,
@@ -139,16 +139,18 @@ fn state_of<S: Storage>(storage: &S, ours: &[Candidate], found: &mut Recovery) -
         unwanted: Vec::new(),
         dropped_segments: 0,
     };
-    let mut before = None;
+    let (mut before, mut last) = (None, None);
     for candidate in ours {
         let weight_before = weight_before(storage, candidate, before)?.max(state.end_weight);
         let (id, bytes) = (candidate.id, candidate.bytes);
+        let previous = before.map(|before: &Candidate| (before.id.sequence, before.id.nonce));
+        last = Some((bytes, candidate.header.unwrap_or(SegmentHeader { spool, id, weight_before, previous })));
         state.segments.push_back(Segment { id, weight_before, bytes, readable: bytes });
         (state.end, state.end_weight) = (id.first, weight_before);
         before = Some(candidate);
     }
-    if let (Some(last), Some(segment)) = (ours.last(), state.segments.back_mut()) {
-        let tail = tail::recover(storage, last)?;
+    if let (Some((bytes, header)), Some(segment)) = (last, state.segments.back_mut()) {
+        let tail = tail::recover(storage, bytes, &header)?;
         found.torn_bytes = tail.torn_bytes;
         (segment.bytes, segment.readable) = (tail.bytes, tail.bytes);
         if let Some(newest) = tail.newest {
@@ -158,15 +160,17 @@ fn state_of<S: Storage>(storage: &S, ours: &[Candidate], found: &mut Recovery) -
     Ok(state)
 }
 
-/// Weight of all records before a segment. What a damaged header would say is in its first frame, or in the last one of the segment before.
+/// Weight of all records before a segment. What a damaged header would say is in its first frame as well; if that is lost, the last one of the
+/// segment before is next to it.
 fn weight_before<S: Storage>(storage: &S, candidate: &Candidate, before: Option<&Candidate>) -> Result<u64> {
     if let Some(header) = candidate.header {
         return Ok(header.weight_before);
     }
-    if let Some(first) = scanned(storage, candidate, |scanner| scanner.header(candidate.bytes))? {
+    let first = scanned(storage, candidate, |scanner| scanner.header(candidate.bytes))?;
+    if let Some(first) = first.filter(|first| first.number == candidate.id.first) {
         return Ok(first.weight_before);
     }
-    let Some(before) = before else { return Ok(0) };
+    let Some(before) = before else { return Ok(first.map_or(0, |first| first.weight_before)) };
     let newest = scanned(storage, before, |scanner| {
         let mut newest = None;
         while let Some(header) = scanner.header(before.bytes)?.filter(|header| header.number < candidate.id.first) {
@@ -175,7 +179,8 @@ fn weight_before<S: Storage>(storage: &S, candidate: &Candidate, before: Option<
         }
         Ok(newest)
     })?;
-    Ok(newest.map_or(0, |header| header.weight_after()))
+    let known = newest.map(|newest| newest.weight_after()).or(first.map(|first| first.weight_before));
+    Ok(known.unwrap_or_default())
 }
 
 fn scanned<S: Storage, T>(

@@ -51,7 +51,8 @@ struct Active<F> {
 impl<S: Storage> Spool<S> {
     /// Opens a spool, or makes one, in a directory that nobody else has, and tells what was found.
     ///
-    /// What the last segment holds is written again and synced before anybody reads it; nothing else is written, so this works on a full disk.
+    /// What the last segment and the cursors hold is written again in place and synced before anybody reads it; nothing else is written to a
+    /// spool that exists, so this works on a full disk.
     ///
     /// # Errors
     /// When another process has it; when a file is of a later format; when the configuration is none; when the storage fails, in

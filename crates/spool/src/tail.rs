@@ -6,9 +6,8 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::frame::FrameHeader;
-use crate::lineage::Candidate;
 use crate::scan::Scanner;
-use crate::segment::SEGMENT_HEADER_BYTES;
+use crate::segment::{SEGMENT_HEADER_BYTES, SegmentHeader};
 use crate::storage::{Storage, StorageFile};
 
 /// What is written again at a time, bytes.
@@ -24,20 +23,22 @@ pub(crate) struct Tail {
     pub(crate) torn_bytes: u64,
 }
 
-/// Reads the last segment through, makes durable what it holds, and cuts off what is behind.
+/// Reads the last segment through, of which so many bytes are there, makes durable what it holds, and cuts off what is behind. A header that was
+/// damaged is as it should be then.
 ///
 /// Writing a page again with what it holds does no harm however it is torn.
-pub(crate) fn recover<S: Storage>(storage: &S, last: &Candidate) -> Result<Tail> {
-    let name = last.id.name();
+pub(crate) fn recover<S: Storage>(storage: &S, bytes: u64, header: &SegmentHeader) -> Result<Tail> {
+    let name = header.id.name();
     let file = Arc::new(storage.open(&name).map_err(Error::io("open", &name))?);
-    let (frames, newest) = frames(&file, last).map_err(Error::io("read", &name))?;
-    let header = 0..if last.header.is_some() { SEGMENT_HEADER_BYTES as u64 } else { 0 };
-    let end = frames.last().map_or(last.bytes.min(SEGMENT_HEADER_BYTES as u64), |frame| frame.end);
-    let torn_bytes = last_byte(&*file, end, last.bytes).map_err(Error::io("read", &name))? - end;
-    for piece in pieces(std::iter::once(header).chain(frames)) {
+    let (frames, newest) = frames(&file, bytes, header).map_err(Error::io("read", &name))?;
+    let begin = SEGMENT_HEADER_BYTES as u64;
+    let end = frames.last().map_or(begin, |frame| frame.end);
+    let torn_bytes = last_byte(&*file, end, bytes).map_err(Error::io("read", &name))? - end;
+    file.write_all_at(&header.encode(), 0).map_err(Error::io("write", &name))?;
+    for piece in pieces(frames) {
         write_again(&*file, piece).map_err(Error::io("write", &name))?;
     }
-    if end < last.bytes {
+    if end < bytes {
         file.set_len(end).map_err(Error::io("cut off", &name))?;
     }
     file.sync_data().map_err(Error::io("sync", &name))?;
@@ -45,22 +46,26 @@ pub(crate) fn recover<S: Storage>(storage: &S, last: &Candidate) -> Result<Tail>
 }
 
 /// Where the frames lie, and the newest.
-fn frames<F: StorageFile>(file: &Arc<F>, last: &Candidate) -> io::Result<(Vec<Range<u64>>, Option<FrameHeader>)> {
-    let mut scanner = Scanner::new(Arc::clone(file), last.id.nonce);
+fn frames<F: StorageFile>(
+    file: &Arc<F>,
+    bytes: u64,
+    header: &SegmentHeader,
+) -> io::Result<(Vec<Range<u64>>, Option<FrameHeader>)> {
+    let mut scanner = Scanner::new(Arc::clone(file), header.id.nonce);
     let (mut frames, mut newest): (Vec<Range<u64>>, Option<FrameHeader>) = (Vec::new(), None);
-    while let Some(header) = scanner.header(last.bytes)? {
+    while let Some(frame) = scanner.header(bytes)? {
         let begin = scanner.offset();
-        scanner.skip(&header);
-        if header.number >= newest.map_or(last.id.first, |newest| newest.number + 1) {
-            frames.push(begin..scanner.offset().min(last.bytes));
-            newest = Some(header);
+        scanner.skip(&frame);
+        if frame.number >= newest.map_or(header.id.first, |newest| newest.number + 1) {
+            frames.push(begin..scanner.offset().min(bytes));
+            newest = Some(frame);
         }
     }
     Ok((frames, newest))
 }
 
 /// Joins what adjoins, and parts what is large.
-fn pieces(ranges: impl Iterator<Item = Range<u64>>) -> Vec<Range<u64>> {
+fn pieces(ranges: Vec<Range<u64>>) -> Vec<Range<u64>> {
     let mut pieces: Vec<Range<u64>> = Vec::new();
     for range in ranges {
         match pieces.last_mut() {
