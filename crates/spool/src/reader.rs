@@ -47,6 +47,16 @@ struct Given {
     is_acknowledged: bool,
 }
 
+/// What it means that a segment cannot be read.
+enum Failed {
+    /// It was dropped a moment ago.
+    Dropped,
+    /// It may be possible later.
+    Now,
+    /// It was tried often enough.
+    ForGood,
+}
+
 impl<S: Storage> Reader<S> {
     pub(crate) fn new(shared: Arc<Shared<S>>, cursor: String, file: CursorFile<S::File>, saved: Saved) -> Self {
         let acknowledged = Bound { next: saved.next, weight_before: saved.weight_before };
@@ -201,17 +211,11 @@ impl<S: Storage> Reader<S> {
                 Place::Dropped(next, weight_before) => self.lost(Bound { next, weight_before }, 0, Content::Dropped),
                 Place::In(segment, bound) => match self.read_segment(segment, bound) {
                     Ok(item) => item,
-                    // It was dropped a moment ago.
-                    Err(error) if error.kind() == io::ErrorKind::NotFound && !self.holds(segment) => continue,
-                    Err(_) if self.failures + 1 >= READ_ATTEMPTS => {
-                        self.scanner = None;
-                        self.lost(bound, segment.id.nonce, Content::Damaged { was_durable: false })
-                    }
-                    Err(error) => {
-                        self.failures += 1;
-                        self.scanner = None;
-                        return Err(Error::io("read", segment.id.name())(error));
-                    }
+                    Err(error) => match self.failed(segment, &error) {
+                        Failed::Dropped => continue,
+                        Failed::ForGood => self.lost(bound, segment.id.nonce, Content::Damaged { was_durable: false }),
+                        Failed::Now => return Err(Error::io("read", segment.id.name())(error)),
+                    },
                 },
             };
             self.failures = 0;
@@ -220,8 +224,20 @@ impl<S: Storage> Reader<S> {
         }
     }
 
-    fn holds(&self, segment: Segment) -> bool {
-        self.shared.lock().segments.iter().any(|held| held.id == segment.id)
+    /// What it means that a segment cannot be read.
+    fn failed(&mut self, segment: Segment, error: &io::Error) -> Failed {
+        self.scanner = None;
+        if error.kind() == io::ErrorKind::NotFound {
+            let state = self.shared.lock();
+            if !state.segments.iter().any(|held| held.id == segment.id) {
+                return Failed::Dropped;
+            }
+            if state.dropping == Some(segment.id) {
+                return Failed::Now;
+            }
+        }
+        self.failures += 1;
+        if self.failures < READ_ATTEMPTS { Failed::Now } else { Failed::ForGood }
     }
 
     /// The record at the present position, or how much is lost from there on; within this segment.

@@ -137,13 +137,18 @@ fn state_of<S: Storage>(storage: &S, spool: [u8; 16], ours: &[Candidate], found:
         end_weight: 0,
         cursors: BTreeMap::new(),
         unwanted: Vec::new(),
+        dropping: None,
         dropped_segments: 0,
     };
-    let (mut before, mut last) = (None, None);
+    let (mut before, mut last): (Option<&Candidate>, _) = (None, None);
     for candidate in ours {
-        let weight_before = weight_before(storage, candidate, before)?.max(state.end_weight);
+        let weight_before = match before {
+            // There is no record between them.
+            Some(before) if before.id.first == candidate.id.first => state.end_weight,
+            _ => weight_before(storage, candidate, before)?.max(state.end_weight),
+        };
         let (id, bytes) = (candidate.id, candidate.bytes);
-        let previous = before.map(|before: &Candidate| (before.id.sequence, before.id.nonce));
+        let previous = before.map(|before| (before.id.sequence, before.id.nonce));
         last = Some((bytes, candidate.header.unwrap_or(SegmentHeader { spool, id, weight_before, previous })));
         state.segments.push_back(Segment { id, weight_before, bytes, readable: bytes });
         (state.end, state.end_weight) = (id.first, weight_before);

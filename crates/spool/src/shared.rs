@@ -57,6 +57,8 @@ pub(crate) struct State {
     pub(crate) cursors: BTreeMap<String, CursorState>,
     /// Files that are to go, and could not be removed yet.
     pub(crate) unwanted: Vec<String>,
+    /// The oldest segment, while it is being dropped: its file may be gone, and back after a crash.
+    pub(crate) dropping: Option<SegmentId>,
     pub(crate) dropped_segments: u64,
 }
 
