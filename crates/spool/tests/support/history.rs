@@ -102,7 +102,7 @@ impl History {
     /// So many lives, each of which ends by a loss of power or of the process.
     pub(crate) fn run(&mut self, lives: u64) {
         // The cursors are made in peace: one that is not there yet begins at the oldest record, whichever that is then.
-        let mut life = self.open().expect("nothing fails yet");
+        let mut life = self.open().unwrap();
         for _ in 0..lives {
             let steps = if self.chance.one_in(3) { self.chance.below(8) } else { self.chance.below(80) };
             self.model.set_power(Some(steps));

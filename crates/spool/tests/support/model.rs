@@ -83,6 +83,7 @@ struct World {
 #[derive(Clone, Debug)]
 pub(crate) struct Model(Arc<Mutex<World>>);
 
+#[derive(Debug)]
 pub(crate) struct ModelFile {
     model: Model,
     inode: usize,
