@@ -77,6 +77,10 @@ struct World {
     /// After so many steps the power goes.
     power: Option<u64>,
     fault: Option<Fault>,
+    /// Of any kind.
+    calls: u64,
+    /// The one that fails, by number.
+    failing: Option<(u64, io::ErrorKind)>,
 }
 
 /// The file system; clones are the same.
@@ -117,12 +121,26 @@ impl Model {
             steps: 0,
             power: None,
             fault: None,
+            calls: 0,
+            failing: None,
         })))
     }
 
     /// From now on this fails; or nothing.
     pub(crate) fn set_fault(&self, fault: Option<Fault>) {
         self.world().fault = fault;
+    }
+
+    /// One step fails, after so many more, also of those that change nothing.
+    pub(crate) fn fail_at(&self, steps: u64, kind: io::ErrorKind) {
+        let mut world = self.world();
+        world.failing = Some((world.calls + steps, kind));
+    }
+
+    /// Whether the step that was to fail has come.
+    pub(crate) fn has_failed(&self) -> bool {
+        let world = self.world();
+        world.failing.is_some_and(|(at, _)| world.calls > at)
     }
 
     /// After so many more steps that change something the power goes; never.
@@ -141,7 +159,7 @@ impl Model {
         let mut world = self.world();
         world.life += 1;
         world.is_locked = false;
-        (world.power, world.fault) = (None, None);
+        (world.power, world.fault, world.failing) = (None, None, None);
     }
 
     /// The power was gone, and is back.
@@ -178,8 +196,15 @@ impl World {
 
     /// Whether the step may happen.
     fn step(&mut self, step: Step) -> io::Result<()> {
+        let call = self.calls;
+        self.calls += 1;
         if step.changes() {
             self.steps += 1;
+        }
+        if let Some((at, kind)) = self.failing
+            && at == call
+        {
+            return Err(kind.into());
         }
         if self.is_off() {
             return Err(io::Error::other("the power is off"));
