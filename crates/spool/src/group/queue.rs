@@ -83,6 +83,8 @@ pub(super) struct State {
     /// Of the entries, and of those that are being committed.
     bytes: u64,
     is_closed: bool,
+    /// The thread waits for a group: only then it is woken, since that is a system call each time.
+    is_idle: bool,
     waiting: Vec<Box<dyn FnOnce() + Send>>,
     trouble: Option<Trouble>,
 }
@@ -189,7 +191,9 @@ impl Queue {
     fn push(&self, state: &mut State, entry: Entry) {
         state.bytes += entry.bytes();
         state.entries.push_back(entry);
-        self.filled.notify_one();
+        if std::mem::take(&mut state.is_idle) {
+            self.filled.notify_one();
+        }
     }
 
     /// Waits for the next group; none at the end.
@@ -199,8 +203,10 @@ impl Queue {
             if state.is_closed {
                 return None;
             }
+            state.is_idle = true;
             state = self.filled.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
+        state.is_idle = false;
         Some(std::mem::take(&mut state.entries))
     }
 
