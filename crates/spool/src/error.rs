@@ -41,6 +41,9 @@ pub enum Error {
         /// The most that is taken.
         limit: u64,
     },
+    /// There are no more numbers, which takes somebody who forges them.
+    #[error("the spool has no more numbers for records: begin another one")]
+    NoNumbers,
     /// Too much has been appended since the last commit.
     #[error("{bytes} bytes wait to be committed, and no more may ({limit})")]
     Pending {

@@ -32,8 +32,8 @@ pub(crate) fn sort(mut candidates: Vec<Candidate>, spool: [u8; 16]) -> (Vec<Cand
         let id = candidate.id;
         let says_so = candidate.header.is_none_or(|header| header.spool == spool && header.id == id);
         let is_in_order = after.is_none_or(|after| id.sequence < after.sequence && id.first <= after.first);
-        // Room for as many more.
-        let is_possible = id.sequence < NUMBER_LIMIT / 2 && id.first < NUMBER_LIMIT / 2;
+        // There has to be room for others behind it.
+        let is_possible = id.sequence < NUMBER_LIMIT / 2;
         if says_so && is_in_order && is_possible && !is_unknown(id) {
             after = Some(id);
             ours.push(candidate);

@@ -142,11 +142,13 @@ fn state_of<S: Storage>(storage: &S, spool: [u8; 16], ours: &[Candidate], found:
     };
     let (mut before, mut last): (Option<&Candidate>, _) = (None, None);
     for candidate in ours {
-        let weight_before = match before {
+        let weight_before = match (candidate.header, before) {
+            (Some(header), _) => header.weight_before,
             // There is no record between them.
-            Some(before) if before.id.first == candidate.id.first => state.end_weight,
-            _ => weight_before(storage, candidate, before)?.max(state.end_weight),
+            (None, Some(before)) if before.id.first == candidate.id.first => state.end_weight,
+            (None, _) => weight_before(storage, candidate, before)?,
         };
+        let weight_before = weight_before.max(state.end_weight);
         let (id, bytes) = (candidate.id, candidate.bytes);
         let previous = before.map(|before| (before.id.sequence, before.id.nonce));
         last = Some((bytes, candidate.header.unwrap_or(SegmentHeader { spool, id, weight_before, previous })));
@@ -165,12 +167,9 @@ fn state_of<S: Storage>(storage: &S, spool: [u8; 16], ours: &[Candidate], found:
     Ok(state)
 }
 
-/// Weight of all records before a segment. What a damaged header would say is in its first frame as well; if that is lost, the last one of the
-/// segment before is next to it.
+/// Weight of all records before a segment whose header is damaged. What that would say is in the first frame as well; if that is lost, the last
+/// one of the segment before is next to it.
 fn weight_before<S: Storage>(storage: &S, candidate: &Candidate, before: Option<&Candidate>) -> Result<u64> {
-    if let Some(header) = candidate.header {
-        return Ok(header.weight_before);
-    }
     let first = scanned(storage, candidate, |scanner| scanner.header(candidate.bytes))?;
     if let Some(first) = first.filter(|first| first.number == candidate.id.first) {
         return Ok(first.weight_before);

@@ -82,8 +82,11 @@ impl<S: Storage> Spool<S> {
     pub fn append(&mut self, record: &[u8], weight: u64) -> Result<RecordNo> {
         let config = &self.shared.config;
         let bytes = record.len() as u64;
-        if bytes > u64::from(config.max_record_bytes) || self.next + 1 >= NUMBER_LIMIT {
+        if bytes > u64::from(config.max_record_bytes) {
             return Err(Error::TooLarge { bytes, limit: config.max_record_bytes.into() });
+        }
+        if self.next + 1 >= NUMBER_LIMIT {
+            return Err(Error::NoNumbers);
         }
         let waiting = self.pending.bytes() as u64;
         if waiting + frame_bytes(bytes) > config.max_pending_bytes {
