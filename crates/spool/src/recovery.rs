@@ -151,7 +151,8 @@ fn state_of<S: Storage>(storage: &S, spool: [u8; 16], ours: &[Candidate], found:
     for candidate in ours {
         let weight_before = match (candidate.header, before) {
             (Some(header), _) => header.weight_before,
-            // There is no record between them.
+            // There is no record between them, or none before it at all.
+            (None, _) if candidate.id.first == 0 => 0,
             (None, Some(before)) if before.id.first == candidate.id.first => state.end_weight,
             (None, _) => weight_before(storage, candidate, before)?,
         };
