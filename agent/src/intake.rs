@@ -187,6 +187,7 @@ pub fn losses(counters: &Counters) -> Losses {
         (LossCause::ParkMapFull, counters.map_full),
         (LossCause::ParkMapFull, counters.map_error),
         (LossCause::ThreadMapFull, counters.thread_map_full),
+        (LossCause::ProbeMissed, counters.probe_missed),
         (LossCause::ShortWaitMapFull, counters.aggregate_full),
         (LossCause::GoroutineUnreadable, counters.park_fault),
         (LossCause::GoroutineUnreadable, counters.execute_fault),
@@ -222,10 +223,11 @@ mod tests {
             undecodable: 1_024,
             abandoned: 2_048,
             thread_map_full: 4_096,
+            probe_missed: 16_384,
             calls_abandoned: 8_192,
             ..Counters::default()
         };
         assert_eq!(losses(&counters).total(), counters.lost() + counters.abandoned + counters.calls_abandoned);
-        assert_eq!(losses(&counters).total(), 16_383);
+        assert_eq!(losses(&counters).total(), 32_767);
     }
 }

@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::blockers::BlockersArgs;
 use crate::clock::ClockArgs;
 use crate::goroutine::GoroutineArgs;
+use crate::ledger::{AuditArgs, LossArgs};
 use crate::observed::ObservedArgs;
 use crate::sends::SendsArgs;
 use crate::states::StatesArgs;
@@ -35,6 +36,8 @@ Examples:
   syncline states                                how goroutines spent their time: running, runnable, blocked, ...
   syncline goroutine 4711 18                     what one goroutine waited for, and whom it woke
   syncline sends                                 how long what was sent over TCP took to be acknowledged
+  syncline loss                                  how much was captured, stored, lost, and to what
+  syncline audit                                 whether all of it adds up
   syncline symbols list                          which builds have addresses without names
   syncline sql 'SELECT region, count() FROM events GROUP BY region'
   syncline clock replay --stream s.csv --answers a.csv   a recorded node through the clock model
@@ -71,6 +74,8 @@ pub(crate) enum Command {
     Goroutine(GoroutineArgs),
     Sends(SendsArgs),
     Observed(ObservedArgs),
+    Loss(LossArgs),
+    Audit(AuditArgs),
     Symbols(SymbolsArgs),
     Skew(SkewArgs),
     Doctor(DoctorArgs),

@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::hash::Hash;
 
 use syncline_event::{
-    Batch, ClaimSource, ClockClaim, Container, Kind, Loss, LossCause, ONCE_MILLI, Origin, ProbePath, Process,
-    ShortWaits, Stack, StackId, Symbol, TraceContext, Waits,
+    Batch, ClaimSource, ClockClaim, Container, Kind, Loss, ONCE_MILLI, Origin, ProbePath, Process, ShortWaits, Stack,
+    StackId, Symbol, TraceContext, Waits,
 };
 use syncline_timebase::Knot;
 
+use crate::account::number_of;
 use crate::columns::deltas;
 use crate::v1;
 
@@ -40,6 +41,8 @@ impl From<&Batch> for v1::Batch {
             messages: (!batch.messages.is_empty()).then(|| (&batch.messages).into()),
             tcp_sessions: batch.tcp_sessions.iter().map(Into::into).collect(),
             tcp_losses: batch.tcp_losses.iter().map(Into::into).collect(),
+            account: batch.account.as_ref().map(Into::into),
+            dropped: batch.dropped.iter().map(Into::into).collect(),
         }
     }
 }
@@ -186,10 +189,7 @@ impl From<&Symbol> for v1::Symbol {
 
 impl From<&Loss> for v1::Loss {
     fn from(loss: &Loss) -> Self {
-        // The wire numbers are the places in LossCause::ALL, from 1.
-        let place = LossCause::ALL.iter().position(|cause| *cause == loss.cause);
-        let cause = place.and_then(|place| i32::try_from(place + 1).ok()).unwrap_or_default();
-        Self { cause, count: loss.count }
+        Self { cause: number_of(loss.cause), count: loss.count }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The wire: protobuf messages and gRPC services, and the only place where raw messages become checked types
 //! ([`syncline_event::Batch`]) and back.
 
+mod account;
 mod codec;
 mod columns;
 mod decode;

@@ -5,9 +5,9 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 use syncline_event::{
-    Batch, BatchError, ClaimSource, ClockClaim, Container, Flow, Kind, Loss, LossCause, Messages, ONCE_MILLI,
-    Observation, ObservationReason, ObservationStage, Origin, ProbePath, Process, ShortWaits, Stack, StackId, Symbol,
-    Target, TraceContext, WaitFlags, Waits, limits,
+    Account, Batch, BatchError, ClaimSource, ClockClaim, Container, DroppedBatch, Flow, Kind, Loss, LossCause,
+    Messages, ONCE_MILLI, Observation, ObservationReason, ObservationStage, Origin, ProbePath, Process, ShortWaits,
+    Stack, StackId, Symbol, Target, TraceContext, WaitFlags, Waits, limits,
 };
 use syncline_proto::{WireError, decode, encode};
 use syncline_timebase::{BootId, Instant, Knot, Offset, Probe, Span};
@@ -147,6 +147,15 @@ fn batch_with(waits: Waits) -> Batch {
         messages: Messages::default(),
         tcp_sessions: Vec::new(),
         tcp_losses: Vec::new(),
+        account: Some(Account { captured: 9, events: 1, summed: 2, left_out: 3, lost: 4, waiting: -1, open: Some(0) }),
+        dropped: vec![DroppedBatch {
+            number: 78,
+            run_first_seq: 77,
+            cause: LossCause::QueueFull,
+            events: 5,
+            summed: 6,
+            losses: vec![Loss { cause: LossCause::ProbeMissed, count: 1 }],
+        }],
         process_states: Vec::new(),
         goroutine_states: Vec::new(),
     }
@@ -272,4 +281,12 @@ fn one_wait() -> Waits {
         trace: vec![TraceContext::NONE],
         weight_milli: vec![ONCE_MILLI],
     }
+}
+
+#[test]
+fn a_loss_to_a_cause_that_only_a_newer_agent_knows_is_kept() {
+    let mut message = syncline_proto::v1::Batch::from(&batch_with(Waits::default()));
+    message.losses = vec![syncline_proto::v1::Loss { cause: 999, count: 7 }];
+    let decoded = Batch::try_from(message).unwrap();
+    assert_eq!(decoded.losses, [Loss { cause: LossCause::Unknown, count: 7 }]);
 }

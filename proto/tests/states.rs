@@ -48,6 +48,8 @@ fn empty() -> Batch {
         messages: Messages::default(),
         tcp_sessions: Vec::new(),
         tcp_losses: Vec::new(),
+        account: None,
+        dropped: Vec::new(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The loaded BPF object: its maps, opened once, and its programs.
 
 use std::fs::File;
-use std::os::fd::AsRawFd as _;
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd};
 use std::path::Path;
 
 use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, PerCpuHashMap, RingBuf};
@@ -112,6 +112,11 @@ impl Programs {
         let ebpf = &mut self.ebpf;
         let mut map = |name: &str| ebpf.take_map(name).ok_or_else(|| MapError::InvalidName { name: name.to_owned() });
         take(&mut map).map_err(|e| KernelError::new("open the maps of the BPF object", e))
+    }
+
+    /// A program that is loaded.
+    pub(super) fn fd(&self, name: &str) -> Option<BorrowedFd<'_>> {
+        self.ebpf.program(name)?.fd().ok().map(AsFd::as_fd)
     }
 
     /// Attaches one program to an instruction of an executable, for all processes that run it.

@@ -35,6 +35,7 @@ mod idle;
 mod kernel;
 mod library;
 mod memory;
+mod missed;
 mod namespace;
 mod observing;
 mod open;

@@ -16,6 +16,7 @@ use super::frames::Frames;
 use super::governing::{Governing, WayIn};
 use super::kernel::{self, Maps, Programs};
 use super::library::Libraries;
+use super::missed::missed_waits;
 use super::open::{OpenTaken, OpenWaits};
 use super::parks::Unseen;
 use super::probes::ProbedBinaries;
@@ -85,6 +86,8 @@ pub struct Capture {
     pub(super) governing: Governing,
     pub(super) frames: Arc<Frames>,
     pub(super) libraries: Libraries,
+    /// For good.
+    pub(super) is_detached: bool,
 }
 
 impl Capture {
@@ -135,6 +138,7 @@ impl Capture {
             governing,
             frames: Arc::default(),
             libraries: Libraries::default(),
+            is_detached: false,
         };
         capture.configure()?;
         capture.begin()?;
@@ -195,15 +199,25 @@ impl Capture {
         Ok(usize::try_from(self.own.delivered - before).unwrap_or(usize::MAX))
     }
 
+    /// Whether the last [`poll`](Self::poll) left something in the ring.
+    #[must_use]
+    pub fn has_more(&self) -> bool {
+        self.more
+    }
+
     /// Waits below the threshold since the last call, per process and reason.
     pub fn take_short_waits(&mut self) -> Vec<ShortWait> {
-        let is_in_windows =
-            |tgid: u32| self.processes.get(tgid).is_some_and(|process| self.governing.is_in_windows(process.slot));
+        let is_in_windows = |tgid: u32| {
+            !self.is_detached
+                && self.processes.get(tgid).is_some_and(|process| self.governing.is_in_windows(process.slot))
+        };
         let grown = self.short_waits.take(&self.maps.short_waits, is_in_windows);
         // Of one that was never to be observed, from the moment before it was looked at.
         let is_left_out = |tgid: u32| self.processes.was_left_out(tgid) && self.processes.get(tgid).is_none();
         let (left_out, grown): (Vec<_>, Vec<_>) = grown.into_iter().partition(|grown| is_left_out(grown.key.tgid));
         self.own.sums_left_out += left_out.iter().map(|grown| grown.sum.count).sum::<u64>();
+        self.own.parts_before +=
+            grown.iter().filter(|grown| grown.key.is_parts).map(|grown| grown.sum.count).sum::<u64>();
         let parts = self.governing.take_parts();
         let binary = |tgid| self.processes.get(tgid).map(|process| &*process.binary);
         let sums = grown.into_iter().filter_map(|grown| ShortWait::new(grown, binary(grown.key.tgid)));
@@ -265,8 +279,11 @@ impl Capture {
         let stale_now = self.before.stale_now() as u64;
         let own = OwnCounters {
             library_unopened: self.frames.unopened(),
+            probe_missed: missed_waits(&self.programs),
             cut_off: self.governing.cut_off,
             cut_off_stale: self.governing.cut_off_stale,
+            calls_cut_off: self.governing.calls_cut_off,
+            parts_before: self.own.parts_before + self.governing.parts_before,
             ..self.own
         };
         counters::read(&self.maps.counters, own, self.before.counters(), stale_now)
@@ -277,6 +294,15 @@ impl Capture {
     pub fn parked_now(&self) -> usize {
         let entries = self.maps.parks.keys().filter_map(Result::ok).collect::<HashSet<_>>().len();
         entries.saturating_sub(self.before.stale_now())
+    }
+
+    /// Takes every probe of waits away and waits until that is done: [`poll`](Self::poll) then hands out what is still in the ring, and
+    /// after that nothing more is captured, of no process.
+    pub fn detach(&mut self) {
+        self.cut_off_all();
+        self.probed.detach_all();
+        self.tracepoints = Tracepoints::default();
+        self.is_detached = true;
     }
 
     /// Tells the kernel side the present TAI offset (adjtimex(2)); to be called when it changes. `start` reads it itself.

@@ -11,8 +11,8 @@ use super::gaps::Gaps;
 use super::hints::HintSender;
 use crate::asking::{Answer, Asking};
 use crate::batch::{
-    Batcher, FinishedWait, Losses, SeenGoroutine, SeenMessage, SeenObservation, SeenProcessTimes, SeenSession,
-    ShortSum, ShortWhat, TcpTotals, Totals,
+    Batcher, Captured, FinishedWait, Losses, SeenGoroutine, SeenMessage, SeenObservation, SeenProcessTimes,
+    SeenSession, ShortSum, ShortWhat, TcpTotals, Totals,
 };
 use crate::clock::Clocks;
 use crate::probe::UsableProbe;
@@ -35,10 +35,19 @@ pub(super) enum Input {
     ProcessTimes(Vec<SeenProcessTimes>),
     Goroutines(Vec<SeenGoroutine>),
     StatesPassedOver(u64),
-    Short { process: Arc<Process>, what: ShortWhat, sum: ShortSum },
+    Short {
+        process: Arc<Process>,
+        what: ShortWhat,
+        sum: ShortSum,
+    },
     Observations(Vec<SeenObservation>),
     Losses(Losses),
-    Messages { messages: Vec<SeenMessage>, mark_shift: u8 },
+    /// Behind all that was captured before.
+    Captured(Captured),
+    Messages {
+        messages: Vec<SeenMessage>,
+        mark_shift: u8,
+    },
     Sessions(Vec<SeenSession>),
     TcpLoss(TcpLossCause, u64),
     Knot(Knot),
@@ -147,6 +156,7 @@ impl Batching {
             Input::Short { process, what, sum } => self.batcher.push_short(process, what, &sum),
             Input::Observations(all) => all.into_iter().for_each(|one| self.batcher.push_observation(one)),
             Input::Losses(losses) => losses.iter().for_each(|loss| self.batcher.lose(loss.cause, loss.count)),
+            Input::Captured(captured) => self.batcher.set_captured(captured),
             Input::Messages { messages, mark_shift } => {
                 messages.into_iter().for_each(|message| self.batcher.push_message(message, mark_shift));
             }
@@ -337,7 +347,7 @@ mod tests {
         while let Some(entry) = queue.change(|queue| queue.send_next(usize::MAX)) {
             let batch = syncline_proto::decode(&entry.bytes).unwrap();
             kept += batch.waits.len() as u64;
-            counted += batch.losses.iter().map(|loss| loss.count).sum::<u64>();
+            counted += batch.all_losses().map(|loss| loss.count).sum::<u64>();
         }
         assert_eq!((kept + counted, totals.waits), (pushed, pushed));
         assert!(counted >= ENOUGH_WAITS as u64, "the queue was never full");

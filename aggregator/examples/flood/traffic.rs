@@ -112,6 +112,8 @@ impl Source {
             messages: Messages::default(),
             tcp_sessions: Vec::new(),
             tcp_losses: Vec::new(),
+            account: None,
+            dropped: Vec::new(),
             process_states: Vec::new(),
             goroutine_states: Vec::new(),
             reference_run: if probe.is_some() { 1 } else { 0 },

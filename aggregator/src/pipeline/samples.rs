@@ -91,6 +91,8 @@ pub(crate) fn batch(node: &str, number: u64) -> Batch {
         messages: Messages::default(),
         tcp_sessions: Vec::new(),
         tcp_losses: Vec::new(),
+        account: None,
+        dropped: Vec::new(),
         process_states: Vec::new(),
         goroutine_states: Vec::new(),
         reference_run: 0xf00d,

@@ -127,6 +127,8 @@ impl SimulatedAgent {
             messages: Messages::default(),
             tcp_sessions: Vec::new(),
             tcp_losses: Vec::new(),
+            account: None,
+            dropped: Vec::new(),
             process_states: vec![self.process_states(second)],
             goroutine_states: vec![self.goroutine_states(second)],
             reference_run: if probe.is_some() { self.run } else { 0 },

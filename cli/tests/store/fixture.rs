@@ -7,7 +7,7 @@ use syncline_store::{Location, OpenOptions, OpenStore, open};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use crate::{blocked, observed, sends, states, story, stuck};
+use crate::{blocked, ledger, observed, sends, states, story, stuck};
 
 /// The store in a directory of its own. Nobody holds it unless a case does.
 pub(crate) struct Fixture {
@@ -32,6 +32,9 @@ pub(crate) const STORY: &str = "story";
 /// The database with the rows of [`sends`].
 pub(crate) const OBSERVED: &str = "observed";
 pub(crate) const SENDS: &str = "sends";
+
+/// The database with the rows of [`ledger`].
+pub(crate) const LEDGER: &str = "ledger";
 
 /// The database of [`symbols`](crate::symbols), empty but for the tables.
 pub(crate) const SYMBOLS: &str = "symbols";
@@ -58,6 +61,7 @@ impl Fixture {
         fixture.fill(STORY, &story::rows(base_ns));
         fixture.fill(SENDS, &sends::rows(base_ns));
         fixture.fill(OBSERVED, &observed::rows(base_ns));
+        fixture.fill(LEDGER, &ledger::rows(base_ns));
         fixture.fill(SYMBOLS, &[]);
         fixture
     }

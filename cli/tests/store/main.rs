@@ -9,6 +9,7 @@
 mod blocked;
 mod cases;
 mod fixture;
+mod ledger;
 mod observed;
 mod sends;
 mod states;
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
         .chain(story::ALL)
         .chain(sends::ALL)
         .chain(observed::ALL)
+        .chain(ledger::ALL)
         .chain(symbols::ALL)
         .filter(|(name, _)| filters.is_empty() || filters.iter().any(|filter| name.contains(filter.as_str())))
         .collect();

@@ -5,8 +5,8 @@ use std::fmt;
 use syncline_timebase::{BootId, Instant, Knot, Mono, NodeName, Offset, Probe, Reference, Wall};
 
 use crate::{
-    Container, Flow, GoroutineStates, Kind, Loss, Messages, Observation, ProcessStates, Stack, TcpLoss, TcpSession,
-    Waits,
+    Account, Container, DroppedBatch, Flow, GoroutineStates, Kind, Loss, Messages, Observation, ProcessStates, Stack,
+    TcpLoss, TcpSession, Waits,
 };
 
 /// Which node speaks, and since when.
@@ -171,7 +171,7 @@ pub struct Batch {
     pub stacks: Vec<Stack>,
     /// Symbols that the aggregator may not have seen yet.
     pub symbols: Vec<Symbol>,
-    /// What was lost since the last batch.
+    /// What was lost since the last batch, but for what was in batches that were dropped.
     pub losses: Vec<Loss>,
     /// Clock readings since the last batch, in order of MONO.
     pub knots: Vec<Knot>,
@@ -192,11 +192,20 @@ pub struct Batch {
     pub tcp_sessions: Vec<TcpSession>,
     /// What was lost of TCP since the last batch.
     pub tcp_losses: Vec<TcpLoss>,
+    /// Where everything that this run has captured went; none from agents that do not tell.
+    pub account: Option<Account>,
+    /// Batches that will not come, since the last batch.
+    pub dropped: Vec<DroppedBatch>,
 }
 
 impl Batch {
     /// Identity of the batch.
     pub fn id(&self) -> BatchId {
         BatchId { node: self.origin.node.clone(), boot: self.origin.boot, number: self.number }
+    }
+
+    /// All waits that it says are lost: since the last batch, and those of the dropped batches that it tells of.
+    pub fn all_losses(&self) -> impl Iterator<Item = Loss> + '_ {
+        self.losses.iter().copied().chain(self.dropped.iter().flat_map(DroppedBatch::all_losses))
     }
 }

@@ -4,6 +4,7 @@
 //! Whatever a `Batch` holds has passed [`Batch::check`]: columns of equal length, indices inside their dictionaries,
 //! texts and stacks within [`limits`]. It knows no protobuf and does no I/O.
 
+mod account;
 mod batch;
 mod check;
 mod check_states;
@@ -18,6 +19,7 @@ mod tcp;
 mod trace;
 mod wait;
 
+pub use account::{Account, DroppedBatch};
 pub use batch::{Batch, BatchId, ClaimSource, ClockClaim, Origin, ProbePath, Process, ShortWaits, Symbol};
 pub use check::BatchError;
 pub use container::Container;

@@ -194,6 +194,8 @@ rows! {
         weight_milli: Vec<u32> => Column::U32,
         /// 1 = parts of waits that lay in windows.
         is_parts: Vec<u8> => Column::U8,
+        /// Number of the batch.
+        batch: Vec<u64> => Column::U64,
     }
 }
 
@@ -214,5 +216,7 @@ rows! {
         cause: LowCardinality => Column::LowCardinality,
         /// Events lost since the previous row of the same run and cause.
         count: Vec<u64> => Column::U64,
+        /// Number of the batch that told, or of the dropped one that had it.
+        batch: Vec<u64> => Column::U64,
     }
 }

@@ -10,6 +10,7 @@ mod binaries;
 mod clock;
 mod enums;
 mod events;
+mod ledger;
 mod nodes;
 mod observations;
 mod processes;
@@ -28,6 +29,7 @@ pub use events::{
     EventRows, FLAG_ABANDONED, FLAG_BEGAN_BEFORE, FLAG_READY_SEEN, FLAG_WOKEN_BY_NETPOLL, LossRows, OpenWaitRows,
     ShortWaitRows,
 };
+pub use ledger::{DroppedBatchRows, LedgerRows};
 pub use nodes::NodeRows;
 pub use observations::ObservationRows;
 pub use processes::ProcessRows;

@@ -124,7 +124,7 @@ impl Capture {
     /// Observes the process if it is wanted, is Go, and is not observed yet.
     pub(in crate::capture) fn look_at(&mut self, pid: u32) {
         let Ok(file) = FileId::of_process(pid) else { return };
-        if pid == std::process::id() {
+        if pid == std::process::id() || self.is_detached {
             return;
         }
         if let Some(process) = self.processes.observed(pid) {

@@ -2,6 +2,7 @@
 
 mod clock;
 mod ends;
+mod ledger;
 mod observations;
 mod processes;
 mod states;
@@ -9,7 +10,7 @@ mod tcp;
 
 use syncline_event::{Batch, Flow, Kind, Stack, Symbol, Target, Waits};
 use syncline_store::rows::{
-    EventKind, EventRows, LossRows, NodeRows, OpenWaitRows, ShortWaitRows, StackRows, SymbolRows, UNBOUNDED_NS,
+    EventKind, EventRows, NodeRows, OpenWaitRows, ShortWaitRows, StackRows, SymbolRows, UNBOUNDED_NS,
 };
 use syncline_store::{Arrays, LowCardinality};
 use syncline_timebase::{ErrorBound, Instant, Mono, Offset, Reference};
@@ -21,6 +22,7 @@ use crate::segment::{bound_class, clock_status};
 use ends::Ends;
 
 pub(crate) use clock::{claims, probes, segments, settlement, state, steps};
+pub(crate) use ledger::{dropped_batches, ledger, losses};
 pub(crate) use observations::observations;
 pub(crate) use processes::{processes, processes_key};
 pub(crate) use states::{goroutine_states, process_states};
@@ -170,21 +172,7 @@ pub(crate) fn short_waits(batch: &Batch) -> ShortWaitRows {
         hist,
         weight_milli: short.iter().map(|short| short.weight_milli).collect(),
         is_parts: short.iter().map(|short| short.is_parts.into()).collect(),
-    }
-}
-
-/// Losses.
-pub(crate) fn losses(batch: &Batch) -> LossRows {
-    let (losses, rows) = (&batch.losses, batch.losses.len());
-    let Whose { region, node, boot } = Whose::of(batch, rows);
-    LossRows {
-        bucket: vec![bucket::of_batch(batch); rows],
-        region,
-        node,
-        boot,
-        run_seq: vec![batch.origin.run_first_seq; rows],
-        cause: texts(losses.iter().map(|loss| loss.cause.name())),
-        count: losses.iter().map(|loss| loss.count).collect(),
+        batch: vec![batch.number; rows],
     }
 }
 
