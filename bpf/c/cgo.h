@@ -122,8 +122,10 @@ static __always_inline void exit_c(struct user_regs *ctx)
 		return;
 	found = bpf_map_lookup_elem(&in_c, &key);
 	if (!found) {
-		if (watch.until_ns && watch.kinds & WATCH_CGO)
+		if (watch.until_ns && watch.kinds & WATCH_CGO) {
+			count(COUNT_THREAD_WAITS);
 			aggregate(tgid, WAIT_CGO | WAIT_PARTS, 0, now - watch.from_ns);
+		}
 		return;
 	}
 	entry = *found;

@@ -117,5 +117,6 @@ impl Accounting {
 
 /// Finished waits, and waits in sums.
 fn contents(batch: &Batch) -> (u64, u64) {
-    (batch.waits.len() as u64, batch.summed_waits())
+    let summed = batch.short_waits.iter().map(|short| short.count).fold(0, u64::saturating_add);
+    (batch.waits.len() as u64, summed)
 }

@@ -48,7 +48,7 @@ use accounting::Accounting;
 use dictionary::Dictionary;
 use index::Indices;
 use seal::{Holding, SealRule};
-use short::{NoRoom, ShortSums};
+use short::ShortSums;
 use states::PendingStates;
 use tcp::PendingTcp;
 use wait::{PendingWait, columns};
@@ -160,12 +160,10 @@ impl Batcher {
 
     /// Takes a sum of short waits, of this process, kind and reason, since the last such sum.
     pub fn push_short(&mut self, process: Arc<Process>, what: ShortWhat, sum: &ShortSum) {
-        // Parts are of waits that are counted elsewhere.
-        let count = if what.is_parts { 0 } else { sum.count };
-        self.totals.short_waits = self.totals.short_waits.saturating_add(count);
+        self.totals.short_waits = self.totals.short_waits.saturating_add(sum.count);
         match self.short.add(process, what, sum) {
-            Ok(()) => self.accounting.take_summed(count),
-            Err(NoRoom) => self.lose(LossCause::ShortWaitMapFull, count),
+            Ok(()) => self.accounting.take_summed(sum.count),
+            Err(no_room) => self.lose(LossCause::ShortWaitMapFull, no_room.count),
         }
     }
 

@@ -49,13 +49,16 @@ type Key = (ProcessKey, ShortWhat);
 
 /// All the places of a batch are taken.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct NoRoom;
+pub(super) struct NoRoom {
+    /// Waits that found no place.
+    pub(super) count: u64,
+}
 
 impl ShortSums {
     pub(super) fn add(&mut self, process: Arc<Process>, what: ShortWhat, sum: &ShortSum) -> Result<(), NoRoom> {
         let key = (process_key(&process), what);
         if self.sums.len() >= limits::DICTIONARY && !self.sums.contains_key(&key) {
-            return Err(NoRoom);
+            return Err(NoRoom { count: sum.count });
         }
         self.sums.entry(key).or_insert_with(|| (process, ShortSum::default())).1.add(sum);
         Ok(())

@@ -85,8 +85,6 @@ pub struct Counters {
     pub left_out: u64,
     /// The same of waits in sums of short ones.
     pub sums_left_out: u64,
-    /// Waits in sums of parts: they began before the window of observation in which they ended.
-    pub sums_in_parts: u64,
     /// Waits that were going on when their process was left out, and were forgotten.
     pub parks_left_out: u64,
     /// Goroutines found parked when the observation of their process began.
@@ -101,6 +99,10 @@ pub struct Counters {
     pub window_found: u64,
     /// Waits that went on as a window of observation ended, or as the first gap began; the part in it is told in sums.
     pub cut_off: u64,
+    /// The same of goroutines in C code.
+    pub calls_cut_off: u64,
+    /// Waits that began before their window and of which a part was seen: told as time, and not as waits.
+    pub parts_before: u64,
     /// Processes whose goroutines could not be looked at then: what should be their list was not one.
     pub found_refused: u64,
 }
@@ -110,16 +112,16 @@ impl Counters {
     #[must_use]
     pub fn captured(&self) -> u64 {
         let goroutines = self.parks + self.found + self.window_found + self.park_fault;
-        goroutines + self.thread_waits + self.thread_map_full + self.calls_abandoned + self.probe_missed
+        let calls = self.thread_waits + self.thread_map_full + self.calls_abandoned + self.calls_cut_off;
+        goroutines + calls + self.probe_missed
     }
 
-    /// Those of them that are not told, as is wanted: of threads without work, of processes that are left out, those of which it is
-    /// known only that they went on when observation began, and those of which only parts are told.
+    /// Those of them that are not told, as is wanted: of threads without work, of processes that are left out, and those of which it is
+    /// known only that they went on when observation began.
     #[must_use]
     pub fn passed_over(&self) -> u64 {
         let left_out = self.left_out + self.sums_left_out + self.parks_left_out;
-        let in_parts = self.cut_off + self.sums_in_parts;
-        self.idle_threads + left_out + self.found_stale + self.found_short + in_parts
+        self.idle_threads + left_out + self.found_stale + self.found_short + self.parts_before
     }
 
     /// Waits that finished or could have, and are in neither a record nor a sum: all causes together.
@@ -159,9 +161,10 @@ pub(super) struct OwnCounters {
     pub(super) left_out: u64,
     pub(super) sums_left_out: u64,
     pub(super) parks_left_out: u64,
-    pub(super) sums_in_parts: u64,
     pub(super) cut_off: u64,
     pub(super) cut_off_stale: u64,
+    pub(super) calls_cut_off: u64,
+    pub(super) parts_before: u64,
 }
 
 pub(super) fn read(
@@ -209,12 +212,13 @@ pub(super) fn read(
         left_out: own.left_out,
         sums_left_out: own.sums_left_out,
         parks_left_out: own.parks_left_out,
-        sums_in_parts: own.sums_in_parts,
         found: before.found,
         found_stale: at(Counter::FoundStale) + before.stale + own.cut_off_stale + stale_now,
         found_short: at(Counter::FoundShort),
         window_found: at(Counter::WindowFound),
         cut_off: own.cut_off.saturating_sub(own.cut_off_stale),
+        calls_cut_off: own.calls_cut_off,
+        parts_before: own.parts_before,
         found_passed_over: before.passed_over,
         found_refused: before.refused,
     }

@@ -3,6 +3,7 @@
 //! ```text
 //! rules ──> what holds for a process                              [choosing]
 //! /proc ──> Target ──> Binary (gosym) ──> probes on the inode     [target, executable, library, binary, probes, observing, processes]
+//! costs of each process ─> stages, windows of time                [governing]
 //! probes ─> ring buffer ─> WaitRecord ─> RawWait ─> the sink      [running, kernel, wait]
 //!        │                ├> TCP sessions and messages            [tcp]
 //!        │                └> goroutines' time by state            [states]

@@ -207,15 +207,17 @@ impl Capture {
 
     /// Waits below the threshold since the last call, per process and reason.
     pub fn take_short_waits(&mut self) -> Vec<ShortWait> {
-        let is_in_windows =
-            |tgid: u32| self.processes.get(tgid).is_some_and(|process| self.governing.is_in_windows(process.slot));
+        let is_in_windows = |tgid: u32| {
+            !self.is_detached
+                && self.processes.get(tgid).is_some_and(|process| self.governing.is_in_windows(process.slot))
+        };
         let grown = self.short_waits.take(&self.maps.short_waits, is_in_windows);
         // Of one that was never to be observed, from the moment before it was looked at.
         let is_left_out = |tgid: u32| self.processes.was_left_out(tgid) && self.processes.get(tgid).is_none();
         let (left_out, grown): (Vec<_>, Vec<_>) = grown.into_iter().partition(|grown| is_left_out(grown.key.tgid));
         self.own.sums_left_out += left_out.iter().map(|grown| grown.sum.count).sum::<u64>();
-        let in_parts = grown.iter().filter(|grown| grown.key.is_parts);
-        self.own.sums_in_parts += in_parts.map(|grown| grown.sum.count).sum::<u64>();
+        self.own.parts_before +=
+            grown.iter().filter(|grown| grown.key.is_parts).map(|grown| grown.sum.count).sum::<u64>();
         let parts = self.governing.take_parts();
         let binary = |tgid| self.processes.get(tgid).map(|process| &*process.binary);
         let sums = grown.into_iter().filter_map(|grown| ShortWait::new(grown, binary(grown.key.tgid)));
@@ -280,6 +282,8 @@ impl Capture {
             probe_missed: missed_waits(&self.programs),
             cut_off: self.governing.cut_off,
             cut_off_stale: self.governing.cut_off_stale,
+            calls_cut_off: self.governing.calls_cut_off,
+            parts_before: self.own.parts_before + self.governing.parts_before,
             ..self.own
         };
         counters::read(&self.maps.counters, own, self.before.counters(), stale_now)
@@ -295,6 +299,7 @@ impl Capture {
     /// Takes every probe of waits away and waits until that is done: [`poll`](Self::poll) then hands out what is still in the ring, and
     /// after that nothing more is captured, of no process.
     pub fn detach(&mut self) {
+        self.cut_off_all();
         self.probed.detach_all();
         self.tracepoints = Tracepoints::default();
         self.is_detached = true;

@@ -88,12 +88,11 @@ impl Capturing {
         }
         self.capture.tell_open_sessions();
         self.capture.tell_states();
-        let told = self.pass_on_states()?;
+        self.capture.tell_observations();
+        let told = self.pass_on_states()?.and_then(|()| self.pass_on_observations());
         // Nothing new comes from here on, so that what is in the ring and in the sums is the rest.
         self.capture.detach();
         let _ = told.and(self.pass_on_rest()?);
-        self.capture.tell_observations();
-        let _ = self.pass_on_observations();
         Ok(())
     }
 

@@ -62,8 +62,8 @@ impl Fixture {
         fixture.fill(STATES, &states::rows(base_ns));
         fixture.fill(STORY, &story::rows(base_ns));
         fixture.fill(SENDS, &sends::rows(base_ns));
-        fixture.fill(LEDGER, &ledger::rows(base_ns));
         fixture.fill(OBSERVED, &observed::rows(base_ns));
+        fixture.fill(LEDGER, &ledger::rows(base_ns));
         fixture.fill(SYMBOLS, &[]);
         fixture
     }

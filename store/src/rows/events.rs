@@ -190,12 +190,12 @@ rows! {
         total_ns: Vec<u64> => Column::U64,
         /// Element k (from 0) counts the waits of [2^k, 2^(k+1)) ns.
         hist: Arrays => Column::ArrayU64,
-        /// Number of the batch.
-        batch: Vec<u64> => Column::U64,
         /// How many such sums it stands for, in thousandths.
         weight_milli: Vec<u32> => Column::U32,
         /// 1 = parts of waits that lay in windows.
         is_parts: Vec<u8> => Column::U8,
+        /// Number of the batch.
+        batch: Vec<u64> => Column::U64,
     }
 }
 

@@ -356,7 +356,7 @@ pub(super) async fn every_table_takes_its_rows() {
         assert_eq!(fixture.ask(&format!("SELECT count() FROM {table}")).await, "1", "{table}");
     }
     let event = fixture.ask("SELECT * EXCEPT (bucket) FROM events").await;
-    let expected = "x\tx\tx\t18446744073709551615\t18446744073709551615\t1\t2\t3\tcgo\tx\t4\t-5\t6\t7\t3\t8\t9\t16\t10\t11\t18446744073709551615\t12\tbudgeted\tdisrupted\t13\t14\t17\t18\t-19\t-1\tx\tffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff\t65535\t::\t0\t0123456789abcdef\t15";
+    let expected = "x\tx\tx\t18446744073709551615\t18446744073709551615\t1\t2\t3\tcgo\tx\t4\t-5\t6\t7\t3\t8\t9\t16\t10\t11\t18446744073709551615\t12\tbudgeted\tdisrupted\t13\t14\t17\t18\t-19\t-1\tx\tffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff\t65535\t::\t0\t0123456789abcdef\t15\t1000";
     assert_eq!(event, expected);
 }
 

@@ -28,7 +28,11 @@ pub(super) struct CutOff {
     pub(super) parts: BTreeMap<PartsKey, Parts>,
     /// Goroutines that were parked.
     pub(super) parked: u64,
-    /// Of them, those that had not been after all.
+    /// Goroutines that were in C code.
+    pub(super) calls: u64,
+    /// Of all of these, those that began before the window.
+    pub(super) before: u64,
+    /// Of those that were parked, the ones that had not been after all.
     pub(super) stale: u64,
     /// Running processes changed a map too fast for it to be gone through.
     pub(super) is_incomplete: bool,
@@ -56,8 +60,11 @@ pub(super) fn cut_off(
             Found::Parked(_, parked) => (Kind::Goroutine, parked.reason.into(), !parked.is_part),
             Found::Calling(..) | Found::InCall(..) => (Kind::Cgo, 0, true),
         };
+        let has_begun = began_in_it && !found.began_before();
+        cut.calls += u64::from(!found.is_parked());
+        cut.before += u64::from(!has_begun);
         let parts = cut.parts.entry((found.tgid(), kind, reason)).or_default();
-        parts.began += u64::from(began_in_it && !found.began_before());
+        parts.began += u64::from(has_begun);
         parts.total_ns += until_ns.saturating_sub(found.mono_ns().max(from_ns));
     }
     cut

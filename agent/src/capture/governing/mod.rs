@@ -44,6 +44,10 @@ pub(super) struct Governing {
     /// Goroutines whose waits were cut off, and those of them that were found waiting and were not.
     pub(super) cut_off: u64,
     pub(super) cut_off_stale: u64,
+    /// Goroutines that were cut off in C code.
+    pub(super) calls_cut_off: u64,
+    /// Of all that were cut off, those that had begun before their window.
+    pub(super) parts_before: u64,
     next_look_ns: u64,
 }
 
@@ -56,6 +60,8 @@ impl Governing {
             parts: Vec::new(),
             cut_off: 0,
             cut_off_stale: 0,
+            calls_cut_off: 0,
+            parts_before: 0,
             next_look_ns: 0,
         }
     }
@@ -127,6 +133,9 @@ impl Capture {
 
     /// Does what is due.
     pub(super) fn govern(&mut self) {
+        if self.is_detached {
+            return;
+        }
         let now_ns = mono_ns();
         if now_ns >= self.governing.next_look_ns {
             self.note_who_is_governed(now_ns);

@@ -89,6 +89,8 @@ fn thread_cpu_ns() -> u64 {
 }
 
 /// Begins as the Go functions do at the instruction that is probed: the kernel emulates it.
+// SAFETY: a naked function is all of its own body. This one takes nothing and gives nothing back, keeps to the C calling convention (the stack
+// pointer and every register are at the end as they were at the begin), and returns.
 #[unsafe(naked)]
 #[allow(unsafe_code, reason = "a function whose first instruction is known")]
 extern "C" fn target() {

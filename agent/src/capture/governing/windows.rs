@@ -98,6 +98,20 @@ impl Capture {
         }
     }
 
+    /// Whatever is observed in windows is cut off: for the end of a capture.
+    pub(in crate::capture) fn cut_off_all(&mut self) {
+        let slots = self.governed_slots().into_iter().filter(|slot| self.governing.is_in_windows(*slot));
+        for slot in slots.collect::<Vec<_>>() {
+            let weight = self.governing.weight_of_sums(slot);
+            let Some(governed) = self.governing.slots.get_mut(&slot) else { continue };
+            let from_ns = if let Phase::Open { window, .. } = &governed.phase { window.from_ns } else { mono_ns() };
+            governed.begin_gap(mono_ns());
+            self.list_all(slot);
+            let pids = self.pids_of(slot).into_iter().collect();
+            self.cut_off(&pids, (from_ns, mono_ns()), weight);
+        }
+    }
+
     /// What goes on in these processes is cut off, and what they have in sums is taken with this weight.
     fn cut_off(&mut self, pids: &HashSet<u32>, window: (u64, u64), weight_milli: u32) {
         let cut = cut_off(pids, window, &self.before, &mut self.maps);
@@ -108,6 +122,8 @@ impl Capture {
         }
         self.governing.cut_off += cut.parked;
         self.governing.cut_off_stale += cut.stale;
+        self.governing.calls_cut_off += cut.calls;
+        self.governing.parts_before += cut.before;
         self.governing.parts.extend(cut.parts.into_iter().map(|(key, parts)| (key, parts, weight_milli)));
         self.short_waits.take_of(&self.maps.short_waits, |tgid| pids.contains(&tgid), weight_milli);
     }

@@ -25,7 +25,7 @@ pub(crate) fn ledger(batch: &Batch) -> LedgerRows {
         first_seq: vec![batch.first_seq],
         events: vec![batch.waits.len() as u64],
         first_bucket: vec![first_bucket.unwrap_or_else(|| bucket::of_batch(batch))],
-        short_waits: vec![batch.summed_waits()],
+        short_waits: vec![sum(batch.short_waits.iter().map(|short| short.count))],
         losses: vec![sum(batch.losses.iter().map(|loss| loss.count))],
         has_account: vec![u8::from(batch.account.is_some())],
         captured: vec![captured],

@@ -170,9 +170,9 @@ pub(crate) fn short_waits(batch: &Batch) -> ShortWaitRows {
         count: short.iter().map(|short| short.count).collect(),
         total_ns: short.iter().map(|short| short.total_ns).collect(),
         hist,
-        batch: vec![batch.number; rows],
         weight_milli: short.iter().map(|short| short.weight_milli).collect(),
         is_parts: short.iter().map(|short| short.is_parts.into()).collect(),
+        batch: vec![batch.number; rows],
     }
 }
 

@@ -18,13 +18,13 @@ CREATE TABLE IF NOT EXISTS ingest_ledger (
     first_seq     UInt64 COMMENT 'number of its first event' CODEC(DoubleDelta, ZSTD(1)),
     events        UInt64 COMMENT 'events in it' CODEC(T64, ZSTD(1)),
     first_bucket  DateTime('UTC') COMMENT 'the earliest bucket of its events; s since 1970' CODEC(Delta(4), ZSTD(1)),
-    short_waits   UInt64 COMMENT 'waits in its sums, but for sums of parts' CODEC(T64, ZSTD(1)),
+    short_waits   UInt64 COMMENT 'waits in its sums' CODEC(T64, ZSTD(1)),
     losses        UInt64 COMMENT 'waits that it says are lost, but for those of dropped batches' CODEC(T64, ZSTD(1)),
     has_account   UInt8 COMMENT '1 = the columns below are known; older agents do not tell' CODEC(ZSTD(1)),
     captured      UInt64 COMMENT 'waits that the run''s agent captured so far, in the kernel' CODEC(DoubleDelta, ZSTD(1)),
     told_events   UInt64 COMMENT 'of these, in batches that were not dropped, as events' CODEC(DoubleDelta, ZSTD(1)),
     told_short    UInt64 COMMENT 'of these, in batches that were not dropped, in sums' CODEC(DoubleDelta, ZSTD(1)),
-    left_out      UInt64 COMMENT 'of these, not kept as is wanted: threads without work of Go''s scheduler, processes that are left out, and waits of which only parts are told' CODEC(DoubleDelta, ZSTD(1)),
+    left_out      UInt64 COMMENT 'of these, not kept as is wanted: threads without work of Go''s scheduler, processes that are left out, waits that began before their window of observation' CODEC(DoubleDelta, ZSTD(1)),
     lost          UInt64 COMMENT 'of these, lost' CODEC(DoubleDelta, ZSTD(1)),
     waiting       Int64 COMMENT 'of these, going on or between the kernel and a batch' CODEC(DoubleDelta, ZSTD(1)),
     open          Int64 COMMENT 'in the last batch of a run: waits that went on, counted one by one, which waiting must be; else -1' CODEC(ZSTD(1)),
@@ -61,7 +61,7 @@ COMMENT 'Batches that agents made and gave up; what was in them is in losses, un
 -- events, short_waits   in the stored ones of these batches, by the ledger; batch_audit compares that with the tables themselves
 -- lost            by all causes, whoever told of it and when
 -- twice           of these, those of batches that were given up and are in the store all the same: they are not lost
--- left_out        not kept, as is wanted; those of which only the parts in windows of observation are told are among them
+-- left_out        not kept, as is wanted
 -- waiting         by how much more are going on, or on their way into a batch, than before from_batch
 -- unexplained     captured - events - short_waits - (lost - twice) - left_out - waiting: 0, or something is missing (> 0) or counted twice (< 0)
 -- batches, dropped, missing   how many of the numbers are in the store, were given up, and neither: those are still on their way, or lost
@@ -159,7 +159,7 @@ WITH
     ),
     of_short AS (
         SELECT region, node, boot, batch, sum(count) AS found FROM short_waits
-        WHERE bucket >= toStartOfMinute({t0:DateTime64(9, 'UTC')}) AND bucket < {t1:DateTime64(9, 'UTC')} AND NOT is_parts
+        WHERE bucket >= toStartOfMinute({t0:DateTime64(9, 'UTC')}) AND bucket < {t1:DateTime64(9, 'UTC')}
         GROUP BY region, node, boot, batch
     ),
     of_losses AS (
