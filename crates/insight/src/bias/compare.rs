@@ -38,8 +38,8 @@ pub struct Comparison {
     pub stacks_reported: usize,
     /// Time between being ready and running, ns, which no profile sees.
     pub runnable_ns: f64,
-    /// Blocks that had not ended when the run did.
-    pub unended: u64,
+    /// Blocks that had not ended when the run did, as far as they are known.
+    pub unended: Amount,
     /// By band.
     pub bands: Vec<BandSeen>,
     /// By reason.

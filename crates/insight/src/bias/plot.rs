@@ -248,7 +248,7 @@ mod tests {
         let document = Document::parse(svg).unwrap();
         let rects = document.descendants().filter(|node| node.attribute("fill") == Some(fill));
         rects
-            .filter(|node| node.has_children())
+            .filter(roxmltree::Node::has_children)
             .map(|node| node.attribute("height").unwrap().parse().unwrap())
             .collect()
     }

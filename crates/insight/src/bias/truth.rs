@@ -38,8 +38,7 @@ pub struct Truth {
     pub(super) reasons: BTreeMap<String, Reason>,
     /// Ready and not running yet, of all blocks, ns.
     pub(super) runnable_ns: f64,
-    /// Blocks that had not ended.
-    pub(super) unended: u64,
+    pub(super) unended: Amount,
 }
 
 /// Of blocks that a profile can see.
@@ -84,7 +83,7 @@ impl Truth {
     #[must_use]
     pub fn new(bands: Bands, rate_ns: u64) -> Self {
         let (stacks, reasons) = (HashMap::new(), BTreeMap::new());
-        Self { bands, rate_ns, stacks, reasons, runnable_ns: 0.0, unended: 0 }
+        Self { bands, rate_ns, stacks, reasons, runnable_ns: 0.0, unended: Amount::default() }
     }
 
     /// Adds a block.
@@ -112,9 +111,9 @@ impl Truth {
         }
     }
 
-    /// Adds one that had not ended when the run did.
-    pub fn add_unended(&mut self) {
-        self.unended += 1;
+    /// Adds one that had not ended when the run did, of which that is known.
+    pub fn add_unended(&mut self, ns: u64) {
+        self.unended.add(1.0, ns as f64);
     }
 
     /// All blocks.
