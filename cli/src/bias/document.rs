@@ -69,10 +69,11 @@ struct Sum {
 struct Capture {
     happened: Sum,
     seeable: Sum,
-    unmatched: Sum,
+    /// Null without a profile, as are all that follow from one.
+    unmatched: Option<Sum>,
     unended: Sum,
     stacks: usize,
-    stacks_reported: usize,
+    stacks_reported: Option<usize>,
     runnable_ns: f64,
     lost: u64,
     parked_at_end: u64,
@@ -96,7 +97,7 @@ struct Reason {
     reason: String,
     happened: Sum,
     seeable: Sum,
-    reported: Sum,
+    reported: Option<Sum>,
 }
 
 pub(super) fn document(report: &Report<'_>) -> Document {
@@ -160,16 +161,15 @@ impl Capture {
         Self {
             happened: one.happened.into(),
             seeable: one.seeable.into(),
-            unmatched: one.unmatched.into(),
+            unmatched: has_profile.then(|| one.unmatched.into()),
             unended: one.unended.into(),
             stacks: one.stacks,
-            stacks_reported: one.stacks_reported,
+            stacks_reported: has_profile.then_some(one.stacks_reported),
             runnable_ns: one.runnable_ns,
             lost: captured.lost,
             parked_at_end: captured.parked,
-            // Without a profile nothing was compared.
             bands: if has_profile { bands.collect() } else { Vec::new() },
-            reasons: one.reasons.iter().map(|(reason, of)| Reason::of(reason, of)).collect(),
+            reasons: one.reasons.iter().map(|(reason, of)| Reason::of(reason, of, has_profile)).collect(),
         }
     }
 }
@@ -189,14 +189,10 @@ impl Band {
 }
 
 impl Reason {
-    fn of(reason: &str, of: &ReasonSeen) -> Self {
+    fn of(reason: &str, of: &ReasonSeen, has_profile: bool) -> Self {
         let ReasonSeen { happened, seeable, reported } = *of;
-        Self {
-            reason: reason.to_owned(),
-            happened: happened.into(),
-            seeable: seeable.into(),
-            reported: reported.into(),
-        }
+        let reported = has_profile.then(|| reported.into());
+        Self { reason: reason.to_owned(), happened: happened.into(), seeable: seeable.into(), reported }
     }
 }
 

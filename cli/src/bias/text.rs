@@ -40,7 +40,7 @@ fn by_band(report: &Report<'_>, lines: &mut Vec<String>) {
     let syncline = |_| report.captured_share();
     section(lines, "BLOCKS RECORDED, of the kinds that a block profile can see, by how long they blocked; measured");
     lines.extend(band_table(report, &|rate, band| report.band_share(rate, band, recorded), None, Some(&syncline)));
-    lines.push("? not measured: no stack has only blocks of this length".to_owned());
+    lines.push("? not measured: no stack has only blocks of this length. syncline: what was captured and not lost; it is what the profiles are held against".to_owned());
     section(lines, "The same as the profiler's rule has it: expected of the blocks captured, not measured");
     let of_all = |of: fn(Amount) -> f64| move |rate| report.share(rate, |one| expected_of_seeable(one, of));
     let rule = |rate, band| report.band_share(rate, band, |band| expected(band, blocks));
@@ -79,28 +79,31 @@ type OfRate<'a> = &'a dyn Fn(u64) -> Option<Spread>;
 
 /// A row for each band, and one for all where there is such a value; the last column is ours.
 fn band_table(report: &Report<'_>, cell: OfBand<'_>, all: Option<OfRate<'_>>, ours: Option<OfRate<'_>>) -> Vec<String> {
-    let mut columns = vec![("BLOCKED FOR", Align::Left), ("BLOCKS", Align::Right), ("TIME", Align::Right)];
+    // How much there was stands in the first table.
+    let has_sums = ours.is_some();
+    let mut columns = vec![("BLOCKED FOR", Align::Left)];
+    columns.extend([("BLOCKS", Align::Right), ("TIME", Align::Right)].into_iter().filter(|_| has_sums));
     let names: Vec<String> = report.rates_ns.iter().map(|&rate| rate_name(rate)).collect();
     columns.extend(names.iter().map(|name| (name.as_str(), Align::Right)));
     columns.extend(ours.map(|_| ("syncline", Align::Right)));
     let mut table = Table::new(&columns);
-    for band in report.bands_met() {
-        let happened =
-            |comparison: &Comparison| comparison.bands.get(band).map_or_else(Amount::default, |band| band.happened);
-        let mut row = vec![report.bands.label(band)];
-        row.push(number(report.over_captured(|one| happened(one).blocks)));
-        row.push(time(report.over_captured(|one| happened(one).ns)));
-        row.extend(report.rates_ns.iter().map(|&rate| share(cell(rate, band))));
+    let mut push = |label: String, happened: &dyn Fn(&Comparison) -> Amount, shares: Vec<String>| {
+        let mut row = vec![label];
+        if has_sums {
+            row.push(number(report.over_captured(|one| happened(one).blocks)));
+            row.push(time(report.over_captured(|one| happened(one).ns)));
+        }
+        row.extend(shares);
         row.extend(ours.map(|ours| share(ours(0))));
         table.push(&row);
+    };
+    for band in report.bands_met() {
+        let happened = |one: &Comparison| one.bands.get(band).map_or_else(Amount::default, |band| band.happened);
+        let shares = report.rates_ns.iter().map(|&rate| share(cell(rate, band))).collect();
+        push(report.bands.label(band), &happened, shares);
     }
-    if let Some(all) = all {
-        let mut row = vec!["all".to_owned()];
-        row.push(number(report.over_captured(|one| one.seeable.blocks)));
-        row.push(time(report.over_captured(|one| one.seeable.ns)));
-        row.extend(report.rates_ns.iter().map(|&rate| share(all(rate))));
-        table.push(&row);
-    }
+    let shares = report.rates_ns.iter().map(|&rate| all.map_or_else(String::new, |all| share(all(rate)))).collect();
+    push("all".to_owned(), &|one| one.seeable, shares);
     table.lines(WIDEST)
 }
 

@@ -5,7 +5,7 @@ use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use rustix::process::Signal;
@@ -17,6 +17,10 @@ use crate::failure::usage;
 const NAME: &str = "syncline-agent";
 /// Attaching takes a second; reading the rest of a long run may take many.
 const PATIENCE: Duration = Duration::from_secs(300);
+/// The agent's exit code where it was asked wrongly, which is by our options.
+const WRONG_USE: i32 = 2;
+/// Between two tables, and until the first, which says that it captures.
+const INTERVAL: &str = "200ms";
 /// The last line of each table.
 const LOST: &str = "lost: ";
 /// Who was parked as the program ended is no loss.
@@ -58,14 +62,28 @@ impl Watching {
     pub(super) fn start(agent: &Path, pid: u32, ring_bytes: &str, directory: &Path) -> Result<Self> {
         let path = directory.join("events.jsonl");
         let mut command = Command::new(agent);
-        command.args(["watch", &pid.to_string(), "--min", "0ns", "--stack-depth", "127", "--interval", "1s"]);
+        command.args([
+            "watch",
+            &pid.to_string(),
+            "--min",
+            "0ns",
+            "--stack-depth",
+            "127",
+            "--top",
+            "1",
+            "--interval",
+            INTERVAL,
+        ]);
         command.args(["--ring-bytes", ring_bytes, "--out"]).arg(&path).env_remove("RUST_LOG");
         let mut agent = Running::start_piped(NAME, command, directory)?;
         let lines = lines(&mut agent)?;
-        let Some(_) = next(&lines, LOST)? else {
+        if !has_begun(&lines)? {
             let ended = agent.end()?;
             let words = agent.last_words();
-            let said = words.trim_start_matches("syncline-agent: error: ");
+            let said = words.trim_start_matches("syncline-agent: ").trim_start_matches("error: ");
+            if ended.status.code() == Some(WRONG_USE) {
+                return Err(usage(said));
+            }
             bail!(
                 "the agent cannot capture ({}){}; `syncline doctor` says what is missing",
                 super::launch::told(ended.status),
@@ -86,17 +104,19 @@ impl Watching {
         }
         let ended = self.agent.end()?;
         self.agent.expect_success(ended)?;
-        let lost = self.lines.iter().filter(|line| line.starts_with(LOST)).last();
+        let lost = self.lines.iter().last();
         let (lost, parked) = losses(&lost.context("the agent gave no last table")?)?;
         Ok(Watched { events: self.events, lost, parked })
     }
 }
 
+/// Of what it prints, the last line of each table.
 fn lines(agent: &mut Running) -> Result<Receiver<String>> {
     let output = agent.output().context("no pipe")?;
     let (sender, lines) = channel();
     std::thread::spawn(move || {
-        for line in BufReader::new(output).lines().map_while(Result::ok) {
+        let lines = BufReader::new(output).lines().map_while(Result::ok);
+        for line in lines.filter(|line| line.starts_with(LOST)) {
             if sender.send(line).is_err() {
                 return;
             }
@@ -105,16 +125,12 @@ fn lines(agent: &mut Running) -> Result<Receiver<String>> {
     Ok(lines)
 }
 
-/// The next line that begins so; none if there is no further one.
-fn next(lines: &Receiver<String>, beginning: &str) -> Result<Option<String>> {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        match lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-            Ok(line) if line.starts_with(beginning) => return Ok(Some(line)),
-            Ok(_) => {}
-            Err(RecvTimeoutError::Disconnected) => return Ok(None),
-            Err(RecvTimeoutError::Timeout) => bail!("the agent says nothing"),
-        }
+/// Waits for the first table; false if there is none.
+fn has_begun(lines: &Receiver<String>) -> Result<bool> {
+    match lines.recv_timeout(PATIENCE) {
+        Ok(_) => Ok(true),
+        Err(RecvTimeoutError::Disconnected) => Ok(false),
+        Err(RecvTimeoutError::Timeout) => bail!("the agent says nothing"),
     }
 }
 

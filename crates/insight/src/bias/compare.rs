@@ -81,7 +81,9 @@ pub fn compare(truth: &Truth, profile: &BlockProfile) -> Comparison {
         sum.add(stack.count as f64, stack.delay_ns as f64);
     }
     let mut comparison = Comparison::of(truth);
-    for (key, stack) in &truth.stacks {
+    let stacks = as_in_profile(truth, &profiled);
+    comparison.stacks = stacks.len();
+    for (key, stack) in &stacks {
         let reported = profiled.remove(key);
         comparison.stacks_reported += usize::from(reported.is_some());
         comparison.add(stack, reported.unwrap_or_default(), truth);
@@ -89,6 +91,20 @@ pub fn compare(truth: &Truth, profile: &BlockProfile) -> Comparison {
     profiled.into_values().for_each(|sum| comparison.unmatched.plus(sum));
     comparison.reported.plus(comparison.unmatched);
     comparison
+}
+
+/// The stacks that happened, by what they are in the profile, if they are.
+fn as_in_profile(truth: &Truth, profiled: &HashMap<StackKey, Amount>) -> HashMap<StackKey, Stack> {
+    let mut stacks: HashMap<StackKey, Stack> = HashMap::with_capacity(truth.stacks.len());
+    for (key, stack) in &truth.stacks {
+        let shorter = || key.without_outermost().filter(|shorter| profiled.contains_key(shorter));
+        let is_in = profiled.contains_key(key);
+        let of_another = |shorter: &StackKey| truth.stacks.contains_key(shorter);
+        let same = if is_in { None } else { shorter().filter(|shorter| !of_another(shorter)) };
+        let sum = stacks.entry(same.unwrap_or_else(|| key.clone()));
+        sum.or_insert_with(|| Stack::new(truth.bands.count())).plus(stack);
+    }
+    stacks
 }
 
 /// Whether the profile cannot be of this rate: each recorded block adds at least `rate` of time to its stack.
@@ -111,7 +127,7 @@ impl Comparison {
             seeable: truth.seeable(),
             reported: Amount::default(),
             unmatched: Amount::default(),
-            stacks: truth.stacks.len(),
+            stacks: 0,
             stacks_reported: 0,
             runnable_ns: truth.runnable_ns,
             unended: truth.unended,
@@ -237,6 +253,21 @@ mod tests {
         assert!(seen.bands.iter().all(|band| band.measurable == Amount::default()));
         assert_eq!((seen.stacks, seen.stacks_reported), (1, 0));
         assert_eq!((seen.bands[0].happened.blocks, seen.bands[1].happened.blocks), (1.0, 1.0));
+    }
+
+    #[test]
+    fn what_go_1_21_wraps_a_go_statement_in_is_not_in_its_profiles() {
+        let mut truth = Truth::new(Bands::of_rates(&[1]), 1);
+        let mut add = |wrapper: &str| {
+            let mut frames = frames("runtime.chanrecv1", 1);
+            frames.insert(2, Frame { function: wrapper.to_owned(), file: "main.go".to_owned(), line: 8 });
+            truth.add(&Block { reason: "chan receive", blocked_ns: 5, runnable_ns: 0, frames: &frames });
+        };
+        add("main.main.func1");
+        add("main.main.func2");
+        let seen = compare(&truth, &profile(&[(2, 10, 1)]));
+        assert_eq!((seen.stacks, seen.stacks_reported, seen.unmatched.blocks), (1, 1, 0.0));
+        assert_eq!(seen.bands[0].recorded_blocks, 2.0);
     }
 
     #[test]

@@ -30,6 +30,12 @@ impl StackKey {
         Self(key)
     }
 
+    /// The same without its outermost call: Go 1.21 leaves out of its profiles the function that the compiler makes of a `go` statement
+    /// with arguments, which has no name of its own to be told by.
+    pub(super) fn without_outermost(&self) -> Option<Self> {
+        self.0.rsplit_once(" < ").map(|(inner, _)| Self(inner.to_owned()))
+    }
+
     /// As text, the innermost call first.
     #[must_use]
     pub fn text(&self) -> &str {

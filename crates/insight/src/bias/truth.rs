@@ -134,7 +134,19 @@ impl Truth {
 }
 
 impl Stack {
-    fn new(bands: usize) -> Self {
+    pub(super) fn plus(&mut self, other: &Self) {
+        self.all.plus(other.all);
+        self.from_rate.plus(other.from_rate);
+        for (band, of) in self.bands.iter_mut().zip(&other.bands) {
+            band.happened.plus(of.happened);
+            band.expected.plus(of.expected);
+        }
+        for (reason, of) in &other.reasons {
+            self.reasons.entry(reason.clone()).or_default().plus(*of);
+        }
+    }
+
+    pub(super) fn new(bands: usize) -> Self {
         let (all, from_rate) = (Amount::default(), Amount::default());
         Self { all, from_rate, bands: vec![Band::default(); bands], reasons: BTreeMap::new() }
     }
