@@ -23,13 +23,17 @@ const SEMAPHORE: &str = "semacquire";
 /// The semaphores of the runtime itself; those of `sync` and `internal/poll` have functions of their own, down to `semacquire1`.
 const RUNTIMES_OWN: &str = "runtime.semacquire";
 
+/// What reasons end in where the goroutine is in a bubble of testing/synctest, since Go 1.25 and before.
+const IN_A_BUBBLE: [&str; 2] = [" (durable)", " (synctest)"];
+
 /// Whether Go's block profile can see such a wait at all.
 #[must_use]
 pub fn can_be_seen(reason: &str, frames: &[Frame]) -> bool {
     if reason == SEMAPHORE {
         return !frames.iter().any(|frame| frame.function == RUNTIMES_OWN);
     }
-    SEEN.contains(&reason)
+    let outside = IN_A_BUBBLE.iter().find_map(|end| reason.strip_suffix(end)).unwrap_or(reason);
+    SEEN.contains(&outside)
 }
 
 /// The probability that a block of this length is recorded at this rate.
@@ -55,8 +59,8 @@ mod tests {
         let group = ["runtime.gopark", "runtime.semacquire1", "sync.runtime_Semacquire"].map(frame);
         assert_eq!([can_be_seen(SEMAPHORE, &own), can_be_seen(SEMAPHORE, &group)], [false, true]);
         assert_eq!(
-            ["IO wait", "sleep", "select", "syscall read"].map(|reason| can_be_seen(reason, &[])),
-            [false, false, true, false]
+            ["IO wait", "sleep", "select", "select (durable)", "syscall read"].map(|reason| can_be_seen(reason, &[])),
+            [false, false, true, true, false]
         );
     }
 }

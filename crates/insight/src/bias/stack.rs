@@ -3,7 +3,9 @@
 use crate::call::Frame;
 
 /// Functions that carry a wait between the operation that a program called and the scheduler. Go's profile leaves out most of them.
-const CARRIERS: [&str; 4] = ["runtime.", "internal/runtime/", "sync.", "internal/sync."];
+const CARRIERS: [&str; 5] = ["runtime.", "internal/runtime/", "sync.", "internal/sync.", POLLERS_OWN];
+/// Of which the profile leaves out even the last.
+const POLLERS_OWN: &str = "internal/poll.runtime_Semacquire";
 /// Go 1.21 and 1.22 cut stacks in profiles at 32 calls, before inlined ones are added.
 const COMPARED: usize = 24;
 
@@ -23,7 +25,8 @@ impl StackKey {
         let (carriers, callers) = frames.split_at(carriers);
         // Below main and go statements.
         let own = callers.iter().rposition(|frame| !frame.function.starts_with("runtime.")).map_or(0, |last| last + 1);
-        let mut key = carriers.last().map(|frame| name(&frame.function)).unwrap_or_default();
+        let operation = carriers.last().filter(|frame| frame.function != POLLERS_OWN);
+        let mut key = operation.map(|frame| name(&frame.function)).unwrap_or_default();
         for frame in callers.iter().take(own.min(COMPARED)) {
             key.push_str(&format!(" < {}:{}", name(&frame.function), frame.line));
         }
@@ -80,6 +83,13 @@ mod tests {
             key(&[("sync.(*Mutex).Lock", 90), ("main.(*cache[...]).get", 5), ("main.main", 6), ("runtime.main", 7)]);
         assert_eq!(ours, profiles);
         assert_eq!(ours.text(), "sync.(*Mutex).Lock < main.(*cache[...]).get:5 < main.main:6");
+    }
+
+    #[test]
+    fn the_poller_waits_for_a_file_to_be_let_go_of_without_an_operation() {
+        let callers = [("internal/poll.(*FD).Close", 2), ("main.main", 5)];
+        let ours = [&[("runtime.semacquire1", 1), ("internal/poll.runtime_Semacquire", 1)], &callers[..]].concat();
+        assert_eq!(key(&ours), key(&callers));
     }
 
     #[test]
