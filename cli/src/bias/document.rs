@@ -35,6 +35,8 @@ struct BandSummary {
     /// Null: without end.
     to_ns: Option<u64>,
     recorded_share: Option<Range>,
+    /// Of the same stacks as that.
+    expected_of_measurable: Option<Range>,
     expected_recorded_share: Option<Range>,
     expected_time_share: Option<Range>,
     reported_blocks_share: Option<Range>,
@@ -89,6 +91,7 @@ struct Band {
     expected: Sum,
     measurable: Sum,
     recorded_blocks: f64,
+    expected_blocks: f64,
     reported: Sum,
 }
 
@@ -133,6 +136,7 @@ impl BandSummary {
             from_ns,
             to_ns,
             recorded_share: share(&recorded),
+            expected_of_measurable: share(&|band| ratio(band.expected_blocks, band.measurable.blocks)),
             expected_recorded_share: share(&|band| expected(band, blocks)),
             expected_time_share: share(&|band| expected(band, ns)),
             reported_blocks_share: share(&|band| reported(band, blocks)),
@@ -183,6 +187,7 @@ impl Band {
             expected: band.expected.into(),
             measurable: band.measurable.into(),
             recorded_blocks: band.recorded_blocks,
+            expected_blocks: band.expected_blocks,
             reported: band.reported.into(),
         }
     }

@@ -41,7 +41,7 @@ fn by_band(report: &Report<'_>, lines: &mut Vec<String>) {
     section(lines, "BLOCKS RECORDED, of the kinds that a block profile can see, by how long they blocked; measured");
     lines.extend(band_table(report, &|rate, band| report.band_share(rate, band, recorded), None, Some(&syncline)));
     lines.push("? not measured: no stack has only blocks of this length. syncline: what was captured and not lost; it is what the profiles are held against".to_owned());
-    section(lines, "The same as the profiler's rule has it: expected of the blocks captured, not measured");
+    section(lines, "The same as the profiler's rule has it: expected of all the blocks captured, not measured");
     let of_all = |of: fn(Amount) -> f64| move |rate| report.share(rate, |one| expected_of_seeable(one, of));
     let rule = |rate, band| report.band_share(rate, band, |band| expected(band, blocks));
     lines.extend(band_table(report, &rule, Some(&of_all(blocks)), None));

@@ -34,7 +34,7 @@ fn each_rate_records_what_its_rule_says_and_never_the_network() {
         assert!((0.99..1.01).contains(&share), "rate 1 records all: {share} from {from_ns} ns\n{text}");
     }
     let short = |rate_ns| median(&band(&document, rate_ns, 10_000)["recorded_share"]);
-    let expected = |rate_ns| median(&band(&document, rate_ns, 10_000)["expected_recorded_share"]);
+    let expected = |rate_ns| median(&band(&document, rate_ns, 10_000)["expected_of_measurable"]);
     assert!(short(10_000) > 0.98, "{text}");
     assert!((short(100_000) - expected(100_000)).abs() < 0.1, "{text}");
     assert!(short(1_000_000) < 0.15 && expected(1_000_000) < 0.15, "the rate of 1 ms records few of 40 us\n{text}");

@@ -57,6 +57,8 @@ pub struct BandSeen {
     pub measurable: Amount,
     /// Of those, the blocks that were recorded.
     pub recorded_blocks: f64,
+    /// Of those, the blocks that the rule says are recorded on average: not measured.
+    pub expected_blocks: f64,
     /// What is reported of them.
     pub reported: Amount,
 }
@@ -152,6 +154,7 @@ impl Comparison {
             if let Some(measured) = stack.measured(of.happened, reported, is_below, truth.rate_ns) {
                 seen.measurable.plus(measured.of);
                 seen.recorded_blocks += measured.recorded_blocks;
+                seen.expected_blocks += measured.expected_blocks;
                 seen.reported.plus(measured.reported);
             }
         }
@@ -162,6 +165,7 @@ impl Comparison {
 struct Measured {
     of: Amount,
     recorded_blocks: f64,
+    expected_blocks: f64,
     reported: Amount,
 }
 
@@ -171,6 +175,7 @@ impl Stack {
         if of_band.blocks == 0.0 {
             return None;
         }
+        let expected_blocks: f64 = self.bands.iter().map(|band| band.expected.blocks).sum();
         if is_below {
             // What is recorded for certain has its own time in the sum, which is known.
             let below = self.all.blocks - self.from_rate.blocks;
@@ -178,10 +183,11 @@ impl Stack {
             let reported = Amount { blocks: (reported.blocks - self.from_rate.blocks).max(0.0), ns: reported_ns };
             let of = Amount { blocks: below, ns: self.all.ns - self.from_rate.ns };
             let recorded_blocks = reported_ns / rate_ns as f64;
-            (of_band.blocks >= OF_ONE_BAND * below).then_some(Measured { of, recorded_blocks, reported })
+            let expected_blocks = expected_blocks - self.from_rate.blocks;
+            let measured = Measured { of, recorded_blocks, expected_blocks, reported };
+            (of_band.blocks >= OF_ONE_BAND * below).then_some(measured)
         } else {
-            let recorded_blocks = reported.blocks;
-            let measured = Measured { of: self.all, recorded_blocks, reported };
+            let measured = Measured { of: self.all, recorded_blocks: reported.blocks, expected_blocks, reported };
             (of_band.blocks >= OF_ONE_BAND * self.all.blocks).then_some(measured)
         }
     }
@@ -241,7 +247,7 @@ mod tests {
         let seen = compare(&truth(MS, &happened), &profile(&[(41, 5 * MS, 1)]));
         let band = seen.bands[1];
         assert_eq!((band.measurable.blocks, band.recorded_blocks, band.reported.blocks), (1_000.0, 2.0, 40.0));
-        assert!((band.expected.blocks - 50.0).abs() < 1e-6, "{band:?}");
+        assert!((band.expected.blocks - 50.0).abs() < 1e-6 && (band.expected_blocks - 50.0).abs() < 1e-6, "{band:?}");
         // One of 1,001 is too few to measure the band of the long ones.
         assert_eq!((seen.bands[3].happened.blocks, seen.bands[3].measurable.blocks), (1.0, 0.0));
     }

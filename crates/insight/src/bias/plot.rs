@@ -53,6 +53,8 @@ const NAME_WIDTH: f64 = 190.0;
 const FLOOR: f64 = 1e-4;
 const GRID: [(f64, &str); 5] = [(1.0, "100 %"), (0.1, "10 %"), (0.01, "1 %"), (0.001, "0.1 %"), (FLOOR, "0.01 %")];
 const COLOURS: [&str; 6] = ["#33658a", "#55a3c2", "#e8a33d", "#d1495b", "#7a5195", "#8d99ae"];
+/// The height of a bar from here on says enough.
+const WRITTEN_BELOW: f64 = 0.3;
 /// Of what we capture, last of the series.
 const LAST_COLOUR: &str = "#4a9d5b";
 
@@ -85,7 +87,7 @@ impl Plot {
             (LEFT, second - 16.0),
             "start",
             " font-weight=\"600\"",
-            "Blocked time by reason, and what of it the profile of the smallest rate reports (dark)",
+            "Blocked time by reason, and what of it the profile of the smallest rate reports (blue)",
         )?;
         self.write_reasons(out, second)?;
         writeln!(out, "</svg>")
@@ -100,7 +102,7 @@ impl Plot {
             x += 34.0 + 7.0 * series.name.chars().count() as f64;
         }
         writeln!(out, "<path d=\"M{x:.1} 64h14\" stroke=\"#111\" stroke-width=\"2\"/>")?;
-        text(out, (x + 19.0, 68.0), "start", "", "expected by the profiler's rule")?;
+        text(out, (x + 19.0, 68.0), "start", "", "expected of all by the profiler's rule; ? not measured")?;
         text(
             out,
             (LEFT, TOP - 14.0),
@@ -156,13 +158,11 @@ impl Plot {
                     escaped(&tip)
                 )?;
                 writeln!(out, "<path d=\"M{middle:.1} {:.1}V{:.1}\" stroke=\"#0006\"/>", y(share.low), y(share.high))?;
-                let turned = format!(
-                    " font-size=\"9\" fill=\"#555\" transform=\"rotate(-90 {:.1} {:.1})\"",
-                    middle + 3.0,
-                    top - 4.0
-                );
-                if share.median < 0.3 {
-                    text(out, (middle + 3.0, top - 4.0), "start", &turned, &percent(share.median))?;
+                if share.median < WRITTEN_BELOW {
+                    let highest = series.expected.get(band).copied().flatten().unwrap_or(0.0).max(share.high);
+                    let (x, y) = (middle + 3.0, y(highest) - 5.0);
+                    let turned = format!(" font-size=\"9\" fill=\"#555\" transform=\"rotate(-90 {x:.1} {y:.1})\"");
+                    text(out, (x, y), "start", &turned, &percent(share.median))?;
                 }
             }
             None => text(out, (middle, TOP + PANEL_HEIGHT - 3.0), "middle", " font-size=\"10\" fill=\"#999\"", "?")?,
