@@ -63,7 +63,11 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Timeline(args) => runtime.block_on(timeline::run(&cli.store, args)),
         Command::Skew(args) => runtime.block_on(skew::run(&cli.store, args)),
         Command::Doctor(args) => doctor::run(&cli.store, args),
-        Command::Bias(args) => bias::run(args),
+        Command::Bias(args) => {
+            // It waits for processes, not for futures; but signals are heard meanwhile.
+            let _runtime = runtime.enter();
+            bias::run(args)
+        }
         Command::Clock(args) => runtime.block_on(clock::run(&cli.store, args)),
     }
 }

@@ -16,6 +16,8 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, kill_process_group, pidfd_open};
 
+use super::interrupt;
+
 /// How long a program that was asked to end may take.
 const GRACE: Duration = Duration::from_secs(30);
 
@@ -156,14 +158,22 @@ impl Drop for Running {
 }
 
 /// Waits until one of them ends; false if none does in this time.
+///
+/// # Errors
+/// Where we are interrupted meanwhile.
 pub(super) fn wait_for_any(running: &[&Running], time: Duration) -> Result<bool> {
     let deadline = Instant::now() + time;
     loop {
         let left = Timespec::try_from(deadline.saturating_duration_since(Instant::now()))?;
         let mut descriptors: Vec<_> =
             running.iter().map(|running| PollFd::new(&running.descriptor, PollFlags::IN)).collect();
+        descriptors.extend(interrupt::descriptor().map(|descriptor| PollFd::new(descriptor, PollFlags::IN)));
         match poll(&mut descriptors, Some(&left)) {
-            Ok(ready) => return Ok(ready > 0),
+            Ok(_) => {
+                let is_ready = |descriptor: &PollFd<'_>| !descriptor.revents().is_empty();
+                ensure!(!descriptors.iter().skip(running.len()).any(is_ready), "interrupted");
+                return Ok(descriptors.iter().any(is_ready));
+            }
             Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error).context("cannot wait for a process"),
         }

@@ -10,6 +10,7 @@
 mod args;
 mod document;
 mod events;
+mod interrupt;
 mod launch;
 mod measure;
 mod output;
@@ -38,6 +39,7 @@ pub(crate) fn run(args: &BiasArgs) -> Result<ExitCode> {
     let program = Program::find(&args.command)?;
     let telling = Telling::new(args, &program)?;
     let agent = watching::find(args.agent.as_deref())?;
+    interrupt::listen()?;
     let begin = |path: &Option<PathBuf>| path.as_deref().map(Output::begin).transpose();
     let (svg, json) = (begin(&args.svg)?, begin(&args.json)?);
     let mut rates = args.rates.clone();

@@ -7,6 +7,7 @@ mod figures;
 mod fixture;
 
 use std::process::Command;
+use std::time::Duration;
 
 use figures::{band, capture, median, reported_of, sums};
 use fixture::{
@@ -14,6 +15,7 @@ use fixture::{
 };
 
 const QUICK: [&str; 3] = ["--runs", "1", "--without-cost"];
+const LOOK_EVERY: Duration = Duration::from_millis(10);
 const CHANNEL_AND_LOCK: [&str; 3] = ["chan receive", "sync.Mutex.Lock", "select"];
 
 #[test]
@@ -118,6 +120,43 @@ fn what_programs_do_wrong_is_told_with_what_to_do() {
     let server = format!("http://{}", free_address());
     let gone = error(&["--pprof-url", &server, "--duration", "1s"], &["work", "1"]);
     assert!(gone.contains("the program ended before http://"), "{gone}");
+}
+
+#[test]
+fn an_interruption_ends_the_program_and_leaves_nothing_behind() {
+    if !can_capture() {
+        return;
+    }
+    let program = program(NEWEST);
+    let (dir, temporary) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let running = temporary.path().join("running");
+    let svg = dir.path().join("bias.svg");
+    let load = format!("touch {} && exec sleep 1000", running.display());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_syncline"));
+    command.args([
+        "bias",
+        "--svg",
+        svg.to_str().unwrap(),
+        "--load",
+        &load,
+        "--",
+        program.to_str().unwrap(),
+        "until-term",
+    ]);
+    command.env("TMPDIR", temporary.path()).stderr(std::process::Stdio::piped());
+    let mut started = command.spawn().unwrap();
+    while !running.exists() {
+        assert!(started.try_wait().unwrap().is_none(), "it ended before it began");
+        std::thread::sleep(LOOK_EVERY);
+    }
+    let pid = rustix::process::Pid::from_child(&started);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    let output = started.wait_with_output().unwrap();
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(1) && error.ends_with("interrupted\n"), "{error}");
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    std::fs::remove_file(running).unwrap();
+    assert_eq!(std::fs::read_dir(temporary.path()).unwrap().count(), 0);
 }
 
 #[test]

@@ -6,6 +6,8 @@
 //! - of a band from the rate on, the profile's count of such a stack is the number of blocks recorded;
 //! - below it each recorded block is reported as `rate` of time, so (delay - time of the blocks from the rate on) / rate is.
 //!
+//! That difference tells something only while what is subtracted is known well enough.
+//!
 //! What the rule of the profiler says is kept beside it, and the two are never mixed.
 
 use std::collections::{BTreeMap, HashMap};
@@ -16,6 +18,11 @@ use crate::pprof::BlockProfile;
 
 /// So much of a stack's blocks, of the same side of the rate, must be in a band for the stack to measure it.
 const OF_ONE_BAND: f64 = 0.95;
+/// How far apart profile and capture may measure a block: each, ns, and as a part of its length.
+const APART_NS: f64 = 2_000.0;
+const APART: f64 = 1e-3;
+/// So much of the time of blocks below the rate may be lost in that of those from the rate on.
+const MOST_BLUR: f64 = 0.1;
 /// Ticks are converted by a frequency that the runtime estimates.
 const LEAST_OF_RATE: f64 = 0.9;
 
@@ -185,7 +192,9 @@ impl Stack {
             let recorded_blocks = reported_ns / rate_ns as f64;
             let expected_blocks = expected_blocks - self.from_rate.blocks;
             let measured = Measured { of, recorded_blocks, expected_blocks, reported };
-            (of_band.blocks >= OF_ONE_BAND * below).then_some(measured)
+            let blur_ns = APART_NS * self.from_rate.blocks + APART * self.from_rate.ns;
+            let is_sharp = blur_ns <= MOST_BLUR * (self.all.ns - self.from_rate.ns);
+            (is_sharp && of_band.blocks >= OF_ONE_BAND * below).then_some(measured)
         } else {
             let measured = Measured { of: self.all, recorded_blocks: reported.blocks, expected_blocks, reported };
             (of_band.blocks >= OF_ONE_BAND * self.all.blocks).then_some(measured)
@@ -250,6 +259,14 @@ mod tests {
         assert!((band.expected.blocks - 50.0).abs() < 1e-6 && (band.expected_blocks - 50.0).abs() < 1e-6, "{band:?}");
         // One of 1,001 is too few to measure the band of the long ones.
         assert_eq!((seen.bands[3].happened.blocks, seen.bands[3].measurable.blocks), (1.0, 0.0));
+    }
+
+    #[test]
+    fn short_blocks_of_a_stack_of_many_long_ones_cannot_be_told_from_the_time() {
+        let mut happened = vec![("chan receive", 50_000, 1); 100];
+        happened.extend(vec![("chan receive", 300 * MS, 1); 100]);
+        let seen = compare(&truth(MS, &happened), &profile(&[(120, 30_005 * MS, 1)]));
+        assert_eq!((seen.bands[1].happened.blocks, seen.bands[1].measurable.blocks), (100.0, 0.0));
     }
 
     #[test]
