@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_dropped_takes_what_it_started_with_it() {
+    fn one_that_goes_on_is_asked_to_end() {
         let dir = tempfile::tempdir().unwrap();
         let mut running = Running::start("sh", shell("exec sleep 1000"), dir.path()).unwrap();
         assert!(!wait_for_any(&[&running], Duration::from_millis(1)).unwrap());
