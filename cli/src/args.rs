@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::bias::BiasArgs;
 use crate::blockers::BlockersArgs;
 use crate::clock::ClockArgs;
 use crate::goroutine::GoroutineArgs;
@@ -40,6 +41,7 @@ Examples:
   syncline audit                                 whether all of it adds up
   syncline symbols list                          which builds have addresses without names
   syncline sql 'SELECT region, count() FROM events GROUP BY region'
+  syncline bias -- ./worker                      what Go's own block profile sees of a program, and what not
   syncline clock replay --stream s.csv --answers a.csv   a recorded node through the clock model
   syncline --store /var/lib/syncline skew        a store elsewhere
   syncline --url http://user@ch.example:8123 skew
@@ -79,6 +81,7 @@ pub(crate) enum Command {
     Symbols(SymbolsArgs),
     Skew(SkewArgs),
     Doctor(DoctorArgs),
+    Bias(Box<BiasArgs>),
     Clock(ClockArgs),
 }
 

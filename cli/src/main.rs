@@ -3,6 +3,7 @@
 //! [`args`] is the command line; each command has its own module; [`source`] is the one door to the store. Pictures and judgements are pure functions, what they are made of is read at the edge.
 
 mod args;
+mod bias;
 mod blockers;
 mod clock;
 mod colour;
@@ -64,6 +65,11 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Timeline(args) => runtime.block_on(timeline::run(&cli.store, args)),
         Command::Skew(args) => runtime.block_on(skew::run(&cli.store, args)),
         Command::Doctor(args) => doctor::run(&cli.store, args),
+        Command::Bias(args) => {
+            // It waits for processes, not for futures; but signals are heard meanwhile.
+            let _runtime = runtime.enter();
+            bias::run(args)
+        }
         Command::Clock(args) => runtime.block_on(clock::run(&cli.store, args)),
     }
 }
