@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::blockers::BlockersArgs;
 use crate::clock::ClockArgs;
+use crate::export::ExportArgs;
 use crate::goroutine::GoroutineArgs;
 use crate::sends::SendsArgs;
 use crate::states::StatesArgs;
@@ -34,6 +35,7 @@ Examples:
   syncline states                                how goroutines spent their time: running, runnable, blocked, ...
   syncline goroutine 4711 18                     what one goroutine waited for, and whom it woke
   syncline sends                                 how long what was sent over TCP took to be acknowledged
+  syncline export -f perfetto -o t.pftrace       the last minute as a trace that ui.perfetto.dev opens
   syncline symbols list                          which builds have addresses without names
   syncline sql 'SELECT region, count() FROM events GROUP BY region'
   syncline clock replay --stream s.csv --answers a.csv   a recorded node through the clock model
@@ -69,6 +71,7 @@ pub(crate) enum Command {
     States(StatesArgs),
     Goroutine(GoroutineArgs),
     Sends(SendsArgs),
+    Export(ExportArgs),
     Symbols(SymbolsArgs),
     Skew(SkewArgs),
     Doctor(DoctorArgs),

@@ -9,9 +9,11 @@ mod colour;
 mod doctor;
 mod ending;
 mod errno;
+mod export;
 mod failure;
 mod goroutine;
 mod message_pairs;
+mod output;
 mod place;
 mod region_pairs;
 mod sends;
@@ -57,6 +59,7 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Sends(args) => runtime.block_on(sends::run(&cli.store, args)),
         Command::Goroutine(args) => runtime.block_on(goroutine::run(&cli.store, args)),
         Command::Timeline(args) => runtime.block_on(timeline::run(&cli.store, args)),
+        Command::Export(args) => runtime.block_on(export::run(&cli.store, args)),
         Command::Skew(args) => runtime.block_on(skew::run(&cli.store, args)),
         Command::Doctor(args) => doctor::run(&cli.store, args),
         Command::Clock(args) => runtime.block_on(clock::run(&cli.store, args)),

@@ -24,7 +24,7 @@ pub use call::{Build, Call, CallStack, FOREIGN_PATTERN, Frame, is_foreign, is_pl
 pub use flame::{Caption, flame_svg};
 pub use nesting::{blocks, blocks_condition, inside, is_in_c, is_inside_expression};
 pub use own_reasons::is_own_reason;
-pub use pprof::{Recorded, pprof_gz};
+pub use pprof::{Contention, Recorded, Tag, pprof_gz};
 pub use site::Site;
 pub use sites::{MAX_SITES, MAX_STACKS, Order, Sites, StackSum};
 pub use state::{State, StateTimes};
