@@ -60,6 +60,9 @@ Examples:
 Waits that began up to a minute before the range and last into it are in it, with their full length. Those that have not ended are counted
 only. Of a wait whose node's clock is not known the time is marked as unbounded. Times are written as for `syncline timeline`.";
 
+/// Condition on the value of [`ExportArgs::kinds`].
+pub(super) const OF_KINDS: &str = "has(splitByChar(',', {kinds:String}), toString(t.kind))";
+
 /// What other tools open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Format {
@@ -114,14 +117,14 @@ impl ExportArgs {
         waits.only_reason(self.reason.as_deref());
         waits.only("shortest", self.min_duration, "t.dur_ns >= {shortest:UInt64}");
         waits.only("goid", self.goroutine, "t.goid = {goid:UInt64}");
-        waits.only("kinds", self.kinds(), "has({kinds:Array(String)}, toString(t.kind))");
+        waits.only("kinds", self.kinds(), OF_KINDS);
         waits
     }
 
-    /// An array of ClickHouse's; none for all kinds.
+    /// With commas between; none for all kinds.
     pub(super) fn kinds(&self) -> Option<String> {
-        let names: Vec<String> = self.kind.iter().map(|kind| format!("'{}'", kind.name())).collect();
-        (!names.is_empty()).then(|| format!("[{}]", names.join(",")))
+        let names: Vec<&str> = self.kind.iter().map(|kind| kind.name()).collect();
+        (!names.is_empty()).then(|| names.join(","))
     }
 
     /// What was looked for, for people.

@@ -11,6 +11,7 @@ use syncline_insight::{
     pprof_gz,
 };
 
+use super::args::OF_KINDS;
 use super::pieces::pieces;
 use super::sink::Sink;
 use super::stacks::Stacks;
@@ -168,7 +169,7 @@ async fn add_short(export: &Export<'_>, samples: &mut Samples, tally: &mut Tally
     for condition in export.args.whose.conditions() {
         only(condition.name, Some(condition.value), condition.sql.to_owned());
     }
-    only("kinds", export.args.kinds(), "has({kinds:Array(String)}, toString(t.kind))".to_owned());
+    only("kinds", export.args.kinds(), OF_KINDS.to_owned());
     let has_reason = format!("positionCaseInsensitiveUTF8({REASON}, {{reason:String}}) > 0");
     only("reason", export.args.reason.clone(), has_reason);
     let sql = format!(

@@ -8,6 +8,7 @@
 
 mod blocked;
 mod cases;
+mod export;
 mod fixture;
 mod sends;
 mod states;
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
         .chain(story::ALL)
         .chain(sends::ALL)
         .chain(symbols::ALL)
+        .chain(export::ALL)
         .filter(|(name, _)| filters.is_empty() || filters.iter().any(|filter| name.contains(filter.as_str())))
         .collect();
     if arguments.iter().any(|argument| argument == "--list") {

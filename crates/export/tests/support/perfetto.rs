@@ -1,6 +1,6 @@
 //! Reads a trace by the descriptors that Perfetto publishes, and as its trace_processor does: numbers of interned texts are resolved, slices
 //! of a track closed by their ends, flows followed. It panics at whatever trace_processor would count as an error.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test may fail loudly
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, dead_code)] // a test may fail loudly; not every one looks at all
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
