@@ -127,6 +127,12 @@ impl ExportArgs {
         (!names.is_empty()).then(|| names.join(","))
     }
 
+    /// Whether a wait of this goroutine and kind is asked for.
+    pub(super) fn takes(&self, goid: u64, kind: &str) -> bool {
+        self.goroutine.is_none_or(|wanted| wanted == goid)
+            && (self.kind.is_empty() || self.kind.iter().any(|wanted| wanted.name() == kind))
+    }
+
     /// What was looked for, for people.
     pub(super) fn filters(&self) -> Vec<String> {
         let mut filters = self.whose.named();

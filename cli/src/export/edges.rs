@@ -53,6 +53,17 @@ pub(super) struct Edge {
 }
 
 impl Edges {
+    /// Whether there can be any: ends of connections are known by their sessions.
+    pub(super) async fn are_there(source: &Source) -> anyhow::Result<bool> {
+        #[derive(Row, Deserialize)]
+        struct Any {
+            any: u8,
+        }
+        let mut cursor = source.cursor::<Any>("SELECT toUInt8(1) AS any FROM tcp_sessions LIMIT 1", &[])?;
+        let found = cursor.next().await.map_err(|error| source.explain(error))?;
+        Ok(found.is_some_and(|found| found.any == 1))
+    }
+
     /// Of the waits that began in this piece.
     pub(super) async fn ask(source: &Source, piece: Window, args: &ExportArgs) -> anyhow::Result<Self> {
         let mut conditions = vec!["t.via = 'network'".to_owned()];

@@ -21,6 +21,7 @@ use std::process::ExitCode;
 
 use serde::Deserialize;
 use syncline_export::Wait;
+use syncline_insight::waits as counted;
 
 use crate::args::StoreArgs;
 use crate::failure::usage;
@@ -114,7 +115,8 @@ async fn still(source: &Source, args: &ExportArgs, before_ns: i64) -> anyhow::Re
         began_before_ns: Some(before_ns),
         with_own: args.runtime,
     };
-    Ok(stuck(source, &wanted).await?.waits.len() as u64)
+    let found = stuck(source, &wanted).await?.waits;
+    Ok(found.iter().filter(|wait| args.takes(wait.goid, &wait.kind)).count() as u64)
 }
 
 /// What was captured in these minutes and not stored; it is not known whose it was.
@@ -140,11 +142,6 @@ async fn losses(source: &Source, window: Window, args: &ExportArgs) -> anyhow::R
 }
 
 impl Export<'_> {
-    /// The earliest moment at which a wait of the range can have begun.
-    fn first_ns(&self) -> i64 {
-        self.window.from_ns.saturating_sub(waits::BEFORE_NS)
-    }
-
     /// What a reader of the file should know, by name.
     fn about(&self) -> Vec<(&'static str, String)> {
         let filters = self.args.filters();
@@ -178,29 +175,22 @@ impl Export<'_> {
             args.output.display().to_string()
         };
         let (size, took) = (bytes(sink.size()), sink.took().as_secs_f64());
-        let mut lines = vec![format!(
-            "{} waits{filters} from {from} to {to} in {file}: {}, {size}, {took:.1} s",
-            tally.waits,
-            args.format.name()
-        )];
-        let mut line = |number: u64, text: String| {
-            if number > 0 {
-                lines.push(text);
-            }
-        };
+        let all = counted(tally.waits);
+        let mut lines =
+            vec![format!("{all}{filters} from {from} to {to} in {file}: {}, {size}, {took:.1} s", args.format.name())];
         let Tally { unbounded, flows, short, own, inside, .. } = *tally;
-        line(
-            unbounded,
-            format!(
-                "{unbounded} of them have a time without a bound, since their nodes' clocks were not known: they are marked"
-            ),
-        );
-        line(flows, format!("{flows} of them with a flow from what ended them"));
-        line(short, format!("{short} waits below the threshold are in it as sums by reason, of whole minutes"));
-        line(inside, format!("{inside} waits inside of others are not in it: each moment of a goroutine counts once"));
-        line(own, format!("{own} waits of Go's own goroutines are not in it: --runtime adds them"));
-        line(self.still, format!("{} goroutines wait still and are not in it: syncline stuck", self.still));
-        line(self.losses.len() as u64, format!("lost in these minutes: {}", self.lost()));
+        let still = self.still;
+        let parts = [
+            (unbounded, "marked, since their nodes' clocks were not known and their times have no bound", ""),
+            (flows, "with a flow from what ended them", ""),
+            (short, "summed up by reason, of whole minutes, since they are below the threshold", ""),
+            (inside, "left out, since they lie inside of others and each moment of a goroutine counts once", ""),
+            (own, "left out, since they are of Go's own goroutines", "; --runtime adds them"),
+            (still, "left out, since they have not ended", "; syncline stuck shows them"),
+        ];
+        let told = parts.iter().filter(|(number, ..)| *number > 0);
+        lines.extend(told.map(|(number, what, then)| format!("{what}: {}{then}", counted(*number))));
+        lines.extend((!self.losses.is_empty()).then(|| format!("lost in these minutes: {}", self.lost())));
         if tally.waits == 0 {
             lines.push(match newest_ns {
                 Some(ns) => format!(

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use syncline_export::{Moment, Note, Wait, Who};
 
 use super::stacks::Stacks;
+use crate::errno;
 use crate::source::Source;
 use crate::target::PEER;
 use crate::waits::{Overlapping, REASON, view};
@@ -165,6 +166,11 @@ impl Waited {
     pub(super) fn is_own(&self, stacks: &Stacks) -> bool {
         let is_cut = self.has_flag(2) || self.has_flag(3);
         !is_cut && stacks.get(self.stack_id).is_some_and(|stack| stack.is_of_the_runtime())
+    }
+
+    /// The name of the error with which a system call ended.
+    pub(super) fn error(&self) -> Option<String> {
+        if self.kind == "syscall" { errno::of_result(self.result) } else { None }
     }
 
     /// What else is known; what says nothing is left out.

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::progress::Progress;
 use crate::output::Output;
 use crate::window::Window;
+use crate::{time, units};
 
 /// Bytes that are collected before they are written.
 const COLLECTED: usize = 1 << 20;
@@ -44,7 +45,19 @@ impl Sink {
 
     /// Tells how far it is: up to this time of the range.
     pub(super) fn tell(&mut self, waits: u64, at_ns: i64, window: Window) {
-        self.progress.tell(waits, self.written + self.buffer.len() as u64, at_ns, window);
+        let size = self.size();
+        self.progress.show(|| {
+            let length = window.to_ns.saturating_sub(window.from_ns).max(1) as f64;
+            let share = (at_ns.saturating_sub(window.from_ns) as f64 / length).clamp(0.0, 1.0);
+            let at = time::time_of_day(at_ns, 3);
+            format!("{:3.0} %  {waits} waits, {}, up to {at}", share * 100.0, units::bytes(size))
+        });
+    }
+
+    /// Tells how far it is, where waits do not come in the order of time.
+    pub(super) fn show(&mut self, waits: u64) {
+        let size = self.size();
+        self.progress.show(|| format!("{waits} waits, {}", units::bytes(size)));
     }
 
     /// Lets the output appear.
@@ -67,6 +80,8 @@ impl Write for Sink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.buffer.extend_from_slice(bytes);
         self.pass_on().map_err(io::Error::other)?;
+        let size = self.size();
+        self.progress.show(|| units::bytes(size));
         Ok(bytes.len())
     }
 

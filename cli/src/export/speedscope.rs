@@ -49,6 +49,7 @@ pub(super) async fn write(export: &Export<'_>, sink: &mut Sink) -> anyhow::Resul
             document.add(&wait, &mut sink.buffer);
         }
         sink.pass_on()?;
+        sink.show(tally.waits);
     }
     let written = document.finish(&mut sink.buffer);
     tally.waits = written.waits;

@@ -14,12 +14,13 @@ const PIECE: u64 = 250_000;
 
 pub(super) async fn write(export: &Export<'_>, sink: &mut Sink) -> anyhow::Result<Tally> {
     let (mut stacks, mut tally) = (Stacks::default(), Tally::default());
-    let first_ns = export.first_ns();
-    let mut trace = Trace::begin(first_ns, &mut sink.buffer);
-    say(export, &mut trace, first_ns, sink);
+    let from_ns = export.window.from_ns;
+    let mut trace = Trace::begin(from_ns, &mut sink.buffer);
+    trace.say(from_ns, "syncline export", export.about(), &mut sink.buffer);
     let waits = export.args.waits(export.window);
+    let has_edges = Edges::are_there(export.source).await?;
     for piece in pieces(export.source, export.window, export.args, PIECE).await? {
-        let edges = Edges::ask(export.source, piece, export.args).await?;
+        let edges = if has_edges { Edges::ask(export.source, piece, export.args).await? } else { Edges::default() };
         let mut rows = Rows::ask(export.source, piece, &waits, "1", Order::Time)?;
         loop {
             let some = rows.next(export.source, &mut stacks).await?;
@@ -39,18 +40,13 @@ pub(super) async fn write(export: &Export<'_>, sink: &mut Sink) -> anyhow::Resul
     Ok(tally)
 }
 
-/// What a reader of the file should know.
-fn say(export: &Export<'_>, trace: &mut Trace, first_ns: i64, sink: &mut Sink) {
-    let about = export.about();
-    let lines: Vec<_> = about.iter().map(|(name, text)| (*name, Note::Text(text))).collect();
-    trace.say(first_ns, "syncline export", &lines, &mut sink.buffer);
-}
-
 /// Adds one wait; whether what ended it is shown.
 fn add(row: &Waited, stacks: &Stacks, edges: &Edges, trace: &mut Trace, sink: &mut Sink, tally: &mut Tally) -> bool {
     let mut wait = row.wait(stacks);
     let site = wait.stack.as_ref().map(|stack| stack.blocking_frame().text());
+    let error = row.error();
     wait.notes = row.notes(site.as_deref());
+    wait.notes.extend(error.as_deref().map(|error| ("error", Note::Name(error))));
     let edge = if edges.is_empty() || !row.is_for_network() { None } else { edges.get(&row.key()) };
     let sender = edge.map(Edge::place);
     if let Some((waker, stack_id)) = row.waker() {

@@ -1,4 +1,4 @@
-//! `export`: what is in the files, read back by what other tools publish of their formats, and by those tools.
+//! `export`: what is in the files, read back by the tools that they are for. Traces have [a module of their own](crate::traces).
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -9,15 +9,7 @@ use serde_json::Value;
 use crate::cases::{Case, cases};
 use crate::fixture::{BLOCKED, EXPORT, Fixture, REGION_OFFSET_NS, region_map};
 
-#[path = "../../../crates/export/tests/support/perfetto.rs"]
-mod perfetto;
-
 pub(crate) const ALL: &[Case] = cases![
-    a_trace_has_each_wait_of_all_regions_on_one_clock,
-    a_trace_leads_from_wakers_to_what_they_woke,
-    a_trace_leads_from_what_was_sent_to_what_it_ended,
-    a_trace_marks_times_without_a_bound,
-    a_trace_says_what_it_is_of_and_what_is_missing,
     a_long_range_has_every_wait_once,
     more_waits_than_speedscope_shows_are_refused,
     go_tool_pprof_reads_a_profile,
@@ -30,7 +22,7 @@ pub(crate) const ALL: &[Case] = cases![
     an_export_goes_to_standard_output,
 ];
 
-const SECOND: i64 = 1_000_000_000;
+pub(crate) const SECOND: i64 = 1_000_000_000;
 /// Waits of a service of its own, half an hour before, at one per ms.
 const MANY: i64 = 510_000;
 
@@ -89,7 +81,7 @@ pub(crate) fn rows(base_ns: i64) -> Vec<String> {
 }
 
 /// The two seconds from the base on, of one database.
-struct Asked<'a> {
+pub(crate) struct Asked<'a> {
     fixture: &'a Fixture,
     database: &'a str,
 }
@@ -103,7 +95,7 @@ impl Asked<'_> {
     }
 
     /// What is written, and what is told on standard error.
-    fn export(&self, format: &str, more: &[&str]) -> (Vec<u8>, String) {
+    pub(crate) fn export(&self, format: &str, more: &[&str]) -> (Vec<u8>, String) {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("out");
         let arguments = self.arguments(format, &[more, &["-o", file.to_str().unwrap()]].concat());
@@ -114,128 +106,17 @@ impl Asked<'_> {
         (std::fs::read(file).unwrap(), told)
     }
 
-    /// None where Perfetto's descriptors are missing.
-    fn trace(&self, more: &[&str]) -> Option<(perfetto::Read, String)> {
-        let (bytes, told) = self.export("perfetto", more);
-        perfetto::descriptors().map(|pool| (perfetto::read(&pool, &bytes), told))
-    }
-
     fn speedscope(&self, more: &[&str]) -> Value {
         serde_json::from_slice(&self.export("speedscope", more).0).unwrap()
     }
 }
 
-fn of<'a>(fixture: &'a Fixture, database: &'a str) -> Asked<'a> {
+pub(crate) fn of<'a>(fixture: &'a Fixture, database: &'a str) -> Asked<'a> {
     Asked { fixture, database }
 }
 
-fn ms(of: i64) -> i64 {
+pub(crate) fn ms(of: i64) -> i64 {
     of * 1_000_000
-}
-
-fn a_trace_has_each_wait_of_all_regions_on_one_clock(fixture: &Fixture) {
-    let Some((read, told)) = of(fixture, BLOCKED).trace(&[]) else { return };
-    assert!(told.starts_with("7 waits from "), "{told}");
-    assert!(told.contains("1 waits of Go's own goroutines are not in it: --runtime adds them"), "{told}");
-    let base = fixture.base_ns.cast_unsigned();
-    // The region's clock is behind the root's, on which both are shown.
-    for (track, begin_ms, length_ms) in
-        [("eu-west / eu-1 / cart 4711 / g18", 0, 400), ("us-east / us-1 / cart 5 / g3", 200, 50)]
-    {
-        let slice = read.slice(track, "sync.Mutex.Lock");
-        let begin = base + ms(begin_ms).cast_unsigned();
-        assert_eq!((slice.start, slice.end), (begin, Some(begin + ms(length_ms).cast_unsigned())), "{track}");
-        let stack = [
-            "main.main /shop/main.go:8",
-            "main.serve /shop/serve.go:9",
-            "main.(*Cart).Add /shop/cart.go:3",
-            "sync.(*Mutex).lockSlow /go/mutex.go:2",
-            "runtime.gopark /go/proc.go:1",
-        ];
-        assert_eq!(slice.stack, stack);
-        assert_eq!(slice.notes["site"], "main.(*Cart).Add /shop/cart.go:3");
-    }
-    let bound = |track| read.slice(track, "sync.Mutex.Lock").notes["begin_bound_ns"].parse::<u64>().unwrap();
-    assert_eq!(bound("eu-west / eu-1 / cart 4711 / g18"), 120_000);
-    assert!(bound("us-east / us-1 / cart 5 / g3") >= 150_000, "with the region's own");
-    assert_eq!(read.counters.len(), 2, "a bound for each node");
-    let (with_own, _) = of(fixture, BLOCKED).trace(&["--runtime"]).unwrap();
-    assert!(with_own.slices.iter().any(|slice| slice.name == "GC sweep wait"));
-}
-
-fn a_trace_leads_from_wakers_to_what_they_woke(fixture: &Fixture) {
-    let Some((read, told)) = of(fixture, BLOCKED).trace(&[]) else { return };
-    let flows: Vec<_> = read
-        .flows
-        .iter()
-        .map(|(from, to)| {
-            let own = |index: usize| read.slices[index].track.rsplit(" / ").next().unwrap();
-            (own(*from), own(*to), i64::try_from(read.slices[*to].start).unwrap() - fixture.base_ns)
-        })
-        .collect();
-    // A microsecond before they ran.
-    let ready = |at_ms| ms(at_ms) - 1_000;
-    assert_eq!(
-        flows,
-        [
-            ("g9", "g3", ready(250)),
-            ("g20", "g18", ready(400)),
-            ("g18", "g20", ready(800)),
-            ("g20", "g18", ready(1_100))
-        ]
-    );
-    assert!(told.contains("4 of them with a flow"), "{told}");
-}
-
-fn a_trace_leads_from_what_was_sent_to_what_it_ended(fixture: &Fixture) {
-    let Some((read, _)) = of(fixture, EXPORT).trace(&[]) else { return };
-    let [(from, to)] = read.flows[..] else { panic!("{:?}", read.flows) };
-    let (from, to) = (&read.slices[from], &read.slices[to]);
-    assert_eq!((from.track.as_str(), from.name.as_str()), ("eu-west / eu-1 / stock 60 / g9", "sends what ends a wait"));
-    assert_eq!(from.start, (fixture.base_ns + ms(999)).cast_unsigned());
-    assert_eq!(
-        (from.notes["node"].as_str(), from.notes["goid"].as_str(), from.notes["bound_ns"].as_str()),
-        ("us-1", "7", "70000")
-    );
-    assert_eq!((to.track.as_str(), to.name.as_str()), ("us-east / us-1 / shop 50 / g7", "ready, not running"));
-    let wait = read.slice("us-east / us-1 / shop 50 / g7", "IO wait");
-    assert_eq!(
-        (wait.notes["ended_by"].as_str(), wait.notes["peer"].as_str()),
-        ("eu-west eu-1 stock 60", "10.0.0.2:80")
-    );
-    // The inlined call and the one that it was inlined into, and an address without a name.
-    assert_eq!(
-        wait.stack,
-        [
-            "0x1f",
-            "main.fetch /shop/fetch.go:7",
-            "main.readFrame /shop/frame.go:6",
-            "internal/poll.(*FD).Read /go/fd.go:1"
-        ]
-    );
-}
-
-fn a_trace_marks_times_without_a_bound(fixture: &Fixture) {
-    let Some((read, told)) = of(fixture, "syncline").trace(&[]) else { return };
-    let slice = read.slice("us-east / us-2 / stock 4711 / g9", "IO wait (time unbounded)");
-    assert!(slice.notes["begin_bound_ns"].starts_with("unknown"), "{slice:?}");
-    assert!(told.contains("1 of them have a time without a bound"), "{told}");
-    let early = read.slice("us-east / us-1 / stock 4711 / g8", "select");
-    assert_eq!(
-        early.start,
-        (fixture.base_ns - 20 * SECOND).cast_unsigned(),
-        "it began before, and lasts into the range"
-    );
-}
-
-fn a_trace_says_what_it_is_of_and_what_is_missing(fixture: &Fixture) {
-    let Some((read, told)) = of(fixture, EXPORT).trace(&["--node", "us-1"]) else { return };
-    let about = read.slice("about this export", "syncline export");
-    assert_eq!(
-        (about.notes["only"].as_str(), about.notes["lost in these minutes"].as_str()),
-        ("node \"us-1\"", "12 ring_buffer_full")
-    );
-    assert!(told.contains("lost in these minutes: 12 ring_buffer_full"), "{told}");
 }
 
 /// More than one piece of it has.
@@ -262,7 +143,7 @@ fn more_waits_than_speedscope_shows_are_refused(fixture: &Fixture) {
 
 fn go_tool_pprof_reads_a_profile(fixture: &Fixture) {
     let (bytes, told) = of(fixture, EXPORT).export("pprof", &[]);
-    assert!(told.contains("40 waits below the threshold are in it"), "{told}");
+    assert!(told.contains("below the threshold: 40 waits"), "{told}");
     let top = pprof(&bytes, &["-top", "-nodefraction=0"]);
     let row = |name: &str| -> Vec<String> {
         let line = top.lines().find(|line| line.trim_end().ends_with(name)).unwrap_or_else(|| panic!("{name}: {top}"));
@@ -293,7 +174,7 @@ fn a_profile_counts_each_moment_once_and_short_waits_by_reason(fixture: &Fixture
         ["--database", BLOCKED, "export", "-f", "pprof", "--from", from, "--to", to, "-o", file.to_str().unwrap()];
     let told = String::from_utf8(fixture.run(&arguments).stderr).unwrap();
     // A call of C, a read without one, and a page; what lies in the call, a thread of nobody's and one without a CPU are not.
-    assert!(told.starts_with("3 waits") && told.contains("1 waits inside of others are not in it"), "{told}");
+    assert!(told.starts_with("3 waits") && told.contains("each moment of a goroutine counts once: 1 wait"), "{told}");
     assert!(pprof(&std::fs::read(&file).unwrap(), &["-top"]).contains("Total samples = 150ms"));
 }
 
@@ -321,7 +202,7 @@ fn a_speedscope_document_has_the_time_of_each_goroutine(fixture: &Fixture) {
 
 fn clickhouse_reads_the_parquet_back(fixture: &Fixture) {
     let (bytes, told) = of(fixture, "syncline").export("parquet", &[]);
-    assert!(told.starts_with("5 waits from ") && told.contains("1 of them have a time without a bound"), "{told}");
+    assert!(told.starts_with("5 waits from ") && told.contains("their times have no bound: 1 wait"), "{told}");
     let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
     let sql = format!(
         "SELECT goid, kind, reason, dur_ns, err_ns, toUnixTimestamp64Nano(aligned) - {} AS begin_ns, frames[-1] AS outermost \

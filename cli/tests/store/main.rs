@@ -10,11 +10,13 @@ mod blocked;
 mod cases;
 mod export;
 mod fixture;
+mod questions;
 mod sends;
 mod states;
 mod story;
 mod stuck;
 mod symbols;
+mod traces;
 
 use std::process::ExitCode;
 
@@ -34,6 +36,8 @@ fn main() -> ExitCode {
         .chain(sends::ALL)
         .chain(symbols::ALL)
         .chain(export::ALL)
+        .chain(traces::ALL)
+        .chain(questions::ALL)
         .filter(|(name, _)| filters.is_empty() || filters.iter().any(|filter| name.contains(filter.as_str())))
         .collect();
     if arguments.iter().any(|argument| argument == "--list") {

@@ -53,16 +53,21 @@ pub(crate) fn path() -> Result<PathBuf> {
 
 fn fetch(dir: &Path) -> Result<()> {
     fs::create_dir_all(dir).with_context(|| format!("cannot create {}: set SYNCLINE_CACHE", dir.display()))?;
-    let steps: [(&str, fn(&Path, &Path) -> Result<()>); 2] = [(SCHEMA, fetch_schema), (DESCRIPTORS, fetch_descriptors)];
-    for (name, fetch_one) in steps {
-        if !dir.join(name).is_file() {
-            let scratch = tempfile::tempdir_in(dir).with_context(|| format!("cannot write in {}", dir.display()))?;
-            let fresh = scratch.path().join(name);
-            fetch_one(scratch.path(), &fresh)?;
-            fs::rename(&fresh, dir.join(name)).with_context(|| format!("cannot put {name} in place"))?;
-            println!("fetched {name} into {}", dir.display());
-        }
+    put_in_place(dir, SCHEMA, fetch_schema)?;
+    put_in_place(dir, DESCRIPTORS, fetch_descriptors)
+}
+
+/// The file appears under its name only when it is whole and checked.
+fn put_in_place(dir: &Path, name: &str, fetch: impl FnOnce(&Path, &Path) -> Result<()>) -> Result<()> {
+    let file = dir.join(name);
+    if file.is_file() {
+        return Ok(());
     }
+    let scratch = tempfile::tempdir_in(dir).with_context(|| format!("cannot write in {}", dir.display()))?;
+    let fresh = scratch.path().join(name);
+    fetch(scratch.path(), &fresh)?;
+    fs::rename(&fresh, &file).with_context(|| format!("cannot put {} in place", file.display()))?;
+    println!("fetched {name} into {}", dir.display());
     Ok(())
 }
 

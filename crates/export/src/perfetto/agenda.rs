@@ -23,6 +23,8 @@ pub(super) enum What {
     Wake(Box<Waking>),
     /// What waited can go on; with a slice until it does, or at once.
     Ready { track: u64, flow: Option<u64>, is_slice: bool },
+    /// Something of the whole is said.
+    Say { title: &'static str, notes: Vec<(&'static str, String)> },
     /// A slice ends at the moment at which it became ready.
     EndAtOnce { track: u64 },
 }
@@ -66,7 +68,7 @@ impl Due {
         let rank = match self.what {
             What::End { .. } => 0,
             What::Wake(_) => 1,
-            What::Ready { .. } => 2,
+            What::Ready { .. } | What::Say { .. } => 2,
             What::EndAtOnce { .. } => 3,
         };
         (self.at_ns, rank, self.number)

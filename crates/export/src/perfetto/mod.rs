@@ -30,6 +30,8 @@ use tracks::{Ancestry, Tracks};
 
 /// All packets are of one sequence.
 const SEQUENCE: u32 = 1;
+/// The track of what is said of the whole: any number that no hash of a track's is likely to be.
+const ABOUT: u64 = 1;
 /// What stands for a bound that there is none of.
 const UNKNOWN: &str = "unknown: nothing is proved of when it was";
 
@@ -58,13 +60,9 @@ impl Trace {
     }
 
     /// Says something of the whole, as an event at a time on a track of its own.
-    pub fn say(&mut self, at_ns: i64, title: &str, notes: &[(&'static str, Note<'_>)], out: &mut Vec<u8>) {
-        /// Any number that no hash of a track's is likely to be.
-        const ABOUT: u64 = 1;
+    pub fn say(&mut self, at_ns: i64, title: &'static str, notes: Vec<(&'static str, String)>, out: &mut Vec<u8>) {
         describe(out, TrackDescriptor { uuid: ABOUT, name: "about this export".to_owned(), ..Default::default() });
-        let mut event = self.event(Type::Instant, ABOUT, title);
-        event.annotations = notes.iter().map(|(name, note)| self.annotation(name, note)).collect();
-        self.tell(at_ns, event, out);
+        self.agenda.add(at_ns, What::Say { title, notes });
     }
 
     /// Tells a wait. They come in the order of their begins, of equals the longest first.
@@ -171,6 +169,10 @@ impl Trace {
                 TrackEvent { terminating_flow_ids: flow.into_iter().collect(), ..self.event(kind, track, name) }
             }
             What::Wake(waking) => self.wake(&waking),
+            What::Say { title, notes } => {
+                let annotations = notes.iter().map(|(name, text)| self.annotation(name, &Note::Text(text))).collect();
+                TrackEvent { annotations, ..self.event(Type::Instant, ABOUT, title) }
+            }
         };
         self.tell(due.at_ns, event, out);
     }
