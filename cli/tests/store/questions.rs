@@ -48,5 +48,5 @@ fn sites_are_compared_with_yesterday(fixture: &Fixture) {
     let sql = question("What changed since yesterday?").replace("- 3600", "- 7200");
     let answer = fixture.answer(&["--database", BLOCKED, "sql", &sql]);
     let first = answer.lines().nth(1).unwrap();
-    assert_eq!(first, "cart\tGC sweep wait\truntime.bgsweep\t1\t0\t0.9\t0");
+    assert_eq!(first, "cart\tGC sweep wait\truntime.gopark\t1\t0\t0.9\t0");
 }
