@@ -8,6 +8,8 @@ use crate::blockers::BlockersArgs;
 use crate::clock::ClockArgs;
 use crate::export::ExportArgs;
 use crate::goroutine::GoroutineArgs;
+use crate::ledger::{AuditArgs, LossArgs};
+use crate::observed::ObservedArgs;
 use crate::sends::SendsArgs;
 use crate::states::StatesArgs;
 use crate::stuck::StuckArgs;
@@ -36,6 +38,8 @@ Examples:
   syncline goroutine 4711 18                     what one goroutine waited for, and whom it woke
   syncline sends                                 how long what was sent over TCP took to be acknowledged
   syncline export -f perfetto -o t.pftrace       the last minute as a trace that ui.perfetto.dev opens
+  syncline loss                                  how much was captured, stored, lost, and to what
+  syncline audit                                 whether all of it adds up
   syncline symbols list                          which builds have addresses without names
   syncline sql 'SELECT region, count() FROM events GROUP BY region'
   syncline clock replay --stream s.csv --answers a.csv   a recorded node through the clock model
@@ -72,6 +76,9 @@ pub(crate) enum Command {
     Goroutine(GoroutineArgs),
     Sends(SendsArgs),
     Export(ExportArgs),
+    Loss(LossArgs),
+    Audit(AuditArgs),
+    Observed(ObservedArgs),
     Symbols(SymbolsArgs),
     Skew(SkewArgs),
     Doctor(DoctorArgs),

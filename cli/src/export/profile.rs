@@ -94,7 +94,7 @@ pub(super) async fn write(export: &Export<'_>, sink: &mut Sink) -> anyhow::Resul
     Ok(tally)
 }
 
-/// Each moment of a goroutine counts once: of waits inside of one another the outermost does. It may have begun a minute before the piece.
+/// Each wait counts by its weight. Each moment of a goroutine counts once: of waits inside of one another the outermost does. It may have begun a minute before the piece.
 async fn sum_piece(
     export: &Export<'_>,
     piece: Window,
@@ -107,9 +107,9 @@ async fn sum_piece(
     let around = if is_first { piece } else { Window { from_ns: piece.from_ns.saturating_sub(BEFORE_NS), ..piece } };
     let sql = format!(
         "SELECT toString(c.region) AS region, toString(c.node) AS node, toString(c.service) AS service, c.pid AS pid, c.in_words AS reason, \
-            c.stack_id AS stack_id, toUInt8(bitAnd(c.flags, 12) = 0) AS is_in_full, c.is_inside AS is_inside, count() AS waits, \
-            countIf(c.err_ns = 18446744073709551615 OR c.err_end_ns = 18446744073709551615) AS unbounded, sum(c.dur_ns) AS ns \
-        FROM (SELECT t.region, t.node, t.service, t.pid, {REASON} AS in_words, t.stack_id, t.flags, t.err_ns, t.err_end_ns, t.dur_ns, t.aligned, \
+            c.stack_id AS stack_id, toUInt8(bitAnd(c.flags, 12) = 0) AS is_in_full, c.is_inside AS is_inside, toUInt64(round(sum(c.weight))) AS waits, \
+            toUInt64(round(sumIf(c.weight, c.err_ns = 18446744073709551615 OR c.err_end_ns = 18446744073709551615))) AS unbounded, toUInt64(round(sum(c.dur_ns * c.weight))) AS ns \
+        FROM (SELECT t.region, t.node, t.service, t.pid, {REASON} AS in_words, t.stack_id, t.flags, t.err_ns, t.err_end_ns, t.dur_ns, t.weight, t.aligned, \
                 toUInt8({is_inside}) AS is_inside \
             FROM {view} AS t WHERE {conditions} AND {blocks}) AS c \
         WHERE toUnixTimestamp64Nano(c.aligned) >= {{piece_from:Int64}} \
@@ -174,8 +174,8 @@ async fn add_short(export: &Export<'_>, samples: &mut Samples, tally: &mut Tally
     only("reason", export.args.reason.clone(), has_reason);
     let sql = format!(
         "SELECT toString(t.region) AS region, toString(t.node) AS node, toString(t.service) AS service, t.pid AS pid, {REASON} AS reason, \
-            toUInt64(0) AS stack_id, toUInt8(0) AS is_in_full, toUInt8(0) AS is_inside, sum(t.count) AS waits, toUInt64(0) AS unbounded, \
-            sum(t.total_ns) AS ns \
+            toUInt64(0) AS stack_id, toUInt8(0) AS is_in_full, toUInt8(0) AS is_inside, toUInt64(round(sum(t.count * t.weight))) AS waits, toUInt64(0) AS unbounded, \
+            toUInt64(round(sum(t.total_ns * t.weight))) AS ns \
         FROM short_waits AS t WHERE {} GROUP BY region, node, service, pid, reason",
         conditions.join(" AND ")
     );

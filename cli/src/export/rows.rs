@@ -55,6 +55,7 @@ pub(super) struct Waited {
     span: String,
     status: String,
     seq: u64,
+    weight_milli: u64,
 }
 
 /// What identifies a wait among those of a piece.
@@ -90,7 +91,7 @@ impl Rows {
                 toString(t.service) AS service, t.pid AS pid, t.tid AS tid, t.goid AS goid, toString(t.kind) AS kind, {REASON} AS reason, \
                 t.dur_ns AS waited_ns, t.run_delay_ns AS run_delay_ns, t.flags AS flags, t.stack_id AS stack_id, t.waker_goid AS waker_goid, \
                 t.waker_stack_id AS waker_stack_id, toString(t.fd_type) AS fd_type, {PEER} AS peer, t.address AS address, t.result AS result, \
-                t.trace AS trace, t.span AS span, toString(t.clock_status) AS status, t.seq AS seq \
+                t.trace AS trace, t.span AS span, toString(t.clock_status) AS status, t.seq AS seq, toUInt64(round(1000 * t.weight)) AS weight_milli \
             FROM {view} AS t WHERE {conditions} AND {condition} ORDER BY {order}",
             view = view("timeline", piece),
             conditions = waits.conditions(),
@@ -190,6 +191,7 @@ impl Waited {
         notes.extend(self.has_flag(1).then_some(("woken_by", Note::Name("the network poller"))));
         notes
             .extend((self.has_flag(2) || self.has_flag(3)).then_some(("stack", Note::Name("outer calls are missing"))));
+        notes.extend((self.weight_milli != 1_000).then_some(("stands_for_milli", Note::Count(self.weight_milli))));
         notes.push(("seq", Note::Count(self.seq)));
         notes
     }

@@ -16,7 +16,7 @@ const ROW_GROUP: &str = "262144";
 const COLUMNS: &str = "t.aligned AS aligned, t.aligned_end AS aligned_end, nullIf(t.err_ns, 18446744073709551615) AS err_ns, \
     nullIf(t.err_end_ns, 18446744073709551615) AS err_end_ns, toString(t.region) AS region, toString(t.service) AS service, \
     toString(t.node) AS node, t.boot AS boot, t.seq AS seq, t.pid AS pid, t.tid AS tid, t.goid AS goid, toString(t.kind) AS kind, \
-    toString(t.reason) AS reason, t.mono_ns AS mono_ns, t.wall AS wall, t.dur_ns AS dur_ns, if(bitTest(t.flags, 0), t.run_delay_ns, NULL) AS run_delay_ns, \
+    toString(t.reason) AS reason, t.mono_ns AS mono_ns, t.wall AS wall, t.dur_ns AS dur_ns, t.weight AS weight, if(bitTest(t.flags, 0), t.run_delay_ns, NULL) AS run_delay_ns, \
     t.flags AS flags, t.stack AS site, named.frames AS frames, t.stack_id AS stack_id, t.waker_goid AS waker_goid, t.waker_stack_id AS waker_stack_id, \
     t.address AS address, if(t.kind = 'syscall', t.result, NULL) AS result, nullIf(t.fd, -1) AS fd, toString(t.fd_type) AS fd_type, \
     if(t.local_port = 0, '', toString(t.local_address)) AS local_address, t.local_port AS local_port, \

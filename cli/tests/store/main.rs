@@ -10,6 +10,8 @@ mod blocked;
 mod cases;
 mod export;
 mod fixture;
+mod ledger;
+mod observed;
 mod questions;
 mod sends;
 mod states;
@@ -34,6 +36,8 @@ fn main() -> ExitCode {
         .chain(states::ALL)
         .chain(story::ALL)
         .chain(sends::ALL)
+        .chain(ledger::ALL)
+        .chain(observed::ALL)
         .chain(symbols::ALL)
         .chain(export::ALL)
         .chain(traces::ALL)

@@ -74,6 +74,7 @@ pub(super) async fn the_same_token_stores_once() {
         run_seq: vec![2],
         cause: LowCardinality::constant("ring buffer full", 1),
         count: vec![count],
+        batch: vec![8],
     };
     for (count, token) in [(1, "n1/1/10"), (1, "n1/1/10"), (7, "n1/1/10"), (1, "n1/1/20")] {
         fixture.store.insert(losses(count).into_block().unwrap(), token).await.unwrap();
@@ -153,6 +154,7 @@ pub(super) async fn every_table_takes_its_rows() {
             model_rev: vec![14],
             trace_id: vec![*b"0123456789abcdef"],
             span_id: vec![15],
+            weight_milli: vec![1_000],
         }
         .into_block(),
         OpenWaitRows {
@@ -201,6 +203,31 @@ pub(super) async fn every_table_takes_its_rows() {
             count: vec![3],
             total_ns: vec![4],
             hist: Arrays::from_iter([&[0, 3][..]]),
+            batch: vec![7],
+            weight_milli: vec![2_500],
+            is_parts: vec![1],
+        }
+        .into_block(),
+        ObservationRows {
+            bucket: bucket(),
+            region: one(),
+            service: one(),
+            node: one(),
+            boot: vec![1],
+            pid: vec![2],
+            mono_ns: vec![3],
+            dur_ns: vec![4],
+            observed_ns: vec![5],
+            windows: vec![6],
+            stage: vec![ObservationStage::Windows],
+            reason: vec![ObservationReason::OverBudget],
+            threshold_ns: vec![7],
+            without: one(),
+            budget_ppm: vec![8],
+            cost_ns: vec![9],
+            cpu_ns: vec![10],
+            ref_run: vec![11],
+            al_off: vec![-12],
         }
         .into_block(),
         StackRows { stack_id: vec![1], build_id: vec![2], pcs: Arrays::from_iter([&[3][..]]), last_seen: vec![4] }
