@@ -246,14 +246,13 @@ impl<S: Storage> Reader<S> {
     fn read_segment(&mut self, segment: Segment, bound: Bound) -> io::Result<Item> {
         let next = self.position.next;
         let scanner = self.scanner(segment)?;
-        let mut is_lost = false;
         while let Some(header) = scanner.header(segment.readable)?.filter(|header| header.number < bound.next) {
             if header.number < next {
                 scanner.skip(&header);
                 continue;
             }
             match scanner.payload(&header, segment.readable)? {
-                Some(payload) if header.number == next && !is_lost => {
+                Some(payload) if header.number == next => {
                     scanner.skip(&header);
                     return Ok(self.record(header, payload));
                 }
@@ -262,10 +261,7 @@ impl<S: Storage> Reader<S> {
                     let until = Bound { next: header.number, weight_before: header.weight_before };
                     return Ok(self.lost(until, header.nonce, Content::Damaged { was_durable }));
                 }
-                None => {
-                    is_lost = true;
-                    scanner.skip(&header);
-                }
+                None => scanner.skip(&header),
             }
         }
         Ok(self.lost(bound, segment.id.nonce, Content::Damaged { was_durable: false }))
