@@ -101,8 +101,20 @@ fn numbers_that_are_none_are_refused_with_a_word_on_where_to_find_them() {
 
 #[test]
 fn every_command_teaches_by_example() {
-    let commands =
-        ["", "sql", "timeline", "blockers", "states", "goroutine", "sends", "skew", "doctor", "clock", "clock replay"];
+    let commands = [
+        "",
+        "sql",
+        "timeline",
+        "blockers",
+        "states",
+        "goroutine",
+        "sends",
+        "skew",
+        "doctor",
+        "bias",
+        "clock",
+        "clock replay",
+    ];
     for command in commands {
         let arguments: Vec<&str> = command.split_whitespace().chain(["--help"]).collect();
         let output = run(&arguments);

@@ -7,7 +7,7 @@ use syncline_store::{Location, OpenOptions, OpenStore, open};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use crate::{blocked, sends, states, story, stuck};
+use crate::{blocked, ledger, observed, sends, states, story, stuck};
 
 /// The store in a directory of its own. Nobody holds it unless a case does.
 pub(crate) struct Fixture {
@@ -29,8 +29,14 @@ pub(crate) const STATES: &str = "states";
 /// The database with the rows of [`story`].
 pub(crate) const STORY: &str = "story";
 
+/// The database with the rows of [`observed`].
+pub(crate) const OBSERVED: &str = "observed";
+
 /// The database with the rows of [`sends`].
 pub(crate) const SENDS: &str = "sends";
+
+/// The database with the rows of [`ledger`].
+pub(crate) const LEDGER: &str = "ledger";
 
 /// The database of [`symbols`](crate::symbols), empty but for the tables.
 pub(crate) const SYMBOLS: &str = "symbols";
@@ -56,6 +62,8 @@ impl Fixture {
         fixture.fill(STATES, &states::rows(base_ns));
         fixture.fill(STORY, &story::rows(base_ns));
         fixture.fill(SENDS, &sends::rows(base_ns));
+        fixture.fill(OBSERVED, &observed::rows(base_ns));
+        fixture.fill(LEDGER, &ledger::rows(base_ns));
         fixture.fill(SYMBOLS, &[]);
         fixture
     }

@@ -9,6 +9,8 @@
 mod blocked;
 mod cases;
 mod fixture;
+mod ledger;
+mod observed;
 mod sends;
 mod states;
 mod story;
@@ -31,6 +33,8 @@ fn main() -> ExitCode {
         .chain(states::ALL)
         .chain(story::ALL)
         .chain(sends::ALL)
+        .chain(observed::ALL)
+        .chain(ledger::ALL)
         .chain(symbols::ALL)
         .filter(|(name, _)| filters.is_empty() || filters.iter().any(|filter| name.contains(filter.as_str())))
         .collect();

@@ -10,7 +10,9 @@ mod binaries;
 mod clock;
 mod enums;
 mod events;
+mod ledger;
 mod nodes;
+mod observations;
 mod processes;
 mod regions;
 mod stacks;
@@ -21,13 +23,15 @@ pub use binaries::BinaryRows;
 pub use clock::{ClockClaimRows, ClockProbeRows, ClockSegmentRows, ClockStateRows, ClockStepRows, RegionClockRows};
 pub use enums::{
     BoundClass, ClaimSource, ClaimVerdict, ClockScale, ClockStatus, EventKind, GoroutineFate, GoroutineState,
-    MessageDirection, PairVerdict, ProbeKind, SessionOpener,
+    MessageDirection, ObservationReason, ObservationStage, PairVerdict, ProbeKind, SessionOpener,
 };
 pub use events::{
     EventRows, FLAG_ABANDONED, FLAG_BEGAN_BEFORE, FLAG_READY_SEEN, FLAG_WOKEN_BY_NETPOLL, LossRows, OpenWaitRows,
     ShortWaitRows,
 };
+pub use ledger::{DroppedBatchRows, LedgerRows};
 pub use nodes::NodeRows;
+pub use observations::ObservationRows;
 pub use processes::ProcessRows;
 pub use regions::{RegionClaimRows, RegionLinkRows, RegionPairRows};
 pub use stacks::{StackRows, SymbolRows};

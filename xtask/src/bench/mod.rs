@@ -2,7 +2,7 @@
 //!
 //! Progress goes to standard error; the tables of the pages, in Markdown, go to standard output.
 
-mod build;
+pub(crate) mod build;
 pub(crate) mod child;
 mod clock;
 pub(crate) mod machine;
@@ -10,7 +10,7 @@ mod observer;
 mod overhead;
 mod page;
 mod probes;
-mod region;
+pub(crate) mod region;
 mod regions;
 mod spool;
 mod statistics;

@@ -4,6 +4,7 @@
 //! was captured is in it, and a delay is measured from parking to running again. Each sample is labelled with its reason and pid.
 
 mod message;
+mod read;
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -16,6 +17,8 @@ use prost::Message as _;
 
 use crate::call::{Build, Call, Frame};
 use crate::sites::StackSum;
+pub use read::{BlockProfile, ProfileError, ProfiledStack, read_block_profile};
+
 use message::{Function, Label, Line, Location, Mapping, Profile, Sample, ValueType};
 
 /// Functions that pprof leaves out of its views with all they call, so that a wait ends where it does in Go's own block profile:
