@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::bias::BiasArgs;
 use crate::blockers::BlockersArgs;
 use crate::clock::ClockArgs;
+use crate::export::ExportArgs;
 use crate::goroutine::GoroutineArgs;
 use crate::ledger::{AuditArgs, LossArgs};
 use crate::observed::ObservedArgs;
@@ -37,6 +38,7 @@ Examples:
   syncline states                                how goroutines spent their time: running, runnable, blocked, ...
   syncline goroutine 4711 18                     what one goroutine waited for, and whom it woke
   syncline sends                                 how long what was sent over TCP took to be acknowledged
+  syncline export -f perfetto -o t.pftrace       the last minute as a trace that ui.perfetto.dev opens
   syncline loss                                  how much was captured, stored, lost, and to what
   syncline audit                                 whether all of it adds up
   syncline symbols list                          which builds have addresses without names
@@ -76,6 +78,7 @@ pub(crate) enum Command {
     Goroutine(GoroutineArgs),
     Sends(SendsArgs),
     Observed(ObservedArgs),
+    Export(ExportArgs),
     Loss(LossArgs),
     Audit(AuditArgs),
     Symbols(SymbolsArgs),

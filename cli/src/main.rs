@@ -10,11 +10,13 @@ mod colour;
 mod doctor;
 mod ending;
 mod errno;
+mod export;
 mod failure;
 mod goroutine;
 mod ledger;
 mod message_pairs;
 mod observed;
+mod output;
 mod place;
 mod region_pairs;
 mod sends;
@@ -63,6 +65,7 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Observed(args) => runtime.block_on(observed::run(&cli.store, args)),
         Command::Goroutine(args) => runtime.block_on(goroutine::run(&cli.store, args)),
         Command::Timeline(args) => runtime.block_on(timeline::run(&cli.store, args)),
+        Command::Export(args) => runtime.block_on(export::run(&cli.store, args)),
         Command::Skew(args) => runtime.block_on(skew::run(&cli.store, args)),
         Command::Doctor(args) => doctor::run(&cli.store, args),
         Command::Bias(args) => {

@@ -15,8 +15,8 @@ impl From<&Observation> for v1::Observation {
             duration_ns: one.duration_ns,
             observed_ns: one.observed_ns,
             windows: one.windows,
-            stage: number(&ObservationStage::ALL, one.stage),
-            reason: number(&ObservationReason::ALL, one.reason),
+            stage: number(&ObservationStage::ALL, &one.stage),
+            reason: number(&ObservationReason::ALL, &one.reason),
             threshold_ns: one.threshold_ns,
             without: one.without.clone(),
             budget_ppm: one.budget_ppm,
@@ -47,8 +47,8 @@ impl TryFrom<v1::Observation> for Observation {
 }
 
 /// The wire's numbers are the places among all, from 1.
-fn number<T: PartialEq>(all: &[T], one: T) -> i32 {
-    let place = all.iter().position(|known| *known == one);
+fn number<T: PartialEq>(all: &[T], one: &T) -> i32 {
+    let place = all.iter().position(|known| known == one);
     place.and_then(|place| i32::try_from(place + 1).ok()).unwrap_or_default()
 }
 

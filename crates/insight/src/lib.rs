@@ -27,7 +27,7 @@ pub use call::{Build, Call, CallStack, FOREIGN_PATTERN, Frame, is_foreign, is_pl
 pub use flame::{Caption, flame_svg};
 pub use nesting::{blocks, blocks_condition, inside, is_in_c, is_inside_expression};
 pub use own_reasons::is_own_reason;
-pub use pprof::{BlockProfile, ProfileError, ProfiledStack, Recorded, pprof_gz, read_block_profile};
+pub use pprof::{BlockProfile, Contention, ProfileError, ProfiledStack, Recorded, Tag, pprof_gz, read_block_profile};
 pub use site::Site;
 pub use sites::{MAX_SITES, MAX_STACKS, Order, Sites, StackSum};
 pub use state::{State, StateTimes};

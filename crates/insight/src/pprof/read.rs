@@ -158,7 +158,7 @@ mod tests {
 
     use super::*;
     use crate::pprof::message::ValueType;
-    use crate::pprof::{Recorded, pprof_gz};
+    use crate::pprof::{Contention, Recorded, pprof_gz};
     use crate::sites::Sites;
     use crate::sites::tests::wait;
 
@@ -166,7 +166,7 @@ mod tests {
         let mut sites = Sites::default();
         sites.add(&wait(1, &["runtime.chanrecv1", "main.main"], "chan receive", 30));
         sites.add(&wait(1, &["runtime.chanrecv1", "main.main"], "chan receive", 12));
-        pprof_gz(&sites.stacks(), &Recorded::default()).unwrap()
+        pprof_gz(sites.stacks().into_iter().map(Contention::of), &Recorded::default()).unwrap()
     }
 
     fn decoded() -> Profile {

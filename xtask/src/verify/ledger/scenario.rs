@@ -12,10 +12,11 @@ pub(super) enum Scenario {
     AggregatorStops,
     Crowd,
     Killed,
+    Budget,
 }
 
 impl Scenario {
-    pub(super) const ALL: [Self; 7] = [
+    pub(super) const ALL: [Self; 8] = [
         Self::Calm,
         Self::Everything,
         Self::SmallRing,
@@ -23,6 +24,7 @@ impl Scenario {
         Self::AggregatorStops,
         Self::Crowd,
         Self::Killed,
+        Self::Budget,
     ];
 
     /// Also the name of its node.
@@ -35,6 +37,7 @@ impl Scenario {
             Self::AggregatorStops => "aggregator-stops",
             Self::Crowd => "crowd",
             Self::Killed => "killed",
+            Self::Budget => "budget",
         }
     }
 
@@ -47,18 +50,20 @@ impl Scenario {
             Self::AggregatorStops => "threshold 0, a queue of 1 MiB, the aggregator is stopped for 6 s",
             Self::Crowd => "threshold 1 h, 1.2 million goroutines park at once",
             Self::Killed => "threshold 0, the agent is killed and another one comes",
+            Self::Budget => "threshold 0, a budget of 1 %: in windows of time",
         }
     }
 
     /// Arguments of the agent beside the usual ones.
     pub(super) fn agent(self) -> &'static [&'static str] {
         match self {
-            Self::Calm => &[],
-            Self::SmallRing => &["--threshold", "0us", "--ring-bytes", "64KiB"],
-            Self::AggregatorStops => &["--threshold", "0us", "--queue-bytes", "1MiB"],
+            Self::Calm => &["--budget", "off"],
+            Self::Budget => &["--threshold", "0us", "--budget", "1%"],
+            Self::SmallRing => &["--threshold", "0us", "--ring-bytes", "64KiB", "--budget", "off"],
+            Self::AggregatorStops => &["--threshold", "0us", "--queue-bytes", "1MiB", "--budget", "off"],
             // All of them as events would take longer to send than an agent has at its end.
-            Self::Crowd => &["--threshold", "3600s"],
-            Self::Everything | Self::AgentStops | Self::Killed => &["--threshold", "0us"],
+            Self::Crowd => &["--threshold", "3600s", "--budget", "off"],
+            Self::Everything | Self::AgentStops | Self::Killed => &["--threshold", "0us", "--budget", "off"],
         }
     }
 
@@ -73,7 +78,7 @@ impl Scenario {
     /// What must be lost, by its name in the store.
     pub(super) fn cause(self) -> Option<&'static str> {
         match self {
-            Self::Calm | Self::Everything | Self::Killed => None,
+            Self::Calm | Self::Everything | Self::Killed | Self::Budget => None,
             Self::SmallRing | Self::AgentStops => Some("ring_buffer_full"),
             Self::AggregatorStops => Some("queue_full"),
             Self::Crowd => Some("park_map_full"),
