@@ -40,7 +40,7 @@ enum Command {
     Ci,
     /// Run three regions with skewed clocks on this machine, find the skews and the planted cause
     Demo(demo::Options),
-    /// Measure what observing costs, how much the way into ClickHouse carries, and how far clock estimates are off
+    /// Measure what observing costs, how much the way into ClickHouse carries, what the spool does, and how far clock estimates are off
     #[command(subcommand)]
     Bench(bench::Benchmark),
     /// Hold what is claimed of large inputs against what others say of them

@@ -12,6 +12,7 @@ mod page;
 mod probes;
 pub(crate) mod region;
 mod regions;
+mod spool;
 mod statistics;
 mod symbols;
 pub(crate) mod table;
@@ -38,6 +39,8 @@ pub(crate) enum Benchmark {
     Overhead(overhead::Options),
     /// What a clock probe costs at both of its ends
     Probes(probes::Options),
+    /// What a spool makes durable in a second, and how long one of 1 GiB takes to open
+    Spool(spool::Options),
     /// What opening a large Go binary and looking addresses up costs, beside blazesym and go tool addr2line
     Symbols(symbols::Options),
     /// How many events a second go from the agents' side into ClickHouse
@@ -77,6 +80,7 @@ pub(crate) fn run(benchmark: &Benchmark) -> Result<()> {
         Benchmark::Regions(options) => regions::run(options),
         Benchmark::Overhead(options) => overhead::run(options),
         Benchmark::Probes(options) => probes::run(options),
+        Benchmark::Spool(options) => spool::run(options),
         Benchmark::Symbols(options) => symbols::run(options),
         Benchmark::Throughput(options) => throughput::run(options),
         Benchmark::Waits(options) => waits::run(options),
