@@ -47,7 +47,7 @@ impl Agent {
                 "--symbol-cache",
                 "none",
             ])
-            .args(["--probe-interval", "600ms", "--require-aggregator", "20s"])
+            .args(["--probe-interval", "600ms", "--require-aggregator", "20s", "--spool", "none"])
             .arg("--exe")
             .arg(program)
             .arg("--control")

@@ -133,6 +133,7 @@ fn batch_with(waits: Waits) -> Batch {
         tcp_losses: Vec::new(),
         account: Some(Account { captured: 9, events: 1, summed: 2, left_out: 3, lost: 4, waiting: -1, open: Some(0) }),
         dropped: vec![DroppedBatch {
+            boot: BootId(0xb007),
             number: 78,
             run_first_seq: 77,
             cause: LossCause::QueueFull,

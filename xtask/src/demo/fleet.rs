@@ -171,7 +171,8 @@ impl Agents {
             let mut command = Command::new(&programs.agent);
             command.args(["--node", post.node, "--region", post.region.name, "--service", SERVICE]);
             command.args(["--aggregator", &format!("http://{}", post.aggregator)]);
-            command.args(["--pid", &post.pid.to_string(), "--threshold", "1ms"]);
+            // What an earlier demo left behind has no place in this one.
+            command.args(["--pid", &post.pid.to_string(), "--threshold", "1ms", "--spool", "none"]);
             // A mark in each block of the services' feed.
             command.args(["--tcp-message-every", "256", "--tcp-messages", "2000"]);
             command.args(["--inject-clock", &post.clock.to_string()]);

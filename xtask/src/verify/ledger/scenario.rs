@@ -12,10 +12,11 @@ pub(super) enum Scenario {
     AggregatorStops,
     Crowd,
     Killed,
+    KilledApart,
 }
 
 impl Scenario {
-    pub(super) const ALL: [Self; 7] = [
+    pub(super) const ALL: [Self; 8] = [
         Self::Calm,
         Self::Everything,
         Self::SmallRing,
@@ -23,6 +24,7 @@ impl Scenario {
         Self::AggregatorStops,
         Self::Crowd,
         Self::Killed,
+        Self::KilledApart,
     ];
 
     /// Also the name of its node.
@@ -35,6 +37,7 @@ impl Scenario {
             Self::AggregatorStops => "aggregator-stops",
             Self::Crowd => "crowd",
             Self::Killed => "killed",
+            Self::KilledApart => "killed-apart",
         }
     }
 
@@ -44,9 +47,10 @@ impl Scenario {
             Self::Everything => "threshold 0",
             Self::SmallRing => "threshold 0, a ring of 64 KiB",
             Self::AgentStops => "threshold 0, the agent is stopped for 2 s, twice",
-            Self::AggregatorStops => "threshold 0, a queue of 1 MiB, the aggregator is stopped for 6 s",
+            Self::AggregatorStops => "threshold 0, no spool and a queue of 1 MiB, the aggregator is stopped for 6 s",
             Self::Crowd => "threshold 0, 1.2 million goroutines park at once",
             Self::Killed => "threshold 0, the agent is killed and another one comes",
+            Self::KilledApart => "threshold 0, the same while the aggregator is stopped for 6 s",
         }
     }
 
@@ -55,8 +59,10 @@ impl Scenario {
         match self {
             Self::Calm => &[],
             Self::SmallRing => &["--threshold", "0us", "--ring-bytes", "64KiB"],
-            Self::AggregatorStops => &["--threshold", "0us", "--queue-bytes", "1MiB"],
-            Self::Everything | Self::AgentStops | Self::Crowd | Self::Killed => &["--threshold", "0us"],
+            Self::AggregatorStops => &["--threshold", "0us", "--queue-bytes", "1MiB", "--spool", "none"],
+            Self::Everything | Self::AgentStops | Self::Crowd | Self::Killed | Self::KilledApart => {
+                &["--threshold", "0us"]
+            }
         }
     }
 
@@ -71,7 +77,7 @@ impl Scenario {
     /// What must be lost, by its name in the store.
     pub(super) fn cause(self) -> Option<&'static str> {
         match self {
-            Self::Calm | Self::Everything | Self::Killed => None,
+            Self::Calm | Self::Everything | Self::Killed | Self::KilledApart => None,
             Self::SmallRing | Self::AgentStops => Some("ring_buffer_full"),
             Self::AggregatorStops => Some("queue_full"),
             Self::Crowd => Some("park_map_full"),
