@@ -35,7 +35,7 @@ pub use entry::{BatchId, Entry, Fate};
 pub use shared::SharedQueue;
 use shelf::{Known, Shelf};
 
-/// Of the capacity, what may be read ahead from the shelf.
+/// The part of the capacity that may be read ahead from the shelf, with what is in flight: the rest is for new batches.
 const READ_AHEAD: usize = 4;
 
 /// A record that the shelf has lost.
@@ -344,11 +344,11 @@ impl Queue {
         let Some(shelf) = self.shelf.as_ref().filter(|shelf| !shelf.is_read()) else { return false };
         match shelf.known(shelf.read) {
             Known::Gone(_) => true,
-            // It is behind that which is wanted.
-            Known::Held => shelf.is_hiding() && self.has_room_to_read(),
+            // Nothing is wanted behind it.
+            Known::Held if !shelf.is_hiding() => false,
             // What goes is in memory until the batcher has taken it.
-            Known::Shelved if shelf.has_surplus() => self.is_little(self.dropped.iter()),
-            Known::Shelved => self.has_room_to_read(),
+            Known::Held | Known::Shelved if shelf.has_surplus() => self.is_little(self.dropped.iter()),
+            Known::Held | Known::Shelved => self.is_little(self.entries.iter().take(self.ahead)),
         }
     }
 
@@ -401,6 +401,11 @@ impl Queue {
         self.shelf.as_mut().is_some_and(|shelf| shelf.take_settled(first.0, next.0))
     }
 
+    /// Whether what is acknowledged is to be saved at once, since that makes room.
+    pub fn is_freeing(&self) -> bool {
+        self.shelf.as_ref().is_some_and(Shelf::is_freeing)
+    }
+
     /// What was acknowledged is so after a crash, too.
     pub fn saved(&mut self) {
         self.shelf.iter_mut().for_each(Shelf::saved);
@@ -417,11 +422,6 @@ impl Queue {
         let hidden = self.take(index);
         self.hidden_waits += hidden.filter(|entry| !entry.is_earlier).map_or(0, |entry| entry.waits);
         true
-    }
-
-    fn has_room_to_read(&self) -> bool {
-        let most = self.capacity.saturating_add(self.capacity / READ_AHEAD);
-        self.bytes < most && self.is_little(self.entries.iter().take(self.ahead).skip(self.in_flight))
     }
 
     /// Less than what may be read ahead.

@@ -14,8 +14,8 @@ use syncline_spool::RecordNo;
 
 use super::BatchId;
 
-/// Records take so much more on the disk than their bytes, at least.
-const FRAME_BYTES: u64 = 64;
+/// A record that is made durable alone takes a multiple of this of the disk.
+const PAGE_BYTES: u64 = 4_096;
 
 /// The shelf, and what is on it.
 #[derive(Debug)]
@@ -188,8 +188,13 @@ impl Shelf {
 
     /// A batch of so many bytes goes.
     pub(super) fn relieve(&mut self, bytes: u64) {
-        self.surplus = self.surplus.saturating_sub(bytes.saturating_add(FRAME_BYTES));
+        self.surplus = self.surplus.saturating_sub(bytes.saturating_add(1).next_multiple_of(PAGE_BYTES));
         self.is_freeing = true;
+    }
+
+    /// Whether room is being made.
+    pub(super) fn is_freeing(&self) -> bool {
+        self.is_freeing
     }
 
     /// The cursor is durable, and what is behind it is freed.

@@ -49,7 +49,8 @@ impl Reader {
             // Asked before: all that was settled by then is saved.
             let is_last = *stop.borrow();
             let has_more = self.step();
-            if is_last || Instant::now() >= save_at {
+            let is_due = Instant::now() >= save_at || self.queue.look(Queue::is_freeing);
+            if is_last || is_due {
                 self.save();
                 save_at = Instant::now() + SAVE_EVERY;
             }
