@@ -4,7 +4,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use syncline_agent::batch::{Batcher, Captured, ENOUGH_WAITS, FinishedWait, Sealing, ShortSum, Symbolizer, Wanted};
+use syncline_agent::batch::{
+    Batcher, Captured, ENOUGH_WAITS, FinishedWait, Sealing, ShortSum, ShortWhat, Symbolizer, Wanted,
+};
 use syncline_event::{
     Account, Batch, DroppedBatch, Kind, Loss, LossCause, Origin, ProbePath, Process, StackId, Symbol, Target,
     WaitFlags, limits,
@@ -304,7 +306,7 @@ fn a_batch_that_cannot_travel_is_counted_with_all_that_it_held() {
     batcher.push_wait(wait(&process, 100, 900));
     batcher.push_short(
         Arc::clone(&process),
-        (Kind::Goroutine, "select"),
+        ShortWhat::new(Kind::Goroutine, "select"),
         &ShortSum { count: 5, total_ns: 50, histogram: vec![0, 5] },
     );
     batcher.lose(LossCause::RingBufferFull, 3);
@@ -339,7 +341,7 @@ fn a_dropped_batch_is_counted_and_what_it_told_is_told_again() {
     batcher.push_wait(wait(&process, 100, 900));
     batcher.push_short(
         Arc::clone(&process),
-        (Kind::Goroutine, "select"),
+        ShortWhat::new(Kind::Goroutine, "select"),
         &ShortSum { count: 5, total_ns: 50, histogram: vec![0, 5] },
     );
     batcher.lose(LossCause::RingBufferFull, 3);
@@ -424,7 +426,7 @@ fn every_wait_is_stored_or_counted_whatever_is_dropped() {
         pushed += 2;
         batcher.push_short(
             Arc::clone(&process),
-            (Kind::Goroutine, "select"),
+            ShortWhat::new(Kind::Goroutine, "select"),
             &ShortSum { count: 2, total_ns: 9, histogram: vec![2] },
         );
         if second == 40 {

@@ -3,16 +3,20 @@
 //! [`args`] is the command line; each command has its own module; [`source`] is the one door to the store. Pictures and judgements are pure functions, what they are made of is read at the edge.
 
 mod args;
+mod bias;
 mod blockers;
 mod clock;
 mod colour;
 mod doctor;
 mod ending;
 mod errno;
+mod export;
 mod failure;
 mod goroutine;
 mod ledger;
 mod message_pairs;
+mod observed;
+mod output;
 mod place;
 mod region_pairs;
 mod sends;
@@ -58,10 +62,17 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Audit(args) => runtime.block_on(ledger::audit(&cli.store, args)),
         Command::Symbols(args) => runtime.block_on(symbols::run(&cli.store, args)),
         Command::Sends(args) => runtime.block_on(sends::run(&cli.store, args)),
+        Command::Observed(args) => runtime.block_on(observed::run(&cli.store, args)),
         Command::Goroutine(args) => runtime.block_on(goroutine::run(&cli.store, args)),
         Command::Timeline(args) => runtime.block_on(timeline::run(&cli.store, args)),
+        Command::Export(args) => runtime.block_on(export::run(&cli.store, args)),
         Command::Skew(args) => runtime.block_on(skew::run(&cli.store, args)),
         Command::Doctor(args) => doctor::run(&cli.store, args),
+        Command::Bias(args) => {
+            // It waits for processes, not for futures; but signals are heard meanwhile.
+            let _runtime = runtime.enter();
+            bias::run(args)
+        }
         Command::Clock(args) => runtime.block_on(clock::run(&cli.store, args)),
     }
 }

@@ -4,8 +4,8 @@
 use std::borrow::Cow;
 
 use syncline_event::{
-    Batch, ClaimSource, ClockClaim, Container, Kind, Loss, Origin, ProbePath, Process, ShortWaits, Stack, StackId,
-    Symbol, Target, TraceContext, WaitFlags, Waits,
+    Batch, ClaimSource, ClockClaim, Container, Kind, Loss, ONCE_MILLI, Origin, ProbePath, Process, ShortWaits, Stack,
+    StackId, Symbol, Target, TraceContext, WaitFlags, Waits,
 };
 use syncline_timebase::{BootId, Instant, Knot, NodeNameError, Offset, Probe, Span};
 
@@ -32,6 +32,7 @@ impl TryFrom<v1::Batch> for Batch {
             open_waits: waits(message.open_waits.unwrap_or_default())?,
             file_types: message.file_types,
             short_waits: message.short_waits.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
+            observations: message.observations.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
             process_states: message.process_states.into_iter().map(Into::into).collect(),
             goroutine_states: message.goroutine_states.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
             stacks: message.stacks.into_iter().map(Into::into).collect(),
@@ -108,6 +109,7 @@ fn waits(message: v1::Waits) -> Result<Waits, WireError> {
         stack: stack_ids(&message.stack, &message.stack_ids)?,
         waker_goid: message.waker_goid,
         trace,
+        weight_milli: if message.weight_milli.is_empty() { vec![ONCE_MILLI; rows] } else { message.weight_milli },
         flags: message.flags.iter().map(|bits| wait_flags(*bits)).collect::<Result<_, _>>()?,
     })
 }
@@ -195,6 +197,8 @@ impl TryFrom<v1::ShortWaits> for ShortWaits {
             count: message.count,
             total_ns: message.total_ns,
             histogram: message.histogram,
+            weight_milli: if message.weight_milli == 0 { ONCE_MILLI } else { message.weight_milli },
+            is_parts: message.is_parts,
         })
     }
 }

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::hash::Hash;
 
 use syncline_event::{
-    Batch, ClaimSource, ClockClaim, Container, Kind, Loss, Origin, ProbePath, Process, ShortWaits, Stack, StackId,
-    Symbol, TraceContext, Waits,
+    Batch, ClaimSource, ClockClaim, Container, Kind, Loss, ONCE_MILLI, Origin, ProbePath, Process, ShortWaits, Stack,
+    StackId, Symbol, TraceContext, Waits,
 };
 use syncline_timebase::Knot;
 
@@ -27,6 +27,7 @@ impl From<&Batch> for v1::Batch {
             waits: Some((&batch.waits).into()),
             open_waits: (!batch.open_waits.is_empty()).then(|| (&batch.open_waits).into()),
             short_waits: batch.short_waits.iter().map(Into::into).collect(),
+            observations: batch.observations.iter().map(Into::into).collect(),
             process_states: batch.process_states.iter().map(Into::into).collect(),
             goroutine_states: batch.goroutine_states.iter().map(Into::into).collect(),
             stacks: batch.stacks.iter().map(Into::into).collect(),
@@ -106,6 +107,11 @@ impl From<&Waits> for v1::Waits {
             run_delay_ns: waits.run_delay_ns.clone(),
             waker_goid: waits.waker_goid.clone(),
             flags: waits.flags.iter().map(|flags| u32::from(flags.bits())).collect(),
+            weight_milli: if waits.weight_milli.iter().all(|weight| *weight == ONCE_MILLI) {
+                Vec::new()
+            } else {
+                waits.weight_milli.clone()
+            },
             trace: if traces.is_empty() { Vec::new() } else { trace },
             trace_id_high: traces.iter().map(|trace| (trace.trace_id >> 64) as u64).collect(),
             trace_id_low: traces.iter().map(|trace| trace.trace_id as u64).collect(),
@@ -155,6 +161,8 @@ impl From<&ShortWaits> for v1::ShortWaits {
             total_ns: short.total_ns,
             histogram: short.histogram.clone(),
             kind: kind_number(short.kind),
+            weight_milli: if short.weight_milli == ONCE_MILLI { 0 } else { short.weight_milli },
+            is_parts: short.is_parts,
         }
     }
 }

@@ -8,6 +8,7 @@ mod decode;
 mod encode;
 mod error;
 mod known;
+mod observation;
 mod prescan;
 mod states;
 mod tcp;

@@ -6,8 +6,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use syncline_event::{
     Account, Batch, BatchError, ClaimSource, ClockClaim, Container, DroppedBatch, Flow, Kind, Loss, LossCause,
-    Messages, Origin, ProbePath, Process, ShortWaits, Stack, StackId, Symbol, Target, TraceContext, WaitFlags, Waits,
-    limits,
+    Messages, ONCE_MILLI, Observation, ObservationReason, ObservationStage, Origin, ProbePath, Process, ShortWaits,
+    Stack, StackId, Symbol, Target, TraceContext, WaitFlags, Waits, limits,
 };
 use syncline_proto::{WireError, decode, encode};
 use syncline_timebase::{BootId, Instant, Knot, Offset, Probe, Span};
@@ -98,6 +98,22 @@ fn batch_with(waits: Waits) -> Batch {
             count: 5,
             total_ns: 900,
             histogram: vec![0, 2, 3],
+            weight_milli: 48_500,
+            is_parts: true,
+        }],
+        observations: vec![Observation {
+            process: 1,
+            from: Instant::from_ns(7),
+            duration_ns: 9,
+            observed_ns: 3,
+            windows: 2,
+            stage: ObservationStage::Windows,
+            reason: ObservationReason::OverBudget,
+            threshold_ns: 1_000_000,
+            without: "states".into(),
+            budget_ppm: 10_000,
+            cost_ns: 1,
+            cpu_ns: 99,
         }],
         stacks: stacks(),
         symbols: vec![Symbol {
@@ -166,6 +182,7 @@ prop_compose! {
             waits.waker_goid.push(waker);
             waits.flags.push(WaitFlags::from_bits(flags));
             waits.trace.push(traces()[trace]);
+            waits.weight_milli.push(ONCE_MILLI + tid % 3 * 500);
         }
         batch_with(waits)
     }
@@ -215,9 +232,11 @@ fn empty_submessages_are_counted_before_they_take_memory() {
 #[test]
 fn contradictions_are_refused_by_name() {
     type Spoil = fn(&mut Batch);
-    let cases: [(&str, Spoil); 9] = [
+    let cases: [(&str, Spoil); 11] = [
         ("tid has 1 rows", |batch| batch.waits.tid.push(1)),
         ("outside a dictionary of 3", |batch| batch.short_waits[0].reason = 3),
+        ("outside a dictionary of 2", |batch| batch.observations[0].process = 2),
+        ("observed for 10 ns of 9 ns", |batch| batch.observations[0].observed_ns = 10),
         ("not the identity", |batch| batch.stacks[0].pcs.push(1)),
         ("longer than the whole wait", |batch| {
             batch.waits = one_wait();
@@ -261,6 +280,7 @@ fn one_wait() -> Waits {
         target: vec![Target::default()],
         waker_stack: vec![StackId::NONE],
         trace: vec![TraceContext::NONE],
+        weight_milli: vec![ONCE_MILLI],
     }
 }
 

@@ -42,6 +42,7 @@ fn empty() -> Batch {
         }],
         waits: Waits::default(),
         short_waits: Vec::new(),
+        observations: Vec::new(),
         stacks: Vec::new(),
         symbols: Vec::new(),
         losses: Vec::new(),

@@ -24,7 +24,7 @@ CREATE TABLE IF NOT EXISTS ingest_ledger (
     captured      UInt64 COMMENT 'waits that the run''s agent captured so far, in the kernel' CODEC(DoubleDelta, ZSTD(1)),
     told_events   UInt64 COMMENT 'of these, in batches that were not dropped, as events' CODEC(DoubleDelta, ZSTD(1)),
     told_short    UInt64 COMMENT 'of these, in batches that were not dropped, in sums' CODEC(DoubleDelta, ZSTD(1)),
-    left_out      UInt64 COMMENT 'of these, not kept as is wanted: threads without work of Go''s scheduler, processes that are left out' CODEC(DoubleDelta, ZSTD(1)),
+    left_out      UInt64 COMMENT 'of these, not kept as is wanted: threads without work of Go''s scheduler, processes that are left out, waits that began before their window of observation' CODEC(DoubleDelta, ZSTD(1)),
     lost          UInt64 COMMENT 'of these, lost' CODEC(DoubleDelta, ZSTD(1)),
     waiting       Int64 COMMENT 'of these, going on or between the kernel and a batch' CODEC(DoubleDelta, ZSTD(1)),
     open          Int64 COMMENT 'in the last batch of a run: waits that went on, counted one by one, which waiting must be; else -1' CODEC(ZSTD(1)),

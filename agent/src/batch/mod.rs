@@ -22,6 +22,7 @@ mod accounting;
 mod dictionary;
 mod index;
 mod losses;
+mod observation;
 mod seal;
 mod short;
 mod states;
@@ -30,16 +31,15 @@ mod wait;
 
 use std::sync::Arc;
 
-use syncline_event::{
-    Batch, ClockClaim, DroppedBatch, Kind, LossCause, Origin, ProbePath, Process, TcpLossCause, limits,
-};
+use syncline_event::{Batch, ClockClaim, DroppedBatch, LossCause, Origin, ProbePath, Process, TcpLossCause, limits};
 use syncline_timebase::{Instant, Knot, Mono, Offset, Probe, Reference, Wall};
 
 pub use accounting::Captured;
 pub use dictionary::Question;
 pub use losses::Losses;
+pub use observation::SeenObservation;
 pub use seal::{ENOUGH_WAITS, LONGEST_WAIT, SHORTEST_GAP, Sealing};
-pub use short::ShortSum;
+pub use short::{ShortSum, ShortWhat};
 pub use states::{SeenGoroutine, SeenProcessTimes};
 pub use tcp::{SeenMessage, SeenSession, TcpTotals};
 pub use wait::{FinishedWait, Symbolizer, Wanted};
@@ -62,6 +62,7 @@ pub struct Batcher {
     waits: Vec<PendingWait>,
     open_waits: Vec<PendingWait>,
     short: ShortSums,
+    observations: Vec<SeenObservation>,
     states: PendingStates,
     tcp: PendingTcp,
     dictionary: Dictionary,
@@ -115,6 +116,7 @@ impl Batcher {
             waits: Vec::new(),
             open_waits: Vec::new(),
             short: ShortSums::default(),
+            observations: Vec::new(),
             states: PendingStates::default(),
             tcp: PendingTcp::default(),
             dictionary: Dictionary::default(),
@@ -159,7 +161,7 @@ impl Batcher {
     }
 
     /// Takes a sum of short waits, of this process, kind and reason, since the last such sum.
-    pub fn push_short(&mut self, process: Arc<Process>, what: (Kind, &'static str), sum: &ShortSum) {
+    pub fn push_short(&mut self, process: Arc<Process>, what: ShortWhat, sum: &ShortSum) {
         self.totals.short_waits = self.totals.short_waits.saturating_add(sum.count);
         match self.short.add(process, what, sum) {
             Ok(()) => self.accounting.take_summed(sum.count),
@@ -294,6 +296,7 @@ impl Batcher {
         let no_waits = self.waits.is_empty() && self.short.is_empty() && self.losses.is_empty();
         let nothing = no_waits
             && self.open_waits.is_empty()
+            && self.observations.is_empty()
             && self.states.is_empty()
             && self.tcp.is_empty()
             && self.probes.is_empty()
@@ -323,6 +326,7 @@ impl Batcher {
             |waits: &[PendingWait]| columns(waits, &mut processes, &mut reasons, &mut file_types, &mut flows);
         let (waits, open_waits) = (columns(&waits), columns(&open_waits));
         let short_waits = self.short.take(&mut processes, &mut reasons);
+        let observations = observation::take(&mut self.observations, &mut processes);
         let states = self.states.take(holding, &mut processes, &mut reasons);
         let tcp = self.tcp.take(holding, &mut processes, &mut flows);
         let of_waits = [&waits, &open_waits].into_iter().flat_map(|waits| waits.stack.iter().chain(&waits.waker_stack));
@@ -341,6 +345,7 @@ impl Batcher {
             waits,
             open_waits,
             short_waits,
+            observations,
             process_states: states.processes,
             goroutine_states: states.goroutines,
             stacks,

@@ -4,15 +4,15 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use syncline_event::{Batch, ClockClaim, DroppedBatch, Kind, LossCause, Process, TcpLossCause};
+use syncline_event::{Batch, ClockClaim, DroppedBatch, LossCause, Process, TcpLossCause};
 use syncline_timebase::Knot;
 
 use super::gaps::Gaps;
 use super::hints::HintSender;
 use crate::asking::{Answer, Asking};
 use crate::batch::{
-    Batcher, Captured, FinishedWait, Losses, SeenGoroutine, SeenMessage, SeenProcessTimes, SeenSession, ShortSum,
-    TcpTotals, Totals,
+    Batcher, Captured, FinishedWait, Losses, SeenGoroutine, SeenMessage, SeenObservation, SeenProcessTimes,
+    SeenSession, ShortSum, ShortWhat, TcpTotals, Totals,
 };
 use crate::clock::Clocks;
 use crate::probe::UsableProbe;
@@ -37,9 +37,10 @@ pub(super) enum Input {
     StatesPassedOver(u64),
     Short {
         process: Arc<Process>,
-        what: (Kind, &'static str),
+        what: ShortWhat,
         sum: ShortSum,
     },
+    Observations(Vec<SeenObservation>),
     Losses(Losses),
     /// Behind all that was captured before.
     Captured(Captured),
@@ -153,6 +154,7 @@ impl Batching {
             Input::Goroutines(all) => all.into_iter().for_each(|one| self.batcher.push_goroutine(one)),
             Input::StatesPassedOver(count) => self.batcher.pass_over_states(count),
             Input::Short { process, what, sum } => self.batcher.push_short(process, what, &sum),
+            Input::Observations(all) => all.into_iter().for_each(|one| self.batcher.push_observation(one)),
             Input::Losses(losses) => losses.iter().for_each(|loss| self.batcher.lose(loss.cause, loss.count)),
             Input::Captured(captured) => self.batcher.set_captured(captured),
             Input::Messages { messages, mark_shift } => {

@@ -88,7 +88,8 @@ impl Capturing {
         }
         self.capture.tell_open_sessions();
         self.capture.tell_states();
-        let told = self.pass_on_states()?;
+        self.capture.tell_observations();
+        let told = self.pass_on_states()?.and_then(|()| self.pass_on_observations());
         // Nothing new comes from here on, so that what is in the ring and in the sums is the rest.
         self.capture.detach();
         let _ = told.and(self.pass_on_rest()?);
@@ -119,7 +120,7 @@ impl Capturing {
             self.look_around();
         }
         let passed_on = self.pass_on(raw).and_then(|()| self.pass_on_tcp()).and_then(|()| self.pass_on_open_waits());
-        let passed_on = self.pass_on_states()?.and(passed_on);
+        let passed_on = self.pass_on_states()?.and(passed_on).and_then(|()| self.pass_on_observations());
         if passed_on.is_ok() && Instant::now() >= self.next_chores {
             self.next_chores = Instant::now() + CHORES_EVERY;
             self.keep_tai_offset_current()?;
@@ -174,6 +175,13 @@ impl Capturing {
             self.send(Input::Goroutines(some.to_vec()))?;
         }
         if passed_over == 0 { Ok(()) } else { self.send(Input::StatesPassedOver(passed_over)) }
+    }
+
+    fn pass_on_observations(&mut self) -> Result<(), NobodyListens> {
+        let (observations, intake) = (self.capture.take_observations(), &mut self.intake);
+        let known = observations.into_iter().filter_map(|one| intake.observation(&self.capture, one));
+        let known: Vec<_> = known.collect();
+        if known.is_empty() { Ok(()) } else { self.send(Input::Observations(known)) }
     }
 
     fn pass_on_tcp(&mut self) -> Result<(), NobodyListens> {

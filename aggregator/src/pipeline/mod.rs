@@ -351,6 +351,7 @@ impl Pipeline {
             rows::events(batch, &aligned, run).into_block()?,
             rows::open_waits(batch, &open, run).into_block()?,
             rows::short_waits(batch).into_block()?,
+            rows::observations(batch, clock, run).into_block()?,
             rows::process_states(batch, clock, run).into_block()?,
             rows::goroutine_states(batch, clock, run).into_block()?,
             rows::losses(batch).into_block()?,

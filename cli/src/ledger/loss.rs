@@ -33,7 +33,7 @@ Examples:
   syncline loss --format json | jq '.nodes[] | select(.unexplained != 0)'
 
 CAPTURED = EVENTS + SHORT + LOST + LEFT OUT + WAITING + UNEXPLAINED. SHORT waits were below the threshold and are stored as sums. LEFT OUT is what is not kept
-on purpose: threads without work of Go's scheduler, processes that are left out. WAITING is how much more is going on, or on its way, at the end
+on purpose: threads without work of Go's scheduler, processes that are left out, waits that began before their window of observation. WAITING is how much more is going on, or on its way, at the end
 of the window than at its begin. UNEXPLAINED is not 0 while batches are on their way, where one is missing, or by a fault: `syncline audit`
 says which. What an agent did not capture at all, since it does not know the program, is in its own log and in `syncline-agent show`.";
 

@@ -5,8 +5,8 @@ use std::fmt;
 use syncline_timebase::{BootId, Instant, Knot, Mono, NodeName, Offset, Probe, Reference, Wall};
 
 use crate::{
-    Account, Container, DroppedBatch, Flow, GoroutineStates, Kind, Loss, Messages, ProcessStates, Stack, TcpLoss,
-    TcpSession, Waits,
+    Account, Container, DroppedBatch, Flow, GoroutineStates, Kind, Loss, Messages, Observation, ProcessStates, Stack,
+    TcpLoss, TcpSession, Waits,
 };
 
 /// Which node speaks, and since when.
@@ -124,6 +124,11 @@ pub struct ShortWaits {
     pub total_ns: u64,
     /// Bucket i counts waits of [2^i, 2^(i+1)) ns.
     pub histogram: Vec<u64>,
+    /// How many such sums this stands for, in thousandths.
+    pub weight_milli: u32,
+    /// Parts of waits of any length that lay in windows of observation: `total_ns` is of all, `count` of those that began in one, and the
+    /// histogram is empty.
+    pub is_parts: bool,
 }
 
 /// Everything that an agent says at once.
@@ -160,6 +165,8 @@ pub struct Batch {
     pub process_states: Vec<ProcessStates>,
     /// How single goroutines did, each since it was first seen; they come again, and the newest holds.
     pub goroutine_states: Vec<GoroutineStates>,
+    /// How processes were observed since this was told last: those whose observation has a budget.
+    pub observations: Vec<Observation>,
     /// Stacks that the aggregator may not have seen yet.
     pub stacks: Vec<Stack>,
     /// Symbols that the aggregator may not have seen yet.

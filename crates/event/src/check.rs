@@ -98,6 +98,16 @@ pub enum BatchError {
         /// Its duration.
         duration_ns: u64,
     },
+    /// A process was observed for longer than there was time.
+    #[error("observation {row}: observed for {observed_ns} ns of {duration_ns} ns")]
+    ObservedTooLong {
+        /// Row of the observation.
+        row: usize,
+        /// Observed.
+        observed_ns: u64,
+        /// Of that time.
+        duration_ns: u64,
+    },
     /// A goroutine that is not blocked has a reason for it.
     #[error("goroutine's states {row}: a reason to be blocked of one that is {state}")]
     ReasonOfNone {

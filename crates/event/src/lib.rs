@@ -12,6 +12,7 @@ mod check_tcp;
 mod container;
 pub mod limits;
 mod loss;
+mod observation;
 mod stack;
 mod states;
 mod tcp;
@@ -23,6 +24,7 @@ pub use batch::{Batch, BatchId, ClaimSource, ClockClaim, Origin, ProbePath, Proc
 pub use check::BatchError;
 pub use container::Container;
 pub use loss::{Loss, LossCause};
+pub use observation::{ONCE_MILLI, Observation, ObservationReason, ObservationStage};
 pub use stack::{Stack, StackId};
 pub use states::{BlockedTime, GoroutineFate, GoroutineState, GoroutineStates, ProcessStates, StateTimes};
 pub use tcp::{Direction, Flow, Messages, Opener, SendLatency, SessionEnd, TcpLoss, TcpLossCause, TcpSession};

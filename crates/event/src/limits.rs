@@ -24,6 +24,8 @@ pub const MARK_SHIFT: u32 = 31;
 pub const TCP_SESSIONS: usize = 16_384;
 /// Processes whose goroutines' states one batch tells of.
 pub const PROCESS_STATES: usize = 4_096;
+/// Times of observation that one batch tells of.
+pub const OBSERVATIONS: usize = 16_384;
 /// Goroutines whose states one batch tells of.
 pub const GOROUTINE_STATES: usize = 65_536;
 /// Reasons by which one process or goroutine was blocked: Go itself knows about forty.

@@ -18,6 +18,28 @@
 //!
 //! Weights are the caller's: events in a batch, for one. All of them are summed in every frame, so that a loss is known by what is left around it.
 //!
+//! ```
+//! use syncline_spool::{Config, Content, Disk, RecordNo, Spool};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let directory = tempfile::tempdir()?;
+//! let (mut spool, recovery) = Spool::open(Disk::open(directory.path())?, Config::default())?;
+//! assert!(recovery.is_undamaged());
+//! let mut reader = spool.reader("uplink")?;
+//! spool.append(b"a batch", 1000)?;
+//! assert_eq!(spool.commit()?, RecordNo(1));
+//! while let Some(item) = reader.next()? {
+//!     match &item.content {
+//!         Content::Record(batch) => assert_eq!(batch, b"a batch"),
+//!         Content::Dropped | Content::Damaged { .. } => eprintln!("{} events are lost", item.weight),
+//!     }
+//!     reader.acknowledge(item.first);
+//! }
+//! reader.save(b"")?;
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! [`Spool`] and [`Reader`] only compute and call [`Storage`]; there is no clock in what they do (but for [`Reader::wait`]).
 
 mod bytes;

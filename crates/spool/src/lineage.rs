@@ -18,7 +18,13 @@ pub(crate) struct Candidate {
 /// Not ours is what says so of itself (another spool, or not what its name says), what a later segment does not know (the one before it has that
 /// sequence and another nonce: a copy of an earlier time was put back), and what is out of order.
 pub(crate) fn sort(mut candidates: Vec<Candidate>, spool: [u8; 16]) -> (Vec<Candidate>, Vec<SegmentId>) {
-    let chain: Vec<(u64, u64)> = candidates.iter().filter_map(|candidate| candidate.header?.previous).collect();
+    // Only ours know what is ours.
+    let is_own = |header: &SegmentHeader, id: SegmentId| header.spool == spool && header.id == id;
+    let link = |candidate: &Candidate| {
+        let header = candidate.header.filter(|header| is_own(header, candidate.id))?;
+        header.previous.filter(|(sequence, _)| *sequence < candidate.id.sequence)
+    };
+    let chain: Vec<(u64, u64)> = candidates.iter().filter_map(link).collect();
     let is_known = |id: SegmentId| chain.contains(&(id.sequence, id.nonce));
     let is_unknown = |id: SegmentId| chain.iter().any(|(sequence, _)| *sequence == id.sequence) && !is_known(id);
     // Of two with the same sequence the better one comes last, and is looked at first.
@@ -30,7 +36,7 @@ pub(crate) fn sort(mut candidates: Vec<Candidate>, spool: [u8; 16]) -> (Vec<Cand
     let mut after: Option<SegmentId> = None;
     for candidate in candidates.into_iter().rev() {
         let id = candidate.id;
-        let says_so = candidate.header.is_none_or(|header| header.spool == spool && header.id == id);
+        let says_so = candidate.header.is_none_or(|header| is_own(&header, id));
         let is_in_order = after.is_none_or(|after| id.sequence < after.sequence && id.first <= after.first);
         // There has to be room for others behind it.
         let is_possible = id.sequence < NUMBER_LIMIT / 2;
@@ -90,6 +96,15 @@ mod tests {
         let all = vec![of(0, 0, 10, None), of(1, 5, 11, Some((0, 10))), of(2, 9, 12, Some((1, 11))), stale];
         assert_eq!(nonces(all), (vec![10, 11, 12], vec![99]));
         assert_eq!(nonces(vec![stale, of(2, 9, 12, Some((1, 11)))]), (vec![12], vec![99]));
+    }
+
+    #[test]
+    fn others_have_no_say_in_what_is_ours() {
+        let mut foreign = of(1, 5, 21, Some((0, 20)));
+        foreign.header.as_mut().unwrap().spool = [2; 16];
+        assert_eq!(nonces(vec![of(0, 0, 10, None), foreign]), (vec![10], vec![21]));
+        // One that knows its own successor is no witness either.
+        assert_eq!(nonces(vec![of(0, 0, 10, Some((1, 99))), of(1, 5, 11, None)]), (vec![10, 11], vec![]));
     }
 
     #[test]

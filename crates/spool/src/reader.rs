@@ -1,6 +1,6 @@
 //! Reading from a cursor on, and moving it.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
@@ -27,22 +27,23 @@ pub struct Reader<S: Storage> {
     cursor: String,
     file: CursorFile<S::File>,
     saved: Saved,
-    /// What to read next, and the weight of everything before it.
-    next: u64,
-    weight: u64,
+    /// A save failed: what is on the disk may be that, and not the last one.
+    is_doubtful: bool,
+    /// What to read next.
+    position: Bound,
     /// What was given and is not behind the cursor, in order.
     given: VecDeque<Given>,
     /// Where the cursor will be at the next save.
     acknowledged: Bound,
-    /// First numbers of what was acknowledged out of order, and will be read again after a rewind.
-    acknowledged_ahead: BTreeSet<u64>,
+    /// What was acknowledged out of order before a rewind, by its first number: not to be read again, nor counted as lost.
+    acknowledged_ahead: BTreeMap<u64, Given>,
     scanner: Option<(SegmentId, Scanner<S::File>)>,
     failures: u32,
 }
 
 #[derive(Debug)]
 struct Given {
-    first: u64,
+    begin: Bound,
     after: Bound,
     is_acknowledged: bool,
 }
@@ -64,12 +65,12 @@ impl<S: Storage> Reader<S> {
             shared,
             cursor,
             file,
-            next: saved.next,
-            weight: saved.weight_before,
+            position: acknowledged,
             saved,
+            is_doubtful: false,
             given: VecDeque::new(),
             acknowledged,
-            acknowledged_ahead: BTreeSet::new(),
+            acknowledged_ahead: BTreeMap::new(),
             scanner: None,
             failures: 0,
         }
@@ -84,23 +85,24 @@ impl<S: Storage> Reader<S> {
         reason = "none is not the end, and an iterator would have no place for errors"
     )]
     pub fn next(&mut self) -> Result<Option<Item>> {
-        while let Some(item) = self.read()? {
-            let after = Bound { next: item.next.0, weight_before: self.weight };
-            let is_acknowledged = self.acknowledged_ahead.remove(&item.first.0);
-            self.given.push_back(Given { first: item.first.0, after, is_acknowledged });
-            if !is_acknowledged {
-                return Ok(Some(item));
-            }
+        while let Some(given) = self.acknowledged_ahead.remove(&self.position.next) {
+            self.position = given.after;
+            self.given.push_back(given);
             self.advance();
         }
-        Ok(None)
+        let begin = self.position;
+        let item = self.read()?;
+        if item.is_some() {
+            self.given.push_back(Given { begin, after: self.position, is_acknowledged: false });
+        }
+        Ok(item)
     }
 
     /// Whether there is something to read, after waiting so long for it at most.
     pub fn wait(&self, at_most: Duration) -> bool {
         let deadline = Instant::now() + at_most;
         let mut state = self.shared.lock();
-        while state.end <= self.next {
+        while state.end <= self.position.next {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return false;
@@ -118,7 +120,7 @@ impl<S: Storage> Reader<S> {
 
     /// The item that begins at `first` is done with. False if there is none, or it was acknowledged before.
     pub fn acknowledge(&mut self, first: RecordNo) -> bool {
-        let Ok(index) = self.given.binary_search_by_key(&first.0, |given| given.first) else { return false };
+        let Ok(index) = self.given.binary_search_by_key(&first.0, |given| given.begin.next) else { return false };
         let given = &mut self.given[index];
         let was_acknowledged = std::mem::replace(&mut given.is_acknowledged, true);
         self.advance();
@@ -143,11 +145,13 @@ impl<S: Storage> Reader<S> {
             return Err(Error::Note { bytes: note.len(), limit: NOTE_LIMIT });
         }
         let Bound { next, weight_before } = self.acknowledged;
-        if next == self.saved.next && note == self.saved.note {
+        if next == self.saved.next && note == self.saved.note && !self.is_doubtful {
             return Ok(());
         }
         let saved = Saved { next, weight_before, note: note.to_vec() };
+        self.is_doubtful = true;
         self.file.save(&saved)?;
+        self.is_doubtful = false;
         self.saved = saved;
         {
             let mut state = self.shared.lock();
@@ -179,7 +183,7 @@ impl<S: Storage> Reader<S> {
 
     /// What [`Self::next`] will read.
     pub fn position(&self) -> RecordNo {
-        RecordNo(self.next)
+        RecordNo(self.position.next)
     }
 
     /// Items that were given and are not acknowledged, or stand behind one that is not.
@@ -189,10 +193,9 @@ impl<S: Storage> Reader<S> {
 
     /// Reads again what was given and not acknowledged, as after a lost connection. What was acknowledged out of order does not come again.
     pub fn rewind(&mut self) {
-        let ahead = self.given.drain(..).filter(|given| given.is_acknowledged).map(|given| given.first);
-        self.acknowledged_ahead.extend(ahead);
-        self.next = self.acknowledged.next;
-        self.weight = self.acknowledged.weight_before;
+        let ahead = self.given.drain(..).filter(|given| given.is_acknowledged);
+        self.acknowledged_ahead.extend(ahead.map(|given| (given.begin.next, given)));
+        self.position = self.acknowledged;
         self.scanner = None;
     }
 
@@ -205,7 +208,7 @@ impl<S: Storage> Reader<S> {
 
     fn read(&mut self) -> Result<Option<Item>> {
         loop {
-            let place = self.shared.lock().place(self.next);
+            let place = self.shared.lock().place(self.position.next);
             let item = match place {
                 Place::End => return Ok(None),
                 Place::Dropped(next, weight_before) => self.lost(Bound { next, weight_before }, 0, Content::Dropped),
@@ -219,7 +222,6 @@ impl<S: Storage> Reader<S> {
                 },
             };
             self.failures = 0;
-            self.next = item.next.0;
             return Ok(Some(item));
         }
     }
@@ -242,16 +244,15 @@ impl<S: Storage> Reader<S> {
 
     /// The record at the present position, or how much is lost from there on; within this segment.
     fn read_segment(&mut self, segment: Segment, bound: Bound) -> io::Result<Item> {
-        let next = self.next;
+        let next = self.position.next;
         let scanner = self.scanner(segment)?;
-        let mut is_lost = false;
         while let Some(header) = scanner.header(segment.readable)?.filter(|header| header.number < bound.next) {
             if header.number < next {
                 scanner.skip(&header);
                 continue;
             }
             match scanner.payload(&header, segment.readable)? {
-                Some(payload) if header.number == next && !is_lost => {
+                Some(payload) if header.number == next => {
                     scanner.skip(&header);
                     return Ok(self.record(header, payload));
                 }
@@ -260,10 +261,7 @@ impl<S: Storage> Reader<S> {
                     let until = Bound { next: header.number, weight_before: header.weight_before };
                     return Ok(self.lost(until, header.nonce, Content::Damaged { was_durable }));
                 }
-                None => {
-                    is_lost = true;
-                    scanner.skip(&header);
-                }
+                None => scanner.skip(&header),
             }
         }
         Ok(self.lost(bound, segment.id.nonce, Content::Damaged { was_durable: false }))
@@ -278,7 +276,7 @@ impl<S: Storage> Reader<S> {
     }
 
     fn record(&mut self, header: FrameHeader, payload: Vec<u8>) -> Item {
-        self.weight = header.weight_after();
+        self.position = Bound { next: header.number + 1, weight_before: header.weight_after() };
         Item {
             first: RecordNo(header.number),
             next: RecordNo(header.number + 1),
@@ -288,10 +286,18 @@ impl<S: Storage> Reader<S> {
         }
     }
 
+    /// Everything from here to there, or to where something follows that was acknowledged.
     fn lost(&mut self, until: Bound, segment: u64, content: Content) -> Item {
-        let weight = until.weight_before.saturating_sub(self.weight);
-        self.weight = until.weight_before;
-        Item { first: RecordNo(self.next), next: RecordNo(until.next), weight, segment, content }
+        let begin = self.position;
+        let ahead = self.acknowledged_ahead.range(begin.next..until.next).next();
+        self.position = ahead.map_or(until, |(_, given)| given.begin);
+        Item {
+            first: RecordNo(begin.next),
+            next: RecordNo(self.position.next),
+            weight: self.position.weight_before.saturating_sub(begin.weight_before),
+            segment,
+            content,
+        }
     }
 }
 

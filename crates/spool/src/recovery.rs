@@ -34,7 +34,8 @@ pub struct Recovery {
     pub end: RecordNo,
     /// Bytes behind the last whole frame that are not zero: what was being written as it ended, as a rule.
     pub torn_bytes: u64,
-    /// Segments whose header was damaged. That loses nothing by itself: what it says is in the name and the frames as well.
+    /// Segments that had records as a later one was begun, and whose header is damaged. That loses nothing by itself: what it says is in the
+    /// name and the frames as well.
     pub damaged_headers: usize,
     /// Files of another spool, or of another past of this one. They were renamed to end in `.aside`, do not count against
     /// [`Config::max_bytes`], and may be removed.
@@ -74,7 +75,7 @@ pub(crate) fn recover<S: Storage>(storage: S, config: Config) -> Result<Recovere
     for id in others {
         set_aside(&storage, &id.name(), &mut found)?;
     }
-    found.damaged_headers = ours.iter().filter(|candidate| candidate.header.is_none()).count();
+    found.damaged_headers = damaged_headers(&ours);
     let next_sequence = ours.last().map_or(0, |last| last.id.sequence + 1);
     let mut state = state_of(&storage, spool, &ours, &mut found)?;
     for name in names.iter().filter_map(|name| cursor::cursor_of(name)) {
@@ -105,6 +106,12 @@ fn candidate<S: Storage>(storage: &S, id: SegmentId) -> Result<Candidate> {
         Decoded::Damaged => Ok(Candidate { id, header: None, bytes: bytes_held }),
         Decoded::Version(found) => Err(Error::Version { name, found, known: VERSION }),
     }
+}
+
+/// How many headers are damaged though they were durable: others may never have been written.
+fn damaged_headers(ours: &[Candidate]) -> usize {
+    let had_records = ours.windows(2).filter(|pair| pair[0].id.first < pair[1].id.first);
+    had_records.filter(|pair| pair[0].header.is_none()).count()
 }
 
 /// The identity that most segments have, or a new one.
@@ -144,7 +151,8 @@ fn state_of<S: Storage>(storage: &S, spool: [u8; 16], ours: &[Candidate], found:
     for candidate in ours {
         let weight_before = match (candidate.header, before) {
             (Some(header), _) => header.weight_before,
-            // There is no record between them.
+            // There is no record between them, or none before it at all.
+            (None, _) if candidate.id.first == 0 => 0,
             (None, Some(before)) if before.id.first == candidate.id.first => state.end_weight,
             (None, _) => weight_before(storage, candidate, before)?,
         };

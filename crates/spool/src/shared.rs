@@ -6,6 +6,7 @@ use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::config::Config;
+use crate::error::{Error, Result};
 use crate::item::RecordNo;
 use crate::segment::SegmentId;
 use crate::storage::Storage;
@@ -145,6 +146,8 @@ pub(crate) struct Shared<S: Storage> {
     /// The end moved, or segments went.
     pub(crate) changed: Condvar,
     listeners: Mutex<Vec<Listener>>,
+    /// Held while files are removed. False if the last ones may come back in a crash.
+    removals_synced: Mutex<bool>,
     _lock: S::Lock,
 }
 
@@ -156,8 +159,16 @@ impl<S: Storage> fmt::Debug for Shared<S> {
 
 impl<S: Storage> Shared<S> {
     pub(crate) fn new(storage: S, lock: S::Lock, spool: [u8; 16], config: Config, state: State) -> Self {
-        let (state, changed, listeners) = (Mutex::new(state), Condvar::new(), Mutex::default());
-        Self { storage, spool, config, state, changed, listeners, _lock: lock }
+        Self {
+            storage,
+            spool,
+            config,
+            state: Mutex::new(state),
+            changed: Condvar::new(),
+            listeners: Mutex::default(),
+            removals_synced: Mutex::new(true),
+            _lock: lock,
+        }
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
@@ -179,12 +190,58 @@ impl<S: Storage> Shared<S> {
     /// Removes the files that nobody wants. What cannot be removed is tried again the next time; a crash may bring others back, and the
     /// next open finds them behind all cursors, or without a record.
     pub(crate) fn remove_unwanted(&self) {
+        // Whoever drops a segment, or tries it, learns of failures.
+        drop(self.remove_in_order(&mut self.removals()));
+    }
+
+    /// Removes the oldest segment, for good. Those before it must not come back without it: its records would be missing between others, as if
+    /// they were damaged.
+    pub(crate) fn drop_segment(&self, id: SegmentId) -> Result<()> {
+        let mut is_synced = self.removals();
+        self.remove_in_order(&mut is_synced)?;
+        let sync = || self.storage.sync_directory().map_err(Error::io("sync the directory without", id.name()));
+        if !*is_synced {
+            sync()?;
+            *is_synced = true;
+        }
+        self.lock().dropping = Some(id);
+        *is_synced = false;
+        self.remove(&id.name())?;
+        sync()?;
+        *is_synced = true;
+        let mut state = self.lock();
+        state.dropping = None;
+        if state.segments.front().is_some_and(|segment| segment.id == id) {
+            state.segments.pop_front();
+            state.dropped_segments += 1;
+        }
+        drop(state);
+        self.tell();
+        Ok(())
+    }
+
+    fn removals(&self) -> MutexGuard<'_, bool> {
+        self.removals_synced.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn remove_in_order(&self, is_synced: &mut bool) -> Result<()> {
         let unwanted = std::mem::take(&mut self.lock().unwanted);
-        let stay = |name: &String| match self.storage.remove(name) {
-            Err(error) => error.kind() != io::ErrorKind::NotFound,
-            Ok(()) => false,
-        };
-        let left: Vec<String> = unwanted.into_iter().filter(stay).collect();
-        self.lock().unwanted.extend(left);
+        *is_synced &= unwanted.is_empty();
+        let mut result = Ok(());
+        for name in unwanted {
+            if let Err(error) = self.remove(&name) {
+                self.lock().unwanted.push(name);
+                result = Err(error);
+            }
+        }
+        result
+    }
+
+    /// Removes a file that may be gone.
+    fn remove(&self, name: &str) -> Result<()> {
+        match self.storage.remove(name) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::io("remove", name)(error)),
+            _ => Ok(()),
+        }
     }
 }

@@ -283,30 +283,10 @@ impl<S: Storage> Spool<S> {
             };
             match oldest {
                 _ if held.saturating_add(bytes) <= limit => return Ok(()),
-                Some(oldest) if overflow == Overflow::DropOldest => self.drop_segment(oldest)?,
+                Some(oldest) if overflow == Overflow::DropOldest => self.shared.drop_segment(oldest)?,
                 _ => return Err(Error::Full { bytes: held, limit }),
             }
         }
-    }
-
-    /// It is gone for good before anybody is told that it is.
-    fn drop_segment(&self, id: SegmentId) -> Result<()> {
-        let name = id.name();
-        self.shared.lock().dropping = Some(id);
-        match self.shared.storage.remove(&name) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(Error::io("remove", name)(error)),
-            _ => {}
-        }
-        self.shared.storage.sync_directory().map_err(Error::io("sync the directory without", &name))?;
-        let mut state = self.shared.lock();
-        state.dropping = None;
-        if state.segments.front().is_some_and(|segment| segment.id == id) {
-            state.segments.pop_front();
-            state.dropped_segments += 1;
-        }
-        drop(state);
-        self.shared.tell();
-        Ok(())
     }
 }
 

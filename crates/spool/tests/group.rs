@@ -118,3 +118,55 @@ fn what_cannot_be_made_durable_before_the_end_is_told_so() {
     assert_eq!(spool.durable(), RecordNo(durable as u64));
     assert!(durable < told.len() && told[durable..].iter().all(Result::is_err));
 }
+
+#[test]
+fn who_reads_while_the_oldest_go_misses_nothing_untold() {
+    const RECORDS: u64 = 400;
+    let dir = tempfile::tempdir().unwrap();
+    let small = Config { segment_bytes: 16 << 10, max_bytes: 48 << 10, overflow: Overflow::DropOldest, ..config() };
+    let (spool, _) = Spool::open(Disk::open(dir.path()).unwrap(), small).unwrap();
+    let mut reader = spool.reader("uplink").unwrap();
+    let group = GroupCommit::start(spool, 16 << 10).unwrap();
+    let appender = group.appender();
+    let (records, dropped) = thread::scope(|scope| {
+        scope.spawn(move || {
+            for number in 0..RECORDS {
+                let done: Done = Box::new(|result| assert!(result.is_ok()));
+                appender.append(number.to_le_bytes().repeat(200), number, done).unwrap();
+            }
+        });
+        // It begins late, so that there is something to miss.
+        while group.status().dropped_segments == 0 {
+            thread::yield_now();
+        }
+        let (mut next, mut records, mut dropped) = (0, 0, 0);
+        while next < RECORDS {
+            reader.wait(std::time::Duration::from_secs(1));
+            let Some(item) = reader.next().unwrap() else { continue };
+            assert_eq!(item.first, RecordNo(next));
+            assert_eq!(item.weight, (next..item.next.0).sum::<u64>());
+            match item.content {
+                Content::Record(record) => {
+                    assert_eq!(record, next.to_le_bytes().repeat(200));
+                    records += 1;
+                    // Read again: what was in flight may be dropped, and never before it was.
+                    if records % 50 == 0 {
+                        reader.rewind();
+                        next = reader.position().0;
+                        continue;
+                    }
+                }
+                Content::Dropped => dropped += item.records(),
+                Content::Damaged { .. } => panic!("{item:?}"),
+            }
+            next = item.next.0;
+            if next.is_multiple_of(7) {
+                reader.acknowledge_below(item.next);
+                reader.save(b"").unwrap();
+            }
+        }
+        (records, dropped)
+    });
+    assert!(records > 0 && dropped > 0, "{records} records read, {dropped} dropped");
+    assert_eq!(group.close().unwrap().status().weight, (0..RECORDS).sum::<u64>());
+}

@@ -170,3 +170,33 @@ wire_enum! {
         Remote = 2,
     }
 }
+
+wire_enum! {
+    /// With what a process was observed.
+    ObservationStage {
+        /// With all that was asked for.
+        Full = 1,
+        /// With a higher threshold.
+        Raised = 2,
+        /// Without what is dear.
+        Lean = 3,
+        /// As lean, and in windows.
+        Windows = 4,
+        /// Not at all.
+        Off = 5,
+    }
+}
+
+wire_enum! {
+    /// Why with that.
+    ObservationReason {
+        /// Its observation began.
+        Began = 1,
+        /// It cost more than its budget.
+        OverBudget = 2,
+        /// Its budget allows for it.
+        Affordable = 3,
+        /// It was off for long enough.
+        Rested = 4,
+    }
+}

@@ -12,6 +12,7 @@ mod enums;
 mod events;
 mod ledger;
 mod nodes;
+mod observations;
 mod processes;
 mod regions;
 mod stacks;
@@ -22,7 +23,7 @@ pub use binaries::BinaryRows;
 pub use clock::{ClockClaimRows, ClockProbeRows, ClockSegmentRows, ClockStateRows, ClockStepRows, RegionClockRows};
 pub use enums::{
     BoundClass, ClaimSource, ClaimVerdict, ClockScale, ClockStatus, EventKind, GoroutineFate, GoroutineState,
-    MessageDirection, PairVerdict, ProbeKind, SessionOpener,
+    MessageDirection, ObservationReason, ObservationStage, PairVerdict, ProbeKind, SessionOpener,
 };
 pub use events::{
     EventRows, FLAG_ABANDONED, FLAG_BEGAN_BEFORE, FLAG_READY_SEEN, FLAG_WOKEN_BY_NETPOLL, LossRows, OpenWaitRows,
@@ -30,6 +31,7 @@ pub use events::{
 };
 pub use ledger::{DroppedBatchRows, LedgerRows};
 pub use nodes::NodeRows;
+pub use observations::ObservationRows;
 pub use processes::ProcessRows;
 pub use regions::{RegionClaimRows, RegionLinkRows, RegionPairRows};
 pub use stacks::{StackRows, SymbolRows};

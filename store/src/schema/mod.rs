@@ -44,6 +44,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(16, "0016_binaries"),
     migration!(17, "0017_sites"),
     migration!(18, "0018_ledger"),
+    migration!(19, "0019_observations"),
 ];
 
 /// What [`Store::migrate`](crate::Store::migrate) found and did.

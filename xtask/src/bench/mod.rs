@@ -5,6 +5,7 @@
 pub(crate) mod build;
 pub(crate) mod child;
 mod clock;
+mod export;
 pub(crate) mod machine;
 mod observer;
 mod overhead;
@@ -33,6 +34,8 @@ pub(crate) use statistics::{quantile, whole};
 pub(crate) enum Benchmark {
     /// How far clock estimates are off in simulation, ours beside those of others
     Clock(clock::Options),
+    /// How fast waits go into files of other tools' formats, and how large those are
+    Export(export::Options),
     /// How far the references of regions are known against each other in simulation
     Regions(regions::Options),
     /// What observing costs the observed program, beside Go's block profile and bpftrace
@@ -77,6 +80,7 @@ impl fmt::Display for Built {
 pub(crate) fn run(benchmark: &Benchmark) -> Result<()> {
     match benchmark {
         Benchmark::Clock(options) => clock::run(options),
+        Benchmark::Export(options) => export::run(options),
         Benchmark::Regions(options) => regions::run(options),
         Benchmark::Overhead(options) => overhead::run(options),
         Benchmark::Probes(options) => probes::run(options),

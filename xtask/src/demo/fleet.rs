@@ -173,6 +173,8 @@ impl Agents {
             command.args(["--aggregator", &format!("http://{}", post.aggregator)]);
             // What an earlier demo left behind has no place in this one.
             command.args(["--pid", &post.pid.to_string(), "--threshold", "1ms", "--spool", "none"]);
+            // What the demo promises is of all that the services do.
+            command.args(["--budget", "off"]);
             // A mark in each block of the services' feed.
             command.args(["--tcp-message-every", "256", "--tcp-messages", "2000"]);
             command.args(["--inject-clock", &post.clock.to_string()]);

@@ -61,7 +61,7 @@ pub struct Trouble {
     pub attempts: u64,
 }
 
-/// Hands records to a [`GroupCommit`]; clones are the same.
+/// Hands records to a [`crate::GroupCommit`]; clones are the same.
 #[derive(Clone, Debug)]
 pub struct Appender {
     pub(super) queue: Arc<Queue>,

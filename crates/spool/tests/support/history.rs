@@ -1,6 +1,6 @@
 //! A spool that lives through many crashes, and somebody who keeps account of what it has promised.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::ops::Range;
 
@@ -68,6 +68,8 @@ struct Life {
     spool: Spool<Model>,
     readers: BTreeMap<&'static str, Reader<Model>>,
     given: BTreeMap<&'static str, Vec<u64>>,
+    /// What was acknowledged in this life, which is not told of again in it.
+    acknowledged: BTreeMap<&'static str, BTreeSet<u64>>,
     /// Numbers that were appended and not committed.
     pending: Range<u64>,
 }
@@ -147,7 +149,13 @@ impl History {
         self.model.set_power(None);
         assert!(recovery.set_aside.is_empty(), "seed {}: {recovery:?}", self.seed);
         assert!(recovery.damaged_cursors.is_empty(), "seed {}: {recovery:?}", self.seed);
-        let mut life = Life { spool, readers: BTreeMap::new(), given: BTreeMap::new(), pending: 0..0 };
+        let mut life = Life {
+            spool,
+            readers: BTreeMap::new(),
+            given: BTreeMap::new(),
+            acknowledged: BTreeMap::new(),
+            pending: 0..0,
+        };
         for name in CURSORS {
             let mut reader = life.spool.reader(name).unwrap();
             self.check(name, &mut reader, recovery.end.0);
@@ -272,6 +280,8 @@ impl History {
             // It may fail only where there is a fault.
             let Ok(Some(item)) = reader.next() else { break };
             life.given.entry(name).or_default().push(item.first.0);
+            let again = life.acknowledged.entry(name).or_default().range(item.first.0..item.next.0).next();
+            assert_eq!(again, None, "seed {}: told again, of {:?}", self.seed, item.first);
             self.check_item(&item);
         }
     }
@@ -282,6 +292,7 @@ impl History {
         let reader = life.readers.get_mut(name).unwrap();
         for first in life.given.entry(name).or_default().extract_if(.., |_| self.chance.percent(80)) {
             assert!(reader.acknowledge(RecordNo(first)), "seed {}: {first}", self.seed);
+            life.acknowledged.entry(name).or_default().insert(first);
         }
         let note: Vec<u8> = (0..self.chance.below(40)).map(|_| self.chance.number() as u8).collect();
         let next = reader.acknowledged().0;

@@ -95,6 +95,7 @@ pub(super) fn run(scenario: Scenario, programs: &Programs, region: &Region, logs
             agent = start_agent(scenario, programs, region, &observed, logs)?;
             sleep(WORKS_FOR);
         }
+        Scenario::Budget => sleep(2 * WORKS_FOR),
         Scenario::Calm | Scenario::Everything | Scenario::SmallRing | Scenario::Crowd => {}
     }
     let (_, log) = agent.end(Some(Signal::TERM))?;

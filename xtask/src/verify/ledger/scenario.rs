@@ -13,10 +13,11 @@ pub(super) enum Scenario {
     Crowd,
     Killed,
     KilledApart,
+    Budget,
 }
 
 impl Scenario {
-    pub(super) const ALL: [Self; 8] = [
+    pub(super) const ALL: [Self; 9] = [
         Self::Calm,
         Self::Everything,
         Self::SmallRing,
@@ -25,6 +26,7 @@ impl Scenario {
         Self::Crowd,
         Self::Killed,
         Self::KilledApart,
+        Self::Budget,
     ];
 
     /// Also the name of its node.
@@ -38,6 +40,7 @@ impl Scenario {
             Self::Crowd => "crowd",
             Self::Killed => "killed",
             Self::KilledApart => "killed-apart",
+            Self::Budget => "budget",
         }
     }
 
@@ -48,20 +51,26 @@ impl Scenario {
             Self::SmallRing => "threshold 0, a ring of 64 KiB",
             Self::AgentStops => "threshold 0, the agent is stopped for 2 s, twice",
             Self::AggregatorStops => "threshold 0, no spool and a queue of 1 MiB, the aggregator is stopped for 6 s",
-            Self::Crowd => "threshold 0, 1.2 million goroutines park at once",
+            Self::Crowd => "threshold 1 h, 1.2 million goroutines park at once",
             Self::Killed => "threshold 0, the agent is killed and another one comes",
             Self::KilledApart => "threshold 0, the same while the aggregator is stopped for 6 s",
+            Self::Budget => "threshold 0, a budget of 1 %: in windows of time",
         }
     }
 
     /// Arguments of the agent beside the usual ones.
     pub(super) fn agent(self) -> &'static [&'static str] {
         match self {
-            Self::Calm => &[],
-            Self::SmallRing => &["--threshold", "0us", "--ring-bytes", "64KiB"],
-            Self::AggregatorStops => &["--threshold", "0us", "--queue-bytes", "1MiB", "--spool", "none"],
-            Self::Everything | Self::AgentStops | Self::Crowd | Self::Killed | Self::KilledApart => {
-                &["--threshold", "0us"]
+            Self::Calm => &["--budget", "off"],
+            Self::Budget => &["--threshold", "0us", "--budget", "1%"],
+            Self::SmallRing => &["--threshold", "0us", "--ring-bytes", "64KiB", "--budget", "off"],
+            Self::AggregatorStops => {
+                &["--threshold", "0us", "--queue-bytes", "1MiB", "--spool", "none", "--budget", "off"]
+            }
+            // All of them as events would take longer to send than an agent has at its end.
+            Self::Crowd => &["--threshold", "3600s", "--budget", "off"],
+            Self::Everything | Self::AgentStops | Self::Killed | Self::KilledApart => {
+                &["--threshold", "0us", "--budget", "off"]
             }
         }
     }
@@ -77,7 +86,7 @@ impl Scenario {
     /// What must be lost, by its name in the store.
     pub(super) fn cause(self) -> Option<&'static str> {
         match self {
-            Self::Calm | Self::Everything | Self::Killed | Self::KilledApart => None,
+            Self::Calm | Self::Everything | Self::Killed | Self::KilledApart | Self::Budget => None,
             Self::SmallRing | Self::AgentStops => Some("ring_buffer_full"),
             Self::AggregatorStops => Some("queue_full"),
             Self::Crowd => Some("park_map_full"),
