@@ -83,7 +83,7 @@ impl Reader {
             }
             Ok(None) => false,
             Err(error) => {
-                self.reading.tell(Some(error.to_string()));
+                self.reading.tell(Some(&error));
                 false
             }
         }
@@ -127,6 +127,6 @@ impl Reader {
         if failure.is_none() {
             self.queue.change_quietly(Queue::saved);
         }
-        self.saving.tell(failure.map(|error| error.to_string()));
+        self.saving.tell(failure.as_ref());
     }
 }

@@ -1,5 +1,7 @@
 //! What goes wrong for a while: told once when it begins, and once when it is over.
 
+use syncline_spool::Error;
+
 pub(super) struct Trouble {
     what: &'static str,
     over: &'static str,
@@ -18,8 +20,8 @@ impl Trouble {
     }
 
     /// The latest attempt failed, for this reason, or it did not.
-    pub(super) fn tell(&mut self, why: Option<String>) {
-        match (&why, self.is_there) {
+    pub(super) fn tell(&mut self, why: Option<&Error>) {
+        match (why, self.is_there) {
             (Some(why), false) => tracing::warn!("{}: {why}; trying again each second", self.what),
             (None, true) => tracing::info!("{}", self.over),
             _ => {}

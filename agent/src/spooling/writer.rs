@@ -69,7 +69,7 @@ impl Writer {
         });
         // With nothing to write nothing is known of the disk.
         if !is_done {
-            self.trouble.tell(failure.map(|error| error.to_string()));
+            self.trouble.tell(failure.as_ref());
         }
         is_done
     }
