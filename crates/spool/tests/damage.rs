@@ -207,6 +207,27 @@ fn a_cursor_whose_newest_slot_is_damaged_is_where_it_was_before() {
 }
 
 #[test]
+fn nothing_is_removed_that_a_damaged_cursor_may_not_have_read() {
+    let model = Model::new(3);
+    let (mut spool, _) = Spool::open(model.clone(), config()).unwrap();
+    drop(spool.reader("other").unwrap());
+    let mut reader = spool.reader(CURSOR).unwrap();
+    for _ in 0..4 {
+        spool.append(&[0; 3000], 1).unwrap();
+    }
+    spool.commit().unwrap();
+    model.put("other.cursor", &[0; 100]);
+    while reader.next().unwrap().is_some() {}
+    reader.acknowledge_below(spool.durable());
+    reader.save(b"").unwrap();
+    drop((spool, reader));
+    let (spool, recovery) = Spool::open(model, config()).unwrap();
+    assert_eq!((recovery.damaged_cursors, recovery.oldest.0), (vec!["other".to_owned()], 0));
+    let mut reader = spool.reader("other").unwrap();
+    assert_eq!(reader.next().unwrap().unwrap().content, Content::Record(vec![0; 3000]));
+}
+
+#[test]
 fn what_lies_in_a_payload_is_not_taken_for_a_record() {
     let inner = Written::new(9);
     let payload = inner.files.iter().find(|(name, _)| is_segment(name)).unwrap().1.clone();
