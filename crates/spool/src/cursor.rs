@@ -91,8 +91,8 @@ impl<F: StorageFile> CursorFile<F> {
         }
     }
 
-    /// Reads the file, and makes durable what it says: after a failed save and the end of a process that may be in memory only, and the next
-    /// save overwrites the other slot.
+    /// Reads the file, and makes durable what it says, in both slots: after a failed save and the end of a process that may be in memory only, and
+    /// what the disk has of the other slot may be a later position, of an earlier save that failed.
     pub(crate) fn load<S: Storage<File = F>>(storage: &S, name: &str, spool: [u8; 16]) -> Result<Loaded<F>> {
         let file = storage.open(name).map_err(Error::io("open", name))?;
         let mut bytes = vec![0; 2 * SLOT_BYTES];
@@ -112,6 +112,7 @@ impl<F: StorageFile> CursorFile<F> {
             Some(slot) if slot.spool != spool => Loaded::Foreign,
             Some(Slot { generation, saved, .. }) => {
                 let mut file = Self { file, name: name.to_owned(), spool, generation };
+                file.save(&saved)?;
                 file.save(&saved)?;
                 Loaded::Cursor(file, saved)
             }
