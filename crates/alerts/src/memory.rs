@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-use crate::round::{NodeSeen, Step};
+use crate::round::{Contradiction, NodeSeen, Step};
 use crate::{Interval, Policy};
 
 /// The kernel steers by so much at most, ppb (MAXFREQ).
@@ -109,7 +109,7 @@ impl NodeMemory {
     /// Of several sources the one that is off furthest counts.
     fn take_claims(&mut self, at_ns: i64, seen: &NodeSeen) {
         let gaps =
-            seen.claims.iter().map(|claim| claim.contradiction.map_or(0, |contradiction| contradiction.gap_ns()));
+            seen.claims.iter().map(|claim| claim.contradiction.map_or(0, Contradiction::gap_ns));
         let newest = gaps.max_by_key(|gap| gap.unsigned_abs()).map(|gap| (at_ns, gap));
         self.gap = newest.or(self.gap.filter(|(then_ns, _)| at_ns.saturating_sub(*then_ns) < CLAIM_LASTS_NS));
     }
