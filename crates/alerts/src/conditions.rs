@@ -220,15 +220,18 @@ impl Found<'_> {
         self.rule(Rule::Claim, &gaps, &common);
     }
 
-    /// Drift counts where it leads away from UTC. Towards it is what daemons are for.
+    /// Drift counts where it leads away from UTC, and a node's own from where its region is. Towards it is what daemons are for.
     fn drifts(&mut self, nodes: &[Node<'_>], offsets: &Common<'_>) {
         let leads_away =
             |drift: Interval, offset: Interval| drift.at_least().signum() * offset.at_least().signum() == 1;
         let mut drifts = values(nodes, |_, reading| reading.drift_ppb);
         let mut common = Common::of(&drifts);
+        let middle = |common: &Common<'_>, region: &str| common.regions.get(region).map_or(0, |common| common.middle());
         let with_drift = nodes.iter().filter(|(_, reading)| reading.drift_ppb.is_some());
         for (drift, (_, reading)) in drifts.iter_mut().zip(with_drift) {
-            drift.counts = reading.offset_ns.is_some_and(|offset| leads_away(drift.value, offset));
+            let own = drift.value.against(middle(&common, drift.region));
+            let offset = reading.offset_ns.map(|offset| offset.against(middle(offsets, drift.region)));
+            drift.counts = offset.is_some_and(|offset| leads_away(own, offset));
         }
         self.own(Rule::Drift, &drifts, &common);
         let of_region = |region: &str| offsets.regions.get(region).copied();

@@ -111,17 +111,20 @@ impl Engine {
     fn read<'a>(&mut self, round: &'a Round) -> Vec<Node<'a>> {
         let utc = round.regions.iter().filter_map(|region| Some((region.region.as_str(), region.utc_ns?)));
         let utc: BTreeMap<&str, Interval> = utc.collect();
-        let peers = of_peers(&round.nodes);
+        let peers = of_regions(round.nodes.iter().map(|seen| (seen.region.as_str(), seen.skew_ns)));
         let offset = |seen: &NodeSeen| {
             let region = seen.region.as_str();
             let skew = seen.skew_ns?;
             // REF - UTC where that is known, or else what most wall clocks of the region say.
             utc.get(region).map(|utc| skew.plus(*utc)).or_else(|| peers.get(region).map(|wall| skew.minus(*wall)))
         };
+        let offsets: Vec<Option<Interval>> = round.nodes.iter().map(offset).collect();
+        let common = of_regions(round.nodes.iter().zip(&offsets).map(|(seen, offset)| (seen.region.as_str(), *offset)));
         let mut nodes = Vec::with_capacity(round.nodes.len());
-        for seen in &round.nodes {
+        for (seen, offset_ns) in round.nodes.iter().zip(offsets) {
             let memory = self.nodes.entry((seen.region.clone(), seen.node.clone())).or_default();
-            nodes.push((seen, memory.take(round.at_ns, seen, offset(seen), &self.policy)));
+            let common_ns = common.get(seen.region.as_str()).map_or(0, |common| common.middle());
+            nodes.push((seen, memory.take(round.at_ns, seen, (offset_ns, common_ns), &self.policy)));
         }
         nodes
     }
@@ -240,17 +243,13 @@ impl Engine {
     }
 }
 
-/// What most wall clocks of each region say, as WALL - REF.
-fn of_peers(nodes: &[NodeSeen]) -> BTreeMap<&str, Interval> {
-    let mut skews: BTreeMap<&str, Vec<Interval>> = BTreeMap::new();
-    for seen in nodes {
-        skews.entry(&seen.region).or_default().extend(seen.skew_ns);
+/// What most nodes of each region agree on.
+fn of_regions<'a>(values: impl Iterator<Item = (&'a str, Option<Interval>)>) -> BTreeMap<&'a str, Interval> {
+    let mut by_region: BTreeMap<&str, Vec<Interval>> = BTreeMap::new();
+    for (region, value) in values {
+        by_region.entry(region).or_default().extend(value);
     }
-    let common =
-        |(region, all): (&'_ str, Vec<Interval>)| Some((region.to_owned(), Interval::common(all.into_iter())?));
-    let known: BTreeMap<String, Interval> = skews.into_iter().filter_map(common).collect();
-    let regions = nodes.iter().map(|seen| seen.region.as_str());
-    regions.filter_map(|region| Some((region, *known.get(region)?))).collect()
+    by_region.into_iter().filter_map(|(region, all)| Some((region, Interval::common(all.into_iter())?))).collect()
 }
 
 /// Of each node in the round whether anything is known of its clock.

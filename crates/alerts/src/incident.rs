@@ -19,6 +19,7 @@ use crate::{Key, Rule, Severity, Subject};
 const TOGETHER_NS: i64 = 60_000_000_000;
 /// What a reference that went wrong does to its nodes' models shows within so long, ns.
 const AFTERMATH_NS: i64 = 120_000_000_000;
+const FOLLOW: [Rule; 5] = [Rule::Pause, Rule::Claim, Rule::Drift, Rule::Offset, Rule::Bound];
 /// What all do alike shows so long after the first of them at most, ns.
 const WIDENS_NS: i64 = 600_000_000_000;
 
@@ -85,7 +86,7 @@ impl Incidents {
     }
 
     fn in_aftermath(&self, at_ns: i64, key: &Key) -> Option<u64> {
-        let region = key.subject.region()?;
+        let region = key.subject.region().filter(|_| FOLLOW.contains(&key.rule))?;
         self.find(|incident| {
             let is_reference = incident.cause.rule == Rule::Reference;
             let covers = incident.subjects.contains(&Subject::Fleet)

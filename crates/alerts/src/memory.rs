@@ -29,6 +29,8 @@ pub(crate) struct NodeMemory {
     steps: VecDeque<(u32, Step)>,
     /// By how much its claims were last false (see `Contradiction::gap_ns`), and when.
     gap: Option<(i64, i64)>,
+    /// How far its wall clock was last off beyond what is common to its region, ns.
+    own_ns: Option<i64>,
     /// Offsets from UTC, a minute apart, since the last step or disruption.
     points: VecDeque<(i64, Interval)>,
 }
@@ -49,19 +51,18 @@ pub(crate) struct Reading {
 }
 
 impl NodeMemory {
-    /// Takes a round. `offset_ns` is WALL - UTC in it.
+    /// Takes a round. `offset_ns` is WALL - UTC in it, `common_ns` what most nodes of the region have of it.
     pub(crate) fn take(
         &mut self,
         at_ns: i64,
         seen: &NodeSeen,
-        offset_ns: Option<Interval>,
+        (offset_ns, common_ns): (Option<Interval>, i64),
         policy: &Policy,
     ) -> Reading {
         self.seen_ns = at_ns;
-        let before = self.points.back().map(|(_, offset)| *offset).or(offset_ns);
         self.pass_round();
         self.take_jump(at_ns, seen, policy.rounds);
-        self.take_steps(seen, before, offset_ns, policy.rounds);
+        self.take_steps(seen, offset_ns.map(|offset| offset.against(common_ns).middle()), policy.rounds);
         self.take_claims(at_ns, seen);
         if seen.is_disrupted || !seen.steps.is_empty() {
             self.points.clear();
@@ -98,18 +99,17 @@ impl NodeMemory {
     }
 
     /// A step that leaves less than half of the error puts the clock right: it ends what is told already.
-    fn take_steps(&mut self, seen: &NodeSeen, before: Option<Interval>, after: Option<Interval>, rounds: u32) {
-        let error = |offset: Interval| offset.middle().unsigned_abs();
-        let is_repair = before.zip(after).is_some_and(|(before, after)| error(after) < error(before) / 2);
-        if !is_repair {
+    fn take_steps(&mut self, seen: &NodeSeen, own_ns: Option<i64>, rounds: u32) {
+        let is_less = |(before, after): (i64, i64)| after.unsigned_abs() < before.unsigned_abs() / 2;
+        if !self.own_ns.zip(own_ns).is_some_and(is_less) {
             self.steps.extend(seen.steps.iter().map(|step| (rounds, *step)));
         }
+        self.own_ns = own_ns.or(self.own_ns);
     }
 
     /// Of several sources the one that is off furthest counts.
     fn take_claims(&mut self, at_ns: i64, seen: &NodeSeen) {
-        let gaps =
-            seen.claims.iter().map(|claim| claim.contradiction.map_or(0, Contradiction::gap_ns));
+        let gaps = seen.claims.iter().map(|claim| claim.contradiction.map_or(0, Contradiction::gap_ns));
         let newest = gaps.max_by_key(|gap| gap.unsigned_abs()).map(|gap| (at_ns, gap));
         self.gap = newest.or(self.gap.filter(|(then_ns, _)| at_ns.saturating_sub(*then_ns) < CLAIM_LASTS_NS));
     }
@@ -149,7 +149,7 @@ mod tests {
         let skew_ns = skew_ms.map(|ms| Interval::around(ms * MS, 100_000));
         let mut seen = NodeSeen { skew_ns, ..NodeSeen::default() };
         change(&mut seen);
-        memory.take(at_s * SECOND, &seen, skew_ns, &Policy::default())
+        memory.take(at_s * SECOND, &seen, (skew_ns, 0), &Policy::default())
     }
 
     #[test]
