@@ -73,7 +73,7 @@ pub(crate) fn conditions(
     let steps = values(nodes, |_, reading| Some(Interval::exactly(reading.step_ns)));
     found.rule(Rule::Step, &steps, &Common::of(&steps));
     found.claims(nodes, &offsets);
-    let frequencies = values(nodes, |seen, _| seen.frequency_ppb);
+    let frequencies = values(nodes, |_, reading| reading.frequency_ppb);
     found.rule(Rule::Frequency, &frequencies, &Common::of(&frequencies));
     found.drifts(nodes, &offsets);
     found.rule(Rule::Offset, &values(nodes, |_, reading| reading.offset_ns), &offsets);

@@ -11,6 +11,8 @@ use crate::{Interval, Policy};
 const STEERED_PPB: i64 = 500_000;
 /// Points that drift is measured between are kept so far apart, ns.
 const POINT_EVERY_NS: i64 = 60_000_000_000;
+/// An oscillator's frequency moves by no more in some minutes, ppb (the clock model's tolerance of wander).
+const WANDER_PPB: u64 = 1_000;
 /// What a claim said is true of the next rounds for so long, ns: claims are made each 16 s, and come when a batch does.
 const CLAIM_LASTS_NS: i64 = 60_000_000_000;
 
@@ -19,6 +21,7 @@ const CLAIM_LASTS_NS: i64 = 60_000_000_000;
 pub(crate) struct NodeMemory {
     /// When the node was last in a round.
     pub(crate) seen_ns: i64,
+    boot: u64,
     /// The newest skew that was known, and when.
     last: Option<(i64, Interval)>,
     /// Steps since then, ns, and whether there was a disruption.
@@ -33,6 +36,8 @@ pub(crate) struct NodeMemory {
     own_ns: Option<i64>,
     /// Offsets from UTC, a minute apart, since the last step or disruption.
     points: VecDeque<(i64, Interval)>,
+    /// Frequency errors, likewise, since the last disruption.
+    frequencies: VecDeque<(i64, Interval)>,
 }
 
 /// A node in a round, with what its past says.
@@ -42,6 +47,8 @@ pub(crate) struct Reading {
     pub(crate) offset_ns: Option<Interval>,
     /// How fast that grows.
     pub(crate) drift_ppb: Option<Interval>,
+    /// Frequency error of its oscillator, once it has been estimated for long enough.
+    pub(crate) frequency_ppb: Option<Interval>,
     /// Jumps against REF that steps do not explain, of the last rounds together.
     pub(crate) jump_ns: Option<Interval>,
     /// Steps of the last rounds together, but for those that put the clock right.
@@ -59,6 +66,9 @@ impl NodeMemory {
         (offset_ns, common_ns): (Option<Interval>, i64),
         policy: &Policy,
     ) -> Reading {
+        if self.boot != seen.boot {
+            *self = Self { boot: seen.boot, ..Self::default() };
+        }
         self.seen_ns = at_ns;
         self.pass_round();
         self.take_jump(at_ns, seen, policy.rounds);
@@ -67,11 +77,17 @@ impl NodeMemory {
         if seen.is_disrupted || !seen.steps.is_empty() {
             self.points.clear();
         }
-        let drift_ppb = offset_ns.and_then(|offset| self.drift(at_ns, offset, policy.drift_window_ns));
-        self.keep_point(at_ns, offset_ns, policy.drift_window_ns);
+        let window_ns = i64::try_from(policy.drift_window_ns).unwrap_or(i64::MAX);
+        let drift_ppb = offset_ns.and_then(|offset| self.drift(at_ns, offset, window_ns));
+        keep(&mut self.points, at_ns, offset_ns, window_ns);
+        if seen.is_disrupted {
+            self.frequencies.clear();
+        }
+        keep(&mut self.frequencies, at_ns, seen.frequency_ppb.map(Interval::exactly), window_ns);
         Reading {
             offset_ns,
             drift_ppb,
+            frequency_ppb: self.frequency(at_ns, window_ns),
             jump_ns: self.jumps.iter().map(|(_, jump)| *jump).reduce(Interval::plus),
             step_ns: self.steps.iter().fold(0i64, |sum, (_, step)| sum.saturating_add(step.size_ns)),
             gap_ns: self.gap.map(|(_, gap)| gap),
@@ -115,8 +131,8 @@ impl NodeMemory {
     }
 
     /// Against the newest point that is old enough.
-    fn drift(&self, at_ns: i64, offset: Interval, window_ns: u64) -> Option<Interval> {
-        let is_old = |then_ns: i64| at_ns.saturating_sub(then_ns) >= i64::try_from(window_ns).unwrap_or(i64::MAX);
+    fn drift(&self, at_ns: i64, offset: Interval, window_ns: i64) -> Option<Interval> {
+        let is_old = |then_ns: i64| at_ns.saturating_sub(then_ns) >= window_ns;
         let (then_ns, then) = self.points.iter().rev().find(|(then_ns, _)| is_old(*then_ns))?;
         let (grown, elapsed_ns) = (offset.minus(*then), i128::from(at_ns) - i128::from(*then_ns));
         let ppb = |ns: i64| {
@@ -126,15 +142,23 @@ impl NodeMemory {
         Some(Interval { low: ppb(grown.low), high: ppb(grown.high) })
     }
 
-    fn keep_point(&mut self, at_ns: i64, offset_ns: Option<Interval>, window_ns: u64) {
-        let is_due = self.points.back().is_none_or(|(then_ns, _)| at_ns.saturating_sub(*then_ns) >= POINT_EVERY_NS);
-        if let Some(offset) = offset_ns.filter(|_| is_due) {
-            self.points.push_back((at_ns, offset));
-        }
-        let window_ns = i64::try_from(window_ns).unwrap_or(i64::MAX).saturating_add(2 * POINT_EVERY_NS);
-        while self.points.front().is_some_and(|(then_ns, _)| at_ns.saturating_sub(*then_ns) > window_ns) {
-            self.points.pop_front();
-        }
+    /// All that was estimated in a whole window, and what an oscillator wanders by: a model that begins may say anything.
+    fn frequency(&self, at_ns: i64, window_ns: i64) -> Option<Interval> {
+        let (oldest_ns, _) = self.frequencies.front()?;
+        let all = self.frequencies.iter().map(|(_, frequency)| *frequency);
+        let all = all.reduce(|one, other| Interval { low: one.low.min(other.low), high: one.high.max(other.high) })?;
+        (at_ns.saturating_sub(*oldest_ns) >= window_ns).then(|| all.widened(WANDER_PPB))
+    }
+}
+
+/// Keeps one value a minute, for the window and a minute or two.
+fn keep(kept: &mut VecDeque<(i64, Interval)>, at_ns: i64, value: Option<Interval>, window_ns: i64) {
+    let age_ns = |(then_ns, _): &(i64, Interval)| at_ns.saturating_sub(*then_ns);
+    let is_due = kept.back().is_none_or(|last| age_ns(last) >= POINT_EVERY_NS);
+    kept.extend(value.filter(|_| is_due).map(|value| (at_ns, value)));
+    let lasts_ns = window_ns.saturating_add(2 * POINT_EVERY_NS);
+    while kept.front().is_some_and(|first| age_ns(first) > lasts_ns) {
+        kept.pop_front();
     }
 }
 

@@ -29,12 +29,14 @@ pub struct NodeSeen {
     pub region: String,
     /// Its name.
     pub node: String,
+    /// Its boot. What was known of another says nothing of this one.
+    pub boot: u64,
     /// For how long nothing has come from it.
     pub silent_ns: u64,
     /// WALL - REF of its region, by the hard bound; none where nothing is known.
     pub skew_ns: Option<Interval>,
-    /// Frequency error of its oscillator against REF.
-    pub frequency_ppb: Option<Interval>,
+    /// Frequency error of its oscillator against REF, as estimated. It counts once it has stood for a while.
+    pub frequency_ppb: Option<i64>,
     /// The least round trip of its probes since the round before: no later bound can become narrower than half of it but by what is
     /// known from before.
     pub round_trip_ns: Option<u64>,

@@ -31,7 +31,8 @@ impl Fleet {
             region: region.to_owned(),
             node: format!("{region}-{number}"),
             skew_ns: Some(Interval::around(0, BOUND_NS)),
-            frequency_ppb: Some(Interval::around(20_000, 1_000)),
+            boot: 1,
+            frequency_ppb: Some(20_000),
             round_trip_ns: Some(2 * BOUND_NS),
             ..NodeSeen::default()
         };

@@ -125,6 +125,27 @@ fn a_path_too_long_for_a_useful_bound_is_told_before_the_bound_has_grown() {
 }
 
 #[test]
+fn an_oscillator_at_the_edge_of_what_can_be_steered_is_told_once_its_estimate_has_stood() {
+    let mut fleet = fleet();
+    fleet.node("eu-1").frequency_ppb = Some(-460_000);
+    assert!(fleet.quiet(20).transitions.is_empty(), "a model may say so for a moment");
+    fleet.node("eu-2").frequency_ppb = Some(-400_900);
+    let told = fleet.quiet(100);
+    assert_eq!(told.opened(), ["frequency of eu/eu-1"]);
+    fleet.node("eu-1").boot = 2;
+    fleet.node("eu-1").frequency_ppb = Some(30_000);
+    assert_eq!(fleet.quiet(50).resolved(), ["frequency of eu/eu-1"]);
+}
+
+#[test]
+fn a_wall_clock_that_comes_up_otherwise_after_a_boot_was_not_set() {
+    let mut fleet = fleet();
+    fleet.skew("eu-1", -40 * MS);
+    (fleet.node("eu-1").boot, fleet.node("eu-1").is_disrupted) = (2, true);
+    assert!(fleet.quiet(100).transitions.is_empty());
+}
+
+#[test]
 fn far_off_is_critical() {
     let mut fleet = fleet();
     fleet.skew("eu-1", 60 * MS);
