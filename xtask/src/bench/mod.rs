@@ -2,6 +2,7 @@
 //!
 //! Progress goes to standard error; the tables of the pages, in Markdown, go to standard output.
 
+mod alerts;
 mod build;
 pub(crate) mod child;
 mod clock;
@@ -32,6 +33,8 @@ pub(crate) use statistics::{quantile, whole};
 pub(crate) enum Benchmark {
     /// How far clock estimates are off in simulation, ours beside those of others
     Clock(clock::Options),
+    /// What is told of a scripted day of 300 simulated nodes, beside node-mixin's rules
+    Alerts(alerts::Options),
     /// How far the references of regions are known against each other in simulation
     Regions(regions::Options),
     /// What observing costs the observed program, beside Go's block profile and bpftrace
@@ -74,6 +77,7 @@ impl fmt::Display for Built {
 pub(crate) fn run(benchmark: &Benchmark) -> Result<()> {
     match benchmark {
         Benchmark::Clock(options) => clock::run(options),
+        Benchmark::Alerts(options) => alerts::run(options),
         Benchmark::Regions(options) => regions::run(options),
         Benchmark::Overhead(options) => overhead::run(options),
         Benchmark::Probes(options) => probes::run(options),
