@@ -158,7 +158,7 @@ impl Found<'_> {
 
     fn rule(&mut self, rule: Rule, values: &[Value<'_>], common: &Common<'_>) {
         self.own(rule, values, common);
-        self.common(rule, common);
+        self.common(rule, common, |_, _| true);
     }
 
     fn own(&mut self, rule: Rule, values: &[Value<'_>], common: &Common<'_>) {
@@ -170,7 +170,7 @@ impl Found<'_> {
     }
 
     /// What nodes have in common. Where they all jump it is what they are measured against that did.
-    fn common(&mut self, rule: Rule, common: &Common<'_>) {
+    fn common(&mut self, rule: Rule, common: &Common<'_>, is_of_region: impl Fn(&str, Interval) -> bool) {
         let rule = if rule == Rule::Pause { Rule::Reference } else { rule };
         let fleet = Key { rule, subject: Subject::Fleet };
         let clear = self.policy.limit(&fleet).map(|limit| self.policy.clear(limit));
@@ -178,7 +178,9 @@ impl Found<'_> {
             self.hold(fleet.clone(), value, |limit| common.of_most(limit).is_some());
         }
         let is_of_all = self.conditions.get(&fleet).is_some_and(|condition| condition.level == Level::Breaks);
-        for (region, value) in common.regions.iter().filter(|_| !is_of_all) {
+        for (region, value) in
+            common.regions.iter().filter(|(region, value)| !is_of_all && is_of_region(region, **value))
+        {
             let key = Key { rule, subject: Subject::Region((*region).to_owned()) };
             self.hold(key, *value, |limit| is_own(*value, common.fleet, limit));
         }
@@ -217,26 +219,35 @@ impl Found<'_> {
         for gap in &mut gaps {
             gap.counts = is_own(gap.value, offsets.regions.get(gap.region).copied(), 0);
         }
-        self.rule(Rule::Claim, &gaps, &common);
+        self.own(Rule::Claim, &gaps, &common);
+        self.common(Rule::Claim, &common, |_, gap| is_own(gap, offsets.fleet, 0));
     }
 
-    /// Drift counts where it leads away from UTC, and a node's own from where its region is. Towards it is what daemons are for.
+    /// Drift counts where it has led away from UTC, and a node's own from where its region is. Towards it is what daemons are for.
     fn drifts(&mut self, nodes: &[Node<'_>], offsets: &Common<'_>) {
-        let leads_away =
-            |drift: Interval, offset: Interval| drift.at_least().signum() * offset.at_least().signum() == 1;
+        let window_s = (self.policy.drift_window_ns / 1_000_000_000).cast_signed();
+        let has_left = |drift_ppb: i64, offset_ns: i64| {
+            let before_ns = offset_ns.saturating_sub(drift_ppb.saturating_mul(window_s));
+            offset_ns.unsigned_abs() > before_ns.unsigned_abs()
+        };
         let mut drifts = values(nodes, |_, reading| reading.drift_ppb);
         let mut common = Common::of(&drifts);
-        let middle = |common: &Common<'_>, region: &str| common.regions.get(region).map_or(0, |common| common.middle());
+        let own = |value: Interval, common: &Common<'_>, region: &str| {
+            value.middle().saturating_sub(common.regions.get(region).map_or(0, |common| common.middle()))
+        };
         let with_drift = nodes.iter().filter(|(_, reading)| reading.drift_ppb.is_some());
         for (drift, (_, reading)) in drifts.iter_mut().zip(with_drift) {
-            let own = drift.value.against(middle(&common, drift.region));
-            let offset = reading.offset_ns.map(|offset| offset.against(middle(offsets, drift.region)));
-            drift.counts = offset.is_some_and(|offset| leads_away(own, offset));
+            let own_ppb = own(drift.value, &common, drift.region);
+            let own_ns = reading.offset_ns.map(|offset| own(offset, offsets, drift.region));
+            drift.counts = own_ns.is_some_and(|own_ns| has_left(own_ppb, own_ns));
         }
         self.own(Rule::Drift, &drifts, &common);
         let of_region = |region: &str| offsets.regions.get(region).copied();
-        common.regions.retain(|region, drift| of_region(region).is_some_and(|offset| leads_away(*drift, offset)));
-        self.common(Rule::Drift, &common);
+        let is_leaving = |region: &str, drift: Interval| {
+            of_region(region).is_some_and(|offset| has_left(drift.middle(), offset.middle()))
+        };
+        common.regions.retain(|region, drift| is_leaving(region, *drift));
+        self.common(Rule::Drift, &common, |_, _| true);
     }
 
     /// A node in messages with two others or more is what is wrong there. Of what is left nobody can say which of the two it is.

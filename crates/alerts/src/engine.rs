@@ -7,11 +7,12 @@ use thiserror::Error;
 
 use crate::alert::{Alert, State, Transition};
 use crate::conditions::{Condition, Level, Node, conditions};
+use crate::drifts::Drifts;
 use crate::incident::{Fired, Incident, Incidents};
 use crate::memory::NodeMemory;
 use crate::notification::{Kind, Notification};
 use crate::round::{NodeSeen, Round};
-use crate::{Interval, Key, Policy, PolicyError, Rule, Severity, Silence, Subject, entries};
+use crate::{Interval, Key, Policy, PolicyError, Rule, Severity, Silence, Subject, entries, text};
 
 /// An offset so many times its limit is critical.
 const FAR_OFF: u64 = 10;
@@ -84,11 +85,11 @@ impl Engine {
         self.at_ns = Some(at_ns);
         let nodes = self.read(round);
         let conditions = conditions(&nodes, (&round.regions, &round.links, &round.violations), &self.policy);
-        let known = known(&nodes);
+        let (known, drifts) = (known(&nodes), Drifts::of(&nodes));
         let mut outcome = Outcome::default();
         let changed = self.advance(at_ns, &conditions, &known);
-        self.sort_out(at_ns, &changed, silences, &mut outcome);
-        self.tell(at_ns, silences, &mut outcome);
+        self.sort_out(at_ns, &changed, (silences, &drifts), &mut outcome);
+        self.tell(at_ns, (silences, &drifts), &mut outcome);
         self.forget(at_ns);
         Ok(outcome)
     }
@@ -161,7 +162,7 @@ impl Engine {
         &mut self,
         at_ns: i64,
         changed: &[(Key, Option<State>, State)],
-        silences: &[Silence],
+        (silences, drifts): (&[Silence], &Drifts<'_>),
         outcome: &mut Outcome,
     ) {
         let is_new = |alert: &Alert| alert.state == State::Pending || alert.fired_ns == Some(at_ns);
@@ -193,21 +194,27 @@ impl Engine {
             });
             if to == State::Resolved {
                 self.alerts.remove(&key);
-                self.leave(at_ns, incident, &key, outcome);
+                self.leave(at_ns, incident, &key, drifts, outcome);
             }
         }
     }
 
-    fn leave(&mut self, at_ns: i64, number: Option<u64>, key: &Key, outcome: &mut Outcome) {
+    fn leave(&mut self, at_ns: i64, number: Option<u64>, key: &Key, drifts: &Drifts<'_>, outcome: &mut Outcome) {
         let Some(number) = number else { return };
         if let Some(incident) = self.incidents.leave(number, key).filter(|incident| incident.is_told) {
-            outcome.notifications.push(Notification::of(number, &incident, Kind::Resolved, at_ns, &self.alerts));
+            outcome.notifications.push(Notification::of(
+                number,
+                &incident,
+                Kind::Resolved,
+                at_ns,
+                text::of(&incident, &self.alerts, drifts),
+            ));
         }
     }
 
     /// Tells of incidents that were not, unless all that is in them is silenced. What happened under a silence is not told after it; what still
     /// is so then, is.
-    fn tell(&mut self, at_ns: i64, silences: &[Silence], outcome: &mut Outcome) {
+    fn tell(&mut self, at_ns: i64, (silences, drifts): (&[Silence], &Drifts<'_>), outcome: &mut Outcome) {
         for (number, incident) in self.incidents.open.iter_mut().filter(|(_, incident)| !incident.is_told) {
             let is_quiet = |key: &Key| {
                 let was = self.alerts.get(key).is_none_or(|alert| alert.was_silenced || !alert.is_met());
@@ -220,7 +227,8 @@ impl Engine {
             };
             if !incident.alerts.iter().all(is_quiet) {
                 incident.is_told = true;
-                outcome.notifications.push(Notification::of(*number, incident, Kind::Opened, at_ns, &self.alerts));
+                let text = text::of(incident, &self.alerts, drifts);
+                outcome.notifications.push(Notification::of(*number, incident, Kind::Opened, at_ns, text));
             }
         }
     }

@@ -17,6 +17,7 @@
 
 mod alert;
 mod conditions;
+mod drifts;
 mod engine;
 mod entries;
 mod incident;

@@ -11,6 +11,8 @@ use crate::{Interval, Policy};
 const STEERED_PPB: i64 = 500_000;
 /// Points that drift is measured between are kept so far apart, ns.
 const POINT_EVERY_NS: i64 = 60_000_000_000;
+/// What is called recent, ns.
+const RECENT_NS: i64 = 120_000_000_000;
 /// An oscillator's frequency moves by no more in some minutes, ppb (the clock model's tolerance of wander).
 const WANDER_PPB: u64 = 1_000;
 /// What a claim said is true of the next rounds for so long, ns: claims are made each 16 s, and come when a batch does.
@@ -36,8 +38,8 @@ pub(crate) struct NodeMemory {
     own_ns: Option<i64>,
     /// Offsets from UTC, a minute apart, since the last step or disruption.
     points: VecDeque<(i64, Interval)>,
-    /// Frequency errors, likewise, since the last disruption.
-    frequencies: VecDeque<(i64, Interval)>,
+    /// Since when its frequency has been estimated without a disruption.
+    settling_ns: Option<i64>,
 }
 
 /// A node in a round, with what its past says.
@@ -47,6 +49,8 @@ pub(crate) struct Reading {
     pub(crate) offset_ns: Option<Interval>,
     /// How fast that grows.
     pub(crate) drift_ppb: Option<Interval>,
+    /// The same over some minutes, at best.
+    pub(crate) recent_ppb: Option<i64>,
     /// Frequency error of its oscillator, once it has been estimated for long enough.
     pub(crate) frequency_ppb: Option<Interval>,
     /// Jumps against REF that steps do not explain, of the last rounds together.
@@ -79,15 +83,13 @@ impl NodeMemory {
         }
         let window_ns = i64::try_from(policy.drift_window_ns).unwrap_or(i64::MAX);
         let drift_ppb = offset_ns.and_then(|offset| self.drift(at_ns, offset, window_ns));
-        keep(&mut self.points, at_ns, offset_ns, window_ns);
-        if seen.is_disrupted {
-            self.frequencies.clear();
-        }
-        keep(&mut self.frequencies, at_ns, seen.frequency_ppb.map(Interval::exactly), window_ns);
+        let recent_ppb = offset_ns.and_then(|offset| self.drift(at_ns, offset, RECENT_NS)).map(Interval::middle);
+        self.keep_point(at_ns, offset_ns, window_ns);
         Reading {
             offset_ns,
             drift_ppb,
-            frequency_ppb: self.frequency(at_ns, window_ns),
+            recent_ppb,
+            frequency_ppb: self.frequency(at_ns, seen, window_ns),
             jump_ns: self.jumps.iter().map(|(_, jump)| *jump).reduce(Interval::plus),
             step_ns: self.steps.iter().fold(0i64, |sum, (_, step)| sum.saturating_add(step.size_ns)),
             gap_ns: self.gap.map(|(_, gap)| gap),
@@ -142,23 +144,26 @@ impl NodeMemory {
         Some(Interval { low: ppb(grown.low), high: ppb(grown.high) })
     }
 
-    /// All that was estimated in a whole window, and what an oscillator wanders by: a model that begins may say anything.
-    fn frequency(&self, at_ns: i64, window_ns: i64) -> Option<Interval> {
-        let (oldest_ns, _) = self.frequencies.front()?;
-        let all = self.frequencies.iter().map(|(_, frequency)| *frequency);
-        let all = all.reduce(|one, other| Interval { low: one.low.min(other.low), high: one.high.max(other.high) })?;
-        (at_ns.saturating_sub(*oldest_ns) >= window_ns).then(|| all.widened(WANDER_PPB))
+    /// As estimated, and what an oscillator wanders by; a model that begins may say anything.
+    fn frequency(&mut self, at_ns: i64, seen: &NodeSeen, window_ns: i64) -> Option<Interval> {
+        if seen.is_disrupted {
+            self.settling_ns = None;
+        }
+        let frequency_ppb = seen.frequency_ppb?;
+        let since_ns = *self.settling_ns.get_or_insert(at_ns);
+        let is_settled = at_ns.saturating_sub(since_ns) >= window_ns;
+        is_settled.then(|| Interval::around(frequency_ppb, WANDER_PPB))
     }
-}
 
-/// Keeps one value a minute, for the window and a minute or two.
-fn keep(kept: &mut VecDeque<(i64, Interval)>, at_ns: i64, value: Option<Interval>, window_ns: i64) {
-    let age_ns = |(then_ns, _): &(i64, Interval)| at_ns.saturating_sub(*then_ns);
-    let is_due = kept.back().is_none_or(|last| age_ns(last) >= POINT_EVERY_NS);
-    kept.extend(value.filter(|_| is_due).map(|value| (at_ns, value)));
-    let lasts_ns = window_ns.saturating_add(2 * POINT_EVERY_NS);
-    while kept.front().is_some_and(|first| age_ns(first) > lasts_ns) {
-        kept.pop_front();
+    /// One a minute, for the window and a minute or two.
+    fn keep_point(&mut self, at_ns: i64, offset_ns: Option<Interval>, window_ns: i64) {
+        let age_ns = |(then_ns, _): &(i64, Interval)| at_ns.saturating_sub(*then_ns);
+        let is_due = self.points.back().is_none_or(|last| age_ns(last) >= POINT_EVERY_NS);
+        self.points.extend(offset_ns.filter(|_| is_due).map(|offset| (at_ns, offset)));
+        let lasts_ns = window_ns.saturating_add(2 * POINT_EVERY_NS);
+        while self.points.front().is_some_and(|first| age_ns(first) > lasts_ns) {
+            self.points.pop_front();
+        }
     }
 }
 

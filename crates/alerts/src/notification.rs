@@ -1,12 +1,8 @@
 //! What is to be told of an incident.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 
-use crate::alert::Alert;
 use crate::incident::Incident;
-use crate::text;
 use crate::{Key, Severity, Subject};
 
 /// An incident that people are to know of, or need not look at any more.
@@ -41,7 +37,7 @@ pub enum Kind {
 }
 
 impl Notification {
-    pub(crate) fn of(number: u64, incident: &Incident, kind: Kind, at_ns: i64, alerts: &BTreeMap<Key, Alert>) -> Self {
+    pub(crate) fn of(number: u64, incident: &Incident, kind: Kind, at_ns: i64, text: String) -> Self {
         Self {
             incident: number,
             kind,
@@ -50,7 +46,7 @@ impl Notification {
             cause: incident.cause.clone(),
             subjects: incident.subjects.iter().cloned().collect(),
             alerts: incident.alerts.iter().cloned().collect(),
-            text: text::of(incident, alerts),
+            text,
         }
     }
 }

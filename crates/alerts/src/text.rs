@@ -1,8 +1,9 @@
 //! Alerts in words.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::alert::Alert;
+use crate::drifts::Drifts;
 use crate::incident::Incident;
 use crate::rule::Unit;
 use crate::{Interval, Key, Rule, Subject};
@@ -12,7 +13,7 @@ use crate::{Interval, Key, Rule, Subject};
 const SMEARED_PPB: std::ops::RangeInclusive<u64> = 10_400..=15_300;
 
 /// What an incident is, in one line.
-pub(crate) fn of(incident: &Incident, alerts: &BTreeMap<Key, Alert>) -> String {
+pub(crate) fn of(incident: &Incident, alerts: &BTreeMap<Key, Alert>, drifts: &Drifts<'_>) -> String {
     let cause = &incident.cause;
     let who = if incident.is_group {
         let nodes: Vec<&str> = incident.subjects.iter().filter_map(Subject::node).collect();
@@ -21,12 +22,15 @@ pub(crate) fn of(incident: &Incident, alerts: &BTreeMap<Key, Alert>) -> String {
         cause.subject.to_string()
     };
     let what = alerts.get(cause).map_or_else(|| "over".to_owned(), |alert| said(cause, alert.worst, alert.limit));
-    let others: Vec<&str> =
-        incident.alerts.iter().filter(|key| key.rule != cause.rule).map(|key| key.rule.name()).collect();
-    let mut others: Vec<&str> = others.into_iter().collect();
-    others.sort_unstable();
-    others.dedup();
-    if others.is_empty() { format!("{who}: {what}") } else { format!("{who}: {what}; also {}", others.join(", ")) }
+    let is_smear = cause.rule != Rule::Reference && drifts.of_subject(&cause.subject).is_some_and(is_smeared);
+    let smear = if is_smear { ": a leap smear, as it seems" } else { "" };
+    let others = incident.alerts.iter().filter(|key| key.rule != cause.rule).map(|key| key.rule.name());
+    let others: Vec<&str> = others.collect::<BTreeSet<_>>().into_iter().collect();
+    if others.is_empty() {
+        format!("{who}: {what}{smear}")
+    } else {
+        format!("{who}: {what}{smear}; also {}", others.join(", "))
+    }
 }
 
 fn listed(names: &[&str]) -> String {
@@ -58,9 +62,8 @@ pub fn said(key: &Key, value: Interval, limit: u64) -> String {
             format!("the oscillator is off by {size} (limit {limit} of the 500 ppm that the kernel can steer)")
         }
         Rule::Drift => {
-            let smear = is_common && SMEARED_PPB.contains(&value.middle().unsigned_abs());
-            let why = if smear { " (a leap smear, as it seems)" } else { "" };
-            format!("{clocks} leaving UTC by {size} (limit {limit}){why}")
+            let smear = if is_common && is_smeared(value.middle()) { ", as in a leap smear" } else { "" };
+            format!("{clocks} leaving UTC by {size} (limit {limit}){smear}")
         }
         Rule::Offset => format!("{clocks} {ahead} UTC by {size} at least (limit {limit})"),
         Rule::Bound => {
@@ -68,6 +71,10 @@ pub fn said(key: &Key, value: Interval, limit: u64) -> String {
         }
         Rule::Silence => format!("nothing has come for {size} (limit {limit})"),
     }
+}
+
+fn is_smeared(drift_ppb: i64) -> bool {
+    SMEARED_PPB.contains(&drift_ppb.unsigned_abs())
 }
 
 fn clocks_were(is_common: bool) -> &'static str {

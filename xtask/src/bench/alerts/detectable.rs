@@ -104,15 +104,17 @@ impl Looked<'_> {
         };
         let [common, before] = [round, round - WINDOW].map(|round| self.common_ns(region(node), round));
         let own = drift.against((common - before) / (WINDOW as i64 * EVERY_NS / SECOND));
-        let offset = self.offset(node, round).map(|offset| offset.against(common));
-        let is_away = offset.is_some_and(|offset| offset.at_least().signum() == own.at_least().signum());
-        own.is_beyond(self.limits.drift_ppb) && is_away
+        let off = |round: usize, common: i64| self.offset(node, round).map(|offset| (offset.middle() - common).abs());
+        own.is_beyond(self.limits.drift_ppb) && off(round, common) > off(round - WINDOW, before)
     }
 
+    /// By a model that has settled.
     fn is_at_the_edge(&self, node: usize, round: usize) -> bool {
         let limit = self.limits.frequency_ppb + WANDER_PPB;
-        let is_far = |seen: &Seen| seen.frequency_ppb.is_some_and(|ppb| ppb.unsigned_abs() > limit);
-        round >= WINDOW && self.day.nodes[node][round - WINDOW..=round].iter().all(is_far)
+        let seen = &self.day.nodes[node];
+        let is_settled = |from: usize| seen[from..=round].iter().all(|seen| !seen.is_disrupted);
+        let is_far = seen[round].frequency_ppb.is_some_and(|ppb| ppb.unsigned_abs() > limit);
+        is_far && round.checked_sub(WINDOW).is_some_and(is_settled)
     }
 
     /// And what its region is off by does not explain it.
