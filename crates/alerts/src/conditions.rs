@@ -202,19 +202,10 @@ impl Found<'_> {
         }
     }
 
-    /// A claim of a node's is held against what its region's aggregator claims. Where that one is false itself, none of them says
-    /// anything; where all wall clocks are off alike, that is why they are.
+    /// A claim of a node's is held against what its region's aggregator claims. Where all wall clocks are off alike, that is why claims
+    /// are false.
     fn claims(&mut self, nodes: &[Node<'_>], offsets: &Common<'_>) {
-        let is_doubted = |region: &str| {
-            let key = Key { rule: Rule::Reference, subject: Subject::Region(region.to_owned()) };
-            self.conditions.contains_key(&key)
-        };
-        let doubted: BTreeSet<&str> =
-            nodes.iter().map(|(seen, _)| seen.region.as_str()).filter(|region| is_doubted(region)).collect();
-        let mut gaps = values(nodes, |seen, reading| {
-            let gap_ns = reading.gap_ns.filter(|_| !doubted.contains(seen.region.as_str()));
-            gap_ns.map(Interval::exactly)
-        });
+        let mut gaps = values(nodes, |_, reading| reading.gap_ns.map(Interval::exactly));
         let common = Common::of(&gaps);
         for gap in &mut gaps {
             gap.counts = is_own(gap.value, offsets.regions.get(gap.region).copied(), 0);

@@ -11,7 +11,7 @@ use crate::drifts::Drifts;
 use crate::incident::{Fired, Incident, Incidents};
 use crate::memory::NodeMemory;
 use crate::notification::{Kind, Notification};
-use crate::round::{NodeSeen, Round};
+use crate::round::{NodeSeen, RegionSeen, Round};
 use crate::{Interval, Key, Policy, PolicyError, Rule, Severity, Silence, Subject, entries, text};
 
 /// An offset so many times its limit is critical.
@@ -41,6 +41,8 @@ pub struct Engine {
     #[serde(with = "entries")]
     alerts: BTreeMap<Key, Alert>,
     incidents: Incidents,
+    /// Regions whose aggregator's claim of UTC is false, or was, with the rounds that claims of their nodes still say nothing for.
+    doubted: BTreeMap<String, u32>,
     /// By what alerts are evaluated. It is given anew after a restart.
     #[serde(skip)]
     policy: Policy,
@@ -62,7 +64,7 @@ impl Engine {
     /// The policy makes no sense.
     pub fn new(policy: Policy) -> Result<Self, PolicyError> {
         let (nodes, alerts, incidents) = (BTreeMap::new(), BTreeMap::new(), Incidents::default());
-        Ok(Self { at_ns: None, nodes, alerts, incidents, policy: policy.checked()? })
+        Ok(Self { at_ns: None, nodes, alerts, incidents, doubted: BTreeMap::new(), policy: policy.checked()? })
     }
 
     /// The same with another policy, as after a restart.
@@ -85,7 +87,7 @@ impl Engine {
         self.at_ns = Some(at_ns);
         let nodes = self.read(round);
         let conditions = conditions(&nodes, (&round.regions, &round.links, &round.violations), &self.policy);
-        let (known, drifts) = (known(&nodes), Drifts::of(&nodes));
+        let (known, drifts) = (Known::of(&nodes), Drifts::of(&nodes));
         let mut outcome = Outcome::default();
         let changed = self.advance(at_ns, &conditions, &known);
         self.sort_out(at_ns, &changed, (silences, &drifts), &mut outcome);
@@ -110,24 +112,40 @@ impl Engine {
     }
 
     fn read<'a>(&mut self, round: &'a Round) -> Vec<Node<'a>> {
-        let utc = round.regions.iter().filter_map(|region| Some((region.region.as_str(), region.utc_ns?)));
-        let utc: BTreeMap<&str, Interval> = utc.collect();
+        let utc = round.regions.iter().filter_map(|seen| Some(((seen.region.as_str(), seen.run), seen.utc_ns?)));
+        let utc: BTreeMap<(&str, u64), Interval> = utc.collect();
         let peers = of_regions(round.nodes.iter().map(|seen| (seen.region.as_str(), seen.skew_ns)));
         let offset = |seen: &NodeSeen| {
             let region = seen.region.as_str();
             let skew = seen.skew_ns?;
             // REF - UTC where that is known, or else what most wall clocks of the region say.
-            utc.get(region).map(|utc| skew.plus(*utc)).or_else(|| peers.get(region).map(|wall| skew.minus(*wall)))
+            let utc = utc.get(&(region, seen.run));
+            utc.map(|utc| skew.plus(*utc)).or_else(|| peers.get(region).map(|wall| skew.minus(*wall)))
         };
         let offsets: Vec<Option<Interval>> = round.nodes.iter().map(offset).collect();
         let common = of_regions(round.nodes.iter().zip(&offsets).map(|(seen, offset)| (seen.region.as_str(), *offset)));
+        self.doubt(&round.regions);
         let mut nodes = Vec::with_capacity(round.nodes.len());
         for (seen, offset_ns) in round.nodes.iter().zip(offsets) {
             let memory = self.nodes.entry((seen.region.clone(), seen.node.clone())).or_default();
             let common_ns = common.get(seen.region.as_str()).map_or(0, |common| common.middle());
-            nodes.push((seen, memory.take(round.at_ns, seen, (offset_ns, common_ns), &self.policy)));
+            let is_doubted = self.doubted.contains_key(&seen.region);
+            nodes.push((seen, memory.take(round.at_ns, seen, (offset_ns, common_ns), (is_doubted, &self.policy))));
         }
         nodes
+    }
+
+    /// What nodes claimed while their region's claim was false comes for some rounds more.
+    fn doubt(&mut self, regions: &[RegionSeen]) {
+        self.doubted.values_mut().for_each(|left| *left = left.saturating_sub(1));
+        self.doubted.retain(|_, left| *left > 0);
+        for RegionSeen { region, false_by_ns, .. } in regions {
+            let key = Key { rule: Rule::Reference, subject: Subject::Region(region.clone()) };
+            let limit = self.policy.limit(&key).map(|limit| self.policy.clear(limit));
+            if false_by_ns.zip(limit).is_some_and(|(by_ns, limit)| by_ns > limit) {
+                self.doubted.insert(region.clone(), self.policy.rounds + 1);
+            }
+        }
     }
 
     /// All alerts by a round; those that have another state, with the one before.
@@ -135,7 +153,7 @@ impl Engine {
         &mut self,
         at_ns: i64,
         conditions: &BTreeMap<Key, Condition>,
-        known: &BTreeMap<Subject, bool>,
+        known: &Known<'_>,
     ) -> Vec<(Key, Option<State>, State)> {
         let mut changed = Vec::new();
         let begun = conditions.iter().filter(|(_, condition)| condition.level == Level::Breaks);
@@ -147,9 +165,7 @@ impl Engine {
         }
         for (key, alert) in &mut self.alerts {
             let before = (!new.contains(key)).then_some(alert.state);
-            let is_known = known.get(&key.subject).copied().unwrap_or(key.subject.node().is_none());
-            let is_known = is_known || key.rule == Rule::Silence && known.contains_key(&key.subject);
-            let after = alert.take(at_ns, conditions.get(key), is_known, &self.policy);
+            let after = alert.take(at_ns, conditions.get(key), known.has(key), &self.policy);
             if before != Some(after) {
                 changed.push((key.clone(), before, after));
             }
@@ -260,10 +276,25 @@ fn of_regions<'a>(values: impl Iterator<Item = (&'a str, Option<Interval>)>) -> 
     by_region.into_iter().filter_map(|(region, all)| Some((region, Interval::common(all.into_iter())?))).collect()
 }
 
-/// Of each node in the round whether anything is known of its clock.
-fn known(nodes: &[Node<'_>]) -> BTreeMap<Subject, bool> {
-    let of = |(seen, _): &Node<'_>| (Subject::Node(seen.region.clone(), seen.node.clone()), seen.skew_ns.is_some());
-    nodes.iter().map(of).collect()
+/// What can be told of the nodes in a round. What cannot be is not over.
+struct Known<'a>(BTreeMap<(&'a str, &'a str), &'a Node<'a>>);
+
+impl<'a> Known<'a> {
+    fn of(nodes: &'a [Node<'a>]) -> Self {
+        Self(nodes.iter().map(|node| ((node.0.region.as_str(), node.0.node.as_str()), node)).collect())
+    }
+
+    fn has(&self, key: &Key) -> bool {
+        let Subject::Node(region, node) = &key.subject else { return true };
+        let Some((seen, reading)) = self.0.get(&(region.as_str(), node.as_str())) else { return false };
+        match key.rule {
+            Rule::Silence => true,
+            Rule::Drift => reading.drift_ppb.is_some(),
+            Rule::Offset => reading.offset_ns.is_some(),
+            Rule::Frequency => reading.frequency_ppb.is_some(),
+            _ => seen.skew_ns.is_some(),
+        }
+    }
 }
 
 fn severity(key: &Key, alert: &Alert) -> Severity {

@@ -24,6 +24,8 @@ pub(crate) struct NodeMemory {
     /// When the node was last in a round.
     pub(crate) seen_ns: i64,
     boot: u64,
+    /// The run of the reference and the epoch that its clock model was last of.
+    model: Option<(u64, u32)>,
     /// The newest skew that was known, and when.
     last: Option<(i64, Interval)>,
     /// Steps since then, ns, and whether there was a disruption.
@@ -62,23 +64,25 @@ pub(crate) struct Reading {
 }
 
 impl NodeMemory {
-    /// Takes a round. `offset_ns` is WALL - UTC in it, `common_ns` what most nodes of the region have of it.
+    /// Takes a round. `offset_ns` is WALL - UTC in it, `common_ns` what most nodes of the region have of it; `is_doubted`
+    /// says that what claims are held against is false itself.
     pub(crate) fn take(
         &mut self,
         at_ns: i64,
         seen: &NodeSeen,
         (offset_ns, common_ns): (Option<Interval>, i64),
-        policy: &Policy,
+        (is_doubted, policy): (bool, &Policy),
     ) -> Reading {
         if self.boot != seen.boot {
             *self = Self { boot: seen.boot, ..Self::default() };
         }
         self.seen_ns = at_ns;
         self.pass_round();
+        let is_disrupted = self.take_model(seen);
         self.take_jump(at_ns, seen, policy.rounds);
         self.take_steps(seen, offset_ns.map(|offset| offset.against(common_ns).middle()), policy.rounds);
-        self.take_claims(at_ns, seen);
-        if seen.is_disrupted || !seen.steps.is_empty() {
+        self.take_claims(at_ns, seen, is_doubted);
+        if is_disrupted || !seen.steps.is_empty() {
             self.points.clear();
         }
         let window_ns = i64::try_from(policy.drift_window_ns).unwrap_or(i64::MAX);
@@ -103,9 +107,25 @@ impl NodeMemory {
         self.steps.retain(|(left, _)| *left > 0);
     }
 
-    /// A disruption's size shows once the skew is known again.
+    /// Whether the model tells of a disruption. Another model, as of another aggregator, cannot be compared with the one before.
+    fn take_model(&mut self, seen: &NodeSeen) -> bool {
+        if seen.skew_ns.is_none() {
+            return false;
+        }
+        let before = self.model.replace((seen.run, seen.epoch));
+        let goes_on = before.is_some_and(|(run, epoch)| run == seen.run && epoch <= seen.epoch);
+        if !goes_on {
+            (self.last, self.settling_ns) = (None, None);
+        }
+        let is_disrupted = goes_on && before.is_some_and(|(_, epoch)| epoch < seen.epoch);
+        if is_disrupted {
+            (self.is_disrupted, self.settling_ns) = (true, None);
+        }
+        is_disrupted
+    }
+
+    /// The size of a disruption.
     fn take_jump(&mut self, at_ns: i64, seen: &NodeSeen, rounds: u32) {
-        self.is_disrupted |= seen.is_disrupted;
         self.stepped_ns = seen.steps.iter().fold(self.stepped_ns, |sum, step| sum.saturating_add(step.size_ns));
         let Some(skew) = seen.skew_ns else { return };
         if let Some((then_ns, then)) = self.last.filter(|_| self.is_disrupted) {
@@ -126,10 +146,12 @@ impl NodeMemory {
     }
 
     /// Of several sources the one that is off furthest counts.
-    fn take_claims(&mut self, at_ns: i64, seen: &NodeSeen) {
+    fn take_claims(&mut self, at_ns: i64, seen: &NodeSeen, is_doubted: bool) {
         let gaps = seen.claims.iter().map(|claim| claim.contradiction.map_or(0, Contradiction::gap_ns));
         let newest = gaps.max_by_key(|gap| gap.unsigned_abs()).map(|gap| (at_ns, gap));
-        self.gap = newest.or(self.gap.filter(|(then_ns, _)| at_ns.saturating_sub(*then_ns) < CLAIM_LASTS_NS));
+        let newest = newest.filter(|_| !is_doubted);
+        self.gap =
+            newest.or(self.gap.filter(|(then_ns, _)| !is_doubted && at_ns.saturating_sub(*then_ns) < CLAIM_LASTS_NS));
     }
 
     /// Against the newest point that is old enough.
@@ -146,9 +168,6 @@ impl NodeMemory {
 
     /// As estimated, and what an oscillator wanders by; a model that begins may say anything.
     fn frequency(&mut self, at_ns: i64, seen: &NodeSeen, window_ns: i64) -> Option<Interval> {
-        if seen.is_disrupted {
-            self.settling_ns = None;
-        }
         let frequency_ppb = seen.frequency_ppb?;
         let since_ns = *self.settling_ns.get_or_insert(at_ns);
         let is_settled = at_ns.saturating_sub(since_ns) >= window_ns;
@@ -178,19 +197,30 @@ mod tests {
         let skew_ns = skew_ms.map(|ms| Interval::around(ms * MS, 100_000));
         let mut seen = NodeSeen { skew_ns, ..NodeSeen::default() };
         change(&mut seen);
-        memory.take(at_s * SECOND, &seen, (skew_ns, 0), &Policy::default())
+        memory.take(at_s * SECOND, &seen, (skew_ns, 0), (false, &Policy::default()))
     }
 
     #[test]
     fn a_pause_is_as_long_as_the_skew_jumped_but_for_steps_and_slews() {
         let mut memory = NodeMemory::default();
         take(&mut memory, 0, Some(1), |_| ());
-        assert_eq!(take(&mut memory, 15, None, |seen| seen.is_disrupted = true).jump_ns, None, "nothing is known yet");
         let step = |seen: &mut NodeSeen| seen.steps.push(Step { at_ns: 0, size_ns: 200 * MS });
-        let jump = take(&mut memory, 30, Some(-799), step).jump_ns.unwrap();
+        assert_eq!(take(&mut memory, 15, None, step).jump_ns, None, "nothing is known yet");
+        let jump = take(&mut memory, 30, Some(-799), |seen| seen.epoch = 1).jump_ns.unwrap();
         assert_eq!(jump, Interval::around(-1_000 * MS, (15 * MS + 200_000) as u64));
-        assert_eq!(take(&mut memory, 45, Some(-799), |_| ()).jump_ns, Some(jump), "for two rounds");
-        assert_eq!(take(&mut memory, 60, Some(-799), |_| ()).jump_ns, None);
+        assert_eq!(take(&mut memory, 45, Some(-799), |seen| seen.epoch = 1).jump_ns, Some(jump), "for two rounds");
+        assert_eq!(take(&mut memory, 60, Some(-799), |seen| seen.epoch = 1).jump_ns, None);
+    }
+
+    #[test]
+    fn another_model_is_not_compared_with_the_one_before() {
+        let mut memory = NodeMemory::default();
+        let model = |run: u64, epoch: u32| move |seen: &mut NodeSeen| (seen.run, seen.epoch) = (run, epoch);
+        for (second, (run, epoch)) in [(7, 3), (8, 4), (8, 0), (9, 2)].into_iter().enumerate() {
+            let skew_ms = 900 * second as i64;
+            assert_eq!(take(&mut memory, 15 * second as i64, Some(skew_ms), model(run, epoch)).jump_ns, None);
+        }
+        assert!(take(&mut memory, 90, Some(0), model(9, 3)).jump_ns.is_some());
     }
 
     #[test]

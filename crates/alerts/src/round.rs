@@ -14,7 +14,7 @@ pub struct Round {
     pub at_ns: i64,
     /// Nodes that are known, each once.
     pub nodes: Vec<NodeSeen>,
-    /// Regions' references, each once.
+    /// Regions' references, each run once.
     pub regions: Vec<RegionSeen>,
     /// Regions that measure one another.
     pub links: Vec<LinkSeen>,
@@ -31,6 +31,11 @@ pub struct NodeSeen {
     pub node: String,
     /// Its boot. What was known of another says nothing of this one.
     pub boot: u64,
+    /// The run of the reference that its clock model speaks of.
+    pub run: u64,
+    /// Disruptions of its clocks, or of the reference, in this boot, as the clock model counts them. Fewer than before is another
+    /// model. Like `run`, of meaning with `skew_ns` only.
+    pub epoch: u32,
     /// For how long nothing has come from it.
     pub silent_ns: u64,
     /// WALL - REF of its region, by the hard bound; none where nothing is known.
@@ -42,8 +47,6 @@ pub struct NodeSeen {
     pub round_trip_ns: Option<u64>,
     /// Steps of its wall clock since the round before.
     pub steps: Vec<Step>,
-    /// Its clocks, or its region's reference, did not run on as oscillators do since the round before.
-    pub is_disrupted: bool,
     /// What it claimed of its wall clock since the round before, and whether that can be true.
     pub claims: Vec<ClaimSeen>,
 }
@@ -83,11 +86,13 @@ impl Contradiction {
     }
 }
 
-/// The reference of a region at the moment of a round.
+/// A reference of a region at the moment of a round. Aggregators of one region have one each.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RegionSeen {
     /// The region.
     pub region: String,
+    /// The run of the reference.
+    pub run: u64,
     /// REF - UTC, from all that is known of all regions; none where nobody claims to know.
     pub utc_ns: Option<Interval>,
     /// What its aggregator claims of UTC cannot be true beside all others: off by at least so much.

@@ -32,6 +32,7 @@ impl Fleet {
             node: format!("{region}-{number}"),
             skew_ns: Some(Interval::around(0, BOUND_NS)),
             boot: 1,
+            run: 7,
             frequency_ppb: Some(20_000),
             round_trip_ns: Some(2 * BOUND_NS),
             ..NodeSeen::default()
@@ -39,6 +40,7 @@ impl Fleet {
         let nodes = regions.iter().flat_map(|(region, nodes)| (0..*nodes).map(move |number| node(region, number)));
         let seen = regions.iter().map(|(region, _)| RegionSeen {
             region: (*region).to_owned(),
+            run: 7,
             utc_ns: Some(Interval::around(0, 500_000)),
             false_by_ns: None,
         });
@@ -72,7 +74,7 @@ impl Fleet {
         self.round.at_ns += EVERY_NS;
         let Outcome { transitions, notifications } = self.engine.evaluate(&self.round, &self.silences).unwrap();
         for node in &mut self.round.nodes {
-            (node.steps, node.claims, node.is_disrupted) = (Vec::new(), Vec::new(), false);
+            (node.steps, node.claims) = (Vec::new(), Vec::new());
         }
         self.round.violations.clear();
         Told { transitions, notifications }

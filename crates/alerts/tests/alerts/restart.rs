@@ -17,7 +17,7 @@ fn busy() -> Fleet {
             3 => fleet.node("eu-2").silent_ns = 500_000_000_000,
             4 => {
                 fleet.skew("us-0", -700 * MS);
-                fleet.node("us-0").is_disrupted = true;
+                fleet.node("us-0").epoch += 1;
             }
             _ => {}
         }
@@ -79,7 +79,7 @@ fn happen(fleet: &mut Fleet, event: &Event) {
             let seen = &mut nodes[node];
             let skew = seen.skew_ns.unwrap_or(Interval::around(0, 100_000));
             seen.skew_ns = Some(skew.against(-size));
-            seen.is_disrupted |= matches!(event, Event::Jump(..));
+            seen.epoch += u32::from(matches!(event, Event::Jump(..)));
             seen.steps.extend(matches!(event, Event::Step(..)).then_some(Step { at_ns: 0, size_ns: size }));
         }
         Event::Unknown(node) => nodes[node].skew_ns = None,

@@ -17,9 +17,11 @@ use super::region::Region;
 pub(super) const PROBE_EVERY: Span = Span::from_s(2);
 /// An agent asks its daemon so often.
 const CLAIM_EVERY_NS: i64 = 16 * SECOND;
-/// An oscillator that creeps gains 1 ppm so often, for as long as it takes to be 130 ppm off further.
-const CREEPS_EVERY_NS: i64 = 300 * SECOND;
-const CREEPS: i64 = 130;
+/// An oscillator that creeps gains so much so often, for as long as it takes to be 130 ppm off further; within the model's tolerance of
+/// wander.
+const CREEPS_EVERY_NS: i64 = 30 * SECOND;
+const CREEPS_PPB: f64 = 100.0;
+const CREEPS: i64 = 1_300;
 /// A kernel that nobody disciplines takes its clock to be off by this more and more, ppb, and for lost at so much, ns (NTP_PHASE_LIMIT).
 const MAX_ERROR_PPB: i64 = 500_000;
 const LOST_NS: i64 = 16 * SECOND;
@@ -28,6 +30,7 @@ const LOST_NS: i64 = 16 * SECOND;
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     boot: u64,
+    epoch: u32,
     silent_ns: u64,
     pub(super) skew_ns: Option<Interval>,
     pub(super) frequency_ppb: Option<i64>,
@@ -52,12 +55,13 @@ impl Seen {
             region: REGIONS[region(node)].to_owned(),
             node: name(node),
             boot: self.boot,
+            run: 0,
+            epoch: self.epoch,
             silent_ns: self.silent_ns,
             skew_ns: self.skew_ns,
             frequency_ppb: self.frequency_ppb,
             round_trip_ns: self.round_trip_ns,
             steps: self.steps.clone(),
-            is_disrupted: self.is_disrupted,
             claims: self.claims.clone(),
         }
     }
@@ -108,7 +112,7 @@ impl<'a> Running<'a> {
         let seed = plan.seed.wrapping_mul(1_000_003).wrapping_add(number as u64);
         let mut random = Random::seeded(seed ^ 0x0DE5);
         let creeps = day.creeps_from_ns.into_iter().flat_map(|from_ns| {
-            let frequency_ppb = 1_000.0 * day.oscillator_ppb.signum();
+            let frequency_ppb = CREEPS_PPB * day.oscillator_ppb.signum();
             (0..CREEPS).map(move |step| CounterJump {
                 at_ns: from_ns + step * CREEPS_EVERY_NS,
                 frequency_ppb,
@@ -314,7 +318,8 @@ impl<'a> Running<'a> {
         let Some(bounds) = self.clock.bounds(knot.mono) else { return seen };
         let hard = Interval { low: bounds.hard.low.ns(), high: bounds.hard.high.ns() };
         seen.skew_ns = self.clock.wall_offset().map(|wall| Interval::exactly(wall.ns()).minus(hard));
-        seen.frequency_ppb = Some(-self.clock.estimate(knot.mono).rate.ppb().round() as i64);
+        let estimate = self.clock.estimate(knot.mono);
+        (seen.frequency_ppb, seen.epoch) = (Some(-estimate.rate.ppb().round() as i64), estimate.epoch);
         seen.aligned_ns = Some(self.aligned(at_ns));
         seen
     }

@@ -199,6 +199,7 @@ fn fused(regions: &[Region], links: &[Link], at_ns: i64) -> Result<Seen> {
 fn seen_region(region: usize, utc: usize, fused: &Fused) -> RegionSeen {
     RegionSeen {
         region: REGIONS[region].to_owned(),
+        run: 0,
         utc_ns: fused.bounds(utc, region).map(interval),
         false_by_ns: false_by(fused, region),
     }

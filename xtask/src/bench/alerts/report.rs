@@ -29,7 +29,11 @@ fn row(told: &Told) -> Vec<String> {
         }
     };
     let peer = |at_ns: i64| format!("{:.0} min after", (at_ns - planted.at_ns) as f64 / 60e9);
-    let words: Vec<&str> = told.told.iter().map(|(_, words)| words.as_str()).collect();
+    let at = |(place, (round, words)): (usize, &(usize, String))| match place {
+        0 => words.clone(),
+        _ => format!("again at {}: {words}", time(at_ns(*round))),
+    };
+    let words: Vec<String> = told.told.iter().enumerate().map(at).collect();
     vec![
         fault(planted.fault),
         whom(&planted.whom),
