@@ -292,6 +292,7 @@ impl<'a> Known<'a> {
             Rule::Drift => reading.drift_ppb.is_some(),
             Rule::Offset => reading.offset_ns.is_some(),
             Rule::Frequency => reading.frequency_ppb.is_some(),
+            Rule::Claim => seen.skew_ns.is_some() && !reading.is_doubted,
             _ => seen.skew_ns.is_some(),
         }
     }

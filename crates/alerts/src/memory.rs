@@ -61,6 +61,8 @@ pub(crate) struct Reading {
     pub(crate) step_ns: i64,
     /// By how much its claims are false; 0 where they may be true, none where there are none.
     pub(crate) gap_ns: Option<i64>,
+    /// What claims are held against is false itself.
+    pub(crate) is_doubted: bool,
 }
 
 impl NodeMemory {
@@ -97,6 +99,7 @@ impl NodeMemory {
             jump_ns: self.jumps.iter().map(|(_, jump)| *jump).reduce(Interval::plus),
             step_ns: self.steps.iter().fold(0i64, |sum, (_, step)| sum.saturating_add(step.size_ns)),
             gap_ns: self.gap.map(|(_, gap)| gap),
+            is_doubted,
         }
     }
 

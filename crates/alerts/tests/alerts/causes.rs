@@ -63,6 +63,19 @@ fn a_false_claim_of_a_region_speaks_for_all_that_is_held_against_it() {
 }
 
 #[test]
+fn a_false_claim_of_a_node_is_not_over_while_that_of_its_region_is_false_too() {
+    let mut fleet = fleet();
+    let contradiction =
+        Contradiction { claimed_ns: Interval::around(30 * MS, 2_000_000), measured_ns: Interval::around(0, 100_000) };
+    let claim = ClaimSeen { source: "chrony".into(), contradiction: Some(contradiction) };
+    let told = fleet.rounds(200, |fleet, round| {
+        fleet.node("eu-3").claims.push(claim.clone());
+        fleet.round.regions[1].false_by_ns = (50..150).contains(&round).then_some(60_000_000);
+    });
+    assert_eq!(told.opened(), ["claim of eu/eu-3", "reference of eu"]);
+}
+
+#[test]
 fn a_leap_smear_is_one_alert_of_the_fleet_whatever_it_trips_first() {
     let mut fleet = fleet();
     // Each node's daemon is somewhat late, its claim somewhat good.

@@ -14,16 +14,22 @@ const SLEWED_NS: u64 = (EVERY_NS / 2_000).unsigned_abs();
 /// What an oscillator may wander by, ppb.
 const WANDER_PPB: u64 = 1_000;
 
-/// The first round in which `planted` shows, if it ever does.
+/// The first round in which `planted` shows, if it ever does: something that happened in one round, or something that lasts for two on end.
 pub(super) fn first_round(day: &Day, planted: &Planted) -> Option<usize> {
     let from = (planted.at_ns / EVERY_NS) as usize;
     let until = ((planted.until_ns / EVERY_NS) as usize).min(rounds());
     let looked = Looked { day, limits: Limits::default() };
-    (from..until).find(|round| match &planted.whom {
-        Whom::Nodes(nodes) => nodes.iter().any(|node| looked.node(*node, *round)),
-        Whom::Region(region) => looked.region(*region, *round),
-        Whom::Fleet => 2 * (0..REGIONS.len()).filter(|region| looked.most(*region, *round)).count() > REGIONS.len(),
-    })
+    let happens = |round: usize| match &planted.whom {
+        Whom::Nodes(nodes) => nodes.iter().any(|node| looked.happens(*node, round)),
+        Whom::Region(region) => looked.region(*region, round),
+        Whom::Fleet => false,
+    };
+    let lasts = |round: usize| match &planted.whom {
+        Whom::Nodes(nodes) => nodes.iter().any(|node| looked.lasts(*node, round)),
+        Whom::Region(_) => false,
+        Whom::Fleet => 2 * (0..REGIONS.len()).filter(|region| looked.most(*region, round)).count() > REGIONS.len(),
+    };
+    (from..until).find(|round| happens(*round) || lasts(*round) && round + 1 < until && lasts(round + 1))
 }
 
 struct Looked<'a> {
@@ -32,13 +38,24 @@ struct Looked<'a> {
 }
 
 impl Looked<'_> {
-    fn node(&self, node: usize, round: usize) -> bool {
+    fn happens(&self, node: usize, round: usize) -> bool {
         let (seen, limits) = (&self.day.nodes[node][round], &self.limits);
-        let steps = seen.steps.iter().any(|step| step.size_ns.unsigned_abs() > limits.step_ns);
-        let bound = seen.skew_ns.map(Interval::half_width).max(seen.round_trip_ns.map(|round_trip| round_trip / 2));
-        steps
-            || bound.is_some_and(|bound| bound > limits.bound_ns)
+        seen.steps.iter().any(|step| step.size_ns.unsigned_abs() > limits.step_ns)
             || self.jump(node, round).is_some_and(|jump| jump.is_beyond(limits.pause_ns))
+                && !self.is_of_region(node, round)
+    }
+
+    /// Most of its region jumped in this round or one beside it: what they are measured against did.
+    fn is_of_region(&self, node: usize, round: usize) -> bool {
+        let around = round.saturating_sub(1)..(round + 2).min(rounds());
+        let jumped = |node: &usize| around.clone().any(|round| self.day.nodes[*node][round].is_disrupted);
+        2 * nodes_of(region(node)).filter(jumped).count() > NODES_PER_REGION
+    }
+
+    fn lasts(&self, node: usize, round: usize) -> bool {
+        let (seen, limits) = (&self.day.nodes[node][round], &self.limits);
+        let bound = seen.skew_ns.map(Interval::half_width).max(seen.round_trip_ns.map(|round_trip| round_trip / 2));
+        bound.is_some_and(|bound| bound > limits.bound_ns)
             || self.is_off(node, round)
             || self.drifts(node, round)
             || self.is_at_the_edge(node, round)
