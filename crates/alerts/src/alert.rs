@@ -137,6 +137,18 @@ impl Alert {
         }
     }
 
+    /// What there is to say of another state of it: before and now.
+    pub(crate) fn transition(
+        &self,
+        key: Key,
+        (from, to): (Option<State>, State),
+        at_ns: i64,
+        (severity, is_silenced): (Severity, bool),
+    ) -> Transition {
+        let Self { since_ns, value, worst, limit, incident, .. } = *self;
+        Transition { key, from, to, at_ns, since_ns, value, worst, limit, severity, incident, is_silenced }
+    }
+
     /// Whether its rule was met in the newest round.
     pub fn is_met(&self) -> bool {
         self.quiet_ns.is_none()

@@ -92,8 +92,15 @@ impl Engine {
         let changed = self.advance(at_ns, &conditions, &known);
         self.sort_out(at_ns, &changed, (silences, &drifts), &mut outcome);
         self.tell(at_ns, (silences, &drifts), &mut outcome);
-        self.forget(at_ns);
+        self.forget(at_ns, &drifts, &mut outcome);
         Ok(outcome)
+    }
+
+    /// The same, whose incidents are numbered after `incident`: where others are remembered that this engine does not know.
+    #[must_use]
+    pub fn numbered_after(mut self, incident: u64) -> Self {
+        self.incidents.number_after(incident);
+        self
     }
 
     /// Alerts that are pending or firing.
@@ -193,24 +200,12 @@ impl Engine {
                 let fired = Fired { key, since_ns: alert.since_ns, severity };
                 alert.incident = Some(self.incidents.take(at_ns, &fired, &met));
             }
-            let Alert { since_ns, value, worst, limit, incident, .. } = alert.clone();
-            let (key, from, to) = (key.clone(), *from, *to);
-            outcome.transitions.push(Transition {
-                key: key.clone(),
-                from,
-                to,
-                at_ns,
-                since_ns,
-                value,
-                worst,
-                limit,
-                severity,
-                incident,
-                is_silenced,
-            });
-            if to == State::Resolved {
-                self.alerts.remove(&key);
-                self.leave(at_ns, incident, &key, drifts, outcome);
+            let incident = alert.incident;
+            let transition = alert.transition(key.clone(), (*from, *to), at_ns, (severity, is_silenced));
+            outcome.transitions.push(transition);
+            if *to == State::Resolved {
+                self.alerts.remove(key);
+                self.leave(at_ns, incident, key, drifts, outcome);
             }
         }
     }
@@ -249,8 +244,8 @@ impl Engine {
         }
     }
 
-    /// Nodes that are gone, with their alerts: nobody can resolve them.
-    fn forget(&mut self, at_ns: i64) {
+    /// Nodes that are gone, and their alerts with them: nothing will ever end those.
+    fn forget(&mut self, at_ns: i64, drifts: &Drifts<'_>, outcome: &mut Outcome) {
         let forget_ns = i64::try_from(self.policy.forget_ns).unwrap_or(i64::MAX);
         self.nodes.retain(|_, memory| at_ns.saturating_sub(memory.seen_ns) <= forget_ns);
         let nodes = &self.nodes;
@@ -260,9 +255,11 @@ impl Engine {
         };
         let gone: Vec<Key> = self.alerts.keys().filter(|key| is_gone(&key.subject)).cloned().collect();
         for key in gone {
-            if let Some(number) = self.alerts.remove(&key).and_then(|alert| alert.incident) {
-                self.incidents.leave(number, &key);
-            }
+            let Some(alert) = self.alerts.remove(&key) else { continue };
+            let states = (Some(alert.state), State::Resolved);
+            let transition = alert.transition(key.clone(), states, at_ns, (severity(&key, &alert), false));
+            outcome.transitions.push(transition);
+            self.leave(at_ns, alert.incident, &key, drifts, outcome);
         }
     }
 }

@@ -74,6 +74,11 @@ impl Incidents {
         number
     }
 
+    /// Numbers those that are to come after this one.
+    pub(crate) fn number_after(&mut self, number: u64) {
+        self.next = self.next.max(number);
+    }
+
     /// An alert is over; whether its incident is with it.
     pub(crate) fn leave(&mut self, number: u64, key: &Key) -> Option<Incident> {
         let incident = self.open.get_mut(&number)?;

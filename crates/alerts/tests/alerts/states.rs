@@ -121,7 +121,8 @@ fn a_node_that_is_silent_is_told_and_nothing_else_of_it_is_over_meanwhile() {
     assert!(silent.notifications.is_empty(), "it is told of already");
     fleet.round.nodes.retain(|node| node.node != "eu-1");
     let gone = fleet.quiet(24 * 3_600 / 15 + 2);
-    assert!(gone.notifications.is_empty());
+    assert_eq!((gone.opened(), gone.resolved()), (vec![], vec!["offset of eu/eu-1".to_owned()]));
+    assert_eq!(gone.states(), ["offset of eu/eu-1: resolved", "silence of eu/eu-1: resolved"]);
     assert_eq!((fleet.engine.alerts().count(), fleet.engine.incidents().count()), (0, 0), "it is forgotten in a day");
 }
 
