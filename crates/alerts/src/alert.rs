@@ -137,6 +137,12 @@ impl Alert {
         }
     }
 
+    /// Whether a value that does not meet the rule says that it is over. One that is known far worse than before, as while UTC is known by links
+    /// alone, says nothing.
+    pub(crate) fn is_told_by(&self, value: Interval) -> bool {
+        value.half_width() <= self.limit.max(self.worst.half_width()).saturating_mul(2)
+    }
+
     /// What there is to say of another state of it: before and now.
     pub(crate) fn transition(
         &self,

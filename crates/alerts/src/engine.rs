@@ -172,7 +172,8 @@ impl Engine {
         }
         for (key, alert) in &mut self.alerts {
             let before = (!new.contains(key)).then_some(alert.state);
-            let after = alert.take(at_ns, conditions.get(key), known.has(key), &self.policy);
+            let is_known = known.has(key, alert);
+            let after = alert.take(at_ns, conditions.get(key), is_known, &self.policy);
             if before != Some(after) {
                 changed.push((key.clone(), before, after));
             }
@@ -281,13 +282,14 @@ impl<'a> Known<'a> {
         Self(nodes.iter().map(|node| ((node.0.region.as_str(), node.0.node.as_str()), node)).collect())
     }
 
-    fn has(&self, key: &Key) -> bool {
+    /// Whether enough is known to say that this alert is over.
+    fn has(&self, key: &Key, alert: &Alert) -> bool {
         let Subject::Node(region, node) = &key.subject else { return true };
         let Some((seen, reading)) = self.0.get(&(region.as_str(), node.as_str())) else { return false };
         match key.rule {
             Rule::Silence => true,
-            Rule::Drift => reading.drift_ppb.is_some(),
-            Rule::Offset => reading.offset_ns.is_some(),
+            Rule::Drift => reading.drift_ppb.is_some_and(|drift| alert.is_told_by(drift)),
+            Rule::Offset => reading.offset_ns.is_some_and(|offset| alert.is_told_by(offset)),
             Rule::Frequency => reading.frequency_ppb.is_some(),
             Rule::Claim => seen.skew_ns.is_some() && !reading.is_doubted,
             _ => seen.skew_ns.is_some(),

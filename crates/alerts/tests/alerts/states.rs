@@ -108,6 +108,22 @@ fn what_cannot_be_told_for_a_while_is_not_over() {
 }
 
 #[test]
+fn what_is_known_far_worse_for_a_while_is_not_over() {
+    let mut fleet = fleet();
+    let away = |fleet: &mut Fleet, _| fleet.skew("eu-1", 15_000 * EVERY_NS / SECOND);
+    assert_eq!(fleet.rounds(100, away).opened(), ["drift of eu/eu-1"]);
+    // UTC by links alone for an hour, which tells no drift.
+    fleet.round.regions[0].utc_ns = Some(Interval::around(9 * MS, 30_000_000));
+    let worse = fleet.rounds(240, away);
+    fleet.round.regions[0].utc_ns = Some(Interval::around(0, 500_000));
+    let after = fleet.rounds(100, away);
+    assert!(worse.notifications.is_empty() && after.notifications.is_empty(), "{worse:?} {after:?}");
+    // It is steered again, and put right: over.
+    fleet.step("eu-1", -15_000 * EVERY_NS / SECOND * 440);
+    assert_eq!(fleet.quiet(120).resolved(), ["drift of eu/eu-1"]);
+}
+
+#[test]
 fn a_node_that_is_silent_is_told_and_nothing_else_of_it_is_over_meanwhile() {
     let mut fleet = fleet();
     fleet.skew("eu-1", -80 * MS);
