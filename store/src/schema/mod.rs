@@ -43,6 +43,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(15, "0015_open_traces"),
     migration!(16, "0016_binaries"),
     migration!(17, "0017_sites"),
+    migration!(18, "0018_alerts"),
 ];
 
 /// What [`Store::migrate`](crate::Store::migrate) found and did.
