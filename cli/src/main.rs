@@ -2,6 +2,7 @@
 //!
 //! [`args`] is the command line; each command has its own module; [`source`] is the one door to the store. Pictures and judgements are pure functions, what they are made of is read at the edge.
 
+mod alerts;
 mod args;
 mod blockers;
 mod clock;
@@ -58,6 +59,7 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Goroutine(args) => runtime.block_on(goroutine::run(&cli.store, args)),
         Command::Timeline(args) => runtime.block_on(timeline::run(&cli.store, args)),
         Command::Skew(args) => runtime.block_on(skew::run(&cli.store, args)),
+        Command::Alerts(args) => runtime.block_on(alerts::run(&cli.store, args)),
         Command::Doctor(args) => doctor::run(&cli.store, args),
         Command::Clock(args) => runtime.block_on(clock::run(&cli.store, args)),
     }

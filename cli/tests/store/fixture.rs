@@ -7,7 +7,7 @@ use syncline_store::{Location, OpenOptions, OpenStore, open};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use crate::{blocked, sends, states, story, stuck};
+use crate::{alerts, blocked, sends, states, story, stuck};
 
 /// The store in a directory of its own. Nobody holds it unless a case does.
 pub(crate) struct Fixture {
@@ -31,6 +31,9 @@ pub(crate) const STORY: &str = "story";
 
 /// The database with the rows of [`sends`].
 pub(crate) const SENDS: &str = "sends";
+
+/// The database with the rows of [`alerts`].
+pub(crate) const ALERTS: &str = "alerts";
 
 /// The database of [`symbols`](crate::symbols), empty but for the tables.
 pub(crate) const SYMBOLS: &str = "symbols";
@@ -56,6 +59,7 @@ impl Fixture {
         fixture.fill(STATES, &states::rows(base_ns));
         fixture.fill(STORY, &story::rows(base_ns));
         fixture.fill(SENDS, &sends::rows(base_ns));
+        fixture.fill(ALERTS, &alerts::rows(base_ns));
         fixture.fill(SYMBOLS, &[]);
         fixture
     }

@@ -6,6 +6,7 @@
 // clippy.toml lets tests unwrap, but knows only the functions marked as tests, and here none is.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod alerts;
 mod blocked;
 mod cases;
 mod fixture;
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
         .chain(story::ALL)
         .chain(sends::ALL)
         .chain(symbols::ALL)
+        .chain(alerts::ALL)
         .filter(|(name, _)| filters.is_empty() || filters.iter().any(|filter| name.contains(filter.as_str())))
         .collect();
     if arguments.iter().any(|argument| argument == "--list") {
