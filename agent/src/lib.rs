@@ -17,6 +17,7 @@ pub mod cli;
 pub mod clock;
 pub mod control;
 pub mod endpoint;
+pub mod governor;
 pub mod identity;
 pub mod inspect;
 pub mod intake;

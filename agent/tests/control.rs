@@ -46,6 +46,8 @@ impl Agent {
                 "tcp",
                 "--symbol-cache",
                 "none",
+                "--budget",
+                "off",
             ])
             .args(["--probe-interval", "600ms", "--require-aggregator", "20s"])
             .arg("--exe")

@@ -34,7 +34,18 @@ impl Agent {
     fn start_with(aggregators: &str, pid: u32, more: &[&str]) -> Self {
         let unless_given = [["--probe-interval", "600ms"], ["--symbol-cache", "none"]];
         let mut child = Command::new(env!("CARGO_BIN_EXE_syncline-agent"))
-            .args(["--region", "eu", "--node", "n1", "--aggregator", aggregators, "--pid", &pid.to_string()])
+            .args([
+                "--region",
+                "eu",
+                "--node",
+                "n1",
+                "--aggregator",
+                aggregators,
+                "--pid",
+                &pid.to_string(),
+                "--budget",
+                "off",
+            ])
             .args(["--require-aggregator", "20s", "--control", "none"])
             .args(unless_given.iter().filter(|[name, _]| !more.contains(name)).flatten())
             .args(more)

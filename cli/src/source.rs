@@ -2,7 +2,8 @@
 
 use std::io::Write;
 
-use clickhouse::Client;
+use clickhouse::query::RowCursor;
+use clickhouse::{Client, Row};
 use serde::de::DeserializeOwned;
 use syncline_store::{OpenOptions, OpenStore, Store, StoreError, open};
 
@@ -87,6 +88,17 @@ impl Source {
         let answer = self.ask(&question)?.collect().await.map_err(|error| explain(&self.store, error.into()))?;
         let rows = serde_json::Deserializer::from_slice(&answer).into_iter().collect::<Result<_, _>>();
         rows.map_err(|error| anyhow::anyhow!("the store's answer has another shape than this program knows: {error}"))
+    }
+
+    /// The rows of an answer that may be long, one after the other.
+    pub(crate) fn cursor<T: Row>(&self, sql: &str, params: &[(String, String)]) -> anyhow::Result<RowCursor<T>> {
+        let query = params.iter().fold(self.client.query_raw(sql), |query, (name, value)| query.param(name, value));
+        query.fetch().map_err(|error| self.explain(error))
+    }
+
+    /// An error of a [`cursor`](Self::cursor).
+    pub(crate) fn explain(&self, error: clickhouse::error::Error) -> anyhow::Error {
+        explain(&self.store, error.into())
     }
 
     /// From here on ClickHouse refuses whatever would change something. (`readonly = 2`, which still lets a query bring its own

@@ -1,12 +1,14 @@
 //! The wire: protobuf messages and gRPC services, and the only place where raw messages become checked types
 //! ([`syncline_event::Batch`]) and back.
 
+mod account;
 mod codec;
 mod columns;
 mod decode;
 mod encode;
 mod error;
 mod known;
+mod observation;
 mod prescan;
 mod states;
 mod tcp;

@@ -10,7 +10,7 @@ use syncline_event::{BatchError, limits};
 use crate::error::WireError;
 
 /// Repeated submessages of `Batch` by field number, with their limit.
-const REPEATED: [(u32, &str, usize); 13] = [
+const REPEATED: [(u32, &str, usize); 15] = [
     (7, "reasons", limits::DICTIONARY),
     (8, "processes", limits::DICTIONARY),
     (10, "short waits", limits::DICTIONARY),
@@ -21,6 +21,8 @@ const REPEATED: [(u32, &str, usize); 13] = [
     (17, "file types", limits::DICTIONARY),
     (19, "processes' states", limits::PROCESS_STATES),
     (20, "goroutines' states", limits::GOROUTINE_STATES),
+    (22, "dropped batches", limits::DROPPED),
+    (30, "observations", limits::OBSERVATIONS),
     (60, "flows", limits::FLOWS),
     (62, "TCP sessions", limits::TCP_SESSIONS),
     (63, "TCP losses", limits::DICTIONARY),

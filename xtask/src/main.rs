@@ -9,6 +9,7 @@ mod fetch;
 mod fuzz;
 mod place;
 mod process;
+mod soak;
 mod steps;
 mod test;
 mod truth;
@@ -40,7 +41,7 @@ enum Command {
     Ci,
     /// Run three regions with skewed clocks on this machine, find the skews and the planted cause
     Demo(demo::Options),
-    /// Measure what observing costs, how much the way into ClickHouse carries, and how far clock estimates are off
+    /// Measure what observing costs, how much the way into ClickHouse carries, what the spool does, and how far clock estimates are off
     #[command(subcommand)]
     Bench(bench::Benchmark),
     /// Hold what is claimed of large inputs against what others say of them
@@ -48,6 +49,8 @@ enum Command {
     Verify(verify::Claim),
     /// Hold what is captured of Go programs against what Go's own execution tracer says of the same run
     Truth(truth::Options),
+    /// Let agents come and go at Go programs under load, killed at any moment: nothing may go wrong, and no probe stay behind
+    Soak(soak::Options),
     /// Try made-up inputs, millions of them, and keep those that find something new
     Fuzz(fuzz::Options),
 }
@@ -71,6 +74,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Bench(benchmark) => bench::run(&benchmark),
         Command::Verify(claim) => verify::run(&claim),
         Command::Truth(options) => truth::run(&options),
+        Command::Soak(options) => soak::run(&options),
         Command::Fuzz(options) => fuzz::run(&options),
     }
 }

@@ -44,6 +44,7 @@ fn cargo_test(options: &Options, skipped: &mut Vec<String>) -> Result<()> {
     let mut command = process::cargo();
     command.args(["test", "--workspace", "--no-fail-fast", "--", "--show-output"]);
     command.env(fetch::libchdb::OVERRIDE, fetch::libchdb::path()?);
+    command.env(fetch::formats::OVERRIDE, fetch::formats::path()?);
     if let Some(chronyd) = fetch::chrony::path() {
         command.env(fetch::chrony::OVERRIDE, chronyd);
     }

@@ -10,6 +10,7 @@ use toml::Spanned;
 use super::rules::{Layer, Rule};
 use super::settings::Change;
 use super::text::{DurationText, RuleText};
+use crate::governor::Budget;
 use crate::kinds::CaptureKind;
 use crate::regular_file;
 
@@ -73,6 +74,7 @@ fn parse(text: &str) -> Result<Layer, Wrong> {
     let duration = |text: Option<DurationText>| text.map(|DurationText(duration)| duration);
     let (threshold, open_after) = (duration(file.threshold), duration(file.open_after));
     let all = Change::new(file.observe, threshold, open_after, (&file.without, &file.with)).map_err(|e| e.to_string());
+    let all = all.map(|all| all.with_budget(file.budget));
     let rules = file.rule.into_iter().map(|rule| {
         let at = rule.span().start;
         of_file(&rule.into_inner(), line_of(text, at)).map_err(|why| Wrong { at, why })
@@ -88,7 +90,9 @@ fn of_file(text: &RuleText, line: usize) -> Result<Rule, String> {
             .to_owned());
     }
     if change.is_empty() {
-        return Err("this rule says nothing: give it observe, threshold, open_after, without or with".to_owned());
+        return Err(
+            "this rule says nothing: give it observe, threshold, open_after, budget, without or with".to_owned()
+        );
     }
     Ok(Rule { who, change, line: Some(line) })
 }
@@ -103,6 +107,7 @@ struct FileText {
     observe: Option<bool>,
     threshold: Option<DurationText>,
     open_after: Option<DurationText>,
+    budget: Option<Budget>,
     #[serde(default)]
     without: Vec<CaptureKind>,
     #[serde(default)]

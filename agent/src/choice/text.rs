@@ -7,6 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::pattern::Pattern;
 use super::selector::Selector;
 use super::settings::{Change, ChangeError};
+use crate::governor::Budget;
 use crate::kinds::CaptureKind;
 use crate::units;
 
@@ -38,6 +39,9 @@ pub struct RuleText {
     /// Age at which waits are told of before they end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub open_after: Option<DurationText>,
+    /// What observing may cost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<Budget>,
     /// Kinds to leave out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub without: Vec<CaptureKind>,
@@ -61,7 +65,8 @@ impl RuleText {
     pub fn change(&self) -> Result<Change, ChangeError> {
         let duration = |text: Option<DurationText>| text.map(|DurationText(duration)| duration);
         let (threshold, open_after) = (duration(self.threshold), duration(self.open_after));
-        Change::new(self.observe, threshold, open_after, (&self.without, &self.with))
+        let change = Change::new(self.observe, threshold, open_after, (&self.without, &self.with))?;
+        Ok(change.with_budget(self.budget))
     }
 }
 

@@ -25,6 +25,7 @@ use crate::capture::{CaptureConfig, CaptureKind, Kinds};
 use crate::choice::{self, FileError, Rules};
 use crate::clock::Clocks;
 use crate::endpoint::Aggregator;
+use crate::governor::Budget;
 use crate::identity::{self, IdentityError};
 use crate::run::RunConfig;
 use crate::units;
@@ -123,6 +124,11 @@ pub struct RunArgs {
     /// every hour; --threshold if that is longer; 0s tells of none
     #[arg(long, value_name = "DURATION", default_value = "5s", allow_hyphen_values = true, value_parser = units::duration)]
     open_after: Duration,
+    /// What observing a process may cost it, in percent of its own CPU time, from 0.01% to 100%: where it costs more, the threshold is
+    /// raised, some kinds are left out, or it is observed in windows of time, each of which is told with how much it stands for; `off` for
+    /// no limit
+    #[arg(long, value_name = "PERCENT|off", default_value_t = Budget::DEFAULT, allow_hyphen_values = true)]
+    budget: Budget,
     /// Service that the observed programs belong to [default: what the program's environment says (SYNCLINE_SERVICE,
     /// OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES), else a label of its container or pod, else its executable's name]
     #[arg(long, value_name = "NAME")]
@@ -221,6 +227,7 @@ impl RunArgs {
             capture: CaptureConfig {
                 threshold: self.threshold,
                 open_after: self.open_after,
+                budget: self.budget,
                 max_stack_depth: self.stack_depth,
                 ring_bytes: self.ring_bytes,
                 target: self.target.target(),
@@ -355,6 +362,9 @@ mod tests {
         for (arguments, part) in [
             ("--region eu --pid 1 --exe /x", "cannot be used with"),
             ("--region eu --threshold 1", "250us"),
+            ("--region eu --budget 1", "as 1%, or off"),
+            ("--region eu --budget 101%", "0.01% to 100%"),
+            ("--region eu --budget -1%", "0.01% to 100%"),
             ("--region eu --ring-bytes 5000", "power of two"),
             ("--region eu --stack-depth 200", "127"),
             ("--region eu --aggregator localhost", "http://"),

@@ -4,15 +4,15 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use syncline_event::{Batch, ClockClaim, Kind, LossCause, Process, TcpLossCause};
+use syncline_event::{Batch, ClockClaim, LossCause, Process, TcpLossCause};
 use syncline_timebase::Knot;
 
 use super::gaps::Gaps;
 use super::hints::HintSender;
 use crate::asking::{Answer, Asking};
 use crate::batch::{
-    Batcher, FinishedWait, Losses, SeenGoroutine, SeenMessage, SeenProcessTimes, SeenSession, ShortSum, TcpTotals,
-    Totals,
+    Batcher, Captured, FinishedWait, Losses, SeenGoroutine, SeenMessage, SeenObservation, SeenProcessTimes,
+    SeenSession, ShortSum, ShortWhat, TcpTotals, Totals,
 };
 use crate::clock::Clocks;
 use crate::probe::UsableProbe;
@@ -35,9 +35,19 @@ pub(super) enum Input {
     ProcessTimes(Vec<SeenProcessTimes>),
     Goroutines(Vec<SeenGoroutine>),
     StatesPassedOver(u64),
-    Short { process: Arc<Process>, what: (Kind, &'static str), sum: ShortSum },
+    Short {
+        process: Arc<Process>,
+        what: ShortWhat,
+        sum: ShortSum,
+    },
+    Observations(Vec<SeenObservation>),
     Losses(Losses),
-    Messages { messages: Vec<SeenMessage>, mark_shift: u8 },
+    /// Behind all that was captured before.
+    Captured(Captured),
+    Messages {
+        messages: Vec<SeenMessage>,
+        mark_shift: u8,
+    },
     Sessions(Vec<SeenSession>),
     TcpLoss(TcpLossCause, u64),
     Knot(Knot),
@@ -144,7 +154,9 @@ impl Batching {
             Input::Goroutines(all) => all.into_iter().for_each(|one| self.batcher.push_goroutine(one)),
             Input::StatesPassedOver(count) => self.batcher.pass_over_states(count),
             Input::Short { process, what, sum } => self.batcher.push_short(process, what, &sum),
+            Input::Observations(all) => all.into_iter().for_each(|one| self.batcher.push_observation(one)),
             Input::Losses(losses) => losses.iter().for_each(|loss| self.batcher.lose(loss.cause, loss.count)),
+            Input::Captured(captured) => self.batcher.set_captured(captured),
             Input::Messages { messages, mark_shift } => {
                 messages.into_iter().for_each(|message| self.batcher.push_message(message, mark_shift));
             }
@@ -335,7 +347,7 @@ mod tests {
         while let Some(entry) = queue.change(|queue| queue.send_next(usize::MAX)) {
             let batch = syncline_proto::decode(&entry.bytes).unwrap();
             kept += batch.waits.len() as u64;
-            counted += batch.losses.iter().map(|loss| loss.count).sum::<u64>();
+            counted += batch.all_losses().map(|loss| loss.count).sum::<u64>();
         }
         assert_eq!((kept + counted, totals.waits), (pushed, pushed));
         assert!(counted >= ENOUGH_WAITS as u64, "the queue was never full");

@@ -2,8 +2,8 @@
 
 use anyhow::Result;
 use syncline_event::{
-    Batch, Kind, Messages, Origin, ProbePath, Process, ShortWaits, Stack, StackId, Symbol, Target, TraceContext,
-    WaitFlags, Waits,
+    Batch, Kind, Messages, ONCE_MILLI, Origin, ProbePath, Process, ShortWaits, Stack, StackId, Symbol, Target,
+    TraceContext, WaitFlags, Waits,
 };
 use syncline_sim::{NodeSettings, Random, SimulatedNode};
 use syncline_timebase::{BootId, Instant, Knot, Mono, Offset, Probe, Span, Wall};
@@ -101,6 +101,7 @@ impl Source {
             processes: (1000..).zip(SERVICES).map(|(pid, service)| process(pid, service)).collect(),
             waits: self.waits(begin),
             short_waits: short_waits(),
+            observations: Vec::new(),
             stacks: if first { self.stacks.clone() } else { Vec::new() },
             symbols: if first { symbols(&self.stacks) } else { Vec::new() },
             losses: Vec::new(),
@@ -111,6 +112,8 @@ impl Source {
             messages: Messages::default(),
             tcp_sessions: Vec::new(),
             tcp_losses: Vec::new(),
+            account: None,
+            dropped: Vec::new(),
             process_states: Vec::new(),
             goroutine_states: Vec::new(),
             reference_run: if probe.is_some() { 1 } else { 0 },
@@ -167,6 +170,7 @@ impl Source {
             WaitFlags::READY_SEEN
         });
         waits.trace.push(TraceContext::NONE);
+        waits.weight_milli.push(ONCE_MILLI);
     }
 
     fn stack(&mut self) -> StackId {
@@ -237,6 +241,8 @@ fn short_waits() -> Vec<ShortWaits> {
         count: histogram.iter().sum(),
         total_ns: 40_000_000,
         histogram: histogram.clone(),
+        weight_milli: ONCE_MILLI,
+        is_parts: false,
     };
     let processes = 0..SERVICES.len() as u32;
     processes

@@ -144,6 +144,8 @@ pub struct Prepared {
     id: BatchId,
     events: u64,
     blocks: Vec<Block>,
+    /// To be stored behind all of them.
+    ledger: Block,
     stacks: Vec<ToldStack>,
     stack_rows: Vec<u64>,
     symbols: Vec<u64>,
@@ -163,7 +165,7 @@ impl Prepared {
 
     /// Memory it takes until it is stored, about.
     pub fn bytes(&self) -> usize {
-        self.blocks.iter().map(Block::byte_len).sum()
+        self.blocks.iter().chain([&self.ledger]).map(Block::byte_len).sum()
     }
 }
 
@@ -260,7 +262,7 @@ impl Pipeline {
 
     /// Stores a prepared batch, trying again until it is in or trying is `of_no_use` any more.
     pub async fn store(&self, prepared: Prepared, of_no_use: impl Future<Output = ()>) -> StoreOutcome {
-        let outcome = self.sink.store(&prepared.id, prepared.blocks, of_no_use).await;
+        let outcome = self.sink.store(&prepared.id, (prepared.blocks, prepared.ledger), of_no_use).await;
         if matches!(outcome, StoreOutcome::Stored) {
             prepared.node.lock().settle(prepared.id.number);
             self.settler.settle(prepared.settlement);
@@ -323,6 +325,7 @@ impl Pipeline {
             id: batch.id(),
             events: batch.waits.len() as u64,
             blocks,
+            ledger: rows::ledger(batch).into_block()?,
             stacks: believed.unknown_stacks(batch, now),
             stack_rows: stacks.into_iter().map(|(_, id)| id).collect(),
             symbols: symbols.into_iter().map(|(_, key)| key).collect(),
@@ -348,9 +351,11 @@ impl Pipeline {
             rows::events(batch, &aligned, run).into_block()?,
             rows::open_waits(batch, &open, run).into_block()?,
             rows::short_waits(batch).into_block()?,
+            rows::observations(batch, clock, run).into_block()?,
             rows::process_states(batch, clock, run).into_block()?,
             rows::goroutine_states(batch, clock, run).into_block()?,
             rows::losses(batch).into_block()?,
+            rows::dropped_batches(batch).into_block()?,
             rows::messages(batch, &messages, run).into_block()?,
             rows::tcp_sessions(batch, &started, &updated, run).into_block()?,
             rows::tcp_losses(batch).into_block()?,

@@ -39,18 +39,25 @@ impl Sink {
         Self { store, inserts: Semaphore::new(inserts.max(1)), outage, counters }
     }
 
-    /// Inserts `blocks` under the token of `id`. An attempt under way is always finished; further ones are not made once
-    /// they are `of_no_use`.
+    /// Inserts `blocks`, and when all of them are in, the last one, under the token of `id`. An attempt under way is always finished;
+    /// further ones are not made once they are `of_no_use`.
     pub(crate) async fn store(
         &self,
         id: &BatchId,
-        mut blocks: Vec<Block>,
+        (mut blocks, last): (Vec<Block>, Block),
         of_no_use: impl Future<Output = ()>,
     ) -> StoreOutcome {
         let (token, mut of_no_use, mut pause) = (id.to_string(), pin!(of_no_use), FIRST_PAUSE);
+        let mut last = Some(last);
         loop {
             blocks = match self.attempt(blocks, &token).await {
-                Ok(left) if left.is_empty() => return StoreOutcome::Stored,
+                Ok(left) if left.is_empty() => match last.take() {
+                    Some(last) => {
+                        blocks = vec![last];
+                        continue;
+                    }
+                    None => return StoreOutcome::Stored,
+                },
                 Ok(left) => left,
                 Err(error) => return self.refuse(&token, &error),
             };

@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime};
 
 use syncline_event::{
     Batch, BlockedTime, Container, Direction, Flow, GoroutineFate, GoroutineState, GoroutineStates, Kind, Loss,
-    LossCause, Messages, Origin, ProbePath, Process, ProcessStates, ShortWaits, Stack, StackId, StateTimes, Symbol,
-    Target, TraceContext, WaitFlags, Waits,
+    LossCause, Messages, ONCE_MILLI, Origin, ProbePath, Process, ProcessStates, ShortWaits, Stack, StackId, StateTimes,
+    Symbol, Target, TraceContext, WaitFlags, Waits,
 };
 use syncline_proto::v1::collector_client::CollectorClient;
 use syncline_proto::v1::ingest_reply::Outcome;
@@ -106,7 +106,10 @@ impl SimulatedAgent {
                 count: 3,
                 total_ns: 300,
                 histogram: vec![0, 3],
+                weight_milli: ONCE_MILLI,
+                is_parts: false,
             }],
+            observations: Vec::new(),
             symbols: vec![Symbol {
                 build_id: 7,
                 pc: 0x40_1000,
@@ -124,6 +127,8 @@ impl SimulatedAgent {
             messages: Messages::default(),
             tcp_sessions: Vec::new(),
             tcp_losses: Vec::new(),
+            account: None,
+            dropped: Vec::new(),
             process_states: vec![self.process_states(second)],
             goroutine_states: vec![self.goroutine_states(second)],
             reference_run: if probe.is_some() { self.run } else { 0 },
@@ -237,6 +242,7 @@ impl SimulatedAgent {
         waits.target = vec![Target::default(); rows];
         waits.waker_stack = vec![StackId::NONE; rows];
         waits.trace = vec![TraceContext::NONE; rows];
+        waits.weight_milli = vec![ONCE_MILLI; rows];
         waits
     }
 

@@ -7,10 +7,10 @@ use syncline_timebase::{Instant, Reference};
 
 use super::args::ReplayArgs;
 use super::model::When;
-use super::output::Output;
 use super::record::Event;
 use super::replay::{Sink, Summary};
 use crate::failure::usage;
+use crate::output::Output;
 
 /// All outputs of one replay.
 pub(crate) struct Answers {

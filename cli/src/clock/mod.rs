@@ -9,7 +9,6 @@ mod args;
 mod explain;
 mod lag;
 mod model;
-mod output;
 mod record;
 mod replay;
 mod steps;

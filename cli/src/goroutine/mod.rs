@@ -70,7 +70,7 @@ have not ended come last, and are in no sum: those that go on, and one that neve
 as for `syncline timeline`.";
 
 /// A goroutine id of Go.
-fn goroutine_id(text: &str) -> Result<u64, String> {
+pub(crate) fn goroutine_id(text: &str) -> Result<u64, String> {
     let id = text.parse().ok().filter(|id| *id > 0);
     id.ok_or_else(|| {
         "not a goroutine: its number, as in `goroutine 18 [select]` of Go's stack traces, and in `syncline stuck --each`".to_owned()

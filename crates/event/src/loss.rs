@@ -25,11 +25,15 @@ pub enum LossCause {
     BatchRefused,
     /// The kernel's map of threads that wait (in a system call, off their CPUs, in C code) was full when one began to.
     ThreadMapFull,
+    /// The kernel did not run the program that would have seen it, at most: another one of ours ran on that CPU.
+    ProbeMissed,
+    /// A cause that this version does not know: its agent is newer.
+    Unknown,
 }
 
 impl LossCause {
-    /// Every cause, in the order of their wire numbers.
-    pub const ALL: [Self; 10] = [
+    /// Every cause that is known, in the order of their wire numbers.
+    pub const ALL: [Self; 11] = [
         Self::RingBufferFull,
         Self::ParkMapFull,
         Self::ShortWaitMapFull,
@@ -40,6 +44,7 @@ impl LossCause {
         Self::ParkAbandoned,
         Self::BatchRefused,
         Self::ThreadMapFull,
+        Self::ProbeMissed,
     ];
 
     /// The name users see, stable.
@@ -55,6 +60,8 @@ impl LossCause {
             Self::ParkAbandoned => "park_abandoned",
             Self::BatchRefused => "batch_refused",
             Self::ThreadMapFull => "thread_map_full",
+            Self::ProbeMissed => "probe_missed",
+            Self::Unknown => "unknown",
         }
     }
 }

@@ -172,6 +172,36 @@ wire_enum! {
 }
 
 wire_enum! {
+    /// With what a process was observed.
+    ObservationStage {
+        /// With all that was asked for.
+        Full = 1,
+        /// With a higher threshold.
+        Raised = 2,
+        /// Without what is dear.
+        Lean = 3,
+        /// As lean, and in windows.
+        Windows = 4,
+        /// Not at all.
+        Off = 5,
+    }
+}
+
+wire_enum! {
+    /// Why with that.
+    ObservationReason {
+        /// Its observation began.
+        Began = 1,
+        /// It cost more than its budget.
+        OverBudget = 2,
+        /// Its budget allows for it.
+        Affordable = 3,
+        /// It was off for long enough.
+        Rested = 4,
+    }
+}
+
+wire_enum! {
     /// How far an alert has come.
     AlertState {
         /// Its rule is met, not yet for long enough.

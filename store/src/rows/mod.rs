@@ -11,7 +11,9 @@ mod binaries;
 mod clock;
 mod enums;
 mod events;
+mod ledger;
 mod nodes;
+mod observations;
 mod processes;
 mod regions;
 mod stacks;
@@ -23,13 +25,16 @@ pub use binaries::BinaryRows;
 pub use clock::{ClockClaimRows, ClockProbeRows, ClockSegmentRows, ClockStateRows, ClockStepRows, RegionClockRows};
 pub use enums::{
     AlertState, AlertUnit, BoundClass, ClaimSource, ClaimVerdict, ClockScale, ClockStatus, EventKind, GoroutineFate,
-    GoroutineState, IncidentKind, MessageDirection, PairVerdict, ProbeKind, SessionOpener, SeverityLevel,
+    GoroutineState, IncidentKind, MessageDirection, ObservationReason, ObservationStage, PairVerdict, ProbeKind,
+    SessionOpener, SeverityLevel,
 };
 pub use events::{
     EventRows, FLAG_ABANDONED, FLAG_BEGAN_BEFORE, FLAG_READY_SEEN, FLAG_WOKEN_BY_NETPOLL, LossRows, OpenWaitRows,
     ShortWaitRows,
 };
+pub use ledger::{DroppedBatchRows, LedgerRows};
 pub use nodes::NodeRows;
+pub use observations::ObservationRows;
 pub use processes::ProcessRows;
 pub use regions::{RegionClaimRows, RegionLinkRows, RegionPairRows};
 pub use stacks::{StackRows, SymbolRows};

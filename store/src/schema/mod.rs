@@ -43,7 +43,9 @@ const MIGRATIONS: &[Migration] = &[
     migration!(15, "0015_open_traces"),
     migration!(16, "0016_binaries"),
     migration!(17, "0017_sites"),
-    migration!(18, "0018_alerts"),
+    migration!(18, "0018_ledger"),
+    migration!(19, "0019_observations"),
+    migration!(20, "0020_alerts"),
 ];
 
 /// What [`Store::migrate`](crate::Store::migrate) found and did.

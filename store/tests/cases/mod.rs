@@ -4,6 +4,7 @@ mod alerts;
 mod edges;
 mod engine;
 mod insert;
+mod ledger;
 mod open_waits;
 mod pairs;
 mod realign;
@@ -69,6 +70,9 @@ pub(crate) const ALL: &[Case] = cases![
     edges::what_is_no_edge_across_nodes_is_none,
     edges::lock_sites_name_who_held_the_locks,
     edges::the_site_stays_the_go_function_where_other_code_waits,
+    ledger::a_run_adds_up_from_its_start_and_from_any_minute_on,
+    ledger::a_batch_that_is_missing_is_known_and_so_are_those_that_were_given_up,
+    ledger::rows_that_are_missing_or_there_twice_are_found,
     open_waits::those_that_go_on_are_shown_as_they_were_seen_last,
     open_waits::those_that_ended_are_left_out_also_of_the_minutes_around,
     open_waits::one_that_is_overdue_is_marked,

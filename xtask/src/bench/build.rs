@@ -9,18 +9,18 @@ use super::{Built, Profile};
 use crate::{fetch, place, process};
 
 /// The programs of Syncline that a measurement runs.
-pub(super) struct Programs {
-    pub(super) agent: PathBuf,
-    pub(super) aggregator: PathBuf,
+pub(crate) struct Programs {
+    pub(crate) agent: PathBuf,
+    pub(crate) aggregator: PathBuf,
     /// Sends the batches of many simulated nodes.
-    pub(super) flood: PathBuf,
+    pub(crate) flood: PathBuf,
 }
 
 /// Fetches and builds everything that runs.
 ///
 /// # Errors
 /// When something is missing or does not build.
-pub(super) fn syncline(built: Built) -> Result<Programs> {
+pub(crate) fn syncline(built: Built) -> Result<Programs> {
     fetch::run(fetch::Part::Clang)?;
     fetch::run(fetch::Part::Libchdb)?;
     let dir =
@@ -41,8 +41,16 @@ pub(crate) fn agent(built: Built) -> Result<PathBuf> {
     Ok(cargo_build(built, &["-p", "syncline-agent", "--bins"])?.join("syncline-agent"))
 }
 
+/// The command line.
+///
+/// # Errors
+/// When it does not build.
+pub(crate) fn cli(built: Built) -> Result<PathBuf> {
+    Ok(cargo_build(built, &["-p", "syncline-cli", "--bins"])?.join("syncline"))
+}
+
 /// Gives the directory of what was built.
-fn cargo_build(built: Built, what: &[&str]) -> Result<PathBuf> {
+pub(super) fn cargo_build(built: Built, what: &[&str]) -> Result<PathBuf> {
     let mut command = process::cargo();
     command.arg("build").args(what);
     let dir = match built.profile {
@@ -61,9 +69,17 @@ fn cargo_build(built: Built, what: &[&str]) -> Result<PathBuf> {
 /// # Errors
 /// When Go is missing, or the program does not build.
 pub(super) fn observed(dir: &Path) -> Result<PathBuf> {
+    go_program("xtask/bench", fetch::NEWEST_GO, dir)
+}
+
+/// Builds the Go program in `source`, below the workspace, with this Go version into `dir`.
+///
+/// # Errors
+/// When Go is missing, or the program does not build.
+pub(crate) fn go_program(source: &str, go: &str, dir: &Path) -> Result<PathBuf> {
     let program = dir.join("observed");
     let mut command = Command::new("go");
-    command.current_dir(place::workspace().join("xtask").join("bench")).env("GOTOOLCHAIN", fetch::NEWEST_GO);
+    command.current_dir(place::workspace().join(source)).env("GOTOOLCHAIN", go);
     command.args(["build", "-trimpath", "-o"]).arg(&program).arg(".");
     process::run(&mut command).context("the observed program")?;
     Ok(program)

@@ -60,6 +60,28 @@ impl Child {
         }
     }
 
+    /// Waits until its log has this text.
+    pub(crate) fn logged(&self, text: &str) -> Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        while !self.has_logged(text) {
+            if Instant::now() > deadline {
+                bail!("{} does not log {text:?}: {}", self.name, self.last_words());
+            }
+            std::thread::sleep(LOOK_EVERY);
+        }
+        Ok(())
+    }
+
+    /// Whether its log has this text.
+    pub(crate) fn has_logged(&self, text: &str) -> bool {
+        self.log_text().contains(text)
+    }
+
+    /// Whether it has not ended.
+    pub(crate) fn is_running(&mut self) -> Result<bool> {
+        Ok(self.process.try_wait()?.is_none())
+    }
+
     /// Sends a signal.
     pub(crate) fn signal(&self, signal: Signal) -> Result<()> {
         let pid = Pid::from_child(&self.process);

@@ -3,16 +3,18 @@
 //! Progress goes to standard error; the tables of the pages, in Markdown, go to standard output.
 
 mod alerts;
-mod build;
+pub(crate) mod build;
 pub(crate) mod child;
 mod clock;
+mod export;
 pub(crate) mod machine;
 mod observer;
 mod overhead;
 mod page;
 mod probes;
-mod region;
+pub(crate) mod region;
 mod regions;
+mod spool;
 mod statistics;
 mod symbols;
 pub(crate) mod table;
@@ -35,12 +37,16 @@ pub(crate) enum Benchmark {
     Clock(clock::Options),
     /// What is told of a scripted day of 300 simulated nodes, beside node-mixin's rules
     Alerts(alerts::Options),
+    /// How fast waits go into files of other tools' formats, and how large those are
+    Export(export::Options),
     /// How far the references of regions are known against each other in simulation
     Regions(regions::Options),
     /// What observing costs the observed program, beside Go's block profile and bpftrace
     Overhead(overhead::Options),
     /// What a clock probe costs at both of its ends
     Probes(probes::Options),
+    /// What a spool makes durable in a second, and how long one of 1 GiB takes to open
+    Spool(spool::Options),
     /// What opening a large Go binary and looking addresses up costs, beside blazesym and go tool addr2line
     Symbols(symbols::Options),
     /// How many events a second go from the agents' side into ClickHouse
@@ -78,9 +84,11 @@ pub(crate) fn run(benchmark: &Benchmark) -> Result<()> {
     match benchmark {
         Benchmark::Clock(options) => clock::run(options),
         Benchmark::Alerts(options) => alerts::run(options),
+        Benchmark::Export(options) => export::run(options),
         Benchmark::Regions(options) => regions::run(options),
         Benchmark::Overhead(options) => overhead::run(options),
         Benchmark::Probes(options) => probes::run(options),
+        Benchmark::Spool(options) => spool::run(options),
         Benchmark::Symbols(options) => symbols::run(options),
         Benchmark::Throughput(options) => throughput::run(options),
         Benchmark::Waits(options) => waits::run(options),

@@ -18,6 +18,7 @@ const SCRIPT: &str = include_str!("../../bench/pairing.bt");
 pub(super) enum Way {
     Nothing,
     BlockProfile,
+    AgentInBudget,
     AgentAboveThreshold,
     AgentEverything,
     Bpftrace,
@@ -25,16 +26,23 @@ pub(super) enum Way {
 
 impl Way {
     /// All of them, in the order of the tables.
-    pub(super) const ALL: [Self; 5] =
-        [Self::Nothing, Self::BlockProfile, Self::AgentAboveThreshold, Self::AgentEverything, Self::Bpftrace];
+    pub(super) const ALL: [Self; 6] = [
+        Self::Nothing,
+        Self::BlockProfile,
+        Self::AgentInBudget,
+        Self::AgentAboveThreshold,
+        Self::AgentEverything,
+        Self::Bpftrace,
+    ];
 
     /// For the tables.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Nothing => "nobody observes",
             Self::BlockProfile => "Go block profile, rate 1",
-            Self::AgentAboveThreshold => "syncline-agent, threshold 1 ms (default)",
-            Self::AgentEverything => "syncline-agent, threshold 0: every event with its stack",
+            Self::AgentInBudget => "syncline-agent (default: threshold 1 ms, budget 1 %)",
+            Self::AgentAboveThreshold => "syncline-agent, no budget",
+            Self::AgentEverything => "syncline-agent, no budget, threshold 0: every event with its stack",
             Self::Bpftrace => "bpftrace, the same pairing at function entry",
         }
     }
@@ -43,8 +51,9 @@ impl Way {
     pub(super) fn attach(self, to: &Target) -> Result<Option<Observer>> {
         match self {
             Self::Nothing | Self::BlockProfile => Ok(None),
-            Self::AgentAboveThreshold => agent(to, "1ms").map(Some),
-            Self::AgentEverything => agent(to, "0ms").map(Some),
+            Self::AgentInBudget => agent(to, "1ms", "1%").map(Some),
+            Self::AgentAboveThreshold => agent(to, "1ms", "off").map(Some),
+            Self::AgentEverything => agent(to, "0ms", "off").map(Some),
             Self::Bpftrace => bpftrace(to).map(Some),
         }
     }
@@ -100,9 +109,9 @@ impl Observer {
     }
 }
 
-fn agent(to: &Target, threshold: &str) -> Result<Observer> {
+fn agent(to: &Target, threshold: &str, budget: &str) -> Result<Observer> {
     let mut command = Command::new(to.agent);
-    command.args(["run", "--node", "bench", "--region", region::NAME, "--threshold", threshold]);
+    command.args(["run", "--node", "bench", "--region", region::NAME, "--threshold", threshold, "--budget", budget]);
     command.args(["--pid", &to.pid.to_string(), "--aggregator", &format!("http://{}", to.region.address())]);
     let child = Child::start("agent", command, to.logs)?;
     child.line("ready")?;

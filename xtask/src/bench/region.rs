@@ -13,10 +13,10 @@ use super::usage::{self, Memory};
 use crate::fetch;
 
 /// Its name.
-pub(super) const NAME: &str = "bench";
+pub(crate) const NAME: &str = "bench";
 
 /// A running aggregator and the ClickHouse in its child process.
-pub(super) struct Region {
+pub(crate) struct Region {
     aggregator: Child,
     address: String,
     engine: u32,
@@ -34,7 +34,7 @@ pub(super) struct Used {
 
 impl Region {
     /// Starts it in `dir`, on a port that is free.
-    pub(super) fn start(program: &Path, dir: &Path) -> Result<Self> {
+    pub(crate) fn start(program: &Path, dir: &Path) -> Result<Self> {
         let store = dir.join("store");
         let mut command = Command::new(program);
         command.args(["--region", NAME, "--listen", "127.0.0.1:0", "--store-dir"]).arg(&store);
@@ -50,12 +50,12 @@ impl Region {
     }
 
     /// Where it listens, as `host:port`.
-    pub(super) fn address(&self) -> &str {
+    pub(crate) fn address(&self) -> &str {
         &self.address
     }
 
     /// The directory of its store.
-    pub(super) fn store(&self) -> &Path {
+    pub(crate) fn store(&self) -> &Path {
         &self.store
     }
 
@@ -71,19 +71,19 @@ impl Region {
 
     /// Keeps both processes from running until the guard is dropped, so that what they do with events is not taken for the
     /// agent's cost.
-    pub(super) fn pause(&self) -> Result<Paused<'_>> {
+    pub(crate) fn pause(&self) -> Result<Paused<'_>> {
         let paused = Paused(self);
         self.signal(Signal::STOP)?;
         Ok(paused)
     }
 
     /// The aggregator's process.
-    pub(super) fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.aggregator.id()
     }
 
     /// Where its ClickHouse answers, for another aggregator.
-    pub(super) fn engine_url(&self) -> Result<String> {
+    pub(crate) fn engine_url(&self) -> Result<String> {
         let path = self.store.join("endpoint.json");
         let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
         let endpoint: serde_json::Value = serde_json::from_str(&text)?;
@@ -91,7 +91,7 @@ impl Region {
     }
 
     /// Ends it; what it logged.
-    pub(super) fn end(self) -> Result<String> {
+    pub(crate) fn end(self) -> Result<String> {
         self.aggregator.end(Some(Signal::TERM)).map(|(_, log)| log)
     }
 
@@ -103,7 +103,7 @@ impl Region {
 }
 
 /// Two processes that do not run.
-pub(super) struct Paused<'a>(&'a Region);
+pub(crate) struct Paused<'a>(&'a Region);
 
 impl Drop for Paused<'_> {
     fn drop(&mut self) {

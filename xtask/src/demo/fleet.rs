@@ -172,6 +172,8 @@ impl Agents {
             command.args(["--node", post.node, "--region", post.region.name, "--service", SERVICE]);
             command.args(["--aggregator", &format!("http://{}", post.aggregator)]);
             command.args(["--pid", &post.pid.to_string(), "--threshold", "1ms"]);
+            // What the demo promises is of all that the services do.
+            command.args(["--budget", "off"]);
             // A mark in each block of the services' feed.
             command.args(["--tcp-message-every", "256", "--tcp-messages", "2000"]);
             command.args(["--inject-clock", &post.clock.to_string()]);

@@ -5,8 +5,10 @@ mod apt;
 mod cargo_tool;
 pub(crate) mod chrony;
 mod clang;
+pub(crate) mod formats;
 mod go;
 pub(crate) mod libchdb;
+mod npm;
 
 use anyhow::Result;
 use clap::ValueEnum;
@@ -25,6 +27,8 @@ pub(crate) enum Part {
     Clang,
     /// A chronyd for the tests of what it claims
     Chrony,
+    /// What Perfetto and speedscope publish of their formats, for the tests of exports
+    Formats,
     /// All of them
     All,
 }
@@ -40,11 +44,16 @@ pub(crate) fn run(part: Part) -> Result<()> {
             chrony::ensure();
             Ok(())
         }
+        Part::Formats => {
+            formats::ensure();
+            Ok(())
+        }
         Part::All => {
             clang::ensure()?;
             go::ensure()?;
             libchdb::ensure()?;
             chrony::ensure();
+            formats::ensure();
             Ok(())
         }
     }

@@ -218,7 +218,7 @@ impl Bench<'_> {
     }
 
     fn idle(&self, region: &Region, length: Duration) -> Result<Idle> {
-        let way = Way::AgentAboveThreshold;
+        let way = Way::AgentInBudget;
         let program = self.start(way, Workload::Echo)?;
         let observer = way.attach(&self.target(region, &program))?.context("nothing is attached")?;
         let before = usage::cpu(observer.pid())?;

@@ -107,7 +107,11 @@ fn agent_rows(rounds: &[Round], idle: &Idle) -> Vec<Vec<String>> {
             .chain(nothing())
             .collect(),
     ];
-    for (way, name) in [(Way::AgentAboveThreshold, "default"), (Way::AgentEverything, "threshold 0")] {
+    for (way, name) in [
+        (Way::AgentInBudget, "default"),
+        (Way::AgentAboveThreshold, "no budget"),
+        (Way::AgentEverything, "threshold 0"),
+    ] {
         for workload in Workload::ALL {
             let mut row = vec![format!("{name}, {}", workload.argument())];
             row.extend(agent_cells(&Figures { rounds, workload }, way));

@@ -1,0 +1,124 @@
+//! What a batch says of all that its agent captured, of losses, and of batches that will not come.
+
+use syncline_event::{Account, Batch, DroppedBatch, Loss};
+use syncline_store::LowCardinality;
+use syncline_store::rows::{DroppedBatchRows, LedgerRows, LossRows};
+
+use super::{Whose, mono_ns, texts};
+use crate::pipeline::bucket;
+
+/// That a batch is stored. To be written behind all of its other rows.
+pub(crate) fn ledger(batch: &Batch) -> LedgerRows {
+    let Whose { region, node, boot } = Whose::of(batch, 1);
+    let account = batch.account.unwrap_or_default();
+    let Account { captured, events, summed, left_out, lost, waiting, open } = account;
+    let open = open.and_then(|open| i64::try_from(open).ok()).unwrap_or(-1);
+    let first_bucket = batch.waits.start.iter().map(|start| bucket::of_event(batch, *start)).min();
+    LedgerRows {
+        bucket: vec![bucket::of_batch(batch)],
+        region,
+        node,
+        boot,
+        run_seq: vec![batch.origin.run_first_seq],
+        batch: vec![batch.number],
+        sealed_ns: vec![mono_ns(batch.sealed_at)],
+        first_seq: vec![batch.first_seq],
+        events: vec![batch.waits.len() as u64],
+        first_bucket: vec![first_bucket.unwrap_or_else(|| bucket::of_batch(batch))],
+        short_waits: vec![sum(batch.short_waits.iter().map(|short| short.count))],
+        losses: vec![sum(batch.losses.iter().map(|loss| loss.count))],
+        has_account: vec![u8::from(batch.account.is_some())],
+        captured: vec![captured],
+        told_events: vec![events],
+        told_short: vec![summed],
+        left_out: vec![left_out],
+        lost: vec![lost],
+        waiting: vec![waiting],
+        open: vec![open],
+    }
+}
+
+/// What is lost: each under the run and the number of the batch that it belongs to.
+pub(crate) fn losses(batch: &Batch) -> LossRows {
+    let own = batch.losses.iter().map(|loss| (batch.origin.run_first_seq, batch.number, *loss));
+    let of_dropped = |dropped: &DroppedBatch| {
+        let (run, number) = (dropped.run_first_seq, dropped.number);
+        dropped.all_losses().map(move |loss| (run, number, loss)).collect::<Vec<_>>()
+    };
+    let all = own.chain(batch.dropped.iter().flat_map(of_dropped));
+    let all: Vec<(u64, u64, Loss)> = all.filter(|(_, _, loss)| loss.count > 0).collect();
+    let Whose { region, node, boot } = Whose::of(batch, all.len());
+    LossRows {
+        bucket: vec![bucket::of_batch(batch); all.len()],
+        region,
+        node,
+        boot,
+        run_seq: all.iter().map(|(run, _, _)| *run).collect(),
+        cause: texts(all.iter().map(|(_, _, loss)| loss.cause.name())),
+        count: all.iter().map(|(_, _, loss)| loss.count).collect(),
+        batch: all.iter().map(|(_, number, _)| *number).collect(),
+    }
+}
+
+/// Batches that will not come.
+pub(crate) fn dropped_batches(batch: &Batch) -> DroppedBatchRows {
+    let (dropped, rows) = (&batch.dropped, batch.dropped.len());
+    let Whose { region, node, boot } = Whose::of(batch, rows);
+    DroppedBatchRows {
+        bucket: vec![bucket::of_batch(batch); rows],
+        region,
+        node,
+        boot,
+        run_seq: dropped.iter().map(|one| one.run_first_seq).collect(),
+        batch: dropped.iter().map(|one| one.number).collect(),
+        cause: causes(dropped),
+        events: dropped.iter().map(|one| one.events).collect(),
+        short_waits: dropped.iter().map(|one| one.summed).collect(),
+    }
+}
+
+fn causes(dropped: &[DroppedBatch]) -> LowCardinality {
+    texts(dropped.iter().map(|one| one.cause.name()))
+}
+
+fn sum(counts: impl Iterator<Item = u64>) -> u64 {
+    counts.fold(0, u64::saturating_add)
+}
+
+#[cfg(test)]
+mod tests {
+    use syncline_event::LossCause;
+
+    use super::*;
+    use crate::pipeline::samples;
+
+    #[test]
+    fn what_a_dropped_batch_had_is_lost_under_its_own_number() {
+        let mut batch = samples::batch("n", 9);
+        let told = Loss { cause: LossCause::ParkMapFull, count: 4 };
+        let dropped = |number, events| DroppedBatch {
+            number,
+            run_first_seq: 5,
+            cause: LossCause::QueueFull,
+            events,
+            summed: 2,
+            losses: vec![told],
+        };
+        batch.dropped = vec![dropped(6, 1)];
+        let rows = losses(&batch);
+        assert_eq!((rows.batch, rows.count), (vec![9, 6, 6], vec![9, 4, 3]));
+        assert_eq!(rows.run_seq, [batch.origin.run_first_seq, 5, 5]);
+        let rows = dropped_batches(&batch);
+        assert_eq!((rows.batch, rows.events, rows.short_waits), (vec![6], vec![1], vec![2]));
+    }
+
+    #[test]
+    fn a_batch_of_an_agent_that_keeps_no_account_is_in_the_ledger_without_one() {
+        let rows = ledger(&samples::batch("n", 9));
+        assert_eq!((rows.has_account, rows.open, rows.losses), (vec![0], vec![-1], vec![9]));
+        let mut batch = samples::batch("n", 10);
+        batch.account = Some(Account { captured: 7, waiting: -2, open: Some(3), ..Account::default() });
+        let rows = ledger(&batch);
+        assert_eq!((rows.captured, rows.waiting, rows.open), (vec![7], vec![-2], vec![3]));
+    }
+}

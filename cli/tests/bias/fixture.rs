@@ -1,0 +1,102 @@
+//! The observed Go program, and ways to run `syncline bias` on it.
+
+use std::io::Write as _;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use serde_json::Value;
+
+/// How the program is built.
+#[derive(Clone, Copy)]
+pub(crate) struct Build {
+    pub(crate) go: &'static str,
+    pub(crate) flags: &'static [&'static str],
+    pub(crate) cgo: &'static str,
+}
+
+pub(crate) const NEWEST: Build = Build { go: "go1.27.3", flags: &[], cgo: "0" };
+/// Its profiles leave out what later ones have; it is linked by the dynamic linker, and stripped.
+pub(crate) const OLDEST: Build = Build { go: "go1.21.13", flags: &["-buildmode=pie", "-ldflags=-s -w"], cgo: "0" };
+pub(crate) const WITH_C: Build = Build { go: "go1.24.11", flags: &[], cgo: "1" };
+
+/// Builds `program`; the go command caches.
+pub(crate) fn program(build: Build) -> PathBuf {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _one = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let output = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("blocks-{}-{}", build.go, build.cgo));
+    let built = Command::new("go")
+        .args(["build", "-o"])
+        .arg(&output)
+        .args(build.flags)
+        .arg(".")
+        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/bias/program"))
+        .envs([
+            ("GOTOOLCHAIN", build.go),
+            ("CGO_ENABLED", build.cgo),
+            ("GOFLAGS", "-buildvcs=false"),
+            ("GOWORK", "off"),
+        ])
+        .output()
+        .expect("the go command is needed to build the observed program");
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    output
+}
+
+pub(crate) fn bias(arguments: &[&str]) -> Output {
+    bias_by(&mut Command::new(env!("CARGO_BIN_EXE_syncline")), arguments)
+}
+
+/// The same by a command that becomes it, with its own arguments.
+pub(crate) fn bias_by(command: &mut Command, arguments: &[&str]) -> Output {
+    command.arg("bias").args(arguments).stdin(Stdio::null()).env_remove("RUST_LOG").output().unwrap()
+}
+
+/// The one line on standard error, after checking the exit code and that nothing else was written.
+pub(crate) fn refusal(output: &Output, code: i32) -> String {
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(code), "{error}");
+    assert!(output.stdout.is_empty(), "{}", String::from_utf8_lossy(&output.stdout));
+    assert_eq!(error.lines().count(), 1, "{error}");
+    error
+}
+
+/// Runs it with these arguments before and after `--`; gives its tables and its JSON.
+pub(crate) fn report(options: &[&str], command: &[&str]) -> (String, Value) {
+    let dir = tempfile::tempdir().unwrap();
+    let json = dir.path().join("bias.json");
+    let output = bias(&[options, &["--json", json.to_str().unwrap(), "--"], command].concat());
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && error.is_empty(), "{error}");
+    let document = serde_json::from_slice(&std::fs::read(json).unwrap()).unwrap();
+    (String::from_utf8(output.stdout).unwrap(), document)
+}
+
+/// An address that nobody listens at.
+pub(crate) fn free_address() -> String {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+}
+
+/// Whether Go programs can be captured here. If not, says `skipped: <reason>`, or fails where `SYNCLINE_REQUIRE_BPF=1` demands it.
+pub(crate) fn can_capture() -> bool {
+    let doctor = Command::new(env!("CARGO_BIN_EXE_syncline")).args(["doctor", "--json"]).output().unwrap();
+    let found: Value = serde_json::from_slice(&doctor.stdout).unwrap();
+    let agent = Path::new(env!("CARGO_BIN_EXE_syncline")).with_file_name("syncline-agent");
+    let why = if found["can_capture"] != true {
+        "Go programs cannot be captured here: see `syncline doctor`".to_owned()
+    } else if !agent.exists() {
+        format!("there is no {}: `cargo build` makes it", agent.display())
+    } else {
+        return true;
+    };
+    assert!(std::env::var("SYNCLINE_REQUIRE_BPF").as_deref() != Ok("1"), "SYNCLINE_REQUIRE_BPF=1, but: {why}");
+    let _ = writeln!(std::io::stderr(), "skipped: {why}");
+    false
+}
+
+/// Held by a test whose figures depend on who else runs.
+pub(crate) fn alone() -> MutexGuard<'static, ()> {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)
+}
