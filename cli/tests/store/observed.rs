@@ -84,7 +84,7 @@ fn where_nothing_is_governed_it_is_said_so(fixture: &Fixture) {
         let said = ask(fixture, &[&["observed"], arguments].concat());
         assert!(said.starts_with("no process with a budget was observed then"), "{said}");
     }
-    let wrong = fixture.refusal(&["--database", OBSERVED, "observed", "--from", "yesterday"], 1);
+    let wrong = fixture.refusal(&["--database", OBSERVED, "observed", "--from", "yesterday"], 2);
     assert!(wrong.contains("yesterday"), "{wrong}");
 }
 
