@@ -1,6 +1,6 @@
 //! What a process is observed with, decided by what that costs it.
 
-use std::fmt;
+use syncline_event::{ObservationReason as Reason, ObservationStage as Stage};
 
 const NS_PER_S: f64 = 1e9;
 /// A load of so many budgets is aimed at: not all of it, so that it is kept.
@@ -15,7 +15,7 @@ const MOST_DUTY: f64 = 0.25;
 const LONGEST_GAP_NS: u64 = 20_000_000_000;
 /// How long it stays off.
 const REST_NS: u64 = 60_000_000_000;
-/// How much of the threshold's raise is one step, and how many there are.
+/// By how much a step raises the threshold, and by how much all of them.
 const THRESHOLD_STEP: u32 = 4;
 const MOST_THRESHOLD: u32 = 64;
 /// It goes up a step when that costs so much of the budget at most, and after so long. Where it has to go down again soon, it waits twice as
@@ -51,52 +51,6 @@ pub struct Reading {
     pub events: u64,
     /// Hits of probes.
     pub hits: u64,
-}
-
-/// With what a process is observed; each step costs less than the one before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Stage {
-    /// With all that was asked for.
-    Full,
-    /// With a higher threshold.
-    Raised,
-    /// Without the states of goroutines and the kernel's stacks.
-    Lean,
-    /// As lean, and in windows.
-    Windows,
-    /// Not at all.
-    Off,
-}
-
-impl Stage {
-    /// Its name.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Full => "full",
-            Self::Raised => "raised",
-            Self::Lean => "lean",
-            Self::Windows => "windows",
-            Self::Off => "off",
-        }
-    }
-}
-
-impl fmt::Display for Stage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-/// Why a stage was entered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reason {
-    /// It cost more than it may.
-    OverBudget,
-    /// It costs less.
-    Affordable,
-    /// It was off for long enough.
-    Rested,
 }
 
 /// Another stage.

@@ -131,7 +131,7 @@ fn a_hundredfold_jump_is_answered_within_a_second_and_the_budget_is_kept_after_i
     let run = run(BUSY, 120, 1, |now| if now < 60 * S { 50.0 } else { 5_000.0 });
     assert!(run.seconds[..60].iter().all(|(cost, _)| *cost <= 1.1e6), "the little that it did was observed in full");
     let (at, stage) = *run.changes.iter().find(|(at, _)| *at > 60 * S).unwrap();
-    assert!(at <= 61 * S && stage == Stage::Windows, "{stage} after {} ms", (at - 60 * S) / MS);
+    assert!(at <= 61 * S && stage == Stage::Windows, "{stage:?} after {} ms", (at - 60 * S) / MS);
     assert!(run.share_from(62) <= 0.0105, "{}", run.share_from(62));
     assert!(run.share_from(62) >= 0.005, "it is observed as much as may be: {}", run.share_from(62));
 }
@@ -150,6 +150,17 @@ fn a_load_that_comes_and_goes_does_not_have_it_hunting() {
         let run = run(BUSY, 1_200, 3, |now| if now % period < period / 2 { 50.0 } else { 50_000.0 });
         assert!(run.changes.len() <= 40, "period {} s: {} changes in 20 minutes", period / S, run.changes.len());
         assert!(run.share_from(5) <= 0.013, "period {} s: {}", period / S, run.share_from(5));
+    }
+}
+
+#[test]
+fn once_it_does_little_it_is_observed_all_the_time_again() {
+    // In windows, and so much that not even those can be afforded.
+    for (busy, stage) in [(BUSY, Stage::Windows), (Process { probes_ns: 2e6, most_cpus: 200.0, ..BUSY }, Stage::Off)] {
+        let run = run(busy, 1_800, 5, |now| if now < 60 * S { 1e6 } else { 0.1 });
+        let stages: Vec<Stage> = run.changes.iter().map(|(_, stage)| *stage).collect();
+        assert!(stages.contains(&stage), "{stages:?}");
+        assert_eq!(stages.last(), Some(&Stage::Full), "{:?}", run.changes);
     }
 }
 

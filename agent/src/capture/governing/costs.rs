@@ -55,11 +55,6 @@ impl Costs {
         }
     }
 
-    /// Those that are counted.
-    pub(super) fn pids(&self) -> Vec<u32> {
-        self.read.keys().copied().collect()
-    }
-
     /// What was added since the last call; None for a process that is not there any more.
     pub(super) fn take(&mut self, pid: u32, kernel: &KernelCosts) -> Option<Spent> {
         let (cost_before, cpu_before) = self.read.get_mut(&pid)?;

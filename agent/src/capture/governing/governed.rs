@@ -58,6 +58,8 @@ pub(super) struct Governed {
     /// When their costs were read last.
     pub(super) read_ns: u64,
     pub(super) events: u64,
+    /// In the last window some probe could not be attached.
+    pub(super) lacks_probes: bool,
     past: VecDeque<Past>,
 }
 
@@ -70,6 +72,7 @@ impl Governed {
             accounts: BTreeMap::new(),
             read_ns: now_ns,
             events: 0,
+            lacks_probes: false,
             past: VecDeque::new(),
         }
     }
