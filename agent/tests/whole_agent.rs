@@ -117,6 +117,21 @@ async fn what_a_go_program_waits_for_arrives_once_named_and_behind_a_probe() {
     everything_is_named(&batches);
     the_clock_is_told(&batches);
     the_recording_holds(&recording, &fake);
+    the_last_account_adds_up(&batches);
+}
+
+/// What the kernel counted is in the batches, but for what was left out and what went on; and that is as much as there was, counted one by one.
+fn the_last_account_adds_up(batches: &[Batch]) {
+    let account = batches.last().unwrap().account.unwrap();
+    let of = |batch: &Batch| {
+        let summed: u64 = batch.short_waits.iter().map(|short| short.count).sum();
+        batch.waits.len() as u64 + summed + batch.all_losses().map(|loss| loss.count).sum::<u64>()
+    };
+    let told: u64 = batches.iter().map(of).sum();
+    assert!(told > 0 && account.waiting >= 0, "{account:?}");
+    assert_eq!(account.captured, told + account.left_out + account.waiting.unsigned_abs(), "{account:?}");
+    assert_eq!(account.open, u64::try_from(account.waiting).ok(), "{account:?}");
+    assert!(batches.iter().rev().skip(1).all(|batch| batch.account.is_none_or(|account| account.open.is_none())));
 }
 
 /// What a restarted agent tells of another process of the same build, and its closing line. Questions are to be answered within

@@ -207,6 +207,28 @@ async fn without_clickhouse_nothing_is_acknowledged_and_with_it_again_nothing_is
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_batch_is_in_the_ledger_once_all_of_its_rows_are_stored() {
+    if !engine_is_here() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let program = Program::embedded(dir.path());
+    let (mut agent, mut uplink) = (agent(8), Uplink::connect(&program.url()).await);
+    uplink.store(&agent.next_batch(50)).await;
+    let store = store(dir.path()).await;
+    ask(&store, "RENAME TABLE losses TO all_losses").await;
+    let batch = agent.next_batch(50);
+    uplink.send(&batch).await;
+    eventually("its events are stored", async || count(&store, "events").await == 100).await;
+    eventually("it was tried again", async || program.log().contains("insert failed again")).await;
+    assert_eq!(count(&store, "ingest_ledger").await, 1, "its losses are not stored");
+    ask(&store, "RENAME TABLE all_losses TO losses").await;
+    assert_eq!(uplink.answer().await, (batch.number, Ok(())));
+    let whole = "SELECT count(), countIf(is_whole), sum(found_events), sum(found_losses) FROM batch_audit(t0 = now() - 3600, t1 = now() + 3600)";
+    assert_eq!(ask(&store, whole).await, "2\t2\t100\t18");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_insert_whose_answer_is_lost_is_not_made_twice() {
     if !engine_is_here() {
         return;

@@ -2,6 +2,7 @@
 //!
 //! [`args`] is the command line; each command has its own module; [`source`] is the one door to the store. Pictures and judgements are pure functions, what they are made of is read at the edge.
 
+mod answer;
 mod args;
 mod bias;
 mod blockers;

@@ -8,15 +8,15 @@ use crate::v1;
 
 impl From<&Account> for v1::Account {
     fn from(account: &Account) -> Self {
-        let Account { captured, events, summed, left_out, lost, waiting, open } = *account;
-        Self { captured, events, summed, left_out, lost, waiting, open }
+        let Account { captured, left_out, waiting, open } = *account;
+        Self { captured, left_out, waiting, open }
     }
 }
 
 impl From<v1::Account> for Account {
     fn from(message: v1::Account) -> Self {
-        let v1::Account { captured, events, summed, left_out, lost, waiting, open } = message;
-        Self { captured, events, summed, left_out, lost, waiting, open }
+        let v1::Account { captured, left_out, waiting, open } = message;
+        Self { captured, left_out, waiting, open }
     }
 }
 

@@ -147,7 +147,7 @@ fn batch_with(waits: Waits) -> Batch {
         messages: Messages::default(),
         tcp_sessions: Vec::new(),
         tcp_losses: Vec::new(),
-        account: Some(Account { captured: 9, events: 1, summed: 2, left_out: 3, lost: 4, waiting: -1, open: Some(0) }),
+        account: Some(Account { captured: 9, left_out: 3, waiting: -1, open: Some(0) }),
         dropped: vec![DroppedBatch {
             number: 78,
             run_first_seq: 77,

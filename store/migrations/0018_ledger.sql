@@ -22,10 +22,7 @@ CREATE TABLE IF NOT EXISTS ingest_ledger (
     losses        UInt64 COMMENT 'waits that it says are lost, but for those of dropped batches' CODEC(T64, ZSTD(1)),
     has_account   UInt8 COMMENT '1 = the columns below are known; older agents do not tell' CODEC(ZSTD(1)),
     captured      UInt64 COMMENT 'waits that the run''s agent captured so far, in the kernel' CODEC(DoubleDelta, ZSTD(1)),
-    told_events   UInt64 COMMENT 'of these, in batches that were not dropped, as events' CODEC(DoubleDelta, ZSTD(1)),
-    told_short    UInt64 COMMENT 'of these, in batches that were not dropped, in sums' CODEC(DoubleDelta, ZSTD(1)),
     left_out      UInt64 COMMENT 'of these, not kept as is wanted: threads without work of Go''s scheduler, processes that are left out, waits that began before their window of observation' CODEC(DoubleDelta, ZSTD(1)),
-    lost          UInt64 COMMENT 'of these, lost' CODEC(DoubleDelta, ZSTD(1)),
     waiting       Int64 COMMENT 'of these, going on or between the kernel and a batch' CODEC(DoubleDelta, ZSTD(1)),
     open          Int64 COMMENT 'in the last batch of a run: waits that went on, counted one by one, which waiting must be; else -1' CODEC(ZSTD(1)),
     stored_at     DateTime64(3, 'UTC') DEFAULT now64(3, 'UTC') COMMENT 'when this row was written; the store''s clock' CODEC(Delta(8), ZSTD(1))

@@ -16,17 +16,11 @@ pub struct Captured {
 /// Sums of one run.
 #[derive(Debug, Default)]
 pub(super) struct Accounting {
-    run_first_seq: u64,
-    /// Waits that were taken, to become events.
-    events_taken: u64,
-    events_sealed: u64,
-    /// Waits in sums that were taken.
-    summed_taken: u64,
-    summed_sealed: u64,
-    /// Of sealed batches that were dropped.
-    events_dropped: u64,
-    summed_dropped: u64,
-    /// Lost otherwise.
+    /// Waits that were taken, to become events or as sums.
+    taken: u64,
+    /// Those of them that are in sealed batches.
+    sealed: u64,
+    /// Waits that were lost before they could be.
     lost: u64,
     captured: Option<Captured>,
     /// Of the captured ones, those that had not come here when that was told.
@@ -37,16 +31,8 @@ pub(super) struct Accounting {
 }
 
 impl Accounting {
-    pub(super) fn new(run_first_seq: u64) -> Self {
-        Self { run_first_seq, ..Self::default() }
-    }
-
-    pub(super) fn take_event(&mut self) {
-        self.events_taken += 1;
-    }
-
-    pub(super) fn take_summed(&mut self, count: u64) {
-        self.summed_taken = self.summed_taken.saturating_add(count);
+    pub(super) fn take(&mut self, count: u64) {
+        self.taken = self.taken.saturating_add(count);
     }
 
     pub(super) fn lose(&mut self, count: u64) {
@@ -55,8 +41,7 @@ impl Accounting {
 
     /// What the capture knows now that all it had seen before came here.
     pub(super) fn set_captured(&mut self, captured: Captured) {
-        let known = captured.left_out.saturating_add(self.came());
-        self.under_way = captured.waits.wrapping_sub(known).cast_signed();
+        self.under_way = captured.waits.wrapping_sub(self.known(captured)).cast_signed();
         self.ends = captured.open.is_some();
         self.captured = Some(captured);
     }
@@ -64,10 +49,6 @@ impl Accounting {
     /// A batch will not be stored; gives the number of its waits.
     pub(super) fn drop_batch(&mut self, cause: LossCause, batch: &Batch) -> u64 {
         let (events, summed) = contents(batch);
-        if batch.origin.run_first_seq == self.run_first_seq {
-            self.events_dropped = self.events_dropped.saturating_add(events);
-            self.summed_dropped = self.summed_dropped.saturating_add(summed);
-        }
         self.dropped.extend_from_slice(&batch.dropped);
         self.dropped.push(DroppedBatch {
             number: batch.number,
@@ -88,30 +69,25 @@ impl Accounting {
     /// Gives a batch that is complete otherwise what it is to tell.
     pub(super) fn seal(&mut self, batch: &mut Batch) {
         let (events, summed) = contents(batch);
-        self.events_sealed = self.events_sealed.saturating_add(events);
-        self.summed_sealed = self.summed_sealed.saturating_add(summed);
+        self.sealed = self.sealed.saturating_add(events).saturating_add(summed);
         batch.account = self.captured.map(|captured| self.account(captured));
         batch.dropped = self.dropped.drain(..self.dropped.len().min(limits::DROPPED)).collect();
         self.ends = false;
     }
 
     fn account(&self, captured: Captured) -> Account {
-        let pending = (self.events_taken + self.summed_taken).wrapping_sub(self.events_sealed + self.summed_sealed);
-        let known = captured.left_out.saturating_add(self.came());
+        let pending = self.taken.wrapping_sub(self.sealed).cast_signed();
         Account {
-            captured: known.wrapping_add_signed(self.under_way),
-            events: self.events_sealed.saturating_sub(self.events_dropped),
-            summed: self.summed_sealed.saturating_sub(self.summed_dropped),
+            captured: self.known(captured).wrapping_add_signed(self.under_way),
             left_out: captured.left_out,
-            lost: self.lost.saturating_add(self.events_dropped).saturating_add(self.summed_dropped),
-            waiting: self.under_way.wrapping_add(pending.cast_signed()),
+            waiting: self.under_way.wrapping_add(pending),
             open: captured.open,
         }
     }
 
-    /// What came here, in whatever way.
-    fn came(&self) -> u64 {
-        self.events_taken.saturating_add(self.summed_taken).saturating_add(self.lost)
+    /// What came here, in whatever way, and what is not to come.
+    fn known(&self, captured: Captured) -> u64 {
+        captured.left_out.saturating_add(self.taken).saturating_add(self.lost)
     }
 }
 

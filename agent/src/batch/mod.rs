@@ -108,7 +108,7 @@ impl Batcher {
         Self {
             next_number: origin.run_first_seq,
             next_seq: origin.run_first_seq,
-            accounting: Accounting::new(origin.run_first_seq),
+            accounting: Accounting::default(),
             origin,
             rule: SealRule::new(sealing, first_knot.mono),
             waits: Vec::new(),
@@ -137,7 +137,7 @@ impl Batcher {
         if !wait.is_sound() {
             return self.lose(LossCause::RecordGarbled, 1);
         }
-        self.accounting.take_event();
+        self.accounting.take(1);
         let stacks = self.dictionary.note(&wait);
         self.waits.push(PendingWait::new(wait, stacks, self.wall_offset()));
     }
@@ -162,7 +162,7 @@ impl Batcher {
     pub fn push_short(&mut self, process: Arc<Process>, what: ShortWhat, sum: &ShortSum) {
         self.totals.short_waits = self.totals.short_waits.saturating_add(sum.count);
         match self.short.add(process, what, sum) {
-            Ok(()) => self.accounting.take_summed(sum.count),
+            Ok(()) => self.accounting.take(sum.count),
             Err(no_room) => self.lose(LossCause::ShortWaitMapFull, no_room.count),
         }
     }

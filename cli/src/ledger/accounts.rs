@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{CALL, Range};
+use super::Range;
 use crate::source::Source;
-use crate::window::Window;
+use crate::window::{T0, T1, Window};
 
 /// A row of the view `run_accounts`, which says what its columns mean. Runs of which no batch is counted are not among them.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -38,7 +38,7 @@ const COLUMNS: &str = "toString(region) AS region, toString(node) AS node, boot,
 pub(super) async fn find(source: &Source, range: &Range, window: Window) -> anyhow::Result<Vec<RunAccount>> {
     let (condition, params) = range.condition(window);
     let sql = format!(
-        "SELECT * FROM (SELECT {COLUMNS} FROM run_accounts{CALL}) WHERE from_batch <= to_batch AND {condition} ORDER BY region, node, boot, run_seq"
+        "SELECT * FROM (SELECT {COLUMNS} FROM run_accounts(t0 = {T0}, t1 = {T1})) WHERE from_batch <= to_batch AND {condition} ORDER BY region, node, boot, run_seq"
     );
     source.rows(&sql, &params).await
 }

@@ -1,21 +1,21 @@
 //! `syncline audit`: whether all that agents captured is stored or counted as lost, and each event is there once.
 
-use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
+use super::Range;
 use super::accounts::{self, RunAccount};
 use super::loss::known;
-use super::{CALL, Range};
+use crate::answer::{print_json, print_text};
 use crate::args::{Format, StoreArgs};
 use crate::colour::Palette;
 use crate::skew::with_heading;
 use crate::source::Source;
 use crate::table::{Align, Table};
-use crate::window::Window;
-use crate::{terminal, time};
+use crate::time;
+use crate::window::{T0, T1, Window};
 
 /// Something is missing, or there twice.
 const WRONG: u8 = 3;
@@ -96,16 +96,9 @@ pub(crate) async fn run(store: &StoreArgs, args: &AuditArgs) -> anyhow::Result<E
         !found.runs.is_empty(),
         "nothing to audit: no two batches of a run were sealed in the minutes of that window; widen it with --from and --to"
     );
-    let mut out = io::stdout().lock();
     match args.range.format {
-        Format::Text => {
-            let width = if terminal::is_terminal() { terminal::width() } else { usize::MAX };
-            out.write_all(found.text(width, Palette { enabled: terminal::wants_colour() }).as_bytes())?;
-        }
-        Format::Json => {
-            serde_json::to_writer_pretty(&mut out, &found).map_err(io::Error::from)?;
-            writeln!(out)?;
-        }
+        Format::Text => print_text(|width, palette| found.text(width, palette))?,
+        Format::Json => print_json(&found)?,
     }
     Ok(found.exit_code())
 }
@@ -117,7 +110,7 @@ async fn find(source: &Source, args: &AuditArgs, window: Window) -> anyhow::Resu
     let sql = format!(
         "SELECT toString(region) AS region, toString(node) AS node, boot, batch, first_seq, events, found_events, distinct_events, short_waits, \
             found_short_waits, losses, found_losses, count() OVER () AS all \
-        FROM batch_audit{CALL} WHERE NOT is_whole AND {condition} ORDER BY region, node, boot, batch LIMIT {}",
+        FROM batch_audit(t0 = {T0}, t1 = {T1}) WHERE NOT is_whole AND {condition} ORDER BY region, node, boot, batch LIMIT {}",
         args.top
     );
     let batches: Vec<Broken> = source.rows(&sql, &params).await?;
@@ -134,12 +127,12 @@ async fn find(source: &Source, args: &AuditArgs, window: Window) -> anyhow::Resu
 /// Numbers between those that are known.
 fn gaps_sql(condition: &str, top: u32) -> String {
     format!(
-        "WITH runs AS (SELECT region, node, boot, run_seq, from_batch, to_batch FROM run_accounts{CALL} WHERE missing != 0 AND {condition}), \
+        "WITH runs AS (SELECT region, node, boot, run_seq, from_batch, to_batch FROM run_accounts(t0 = {T0}, t1 = {T1}) WHERE missing != 0 AND {condition}), \
         known AS ( \
             SELECT DISTINCT region, node, boot, run_seq, batch FROM ingest_ledger \
-            WHERE bucket >= toStartOfMinute(fromUnixTimestamp64Nano(toInt64({{t0:Int64}}), 'UTC')) AND {condition} \
+            WHERE bucket >= toStartOfMinute({T0}) AND {condition} \
             UNION DISTINCT SELECT region, node, boot, run_seq, batch FROM dropped_batches \
-            WHERE bucket >= toStartOfMinute(fromUnixTimestamp64Nano(toInt64({{t0:Int64}}), 'UTC')) AND {condition}) \
+            WHERE bucket >= toStartOfMinute({T0}) AND {condition}) \
         SELECT toString(region) AS region, toString(node) AS node, boot, run_seq, before + 1 AS from_batch, batch - 1 AS to_batch, count() OVER () AS all \
         FROM ( \
             SELECT k.region AS region, k.node AS node, k.boot AS boot, k.run_seq AS run_seq, k.batch AS batch, \

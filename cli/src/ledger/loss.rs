@@ -1,20 +1,21 @@
 //! `syncline loss`: of each node, how much it captured, how much of that is stored, and what the rest was lost to.
 
 use std::collections::BTreeMap;
-use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
+use super::Range;
 use super::accounts::{self, RunAccount};
-use super::{CALL, Range};
+use crate::answer::{print_json, print_text};
 use crate::args::{Format, StoreArgs};
 use crate::colour::Palette;
 use crate::skew::with_heading;
 use crate::source::Source;
 use crate::table::{Align, Table};
-use crate::{terminal, time};
+use crate::time;
+use crate::window::{T0, T1};
 
 /// Show how many of the captured waits are stored, and what the others were lost to.
 ///
@@ -76,8 +77,8 @@ pub(crate) async fn run(store: &StoreArgs, args: &LossArgs) -> anyhow::Result<Ex
         // Those of the batches that are counted.
         let sql = format!(
             "SELECT toString(l.region) AS region, toString(l.node) AS node, toString(l.cause) AS cause, sum(l.count) AS count \
-            FROM (SELECT * FROM losses WHERE bucket >= toStartOfMinute(fromUnixTimestamp64Nano(toInt64({{t0:Int64}}), 'UTC')) AND {condition}) AS l \
-            INNER JOIN (SELECT region, node, boot, run_seq, from_batch, to_batch FROM run_accounts{CALL}) AS r \
+            FROM (SELECT * FROM losses WHERE bucket >= toStartOfMinute({T0}) AND {condition}) AS l \
+            INNER JOIN (SELECT region, node, boot, run_seq, from_batch, to_batch FROM run_accounts(t0 = {T0}, t1 = {T1})) AS r \
                 ON l.region = r.region AND l.node = r.node AND l.boot = r.boot AND l.run_seq = r.run_seq \
             WHERE l.batch >= r.from_batch AND l.batch <= r.to_batch GROUP BY region, node, cause ORDER BY region, node, count DESC, cause"
         );
@@ -87,16 +88,9 @@ pub(crate) async fn run(store: &StoreArgs, args: &LossArgs) -> anyhow::Result<Ex
     .await;
     source.close().await?;
     let found = found?;
-    let mut out = io::stdout().lock();
     match args.range.format {
-        Format::Text => {
-            let width = if terminal::is_terminal() { terminal::width() } else { usize::MAX };
-            out.write_all(found.text(width, Palette { enabled: terminal::wants_colour() }).as_bytes())?;
-        }
-        Format::Json => {
-            serde_json::to_writer_pretty(&mut out, &found).map_err(io::Error::from)?;
-            writeln!(out)?;
-        }
+        Format::Text => print_text(|width, palette| found.text(width, palette))?,
+        Format::Json => print_json(&found)?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -10,7 +10,7 @@ pub(crate) use audit::{AuditArgs, run as audit};
 pub(crate) use loss::{LossArgs, run as loss};
 
 use crate::args::Format;
-use crate::window::{Window, Wish};
+use crate::window::Window;
 
 /// The length of a window of which only one end is given, or none.
 const USUAL_NS: i64 = 3_600_000_000_000;
@@ -37,16 +37,12 @@ pub(crate) struct Range {
 
 impl Range {
     fn window(&self, now_ns: i64) -> anyhow::Result<Window> {
-        match Wish::parse(self.from.as_deref(), self.to.as_deref(), USUAL_NS, now_ns)? {
-            Wish::Given(window) => Ok(window),
-            Wish::NewestData => Ok(Window::ending_at(now_ns, USUAL_NS)),
-        }
+        Window::until_now(self.from.as_deref(), self.to.as_deref(), USUAL_NS, now_ns)
     }
 
-    /// The condition on rows that have a region and a node, and the parameters of it and of [`CALL`].
+    /// The condition on rows that have a region and a node, and the parameters of it and of the window.
     fn condition(&self, window: Window) -> (String, Vec<(String, String)>) {
-        let mut params =
-            vec![("t0".to_owned(), window.from_ns.to_string()), ("t1".to_owned(), window.to_ns.to_string())];
+        let mut params = window.params();
         let mut condition = "1".to_owned();
         for (name, value) in [("node", &self.node), ("region", &self.region)] {
             if let Some(value) = value {
@@ -57,6 +53,3 @@ impl Range {
         (condition, params)
     }
 }
-
-/// The arguments of a view with a window.
-const CALL: &str = "(t0 = fromUnixTimestamp64Nano(toInt64({t0:Int64}), 'UTC'), t1 = fromUnixTimestamp64Nano(toInt64({t1:Int64}), 'UTC'))";

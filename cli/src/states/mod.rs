@@ -7,18 +7,17 @@ mod goroutines;
 mod query;
 mod report;
 
-use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
-use serde::Serialize;
 
+use crate::answer::{print_json, print_text};
 use crate::args::{Format, StoreArgs};
 use crate::colour::Palette;
 use crate::source::Source;
 use crate::whose::Whose;
 use crate::window::{Window, Wish};
-use crate::{terminal, time, units};
+use crate::{time, units};
 
 pub(crate) use goroutines::{Entry, split_of_one};
 pub(crate) use query::{Goroutine, of_goroutine};
@@ -104,25 +103,15 @@ pub(crate) async fn run(store: &StoreArgs, args: &StatesArgs) -> anyhow::Result<
     source.close().await?;
     let found = found?;
     match args.format {
-        Format::Text => {
-            let width = if terminal::is_terminal() { terminal::width() } else { usize::MAX };
-            let palette = Palette { enabled: terminal::wants_colour() };
-            let lines = text(&found, args, width, palette);
-            let text: String = lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect();
-            io::stdout().lock().write_all(text.as_bytes())?;
-        }
+        Format::Text => print_text(|width, palette| {
+            text(&found, args, width, palette).iter().flat_map(|line| [line.as_str(), "\n"]).collect()
+        })?,
         Format::Json => match &found.what {
-            What::Processes(processes) => write_json(&report::Document::of(&found, processes))?,
-            What::Goroutines(goroutines) => write_json(&goroutines::Document::of(&found, goroutines))?,
+            What::Processes(processes) => print_json(&report::Document::of(&found, processes))?,
+            What::Goroutines(goroutines) => print_json(&goroutines::Document::of(&found, goroutines))?,
         },
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn write_json(document: &impl Serialize) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    serde_json::to_writer_pretty(&mut out, document).map_err(io::Error::from)?;
-    writeln!(out)
 }
 
 /// What was found.

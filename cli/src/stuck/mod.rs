@@ -6,16 +6,15 @@ mod query;
 mod report;
 mod sites;
 
-use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Args;
 
+use crate::answer::{print_json, print_text};
 use crate::args::{Format, StoreArgs, span, trace_id};
-use crate::colour::Palette;
 use crate::source::Source;
+use crate::time;
 use crate::whose::Whose;
-use crate::{terminal, time};
 
 pub(crate) use query::{Wanted, stuck};
 
@@ -69,18 +68,9 @@ pub(crate) async fn run(store: &StoreArgs, args: &StuckArgs) -> anyhow::Result<E
     source.close().await?;
     let found = found?;
     let now_ns = time::now_ns();
-    let mut out = io::stdout().lock();
     match args.format {
-        Format::Text => {
-            let width = if terminal::is_terminal() { terminal::width() } else { usize::MAX };
-            let palette = Palette { enabled: terminal::wants_colour() };
-            out.write_all(report::text(&found, args, now_ns, width, palette).as_bytes())?;
-        }
-        Format::Json => {
-            let document = report::Document::of(&found, args.top, now_ns);
-            serde_json::to_writer_pretty(&mut out, &document).map_err(io::Error::from)?;
-            writeln!(out)?;
-        }
+        Format::Text => print_text(|width, palette| report::text(&found, args, now_ns, width, palette))?,
+        Format::Json => print_json(&report::Document::of(&found, args.top, now_ns))?,
     }
     Ok(ExitCode::SUCCESS)
 }

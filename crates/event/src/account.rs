@@ -4,24 +4,18 @@ use crate::Loss;
 
 /// Sums since the run of the agent began, as of when a batch was sealed, and with that batch in them.
 ///
-/// `captured` is counted in the kernel, where waits are seen and before it is known what becomes of them; the others where they
-/// go. So `captured = events + summed + left_out + lost + waiting` is a check and no definition where `waiting` is counted, too: at the end
-/// of a run.
+/// `captured` is counted in the kernel, where waits are seen and before it is known what becomes of them. What is not left out and not waiting must be
+/// in batches, as events, in sums or as losses: whoever has the batches can tell whether it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Account {
     /// Waits that the kernel saw: of goroutines as they begin, of threads as they end.
     pub captured: u64,
-    /// In batches, each with its number; without those of batches that were dropped.
-    pub events: u64,
-    /// In the sums of short waits of batches, likewise.
-    pub summed: u64,
-    /// Not kept, as is wanted: threads without work of Go's scheduler, processes that are left out.
+    /// Not kept, as is wanted: threads without work of Go's scheduler, processes that are left out, waits that began before their window of
+    /// observation.
     pub left_out: u64,
-    /// Lost, for whatever cause.
-    pub lost: u64,
     /// Going on, or on their way from the kernel into a batch.
     pub waiting: i64,
-    /// In the last batch of a run: how many were going on when nothing was on its way any more, counted one by one.
+    /// In the last batch of a run: how many were going on when nothing was on its way any more, counted one by one; `waiting` must be the same.
     pub open: Option<u64>,
 }
 

@@ -32,16 +32,10 @@ rows! {
         losses: Vec<u64> => Column::U64,
         /// 1 where the columns below are known.
         has_account: Vec<u8> => Column::U8,
-        /// The run's account; its parts are those of `captured`.
+        /// Waits that the run's agent captured so far.
         captured: Vec<u64> => Column::U64,
-        /// In batches, as events.
-        told_events: Vec<u64> => Column::U64,
-        /// In batches, in sums.
-        told_short: Vec<u64> => Column::U64,
         /// Not kept, as is wanted.
         left_out: Vec<u64> => Column::U64,
-        /// Lost.
-        lost: Vec<u64> => Column::U64,
         /// Going on, or on their way.
         waiting: Vec<i64> => Column::I64,
         /// Going on at the end of the run; -1 before.

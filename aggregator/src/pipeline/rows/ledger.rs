@@ -1,7 +1,6 @@
 //! What a batch says of all that its agent captured, of losses, and of batches that will not come.
 
 use syncline_event::{Account, Batch, DroppedBatch, Loss};
-use syncline_store::LowCardinality;
 use syncline_store::rows::{DroppedBatchRows, LedgerRows, LossRows};
 
 use super::{Whose, mono_ns, texts};
@@ -10,8 +9,7 @@ use crate::pipeline::bucket;
 /// That a batch is stored. To be written behind all of its other rows.
 pub(crate) fn ledger(batch: &Batch) -> LedgerRows {
     let Whose { region, node, boot } = Whose::of(batch, 1);
-    let account = batch.account.unwrap_or_default();
-    let Account { captured, events, summed, left_out, lost, waiting, open } = account;
+    let Account { captured, left_out, waiting, open } = batch.account.unwrap_or_default();
     let open = open.and_then(|open| i64::try_from(open).ok()).unwrap_or(-1);
     let first_bucket = batch.waits.start.iter().map(|start| bucket::of_event(batch, *start)).min();
     LedgerRows {
@@ -29,10 +27,7 @@ pub(crate) fn ledger(batch: &Batch) -> LedgerRows {
         losses: vec![sum(batch.losses.iter().map(|loss| loss.count))],
         has_account: vec![u8::from(batch.account.is_some())],
         captured: vec![captured],
-        told_events: vec![events],
-        told_short: vec![summed],
         left_out: vec![left_out],
-        lost: vec![lost],
         waiting: vec![waiting],
         open: vec![open],
     }
@@ -71,14 +66,10 @@ pub(crate) fn dropped_batches(batch: &Batch) -> DroppedBatchRows {
         boot,
         run_seq: dropped.iter().map(|one| one.run_first_seq).collect(),
         batch: dropped.iter().map(|one| one.number).collect(),
-        cause: causes(dropped),
+        cause: texts(dropped.iter().map(|one| one.cause.name())),
         events: dropped.iter().map(|one| one.events).collect(),
         short_waits: dropped.iter().map(|one| one.summed).collect(),
     }
-}
-
-fn causes(dropped: &[DroppedBatch]) -> LowCardinality {
-    texts(dropped.iter().map(|one| one.cause.name()))
 }
 
 fn sum(counts: impl Iterator<Item = u64>) -> u64 {
