@@ -8,15 +8,19 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use support::go_program::{ANY, Build, GoProgram, STRIPPED};
-use support::settings::{altered_bytes, rules};
+use support::settings::{altered_bytes, linked_uprobes, observe, rules, threshold, without};
 use syncline_agent::capture::{Capture, CaptureConfig, CaptureKind, Kinds, Observation, Target};
-use syncline_agent::choice::{Change, Selector};
+use syncline_agent::choice::{Change, Rules, Selector};
 use syncline_agent::governor::{Budget, Stage};
 
 /// How long waits are summed up.
 const LENGTH: Duration = Duration::from_secs(40);
 
 const TURN: Duration = Duration::from_millis(50);
+/// Goroutines that may run just then.
+const FEW: usize = 3;
+/// Changes while probes come and go.
+const ROUNDS: u64 = 80;
 
 /// Blocked time, s, and number of waits by reason.
 type Waits = BTreeMap<String, (f64, f64)>;
@@ -31,7 +35,11 @@ struct Watching {
 
 impl Watching {
     fn start(pid: u32, budget: Budget) -> Self {
-        let mut config = CaptureConfig::new(Target::Pid(pid));
+        Self::of(Target::Pid(pid), pid, budget)
+    }
+
+    fn of(target: Target, pid: u32, budget: Budget) -> Self {
+        let mut config = CaptureConfig::new(target);
         config.budget = budget;
         // Goroutines' waits are what the program keeps account of.
         config.kinds = Kinds::without(&[CaptureKind::Syscall, CaptureKind::OffCpu, CaptureKind::Tcp, CaptureKind::Cgo]);
@@ -90,6 +98,13 @@ impl Watching {
     fn share(&self) -> f64 {
         let sum = |of: fn(&Observation) -> u64| self.observations.iter().map(of).sum::<u64>() as f64;
         sum(|one| one.cost_ns) / sum(|one| one.cpu_ns)
+    }
+}
+
+fn turn_both_for_turns(turns: u32, one: &mut Watching, other: &mut Watching) {
+    for _ in 0..turns {
+        one.turn(TURN);
+        other.turn(TURN);
     }
 }
 
@@ -244,14 +259,72 @@ fn without_its_budget_it_is_observed_all_the_time_again() {
     watching.turn_until("all of its probes are there", |watching| {
         watching.capture.governed(program.pid()).is_none() && altered_bytes(program.pid(), &path) == all
     });
-    // What it does from then on counts once.
-    watching.waits.clear();
-    let (before, began) = (told(&mut program), Instant::now());
-    watching.turn_for(Duration::from_secs(3));
-    let truth = since(told(&mut program), &before);
-    println!("{truth:?} {:?} in {:?}", watching.waits, began.elapsed());
-    let (seen, counted) = (watching.waits["chan receive"].1, truth["chan receive"].1);
-    assert!((0.9..=1.1).contains(&(seen / counted)), "{seen} of {counted}");
+    // What waited then is known, the runtime's own goroutines that never run among it.
+    let mut anew = Watching::start(program.pid(), Budget::OFF);
+    turn_both_for_turns(5, &mut watching, &mut anew);
+    let (parked, expected) = (watching.capture.parked_now(), anew.capture.parked_now());
+    assert!(parked + FEW >= expected, "{parked} are known to be parked, and a new capture knows of {expected}");
+    drop(anew);
+    assert_each_counts_once(&mut program, &mut watching);
     drop(watching);
     assert!(program.finish().success());
+}
+
+#[test]
+fn none_of_the_probes_is_left_or_there_twice_whatever_changes_while_they_come_and_go() {
+    if !support::bpf_usable() {
+        return;
+    }
+    let _alone = support::alone();
+    let path = ANY.program("governed").canonicalize().unwrap();
+    let busy = || {
+        let mut program = GoProgram::start(&path, &[]);
+        program.go();
+        program
+    };
+    let mut stays = busy();
+    let pid = stays.pid();
+    let mut watching = Watching::of(Target::Executable(path.clone()), pid, Budget::DEFAULT);
+    let probes = || (altered_bytes(pid, &path), linked_uprobes(std::process::id()));
+    let all = probes();
+    assert!(all.0 > 0 && all.0 <= all.1, "{all:?}");
+    watching.turn_until_it_is(Stage::Windows);
+    let everybody = |change: Change| rules(&[(Selector::default(), change)]);
+    let mut comes_and_goes = None;
+    for round in 0..ROUNDS {
+        // At any moment of windows, of gaps, and while probes are on their way off.
+        watching.turn_for(Duration::from_millis(round * 37 % 151));
+        match round % 8 {
+            0 => comes_and_goes = Some(busy()),
+            1 => watching.capture.set_rules(everybody(Change::default().with_budget(Some(Budget::OFF)))),
+            2 => watching.capture.set_rules(Rules::default()),
+            3 => watching.capture.set_rules(everybody(without(&[CaptureKind::Park]))),
+            4 => watching.capture.set_rules(everybody(threshold(5))),
+            5 => drop(comes_and_goes.take()),
+            6 => watching.capture.set_rules(everybody(observe(false))),
+            _ => watching.capture.set_rules(Rules::default()),
+        }
+        // Those that are on their way off after everybody was left out do nothing, and may meet their successors.
+        let now = probes();
+        assert!(now.0 <= all.0 && now.1 <= 2 * all.1, "{now:?} of {all:?} in round {round}");
+    }
+    watching.capture.set_rules(everybody(Change::default().with_budget(Some(Budget::OFF))));
+    watching.turn_until("all of its probes are there", |_| probes() == all);
+    assert_each_counts_once(&mut stays, &mut watching);
+    watching.capture.set_rules(Rules::default());
+    watching.turn_until_it_is(Stage::Windows);
+    drop(watching);
+    assert_eq!(probes(), (0, 0));
+    assert!(stays.finish().success());
+}
+
+/// What a program that is observed all the time does counts once.
+fn assert_each_counts_once(program: &mut GoProgram, watching: &mut Watching) {
+    watching.turn(TURN);
+    watching.waits.clear();
+    let before = told(program);
+    watching.turn_for(Duration::from_secs(3));
+    let truth = since(told(program), &before);
+    let (seen, counted) = (watching.waits["chan receive"].1, truth["chan receive"].1);
+    assert!((0.9..=1.1).contains(&(seen / counted)), "{seen} of {counted}");
 }

@@ -40,7 +40,7 @@ impl Capture {
         governed.phase = Phase::Always;
         for pid in self.pids_of(slot) {
             let Some(kinds) = self.processes.observed(pid).map(|process| process.settings.kinds) else { continue };
-            self.to_find.insert(pid, kinds.only(FOUND));
+            self.find_later(pid, kinds.only(FOUND));
         }
         self.hold_what_is_needed();
         self.list_all(slot);
