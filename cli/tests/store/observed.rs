@@ -9,7 +9,8 @@ pub(crate) const ALL: &[Case] = cases![
     each_stage_of_a_process_is_a_row,
     observed_json_has_all_numbers,
     where_nothing_is_governed_it_is_said_so,
-    what_is_seen_in_windows_counts_by_its_weight
+    what_is_seen_in_windows_counts_by_its_weight,
+    of_how_many_processes_states_are_not_known_is_said
 ];
 
 /// Pid, its begin (s), length (s), seen (ms), windows, stage, reason, cost and CPU time (ms).
@@ -99,4 +100,15 @@ fn what_is_seen_in_windows_counts_by_its_weight(fixture: &Fixture) {
     let blockers = ask(fixture, &["blockers", "--from", "-3h", "--format", "json"]);
     let blockers: Value = serde_json::from_str(&blockers).unwrap();
     assert!(blockers.to_string().contains("352000000"), "{blockers}");
+}
+
+fn of_how_many_processes_states_are_not_known_is_said(fixture: &Fixture) {
+    let note = "not known: states of 1 process, at times, for a budget (syncline observed)\n";
+    for arguments in [&["states", "--from", "-3h"][..], &["states", "--from", "-3h", "--goroutines"]] {
+        assert!(ask(fixture, arguments).ends_with(note), "{arguments:?}");
+        let json = ask(fixture, &[arguments, &["--format", "json"]].concat());
+        let json: Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(json["processes_without"], 1, "{json}");
+    }
+    assert!(!ask(fixture, &["states", "--from", "-3h", "--service", "stock"]).contains("not known: states"));
 }
