@@ -39,10 +39,12 @@ impl Watching {
     }
 
     fn of(target: Target, pid: u32, budget: Budget) -> Self {
-        let mut config = CaptureConfig::new(target);
-        config.budget = budget;
         // Goroutines' waits are what the program keeps account of.
-        config.kinds = Kinds::without(&[CaptureKind::Syscall, CaptureKind::OffCpu, CaptureKind::Tcp, CaptureKind::Cgo]);
+        let kinds = Kinds::without(&[CaptureKind::Syscall, CaptureKind::OffCpu, CaptureKind::Tcp, CaptureKind::Cgo]);
+        Self::with(CaptureConfig { budget, kinds, ..CaptureConfig::new(target) }, pid)
+    }
+
+    fn with(config: CaptureConfig, pid: u32) -> Self {
         Self { capture: Capture::start(config).unwrap(), pid, waits: Waits::new(), observations: Vec::new() }
     }
 
@@ -207,6 +209,30 @@ fn a_hundredfold_jump_of_the_load_is_answered_within_a_second() {
     println!("answered after {} ms", took.as_millis());
     assert!(took < Duration::from_secs(1), "{took:?}");
     assert!(watching.observations.iter().any(|one| one.stage == Stage::Full && one.tgid == program.pid()));
+    drop(watching);
+    assert!(program.finish().success());
+}
+
+#[test]
+fn calls_that_cost_more_than_the_budget_are_left_out_and_windows_go_on() {
+    if !support::bpf_usable() {
+        return;
+    }
+    let _alone = support::alone();
+    let mut program = GoProgram::start(&ANY.program("governed"), &["calls"]);
+    let config = CaptureConfig { budget: Budget::DEFAULT, ..CaptureConfig::new(Target::Pid(program.pid())) };
+    let mut watching = Watching::with(config, program.pid());
+    program.go();
+    watching.turn_until_it_is(Stage::Windows);
+    let has_calls = |one: &Observation| one.settings.kinds.has(CaptureKind::Syscall);
+    watching.turn_until("its calls are left out", |watching| !watching.observations.last().is_none_or(has_calls));
+    watching.observations.clear();
+    watching.turn_for(Duration::from_secs(15));
+    watching.capture.tell_observations();
+    watching.observations.extend(watching.capture.take_observations());
+    let told = &watching.observations;
+    assert!(told.iter().all(|one| one.stage == Stage::Windows && !has_calls(one)), "{told:?}");
+    assert!(told.iter().map(|one| one.windows).sum::<u32>() > 3 && watching.share() < 0.011, "{told:?}");
     drop(watching);
     assert!(program.finish().success());
 }

@@ -19,8 +19,8 @@ use super::process::{ObservedProcess, mono_ns};
 use super::running::Capture;
 use crate::choice::Settings;
 use crate::governor::{Change, ONCE_MILLI, Reading, Reason, Stage};
-use costs::Costs;
 pub(super) use costs::KernelCosts;
+use costs::{Costs, Spent};
 pub(super) use cutting::{Parts, PartsKey};
 use governed::{Governed, Phase};
 use told::Account;
@@ -249,7 +249,8 @@ impl Capture {
             let Some(allowed_ns) = budget.and_then(|budget| budget.allowed_ns(spent.cpu_ns, span_ns)) else { continue };
             let of = |cost_ns: u64, allowed_ns: u64| cost_ns as f64 / allowed_ns as f64;
             if of(spent.cost_ns, allowed_ns) >= of(worst.cost_ns, worst.allowed_ns) {
-                worst = Reading { cost_ns: spent.cost_ns, allowed_ns, ..worst };
+                let Spent { cost_ns, of_tracepoints_ns, .. } = spent;
+                worst = Reading { cost_ns, of_tracepoints_ns, allowed_ns, ..worst };
             }
         }
         worst
@@ -271,6 +272,7 @@ impl Capture {
             governed.phase = Phase::Resting { until_ns: now_ns + governed.controller.rest_ns() };
         }
         self.put_all_in_force(slot);
+        self.log(slot, change);
         self.hold_what_is_needed();
         self.find_what_waits_anew();
         // What that took of the capture's own time is none of the process's.
@@ -279,22 +281,29 @@ impl Capture {
         }
     }
 
-    /// Closes what was counted under the stage before, and says that there is another one.
-    fn account_for(&mut self, slot: u32, now_ns: u64, Change { from, to, reason }: Change) {
+    /// Closes what was counted under the stage before.
+    fn account_for(&mut self, slot: u32, now_ns: u64, Change { from, reason, .. }: Change) {
         let Some(governed) = self.governing.slots.get_mut(&slot) else { return };
+        for (pid, account) in &mut governed.accounts {
+            let Some(process) = self.processes.observed(*pid) else { continue };
+            self.governing.told.push(account.close(*pid, now_ns, from, process.settings));
+            account.reason = reason;
+        }
+    }
+
+    /// Logs what is in force now.
+    fn log(&self, slot: u32, Change { from, to, reason }: Change) {
+        let Some(governed) = self.governing.slots.get(&slot) else { return };
         let why = match reason {
             Reason::Began => "its observation began",
             Reason::OverBudget => "observing it costs more than its budget",
             Reason::Affordable => "its budget allows for more",
             Reason::Rested => "it was off for long enough",
         };
-        let load = governed.controller.load();
-        for (pid, account) in &mut governed.accounts {
-            let Some(process) = self.processes.observed(*pid) else { continue };
-            self.governing.told.push(account.close(*pid, now_ns, from, process.settings));
-            account.reason = reason;
-            let budget = process.settings.budget;
-            tracing::info!(pid, %budget, load = format!("{load:.1}"), "observed as {} instead of {}: {why}", to.name(), from.name());
+        let load = format!("{:.1}", governed.controller.load());
+        for process in governed.accounts.keys().filter_map(|pid| self.processes.observed(*pid)) {
+            let (pid, settings) = (process.pid, &process.settings);
+            tracing::info!(pid, %settings, load, "observed as {} instead of {}: {why}", to.name(), from.name());
         }
     }
 
