@@ -35,6 +35,7 @@ pub mod replay;
 pub mod run;
 pub mod symbols;
 mod text;
-pub mod units;
 pub mod uplink;
 pub mod watch;
+
+pub use syncline_config::units;

@@ -31,6 +31,7 @@ use tokio::sync::watch;
 
 use crate::batch::{Sealing, TcpTotals, Totals};
 use crate::capture::CaptureConfig;
+use crate::choice::SettingsFile;
 use crate::clock::Clocks;
 use crate::control::Server;
 use crate::queue::{Fate, Queue};
@@ -57,7 +58,7 @@ pub struct RunConfig {
     /// What to capture.
     pub capture: CaptureConfig,
     /// The file of settings that `capture` has the content of.
-    pub file: Option<PathBuf>,
+    pub file: Option<SettingsFile>,
     /// Where the agent is spoken to while it runs.
     pub control: Option<PathBuf>,
     /// Service of all observed processes, whatever they say themselves.

@@ -79,7 +79,7 @@ impl Stations {
         let metadata = MetadataReader::new(config.host_root.clone());
         let intake = Intake::new(clocks, config.service.clone(), metadata).caching(symbols);
         let mark_shift = config.capture.tcp.mark_shift;
-        let file = config.file.as_ref().map(|file| file.to_string_lossy().into_owned());
+        let file = config.file.as_ref().map(|file| file.path.to_string_lossy().into_owned());
         let capturing = Capturing::new(capture, intake, out, mark_shift, (commands, file));
         let capture = station("capture", move || capturing.run(&stopped))?;
         tokio::spawn(uplink.run());

@@ -2,8 +2,14 @@
 
 use std::time::Duration;
 
-const DURATION_UNITS: [(&str, u64); 5] =
-    [("ns", 1), ("us", 1_000), ("ms", 1_000_000), ("s", 1_000_000_000), ("m", 60_000_000_000)];
+const DURATION_UNITS: [(&str, u64); 6] = [
+    ("ns", 1),
+    ("us", 1_000),
+    ("ms", 1_000_000),
+    ("s", 1_000_000_000),
+    ("m", 60_000_000_000),
+    ("h", 3_600_000_000_000),
+];
 const SIZE_UNITS: [(&str, u64); 4] = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("", 1)];
 
 /// Reads `250us`, `1ms`, `2s`, `1.5s`.
@@ -11,7 +17,7 @@ const SIZE_UNITS: [(&str, u64); 4] = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB"
 /// # Errors
 /// What is wrong, with an example.
 pub fn duration(text: &str) -> Result<Duration, String> {
-    let help = || format!("{text:?} is no duration: a number and one of ns, us, ms, s, m, as in 250us or 1.5s");
+    let help = || format!("{text:?} is no duration: a number and one of ns, us, ms, s, m, h, as in 250us or 1.5s");
     let (number, unit_ns) = split(text, &DURATION_UNITS).ok_or_else(help)?;
     Ok(Duration::from_nanos(scaled(number, unit_ns).ok_or_else(help)?))
 }
@@ -68,6 +74,7 @@ mod tests {
         }
         assert_eq!(duration("0ns"), Ok(Duration::ZERO));
         assert_eq!(duration("2 m"), Ok(Duration::from_secs(120)));
+        assert_eq!(duration("24h"), Ok(Duration::from_secs(86_400)));
     }
 
     #[test]
@@ -87,7 +94,7 @@ mod tests {
     #[test]
     fn nonsense_is_refused_and_does_not_overflow() {
         for text in
-            ["", "5", "ms", "-1ms", "1.s", "1.1.1s", "1e9s", "99999999999999999999s", "1h", "18446744073709551615s"]
+            ["", "5", "ms", "-1ms", "1.s", "1.1.1s", "1e9s", "99999999999999999999s", "1d", "18446744073709551615s"]
         {
             assert!(duration(text).is_err(), "{text}");
         }
