@@ -1,22 +1,21 @@
-//! The program around [`syncline_aggregator::serve::Aggregator`]: command line, store, signals, exit code.
-
-mod args;
+//! The program around [`syncline_aggregator::serve::Aggregator`]: store, signals, exit code.
 
 use std::io::{IsTerminal, Write};
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use args::{Args, Place};
-use clap::Parser;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use syncline_aggregator::cli::{self, Args, Place, Refusal, Task};
 use syncline_aggregator::reference::Reference;
 use syncline_aggregator::region_clock::RegionClockConfig;
 use syncline_aggregator::serve::{Aggregator, Config};
 use syncline_aggregator::udp_probes::open_master_key;
 use syncline_claims::Chrony;
 use syncline_clock::Tolerance;
+use syncline_config::{EX_CONFIG, Problem};
 use syncline_store::{EmbeddedConfig, EmbeddedEngine, Store};
 use syncline_timebase::FrequencyError;
 use tokio::net::TcpListener;
@@ -26,7 +25,12 @@ use tracing_subscriber::EnvFilter;
 fn main() -> ExitCode {
     // In the embedded engine's child process this does not return: nothing may come before it.
     syncline_store::run_engine_if_child();
-    let args = Args::parse();
+    let args = match cli::parse(std::env::args_os().collect()) {
+        Ok(Task::Serve(args)) => args,
+        Ok(Task::Validate(file)) => return validate(&file),
+        Err(Refusal::Usage(error)) => error.exit(),
+        Err(Refusal::Configuration(problem)) => return misconfigured(&problem),
+    };
     log_to_stderr();
     match run(&args) {
         Ok(()) => ExitCode::SUCCESS,
@@ -37,6 +41,21 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn validate(file: &Path) -> ExitCode {
+    match cli::validate(file) {
+        Ok(()) => {
+            eprintln!("syncline-aggregator: {}: an aggregator would take it", file.display());
+            ExitCode::SUCCESS
+        }
+        Err(problem) => misconfigured(&problem),
+    }
+}
+
+fn misconfigured(problem: &Problem) -> ExitCode {
+    eprintln!("syncline-aggregator: {}", problem.shown());
+    ExitCode::from(EX_CONFIG)
 }
 
 fn log_to_stderr() {
@@ -127,6 +146,7 @@ fn config(args: &Args, reference: Reference, regions: Vec<RegionClockConfig>) ->
     config.pipeline.tolerance = tolerance(args);
     config.chrony = Chrony::at(args.chrony);
     config.memory = (args.memory_mib as usize) << 20;
+    config.alerts = args.alerts.clone();
     config
 }
 

@@ -27,6 +27,7 @@ use crate::pipeline::{Pipeline, PipelineConfig};
 use crate::reference::Reference;
 use crate::region_clock::{self, RegionClockConfig};
 use crate::regions;
+use crate::settings;
 use crate::stopping::{Stop, Stopping, stop};
 use crate::udp_probes::{self, Grants};
 use crate::utc::UtcClock;
@@ -63,6 +64,8 @@ pub struct Config {
     pub clock: clock_service::Limits,
     /// The chronyd that leads from the reference to UTC.
     pub chrony: Chrony,
+    /// How alerts are evaluated and who is told of them, at the root.
+    pub alerts: settings::Alerts,
     /// What the keys of probes over UDP are made from; without it there are none.
     pub probe_key: Option<MasterKey>,
 }
@@ -79,6 +82,7 @@ impl Config {
             connections: connections::Limits::default(),
             clock: clock_service::Limits::default(),
             chrony: Chrony::default(),
+            alerts: settings::Alerts::default(),
             probe_key: None,
         }
     }
@@ -117,7 +121,9 @@ impl Aggregator {
         tokio::spawn(naming::name(store.clone(), stopping.clone()));
         if is_root {
             tokio::spawn(pairs::check(reference, store.clone(), stopping.clone()));
-            tokio::spawn(alerts::evaluate(Arc::clone(&region), store.clone(), stopping.clone()));
+            alerts::spawn(&region, config.alerts.clone(), &store, &stopping);
+        } else if !config.alerts.targets.is_empty() {
+            tracing::warn!("nobody is told of alerts from here: the root region's aggregator evaluates them");
         }
         let pipeline = Pipeline::new(region, (reference, links), utc, store, config.pipeline, Arc::clone(&counters));
         let pipeline = Arc::new(pipeline);

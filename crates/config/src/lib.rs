@@ -16,7 +16,9 @@ mod options;
 mod problem;
 mod reference;
 pub mod units;
+mod values;
 
 pub use document::{Document, MOST_BYTES};
 pub use options::Options;
 pub use problem::{EX_CONFIG, Problem};
+pub use values::{DurationText, PercentText, PpmText};

@@ -20,10 +20,10 @@ mod stacks;
 mod states;
 mod tcp;
 
-pub use alerts::{AlertStateRows, SkewAlertRows, SkewIncidentRows};
+pub use alerts::{AlertDeliveryRows, AlertStateRows, SkewAlertRows, SkewIncidentRows};
 pub use binaries::BinaryRows;
 pub use clock::{ClockClaimRows, ClockProbeRows, ClockSegmentRows, ClockStateRows, ClockStepRows, RegionClockRows};
-pub use enums::{
+pub use enums::{DeliveryOutcome, 
     AlertState, AlertUnit, BoundClass, ClaimSource, ClaimVerdict, ClockScale, ClockStatus, EventKind, GoroutineFate,
     GoroutineState, IncidentKind, MessageDirection, ObservationReason, ObservationStage, PairVerdict, ProbeKind,
     SessionOpener, SeverityLevel,
