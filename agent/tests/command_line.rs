@@ -45,7 +45,11 @@ fn usage_errors_end_with_two() {
 fn what_is_typed_goes_before_the_environment_and_that_before_the_file() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("agent.toml");
-    std::fs::write(&path, "region = \"eu\"\naggregator = [\"http://127.0.0.1:8\"]\nrecord = \"/nonexistent/of-file\"\n").unwrap();
+    std::fs::write(
+        &path,
+        "region = \"eu\"\naggregator = [\"http://127.0.0.1:8\"]\nrecord = \"/nonexistent/of-file\"\n",
+    )
+    .unwrap();
     // What is recorded to is opened before anything else is done, and named where that cannot be.
     let recorded_to = |variables: &[(&str, &str)], typed: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_syncline-agent"));

@@ -9,6 +9,7 @@
 //! left.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use syncline_alerts::text::said;
@@ -21,6 +22,7 @@ use syncline_store::{Block, LowCardinality, Rounds, Store, StoreError};
 
 use tokio::sync::watch;
 
+use crate::counters::{add, count};
 use crate::delivery::{self, Deliveries};
 use crate::settings::Alerts;
 use crate::stopping::Stopping;
@@ -36,13 +38,45 @@ const SAVE_EVERY: i64 = 20;
 const MS: i64 = 1_000_000;
 
 /// Evaluates and tells until `stopping`.
-pub(crate) fn spawn(region: &Arc<str>, alerts: Alerts, store: &Store, stopping: &Stopping) -> Deliveries {
+pub(crate) fn spawn(
+    region: &Arc<str>,
+    alerts: Alerts,
+    store: &Store,
+    stopping: &Stopping,
+) -> (Arc<AlertGauges>, Deliveries) {
     let (told, news) = watch::channel(0);
     let Alerts { policy, silences, targets, runbook } = alerts;
     let deliveries = delivery::spawn((targets, region, &runbook), store, &news, stopping);
-    let evaluator = Evaluator { region: Arc::clone(region), store: store.clone(), policy, silences, told };
+    let gauges = Arc::<AlertGauges>::default();
+    let watched = Arc::clone(&gauges);
+    let evaluator = Evaluator { region: Arc::clone(region), store: store.clone(), policy, silences, told, gauges };
     tokio::spawn(evaluator.evaluate(stopping.clone()));
-    deliveries
+    (watched, deliveries)
+}
+
+/// How alerts stand.
+#[derive(Debug, Default)]
+pub(crate) struct AlertGauges {
+    pub(crate) pending: AtomicU64,
+    pub(crate) firing: AtomicU64,
+    /// Incidents that are open.
+    pub(crate) incidents: AtomicU64,
+    /// End of the newest round, ms since 1970.
+    pub(crate) evaluated_ms: AtomicU64,
+    /// Evaluations that came to nothing.
+    pub(crate) failures: AtomicU64,
+    /// What there was to tell.
+    pub(crate) notifications: AtomicU64,
+}
+
+impl AlertGauges {
+    fn take(&self, engine: &Engine, at_ms: i64) {
+        let in_state = |state| engine.alerts().filter(|(_, alert)| alert.state == state).count() as u64;
+        self.pending.store(in_state(State::Pending), Ordering::Relaxed);
+        self.firing.store(in_state(State::Firing), Ordering::Relaxed);
+        self.incidents.store(engine.incidents().count() as u64, Ordering::Relaxed);
+        self.evaluated_ms.store(at_ms.unsigned_abs(), Ordering::Relaxed);
+    }
 }
 
 /// What rounds are evaluated by, and what is done about them.
@@ -53,6 +87,7 @@ struct Evaluator {
     silences: Vec<Silence>,
     /// Changes when there is something new to tell.
     told: watch::Sender<u64>,
+    gauges: Arc<AlertGauges>,
 }
 
 /// An engine and where it reads on.
@@ -77,6 +112,7 @@ impl Evaluator {
             let outcome = self.tick(&mut evaluating).await;
             if let Err(error) = &outcome {
                 evaluating = None;
+                count(&self.gauges.failures);
                 if !is_failing {
                     tracing::warn!(%error, "alerts are not evaluated; it is tried again every {} s", EVERY_MS / 1_000);
                 }
@@ -136,6 +172,8 @@ impl Evaluator {
         store.insert(transition_rows(&outcome.transitions).into_block()?, &token).await?;
         store.insert(incident_rows(&outcome.notifications).into_block()?, &token).await?;
         outcome.notifications.iter().for_each(log);
+        self.gauges.take(&this.engine, at_ms);
+        add(&self.gauges.notifications, outcome.notifications.len() as u64);
         if !outcome.notifications.is_empty() {
             self.told.send_modify(|number| *number += 1);
         }
@@ -150,7 +188,8 @@ impl Evaluator {
 
 fn state_rows(engine: &Engine, region: &str, at_ms: i64) -> Result<Block, StoreError> {
     let state = engine.snapshot().map_err(|error| StoreError::Protocol { reason: error.to_string() })?;
-    AlertStateRows { region: LowCardinality::constant(region, 1), at: vec![at_ms * MS], state: vec![state] }.into_block()
+    AlertStateRows { region: LowCardinality::constant(region, 1), at: vec![at_ms * MS], state: vec![state] }
+        .into_block()
 }
 
 fn log(told: &Notification) {

@@ -19,6 +19,7 @@ pub mod counters;
 pub mod delivery;
 pub mod ingest;
 mod links;
+pub mod metrics;
 mod naming;
 mod pairs;
 mod peers;

@@ -1,6 +1,7 @@
 //! The program around [`syncline_aggregator::serve::Aggregator`]: store, signals, exit code.
 
 use std::io::{IsTerminal, Write};
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::ExitCode;
@@ -83,7 +84,11 @@ async fn serve(args: &Args) -> anyhow::Result<()> {
     let shown_url = store.shown_url().trim_end_matches('/').to_owned();
     let mut aggregator =
         Aggregator::start(Config { probe_key: Some(probe_key), ..config(args, reference, regions) }, listener, store)?;
-    ready(args, &aggregator, &shown_url, &reference);
+    let metrics = match args.metrics {
+        Some(address) => Some(aggregator.serve_metrics(address).await?),
+        None => None,
+    };
+    ready(args, &aggregator, (&shown_url, metrics), &reference);
     let ended = tokio::select! {
         name = signals.next() => { tracing::info!("{name}: stopping"); Ok(()) }
         failed = aggregator.failed() => return failed,
@@ -151,10 +156,11 @@ fn config(args: &Args, reference: Reference, regions: Vec<RegionClockConfig>) ->
 }
 
 /// The one line on stdout. Who started us may have closed it, which is no reason to stop.
-fn ready(args: &Args, aggregator: &Aggregator, store: &str, reference: &Reference) {
+fn ready(args: &Args, aggregator: &Aggregator, (store, metrics): (&str, Option<SocketAddr>), reference: &Reference) {
+    let metrics = metrics.map(|address| format!(" metrics={address}")).unwrap_or_default();
     let _ = writeln!(
         std::io::stdout().lock(),
-        "ready region={} listen={} store={store} anchor_ns={} reference_run={:#018x}",
+        "ready region={} listen={} store={store} anchor_ns={} reference_run={:#018x}{metrics}",
         args.region,
         aggregator.address(),
         reference.anchor_ns(),

@@ -21,6 +21,7 @@ use crate::connections;
 use crate::counters::Counters;
 use crate::ingest::grpc::CollectorService;
 use crate::links::Links;
+use crate::metrics::AggregatorMetrics;
 use crate::naming;
 use crate::pairs;
 use crate::pipeline::{Pipeline, PipelineConfig};
@@ -93,7 +94,9 @@ impl Config {
 pub struct Aggregator {
     address: SocketAddr,
     stop: Stop,
+    stopping: Stopping,
     counters: Arc<Counters>,
+    metrics: Arc<AggregatorMetrics>,
     serving: JoinHandle<Result<(), tonic::transport::Error>>,
 }
 
@@ -119,17 +122,21 @@ impl Aggregator {
         let own = regions::Own { region: Arc::clone(&region), reference, utc: utc.clone(), is_root, tolerance };
         tokio::spawn(regions::tell(own, store.clone(), stopping.clone()));
         tokio::spawn(naming::name(store.clone(), stopping.clone()));
-        if is_root {
+        let alerts = is_root.then(|| {
             tokio::spawn(pairs::check(reference, store.clone(), stopping.clone()));
-            alerts::spawn(&region, config.alerts.clone(), &store, &stopping);
-        } else if !config.alerts.targets.is_empty() {
+            alerts::spawn(&region, config.alerts.clone(), &store, &stopping)
+        });
+        if !is_root && !config.alerts.targets.is_empty() {
             tracing::warn!("nobody is told of alerts from here: the root region's aggregator evaluates them");
         }
+        let of_region = Arc::clone(&region);
         let pipeline = Pipeline::new(region, (reference, links), utc, store, config.pipeline, Arc::clone(&counters));
         let pipeline = Arc::new(pipeline);
+        let metrics = Arc::new(AggregatorMetrics { region: of_region, pipeline: Arc::clone(&pipeline), alerts });
         tokio::spawn(report(Arc::clone(&pipeline), stopping.clone()));
+        let told_to_stop = stopping.clone();
         let serving = tokio::spawn(serve(config, listener, pipeline, grants, Arc::clone(&counters), stopping));
-        Ok(Self { address, stop, counters, serving })
+        Ok(Self { address, stop, stopping: told_to_stop, counters, metrics, serving })
     }
 
     /// Where it listens.
@@ -140,6 +147,19 @@ impl Aggregator {
     /// What it did so far.
     pub fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    /// Lets Prometheus ask at `address` for metrics; gives the address, whose port may have been 0.
+    ///
+    /// # Errors
+    /// It cannot be listened there.
+    pub async fn serve_metrics(&self, address: SocketAddr) -> anyhow::Result<SocketAddr> {
+        let serving = syncline_metrics::serve(
+            address,
+            Arc::<AggregatorMetrics>::clone(&self.metrics),
+            self.stopping.clone().wanted(),
+        );
+        serving.await.map_err(anyhow::Error::msg)
     }
 
     /// Ends when serving ends by itself, which it does only in failure.

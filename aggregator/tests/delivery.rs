@@ -23,7 +23,8 @@ async fn told(store: &Store, incident: u64, kind: &str, minutes: u32) {
 fn aggregator(dir: &Path, alerts: &str) -> Program {
     let (file, store) = (dir.join("aggregator.toml"), dir.join("store"));
     std::fs::create_dir_all(&store).unwrap();
-    let text = format!("region = \"us\"\nlisten = \"127.0.0.1:0\"\nstore_dir = {:?}\n{alerts}", store.to_str().unwrap());
+    let text =
+        format!("region = \"us\"\nlisten = \"127.0.0.1:0\"\nstore_dir = {:?}\n{alerts}", store.to_str().unwrap());
     std::fs::write(&file, text).unwrap();
     Program::start(dir, &["--config", file.to_str().unwrap()])
 }
@@ -96,7 +97,10 @@ async fn a_real_alertmanager_tells_each_incident_once_also_when_all_were_restart
     };
     eventually("it notifies", async || statuses() == ["7 firing"]).await;
     let alert = hook.posted().remove(0).body["alerts"][0].clone();
-    assert_eq!((&alert["labels"]["alertname"], &alert["labels"]["node"]), (&"SynclineClockStep".into(), &"web-7".into()));
+    assert_eq!(
+        (&alert["labels"]["alertname"], &alert["labels"]["node"]),
+        (&"SynclineClockStep".into(), &"web-7".into())
+    );
     assert_eq!(alert["annotations"]["summary"], "text of 7");
     assert!(alert["annotations"]["runbook_url"].as_str().unwrap().ends_with("/docs/runbook.md#step"));
 
@@ -127,7 +131,10 @@ fn a_wrong_file_ends_with_78_and_a_caret() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("aggregator.toml");
     for (text, part) in [
-        ("regin = \"us\"", "aggregator.toml:1:1: unknown key `regin`; did you mean `region`?\n  |\n1 | regin = \"us\"\n  | ^^^^^"),
+        (
+            "regin = \"us\"",
+            "aggregator.toml:1:1: unknown key `regin`; did you mean `region`?\n  |\n1 | regin = \"us\"\n  | ^^^^^",
+        ),
         ("store_dir = \"/s\"\nclickhouse_url = \"http://c\"", "aggregator.toml:2:1: `store_dir` is given, too"),
         ("probe_interval = \"1\"", "aggregator.toml:1:18: use 50ms to 60s"),
         ("memory_mib = 1", "aggregator.toml:1:14: 1 is not in 256..=1048576"),
@@ -142,7 +149,8 @@ fn a_wrong_file_ends_with_78_and_a_caret() {
             assert!(output.status.code() == Some(78) && stderr.contains(part), "{arguments:?}: {stderr}");
         }
     }
-    let variable = support::program::command(&["--region", "us"]).env("SYNCLINE_AGGREGATOR_MEMORY_MIB", "x").output().unwrap();
+    let variable =
+        support::program::command(&["--region", "us"]).env("SYNCLINE_AGGREGATOR_MEMORY_MIB", "x").output().unwrap();
     let stderr = String::from_utf8_lossy(&variable.stderr).into_owned();
     assert!(variable.status.code() == Some(78) && stderr.contains("SYNCLINE_AGGREGATOR_MEMORY_MIB: "), "{stderr}");
 }

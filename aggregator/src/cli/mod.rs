@@ -68,7 +68,8 @@ pub fn parse(arguments: Vec<OsString>) -> Result<Task, Refusal> {
 pub fn syntax() -> Command {
     let file = clap::Arg::new("file").value_name("FILE").help("The file").required(true);
     let file = file.value_parser(clap::value_parser!(PathBuf));
-    let validate = Command::new("validate").about("Check a file of settings (exit code 78 where something is wrong)").arg(file);
+    let validate =
+        Command::new("validate").about("Check a file of settings (exit code 78 where something is wrong)").arg(file);
     Args::command().subcommand(validate).subcommand_negates_reqs(true).args_conflicts_with_subcommands(true)
 }
 
@@ -83,10 +84,15 @@ pub fn validate(path: &Path) -> Result<(), Problem> {
 }
 
 fn read(path: &Path) -> Result<Document, Problem> {
-    let unreadable = |why: &dyn std::fmt::Display| Problem::of(path.to_string_lossy(), format!("cannot be read: {why}"));
+    let unreadable =
+        |why: &dyn std::fmt::Display| Problem::of(path.to_string_lossy(), format!("cannot be read: {why}"));
     let file = std::fs::metadata(path).and_then(|metadata| {
         // Opening a FIFO would wait for who writes it.
-        if metadata.is_file() { std::fs::File::open(path) } else { Err(std::io::Error::other("it is not a regular file")) }
+        if metadata.is_file() {
+            std::fs::File::open(path)
+        } else {
+            Err(std::io::Error::other("it is not a regular file"))
+        }
     });
     let mut text = String::new();
     let read = file.and_then(|file| file.take(MOST_BYTES + 1).read_to_string(&mut text));

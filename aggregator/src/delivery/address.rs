@@ -139,7 +139,10 @@ mod tests {
     #[test]
     fn nothing_but_host_and_port_is_shown() {
         let hook = address("https://hooks.example:8443/T0/secret").unwrap();
-        assert_eq!((hook.shown().as_str(), format!("{hook:?}").as_str()), ("hooks.example:8443", "Address(hooks.example:8443)"));
+        assert_eq!(
+            (hook.shown().as_str(), format!("{hook:?}").as_str()),
+            ("hooks.example:8443", "Address(hooks.example:8443)")
+        );
         assert_eq!(address("http://a:1/x/").unwrap().below("/api").url, "http://a:1/x/api");
     }
 }

@@ -101,7 +101,10 @@ mod tests {
     fn what_lasts_ends_a_little_later_each_time_and_is_the_same_alert() {
         let at = |now_ns| alerts(&sender(), &[incident(0, None)], now_ns).0.remove(0);
         let (one, other) = (at(MINUTE), at(2 * MINUTE));
-        assert_eq!((one.ends_at.as_str(), other.ends_at.as_str()), ("1970-01-01T00:05:00.000Z", "1970-01-01T00:06:00.000Z"));
+        assert_eq!(
+            (one.ends_at.as_str(), other.ends_at.as_str()),
+            ("1970-01-01T00:05:00.000Z", "1970-01-01T00:06:00.000Z")
+        );
         assert_eq!((&one.labels, &one.starts_at), (&other.labels, &other.starts_at));
         assert_eq!(one.labels["alertname"], "SynclineClockReference");
         assert!(!one.labels.contains_key("node"), "an empty label is none");
@@ -110,7 +113,8 @@ mod tests {
     #[test]
     fn what_is_over_is_the_same_alert_and_is_told_for_a_while() {
         let (lasts, over) = (incident(0, None), incident(0, Some(MINUTE)));
-        let ((begun, before), (ended, after)) = (alerts(&sender(), &[lasts], MINUTE), alerts(&sender(), std::slice::from_ref(&over), 2 * MINUTE));
+        let ((begun, before), (ended, after)) =
+            (alerts(&sender(), &[lasts], MINUTE), alerts(&sender(), std::slice::from_ref(&over), 2 * MINUTE));
         assert_eq!(begun[0].labels, ended[0].labels);
         assert_eq!((ended[0].ends_at.as_str(), before != after), ("1970-01-01T00:01:00.000Z", true));
         assert!(alerts(&sender(), &[over], 16 * MINUTE).0.is_empty());

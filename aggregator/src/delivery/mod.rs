@@ -88,7 +88,11 @@ async fn tell(mut telling: Telling, mut told: watch::Receiver<u64>, stopping: St
                 }
                 Err(failed) => {
                     if failures == 0 {
-                        tracing::warn!(target = telling.name(), why = failed.why, "it cannot be told of alerts; it is tried again");
+                        tracing::warn!(
+                            target = telling.name(),
+                            why = failed.why,
+                            "it cannot be told of alerts; it is tried again"
+                        );
                     }
                     failures += 1;
                     tokio::time::sleep(failed.after.unwrap_or_else(|| pause(failures)).min(LONGEST_PAUSE)).await;

@@ -126,7 +126,13 @@ impl Telling {
         let mut told = Told { begun_ns: now_ns, ..Told::default() };
         let deliveries = self.store.deliveries(&self.target.name).await?;
         if deliveries.is_empty() {
-            let row = Row { word: (0, false), outcome: DeliveryOutcome::Delivered, attempts: 0, at_ns: now_ns, note: String::new() };
+            let row = Row {
+                word: (0, false),
+                outcome: DeliveryOutcome::Delivered,
+                attempts: 0,
+                at_ns: now_ns,
+                note: String::new(),
+            };
             told.unsaved.push(row);
         }
         for delivery in deliveries {
@@ -188,7 +194,8 @@ impl Telling {
     }
 
     async fn save(&self, told: &mut Told) -> Result<(), StoreError> {
-        while let Some(Row { word: (incident, is_end), outcome, attempts, at_ns, note }) = told.unsaved.first().cloned() {
+        while let Some(Row { word: (incident, is_end), outcome, attempts, at_ns, note }) = told.unsaved.first().cloned()
+        {
             let rows = AlertDeliveryRows {
                 target: LowCardinality::constant(&self.target.name, 1),
                 incident: vec![incident],

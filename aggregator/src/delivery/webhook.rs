@@ -125,9 +125,14 @@ mod tests {
     #[test]
     fn a_template_is_filled_in_or_refused() {
         let [message, _] = examples();
-        let body = |template| Webhook::new(Some(template), Some("text/plain")).and_then(|webhook| webhook.body(&message));
+        let body =
+            |template| Webhook::new(Some(template), Some("text/plain")).and_then(|webhook| webhook.body(&message));
         assert_eq!(body("{{ severity }} {{ status }}: {{ node }}").unwrap(), "warning firing: web-1");
-        for wrong in ["{{ sevrity }}", "{{ text", "{% for x in range(99999) %}{% for y in range(99999) %}x{% endfor %}{% endfor %}"] {
+        for wrong in [
+            "{{ sevrity }}",
+            "{{ text",
+            "{% for x in range(99999) %}{% for y in range(99999) %}x{% endfor %}{% endfor %}",
+        ] {
             assert!(body(wrong).unwrap_err().starts_with("the template"), "{wrong}");
         }
         let whole = Webhook::new(None, None).unwrap().body(&message).unwrap();

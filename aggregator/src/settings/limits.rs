@@ -77,7 +77,10 @@ impl OverrideText {
     /// One for each limit.
     pub(super) fn overrides(&self) -> Result<Vec<Override>, String> {
         if self.region.is_none() && self.node.is_none() {
-            return Err("this override is for nobody: give it a region or a node; what holds for all is [alerts.limits]".to_owned());
+            return Err(
+                "this override is for nobody: give it a region or a node; what holds for all is [alerts.limits]"
+                    .to_owned(),
+            );
         }
         let when = |rule| Matcher { region: self.region.clone(), node: self.node.clone(), rules: vec![rule] };
         let given = self.limits.given().map(|(rule, limit)| Override { when: when(rule), limit: Some(limit) });

@@ -168,12 +168,27 @@ mod tests {
             ("[[alerts.override]]\nnode = \"a\"", "limits"),
             ("[[alerts.override]]\nnode = \"a\"\nlimits = {}", "a.toml:1:1: this override says nothing"),
             ("[[alerts.override]]\nlimits = { step = \"1s\" }", "a.toml:1:1: this override is for nobody"),
-            ("[[alerts.maintenance]]\nfrom = 2026-11-27T22:00:00Z\nuntil = 2026-11-27T21:00:00Z\ncomment = \"x\"", "is before"),
-            ("[[alerts.maintenance]]\nfrom = 2026-11-27\nuntil = 2026-11-27T21:00:00Z\ncomment = \"x\"", "2026-11-27T22:00:00Z"),
-            ("[[alerts.maintenance]]\nuntil = 2026-11-27T21:00:00Z\ncomment = \"x\"", "a.toml:1:1: missing field `from`"),
+            (
+                "[[alerts.maintenance]]\nfrom = 2026-11-27T22:00:00Z\nuntil = 2026-11-27T21:00:00Z\ncomment = \"x\"",
+                "is before",
+            ),
+            (
+                "[[alerts.maintenance]]\nfrom = 2026-11-27\nuntil = 2026-11-27T21:00:00Z\ncomment = \"x\"",
+                "2026-11-27T22:00:00Z",
+            ),
+            (
+                "[[alerts.maintenance]]\nuntil = 2026-11-27T21:00:00Z\ncomment = \"x\"",
+                "a.toml:1:1: missing field `from`",
+            ),
             ("[[alerts.alertmanager]]\nurl = \"127.0.0.1:9093\"", "http://"),
-            ("[[alerts.alertmanager]]\nurl = \"http://a\"\n[[alerts.alertmanager]]\nurl = \"http://a\"", "a.toml:3:1: another one is called \"a\""),
-            ("[[alerts.webhook]]\nname = \"x\"\nurl = \"http://a\"\ntemplate = \"{{ txet }}\"", "a.toml:1:1: the template"),
+            (
+                "[[alerts.alertmanager]]\nurl = \"http://a\"\n[[alerts.alertmanager]]\nurl = \"http://a\"",
+                "a.toml:3:1: another one is called \"a\"",
+            ),
+            (
+                "[[alerts.webhook]]\nname = \"x\"\nurl = \"http://a\"\ntemplate = \"{{ txet }}\"",
+                "a.toml:1:1: the template",
+            ),
             ("[[alerts.webhook]]\nname = \"x\"\nurl = \"http://a\"\ntemplate = \"{% if %}\"", "the template"),
             ("[[alerts.webhook]]\nname = \"x\"\nurl = \"http://a\"\ntemplate = \"{{ text }}\"", "no JSON"),
             ("[[alerts.webhook]]\nname = \"x\"\nurl = \"http://a\"\nheaders = { \"a b\" = \"c\" }", "header"),

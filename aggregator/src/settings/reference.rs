@@ -9,11 +9,23 @@ pub fn table() -> String {
     let (usual, duration) = (Policy::default(), |ns| units::duration_text(std::time::Duration::from_nanos(ns)));
     let mut rows = vec![
         ("alerts.rounds", usual.rounds.to_string(), "rounds of 15 s on end that a rule has to be met in, 1 to 100"),
-        ("alerts.clear", format!("{}%", usual.clear_permille / 10), "share of its limit that a value has to be below before an alert ends"),
+        (
+            "alerts.clear",
+            format!("{}%", usual.clear_permille / 10),
+            "share of its limit that a value has to be below before an alert ends",
+        ),
         ("alerts.quiet", duration(usual.quiet_ns), "how long it has to be so"),
         ("alerts.drift_window", duration(usual.drift_window_ns), "time that drift is measured over, 60s at least"),
-        ("alerts.forget", duration(usual.forget_ns), "a node that has said nothing for so long is gone, with its alerts"),
-        ("alerts.runbook", super::RUNBOOK.to_owned(), "URL of a page whose headings are the rules' names; `#RULE` is put behind it"),
+        (
+            "alerts.forget",
+            duration(usual.forget_ns),
+            "a node that has said nothing for so long is gone, with its alerts",
+        ),
+        (
+            "alerts.runbook",
+            super::RUNBOOK.to_owned(),
+            "URL of a page whose headings are the rules' names; `#RULE` is put behind it",
+        ),
     ];
     let limits: Vec<(String, String)> = Rule::ALL.into_iter().filter_map(limit).collect();
     rows.extend(limits.iter().map(|(key, limit)| (key.as_str(), limit.clone(), "limit of the rule")));
@@ -74,7 +86,8 @@ mod tests {
                 text.push_str(&format!("{key} = {value}\n"));
             }
         }
-        let alerts = super::super::alerts(&Document::parse("t", text.clone()).unwrap()).unwrap_or_else(|e| panic!("{e}: {text}"));
+        let alerts = super::super::alerts(&Document::parse("t", text.clone()).unwrap())
+            .unwrap_or_else(|e| panic!("{e}: {text}"));
         assert_eq!((alerts.policy, alerts.runbook.as_str()), (Policy::default(), super::super::RUNBOOK));
     }
 }

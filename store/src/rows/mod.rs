@@ -23,10 +23,10 @@ mod tcp;
 pub use alerts::{AlertDeliveryRows, AlertStateRows, SkewAlertRows, SkewIncidentRows};
 pub use binaries::BinaryRows;
 pub use clock::{ClockClaimRows, ClockProbeRows, ClockSegmentRows, ClockStateRows, ClockStepRows, RegionClockRows};
-pub use enums::{DeliveryOutcome, 
-    AlertState, AlertUnit, BoundClass, ClaimSource, ClaimVerdict, ClockScale, ClockStatus, EventKind, GoroutineFate,
-    GoroutineState, IncidentKind, MessageDirection, ObservationReason, ObservationStage, PairVerdict, ProbeKind,
-    SessionOpener, SeverityLevel,
+pub use enums::{
+    AlertState, AlertUnit, BoundClass, ClaimSource, ClaimVerdict, ClockScale, ClockStatus, DeliveryOutcome, EventKind,
+    GoroutineFate, GoroutineState, IncidentKind, MessageDirection, ObservationReason, ObservationStage, PairVerdict,
+    ProbeKind, SessionOpener, SeverityLevel,
 };
 pub use events::{
     EventRows, FLAG_ABANDONED, FLAG_BEGAN_BEFORE, FLAG_READY_SEEN, FLAG_WOKEN_BY_NETPOLL, LossRows, OpenWaitRows,

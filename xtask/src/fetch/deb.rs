@@ -27,7 +27,7 @@ pub(super) fn unpack(packages: &[&str], dir: &Path) -> Result<()> {
     if files.is_empty() {
         bail!("apt-get download gave no package");
     }
-    files.iter().try_for_each(|package| {
-        process::capture(Command::new("dpkg-deb").arg("-x").arg(package).arg(dir)).map(drop)
-    })
+    files
+        .iter()
+        .try_for_each(|package| process::capture(Command::new("dpkg-deb").arg("-x").arg(package).arg(dir)).map(drop))
 }
