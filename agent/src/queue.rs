@@ -147,6 +147,11 @@ impl Queue {
         self.closed && self.entries.is_empty()
     }
 
+    /// Most bytes that are held.
+    pub fn capacity(&self) -> usize {
+        self.capacity
+    }
+
     /// Bytes held.
     pub fn bytes(&self) -> usize {
         self.bytes

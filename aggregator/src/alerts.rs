@@ -18,7 +18,7 @@ use syncline_alerts::{
 };
 use syncline_store::rows::{AlertState, AlertUnit, IncidentKind, SeverityLevel};
 use syncline_store::rows::{AlertStateRows, SkewAlertRows, SkewIncidentRows};
-use syncline_store::{Block, LowCardinality, Rounds, Store, StoreError};
+use syncline_store::{Block, DeclaredSilence, LowCardinality, Rounds, Store, StoreError};
 
 use tokio::sync::watch;
 
@@ -161,10 +161,24 @@ impl Evaluator {
         Ok(engine.numbered_after(self.store.last_incident().await?))
     }
 
+    /// Those of the file, and those that people declared since.
+    async fn silences(&self, at_ms: i64) -> Result<Vec<Silence>, StoreError> {
+        let declared = self.store.silences(at_ms).await?;
+        let declared = declared.iter().filter_map(
+            |DeclaredSilence { number, region, node, rules, from_ms, until_ms, comment }| {
+                let silence = Silence::declared((region, node, rules), (from_ms * MS, until_ms * MS), comment);
+                // Whoever declares one by the program is told; this one came another way.
+                silence.inspect_err(|why| tracing::debug!(number, %why, "a declared silence is none")).ok()
+            },
+        );
+        Ok(self.silences.iter().cloned().chain(declared).collect())
+    }
+
     /// A round whose rows cannot be stored is evaluated again from the state that was left, and tells the same.
     async fn take(&self, this: &mut Evaluating, round: &Round) -> Result<(), StoreError> {
         let (store, at_ms) = (&self.store, round.at_ns / MS);
-        let outcome = match this.engine.evaluate(round, &self.silences) {
+        let silences = self.silences(at_ms).await?;
+        let outcome = match this.engine.evaluate(round, &silences) {
             Ok(outcome) => outcome,
             Err(error) => return Err(StoreError::Protocol { reason: error.to_string() }),
         };

@@ -74,6 +74,10 @@ async fn serve(args: &Args) -> anyhow::Result<()> {
     let mut signals = Signals::new().context("cannot listen for signals")?;
     let (place, regions) = (args.store()?, regions(args)?);
     let listener = listen(&args.listen).await?;
+    let door = match args.metrics {
+        Some(address) => Some(syncline_metrics::listen(address).await.map_err(anyhow::Error::msg)?),
+        None => None,
+    };
     let (store, engine) = tokio::select! {
         opened = open_store(&place, &args.database) => opened?,
         name = signals.next() => anyhow::bail!("{name} before the store was open"),
@@ -84,10 +88,10 @@ async fn serve(args: &Args) -> anyhow::Result<()> {
     let shown_url = store.shown_url().trim_end_matches('/').to_owned();
     let mut aggregator =
         Aggregator::start(Config { probe_key: Some(probe_key), ..config(args, reference, regions) }, listener, store)?;
-    let metrics = match args.metrics {
-        Some(address) => Some(aggregator.serve_metrics(address).await?),
-        None => None,
-    };
+    let metrics = door.as_ref().and_then(|door| door.local_addr().ok());
+    if let Some(door) = door {
+        aggregator.serve_metrics(door);
+    }
     ready(args, &aggregator, (&shown_url, metrics), &reference);
     let ended = tokio::select! {
         name = signals.next() => { tracing::info!("{name}: stopping"); Ok(()) }

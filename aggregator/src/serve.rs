@@ -149,17 +149,10 @@ impl Aggregator {
         &self.counters
     }
 
-    /// Lets Prometheus ask at `address` for metrics; gives the address, whose port may have been 0.
-    ///
-    /// # Errors
-    /// It cannot be listened there.
-    pub async fn serve_metrics(&self, address: SocketAddr) -> anyhow::Result<SocketAddr> {
-        let serving = syncline_metrics::serve(
-            address,
-            Arc::<AggregatorMetrics>::clone(&self.metrics),
-            self.stopping.clone().wanted(),
-        );
-        serving.await.map_err(anyhow::Error::msg)
+    /// Lets Prometheus ask for metrics there.
+    pub fn serve_metrics(&self, door: TcpListener) {
+        let metrics = Arc::<AggregatorMetrics>::clone(&self.metrics);
+        syncline_metrics::serve(door, metrics, self.stopping.clone().wanted());
     }
 
     /// Ends when serving ends by itself, which it does only in failure.

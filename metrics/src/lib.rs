@@ -9,4 +9,4 @@ mod server;
 
 pub use exposition::{Samples, Source, text};
 pub use family::{Family, Kind, table};
-pub use server::serve;
+pub use server::{listen, serve};

@@ -15,29 +15,31 @@ use crate::exposition::{Source, text};
 
 const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Listens on `address` and answers until `stopping` ends; gives the address, whose port may have been 0.
+/// Listens on `address`.
 ///
 /// # Errors
-/// It cannot be listened there; the text says how to mend that.
-pub async fn serve(
-    address: SocketAddr,
-    source: Arc<dyn Source>,
-    stopping: impl Future<Output = ()> + Send + 'static,
-) -> Result<SocketAddr, String> {
+/// It cannot; the text says how to mend that.
+pub async fn listen(address: SocketAddr) -> Result<TcpListener, String> {
     let unheard = |error| format!("cannot listen on {address} for metrics ({error}): choose another with --metrics");
-    let listener = TcpListener::bind(address).await.map_err(unheard)?;
-    let local = listener.local_addr().map_err(unheard)?;
+    TcpListener::bind(address).await.map_err(unheard)
+}
+
+/// Answers on `listener` until `stopping` ends.
+pub fn serve(listener: TcpListener, source: Arc<dyn Source>, stopping: impl Future<Output = ()> + Send + 'static) {
+    if let Ok(address) = listener.local_addr() {
+        tracing::info!(%address, "metrics");
+    }
     // One answer at a time: whoever asks too often waits, and takes nobody's locks.
     let turn = Arc::new(Semaphore::new(1));
     let router = Router::new().route("/metrics", get(move || answer(Arc::clone(&source), Arc::clone(&turn))));
     tokio::spawn(async move {
-        let serving = axum::serve(listener, router);
         tokio::select! {
-            ended = serving => if let Err(error) = ended { tracing::error!(%error, "metrics are not served any more") },
+            ended = axum::serve(listener, router) => {
+                if let Err(error) = ended { tracing::error!(%error, "metrics are not served any more") }
+            }
             () = stopping => (),
         }
     });
-    Ok(local)
 }
 
 async fn answer(source: Arc<dyn Source>, turn: Arc<Semaphore>) -> Response {

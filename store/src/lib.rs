@@ -23,6 +23,7 @@ mod rounds;
 pub mod rows;
 mod schema;
 mod settle;
+mod silences;
 mod stacks;
 mod store;
 
@@ -38,4 +39,5 @@ pub use regions::{RegionClaim, RegionLink};
 pub use rounds::Rounds;
 pub use schema::MigrationReport;
 pub use settle::{SettledPiece, Settlement};
+pub use silences::DeclaredSilence;
 pub use store::{DEFAULT_DATABASE, Store};

@@ -189,6 +189,9 @@ pub struct RunArgs {
     /// Most memory for batches that the aggregator has not acknowledged; beyond it the oldest go, and are counted
     #[arg(long, value_name = "SIZE", default_value = "32MiB", value_parser = queue_bytes)]
     queue_bytes: usize,
+    /// Address on which Prometheus may ask for metrics (GET /metrics) [default: none]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    metrics: Option<SocketAddr>,
     /// Also write everything that is sent to this file, for `replay`
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
@@ -267,6 +270,7 @@ impl RunArgs {
             udp_probes: !self.no_udp_probes,
             queue_bytes: self.queue_bytes,
             record: self.record,
+            metrics: self.metrics,
             require_aggregator: (!self.keep_trying).then_some(self.require_aggregator),
             clocks,
         })
