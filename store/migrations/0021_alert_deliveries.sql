@@ -6,7 +6,7 @@ CREATE TABLE IF NOT EXISTS alert_deliveries (
     kind     Enum8('opened' = 1, 'resolved' = 2) COMMENT 'which word on it',
     outcome  Enum8('delivered' = 1, 'refused' = 2, 'expired' = 3) COMMENT 'what came of it: refused = the target will never take it; expired = it was over for a day before it could be told',
     attempts UInt32 COMMENT 'how often it was tried' CODEC(T64, ZSTD(1)),
-    at       DateTime64(9, 'UTC') COMMENT 'when; the aggregator''s wall clock' CODEC(Delta(8), ZSTD(1)),
+    at       DateTime64(9, 'UTC') COMMENT 'when; the database''s own clock' CODEC(Delta(8), ZSTD(1)),
     note     String COMMENT 'why it was refused' CODEC(ZSTD(1))
 ) ENGINE = ReplacingMergeTree(at)
 ORDER BY (target, incident, kind)

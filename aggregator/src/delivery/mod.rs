@@ -16,7 +16,7 @@ mod telling;
 mod webhook;
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use syncline_store::Store;
 use tokio::sync::watch;
@@ -74,7 +74,7 @@ async fn tell(mut telling: Telling, mut told: watch::Receiver<u64>, stopping: St
         let mut failures = 0;
         loop {
             told.mark_unchanged();
-            match telling.round(now_ns()).await {
+            match telling.round().await {
                 Ok(()) => {
                     if failures > 0 {
                         tracing::info!(target = telling.name(), "it is told again");
@@ -109,12 +109,6 @@ async fn tell(mut telling: Telling, mut told: watch::Receiver<u64>, stopping: St
 /// A second, then twice as long each time.
 fn pause(failures: u32) -> Duration {
     Duration::from_secs(1 << failures.saturating_sub(1).min(6)).min(LONGEST_PAUSE)
-}
-
-/// The wall clock: what others compare with theirs.
-fn now_ns() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
 }
 
 /// Posts on a thread that may wait.

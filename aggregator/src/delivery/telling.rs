@@ -72,8 +72,10 @@ impl Telling {
         &self.target.name
     }
 
-    /// Tells what there is to tell at `now_ns`.
-    pub(super) async fn round(&mut self, now_ns: i64) -> Result<(), Failed> {
+    /// Tells what there is to tell now: by the database's clock, which incidents are told by, and not by this machine's, which may be the one
+    /// that is wrong.
+    pub(super) async fn round(&mut self) -> Result<(), Failed> {
+        let now_ns = self.store.now_ms().await?.saturating_mul(1_000_000);
         let incidents = Incident::all(self.store.told_incidents(now_ns - LOOK_BACK_NS).await?);
         let target = Arc::clone(&self.target);
         match &target.way {

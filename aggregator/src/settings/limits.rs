@@ -36,20 +36,7 @@ impl LimitsText {
     /// These limits over others.
     pub(super) fn over(&self, usual: Limits) -> Limits {
         let mut limits = usual;
-        for (rule, limit) in self.given() {
-            match rule {
-                Rule::Offset => limits.offset_ns = limit,
-                Rule::Drift => limits.drift_ppb = limit,
-                Rule::Step => limits.step_ns = limit,
-                Rule::Pause | Rule::Reference => limits.pause_ns = limit,
-                Rule::Bound => limits.bound_ns = limit,
-                Rule::Silence => limits.silence_ns = limit,
-                Rule::Frequency => limits.frequency_ppb = limit,
-                Rule::Claim => limits.claim_ns = limit,
-                Rule::Regions => limits.regions_ns = limit,
-                Rule::Causality => limits.causality_ns = limit,
-            }
-        }
+        self.given().for_each(|(rule, limit)| limits.set(rule, limit));
         limits.off.extend(&self.off);
         limits
     }

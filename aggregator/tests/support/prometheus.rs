@@ -1,5 +1,6 @@
 //! Debian's real Prometheus and Alertmanager, on the loopback.
 
+use std::fs::File;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -43,10 +44,10 @@ pub(crate) async fn alertmanager(dir: &Path, hook: &str, port: Option<u16>) -> O
     );
     std::fs::write(&config, text).unwrap();
     let (port, data) = (port.unwrap_or_else(free_port), dir.join("alertmanager"));
-    let mut command = Command::new(program);
+    let mut command = with_templates(&program);
     command.arg("--cluster.listen-address=").arg(format!("--web.listen-address=127.0.0.1:{port}"));
     command.arg(format!("--config.file={}", config.display())).arg(format!("--storage.path={}", data.display()));
-    Some(started(command, port, "/-/ready").await)
+    Some(started(command, port, dir).await)
 }
 
 /// A Prometheus that asks `target` for metrics twice a second and evaluates `rules`.
@@ -63,14 +64,33 @@ pub(crate) async fn prometheus(dir: &Path, target: &str, rules: &Path) -> Option
     let mut command = Command::new(program);
     command.arg(format!("--web.listen-address=127.0.0.1:{port}")).arg(format!("--config.file={}", config.display()));
     command.arg(format!("--storage.tsdb.path={}", data.display()));
-    Some(started(command, port, "/-/ready").await)
+    Some(started(command, port, dir).await)
 }
 
-async fn started(mut command: Command, port: u16, ready: &str) -> Daemon {
-    let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    let daemon = Daemon { child, url: format!("http://127.0.0.1:{port}") };
-    let url = format!("{}{ready}", daemon.url);
-    eventually("the daemon is ready", async || get(&url).is_some()).await;
+/// Debian's Alertmanager reads its templates below /usr/share. One that is unpacked elsewhere gets to see its own there, and nobody else does.
+fn with_templates(program: &Path) -> Command {
+    let installed = Path::new("/usr/share/prometheus/alertmanager/default.tmpl");
+    let unpacked = program.ancestors().nth(2).unwrap().join("share");
+    if installed.is_file() || !unpacked.is_dir() {
+        return Command::new(program);
+    }
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-root-user", "--mount", "sh", "-c"]);
+    command.arg("mount -t overlay overlay -o lowerdir=$0:/usr/share /usr/share && exec \"$@\"").arg(unpacked).arg(program);
+    command
+}
+
+async fn started(mut command: Command, port: u16, dir: &Path) -> Daemon {
+    let log = dir.join(format!("daemon-{port}.log"));
+    let child = command.stdout(Stdio::null()).stderr(File::create(&log).unwrap()).spawn().unwrap();
+    let mut daemon = Daemon { child, url: format!("http://127.0.0.1:{port}") };
+    let ready = format!("{}/-/ready", daemon.url);
+    eventually("the daemon is ready", async || {
+        let ended = daemon.child.try_wait().unwrap();
+        assert!(ended.is_none(), "{ended:?}: {}", std::fs::read_to_string(&log).unwrap());
+        get(&ready).is_some()
+    })
+    .await;
     daemon
 }
 

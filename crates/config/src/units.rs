@@ -1,4 +1,4 @@
-//! Durations and sizes as people type them.
+//! Durations, sizes and frequencies as people type them.
 
 use std::time::Duration;
 
@@ -43,6 +43,27 @@ pub fn bytes(text: &str) -> Result<u64, String> {
     let help = || format!("{text:?} is no size: a number, or a number and one of KiB, MiB, GiB, as in 32MiB");
     let (number, unit) = split(text, &SIZE_UNITS).ok_or_else(help)?;
     scaled(number, unit).ok_or_else(help)
+}
+
+/// Reads `5ppm`, `0.5ppm`, in ppb.
+///
+/// # Errors
+/// What is wrong, with an example.
+pub fn frequency_ppb(text: &str) -> Result<u64, String> {
+    let help = || format!("{text:?} is no frequency error: a number and ppm, as in 5ppm or 0.5ppm");
+    thousandths(text, "ppm").filter(|ppb| *ppb <= 1_000_000_000).ok_or_else(help)
+}
+
+/// A number with at most three decimals and its unit, in thousandths.
+pub(crate) fn thousandths(text: &str, unit: &str) -> Option<u64> {
+    let number = text.strip_suffix(unit)?.trim_end();
+    let (whole, decimals) = number.split_once('.').unwrap_or((number, "0"));
+    let are_digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if !are_digits(whole) || !are_digits(decimals) || decimals.len() > 3 {
+        return None;
+    }
+    let decimals: u64 = format!("{decimals:0<3}").parse().ok()?;
+    whole.parse::<u64>().ok()?.checked_mul(1_000)?.checked_add(decimals)
 }
 
 fn split<'t>(text: &'t str, units: &[(&str, u64)]) -> Option<(&'t str, u64)> {
@@ -100,6 +121,24 @@ mod tests {
         }
         for text in ["", "1MB", "x", "18446744073709551615GiB"] {
             assert!(bytes(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_read_with_their_unit_exactly() {
+        for (text, unit, value) in [
+            ("5ppm", "ppm", Some(5_000)),
+            ("0.5 ppm", "ppm", Some(500)),
+            ("80%", "%", Some(80_000)),
+            ("99.9%", "%", Some(99_900)),
+            ("5", "ppm", None),
+            ("-5ppm", "ppm", None),
+            ("+5ppm", "ppm", None),
+            (".5ppm", "ppm", None),
+            ("1.0001ppm", "ppm", None),
+            ("99999999999999999999ppm", "ppm", None),
+        ] {
+            assert_eq!(thousandths(text, unit), value, "{text}");
         }
     }
 }
