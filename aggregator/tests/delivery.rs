@@ -102,7 +102,8 @@ async fn a_real_alertmanager_tells_each_incident_once_also_when_all_were_restart
         (&"SynclineClockStep".into(), &"web-7".into())
     );
     assert_eq!(alert["annotations"]["summary"], "text of 7");
-    assert!(alert["annotations"]["runbook_url"].as_str().unwrap().ends_with("/docs/runbook.md#step"));
+    let runbook = alert["annotations"]["runbook_url"].as_str().unwrap();
+    assert!(runbook.starts_with("https://") && runbook.ends_with("/docs/runbook.md#step"), "{runbook}");
 
     let ends_at = || {
         let alerts = prometheus::get(&format!("{}/api/v2/alerts", alertmanager.url)).unwrap_or_default();

@@ -28,7 +28,9 @@ pub fn table() -> String {
         ),
     ];
     let limits: Vec<(String, String)> = Rule::ALL.into_iter().filter_map(limit).collect();
-    rows.extend(limits.iter().map(|(key, limit)| (key.as_str(), limit.clone(), "limit of the rule")));
+    rows.extend(
+        limits.iter().map(|(key, limit)| (key.as_str(), limit.clone(), "limit of [the rule](alerts.md#rules)")),
+    );
     rows.extend(LISTS.map(|(key, meaning)| (key, String::new(), meaning)));
     let rows = rows.into_iter().map(|(key, default, meaning)| {
         let default = if default.is_empty() { "none".to_owned() } else { format!("`{default}`") };

@@ -76,7 +76,10 @@ fn with_templates(program: &Path) -> Command {
     }
     let mut command = Command::new("unshare");
     command.args(["--user", "--map-root-user", "--mount", "sh", "-c"]);
-    command.arg("mount -t overlay overlay -o lowerdir=$0:/usr/share /usr/share && exec \"$@\"").arg(unpacked).arg(program);
+    command
+        .arg("mount -t overlay overlay -o lowerdir=$0:/usr/share /usr/share && exec \"$@\"")
+        .arg(unpacked)
+        .arg(program);
     command
 }
 
