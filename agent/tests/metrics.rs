@@ -36,7 +36,18 @@ async fn what_is_captured_stored_and_lost_is_counted() {
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let mut child = Command::new(env!("CARGO_BIN_EXE_syncline-agent"))
         .args(["--region", "eu", "--node", "n1", "--aggregator", &fake.url(), "--without", "tcp"])
-        .args(["--control", "none", "--symbol-cache", "none", "--budget", "off", "--metrics", &address])
+        .args([
+            "--control",
+            "none",
+            "--spool",
+            "none",
+            "--symbol-cache",
+            "none",
+            "--budget",
+            "off",
+            "--metrics",
+            &address,
+        ])
         .args(["--probe-interval", "600ms", "--require-aggregator", "20s", "--pid", &program.pid().to_string()])
         .stdout(Stdio::piped())
         .spawn()

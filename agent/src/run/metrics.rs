@@ -46,9 +46,27 @@ pub fn families() -> Vec<Family> {
         Family::counter("syncline_agent_stored_waits_total", &[], "Waits in them"),
         Family::counter("syncline_agent_refused_batches_total", &[], "Batches that the aggregator will never take"),
         Family::counter("syncline_agent_refused_waits_total", &[], "Waits in them"),
-        Family::gauge("syncline_agent_queue_bytes", &[], "Batches that are not acknowledged"),
+        Family::gauge(
+            "syncline_agent_queue_bytes",
+            &[],
+            "Batches that are not acknowledged, as far as they are in memory",
+        ),
         Family::gauge("syncline_agent_queue_limit_bytes", &[], "Most of them that are kept"),
-        Family::gauge("syncline_agent_queue_waits", &[], "Waits in them"),
+        Family::gauge(
+            "syncline_agent_queue_waits",
+            &[],
+            "Waits of this run that are not acknowledged, in memory or in the spool",
+        ),
+        Family::gauge(
+            "syncline_agent_spooled_waits",
+            &[],
+            "Those of them that are durable in the spool: a later run sends them",
+        ),
+        Family::counter(
+            "syncline_agent_stored_earlier_batches_total",
+            &[],
+            "Batches of earlier runs that the aggregator has stored",
+        ),
         Family::gauge("syncline_agent_connected", &[], "1 while the stream of batches to an aggregator is open"),
         Family::counter("syncline_agent_connections_total", &[], "Streams of batches that were opened"),
     ]
@@ -102,6 +120,8 @@ impl Source for AgentMetrics {
         samples.count("syncline_agent_queue_bytes", &[], bytes as u64);
         samples.count("syncline_agent_queue_limit_bytes", &[], limit as u64);
         samples.count("syncline_agent_queue_waits", &[], fate.waiting_waits);
+        samples.count("syncline_agent_spooled_waits", &[], fate.shelved_waits);
+        samples.count("syncline_agent_stored_earlier_batches_total", &[], fate.earlier_batches);
         samples.count("syncline_agent_connected", &[], u64::from(*self.connected.borrow()));
         samples.count("syncline_agent_connections_total", &[], connections);
     }
@@ -130,7 +150,9 @@ fn read_counted(Counted { totals, tcp, gaps }: &Counted, samples: &mut Samples) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::queue::Entry;
+    use syncline_timebase::BootId;
+
+    use crate::queue::{BatchId, Entry};
 
     #[test]
     fn what_was_counted_is_told_by_its_cause() {
@@ -138,7 +160,8 @@ mod tests {
         let mut totals = Totals { waits: 5, ..Totals::default() };
         totals.losses.add(LossCause::QueueFull, 3);
         tally.tell(&totals, &TcpTotals::default(), &Gaps::default());
-        let dropped = queue.change(|queue| queue.push(Entry { number: 1, bytes: vec![0; 100].into(), waits: 2 }));
+        let id = BatchId { boot: BootId(7), run_first_seq: 1, number: 1 };
+        let dropped = queue.change(|queue| queue.push(Entry::new(id, vec![0; 100].into(), 2)));
         assert!(dropped.is_empty());
         let (_connected, connected) = watch::channel(true);
         let (node, region) = ("web-1".to_owned(), "eu".to_owned());
