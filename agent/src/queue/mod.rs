@@ -121,6 +121,11 @@ impl Queue {
         dropped
     }
 
+    /// Most bytes that are held in memory.
+    pub fn capacity(&self) -> usize {
+        self.capacity
+    }
+
     /// Whether a batch would fit without another one going.
     pub fn has_room_for(&self, entry: &Entry) -> bool {
         self.bytes.saturating_add(entry.bytes.len()) <= self.capacity

@@ -52,6 +52,9 @@ pub enum RunError {
         /// The time it had.
         within: Duration,
     },
+    /// Metrics cannot be served.
+    #[error("{0}")]
+    Metrics(String),
     /// The system refused a thread or a signal handler.
     #[error("the system refused a thread or a signal handler: {0}")]
     System(io::Error),
