@@ -8,13 +8,16 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use support::go_program::ANY;
+use syncline_agent::spooling::Opened;
+use syncline_spool::Config;
 
 /// Nobody listens there: the discard port, which needs root to be bound.
 const NOBODY: &str = "http://127.0.0.1:9";
 
 fn agent(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_syncline-agent"));
-    command.args(arguments).env("RUST_LOG", "error").env_remove("SYNCLINE_REGION").output().unwrap()
+    command.env("SYNCLINE_AGENT_SPOOL", "none").env_remove("SYNCLINE_REGION");
+    command.args(arguments).env("RUST_LOG", "error").output().unwrap()
 }
 
 fn fails(arguments: &[&str], code: i32, part: &str) {
@@ -34,6 +37,7 @@ fn usage_errors_end_with_two() {
     fails(&["--pid", "1"], 2, "--region");
     fails(&["replay"], 2, "FILE");
     fails(&["--nonsense"], 2, "--nonsense");
+    fails(&["--region", "eu", "--spool-bytes", "1MiB"], 2, "64MiB to 1024GiB");
     fails(&["set"], 2, "--threshold");
     fails(&["set", "--threshold", "5"], 2, "250us");
     fails(&["set", "--service", "", "--observe", "false"], 2, "fits nothing");
@@ -114,7 +118,8 @@ fn a_pid_namespace_of_its_own_ends_with_one() {
     }
     let mut command = Command::new("unshare");
     command.args(own_namespace).arg(env!("CARGO_BIN_EXE_syncline-agent"));
-    let output = command.args(["--region", "eu", "--aggregator", NOBODY]).env("RUST_LOG", "error").output().unwrap();
+    let command = command.args(["--region", "eu", "--aggregator", NOBODY, "--spool", "none"]);
+    let output = command.env("RUST_LOG", "error").output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!((output.status.code(), stderr.lines().count()), (Some(1), 1), "{stderr}");
     assert!(stderr.contains("hostPID"), "{stderr}");
@@ -148,4 +153,19 @@ fn a_required_aggregator_that_is_not_there_ends_with_one() {
 fn a_recording_that_cannot_be_written_ends_with_one() {
     assert!(!Path::new("/nonexistent").exists());
     fails(&["--region", "eu", "--aggregator", NOBODY, "--record", "/nonexistent/x"], 1, "/nonexistent/x");
+}
+
+#[test]
+fn a_spool_that_cannot_be_had_ends_with_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("spool");
+    let _mine = Opened::open(&path, Config::default(), 1 << 20).unwrap();
+    let run = |path: &Path, part: &str| {
+        fails(&["--region", "eu", "--aggregator", NOBODY, "--spool", path.to_str().unwrap()], 1, part);
+    };
+    run(&path, "another agent keeps its batches in");
+    let file = dir.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    run(&file, "name another directory with --spool");
+    run(&file.join("below"), "no batches can be kept in");
 }

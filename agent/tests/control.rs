@@ -49,7 +49,7 @@ impl Agent {
                 "--budget",
                 "off",
             ])
-            .args(["--probe-interval", "600ms", "--require-aggregator", "20s"])
+            .args(["--probe-interval", "600ms", "--require-aggregator", "20s", "--spool", "none"])
             .arg("--exe")
             .arg(program)
             .arg("--control")

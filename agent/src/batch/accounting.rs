@@ -1,6 +1,7 @@
 //! Where everything that a run captured has gone: its account, for each batch.
 
 use syncline_event::{Account, Batch, DroppedBatch, LossCause, limits};
+use syncline_timebase::BootId;
 
 /// What the capture knows of its waits, since the run began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -14,8 +15,10 @@ pub struct Captured {
 }
 
 /// Sums of one run.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Accounting {
+    boot: BootId,
+    run_first_seq: u64,
     /// Waits that were taken, to become events or as sums.
     taken: u64,
     /// Those of them that are in sealed batches.
@@ -31,6 +34,21 @@ pub(super) struct Accounting {
 }
 
 impl Accounting {
+    /// Of the run of this boot that begins with this number.
+    pub(super) fn new(boot: BootId, run_first_seq: u64) -> Self {
+        Self {
+            boot,
+            run_first_seq,
+            taken: 0,
+            sealed: 0,
+            lost: 0,
+            captured: None,
+            under_way: 0,
+            ends: false,
+            dropped: Vec::new(),
+        }
+    }
+
     pub(super) fn take(&mut self, count: u64) {
         self.taken = self.taken.saturating_add(count);
     }
@@ -46,19 +64,16 @@ impl Accounting {
         self.captured = Some(captured);
     }
 
-    /// A batch will not be stored; gives the number of its waits.
-    pub(super) fn drop_batch(&mut self, cause: LossCause, batch: &Batch) -> u64 {
-        let (events, summed) = contents(batch);
-        self.dropped.extend_from_slice(&batch.dropped);
-        self.dropped.push(DroppedBatch {
-            number: batch.number,
-            run_first_seq: batch.origin.run_first_seq,
-            cause,
-            events,
-            summed,
-            losses: batch.losses.clone(),
-        });
-        events.saturating_add(summed)
+    /// A batch will not be stored: what is to be told of it, and whether it is of this run.
+    pub(super) fn drop_batch(&mut self, dropped: DroppedBatch) -> bool {
+        let is_own = (dropped.boot, dropped.run_first_seq) == (self.boot, self.run_first_seq);
+        self.dropped.push(dropped);
+        is_own
+    }
+
+    /// What a batch has told of others, which will not be stored itself, is to be told again.
+    pub(super) fn tell_again(&mut self, dropped: &[DroppedBatch]) {
+        self.dropped.extend_from_slice(dropped);
     }
 
     /// Something to be told that no batch has told.
@@ -88,6 +103,20 @@ impl Accounting {
     /// What came here, in whatever way, and what is not to come.
     fn known(&self, captured: Captured) -> u64 {
         captured.left_out.saturating_add(self.taken).saturating_add(self.lost)
+    }
+}
+
+/// What is to be told of a batch that will not be stored.
+pub(super) fn dropped(cause: LossCause, batch: &Batch) -> DroppedBatch {
+    let (events, summed) = contents(batch);
+    DroppedBatch {
+        boot: batch.origin.boot,
+        number: batch.number,
+        run_first_seq: batch.origin.run_first_seq,
+        cause,
+        events,
+        summed,
+        losses: batch.losses.clone(),
     }
 }
 

@@ -3,6 +3,7 @@
 mod control;
 mod inspect;
 mod replay;
+mod spool;
 mod symbols;
 mod target;
 mod tcp;
@@ -33,6 +34,7 @@ use crate::uplink::Ranking;
 pub use control::{SetArgs, ShowArgs};
 pub use inspect::InspectArgs;
 pub use replay::ReplayArgs;
+use spool::SpoolArgs;
 use symbols::SymbolsArgs;
 use target::TargetArgs;
 pub use watch::WatchArgs;
@@ -177,7 +179,11 @@ pub struct RunArgs {
     /// Where symbols are kept.
     #[command(flatten)]
     symbols: SymbolsArgs,
-    /// Most memory for batches that the aggregator has not acknowledged; beyond it the oldest go, and are counted
+    /// Where batches are kept that the aggregator has not acknowledged.
+    #[command(flatten)]
+    spool: SpoolArgs,
+    /// Most memory for batches that the aggregator has not acknowledged; beyond it they are on the disk only, or, where there is no
+    /// spool or its disk fails, the oldest go, and are counted
     #[arg(long, value_name = "SIZE", default_value = "32MiB", value_parser = queue_bytes)]
     queue_bytes: usize,
     /// Also write everything that is sent to this file, for `replay`
@@ -251,6 +257,7 @@ impl RunArgs {
             chrony: Chrony::at(self.chrony),
             udp_probes: !self.no_udp_probes,
             queue_bytes: self.queue_bytes,
+            spool: self.spool.config(),
             record: self.record,
             require_aggregator: (!self.keep_trying).then_some(self.require_aggregator),
             clocks,

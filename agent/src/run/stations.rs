@@ -24,8 +24,9 @@ use crate::identity;
 use crate::intake::Intake;
 use crate::metadata::MetadataReader;
 use crate::probe::{Heard, ProbeListener};
-use crate::queue::{Queue, SharedQueue};
+use crate::queue::{BatchId, Queue, SharedQueue};
 use crate::recording::Recorder;
+use crate::spooling::{SpoolConfig, Spooling};
 use crate::uplink::Uplink;
 
 /// Messages between capture and batcher: with 256 waits each, 16,384 waits.
@@ -50,6 +51,7 @@ pub(super) struct Stations {
     connected: watch::Receiver<bool>,
     capture: oneshot::Receiver<Result<(), CaptureError>>,
     outcome: oneshot::Receiver<Outcome>,
+    spooling: Option<Spooling>,
 }
 
 impl Stations {
@@ -59,8 +61,13 @@ impl Stations {
         let first_knot = clocks.knot();
         let origin = origin(config, first_knot)?;
         let recorder = config.record.as_deref().map(Recorder::create).transpose()?;
+        let spool = config.spool.as_ref().map(SpoolConfig::open).transpose()?.flatten();
         let capture = Capture::start(config.capture.clone())?;
-        let queue = Arc::new(SharedQueue::new(Queue::new(config.queue_bytes)));
+        let queue =
+            spool.as_ref().map_or_else(|| Queue::new(config.queue_bytes), |spool| spool.queue(config.queue_bytes));
+        let queue = Arc::new(SharedQueue::new(queue));
+        let own_run = BatchId { boot: origin.boot, run_first_seq: origin.run_first_seq, number: origin.run_first_seq };
+        let spooling = spool.map(|spool| spool.start(&queue, own_run)).transpose().map_err(RunError::System)?;
         let symbols = config.symbols.as_ref().and_then(SymbolsConfig::open);
         let (stop, stopped) = watch::channel(false);
         let (out, inputs) = sync_channel(CHANNEL);
@@ -83,7 +90,7 @@ impl Stations {
         let capturing = Capturing::new(capture, intake, out, mark_shift, (commands, file));
         let capture = station("capture", move || capturing.run(&stopped))?;
         tokio::spawn(uplink.run());
-        Ok(Self { stop, queue, probe_state, connected, capture, outcome })
+        Ok(Self { stop, queue, probe_state, connected, capture, outcome, spooling })
     }
 
     pub(super) fn queue(&self) -> Arc<SharedQueue> {
@@ -107,9 +114,10 @@ impl Stations {
     }
 
     /// Tells every thread to end, and waits for the last one: the batcher, which ends when all others have.
-    pub(super) async fn stop(self) -> Outcome {
+    /// The spool goes on meanwhile.
+    pub(super) async fn stop(self) -> (Outcome, Option<Spooling>) {
         self.stop.send_replace(true);
-        self.outcome.await.unwrap_or_default()
+        (self.outcome.await.unwrap_or_default(), self.spooling)
     }
 }
 
