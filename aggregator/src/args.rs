@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Parser;
+use syncline_aggregator::ingest::kafka;
+use syncline_kafka::{Broker, DEFAULT_TOPIC, Setting, Settings, Topic};
 use syncline_store::DEFAULT_DATABASE;
 
 /// The aggregator of a region: takes its agents' batches, puts them on one clock, stores them in ClickHouse.
@@ -61,6 +63,35 @@ pub(crate) struct Args {
     /// What error bounds assume an oscillator's frequency to be off at most, ppm
     #[arg(long, value_name = "PPM", default_value = "500", value_parser = tolerance_ppm, help_heading = "Clock")]
     pub(crate) clock_tolerance_ppm: f64,
+    /// Some of the Kafka brokers, separated by commas, that batches come by; those over gRPC are taken as well
+    #[arg(
+        long,
+        env = "SYNCLINE_KAFKA_BROKERS",
+        value_name = "HOST:PORT",
+        value_delimiter = ',',
+        help_heading = "Kafka"
+    )]
+    kafka_brokers: Vec<Broker>,
+    /// The Kafka topic, which has to be there
+    #[arg(long, env = "SYNCLINE_KAFKA_TOPIC", value_name = "NAME", default_value = DEFAULT_TOPIC, help_heading = "Kafka")]
+    kafka_topic: Topic,
+    /// Make the topic with so many partitions if it is not there: at least as many as there will be aggregators of the region
+    #[arg(long, value_name = "PARTITIONS", requires = "kafka_brokers", value_parser = clap::value_parser!(u16).range(1..=10_000), help_heading = "Kafka")]
+    kafka_create_topic: Option<u16>,
+    /// The group of consumers, which the aggregators of the region share, and no others [default: syncline-REGION]
+    #[arg(long, value_name = "NAME", requires = "kafka_brokers", help_heading = "Kafka")]
+    kafka_group: Option<String>,
+    /// A setting of librdkafka's, which does the talking; may be given several times. In the environment, where nobody else sees passwords,
+    /// they are separated by semicolons
+    #[arg(
+        long,
+        env = "SYNCLINE_KAFKA_CONFIG",
+        value_name = "KEY=VALUE",
+        value_delimiter = ';',
+        hide_env_values = true,
+        help_heading = "Kafka"
+    )]
+    kafka_config: Vec<Setting>,
     /// Memory for batches under way, MiB; more than that waits at the agents
     #[arg(long, value_name = "MIB", default_value = "1024", value_parser = clap::value_parser!(u32).range(256..=1_048_576))]
     pub(crate) memory_mib: u32,
@@ -89,6 +120,20 @@ impl Args {
             (None, Some(url)) => Ok(Place::Url(url.clone())),
             (None, None) => place_from(&environment),
         }
+    }
+
+    /// The way over Kafka, if there is one; what will never be stored goes into the state directory.
+    pub(crate) fn kafka(&self, state_dir: &Path) -> Option<kafka::Config> {
+        if self.kafka_brokers.is_empty() {
+            return None;
+        }
+        let group = self.kafka_group.clone().filter(|group| !group.is_empty());
+        Some(kafka::Config {
+            settings: Settings::new(&self.kafka_brokers, self.kafka_topic.clone(), self.kafka_config.clone()),
+            create: self.kafka_create_topic,
+            group: group.unwrap_or_else(|| format!("syncline-{}", self.region)),
+            aside: state_dir.join("kafka-aside"),
+        })
     }
 
     /// Where the aggregator's own state is, with this store.
@@ -183,11 +228,17 @@ mod tests {
             "--region eu --probe-interval 1",
             "--region eu --clock-tolerance-ppm -1",
             "--region eu --store-dir /s --clickhouse-url http://c",
+            "--region eu --kafka-brokers kafka",
+            "--region eu --kafka-group g",
+            "--region eu --kafka-brokers k:1 --kafka-config enable.auto.commit=true",
         ] {
             assert!(args(bad).is_err(), "{bad}");
         }
         let good = args("--region eu-1 --probe-interval 250ms --store-dir /s").unwrap();
         assert_eq!(good.probe_interval, Duration::from_millis(250));
         assert_eq!(good.state_dir(&good.store().unwrap()).unwrap(), Path::new("/s"));
+        assert!(good.kafka(Path::new("/s")).is_none());
+        let kafka = args("--region eu-1 --kafka-brokers k:1,l:2").unwrap().kafka(Path::new("/s")).unwrap();
+        assert_eq!((kafka.settings.brokers(), &*kafka.group), ("k:1,l:2", "syncline-eu-1"));
     }
 }

@@ -19,6 +19,7 @@ use crate::clock_service::{self, ClockService};
 use crate::connections;
 use crate::counters::Counters;
 use crate::ingest::grpc::CollectorService;
+use crate::ingest::kafka::{self, Membership};
 use crate::links::Links;
 use crate::naming;
 use crate::pairs;
@@ -62,6 +63,8 @@ pub struct Config {
     pub clock: clock_service::Limits,
     /// The chronyd that leads from the reference to UTC.
     pub chrony: Chrony,
+    /// The Kafka topic that batches come by, beside those over gRPC.
+    pub kafka: Option<kafka::Config>,
     /// What the keys of probes over UDP are made from; without it there are none.
     pub probe_key: Option<MasterKey>,
 }
@@ -78,6 +81,7 @@ impl Config {
             connections: connections::Limits::default(),
             clock: clock_service::Limits::default(),
             chrony: Chrony::default(),
+            kafka: None,
             probe_key: None,
         }
     }
@@ -89,6 +93,7 @@ pub struct Aggregator {
     address: SocketAddr,
     stop: Stop,
     counters: Arc<Counters>,
+    kafka: Option<Membership>,
     serving: JoinHandle<Result<(), tonic::transport::Error>>,
 }
 
@@ -119,9 +124,16 @@ impl Aggregator {
         }
         let pipeline = Pipeline::new(region, (reference, links), utc, store, config.pipeline, Arc::clone(&counters));
         let pipeline = Arc::new(pipeline);
-        tokio::spawn(report(Arc::clone(&pipeline), stopping.clone()));
-        let serving = tokio::spawn(serve(config, listener, pipeline, grants, Arc::clone(&counters), stopping));
-        Ok(Self { address, stop, counters, serving })
+        let budget = Budget::new(config.memory);
+        let kafka = config.kafka.clone().map(|kafka| {
+            kafka::join(kafka, Arc::clone(&pipeline), budget.clone(), stopping.clone())
+                .context("cannot take part in Kafka")
+        });
+        let kafka = kafka.transpose()?;
+        tokio::spawn(report(Arc::clone(&pipeline), kafka.as_ref().map(Membership::status), stopping.clone()));
+        let serving =
+            tokio::spawn(serve(config, listener, (pipeline, budget), grants, Arc::clone(&counters), stopping));
+        Ok(Self { address, stop, counters, kafka, serving })
     }
 
     /// Where it listens.
@@ -132,6 +144,11 @@ impl Aggregator {
     /// What it did so far.
     pub fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    /// How the way over Kafka stands, if there is one.
+    pub fn kafka(&self) -> Option<Arc<kafka::Status>> {
+        self.kafka.as_ref().map(Membership::status)
     }
 
     /// Ends when serving ends by itself, which it does only in failure.
@@ -154,6 +171,14 @@ impl Aggregator {
                 tracing::warn!("requests under way did not end within {} s; they are cut off", GRACE.as_secs());
                 self.serving.abort();
             }
+        }
+        if let Some(kafka) = &mut self.kafka
+            && tokio::time::timeout(GRACE, kafka.ended()).await.is_err()
+        {
+            tracing::warn!(
+                "the group of Kafka consumers was not left within {} s: it will notice by itself",
+                GRACE.as_secs()
+            );
         }
         tracing::info!(counters = %self.counters, "stopped");
         Ok(())
@@ -182,7 +207,7 @@ fn start_udp_probes(
 fn serve(
     config: Config,
     listener: TcpListener,
-    pipeline: Arc<Pipeline>,
+    (pipeline, budget): (Arc<Pipeline>, Budget),
     grants: Option<Grants>,
     counters: Arc<Counters>,
     stopping: Stopping,
@@ -191,7 +216,7 @@ fn serve(
     let mapped = config.regions.iter().any(|other| other.is_root);
     let clock =
         ClockService::new(config.reference, config.region, mapped, config.clock, grants, counters, stopping.clone());
-    let collector = CollectorService::new(pipeline, Budget::new(config.memory), stopping.clone());
+    let collector = CollectorService::new(pipeline, budget, stopping.clone());
     Server::builder()
         .max_concurrent_streams(STREAMS_PER_CONNECTION)
         .initial_stream_window_size(STREAM_WINDOW)
@@ -205,13 +230,16 @@ fn serve(
 }
 
 /// Tells what happened, once a minute, and forgets nodes that are gone.
-async fn report(pipeline: Arc<Pipeline>, stopping: Stopping) {
+async fn report(pipeline: Arc<Pipeline>, kafka: Option<Arc<kafka::Status>>, stopping: Stopping) {
     let ticking = async {
         let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + REPORT_EVERY, REPORT_EVERY);
         loop {
             ticks.tick().await;
             pipeline.forget_idle();
             tracing::info!(nodes = pipeline.nodes(), counters = %pipeline.counters(), "so far");
+            if let Some(status) = &kafka {
+                tracing::info!(%status, "Kafka");
+            }
         }
     };
     tokio::select! {

@@ -10,8 +10,8 @@ use thiserror::Error;
 
 /// Where batches go unless another topic is named.
 pub const DEFAULT_TOPIC: &str = "syncline.batches";
-/// A consumer that is silent for so long is out of its group.
-pub const SESSION: Duration = Duration::from_secs(10);
+/// A consumer that is silent for so long is out of its group, unless a person sets that.
+const SESSION: Duration = Duration::from_secs(10);
 
 /// Room in a record beside the batch.
 const ENVELOPE_BYTES: usize = 64 << 10;
@@ -139,6 +139,12 @@ impl Settings {
         &self.brokers
     }
 
+    /// A consumer that is silent for so long is out of its group.
+    pub fn session(&self) -> Duration {
+        let set = self.more.iter().rev().find(|setting| setting.key == "session.timeout.ms");
+        set.and_then(|setting| setting.value.parse().ok()).map_or(SESSION, Duration::from_millis)
+    }
+
     /// The topic.
     pub fn topic(&self) -> &str {
         &self.topic
@@ -226,6 +232,8 @@ mod tests {
         assert_eq!((config.get("linger.ms"), config.get("client.rack")), (Some("7"), Some("a=b")));
         assert_eq!(config.get("bootstrap.servers"), Some("a:1,[::1]:2"));
         assert!(settings.consumer("g").is_ok());
+        assert_eq!(settings.session(), SESSION);
+        assert_eq!(super::tests::settings(&["session.timeout.ms=6000"]).session(), Duration::from_secs(6));
         assert!(!format!("{settings:?}").contains("a=b"), "it may be a password");
     }
 

@@ -1,6 +1,7 @@
 //! Whether the topic is there, and what a person can do if it is not.
 
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rdkafka::ClientContext;
 use rdkafka::client::Client;
@@ -8,6 +9,10 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use thiserror::Error;
 
 use crate::{Settings, Wrong};
+
+/// A topic that was just made is not known everywhere at once.
+const KNOWN_WITHIN: Duration = Duration::from_secs(2);
+const ASK_AGAIN: Duration = Duration::from_millis(100);
 
 /// Kafka cannot be used as it is.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -26,7 +31,8 @@ pub enum Trouble {
     /// The brokers do not have the topic.
     #[error(
         "the Kafka brokers at {brokers} have no topic {topic}: create it \
-         (kafka-topics.sh --bootstrap-server {brokers} --create --topic {topic} --partitions 12), or name another with --kafka-topic"
+         (kafka-topics.sh --bootstrap-server {brokers} --create --topic {topic} --partitions 12, or an aggregator with \
+         --kafka-create-topic 12), or name another with --kafka-topic"
     )]
     NoTopic {
         /// The addresses.
@@ -55,6 +61,16 @@ pub fn partitions_of<C: ClientContext>(
     settings: &Settings,
     within: Duration,
 ) -> Result<usize, Trouble> {
+    let begun = Instant::now();
+    loop {
+        match ask(client, settings, within) {
+            Err(Trouble::NoTopic { .. }) if begun.elapsed() < KNOWN_WITHIN => thread::sleep(ASK_AGAIN),
+            answer => return answer,
+        }
+    }
+}
+
+fn ask<C: ClientContext>(client: &Client<C>, settings: &Settings, within: Duration) -> Result<usize, Trouble> {
     let (brokers, topic) = (settings.brokers().to_owned(), settings.topic().to_owned());
     let metadata = match client.fetch_metadata(Some(&topic), within) {
         Ok(metadata) => metadata,

@@ -14,6 +14,7 @@ mod binaries;
 mod clock_state;
 mod engine;
 mod error;
+mod ledger;
 mod native;
 mod open;
 mod pairs;

@@ -52,6 +52,9 @@ pub enum RunError {
         /// The time it had.
         within: Duration,
     },
+    /// Kafka was of no use in time.
+    #[error("{0}; or wait for it with --keep-trying")]
+    Kafka(String),
     /// The system refused a thread or a signal handler.
     #[error("the system refused a thread or a signal handler: {0}")]
     System(io::Error),

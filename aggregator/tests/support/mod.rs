@@ -4,6 +4,7 @@
 
 pub(crate) mod agent;
 pub(crate) mod chronyd;
+pub(crate) mod kafka;
 pub(crate) mod program;
 pub(crate) mod relay;
 pub(crate) mod truth;

@@ -7,6 +7,7 @@ pub(crate) mod chrony;
 mod clang;
 pub(crate) mod formats;
 mod go;
+pub(crate) mod kafka;
 pub(crate) mod libchdb;
 mod npm;
 
@@ -29,6 +30,8 @@ pub(crate) enum Part {
     Chrony,
     /// What Perfetto and speedscope publish of their formats, for the tests of exports
     Formats,
+    /// Apache Kafka, for the tests and the demo of the way over it
+    Kafka,
     /// All of them
     All,
 }
@@ -48,12 +51,14 @@ pub(crate) fn run(part: Part) -> Result<()> {
             formats::ensure();
             Ok(())
         }
+        Part::Kafka => kafka::required().map(|dir| println!("have Apache Kafka ({})", dir.display())),
         Part::All => {
             clang::ensure()?;
             go::ensure()?;
             libchdb::ensure()?;
             chrony::ensure();
             formats::ensure();
+            kafka::ensure();
             Ok(())
         }
     }
