@@ -9,6 +9,7 @@
 //!
 //! The binary is a thin shell around [`serve::Aggregator`].
 
+mod alerts;
 pub mod allowance;
 pub mod budget;
 pub mod clock_service;

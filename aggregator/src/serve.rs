@@ -14,6 +14,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tonic::transport::Server;
 
+use crate::alerts;
 use crate::budget::Budget;
 use crate::clock_service::{self, ClockService};
 use crate::connections;
@@ -121,6 +122,7 @@ impl Aggregator {
         tokio::spawn(naming::name(store.clone(), stopping.clone()));
         if is_root {
             tokio::spawn(pairs::check(reference, store.clone(), stopping.clone()));
+            tokio::spawn(alerts::evaluate(Arc::clone(&region), store.clone(), stopping.clone()));
         }
         let pipeline = Pipeline::new(region, (reference, links), utc, store, config.pipeline, Arc::clone(&counters));
         let pipeline = Arc::new(pipeline);

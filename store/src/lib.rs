@@ -19,6 +19,7 @@ mod native;
 mod open;
 mod pairs;
 mod regions;
+mod rounds;
 pub mod rows;
 mod schema;
 mod settle;
@@ -33,6 +34,7 @@ pub use native::{Arrays, Block, BlockBuilder, Column, LowCardinality, MAX_BLOCK_
 pub use open::{Location, OpenOptions, OpenStore, open};
 pub use pairs::ViolatedPair;
 pub use regions::{RegionClaim, RegionLink};
+pub use rounds::Rounds;
 pub use schema::MigrationReport;
 pub use settle::{SettledPiece, Settlement};
 pub use store::{DEFAULT_DATABASE, Store};

@@ -1,7 +1,6 @@
 //! Where everything that a run captured has gone: its account, for each batch.
 
 use syncline_event::{Account, Batch, DroppedBatch, LossCause, limits};
-use syncline_timebase::BootId;
 
 /// What the capture knows of its waits, since the run began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -15,10 +14,8 @@ pub struct Captured {
 }
 
 /// Sums of one run.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Accounting {
-    boot: BootId,
-    run_first_seq: u64,
     /// Waits that were taken, to become events or as sums.
     taken: u64,
     /// Those of them that are in sealed batches.
@@ -34,21 +31,6 @@ pub(super) struct Accounting {
 }
 
 impl Accounting {
-    /// Of the run of this boot that begins with this number.
-    pub(super) fn new(boot: BootId, run_first_seq: u64) -> Self {
-        Self {
-            boot,
-            run_first_seq,
-            taken: 0,
-            sealed: 0,
-            lost: 0,
-            captured: None,
-            under_way: 0,
-            ends: false,
-            dropped: Vec::new(),
-        }
-    }
-
     pub(super) fn take(&mut self, count: u64) {
         self.taken = self.taken.saturating_add(count);
     }
@@ -64,11 +46,9 @@ impl Accounting {
         self.captured = Some(captured);
     }
 
-    /// A batch will not be stored: what is to be told of it, and whether it is of this run.
-    pub(super) fn drop_batch(&mut self, dropped: DroppedBatch) -> bool {
-        let is_own = (dropped.boot, dropped.run_first_seq) == (self.boot, self.run_first_seq);
+    /// A batch will not be stored.
+    pub(super) fn drop_batch(&mut self, dropped: DroppedBatch) {
         self.dropped.push(dropped);
-        is_own
     }
 
     /// What a batch has told of others, which will not be stored itself, is to be told again.

@@ -110,7 +110,7 @@ impl Batcher {
         Self {
             next_number: origin.run_first_seq,
             next_seq: origin.run_first_seq,
-            accounting: Accounting::new(origin.boot, origin.run_first_seq),
+            accounting: Accounting::default(),
             origin,
             rule: SealRule::new(sealing, first_knot.mono),
             waits: Vec::new(),
@@ -270,11 +270,12 @@ impl Batcher {
     /// A batch is lost of which no more is known than this; a later batch tells.
     pub fn gone(&mut self, dropped: DroppedBatch) {
         let (cause, waits) = (dropped.cause, dropped.events.saturating_add(dropped.summed));
-        if self.accounting.drop_batch(dropped) {
+        if (dropped.boot, dropped.run_first_seq) == (self.origin.boot, self.origin.run_first_seq) {
             self.totals.losses.add(cause, waits);
         } else {
             self.totals.earlier_lost = self.totals.earlier_lost.saturating_add(waits);
         }
+        self.accounting.drop_batch(dropped);
     }
 
     /// A whole batch is lost: its waits, long and short. What it said of losses is in the totals already.
