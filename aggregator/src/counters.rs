@@ -54,6 +54,18 @@ counters! {
     batches_abandoned,
     /// Events in stored batches, repeated ones included.
     events_stored,
+    /// Records taken from Kafka, those taken again included.
+    kafka_records,
+    /// Of these, those of other regions, which are for the groups of these.
+    kafka_records_other_region,
+    /// Of these, those that will never be stored and were set aside.
+    kafka_records_aside,
+    /// Of these, those that will never be stored and found no more room where such are set aside: they are lost.
+    kafka_records_lost,
+    /// Records that Kafka had deleted before they were read: they are lost.
+    kafka_records_missing,
+    /// Batches that came over Kafka and were in the store already.
+    kafka_batches_known,
     /// Stacks that agents asked for, whether the store has them.
     stacks_asked,
     /// Of these, those that it has, so that they were not told.

@@ -73,21 +73,28 @@ fn run(args: &Args) -> anyhow::Result<()> {
 async fn serve(args: &Args) -> anyhow::Result<()> {
     let mut signals = Signals::new().context("cannot listen for signals")?;
     let (place, regions) = (args.store()?, regions(args)?);
+    let state_dir = args.state_dir(&place)?;
+    let kafka = args.kafka(&state_dir)?;
     let listener = listen(&args.listen).await?;
     let door = match args.metrics {
         Some(address) => Some(syncline_metrics::listen(address).await.map_err(anyhow::Error::msg)?),
         None => None,
     };
+    if let Some(kafka) = &kafka {
+        tokio::select! {
+            checked = kafka.check() => checked?,
+            name = signals.next() => anyhow::bail!("{name} before Kafka had answered"),
+        }
+    }
     let (store, engine) = tokio::select! {
         opened = open_store(&place, &args.database) => opened?,
         name = signals.next() => anyhow::bail!("{name} before the store was open"),
     };
-    let state_dir = args.state_dir(&place)?;
     let reference = Reference::open(&state_dir, &args.region)?;
     let probe_key = open_master_key(&state_dir)?;
     let shown_url = store.shown_url().trim_end_matches('/').to_owned();
-    let mut aggregator =
-        Aggregator::start(Config { probe_key: Some(probe_key), ..config(args, reference, regions) }, listener, store)?;
+    let config = Config { probe_key: Some(probe_key), kafka, ..config(args, reference, regions) };
+    let mut aggregator = Aggregator::start(config, listener, store)?;
     let metrics = door.as_ref().and_then(|door| door.local_addr().ok());
     if let Some(door) = door {
         aggregator.serve_metrics(door);

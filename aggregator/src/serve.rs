@@ -20,6 +20,7 @@ use crate::clock_service::{self, ClockService};
 use crate::connections;
 use crate::counters::Counters;
 use crate::ingest::grpc::CollectorService;
+use crate::ingest::kafka::{self, Membership};
 use crate::links::Links;
 use crate::metrics::AggregatorMetrics;
 use crate::naming;
@@ -67,6 +68,8 @@ pub struct Config {
     pub chrony: Chrony,
     /// How alerts are evaluated and who is told of them, at the root.
     pub alerts: settings::Alerts,
+    /// The Kafka topic that batches come by, beside those over gRPC.
+    pub kafka: Option<kafka::Config>,
     /// What the keys of probes over UDP are made from; without it there are none.
     pub probe_key: Option<MasterKey>,
 }
@@ -84,6 +87,7 @@ impl Config {
             clock: clock_service::Limits::default(),
             chrony: Chrony::default(),
             alerts: settings::Alerts::default(),
+            kafka: None,
             probe_key: None,
         }
     }
@@ -97,6 +101,7 @@ pub struct Aggregator {
     stopping: Stopping,
     counters: Arc<Counters>,
     metrics: Arc<AggregatorMetrics>,
+    kafka: Option<Membership>,
     serving: JoinHandle<Result<(), tonic::transport::Error>>,
 }
 
@@ -133,10 +138,17 @@ impl Aggregator {
         let pipeline = Pipeline::new(region, (reference, links), utc, store, config.pipeline, Arc::clone(&counters));
         let pipeline = Arc::new(pipeline);
         let metrics = Arc::new(AggregatorMetrics { region: of_region, pipeline: Arc::clone(&pipeline), alerts });
-        tokio::spawn(report(Arc::clone(&pipeline), stopping.clone()));
         let told_to_stop = stopping.clone();
-        let serving = tokio::spawn(serve(config, listener, pipeline, grants, Arc::clone(&counters), stopping));
-        Ok(Self { address, stop, stopping: told_to_stop, counters, metrics, serving })
+        let budget = Budget::new(config.memory);
+        let kafka = config.kafka.clone().map(|kafka| {
+            kafka::join(kafka, Arc::clone(&pipeline), budget.clone(), stopping.clone())
+                .context("cannot take part in Kafka")
+        });
+        let kafka = kafka.transpose()?;
+        tokio::spawn(report(Arc::clone(&pipeline), kafka.as_ref().map(Membership::status), stopping.clone()));
+        let serving =
+            tokio::spawn(serve(config, listener, (pipeline, budget), grants, Arc::clone(&counters), stopping));
+        Ok(Self { address, stop, stopping: told_to_stop, counters, metrics, kafka, serving })
     }
 
     /// Where it listens.
@@ -153,6 +165,11 @@ impl Aggregator {
     pub fn serve_metrics(&self, door: TcpListener) {
         let metrics = Arc::<AggregatorMetrics>::clone(&self.metrics);
         syncline_metrics::serve(door, metrics, self.stopping.clone().wanted());
+    }
+
+    /// How the way over Kafka stands, if there is one.
+    pub fn kafka(&self) -> Option<Arc<kafka::Status>> {
+        self.kafka.as_ref().map(Membership::status)
     }
 
     /// Ends when serving ends by itself, which it does only in failure.
@@ -175,6 +192,14 @@ impl Aggregator {
                 tracing::warn!("requests under way did not end within {} s; they are cut off", GRACE.as_secs());
                 self.serving.abort();
             }
+        }
+        if let Some(kafka) = &mut self.kafka
+            && tokio::time::timeout(GRACE, kafka.ended()).await.is_err()
+        {
+            tracing::warn!(
+                "the group of Kafka consumers was not left within {} s: it will notice by itself",
+                GRACE.as_secs()
+            );
         }
         tracing::info!(counters = %self.counters, "stopped");
         Ok(())
@@ -203,7 +228,7 @@ fn start_udp_probes(
 fn serve(
     config: Config,
     listener: TcpListener,
-    pipeline: Arc<Pipeline>,
+    (pipeline, budget): (Arc<Pipeline>, Budget),
     grants: Option<Grants>,
     counters: Arc<Counters>,
     stopping: Stopping,
@@ -212,7 +237,7 @@ fn serve(
     let mapped = config.regions.iter().any(|other| other.is_root);
     let clock =
         ClockService::new(config.reference, config.region, mapped, config.clock, grants, counters, stopping.clone());
-    let collector = CollectorService::new(pipeline, Budget::new(config.memory), stopping.clone());
+    let collector = CollectorService::new(pipeline, budget, stopping.clone());
     Server::builder()
         .max_concurrent_streams(STREAMS_PER_CONNECTION)
         .initial_stream_window_size(STREAM_WINDOW)
@@ -226,13 +251,16 @@ fn serve(
 }
 
 /// Tells what happened, once a minute, and forgets nodes that are gone.
-async fn report(pipeline: Arc<Pipeline>, stopping: Stopping) {
+async fn report(pipeline: Arc<Pipeline>, kafka: Option<Arc<kafka::Status>>, stopping: Stopping) {
     let ticking = async {
         let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + REPORT_EVERY, REPORT_EVERY);
         loop {
             ticks.tick().await;
             pipeline.forget_idle();
             tracing::info!(nodes = pipeline.nodes(), counters = %pipeline.counters(), "so far");
+            if let Some(status) = &kafka {
+                tracing::info!(%status, "Kafka");
+            }
         }
     };
     tokio::select! {

@@ -15,6 +15,7 @@ mod clock_state;
 mod deliveries;
 mod engine;
 mod error;
+mod ledger;
 mod native;
 mod open;
 mod pairs;

@@ -3,6 +3,7 @@
 mod configuration;
 mod control;
 mod inspect;
+mod kafka;
 mod replay;
 mod spool;
 mod symbols;
@@ -37,6 +38,7 @@ use configuration::Typed;
 pub use configuration::{OPTIONS, Refusal, ValidateArgs, parse, run_syntax, validate};
 pub use control::{SetArgs, ShowArgs};
 pub use inspect::InspectArgs;
+use kafka::UplinkArgs;
 pub use replay::ReplayArgs;
 use spool::SpoolArgs;
 use symbols::SymbolsArgs;
@@ -124,6 +126,9 @@ pub struct RunArgs {
     /// by its name, and goes to the next while that one is away
     #[arg(long, value_name = "URL", default_value = DEFAULT_AGGREGATOR, value_delimiter = ',')]
     aggregator: Vec<Aggregator>,
+    /// How batches travel.
+    #[command(flatten)]
+    uplink: UplinkArgs,
     /// What to observe.
     #[command(flatten)]
     target: TargetArgs,
@@ -226,6 +231,15 @@ pub enum ConfigError {
     /// There is nobody to send to.
     #[error("--aggregator names none; an example: {DEFAULT_AGGREGATOR}")]
     NoAggregator,
+    /// Batches are to go over Kafka, and it is not said where that is.
+    #[error("--uplink kafka needs --kafka-brokers HOST:PORT")]
+    NoBrokers,
+    /// Kafka is named, and nothing is to go there.
+    #[error("--kafka-brokers is for --uplink kafka, which was not given")]
+    BrokersWithoutKafka,
+    /// Kafka's settings make no producer.
+    #[error("--kafka-config: {0}")]
+    Kafka(#[from] syncline_kafka::Wrong),
     /// The file of settings says what cannot be.
     #[error(transparent)]
     File(#[from] Problem),
@@ -248,6 +262,7 @@ impl RunArgs {
             aggregators: Ranking::of(node.as_str(), self.aggregator).ok_or(ConfigError::NoAggregator)?,
             node,
             region: self.region,
+            kafka: self.uplink.kafka()?,
             capture: CaptureConfig {
                 threshold: self.threshold,
                 open_after: self.open_after,
@@ -401,6 +416,27 @@ mod tests {
     }
 
     #[test]
+    fn kafka_is_where_it_is_said_to_be() {
+        let config = |arguments: &str| {
+            let Command::Run(args) = parse(&format!("--region eu --node n {arguments}")).unwrap().command else {
+                panic!("not run")
+            };
+            args.config().map(|config| config.kafka)
+        };
+        assert_eq!(config("").unwrap(), None);
+        let kafka = config("--uplink kafka --kafka-brokers a:1,b:2 --kafka-config client.rack=r").unwrap().unwrap();
+        assert_eq!((kafka.brokers(), kafka.topic()), ("a:1,b:2", "syncline.batches"));
+        for (wrong, part) in [
+            ("--uplink kafka", "--kafka-brokers"),
+            ("--kafka-brokers a:1", "--uplink kafka"),
+            ("--uplink kafka --kafka-brokers a:1 --kafka-config no.such=1", "no.such"),
+        ] {
+            let error = config(wrong).unwrap_err().to_string();
+            assert!(error.contains(part), "{wrong}: {error}");
+        }
+    }
+
+    #[test]
     fn nonsense_is_refused_by_name() {
         for (arguments, part) in [
             ("--region eu --pid 1 --exe /x", "cannot be used with"),
@@ -413,6 +449,10 @@ mod tests {
             ("--region eu --aggregator localhost", "http://"),
             ("--region eu --aggregator http://a:1,", "http://"),
             ("--region eu --symbol-cache-bytes 1KiB", "1MiB to 64GiB"),
+            ("--region eu --uplink pigeon", "kafka"),
+            ("--region eu --uplink kafka --kafka-brokers kafka-1", "HOST:PORT"),
+            ("--region eu --kafka-topic a/b", "letters"),
+            ("--region eu --kafka-config acks=1", "acks is not to be set"),
             ("--region a/b", "letters"),
             ("--pid 1", "--region"),
         ] {

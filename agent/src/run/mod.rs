@@ -28,6 +28,7 @@ use std::time::Duration;
 
 use syncline_claims::Chrony;
 use syncline_exchange::Pacing;
+use syncline_kafka::Settings;
 use syncline_timebase::NodeName;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -60,6 +61,8 @@ pub struct RunConfig {
     pub region: String,
     /// Where batches and probes go: to one of them.
     pub aggregators: Ranking,
+    /// Where batches go instead of there.
+    pub kafka: Option<Settings>,
     /// What to capture.
     pub capture: CaptureConfig,
     /// The file of settings that `capture` has the content of.
@@ -186,7 +189,10 @@ pub async fn run(config: RunConfig) -> Result<Summary, RunError> {
         outcome = watch_over(&config, &mut stations) => outcome,
         () = signals.received() => Ok(()),
     };
-    let patience = if matches!(outcome, Err(RunError::AggregatorSilent { .. } | RunError::WrongRegion { .. })) {
+    let patience = if matches!(
+        outcome,
+        Err(RunError::AggregatorSilent { .. } | RunError::WrongRegion { .. } | RunError::Kafka(_))
+    ) {
         Duration::ZERO
     } else {
         FLUSH_WITHIN
@@ -209,9 +215,17 @@ async fn until_ready(config: &RunConfig, stations: &mut Stations) -> Result<(), 
     tokio::select! {
         answered = answered(config, probes.clone(), connected) => answered,
         () = tokio::time::sleep(deadline) => Err(wrong_region(config, &probes.borrow()).unwrap_or_else(|| {
-            RunError::AggregatorSilent { aggregators: config.aggregators.to_string(), within: deadline }
+            silent(config, stations, deadline)
         })),
         ended = stations.capture_ended() => ended,
+    }
+}
+
+/// Who did not answer in time.
+fn silent(config: &RunConfig, stations: &Stations, within: Duration) -> RunError {
+    match stations.trouble() {
+        Some(trouble) => RunError::Kafka(trouble),
+        None => RunError::AggregatorSilent { aggregators: config.aggregators.to_string(), within },
     }
 }
 

@@ -29,7 +29,7 @@ use crate::probe::{Heard, ProbeListener};
 use crate::queue::{BatchId, Queue, SharedQueue};
 use crate::recording::Recorder;
 use crate::spooling::{SpoolConfig, Spooling};
-use crate::uplink::Uplink;
+use crate::uplink::{KafkaUplink, Uplink};
 
 /// Messages between capture and batcher: with 256 waits each, 16,384 waits.
 const CHANNEL: usize = 64;
@@ -52,6 +52,7 @@ pub(super) struct Stations {
     tally: Arc<Tally>,
     probe_state: watch::Receiver<ProbeState>,
     connected: watch::Receiver<bool>,
+    trouble: watch::Receiver<Option<String>>,
     capture: oneshot::Receiver<Result<(), CaptureError>>,
     outcome: oneshot::Receiver<Outcome>,
     spooling: Option<Spooling>,
@@ -85,7 +86,8 @@ impl Stations {
         start_claims(config, stopped.clone(), out.clone())?;
         let uplink = Uplink::new(config.aggregators.clone(), Arc::clone(&queue)).of_region(config.region.clone());
         let uplink = uplink.asking(asking);
-        let (connected, in_use) = (uplink.connected(), uplink.in_use());
+        let uplink = if config.kafka.is_some() { uplink.without_batches() } else { uplink };
+        let in_use = uplink.in_use();
         let probe_state = start_probes(config, in_use, stopped.clone(), out.clone(), &hints)?;
         let metadata = MetadataReader::new(config.host_root.clone());
         let intake = Intake::new(clocks, config.service.clone(), metadata).caching(symbols);
@@ -93,8 +95,8 @@ impl Stations {
         let file = config.file.as_ref().map(|file| file.path.to_string_lossy().into_owned());
         let capturing = Capturing::new(capture, intake, out, mark_shift, (commands, file));
         let capture = station("capture", move || capturing.run(&stopped))?;
-        tokio::spawn(uplink.run());
-        Ok(Self { stop, queue, tally, probe_state, connected, capture, outcome, spooling })
+        let (connected, trouble) = start_uplinks(config, uplink, &queue);
+        Ok(Self { stop, queue, tally, probe_state, connected, trouble, capture, outcome, spooling })
     }
 
     pub(super) fn queue(&self) -> Arc<SharedQueue> {
@@ -125,6 +127,11 @@ impl Stations {
 
     pub(super) fn connected(&self) -> watch::Receiver<bool> {
         self.connected.clone()
+    }
+
+    /// What keeps batches from going over Kafka, if they are to and something does.
+    pub(super) fn trouble(&self) -> Option<String> {
+        self.trouble.borrow().clone()
     }
 
     /// Returns when the capture thread has ended by itself, which is always a failure.
@@ -164,6 +171,26 @@ fn station<T: Send + 'static>(
     let body = move || drop(done.send(work()));
     thread::Builder::new().name(name.to_owned()).spawn(body).map_err(RunError::System)?;
     Ok(result)
+}
+
+/// Starts what carries batches, and what leads to the aggregator; whether the former is connected, and what keeps it from that.
+fn start_uplinks(
+    config: &RunConfig,
+    uplink: Uplink,
+    queue: &Arc<SharedQueue>,
+) -> (watch::Receiver<bool>, watch::Receiver<Option<String>>) {
+    let ways = match &config.kafka {
+        Some(settings) => {
+            let (region, node) = (config.region.clone(), config.node.to_string());
+            let kafka = KafkaUplink::new(settings.clone(), region, node, Arc::clone(queue));
+            let ways = (kafka.connected(), kafka.trouble());
+            tokio::spawn(kafka.run());
+            ways
+        }
+        None => (uplink.connected(), watch::channel(None).1),
+    };
+    tokio::spawn(uplink.run());
+    ways
 }
 
 fn start_knots(

@@ -3,8 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::ingest::kafka;
 use anyhow::Context;
 use clap::Parser;
+use syncline_kafka::{Broker, DEFAULT_TOPIC, Setting, Settings, Topic};
 use syncline_store::DEFAULT_DATABASE;
 
 use crate::settings::Alerts;
@@ -63,6 +65,22 @@ pub struct Args {
     /// What error bounds assume an oscillator's frequency to be off at most, ppm
     #[arg(long, value_name = "PPM", default_value = "500", value_parser = tolerance_ppm, help_heading = "Clock")]
     pub clock_tolerance_ppm: f64,
+    /// Some of the Kafka brokers, separated by commas, that batches come by; those over gRPC are taken as well
+    #[arg(long, value_name = "HOST:PORT", value_delimiter = ',', help_heading = "Kafka")]
+    kafka_brokers: Vec<Broker>,
+    /// The Kafka topic, which has to be there
+    #[arg(long, value_name = "NAME", default_value = DEFAULT_TOPIC, help_heading = "Kafka")]
+    kafka_topic: Topic,
+    /// Make the topic with so many partitions if it is not there: at least as many as there will be aggregators of the region
+    #[arg(long, value_name = "PARTITIONS", value_parser = clap::value_parser!(u16).range(1..=10_000), help_heading = "Kafka")]
+    kafka_create_topic: Option<u16>,
+    /// The group of consumers, which the aggregators of the region share, and no others [default: syncline-REGION]
+    #[arg(long, value_name = "NAME", help_heading = "Kafka")]
+    kafka_group: Option<String>,
+    /// A setting of librdkafka's, which does the talking; may be given several times. In the environment, where nobody else sees passwords,
+    /// they are separated by semicolons
+    #[arg(long, value_name = "KEY=VALUE", value_delimiter = ';', help_heading = "Kafka")]
+    kafka_config: Vec<Setting>,
     /// Memory for batches under way, MiB; more than that waits at the agents
     #[arg(long, value_name = "MIB", default_value = "1024", value_parser = clap::value_parser!(u32).range(256..=1_048_576))]
     pub memory_mib: u32,
@@ -106,6 +124,26 @@ impl Args {
             (None, Some(url)) => Ok(Place::Url(url.clone())),
             (None, None) => Ok(Place::Embedded(data_home(&environment)?.join("store"))),
         }
+    }
+
+    /// The way over Kafka, if there is one; what will never be stored goes into the state directory.
+    ///
+    /// # Errors
+    /// Options of it without its brokers.
+    pub fn kafka(&self, state_dir: &Path) -> anyhow::Result<Option<kafka::Config>> {
+        if self.kafka_brokers.is_empty() {
+            let others =
+                self.kafka_create_topic.is_some() || self.kafka_group.is_some() || !self.kafka_config.is_empty();
+            anyhow::ensure!(!others, "options of Kafka without --kafka-brokers: say where it is");
+            return Ok(None);
+        }
+        let group = self.kafka_group.clone().filter(|group| !group.is_empty());
+        Ok(Some(kafka::Config {
+            settings: Settings::new(&self.kafka_brokers, self.kafka_topic.clone(), self.kafka_config.clone()),
+            create: self.kafka_create_topic,
+            group: group.unwrap_or_else(|| format!("syncline-{}", self.region)),
+            aside: state_dir.join("kafka-aside"),
+        }))
     }
 
     /// Where the aggregator's own state is, with this store.
@@ -192,11 +230,17 @@ mod tests {
             "--region eu --probe-interval 1",
             "--region eu --clock-tolerance-ppm -1",
             "--region eu --store-dir /s --clickhouse-url http://c",
+            "--region eu --kafka-brokers kafka",
+            "--region eu --kafka-brokers k:1 --kafka-config enable.auto.commit=true",
         ] {
             assert!(args(bad).is_err(), "{bad}");
         }
         let good = args("--region eu-1 --probe-interval 250ms --store-dir /s").unwrap();
         assert_eq!(good.probe_interval, Duration::from_millis(250));
         assert_eq!(good.state_dir(&good.store().unwrap()).unwrap(), Path::new("/s"));
+        assert!(good.kafka(Path::new("/s")).unwrap().is_none());
+        assert!(args("--region eu --kafka-group g").unwrap().kafka(Path::new("/s")).is_err());
+        let kafka = args("--region eu-1 --kafka-brokers k:1,l:2").unwrap().kafka(Path::new("/s")).unwrap().unwrap();
+        assert_eq!((kafka.settings.brokers(), &*kafka.group), ("k:1,l:2", "syncline-eu-1"));
     }
 }

@@ -1,3 +1,4 @@
 //! Batches from outside.
 
 pub mod grpc;
+pub mod kafka;

@@ -131,6 +131,7 @@ pub struct Pipeline {
     links: Arc<Links>,
     utc: UtcClock,
     config: PipelineConfig,
+    store: Store,
     nodes: Nodes,
     known: Known,
     processes_seen: Seen,
@@ -190,6 +191,7 @@ impl Pipeline {
             links,
             utc,
             config,
+            store: store.clone(),
             nodes: Nodes::new(config.tolerance, config.nodes),
             known: Known::new(store.clone(), config.seen, Arc::clone(&counters)),
             processes_seen: Seen::new(config.seen, SEEN_LONG),
@@ -221,6 +223,30 @@ impl Pipeline {
         self.utc.utc_of(&self.reference)
     }
 
+    /// The region whose batches these are.
+    pub fn region(&self) -> &str {
+        &self.region
+    }
+
+    /// Whether all rows of a batch are in the store.
+    ///
+    /// # Errors
+    /// The store does not tell.
+    pub async fn has(&self, batch: &Batch) -> Result<bool, StoreError> {
+        let id = batch.id();
+        self.store.has_batch((&self.region, id.node.as_str(), id.boot.0, id.number), bucket::of_batch(batch)).await
+    }
+
+    /// A batch was prepared whose rows are in the store.
+    pub(crate) fn is_stored_already(&self, prepared: &Prepared) {
+        let mut node = prepared.node.lock();
+        node.settle(prepared.id.number);
+        if prepared.state.is_some() {
+            node.state_is_unsaved();
+        }
+        count(&self.counters.kafka_batches_known);
+    }
+
     /// Nodes whose clocks are kept.
     pub fn nodes(&self) -> usize {
         self.nodes.len()
@@ -231,10 +257,19 @@ impl Pipeline {
     /// # Errors
     /// The batch will never be stored, and why.
     pub fn decode(&self, number: u64, batch_zstd: &[u8]) -> Result<Batch, Refusal> {
-        let batch = syncline_proto::decode(batch_zstd)?;
+        let batch = self.decode_any(batch_zstd)?;
         if batch.number != number {
             return Err(Refusal::OtherNumber { outer: number, inner: batch.number });
         }
+        Ok(batch)
+    }
+
+    /// Decodes a batch of any number. Takes CPU, not time.
+    ///
+    /// # Errors
+    /// The batch will never be stored, and why.
+    pub fn decode_any(&self, batch_zstd: &[u8]) -> Result<Batch, Refusal> {
+        let batch = syncline_proto::decode(batch_zstd)?;
         if batch.origin.region != *self.region {
             return Err(Refusal::OtherRegion { found: batch.origin.region, here: Arc::clone(&self.region) });
         }
@@ -394,7 +429,9 @@ impl Pipeline {
 
     /// What the node says of its wall clock, judged. A claim that becomes false is told once.
     fn claim_rows(&self, batch: &Batch, node: &mut Node) -> ClockClaimRows {
-        let utc = if batch.claims.is_empty() { None } else { self.utc.utc_of(&self.reference) };
+        // What is known of UTC is of our reference; over Kafka come batches of nodes that probe another one.
+        let is_of_ours = node.reference_run().is_none_or(|run| run == self.reference.run());
+        let utc = if batch.claims.is_empty() || !is_of_ours { None } else { self.utc.utc_of(&self.reference) };
         let (clock, tolerance) = (&node.clock, self.config.tolerance.absolute);
         let judge = |claim| (claim, claims::judge(claim, utc, clock, tolerance));
         let judged: Vec<_> = batch.claims.iter().map(judge).collect();

@@ -13,6 +13,9 @@ use super::fleet::{Directories, start_link};
 use super::plan::{Link, REGIONS, ROOT, Region};
 use crate::fetch;
 
+/// Partitions of the topic that the regions share.
+const PARTITIONS: &str = "6";
+
 /// How the regions' clocks are compared.
 #[derive(Clone, Copy)]
 pub(crate) enum Comparison {
@@ -30,6 +33,8 @@ struct Setup {
     state: PathBuf,
     logs: PathBuf,
     store: String,
+    /// The brokers by which batches come, if not over gRPC.
+    kafka: Option<String>,
 }
 
 /// An aggregator that is not the root's.
@@ -57,8 +62,9 @@ impl Aggregators {
         dirs: &Directories,
         libchdb: &Path,
         comparison: Comparison,
+        kafka: Option<&str>,
     ) -> Result<Self> {
-        let mut aggregators = Self::start_root(programs, dirs, libchdb).await?;
+        let mut aggregators = Self::start_root(programs, dirs, libchdb, kafka).await?;
         let root = aggregators.root.said("listen")?.to_owned();
         for region in REGIONS.iter().filter(|region| region.name != ROOT) {
             match comparison {
@@ -78,12 +84,18 @@ impl Aggregators {
     }
 
     /// The root's alone.
-    pub(crate) async fn start_root(programs: &Programs, dirs: &Directories, libchdb: &Path) -> Result<Self> {
+    pub(crate) async fn start_root(
+        programs: &Programs,
+        dirs: &Directories,
+        libchdb: &Path,
+        kafka: Option<&str>,
+    ) -> Result<Self> {
         let mut setup = Setup {
             program: programs.aggregator.clone(),
             state: dirs.state.clone(),
             logs: dirs.logs.clone(),
             store: String::new(),
+            kafka: kafka.map(str::to_owned),
         };
         let mut command = setup.command(ROOT, "127.0.0.1:0");
         command.arg("--store-dir").arg(&dirs.store).env(fetch::libchdb::OVERRIDE, libchdb);
@@ -169,6 +181,9 @@ impl Setup {
         let mut command = Command::new(&self.program);
         command.env_remove("SYNCLINE_URL").env_remove("SYNCLINE_STORE");
         command.args(["--region", region, "--listen", listen, "--state-dir"]).arg(self.state.join(region));
+        if let Some(brokers) = &self.kafka {
+            command.args(["--kafka-brokers", brokers, "--kafka-create-topic", PARTITIONS]);
+        }
         command
     }
 

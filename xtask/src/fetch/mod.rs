@@ -8,6 +8,7 @@ mod clang;
 mod deb;
 pub(crate) mod formats;
 mod go;
+pub(crate) mod kafka;
 pub(crate) mod libchdb;
 mod npm;
 pub(crate) mod prometheus;
@@ -33,6 +34,8 @@ pub(crate) enum Part {
     Prometheus,
     /// What Perfetto and speedscope publish of their formats, for the tests of exports
     Formats,
+    /// Apache Kafka, for the tests and the demo of the way over it
+    Kafka,
     /// All of them
     All,
 }
@@ -56,6 +59,7 @@ pub(crate) fn run(part: Part) -> Result<()> {
             formats::ensure();
             Ok(())
         }
+        Part::Kafka => kafka::required().map(|dir| println!("have Apache Kafka ({})", dir.display())),
         Part::All => {
             clang::ensure()?;
             go::ensure()?;
@@ -63,6 +67,7 @@ pub(crate) fn run(part: Part) -> Result<()> {
             chrony::ensure();
             prometheus::ensure();
             formats::ensure();
+            kafka::ensure();
             Ok(())
         }
     }
