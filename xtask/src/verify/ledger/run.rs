@@ -37,6 +37,8 @@ pub(super) struct Account {
     pub(super) waiting: i64,
     pub(super) unexplained: i64,
     pub(super) causes: Vec<(String, u64)>,
+    /// Windows in which the program was observed; 0: all the time.
+    windows: u64,
     verdict: String,
 }
 
@@ -48,6 +50,9 @@ impl Account {
         }
         if self.captured == 0 {
             return Some("nothing was captured".to_owned());
+        }
+        if (scenario == Scenario::Budget) != (self.windows > 0) {
+            return Some(format!("it was observed in {} windows", self.windows));
         }
         let cause = scenario.cause()?;
         let is_found = self.causes.iter().any(|(found, count)| found == cause && *count > 0);
@@ -138,10 +143,11 @@ fn account(scenario: Scenario, programs: &Programs, region: &Region) -> Result<A
         serde_json::from_slice(&output.stdout)
             .with_context(|| format!("{}: {}", process::shown(&command), String::from_utf8_lossy(&output.stderr)))
     };
-    let (loss, audit) = (ask("loss")?, ask("audit")?);
+    let (loss, audit, observed) = (ask("loss")?, ask("audit")?, ask("observed")?);
     let node = &loss["nodes"][0];
     let number = |name: &str| node[name].as_u64().with_context(|| format!("no {name} in {node}"));
     let signed = |name: &str| node[name].as_i64().with_context(|| format!("no {name} in {node}"));
+    let windows = observed.as_array().into_iter().flatten().filter_map(|row| row["windows"].as_u64()).sum();
     let cause = |row: &Value| Some((row["cause"].as_str()?.to_owned(), row["count"].as_u64()?));
     Ok(Account {
         captured: number("captured")?,
@@ -152,6 +158,7 @@ fn account(scenario: Scenario, programs: &Programs, region: &Region) -> Result<A
         waiting: signed("waiting")?,
         unexplained: signed("unexplained")?,
         causes: loss["causes"].as_array().into_iter().flatten().filter_map(cause).collect(),
+        windows,
         verdict: audit["verdict"].as_str().unwrap_or("?").to_owned(),
     })
 }
