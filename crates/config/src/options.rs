@@ -55,7 +55,7 @@ impl Options {
             }
         }
         given.extend(variables.iter().map(|(key, ..)| key.clone()));
-        let from_file = file.map(|file| self.from_file(&command, file)).transpose()?.unwrap_or_default();
+        let from_file = file.map(|file| self.of_file(&command, file)).transpose()?.unwrap_or_default();
         let command = command.mut_args(|arg| self.with_variable(arg, &variables));
         let is_wanted = |key: &str| !self.is_replaced(key, &given) && !self.elsewhere.contains(&key);
         Ok(from_file
@@ -90,7 +90,7 @@ impl Options {
     /// # Errors
     /// The first thing that is wrong with it.
     pub fn check(&self, command: &Command, file: &Document) -> Result<(), Problem> {
-        self.from_file(command, file).map(drop)
+        self.of_file(command, file).map(drop)
     }
 
     /// The options that a file may have.
@@ -141,7 +141,7 @@ impl Options {
     }
 
     /// What the file says of options, in the order of the command line.
-    fn from_file(&self, command: &Command, file: &Document) -> Result<Vec<(String, Vec<String>)>, Problem> {
+    fn of_file(&self, command: &Command, file: &Document) -> Result<Vec<(String, Vec<String>)>, Problem> {
         let known = self.keys(command).map(|arg| arg.get_id().as_str()).chain(self.tables.iter().copied());
         file.check_keys(&known.collect::<Vec<_>>())?;
         for keys in self.exclusive {
