@@ -36,6 +36,7 @@ pub mod run;
 pub mod spooling;
 pub mod symbols;
 mod text;
-pub mod units;
 pub mod uplink;
 pub mod watch;
+
+pub use syncline_config::units;

@@ -22,12 +22,14 @@ use crate::counters::Counters;
 use crate::ingest::grpc::CollectorService;
 use crate::ingest::kafka::{self, Membership};
 use crate::links::Links;
+use crate::metrics::AggregatorMetrics;
 use crate::naming;
 use crate::pairs;
 use crate::pipeline::{Pipeline, PipelineConfig};
 use crate::reference::Reference;
 use crate::region_clock::{self, RegionClockConfig};
 use crate::regions;
+use crate::settings;
 use crate::stopping::{Stop, Stopping, stop};
 use crate::udp_probes::{self, Grants};
 use crate::utc::UtcClock;
@@ -66,6 +68,8 @@ pub struct Config {
     pub chrony: Chrony,
     /// The Kafka topic that batches come by, beside those over gRPC.
     pub kafka: Option<kafka::Config>,
+    /// How alerts are evaluated and who is told of them, at the root.
+    pub alerts: settings::Alerts,
     /// What the keys of probes over UDP are made from; without it there are none.
     pub probe_key: Option<MasterKey>,
 }
@@ -83,6 +87,7 @@ impl Config {
             clock: clock_service::Limits::default(),
             chrony: Chrony::default(),
             kafka: None,
+            alerts: settings::Alerts::default(),
             probe_key: None,
         }
     }
@@ -93,8 +98,10 @@ impl Config {
 pub struct Aggregator {
     address: SocketAddr,
     stop: Stop,
+    stopping: Stopping,
     counters: Arc<Counters>,
     kafka: Option<Membership>,
+    metrics: Arc<AggregatorMetrics>,
     serving: JoinHandle<Result<(), tonic::transport::Error>>,
 }
 
@@ -120,10 +127,14 @@ impl Aggregator {
         let own = regions::Own { region: Arc::clone(&region), reference, utc: utc.clone(), is_root, tolerance };
         tokio::spawn(regions::tell(own, store.clone(), stopping.clone()));
         tokio::spawn(naming::name(store.clone(), stopping.clone()));
-        if is_root {
+        let alerts = is_root.then(|| {
             tokio::spawn(pairs::check(reference, store.clone(), stopping.clone()));
-            tokio::spawn(alerts::evaluate(Arc::clone(&region), store.clone(), stopping.clone()));
+            alerts::spawn(&region, config.alerts.clone(), &store, &stopping)
+        });
+        if !is_root && !config.alerts.targets.is_empty() {
+            tracing::warn!("nobody is told of alerts from here: the root region's aggregator evaluates them");
         }
+        let of_region = Arc::clone(&region);
         let pipeline = Pipeline::new(region, (reference, links), utc, store, config.pipeline, Arc::clone(&counters));
         let pipeline = Arc::new(pipeline);
         let budget = Budget::new(config.memory);
@@ -132,10 +143,12 @@ impl Aggregator {
                 .context("cannot take part in Kafka")
         });
         let kafka = kafka.transpose()?;
+        let metrics = Arc::new(AggregatorMetrics { region: of_region, pipeline: Arc::clone(&pipeline), alerts });
         tokio::spawn(report(Arc::clone(&pipeline), kafka.as_ref().map(Membership::status), stopping.clone()));
+        let told_to_stop = stopping.clone();
         let serving =
             tokio::spawn(serve(config, listener, (pipeline, budget), grants, Arc::clone(&counters), stopping));
-        Ok(Self { address, stop, counters, kafka, serving })
+        Ok(Self { address, stop, stopping: told_to_stop, counters, metrics, kafka, serving })
     }
 
     /// Where it listens.
@@ -151,6 +164,12 @@ impl Aggregator {
     /// How the way over Kafka stands, if there is one.
     pub fn kafka(&self) -> Option<Arc<kafka::Status>> {
         self.kafka.as_ref().map(Membership::status)
+    }
+
+    /// Lets Prometheus ask for metrics there.
+    pub fn serve_metrics(&self, door: TcpListener) {
+        let metrics = Arc::<AggregatorMetrics>::clone(&self.metrics);
+        syncline_metrics::serve(door, metrics, self.stopping.clone().wanted());
     }
 
     /// Ends when serving ends by itself, which it does only in failure.

@@ -9,6 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use support::program::{Program, ask, store};
 use support::{engine_is_here, eventually};
 use syncline_alerts::{Engine, Policy, Round};
+use syncline_store::DeclaredSilence;
 
 const MS: i64 = 1_000_000;
 const EVERY_MS: i64 = 15_000;
@@ -73,5 +74,35 @@ async fn what_came_while_no_aggregator_ran_is_evaluated_and_told_once() {
     assert_eq!(ask(&store, &at).await, "11", "in the round that it was stored in");
     let left = format!("SELECT toUnixTimestamp64Milli(max(at)) > {begin_ms} FROM alert_states");
     eventually("its state is left", async || ask(&store, &left).await == "1").await;
+    assert!(program.terminate().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_maintenance_was_declared_of_is_listed_and_not_told() {
+    if !engine_is_here() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let now_ms = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap();
+    let begin_ms = now_ms.div_euclid(EVERY_MS) * EVERY_MS - ROUNDS * EVERY_MS;
+    leave_behind(dir.path(), begin_ms).await;
+    let options = ["--region", "us", "--root", "http://127.0.0.1:9", "--listen", "127.0.0.1:0", "--store-dir"];
+    let program = Program::start(dir.path(), &[&options[..], &[dir.path().to_str().unwrap()]].concat());
+    let silence = DeclaredSilence {
+        number: 5,
+        node: "us-[0-9]".to_owned(),
+        from_ms: begin_ms,
+        until_ms: now_ms + 3_600_000,
+        comment: "new disks".to_owned(),
+        ..DeclaredSilence::default()
+    };
+    store(dir.path()).await.declare(&silence).await.unwrap();
+    assert!(program.terminate().success());
+
+    let program = Program::embedded(dir.path());
+    let store = store(dir.path()).await;
+    let firing = "SELECT rule, silenced FROM skew_alerts WHERE state = 'firing' AND node = 'us-1' ORDER BY rule";
+    eventually("they fire", async || ask(&store, firing).await == "offset\t1\nstep\t1").await;
+    assert_eq!(ask(&store, "SELECT count() FROM skew_incidents").await, "0");
     assert!(program.terminate().success());
 }

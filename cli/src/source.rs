@@ -4,6 +4,7 @@ use std::io::Write;
 
 use clickhouse::query::RowCursor;
 use clickhouse::{Client, Row};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use syncline_store::{OpenOptions, OpenStore, Store, StoreError, open};
 
@@ -88,6 +89,18 @@ impl Source {
         let answer = self.ask(&question)?.collect().await.map_err(|error| explain(&self.store, error.into()))?;
         let rows = serde_json::Deserializer::from_slice(&answer).into_iter().collect::<Result<_, _>>();
         rows.map_err(|error| anyhow::anyhow!("the store's answer has another shape than this program knows: {error}"))
+    }
+
+    /// Whether it has this table or view: the store of an older version may not.
+    pub(crate) async fn has(&self, table: &str) -> anyhow::Result<bool> {
+        #[derive(Deserialize)]
+        struct Found {
+            tables: u64,
+        }
+        let sql =
+            "SELECT count() AS tables FROM system.tables WHERE database = currentDatabase() AND name = {table:String}";
+        let found: Vec<Found> = self.rows(sql, &[("table".to_owned(), table.to_owned())]).await?;
+        Ok(found.first().is_some_and(|found| found.tables > 0))
     }
 
     /// The rows of an answer that may be long, one after the other.

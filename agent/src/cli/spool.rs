@@ -19,7 +19,7 @@ pub(super) struct SpoolArgs {
     /// Directory in which batches are kept until the aggregator has them, so that they outlive this agent; one agent has it; `none` keeps them in
     /// memory only. A directory that is named here is needed, the default one is done without, with a warning [default:
     /// /var/lib/syncline/agent/spool, or syncline/agent/spool below $XDG_STATE_HOME or ~/.local/state where the user is not root]
-    #[arg(long, env = "SYNCLINE_AGENT_SPOOL", value_name = "DIRECTORY")]
+    #[arg(long, value_name = "DIRECTORY")]
     spool: Option<PathBuf>,
     /// Most disk for it; beyond seven eighths of it the oldest batches go, and are counted
     #[arg(long, value_name = "SIZE", default_value = "512MiB", value_parser = bytes)]

@@ -9,6 +9,7 @@ use syncline_timebase::Knot;
 
 use super::gaps::Gaps;
 use super::hints::HintSender;
+use super::metrics::Tally;
 use crate::asking::{Answer, Asking};
 use crate::batch::{
     Batcher, Captured, FinishedWait, Losses, SeenGoroutine, SeenMessage, SeenObservation, SeenProcessTimes,
@@ -22,6 +23,8 @@ use crate::symbols::{SymbolCache, SymbolCounts};
 
 /// How often it looks whether a batch is due when nothing comes.
 const IDLE: Duration = Duration::from_millis(100);
+/// How old the counts are that others read.
+const TALLY_EVERY: Duration = Duration::from_secs(1);
 /// Batches made of what is left at the end: one, and one for what the first may have pushed out of the queue.
 const LAST_BATCHES: usize = 2;
 /// What the store is known to have is asked for again this often: it may have lost it.
@@ -80,6 +83,9 @@ pub(super) struct Batching {
     /// Whether the aggregator of this connection answers questions, as far as is known. It is tried again when all is asked again.
     is_answered: bool,
     ask_again_at: Instant,
+    /// Where those who watch the agent read what was counted, and when they are told anew.
+    tally: Arc<Tally>,
+    tally_at: Instant,
 }
 
 impl Batching {
@@ -105,7 +111,14 @@ impl Batching {
             hints,
             is_answered: true,
             ask_again_at: Instant::now() + ASK_AGAIN_EVERY,
+            tally: Arc::default(),
+            tally_at: Instant::now(),
         }
+    }
+
+    /// Tells what it counts here.
+    pub(super) fn telling(self, tally: Arc<Tally>) -> Self {
+        Self { tally, ..self }
     }
 
     /// Sees to it that what is looked up is written to this cache's disk.
@@ -127,6 +140,7 @@ impl Batching {
                 self.ship(&batch);
             }
             self.hints.busy(self.batcher.has_waits());
+            self.tell_tally();
             if let Some(symbols) = &self.symbols {
                 symbols.write_due(Instant::now());
             }
@@ -175,6 +189,13 @@ impl Batching {
         usable.knots.into_iter().flatten().for_each(|knot| self.batcher.push_knot(knot));
         if let Some(batch) = against_another_run {
             self.ship(&batch);
+        }
+    }
+
+    fn tell_tally(&mut self) {
+        if Instant::now() >= self.tally_at {
+            self.tally_at = Instant::now() + TALLY_EVERY;
+            self.tally.tell(self.batcher.totals(), self.batcher.tcp_totals(), &self.gaps);
         }
     }
 

@@ -16,10 +16,12 @@ mod capturing;
 mod error;
 mod gaps;
 mod hints;
+mod metrics;
 mod obeying;
 mod stations;
 
 use std::io::Write as _;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,6 +35,7 @@ use tokio::sync::watch;
 
 use crate::batch::{Sealing, TcpTotals, Totals};
 use crate::capture::CaptureConfig;
+use crate::choice::SettingsFile;
 use crate::clock::Clocks;
 use crate::control::Server;
 use crate::queue::{Fate, Queue};
@@ -43,6 +46,7 @@ use crate::uplink::Ranking;
 use batching::Outcome;
 pub use error::RunError;
 use gaps::Gaps;
+pub use metrics::families as metric_families;
 use stations::{ProbeState, Stations};
 
 /// How long the end may take: what is not acknowledged by then stays behind, in the spool if there is one.
@@ -62,7 +66,7 @@ pub struct RunConfig {
     /// What to capture.
     pub capture: CaptureConfig,
     /// The file of settings that `capture` has the content of.
-    pub file: Option<PathBuf>,
+    pub file: Option<SettingsFile>,
     /// Where the agent is spoken to while it runs.
     pub control: Option<PathBuf>,
     /// Service of all observed processes, whatever they say themselves.
@@ -87,6 +91,8 @@ pub struct RunConfig {
     pub record: Option<PathBuf>,
     /// Give up if the aggregator does not answer within this time of the start.
     pub require_aggregator: Option<Duration>,
+    /// Where Prometheus may ask for metrics.
+    pub metrics: Option<SocketAddr>,
     /// The node's clocks.
     pub clocks: Clocks,
 }
@@ -170,7 +176,14 @@ impl std::fmt::Display for Summary {
 pub async fn run(config: RunConfig) -> Result<Summary, RunError> {
     let mut signals = Signals::listen()?;
     let (server, commands) = Server::new();
+    let door = match config.metrics {
+        Some(address) => Some(syncline_metrics::listen(address).await.map_err(RunError::Metrics)?),
+        None => None,
+    };
     let mut stations = Stations::start(&config, commands)?;
+    if let Some(door) = door {
+        syncline_metrics::serve(door, Arc::new(stations.metrics(&config)), stations.stopping());
+    }
     let _asked = asked::listen(&config, &server)?;
     let outcome = tokio::select! {
         outcome = watch_over(&config, &mut stations) => outcome,

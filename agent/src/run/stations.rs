@@ -1,5 +1,6 @@
 //! The threads of a run and what lies between them.
 
+use std::future::Future;
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -14,6 +15,7 @@ use tonic::transport::Endpoint;
 use super::batching::{Batching, Input, Outcome};
 use super::capturing::Capturing;
 use super::hints::HintSender;
+use super::metrics::{AgentMetrics, Tally};
 use super::{RunConfig, RunError, SymbolsConfig};
 use crate::asking::Asking;
 use crate::batch::Batcher;
@@ -47,6 +49,7 @@ pub(super) enum ProbeState {
 pub(super) struct Stations {
     stop: watch::Sender<bool>,
     queue: Arc<SharedQueue>,
+    tally: Arc<Tally>,
     probe_state: watch::Receiver<ProbeState>,
     connected: watch::Receiver<bool>,
     trouble: watch::Receiver<Option<String>>,
@@ -76,7 +79,8 @@ impl Stations {
         let batcher = Batcher::new(origin, first_knot, config.sealing);
         let (hints, asking) = (HintSender::default(), Arc::<Asking>::default());
         let batching = Batching::new(batcher, clocks, Arc::clone(&queue), recorder, hints.clone(), Arc::clone(&asking));
-        let batching = batching.caching(symbols.clone());
+        let tally = Arc::<Tally>::default();
+        let batching = batching.caching(symbols.clone()).telling(Arc::clone(&tally));
         let outcome = station("batcher", move || batching.run(&inputs))?;
         start_knots(clocks, stopped.clone(), out.clone(), hints.clone())?;
         start_claims(config, stopped.clone(), out.clone())?;
@@ -88,15 +92,33 @@ impl Stations {
         let metadata = MetadataReader::new(config.host_root.clone());
         let intake = Intake::new(clocks, config.service.clone(), metadata).caching(symbols);
         let mark_shift = config.capture.tcp.mark_shift;
-        let file = config.file.as_ref().map(|file| file.to_string_lossy().into_owned());
+        let file = config.file.as_ref().map(|file| file.path.to_string_lossy().into_owned());
         let capturing = Capturing::new(capture, intake, out, mark_shift, (commands, file));
         let capture = station("capture", move || capturing.run(&stopped))?;
         let (connected, trouble) = start_uplinks(config, uplink, &queue);
-        Ok(Self { stop, queue, probe_state, connected, trouble, capture, outcome, spooling })
+        Ok(Self { stop, queue, tally, probe_state, connected, trouble, capture, outcome, spooling })
     }
 
     pub(super) fn queue(&self) -> Arc<SharedQueue> {
         Arc::clone(&self.queue)
+    }
+
+    /// What is known of the run, for whoever watches it.
+    pub(super) fn metrics(&self, config: &RunConfig) -> AgentMetrics {
+        AgentMetrics {
+            node: config.node.to_string(),
+            region: config.region.clone(),
+            tally: Arc::clone(&self.tally),
+            queue: self.queue(),
+            connected: self.connected(),
+        }
+    }
+
+    /// Ends when all are told to.
+    pub(super) fn stopping(&self) -> impl Future<Output = ()> + Send + 'static {
+        let mut stopped = self.stop.subscribe();
+        // An error means that the sender is gone, which is an end as well.
+        async move { drop(stopped.wait_for(|stopped| *stopped).await) }
     }
 
     pub(super) fn probe_state(&self) -> watch::Receiver<ProbeState> {

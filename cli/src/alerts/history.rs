@@ -1,9 +1,11 @@
 //! What would have been told of an earlier time.
 
 use serde::Serialize;
-use syncline_alerts::{Engine, Kind, Notification, Policy, State};
+use syncline_alerts::{Engine, Kind, Limits, Notification, Policy, Rule, State, Unit};
+use syncline_config::units;
 use syncline_store::Rounds;
 
+use super::TestArgs;
 use crate::args::Format;
 use crate::failure::usage;
 use crate::source::Source;
@@ -26,7 +28,37 @@ struct Tested {
     notifications: Vec<Notification>,
 }
 
-pub(super) async fn text(source: &Source, from: &str, to: &str, format: Format) -> anyhow::Result<String> {
+/// A rule's other limit, in its unit; none turns it off.
+pub(super) type NewLimit = (Rule, Option<u64>);
+
+/// Reads `offset=5ms`, `drift=1ppm`, `claim=off`.
+pub(super) fn limit(text: &str) -> Result<NewLimit, String> {
+    let (name, value) = text.split_once('=').ok_or("write RULE=LIMIT, as in offset=5ms")?;
+    let names = || Rule::ALL.map(Rule::name).join(", ");
+    let rule = Rule::of_name(name).ok_or_else(|| format!("there is no rule {name:?}: the rules are {}", names()))?;
+    if value == "off" {
+        return Ok((rule, None));
+    }
+    let limit = match rule.unit() {
+        Unit::Ns => units::duration(value).map(|limit| u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX))?,
+        Unit::Ppb => units::frequency_ppb(value)?,
+    };
+    Ok((rule, Some(limit)))
+}
+
+fn policy(changed: &[NewLimit]) -> Policy {
+    let mut limits = Limits::default();
+    for (rule, limit) in changed {
+        match limit {
+            Some(limit) => limits.set(*rule, *limit),
+            None => limits.off.push(*rule),
+        }
+    }
+    Policy { limits, ..Policy::default() }
+}
+
+pub(super) async fn text(source: &Source, wanted: &TestArgs) -> anyhow::Result<String> {
+    let TestArgs { from, to, limit, format } = wanted;
     let now_ns = time::now_ns();
     let read =
         |option: &str, text: &str| time::parse(text, now_ns).map_err(|error| usage(format!("--{option}: {error}")));
@@ -36,8 +68,8 @@ pub(super) async fn text(source: &Source, from: &str, to: &str, format: Format) 
     if from_ms >= to_ms {
         return Err(usage(format!("--from {from} is not a round of 15 s or more before --to {to}")));
     }
-    let tested = test(source, from_ms, to_ms).await?;
-    if format == Format::Json {
+    let tested = test(source, (from_ms, to_ms), policy(limit)).await?;
+    if *format == Format::Json {
         return Ok(serde_json::to_string_pretty(&tested)? + "\n");
     }
     let Tested { from, to, rounds, nodes, alerts_fired, notifications } = &tested;
@@ -52,8 +84,8 @@ pub(super) async fn text(source: &Source, from: &str, to: &str, format: Format) 
     Ok(text)
 }
 
-async fn test(source: &Source, from_ms: i64, to_ms: i64) -> anyhow::Result<Tested> {
-    let mut engine = Engine::new(Policy::default())?;
+async fn test(source: &Source, (from_ms, to_ms): (i64, i64), policy: Policy) -> anyhow::Result<Tested> {
+    let mut engine = Engine::new(policy)?;
     let mut reader = Rounds::begin(source.store(), from_ms, EVERY_MS).await?;
     let (mut notifications, mut rounds, mut nodes, mut alerts_fired) = (Vec::new(), 0, 0, 0);
     while reader.at_ms() < to_ms {
@@ -67,4 +99,21 @@ async fn test(source: &Source, from_ms: i64, to_ms: i64) -> anyhow::Result<Teste
     }
     let (from, to) = (time::rfc3339(from_ms * MS), time::rfc3339(to_ms * MS));
     Ok(Tested { from, to, rounds, nodes, alerts_fired, notifications })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_is_read_in_its_rules_unit() {
+        assert_eq!(limit("offset=5ms"), Ok((Rule::Offset, Some(5_000_000))));
+        assert_eq!(limit("drift=0.5ppm"), Ok((Rule::Drift, Some(500))));
+        assert_eq!(limit("claim=off"), Ok((Rule::Claim, None)));
+        for wrong in ["offset", "ofset=5ms", "offset=5ppm", "drift=5ms", "offset="] {
+            assert!(limit(wrong).is_err(), "{wrong}");
+        }
+        let Limits { offset_ns, drift_ppb, off, .. } = policy(&[(Rule::Offset, Some(1)), (Rule::Claim, None)]).limits;
+        assert_eq!((offset_ns, drift_ppb, off), (1, Limits::default().drift_ppb, vec![Rule::Claim]));
+    }
 }

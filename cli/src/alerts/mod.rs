@@ -4,6 +4,7 @@ mod explain;
 mod history;
 mod list;
 mod plot;
+mod silence;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -33,6 +34,9 @@ pub(crate) struct AlertsArgs {
 enum AlertsCommand {
     Explain(ExplainArgs),
     Test(TestArgs),
+    Silence(silence::SilenceArgs),
+    Silences(silence::SilencesArgs),
+    Unsilence(silence::UnsilenceArgs),
 }
 
 /// Show what an incident rests on: its alerts, the offsets with their bounds around it, probes, steps, claims.
@@ -56,6 +60,9 @@ struct TestArgs {
     /// Until when
     #[arg(long, value_name = "TIME", default_value = "now", allow_hyphen_values = true)]
     to: String,
+    /// Another limit for a rule, such as offset=5ms or drift=1ppm; `off` turns it off; may be given several times
+    #[arg(long, value_name = "RULE=LIMIT", value_parser = history::limit)]
+    limit: Vec<history::NewLimit>,
     /// text for people, json for programs
     #[arg(long, short, value_name = "FORMAT", default_value = "text")]
     format: Format,
@@ -67,17 +74,31 @@ Examples:
   syncline alerts --all                        what is over, too
   syncline alerts explain 7                    what incident 7 rests on
   syncline alerts test --from -24h --to now    what the last day would have told
+  syncline alerts test --limit offset=5ms      and with another limit
+  syncline alerts silence --node 'db-.*' --for 2h --comment 'new disks'
+                                               work on machines: their alerts are listed, and not told
 
 What each rule means, and its limit: docs/alerts.md.";
 
 pub(crate) async fn run(store: &StoreArgs, args: &AlertsArgs) -> anyhow::Result<ExitCode> {
+    let text = match &args.command {
+        Some(AlertsCommand::Silence(wanted)) => silence::declare(store, wanted).await?,
+        Some(AlertsCommand::Silences(wanted)) => silence::list(store, wanted).await?,
+        Some(AlertsCommand::Unsilence(wanted)) => silence::end(store, wanted).await?,
+        _ => asked(store, args).await?,
+    };
+    io::stdout().lock().write_all(text.as_bytes())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What only reads.
+async fn asked(store: &StoreArgs, args: &AlertsArgs) -> anyhow::Result<String> {
     let source = Source::open(store).await?;
     let text = match &args.command {
-        None => list::text(&source, args.all, args.format).await,
         Some(AlertsCommand::Explain(wanted)) => explain::text(&source, wanted.id, wanted.node.as_deref()).await,
-        Some(AlertsCommand::Test(wanted)) => history::text(&source, &wanted.from, &wanted.to, wanted.format).await,
+        Some(AlertsCommand::Test(wanted)) => history::text(&source, wanted).await,
+        _ => list::text(&source, args.all, args.format).await,
     };
     source.close().await?;
-    io::stdout().lock().write_all(text?.as_bytes())?;
-    Ok(ExitCode::SUCCESS)
+    text
 }

@@ -10,6 +10,7 @@ pub(crate) const ALL: &[Case] = cases![
     an_incident_is_explained_by_what_was_stored,
     history_is_evaluated_anew,
     what_is_no_incident_and_no_time_is_refused,
+    maintenance_is_declared_listed_and_ended,
 ];
 
 const MS: i64 = 1_000_000;
@@ -109,6 +110,8 @@ fn history_is_evaluated_anew(fixture: &Fixture) {
     assert_eq!(lines.len(), 2, "{text}");
     assert!(lines[0].contains("opened     warning  eu/eu-1: the wall clock was set forward by 400 ms"), "{text}");
     assert!(lines[1].ends_with("120 rounds, up to 4 nodes, 2 alerts fired, 1 told"), "{text}");
+    let quiet = ask(fixture, &["test", "--from", &from, "--to", &to, "--limit", "step=1s", "--limit", "offset=off"]);
+    assert!(quiet.trim_end().ends_with("0 alerts fired, 0 told"), "{quiet}");
     let json: Value =
         serde_json::from_str(&ask(fixture, &["test", "--from", &from, "--to", &to, "--format", "json"])).unwrap();
     assert_eq!(json["notifications"][0]["cause"]["rule"], "step");
@@ -123,4 +126,32 @@ fn what_is_no_incident_and_no_time_is_refused(fixture: &Fixture) {
     refused(&["explain", "3", "--node", "elsewhere"], "not about it");
     refused(&["test", "--from", "soon"], "is not a time");
     refused(&["test", "--from", "-1m", "--to", "-2m"], "not a round of 15 s or more before");
+}
+
+fn maintenance_is_declared_listed_and_ended(fixture: &Fixture) {
+    let refused = |arguments: &[&str], words: &str| {
+        let error = fixture.refusal(&[&["--database", ALERTS, "alerts"], arguments].concat(), 2);
+        assert!(error.contains(words), "{error}");
+    };
+    refused(&["silence", "--node", "(", "--for", "1h", "--comment", "x"], "regular expression");
+    refused(&["silence", "--rule", "steps", "--for", "1h", "--comment", "x"], "there is no rule \"steps\"");
+    refused(&["silence", "--for", "long", "--comment", "x"], "--for");
+    refused(&["silence", "--from", "-2h", "--until", "-1h", "--comment", "x"], "over already");
+    refused(&["silence", "--from", "now", "--until", "-1h", "--comment", "x"], "before it begins");
+    refused(&["unsilence", "4"], "no silence 4");
+
+    let listed = || -> Vec<Value> { serde_json::from_str(&ask(fixture, &["silences", "--format", "json"])).unwrap() };
+    assert!(ask(fixture, &["silences"]).starts_with("no silences"));
+    let told = ask(
+        fixture,
+        &["silence", "--node", "eu-.*", "--rule", "step,pause", "--for", "2h", "--comment", "new 'disks'"],
+    );
+    let silences = listed();
+    let number = silences[0]["number"].to_string();
+    assert!(told.starts_with(&format!("silence {number} until ")), "{told}");
+    let expected = ["", "eu-.*", "step,pause", "new 'disks'"];
+    assert_eq!(["region", "node", "rules", "comment"].map(|key| silences[0][key].as_str().unwrap()), expected);
+    assert!(ask(fixture, &["silences"]).contains("new 'disks'"));
+    assert_eq!(ask(fixture, &["unsilence", &number]), format!("silence {number} is over\n"));
+    assert!(listed().is_empty());
 }

@@ -41,5 +41,5 @@ pub use notification::{Kind, Notification};
 pub use policy::{Limits, Override, Policy, PolicyError};
 pub use round::Round;
 pub use rule::{Key, Rule, Severity, Subject, Unit};
-pub use silence::Silence;
+pub use silence::{Silence, SilenceError};
 pub use snapshot::SnapshotError;

@@ -57,6 +57,23 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// Another limit for a rule, in its unit. `pause` and `reference` have one together.
+    pub fn set(&mut self, rule: Rule, limit: u64) {
+        let field = match rule {
+            Rule::Offset => &mut self.offset_ns,
+            Rule::Drift => &mut self.drift_ppb,
+            Rule::Step => &mut self.step_ns,
+            Rule::Pause | Rule::Reference => &mut self.pause_ns,
+            Rule::Bound => &mut self.bound_ns,
+            Rule::Silence => &mut self.silence_ns,
+            Rule::Frequency => &mut self.frequency_ppb,
+            Rule::Claim => &mut self.claim_ns,
+            Rule::Regions => &mut self.regions_ns,
+            Rule::Causality => &mut self.causality_ns,
+        };
+        *field = limit;
+    }
+
     /// The limit of a rule, in its unit; none where it is not evaluated.
     pub fn of(&self, rule: Rule) -> Option<u64> {
         let limit = match rule {
@@ -187,6 +204,15 @@ mod tests {
 
     fn key(rule: Rule, region: &str, node: &str) -> Key {
         Key { rule, subject: Subject::Node(region.into(), node.into()) }
+    }
+
+    #[test]
+    fn a_limit_that_is_set_is_the_limit() {
+        for rule in Rule::ALL {
+            let mut limits = Limits::default();
+            limits.set(rule, 77);
+            assert_eq!(limits.of(rule), Some(77), "{rule}");
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Alerts on clock skew and drift.
 
-use super::{AlertState, AlertUnit, IncidentKind, SeverityLevel, enum8, rows};
+use super::{AlertState, AlertUnit, DeliveryOutcome, IncidentKind, SeverityLevel, enum8, rows};
 use crate::{Column, LowCardinality};
 
 rows! {
@@ -74,5 +74,25 @@ rows! {
         at: Vec<i64> => Column::DateTime64,
         /// As the engine of alerts writes it.
         state: Vec<String> => Column::String,
+    }
+}
+
+rows! {
+    /// What targets were told of incidents.
+    AlertDeliveryRows => "alert_deliveries" {
+        /// Name of the target.
+        target: LowCardinality => Column::LowCardinality,
+        /// Number of the incident; 0 where it tells only since when the target is told.
+        incident: Vec<u64> => Column::U64,
+        /// Which word on it.
+        kind: Vec<IncidentKind> => enum8,
+        /// What came of it.
+        outcome: Vec<DeliveryOutcome> => enum8,
+        /// How often it was tried.
+        attempts: Vec<u32> => Column::U32,
+        /// When, ns since 1970.
+        at: Vec<i64> => Column::DateTime64,
+        /// Why it was refused.
+        note: Vec<String> => Column::String,
     }
 }

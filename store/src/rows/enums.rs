@@ -244,3 +244,15 @@ wire_enum! {
         Resolved = 2,
     }
 }
+
+wire_enum! {
+    /// What came of telling a target.
+    DeliveryOutcome {
+        /// It took it.
+        Delivered = 1,
+        /// It never will.
+        Refused = 2,
+        /// It was over for too long.
+        Expired = 3,
+    }
+}

@@ -20,13 +20,13 @@ mod stacks;
 mod states;
 mod tcp;
 
-pub use alerts::{AlertStateRows, SkewAlertRows, SkewIncidentRows};
+pub use alerts::{AlertDeliveryRows, AlertStateRows, SkewAlertRows, SkewIncidentRows};
 pub use binaries::BinaryRows;
 pub use clock::{ClockClaimRows, ClockProbeRows, ClockSegmentRows, ClockStateRows, ClockStepRows, RegionClockRows};
 pub use enums::{
-    AlertState, AlertUnit, BoundClass, ClaimSource, ClaimVerdict, ClockScale, ClockStatus, EventKind, GoroutineFate,
-    GoroutineState, IncidentKind, MessageDirection, ObservationReason, ObservationStage, PairVerdict, ProbeKind,
-    SessionOpener, SeverityLevel,
+    AlertState, AlertUnit, BoundClass, ClaimSource, ClaimVerdict, ClockScale, ClockStatus, DeliveryOutcome, EventKind,
+    GoroutineFate, GoroutineState, IncidentKind, MessageDirection, ObservationReason, ObservationStage, PairVerdict,
+    ProbeKind, SessionOpener, SeverityLevel,
 };
 pub use events::{
     EventRows, FLAG_ABANDONED, FLAG_BEGAN_BEFORE, FLAG_READY_SEEN, FLAG_WOKEN_BY_NETPOLL, LossRows, OpenWaitRows,

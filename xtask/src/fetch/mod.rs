@@ -5,11 +5,13 @@ mod apt;
 mod cargo_tool;
 pub(crate) mod chrony;
 mod clang;
+mod deb;
 pub(crate) mod formats;
 mod go;
 pub(crate) mod kafka;
 pub(crate) mod libchdb;
 mod npm;
+pub(crate) mod prometheus;
 
 use anyhow::Result;
 use clap::ValueEnum;
@@ -28,6 +30,8 @@ pub(crate) enum Part {
     Clang,
     /// A chronyd for the tests of what it claims
     Chrony,
+    /// A Prometheus and an Alertmanager for the tests of metrics and alerts
+    Prometheus,
     /// What Perfetto and speedscope publish of their formats, for the tests of exports
     Formats,
     /// Apache Kafka, for the tests and the demo of the way over it
@@ -47,6 +51,10 @@ pub(crate) fn run(part: Part) -> Result<()> {
             chrony::ensure();
             Ok(())
         }
+        Part::Prometheus => {
+            prometheus::ensure();
+            Ok(())
+        }
         Part::Formats => {
             formats::ensure();
             Ok(())
@@ -57,6 +65,7 @@ pub(crate) fn run(part: Part) -> Result<()> {
             go::ensure()?;
             libchdb::ensure()?;
             chrony::ensure();
+            prometheus::ensure();
             formats::ensure();
             kafka::ensure();
             Ok(())
