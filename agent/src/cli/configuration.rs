@@ -17,7 +17,7 @@ pub const OPTIONS: Options = Options {
     exclusive: &[&["pid", "exe", "all"], &["keep_trying", "require_aggregator"]],
     not_in_file: &["config", "kernel_stacks", "inject_clock"],
     elsewhere: &["threshold", "open_after", "budget", "without"],
-    secret: &[],
+    secret: &["kafka_config"],
     tables: &["observe", "with", "rule"],
 };
 

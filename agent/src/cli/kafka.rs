@@ -18,7 +18,7 @@ pub(super) enum Way {
 #[derive(Args, Debug)]
 pub(super) struct UplinkArgs {
     /// How batches travel
-    #[arg(long, value_name = "WAY", value_enum, default_value = "grpc")]
+    #[arg(long, value_name = "grpc|kafka", value_enum, default_value = "grpc")]
     uplink: Way,
     /// Some of the Kafka brokers, separated by commas: they name the others
     #[arg(long, value_name = "HOST:PORT", value_delimiter = ',')]

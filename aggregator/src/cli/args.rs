@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Parser;
-use syncline_aggregator::ingest::kafka;
 use syncline_kafka::{Broker, DEFAULT_TOPIC, Setting, Settings, Topic};
 use syncline_store::DEFAULT_DATABASE;
 
+use crate::ingest::kafka;
 use crate::settings::Alerts;
 
 /// The aggregator of a region: takes its agents' batches, puts them on one clock, stores them in ClickHouse.

@@ -19,7 +19,7 @@ pub const OPTIONS: Options = Options {
     exclusive: &[&["store_dir", "clickhouse_url"]],
     not_in_file: &["config"],
     elsewhere: &[],
-    secret: &["clickhouse_url"],
+    secret: &["clickhouse_url", "kafka_config"],
     tables: settings::KEYS,
 };
 
