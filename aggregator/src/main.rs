@@ -76,16 +76,16 @@ async fn serve(args: &Args) -> anyhow::Result<()> {
     let state_dir = args.state_dir(&place)?;
     let kafka = args.kafka(&state_dir)?;
     let listener = listen(&args.listen).await?;
-    let door = match args.metrics {
-        Some(address) => Some(syncline_metrics::listen(address).await.map_err(anyhow::Error::msg)?),
-        None => None,
-    };
     if let Some(kafka) = &kafka {
         tokio::select! {
             checked = kafka.check() => checked?,
             name = signals.next() => anyhow::bail!("{name} before Kafka had answered"),
         }
     }
+    let door = match args.metrics {
+        Some(address) => Some(syncline_metrics::listen(address).await.map_err(anyhow::Error::msg)?),
+        None => None,
+    };
     let (store, engine) = tokio::select! {
         opened = open_store(&place, &args.database) => opened?,
         name = signals.next() => anyhow::bail!("{name} before the store was open"),

@@ -66,10 +66,10 @@ pub struct Config {
     pub clock: clock_service::Limits,
     /// The chronyd that leads from the reference to UTC.
     pub chrony: Chrony,
-    /// How alerts are evaluated and who is told of them, at the root.
-    pub alerts: settings::Alerts,
     /// The Kafka topic that batches come by, beside those over gRPC.
     pub kafka: Option<kafka::Config>,
+    /// How alerts are evaluated and who is told of them, at the root.
+    pub alerts: settings::Alerts,
     /// What the keys of probes over UDP are made from; without it there are none.
     pub probe_key: Option<MasterKey>,
 }
@@ -86,8 +86,8 @@ impl Config {
             connections: connections::Limits::default(),
             clock: clock_service::Limits::default(),
             chrony: Chrony::default(),
-            alerts: settings::Alerts::default(),
             kafka: None,
+            alerts: settings::Alerts::default(),
             probe_key: None,
         }
     }
@@ -100,8 +100,8 @@ pub struct Aggregator {
     stop: Stop,
     stopping: Stopping,
     counters: Arc<Counters>,
-    metrics: Arc<AggregatorMetrics>,
     kafka: Option<Membership>,
+    metrics: Arc<AggregatorMetrics>,
     serving: JoinHandle<Result<(), tonic::transport::Error>>,
 }
 
@@ -137,15 +137,15 @@ impl Aggregator {
         let of_region = Arc::clone(&region);
         let pipeline = Pipeline::new(region, (reference, links), utc, store, config.pipeline, Arc::clone(&counters));
         let pipeline = Arc::new(pipeline);
-        let metrics = Arc::new(AggregatorMetrics { region: of_region, pipeline: Arc::clone(&pipeline), alerts });
-        let told_to_stop = stopping.clone();
         let budget = Budget::new(config.memory);
         let kafka = config.kafka.clone().map(|kafka| {
             kafka::join(kafka, Arc::clone(&pipeline), budget.clone(), stopping.clone())
                 .context("cannot take part in Kafka")
         });
         let kafka = kafka.transpose()?;
+        let metrics = Arc::new(AggregatorMetrics { region: of_region, pipeline: Arc::clone(&pipeline), alerts });
         tokio::spawn(report(Arc::clone(&pipeline), kafka.as_ref().map(Membership::status), stopping.clone()));
+        let told_to_stop = stopping.clone();
         let serving =
             tokio::spawn(serve(config, listener, (pipeline, budget), grants, Arc::clone(&counters), stopping));
         Ok(Self { address, stop, stopping: told_to_stop, counters, metrics, kafka, serving })
@@ -161,15 +161,15 @@ impl Aggregator {
         &self.counters
     }
 
+    /// How the way over Kafka stands, if there is one.
+    pub fn kafka(&self) -> Option<Arc<kafka::Status>> {
+        self.kafka.as_ref().map(Membership::status)
+    }
+
     /// Lets Prometheus ask for metrics there.
     pub fn serve_metrics(&self, door: TcpListener) {
         let metrics = Arc::<AggregatorMetrics>::clone(&self.metrics);
         syncline_metrics::serve(door, metrics, self.stopping.clone().wanted());
-    }
-
-    /// How the way over Kafka stands, if there is one.
-    pub fn kafka(&self) -> Option<Arc<kafka::Status>> {
-        self.kafka.as_ref().map(Membership::status)
     }
 
     /// Ends when serving ends by itself, which it does only in failure.

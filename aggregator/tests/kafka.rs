@@ -63,7 +63,15 @@ async fn events(store: &Store) -> usize {
 
 /// So many batches are in the store, each row of theirs once, and the group has nothing left to do.
 async fn all_once(store: &Store, cluster: &Cluster, batches: usize) {
-    eventually("all is stored", async || events(store).await >= batches * WAITS).await;
+    let mut stored = 0;
+    while stored < batches * WAITS {
+        let before = stored;
+        eventually("more is stored", async || {
+            stored = events(store).await;
+            stored > before
+        })
+        .await;
+    }
     eventually("all is committed", async || cluster.is_done(GROUP)).await;
     let rows = "SELECT count(), uniqExact(node, boot, seq) FROM events";
     assert_eq!(ask(store, rows).await, format!("{0}\t{0}", batches * WAITS));
@@ -113,11 +121,11 @@ async fn kills(cluster: &Cluster, times: usize) {
     let dir = tempfile::tempdir().unwrap();
     let _keeper = keeper(dir.path());
     let store = store(dir.path()).await;
-    let (mut agents, feed, mut sent) = (agents(8), Feed::to(cluster), Vec::new());
+    let (mut agents, feed, mut sent) = (agents(4), Feed::to(cluster), Vec::new());
     for _ in 0..times {
-        let batches = round(&mut agents, 12);
+        let batches = round(&mut agents, 5);
         // Some come again, each time.
-        sent.iter().rev().take(10).for_each(|batch| feed.send(batch));
+        sent.iter().rev().take(6).for_each(|batch| feed.send(batch));
         batches.iter().for_each(|batch| feed.send(batch));
         feed.flush();
         sent.extend(batches);
@@ -134,7 +142,7 @@ async fn zombie(cluster: &Cluster) {
     let dir = tempfile::tempdir().unwrap();
     let _keeper = keeper(dir.path());
     let store = store(dir.path()).await;
-    let (mut agents, feed) = (agents(8), Feed::to(cluster));
+    let (mut agents, feed) = (agents(4), Feed::to(cluster));
     let zombie = member("zombie", dir.path(), cluster);
     let mut sent = round(&mut agents, 2);
     sent.iter().for_each(|batch| feed.send(batch));
@@ -176,10 +184,10 @@ async fn rebalances(cluster: &Cluster) {
     let dir = tempfile::tempdir().unwrap();
     let _keeper = keeper(dir.path());
     let store = store(dir.path()).await;
-    let (mut agents, feed, mut sent) = (agents(8), Feed::to(cluster), Vec::new());
+    let (mut agents, feed, mut sent) = (agents(4), Feed::to(cluster), Vec::new());
     let mut members = vec![member("m0", dir.path(), cluster)];
     for number in 1..4 {
-        let more = round(&mut agents, 6);
+        let more = round(&mut agents, 4);
         more.iter().for_each(|batch| feed.send(batch));
         feed.flush();
         sent.extend(more);
@@ -239,7 +247,7 @@ async fn commits_that_are_refused_begin_nothing_and_are_tried_again() {
         mock.request_errors(RDKafkaApiKey::OffsetCommit, &errors);
     }
     let feed = Feed::to(&cluster);
-    let batches = round(&mut agents(8), 5);
+    let batches = round(&mut agents(4), 5);
     batches.iter().for_each(|batch| feed.send(batch));
     feed.flush();
     all_once(&store, &cluster, batches.len()).await;
@@ -267,11 +275,11 @@ async fn broker_is_killed(cluster: &mut Cluster) {
     let dir = tempfile::tempdir().unwrap();
     let _keeper = keeper(dir.path());
     let store = store(dir.path()).await;
-    let (mut agents, mut sent) = (agents(8), 0);
+    let (mut agents, mut sent) = (agents(4), 0);
     let _program = member("a", dir.path(), cluster);
     for _ in 0..2 {
         let feed = Feed::to(cluster);
-        let batches = round(&mut agents, 10);
+        let batches = round(&mut agents, 5);
         batches.iter().for_each(|batch| feed.send(batch));
         feed.flush();
         let before = events(&store).await;

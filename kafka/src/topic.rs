@@ -1,10 +1,16 @@
 //! Makes the topic, for who wants that done.
 
+use std::time::Duration;
+
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::error::RDKafkaErrorCode;
 use syncline_event::limits;
 
+use crate::trouble::reason;
 use crate::{Logged, Settings, Trouble, Wrong};
+
+/// Brokers that take longer are as good as gone.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 /// Makes the topic with so many partitions, as often replicated as is usual there, and with room for the largest batches. One that is there stays as
 /// it is.
@@ -22,8 +28,11 @@ pub async fn create_topic(settings: &Settings, partitions: u16) -> Result<(), Tr
         let (brokers, topic) = (settings.brokers().to_owned(), topic.to_owned());
         Trouble::Topic { brokers, topic, why: format!("it cannot be made ({why})") }
     };
-    let made = client.create_topics(&[new], &AdminOptions::new()).await;
-    let results = made.map_err(|error| trouble(error.to_string()))?;
+    let options = AdminOptions::new().request_timeout(Some(ANSWER_WITHIN));
+    let results = client
+        .create_topics(&[new], &options)
+        .await
+        .map_err(|error| Trouble::Silent { brokers: settings.brokers().to_owned(), why: reason(&error) })?;
     match results.into_iter().find_map(Result::err) {
         None | Some((_, RDKafkaErrorCode::TopicAlreadyExists)) => Ok(()),
         Some((_, code)) => Err(trouble(code.to_string())),

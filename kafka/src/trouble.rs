@@ -19,7 +19,7 @@ const ASK_AGAIN: Duration = Duration::from_millis(100);
 pub enum Trouble {
     /// The settings make no client.
     #[error("--kafka-config: {0}")]
-    Wrong(#[from] Wrong),
+    Wrong(Wrong),
     /// Nobody answers.
     #[error("no Kafka broker answers at {brokers} ({why}): start one, or name others with --kafka-brokers")]
     Silent {
@@ -50,6 +50,13 @@ pub enum Trouble {
         /// What the broker says.
         why: String,
     },
+}
+
+impl From<Wrong> for Trouble {
+    // By hand: as a source it would be told twice.
+    fn from(wrong: Wrong) -> Self {
+        Self::Wrong(wrong)
+    }
 }
 
 /// How many partitions the topic has. Waits for an answer for at most so long, and keeps its thread meanwhile.
@@ -91,6 +98,6 @@ fn ask<C: ClientContext>(client: &Client<C>, settings: &Settings, within: Durati
     }
 }
 
-fn reason(error: &KafkaError) -> String {
+pub(crate) fn reason(error: &KafkaError) -> String {
     error.rdkafka_error_code().map_or_else(|| error.to_string(), |code| code.to_string())
 }

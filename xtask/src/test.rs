@@ -48,10 +48,10 @@ fn cargo_test(options: &Options, skipped: &mut Vec<String>) -> Result<()> {
     if let Some(chronyd) = fetch::chrony::path() {
         command.env(fetch::chrony::OVERRIDE, chronyd);
     }
+    command.env(fetch::kafka::OVERRIDE, fetch::kafka::path()?);
     if let Some(dir) = fetch::prometheus::path() {
         command.env(fetch::prometheus::OVERRIDE, dir);
     }
-    command.env(fetch::kafka::OVERRIDE, fetch::kafka::path()?);
     if options.require_bpf {
         for part in ["BPF", "ENGINE", "KAFKA"] {
             command.env(format!("SYNCLINE_REQUIRE_{part}"), "1");

@@ -13,15 +13,7 @@ use crate::choice;
 /// How options are named in the environment and the file.
 pub const OPTIONS: Options = Options {
     prefix: "SYNCLINE_AGENT_",
-    aliases: &[
-        ("node", "SYNCLINE_NODE"),
-        ("region", "SYNCLINE_REGION"),
-        ("aggregator", "SYNCLINE_AGGREGATOR"),
-        ("uplink", "SYNCLINE_UPLINK"),
-        ("kafka_brokers", "SYNCLINE_KAFKA_BROKERS"),
-        ("kafka_topic", "SYNCLINE_KAFKA_TOPIC"),
-        ("kafka_config", "SYNCLINE_KAFKA_CONFIG"),
-    ],
+    aliases: &[("node", "SYNCLINE_NODE"), ("region", "SYNCLINE_REGION"), ("aggregator", "SYNCLINE_AGGREGATOR")],
     exclusive: &[&["pid", "exe", "all"], &["keep_trying", "require_aggregator"]],
     not_in_file: &["config", "kernel_stacks", "inject_clock"],
     elsewhere: &["threshold", "open_after", "budget", "without"],

@@ -18,7 +18,7 @@ pub(super) enum Way {
 #[derive(Args, Debug)]
 pub(super) struct UplinkArgs {
     /// How batches travel
-    #[arg(long, value_name = "WAY", value_enum, default_value = "grpc")]
+    #[arg(long, value_name = "grpc|kafka", value_enum, default_value = "grpc")]
     uplink: Way,
     /// Some of the Kafka brokers, separated by commas: they name the others
     #[arg(long, value_name = "HOST:PORT", value_delimiter = ',')]
@@ -26,8 +26,8 @@ pub(super) struct UplinkArgs {
     /// The Kafka topic, which has to be there
     #[arg(long, value_name = "NAME", default_value = DEFAULT_TOPIC)]
     kafka_topic: Topic,
-    /// A setting of librdkafka's, which does the talking; may be given several times. In the environment, where nobody else sees passwords,
-    /// they are separated by semicolons
+    /// A setting of librdkafka's, which does the talking; may be given several times, or separated by semicolons. Passwords are better in the
+    /// environment or the file: command lines are public on a machine
     #[arg(long, value_name = "KEY=VALUE", value_delimiter = ';')]
     kafka_config: Vec<Setting>,
 }

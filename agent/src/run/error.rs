@@ -52,12 +52,12 @@ pub enum RunError {
         /// The time it had.
         within: Duration,
     },
-    /// Metrics cannot be served.
-    #[error("{0}")]
-    Metrics(String),
     /// Kafka was of no use in time.
     #[error("{0}; or wait for it with --keep-trying")]
     Kafka(String),
+    /// Metrics cannot be served.
+    #[error("{0}")]
+    Metrics(String),
     /// The system refused a thread or a signal handler.
     #[error("the system refused a thread or a signal handler: {0}")]
     System(io::Error),

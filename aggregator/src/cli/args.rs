@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::ingest::kafka;
 use anyhow::Context;
 use clap::Parser;
 use syncline_kafka::{Broker, DEFAULT_TOPIC, Setting, Settings, Topic};
 use syncline_store::DEFAULT_DATABASE;
 
+use crate::ingest::kafka;
 use crate::settings::Alerts;
 
 /// The aggregator of a region: takes its agents' batches, puts them on one clock, stores them in ClickHouse.
@@ -77,8 +77,8 @@ pub struct Args {
     /// The group of consumers, which the aggregators of the region share, and no others [default: syncline-REGION]
     #[arg(long, value_name = "NAME", help_heading = "Kafka")]
     kafka_group: Option<String>,
-    /// A setting of librdkafka's, which does the talking; may be given several times. In the environment, where nobody else sees passwords,
-    /// they are separated by semicolons
+    /// A setting of librdkafka's, which does the talking; may be given several times, or separated by semicolons. Passwords are better in the
+    /// environment or the file: command lines are public on a machine
     #[arg(long, value_name = "KEY=VALUE", value_delimiter = ';', help_heading = "Kafka")]
     kafka_config: Vec<Setting>,
     /// Memory for batches under way, MiB; more than that waits at the agents

@@ -15,13 +15,7 @@ pub use args::{Args, Place};
 /// How options are named in the environment and the file.
 pub const OPTIONS: Options = Options {
     prefix: "SYNCLINE_AGGREGATOR_",
-    aliases: &[
-        ("store_dir", "SYNCLINE_STORE"),
-        ("clickhouse_url", "SYNCLINE_URL"),
-        ("kafka_brokers", "SYNCLINE_KAFKA_BROKERS"),
-        ("kafka_topic", "SYNCLINE_KAFKA_TOPIC"),
-        ("kafka_config", "SYNCLINE_KAFKA_CONFIG"),
-    ],
+    aliases: &[("store_dir", "SYNCLINE_STORE"), ("clickhouse_url", "SYNCLINE_URL")],
     exclusive: &[&["store_dir", "clickhouse_url"]],
     not_in_file: &["config"],
     elsewhere: &[],

@@ -208,21 +208,6 @@ impl Pipeline {
         &self.counters
     }
 
-    /// What agents told that they lost.
-    pub fn losses(&self) -> &LossCounts {
-        &self.losses
-    }
-
-    /// The clocks of the first `most` nodes by name, and how many nodes there are.
-    pub(crate) fn look(&self, most: usize, now: Instant) -> (Vec<NodeLook>, usize) {
-        self.nodes.look(most, now)
-    }
-
-    /// UTC by the region's reference, if anybody claims to know.
-    pub(crate) fn utc_now(&self) -> Option<UtcOfReference> {
-        self.utc.utc_of(&self.reference)
-    }
-
     /// The region whose batches these are.
     pub fn region(&self) -> &str {
         &self.region
@@ -245,6 +230,21 @@ impl Pipeline {
             node.state_is_unsaved();
         }
         count(&self.counters.kafka_batches_known);
+    }
+
+    /// What agents told that they lost.
+    pub fn losses(&self) -> &LossCounts {
+        &self.losses
+    }
+
+    /// The clocks of the first `most` nodes by name, and how many nodes there are.
+    pub(crate) fn look(&self, most: usize, now: Instant) -> (Vec<NodeLook>, usize) {
+        self.nodes.look(most, now)
+    }
+
+    /// UTC by the region's reference, if anybody claims to know.
+    pub(crate) fn utc_now(&self) -> Option<UtcOfReference> {
+        self.utc.utc_of(&self.reference)
     }
 
     /// Nodes whose clocks are kept.

@@ -16,6 +16,7 @@ mod producer;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use rdkafka::error::KafkaError;
 use syncline_kafka::Settings;
 use syncline_probe::Backoff;
 use tokio::sync::watch;
@@ -104,7 +105,7 @@ impl KafkaUplink {
                 // There is, once another one is delivered.
                 Ok(false) => return Ok(()),
                 Err(error) => {
-                    self.refused_or_ended(entry.number(), error)?;
+                    self.refused_or_ended(entry.number(), &error)?;
                     waiting.pop_front();
                 }
             }
@@ -118,13 +119,13 @@ impl KafkaUplink {
                 self.queue.change(|queue| queue.stored(number));
                 Ok(())
             }
-            Err(error) => self.refused_or_ended(number, error),
+            Err(error) => self.refused_or_ended(number, &error),
         }
     }
 
     /// Only a batch that is too large is refused: everything else may pass, or be mended.
-    fn refused_or_ended(&self, number: u64, error: rdkafka::error::KafkaError) -> Result<(), Ending> {
-        if !ending::is_too_large(&error) {
+    fn refused_or_ended(&self, number: u64, error: &KafkaError) -> Result<(), Ending> {
+        if !ending::is_too_large(error) {
             return Err(Ending::Failed(error.to_string()));
         }
         tracing::error!(
