@@ -1,14 +1,17 @@
 //! The program around [`syncline_aggregator::serve::Aggregator`]: command line, store, signals, exit code.
 
 mod args;
+mod migrate;
+mod status;
+mod users;
 
 use std::io::{IsTerminal, Write};
 use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use args::{Args, Place};
-use clap::Parser;
+use args::{Args, Command, CommandLine};
+use clap::{CommandFactory, Parser};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use syncline_aggregator::reference::Reference;
@@ -17,7 +20,7 @@ use syncline_aggregator::serve::{Aggregator, Config};
 use syncline_aggregator::udp_probes::open_master_key;
 use syncline_claims::Chrony;
 use syncline_clock::Tolerance;
-use syncline_store::{EmbeddedConfig, EmbeddedEngine, Store};
+use syncline_store::{EmbeddedConfig, EmbeddedEngine, Location, Store};
 use syncline_timebase::FrequencyError;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -26,9 +29,9 @@ use tracing_subscriber::EnvFilter;
 fn main() -> ExitCode {
     // In the embedded engine's child process this does not return: nothing may come before it.
     syncline_store::run_engine_if_child();
-    let args = Args::parse();
+    let line = CommandLine::parse();
     log_to_stderr();
-    match run(&args) {
+    match run(&line) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // ClickHouse's own messages may have several lines; ours has one.
@@ -45,17 +48,24 @@ fn log_to_stderr() {
     tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr).init();
 }
 
-fn run(args: &Args) -> anyhow::Result<()> {
+fn run(line: &CommandLine) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no async runtime")?;
-    runtime.block_on(serve(args))
+    match line {
+        CommandLine { command: Some(Command::Migrate(args)), .. } => runtime.block_on(migrate::run(args)),
+        CommandLine { command: Some(Command::Status(args)), .. } => runtime.block_on(status::run(args)),
+        CommandLine { command: Some(Command::Users(args)), .. } => users::run(args),
+        CommandLine { serve: Some(args), .. } => runtime.block_on(serve(args)),
+        // clap wants a region where there is no command.
+        CommandLine { .. } => Ok(CommandLine::command().print_help()?),
+    }
 }
 
 async fn serve(args: &Args) -> anyhow::Result<()> {
     let mut signals = Signals::new().context("cannot listen for signals")?;
-    let (place, regions) = (args.store()?, regions(args)?);
+    let (place, regions) = (args.store.location()?, regions(args)?);
     let listener = listen(&args.listen).await?;
     let (store, engine) = tokio::select! {
-        opened = open_store(&place, &args.database) => opened?,
+        opened = open_store(&place, &args.store.database) => opened?,
         name = signals.next() => anyhow::bail!("{name} before the store was open"),
     };
     let state_dir = args.state_dir(&place)?;
@@ -88,10 +98,10 @@ async fn listen(address: &str) -> anyhow::Result<TcpListener> {
 }
 
 /// The store with its schema up to date, and its engine if that is ours.
-async fn open_store(place: &Place, database: &str) -> anyhow::Result<(Store, Option<EmbeddedEngine>)> {
+async fn open_store(place: &Location, database: &str) -> anyhow::Result<(Store, Option<EmbeddedEngine>)> {
     let (url, engine) = match place {
-        Place::Url(url) => (url.clone(), None),
-        Place::Embedded(dir) => {
+        Location::Url(url) => (url.clone(), None),
+        Location::Embedded(dir) => {
             let engine = EmbeddedEngine::start(EmbeddedConfig::new(dir)).await?;
             (engine.url().to_owned(), Some(engine))
         }

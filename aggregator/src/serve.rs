@@ -117,9 +117,10 @@ impl Aggregator {
         if is_root {
             tokio::spawn(pairs::check(reference, store.clone(), stopping.clone()));
         }
-        let pipeline = Pipeline::new(region, (reference, links), utc, store, config.pipeline, Arc::clone(&counters));
+        let pipeline =
+            Pipeline::new(region, (reference, links), utc, store.clone(), config.pipeline, Arc::clone(&counters));
         let pipeline = Arc::new(pipeline);
-        tokio::spawn(report(Arc::clone(&pipeline), stopping.clone()));
+        tokio::spawn(report(Arc::clone(&pipeline), store, stopping.clone()));
         let serving = tokio::spawn(serve(config, listener, pipeline, grants, Arc::clone(&counters), stopping));
         Ok(Self { address, stop, counters, serving })
     }
@@ -204,14 +205,21 @@ fn serve(
         .serve_with_incoming_shutdown(incoming, stopping.wanted())
 }
 
-/// Tells what happened, once a minute, and forgets nodes that are gone.
-async fn report(pipeline: Arc<Pipeline>, stopping: Stopping) {
+/// Tells what happened, and how the store is, once a minute, and forgets nodes that are gone.
+async fn report(pipeline: Arc<Pipeline>, store: Store, stopping: Stopping) {
     let ticking = async {
         let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + REPORT_EVERY, REPORT_EVERY);
         loop {
             ticks.tick().await;
             pipeline.forget_idle();
             tracing::info!(nodes = pipeline.nodes(), counters = %pipeline.counters(), "so far");
+            match store.health().await {
+                Ok(health) => {
+                    tracing::info!(%health, "store");
+                    health.concerns().iter().for_each(|concern| tracing::warn!("{concern}"));
+                }
+                Err(error) => tracing::warn!(%error, "how the store is cannot be asked"),
+            }
         }
     };
     tokio::select! {

@@ -10,8 +10,10 @@ const WRITER: &str = "syncline_writer";
 /// What one who reads may take of the engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReaderLimits {
-    /// Memory of one query, bytes. All queries of the user together may take half as much again.
+    /// Memory of one query, bytes.
     pub memory_bytes: u64,
+    /// Memory of all queries of the user together, bytes.
+    pub memory_of_all_bytes: u64,
     /// How long a query may take unless it asks for more, s.
     pub seconds: u64,
     /// The most that it may ask for, s.
@@ -24,19 +26,18 @@ pub struct ReaderLimits {
 type Setting = (&'static str, u64, Option<u64>);
 
 impl ReaderLimits {
-    /// With so much memory for a query, and 10 minutes, an hour at most, and 10 billion rows.
+    /// With so much memory for a query, and for all of them, and 10 minutes, an hour at most, and 10 billion rows.
     #[must_use]
-    pub fn with_memory(memory_bytes: u64) -> Self {
-        Self { memory_bytes, seconds: 600, most_seconds: 3_600, rows: 10_000_000_000 }
+    pub fn with_memory(memory_bytes: u64, memory_of_all_bytes: u64) -> Self {
+        Self { memory_bytes, memory_of_all_bytes, seconds: 600, most_seconds: 3_600, rows: 10_000_000_000 }
     }
 
     /// As ClickHouse has them. `readonly = 2` lets a query bring settings, inside of these.
     pub(crate) fn settings(self) -> [Setting; 6] {
-        let of_all = self.memory_bytes.saturating_add(self.memory_bytes / 2);
         [
             ("readonly", 2, None),
             ("max_memory_usage", self.memory_bytes, Some(self.memory_bytes)),
-            ("max_memory_usage_for_user", of_all, None),
+            ("max_memory_usage_for_user", self.memory_of_all_bytes, None),
             ("max_execution_time", self.seconds, Some(self.most_seconds)),
             ("max_rows_to_read", self.rows, Some(self.rows)),
             // A query of one who has gone goes, too.

@@ -80,8 +80,9 @@ impl EmbeddedEngine {
         // Whoever wrote it is gone: we hold the lock.
         remove(&dir.endpoint())?;
         let access = Access::of(&dir)?;
-        // A query of people may take half of it, and what they ask together three quarters: the rest is for what is written.
-        let limits = ReaderLimits::with_memory(config.max_memory_bytes / 2);
+        // What people ask may take three quarters of it together: the rest is for what is written.
+        let of_people = config.max_memory_bytes / 4 * 3;
+        let limits = ReaderLimits::with_memory(of_people, of_people);
         write_private(&dir.users_xml(), &config::users_xml(&access.password, &access.reader_password, limits))?;
         let server_xml = config::server_xml(&dir.users_xml(), &dir.tmp(), config.max_memory_bytes);
         write_private(&dir.server_xml(), &server_xml)?;

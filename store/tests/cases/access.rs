@@ -46,7 +46,7 @@ pub(super) async fn the_readers_limits_hold_whatever_it_asks_for() {
     let config = EmbeddedConfig { max_memory_bytes: 1 << 30, ..EmbeddedConfig::new(dir.path()) };
     let engine = EmbeddedEngine::start(config).await.unwrap();
     let reader = Store::connect(engine.reader_url(), "system").await.unwrap();
-    assert_eq!(ask(&reader, "SELECT getSetting('max_memory_usage')").await, (1u64 << 29).to_string());
+    assert_eq!(ask(&reader, "SELECT getSetting('max_memory_usage')").await, (3u64 << 28).to_string());
     let large = "SELECT length(groupArray(number)) FROM numbers(1000000000)";
     assert_eq!(code(&reader, large).await, TOO_MUCH_MEMORY);
     assert_eq!(code(&reader, "SELECT sum(number) FROM numbers(100000000000)").await, TOO_MANY_ROWS);
@@ -99,7 +99,7 @@ pub(super) async fn the_users_of_a_server_are_sql_that_clickhouse_parses() {
         reader_networks: Vec::new(),
         writer_password: "it's \\ a `word`".to_owned(),
         reader_password: "r".to_owned(),
-        limits: ReaderLimits::with_memory(4 << 30),
+        limits: ReaderLimits::with_memory(4 << 30, 8 << 30),
     };
     let clustered = Users { cluster: Some("{cluster}".to_owned()), ..users.clone() };
     for statement in [users.statements(), clustered.statements()].concat() {
