@@ -1,26 +1,27 @@
-//! The program around [`syncline_aggregator::serve::Aggregator`]: command line, store, signals, exit code.
+//! The program around [`syncline_aggregator::serve::Aggregator`]: store, signals, exit code.
 
-mod args;
 mod migrate;
 mod status;
 mod users;
 
 use std::io::{IsTerminal, Write};
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use args::{Args, Command, CommandLine};
-use clap::{CommandFactory, Parser};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use syncline_aggregator::cli::{self, Administration, Args, Place, Refusal, Task};
 use syncline_aggregator::reference::Reference;
 use syncline_aggregator::region_clock::RegionClockConfig;
 use syncline_aggregator::serve::{Aggregator, Config};
 use syncline_aggregator::udp_probes::open_master_key;
 use syncline_claims::Chrony;
 use syncline_clock::Tolerance;
-use syncline_store::{EmbeddedConfig, EmbeddedEngine, Location, Store};
+use syncline_config::{EX_CONFIG, Problem};
+use syncline_store::{EmbeddedConfig, EmbeddedEngine, Store};
 use syncline_timebase::FrequencyError;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -29,9 +30,14 @@ use tracing_subscriber::EnvFilter;
 fn main() -> ExitCode {
     // In the embedded engine's child process this does not return: nothing may come before it.
     syncline_store::run_engine_if_child();
-    let line = CommandLine::parse();
+    let task = match cli::parse(std::env::args_os().collect()) {
+        Ok(Task::Validate(file)) => return validate(&file),
+        Ok(task) => task,
+        Err(Refusal::Usage(error)) => error.exit(),
+        Err(Refusal::Configuration(problem)) => return misconfigured(&problem),
+    };
     log_to_stderr();
-    match run(&line) {
+    match run(&task) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // ClickHouse's own messages may have several lines; ours has one.
@@ -42,30 +48,48 @@ fn main() -> ExitCode {
     }
 }
 
+fn validate(file: &Path) -> ExitCode {
+    match cli::validate(file) {
+        Ok(()) => {
+            eprintln!("syncline-aggregator: {}: an aggregator would take it", file.display());
+            ExitCode::SUCCESS
+        }
+        Err(problem) => misconfigured(&problem),
+    }
+}
+
+fn misconfigured(problem: &Problem) -> ExitCode {
+    eprintln!("syncline-aggregator: {}", problem.shown());
+    ExitCode::from(EX_CONFIG)
+}
+
 fn log_to_stderr() {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let colours = std::io::stderr().is_terminal();
     tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr).init();
 }
 
-fn run(line: &CommandLine) -> anyhow::Result<()> {
+fn run(task: &Task) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no async runtime")?;
-    match line {
-        CommandLine { command: Some(Command::Migrate(args)), .. } => runtime.block_on(migrate::run(args)),
-        CommandLine { command: Some(Command::Status(args)), .. } => runtime.block_on(status::run(args)),
-        CommandLine { command: Some(Command::Users(args)), .. } => users::run(args),
-        CommandLine { serve: Some(args), .. } => runtime.block_on(serve(args)),
-        // clap wants a region where there is no command.
-        CommandLine { .. } => Ok(CommandLine::command().print_help()?),
+    match task {
+        Task::Serve(args) => runtime.block_on(serve(args)),
+        Task::Administer(Administration::Migrate(args)) => runtime.block_on(migrate::run(args)),
+        Task::Administer(Administration::Status(args)) => runtime.block_on(status::run(args)),
+        Task::Administer(Administration::Users(args)) => users::run(args),
+        Task::Validate(_) => Ok(()),
     }
 }
 
 async fn serve(args: &Args) -> anyhow::Result<()> {
     let mut signals = Signals::new().context("cannot listen for signals")?;
-    let (place, regions) = (args.store.location()?, regions(args)?);
+    let (place, regions) = (args.store()?, regions(args)?);
     let listener = listen(&args.listen).await?;
+    let door = match args.metrics {
+        Some(address) => Some(syncline_metrics::listen(address).await.map_err(anyhow::Error::msg)?),
+        None => None,
+    };
     let (store, engine) = tokio::select! {
-        opened = open_store(&place, &args.store.database) => opened?,
+        opened = open_store(&place, &args.database) => opened?,
         name = signals.next() => anyhow::bail!("{name} before the store was open"),
     };
     let state_dir = args.state_dir(&place)?;
@@ -74,7 +98,11 @@ async fn serve(args: &Args) -> anyhow::Result<()> {
     let shown_url = store.shown_url().trim_end_matches('/').to_owned();
     let mut aggregator =
         Aggregator::start(Config { probe_key: Some(probe_key), ..config(args, reference, regions) }, listener, store)?;
-    ready(args, &aggregator, &shown_url, &reference);
+    let metrics = door.as_ref().and_then(|door| door.local_addr().ok());
+    if let Some(door) = door {
+        aggregator.serve_metrics(door);
+    }
+    ready(args, &aggregator, (&shown_url, metrics), &reference);
     let ended = tokio::select! {
         name = signals.next() => { tracing::info!("{name}: stopping"); Ok(()) }
         failed = aggregator.failed() => return failed,
@@ -98,10 +126,10 @@ async fn listen(address: &str) -> anyhow::Result<TcpListener> {
 }
 
 /// The store with its schema up to date, and its engine if that is ours.
-async fn open_store(place: &Location, database: &str) -> anyhow::Result<(Store, Option<EmbeddedEngine>)> {
+async fn open_store(place: &Place, database: &str) -> anyhow::Result<(Store, Option<EmbeddedEngine>)> {
     let (url, engine) = match place {
-        Location::Url(url) => (url.clone(), None),
-        Location::Embedded(dir) => {
+        Place::Url(url) => (url.clone(), None),
+        Place::Embedded(dir) => {
             let engine = EmbeddedEngine::start(EmbeddedConfig::new(dir)).await?;
             (engine.url().to_owned(), Some(engine))
         }
@@ -137,14 +165,16 @@ fn config(args: &Args, reference: Reference, regions: Vec<RegionClockConfig>) ->
     config.pipeline.tolerance = tolerance(args);
     config.chrony = Chrony::at(args.chrony);
     config.memory = (args.memory_mib as usize) << 20;
+    config.alerts = args.alerts.clone();
     config
 }
 
 /// The one line on stdout. Who started us may have closed it, which is no reason to stop.
-fn ready(args: &Args, aggregator: &Aggregator, store: &str, reference: &Reference) {
+fn ready(args: &Args, aggregator: &Aggregator, (store, metrics): (&str, Option<SocketAddr>), reference: &Reference) {
+    let metrics = metrics.map(|address| format!(" metrics={address}")).unwrap_or_default();
     let _ = writeln!(
         std::io::stdout().lock(),
-        "ready region={} listen={} store={store} anchor_ns={} reference_run={:#018x}",
+        "ready region={} listen={} store={store} anchor_ns={} reference_run={:#018x}{metrics}",
         args.region,
         aggregator.address(),
         reference.anchor_ns(),

@@ -5,7 +5,7 @@ use std::io::Write;
 use anyhow::Context;
 use syncline_store::{ClusterStatement, OpenOptions, OpenStore, open};
 
-use crate::args::MigrateArgs;
+use syncline_aggregator::cli::MigrateArgs;
 
 pub(crate) async fn run(args: &MigrateArgs) -> anyhow::Result<()> {
     let location = if args.dry_run { args.store.existing()? } else { args.store.location()? };

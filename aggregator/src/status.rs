@@ -4,7 +4,7 @@ use std::io::Write;
 
 use syncline_store::{Health, MigrationPlan, OpenOptions, OpenStore, Role, open};
 
-use crate::args::StatusArgs;
+use syncline_aggregator::cli::StatusArgs;
 
 /// Fails where there is something to do.
 pub(crate) async fn run(args: &StatusArgs) -> anyhow::Result<()> {

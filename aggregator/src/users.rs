@@ -4,7 +4,7 @@ use std::io::Write;
 
 use syncline_store::{ReaderLimits, Users, new_password};
 
-use crate::args::UsersArgs;
+use syncline_aggregator::cli::UsersArgs;
 
 pub(crate) fn run(args: &UsersArgs) -> anyhow::Result<()> {
     let memory_bytes = u64::from(args.reader_memory_mib) << 20;

@@ -12,6 +12,7 @@
 
 mod binaries;
 mod clock_state;
+mod deliveries;
 mod engine;
 mod error;
 mod health;
@@ -19,15 +20,18 @@ mod native;
 mod open;
 mod pairs;
 mod regions;
+mod rounds;
 pub mod rows;
 mod schema;
 mod settle;
+mod silences;
 mod stacks;
 mod store;
 mod users;
 
 pub use binaries::{ADDRESSES_AT_ONCE, Binary, MOST_BINARY_BYTES, Names};
 pub use clock_state::ClockState;
+pub use deliveries::{Delivery, ToldIncident};
 pub use engine::{
     EmbeddedConfig, EmbeddedEngine, default_max_memory_bytes, libchdb_path, new_password, run_engine_if_child,
 };
@@ -37,7 +41,9 @@ pub use native::{Arrays, Block, BlockBuilder, Column, LowCardinality, MAX_BLOCK_
 pub use open::{Location, OpenOptions, OpenStore, Role, open};
 pub use pairs::ViolatedPair;
 pub use regions::{RegionClaim, RegionLink};
+pub use rounds::Rounds;
 pub use schema::{ClusterStatement, MigrationPlan, MigrationReport};
 pub use settle::{SettledPiece, Settlement};
+pub use silences::DeclaredSilence;
 pub use store::{DEFAULT_DATABASE, Store};
 pub use users::{ReaderLimits, Users};

@@ -11,7 +11,8 @@ pub(crate) const ALL: &[Case] = cases![
     observed_json_has_all_numbers,
     where_nothing_is_governed_it_is_said_so,
     what_is_seen_in_windows_counts_by_its_weight,
-    exports_count_by_weight_or_say_it
+    exports_count_by_weight_or_say_it,
+    of_how_many_processes_states_are_not_known_is_said
 ];
 
 /// Pid, its begin (s), length (s), seen (ms), windows, stage, reason, cost and CPU time (ms).
@@ -121,4 +122,15 @@ fn exports_count_by_weight_or_say_it(fixture: &Fixture) {
     let (rows, _) = asked.export("parquet", &[]);
     let sums = export::read_parquet(fixture, &rows, "count(), sum(weight), sum(dur_ns * weight)");
     assert_eq!(sums.trim(), "2,51,152000000");
+}
+
+fn of_how_many_processes_states_are_not_known_is_said(fixture: &Fixture) {
+    let note = "not known: states of 1 process, at times, for a budget (syncline observed)\n";
+    for arguments in [&["states", "--from", "-3h"][..], &["states", "--from", "-3h", "--goroutines"]] {
+        assert!(ask(fixture, arguments).ends_with(note), "{arguments:?}");
+        let json = ask(fixture, &[arguments, &["--format", "json"]].concat());
+        let json: Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(json["processes_without"], 1, "{json}");
+    }
+    assert!(!ask(fixture, &["states", "--from", "-3h", "--service", "stock"]).contains("not known: states"));
 }

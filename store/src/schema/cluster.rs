@@ -117,8 +117,11 @@ pub(crate) fn sharding_key(table: &str) -> &'static str {
     match table {
         "stacks" => "stack_id",
         "symbols" | "binaries" => "build_id",
-        "region_clock" | "region_links" | "region_claims" | "region_pairs" => "cityHash64(region)",
+        "region_clock" | "region_links" | "region_claims" | "region_pairs" | "alert_states" => "cityHash64(region)",
         "pair_checks" => "cityHash64(src_region, src_node)",
+        "skew_alerts" => "cityHash64(subject)",
+        "skew_incidents" | "alert_deliveries" => "cityHash64(incident)",
+        "alert_silences" => "cityHash64(number)",
         "schema_migrations" => "0",
         _ => "cityHash64(region, node)",
     }

@@ -1,0 +1,204 @@
+//! The command line.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Parser;
+use syncline_store::DEFAULT_DATABASE;
+
+use crate::settings::Alerts;
+
+/// The aggregator of a region: takes its agents' batches, puts them on one clock, stores them in ClickHouse.
+///
+/// It prints one line, "ready ...", on stdout once it serves; logs go to stderr (RUST_LOG sets what, default "info").
+/// It ends on SIGTERM or SIGINT after finishing what is under way.
+#[derive(Debug, Parser)]
+#[command(version, after_help = EXAMPLES)]
+pub struct Args {
+    /// Region that this aggregator serves: letters, digits, '.', '_', '-'
+    #[arg(long, value_name = "NAME", value_parser = region)]
+    pub region: String,
+    /// Address for agents and other aggregators
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:7700")]
+    pub listen: String,
+    /// Directory of an embedded ClickHouse [default: ~/.local/share/syncline/store]
+    #[arg(long, value_name = "DIR", conflicts_with = "clickhouse_url", help_heading = "Store")]
+    store_dir: Option<PathBuf>,
+    /// A ClickHouse server instead: http://[user[:password]@]host:port
+    ///
+    /// Better in the environment if it has a password: command lines are public on a machine.
+    #[arg(long, value_name = "URL", help_heading = "Store")]
+    clickhouse_url: Option<String>,
+    /// Database of the tables and views
+    #[arg(long, value_name = "NAME", default_value = DEFAULT_DATABASE, help_heading = "Store")]
+    pub database: String,
+    /// Directory of this aggregator's own state [default: the store's, or ~/.local/share/syncline/aggregator/REGION]
+    ///
+    /// Holds the anchor of the region's reference clock: lose it, and the region starts a new reference.
+    #[arg(long, value_name = "DIR")]
+    state_dir: Option<PathBuf>,
+    /// Aggregator of the root region, http://host:port; without it this region is the root
+    ///
+    /// The reference of the root region is the fleet's one clock.
+    #[arg(long, value_name = "URL", help_heading = "Clock")]
+    pub root: Option<String>,
+    /// Another aggregator to measure against too, of another region or of this one, http://host:port; may be given several times
+    ///
+    /// Along what is known of another one of this region, clock models of nodes that come from there go on.
+    ///
+    /// With every two regions measured, and what each claims of UTC, bounds between regions become tighter than half of a
+    /// round trip, and a region whose claim is false is named: `syncline skew --regions`.
+    #[arg(long, value_name = "URL", help_heading = "Clock")]
+    pub peer: Vec<String>,
+    /// Time between probes of the root and of peers, such as 1s or 250ms
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = probe_interval, help_heading = "Clock")]
+    pub probe_interval: Duration,
+    /// Probe other regions over gRPC only, whose stamps are coarser
+    #[arg(long, help_heading = "Clock")]
+    pub no_udp_probes: bool,
+    /// Command port of this machine's chronyd, whose claim leads from the reference to UTC
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:323", help_heading = "Clock")]
+    pub chrony: std::net::SocketAddr,
+    /// What error bounds assume an oscillator's frequency to be off at most, ppm
+    #[arg(long, value_name = "PPM", default_value = "500", value_parser = tolerance_ppm, help_heading = "Clock")]
+    pub clock_tolerance_ppm: f64,
+    /// Memory for batches under way, MiB; more than that waits at the agents
+    #[arg(long, value_name = "MIB", default_value = "1024", value_parser = clap::value_parser!(u32).range(256..=1_048_576))]
+    pub memory_mib: u32,
+    /// Address on which Prometheus may ask for metrics (GET /metrics) [default: none]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub metrics: Option<std::net::SocketAddr>,
+    /// File (TOML) with any of these options, their names with `_`, and with `[alerts]`: limits, maintenance, and who is told; what is
+    /// typed or set in the environment (SYNCLINE_AGGREGATOR_ and the name) goes before it [env: SYNCLINE_AGGREGATOR_CONFIG]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// What the file says of alerts.
+    #[arg(skip)]
+    pub alerts: Alerts,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  syncline-aggregator --region us                               the root region, on an embedded ClickHouse
+  syncline-aggregator --config /etc/syncline/aggregator.toml    all by a file
+  syncline-aggregator validate /etc/syncline/aggregator.toml    whether it would be taken (exit code 78 where not)
+  SYNCLINE_URL=http://user:password@clickhouse:8123 \\
+    syncline-aggregator --region eu --listen 0.0.0.0:7700 --root http://us.example:7700
+  syncline-aggregator migrate --dry-run                         what a start would change in the store
+  syncline-aggregator users --writer-from 10.1.0.0/16 --reader-from 10.0.0.0/8 > users.sql";
+
+/// Where the store is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// An embedded engine in this directory.
+    Embedded(PathBuf),
+    /// A server.
+    Url(String),
+}
+
+impl Args {
+    /// The store: as given, else in the user's data directory.
+    ///
+    /// # Errors
+    /// That is nowhere.
+    pub fn store(&self) -> anyhow::Result<Place> {
+        match (&self.store_dir, &self.clickhouse_url) {
+            (Some(dir), _) => Ok(Place::Embedded(dir.clone())),
+            (None, Some(url)) => Ok(Place::Url(url.clone())),
+            (None, None) => Ok(Place::Embedded(data_home(&environment)?.join("store"))),
+        }
+    }
+
+    /// Where the aggregator's own state is, with this store.
+    ///
+    /// # Errors
+    /// As of [`Args::store`].
+    pub fn state_dir(&self, store: &Place) -> anyhow::Result<PathBuf> {
+        match (&self.state_dir, store) {
+            (Some(dir), _) => Ok(dir.clone()),
+            (None, Place::Embedded(store)) => Ok(store.clone()),
+            (None, Place::Url(_)) => Ok(data_home(&environment)?.join("aggregator").join(&self.region)),
+        }
+    }
+}
+
+pub(super) type Environment<'a> = dyn Fn(&str) -> Option<String> + 'a;
+
+pub(super) fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+pub(super) fn data_home(environment: &Environment<'_>) -> anyhow::Result<PathBuf> {
+    let home = environment("XDG_DATA_HOME").map(PathBuf::from);
+    let home = home.or_else(|| environment("HOME").map(|home| Path::new(&home).join(".local/share")));
+    Ok(home.context("neither XDG_DATA_HOME nor HOME is set: give --store-dir and --state-dir")?.join("syncline"))
+}
+
+/// A region's name is a directory's name too.
+fn region(text: &str) -> Result<String, String> {
+    let sane = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    let starts_well = text.starts_with(|c: char| c.is_ascii_alphanumeric());
+    if starts_well && text.len() <= 64 && text.chars().all(sane) {
+        Ok(text.to_owned())
+    } else {
+        Err("use 1 to 64 letters, digits, '.', '_' or '-', a letter or digit first".to_owned())
+    }
+}
+
+fn probe_interval(text: &str) -> Result<Duration, String> {
+    let parsed = match text.strip_suffix("ms") {
+        Some(ms) => ms.parse().ok().map(Duration::from_millis),
+        None => text.strip_suffix('s').and_then(|s| s.parse().ok()).map(Duration::from_secs),
+    };
+    let sane = Duration::from_millis(50)..=Duration::from_secs(60);
+    parsed.filter(|interval| sane.contains(interval)).ok_or_else(|| "use 50ms to 60s".to_owned())
+}
+
+fn tolerance_ppm(text: &str) -> Result<f64, String> {
+    let parsed = text.parse().ok();
+    parsed.filter(|ppm| (1.0..=1_000.0).contains(ppm)).ok_or_else(|| "use 1 to 1000".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn args(text: &str) -> Result<Args, clap::Error> {
+        Args::try_parse_from(std::iter::once("syncline-aggregator").chain(text.split_whitespace()))
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn data_is_in_the_users_directory_where_nothing_is_said() {
+        let home = |set: &[(&str, &str)]| {
+            data_home(&|name| set.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned()))
+        };
+        assert_eq!(home(&[("HOME", "/h")]).unwrap(), Path::new("/h/.local/share/syncline"));
+        assert_eq!(home(&[("HOME", "/h"), ("XDG_DATA_HOME", "/d")]).unwrap(), Path::new("/d/syncline"));
+        assert!(home(&[]).unwrap_err().to_string().contains("--store-dir"));
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        for bad in [
+            "",
+            "--region ..",
+            "--region a/b",
+            "--region eu --probe-interval 0s",
+            "--region eu --probe-interval 1",
+            "--region eu --clock-tolerance-ppm -1",
+            "--region eu --store-dir /s --clickhouse-url http://c",
+        ] {
+            assert!(args(bad).is_err(), "{bad}");
+        }
+        let good = args("--region eu-1 --probe-interval 250ms --store-dir /s").unwrap();
+        assert_eq!(good.probe_interval, Duration::from_millis(250));
+        assert_eq!(good.state_dir(&good.store().unwrap()).unwrap(), Path::new("/s"));
+    }
+}
