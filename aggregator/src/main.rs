@@ -1,5 +1,9 @@
 //! The program around [`syncline_aggregator::serve::Aggregator`]: store, signals, exit code.
 
+mod migrate;
+mod status;
+mod users;
+
 use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
@@ -9,7 +13,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
-use syncline_aggregator::cli::{self, Args, Place, Refusal, Task};
+use syncline_aggregator::cli::{self, Administration, Args, Place, Refusal, Task};
 use syncline_aggregator::reference::Reference;
 use syncline_aggregator::region_clock::RegionClockConfig;
 use syncline_aggregator::serve::{Aggregator, Config};
@@ -26,14 +30,14 @@ use tracing_subscriber::EnvFilter;
 fn main() -> ExitCode {
     // In the embedded engine's child process this does not return: nothing may come before it.
     syncline_store::run_engine_if_child();
-    let args = match cli::parse(std::env::args_os().collect()) {
-        Ok(Task::Serve(args)) => args,
+    let task = match cli::parse(std::env::args_os().collect()) {
         Ok(Task::Validate(file)) => return validate(&file),
+        Ok(task) => task,
         Err(Refusal::Usage(error)) => error.exit(),
         Err(Refusal::Configuration(problem)) => return misconfigured(&problem),
     };
     log_to_stderr();
-    match run(&args) {
+    match run(&task) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // ClickHouse's own messages may have several lines; ours has one.
@@ -65,9 +69,15 @@ fn log_to_stderr() {
     tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr).init();
 }
 
-fn run(args: &Args) -> anyhow::Result<()> {
+fn run(task: &Task) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no async runtime")?;
-    runtime.block_on(serve(args))
+    match task {
+        Task::Serve(args) => runtime.block_on(serve(args)),
+        Task::Administer(Administration::Migrate(args)) => runtime.block_on(migrate::run(args)),
+        Task::Administer(Administration::Status(args)) => runtime.block_on(status::run(args)),
+        Task::Administer(Administration::Users(args)) => users::run(args),
+        Task::Validate(_) => Ok(()),
+    }
 }
 
 async fn serve(args: &Args) -> anyhow::Result<()> {

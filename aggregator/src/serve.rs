@@ -135,7 +135,8 @@ impl Aggregator {
             tracing::warn!("nobody is told of alerts from here: the root region's aggregator evaluates them");
         }
         let of_region = Arc::clone(&region);
-        let pipeline = Pipeline::new(region, (reference, links), utc, store, config.pipeline, Arc::clone(&counters));
+        let pipeline =
+            Pipeline::new(region, (reference, links), utc, store.clone(), config.pipeline, Arc::clone(&counters));
         let pipeline = Arc::new(pipeline);
         let budget = Budget::new(config.memory);
         let kafka = config.kafka.clone().map(|kafka| {
@@ -144,7 +145,8 @@ impl Aggregator {
         });
         let kafka = kafka.transpose()?;
         let metrics = Arc::new(AggregatorMetrics { region: of_region, pipeline: Arc::clone(&pipeline), alerts });
-        tokio::spawn(report(Arc::clone(&pipeline), kafka.as_ref().map(Membership::status), stopping.clone()));
+        let kafka_status = kafka.as_ref().map(Membership::status);
+        tokio::spawn(report(Arc::clone(&pipeline), store, kafka_status, stopping.clone()));
         let told_to_stop = stopping.clone();
         let serving =
             tokio::spawn(serve(config, listener, (pipeline, budget), grants, Arc::clone(&counters), stopping));
@@ -250,8 +252,8 @@ fn serve(
         .serve_with_incoming_shutdown(incoming, stopping.wanted())
 }
 
-/// Tells what happened, once a minute, and forgets nodes that are gone.
-async fn report(pipeline: Arc<Pipeline>, kafka: Option<Arc<kafka::Status>>, stopping: Stopping) {
+/// Tells what happened, and how the store and Kafka are, once a minute, and forgets nodes that are gone.
+async fn report(pipeline: Arc<Pipeline>, store: Store, kafka: Option<Arc<kafka::Status>>, stopping: Stopping) {
     let ticking = async {
         let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + REPORT_EVERY, REPORT_EVERY);
         loop {
@@ -260,6 +262,13 @@ async fn report(pipeline: Arc<Pipeline>, kafka: Option<Arc<kafka::Status>>, stop
             tracing::info!(nodes = pipeline.nodes(), counters = %pipeline.counters(), "so far");
             if let Some(status) = &kafka {
                 tracing::info!(%status, "Kafka");
+            }
+            match store.health().await {
+                Ok(health) => {
+                    tracing::info!(%health, "store");
+                    health.concerns().iter().for_each(|concern| tracing::warn!("{concern}"));
+                }
+                Err(error) => tracing::warn!(%error, "how the store is cannot be asked"),
             }
         }
     };

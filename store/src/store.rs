@@ -7,7 +7,7 @@ use tokio::io::{AsyncWrite, AsyncWriteExt};
 use url::Url;
 
 use crate::native::is_identifier;
-use crate::schema::{self, MigrationReport};
+use crate::schema::{self, MigrationPlan, MigrationReport};
 use crate::{Block, StoreError};
 
 /// The database of the schema unless another is named.
@@ -76,7 +76,21 @@ impl Store {
     /// [`StoreError::SchemaNewer`] or [`StoreError::SchemaForeign`] when the database is not for this program;
     /// [`StoreError::Sql`] and [`StoreError::Network`] from ClickHouse.
     pub async fn migrate(&self) -> Result<MigrationReport, StoreError> {
-        schema::migrate(&self.server, &self.client, &self.database).await
+        self.migrate_to(schema::newest()).await
+    }
+
+    /// As [`migrate`](Self::migrate), but not beyond a version: as an older program did.
+    #[doc(hidden)]
+    pub async fn migrate_to(&self, newest: u32) -> Result<MigrationReport, StoreError> {
+        schema::migrate(&self.server, &self.client, &self.database, newest).await
+    }
+
+    /// What [`migrate`](Self::migrate) would do. Changes nothing.
+    ///
+    /// # Errors
+    /// As `migrate`.
+    pub async fn plan(&self) -> Result<MigrationPlan, StoreError> {
+        schema::plan(&self.server, &self.client, &self.database, schema::newest()).await
     }
 
     /// Inserts one block and waits until it is stored. The same `token` again stores nothing, whatever the block holds: so a
@@ -151,8 +165,10 @@ impl Store {
 
 /// Said explicitly, since the defaults differ between versions and a server's profile may change them. The first exists from
 /// 26 on, where it overrides the second.
-const INSERT_SETTINGS: [(&str, &str); 6] = [
+const INSERT_SETTINGS: [(&str, &str); 7] = [
     ("deduplicate_insert", "enable"),
+    // On a cluster the rows are on their shards before we are answered.
+    ("distributed_foreground_insert", "1"),
     ("insert_deduplicate", "1"),
     ("deduplicate_blocks_in_dependent_materialized_views", "1"),
     ("async_insert", "0"),

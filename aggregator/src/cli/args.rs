@@ -102,7 +102,9 @@ Examples:
   syncline-aggregator --config /etc/syncline/aggregator.toml    all by a file
   syncline-aggregator validate /etc/syncline/aggregator.toml    whether it would be taken (exit code 78 where not)
   SYNCLINE_URL=http://user:password@clickhouse:8123 \\
-    syncline-aggregator --region eu --listen 0.0.0.0:7700 --root http://us.example:7700";
+    syncline-aggregator --region eu --listen 0.0.0.0:7700 --root http://us.example:7700
+  syncline-aggregator migrate --dry-run                         what a start would change in the store
+  syncline-aggregator users --writer-from 10.1.0.0/16 --reader-from 10.0.0.0/8 > users.sql";
 
 /// Where the store is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -159,13 +161,13 @@ impl Args {
     }
 }
 
-type Environment<'a> = dyn Fn(&str) -> Option<String> + 'a;
+pub(super) type Environment<'a> = dyn Fn(&str) -> Option<String> + 'a;
 
-fn environment(name: &str) -> Option<String> {
+pub(super) fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-fn data_home(environment: &Environment<'_>) -> anyhow::Result<PathBuf> {
+pub(super) fn data_home(environment: &Environment<'_>) -> anyhow::Result<PathBuf> {
     let home = environment("XDG_DATA_HOME").map(PathBuf::from);
     let home = home.or_else(|| environment("HOME").map(|home| Path::new(&home).join(".local/share")));
     Ok(home.context("neither XDG_DATA_HOME nor HOME is set: give --store-dir and --state-dir")?.join("syncline"))

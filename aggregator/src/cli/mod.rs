@@ -1,15 +1,17 @@
 //! The command line, and what lies beneath it: the environment and a file.
 
+mod administration;
 mod args;
 
 use std::ffi::OsString;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use clap::{ArgMatches, Command, CommandFactory as _, FromArgMatches as _};
+use clap::{ArgMatches, Command, CommandFactory as _, FromArgMatches as _, Parser as _, Subcommand as _};
 use syncline_config::{Document, MOST_BYTES, Options, Problem};
 
 use crate::settings;
+pub use administration::{Administration, MigrateArgs, StatusArgs, StoreArgs, UsersArgs};
 pub use args::{Args, Place};
 
 /// How options are named in the environment and the file.
@@ -30,6 +32,8 @@ pub enum Task {
     Serve(Box<Args>),
     /// Check this file.
     Validate(PathBuf),
+    /// Something about the store.
+    Administer(Administration),
 }
 
 /// The command line cannot be done.
@@ -53,6 +57,10 @@ pub fn parse(arguments: Vec<OsString>) -> Result<Task, Refusal> {
         let file = matches.subcommand().and_then(|(_, matches)| matches.get_one::<PathBuf>("file"));
         return Ok(Task::Validate(file.cloned().unwrap_or_default()));
     }
+    if arguments.get(1).is_some_and(|first| administration::NAMES.iter().any(|name| first == name)) {
+        let line = administration::CommandLine::try_parse_from(arguments).map_err(Refusal::Usage)?;
+        return Ok(Task::Administer(line.command));
+    }
     let environment = |name: &str| std::env::var_os(name);
     let file = OPTIONS.typed_or_set(&syntax, &arguments, &environment, "config").map(PathBuf::from);
     let file = file.map(|path| read(&path)).transpose().map_err(Refusal::Configuration)?;
@@ -71,7 +79,10 @@ pub fn syntax() -> Command {
     let file = file.value_parser(clap::value_parser!(PathBuf));
     let validate =
         Command::new("validate").about("Check a file of settings (exit code 78 where something is wrong)").arg(file);
-    Args::command().subcommand(validate).subcommand_negates_reqs(true).args_conflicts_with_subcommands(true)
+    Administration::augment_subcommands(Args::command())
+        .subcommand(validate)
+        .subcommand_negates_reqs(true)
+        .args_conflicts_with_subcommands(true)
 }
 
 /// Checks a whole file: that an aggregator would take it.

@@ -3,7 +3,7 @@
 use clap::Args;
 use serde::Serialize;
 use syncline_alerts::Silence;
-use syncline_store::{DeclaredSilence, Store, StoreError};
+use syncline_store::{DeclaredSilence, Role, Store, StoreError};
 
 use crate::args::{Format, StoreArgs};
 use crate::failure::usage;
@@ -148,7 +148,7 @@ impl Row {
 
 /// Does something with a store that may be written to.
 async fn writing<T>(args: &StoreArgs, work: impl AsyncFnOnce(&Store) -> anyhow::Result<T>) -> anyhow::Result<T> {
-    let open = open_store(args).await?;
+    let open = open_store(args, Role::Writer).await?;
     let done = work(&open).await.map_err(|error| match error.downcast::<StoreError>() {
         Ok(error) => explain(&open, error),
         Err(error) => error,

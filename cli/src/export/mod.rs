@@ -81,7 +81,8 @@ pub(crate) async fn run(store: &StoreArgs, args: &ExportArgs) -> anyhow::Result<
         )));
     }
     let sink = Sink::create(&args.output)?;
-    let source = Source::open(store).await?;
+    let mut source = Source::open(store).await?;
+    source.be_patient();
     let outcome = export(&source, args, wish, now_ns, sink).await;
     let closed = source.close().await;
     outcome?;

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use serde::Serialize;
 use syncline_gosym::GoBinary;
-use syncline_store::{ADDRESSES_AT_ONCE, Binary, MOST_BINARY_BYTES, Names, Store, StoreError};
+use syncline_store::{ADDRESSES_AT_ONCE, Binary, MOST_BINARY_BYTES, Names, Role, Store, StoreError};
 
 use super::UploadArgs;
 use crate::answer::print_json;
@@ -38,7 +38,7 @@ pub(super) async fn run(store: &StoreArgs, args: &UploadArgs) -> anyhow::Result<
     let binary = GoBinary::parse(&bytes).map_err(refused)?;
     // It would be kept for nothing.
     binary.symbolizer().map_err(refused)?;
-    let store = open_store(store).await?;
+    let store = open_store(store, Role::Writer).await?;
     let done = upload(&store, args, &bytes, &binary).await;
     store.close().await?;
     let done = done?;

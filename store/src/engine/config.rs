@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
-/// The user that Syncline and its users log in as. `default` is libchdb's own.
-pub(super) const USER: &str = "syncline";
+use crate::users::{READER, ReaderLimits};
+
+/// The user that writes. `default` is libchdb's own.
+pub(super) const WRITER: &str = "syncline";
 
 /// Server settings: a memory cap (the default is 0.9 of the machine), caches that fit below it, and scratch space in the data
 /// directory rather than in `/var/lib/clickhouse`.
@@ -24,12 +26,18 @@ pub(super) fn server_xml(users: &Path, tmp: &Path, max_memory_bytes: u64) -> Str
     )
 }
 
-/// Two users, both on the loopback only. `default` is what libchdb itself runs the child's query as; over HTTP it needs no
-/// password, so it is granted what that query needs and nothing else.
-pub(super) fn users_xml(password: &str) -> String {
+/// Three users, all on the loopback only. `default` is what libchdb itself runs the child's query as; over HTTP it needs no
+/// password, so it is granted what that query needs and nothing else. The reader may select, inside of its limits.
+pub(super) fn users_xml(writer_password: &str, reader_password: &str, limits: ReaderLimits) -> String {
     format!(
         "<clickhouse>
-  <profiles><default/></profiles>
+  <profiles>
+    <default/>
+    <{READER}>
+{values}      <constraints>
+{most}      </constraints>
+    </{READER}>
+  </profiles>
   <quotas><default/></quotas>
   <users>
     <default>
@@ -42,18 +50,35 @@ pub(super) fn users_xml(password: &str) -> String {
         <query>GRANT SELECT ON system.numbers</query>
       </grants>
     </default>
-    <{USER}>
-      <password>{password}</password>
+    <{WRITER}>
+      <password>{writer_password}</password>
       <networks><ip>127.0.0.1</ip></networks>
       <profile>default</profile>
       <quota>default</quota>
-      <access_management>1</access_management>
-    </{USER}>
+    </{WRITER}>
+    <{READER}>
+      <password>{reader_password}</password>
+      <networks><ip>127.0.0.1</ip></networks>
+      <profile>{READER}</profile>
+      <quota>default</quota>
+      <grants><query>GRANT SHOW, SELECT ON *.*</query></grants>
+    </{READER}>
   </users>
 </clickhouse>
 ",
-        password = escape(password),
+        values = limits.settings().map(|(name, value, _)| format!("      <{name}>{value}</{name}>\n")).concat(),
+        most = limits
+            .settings()
+            .map(|(name, _, most)| format!("        <{name}>{}</{name}>\n", constraint(most)))
+            .concat(),
+        writer_password = escape(writer_password),
+        reader_password = escape(reader_password),
     )
+}
+
+fn constraint(most: Option<u64>) -> String {
+    // 0 would be no limit at all.
+    most.map_or_else(|| "<const/>".to_owned(), |most| format!("<min>1</min><max>{most}</max>"))
 }
 
 fn escape(text: &str) -> String {

@@ -1,8 +1,12 @@
 //! The cases and what they share.
 
+mod access;
 mod alerts;
+mod cluster;
+mod documentation;
 mod edges;
 mod engine;
+mod health;
 mod insert;
 mod ledger;
 mod open_waits;
@@ -45,7 +49,18 @@ pub(crate) const ALL: &[Case] = cases![
     engine::memory_is_capped_and_strangers_may_nothing,
     engine::a_missing_or_broken_library_is_named,
     engine::a_port_in_use_is_an_error,
+    access::the_reader_reads_and_nothing_else,
+    access::the_readers_limits_hold_whatever_it_asks_for,
+    access::who_opens_to_read_is_the_reader,
+    access::the_users_of_a_server_are_sql_that_clickhouse_parses,
+    cluster::every_statement_for_a_cluster_is_one_that_clickhouse_parses,
+    cluster::two_shards_answer_as_one_server_does,
+    documentation::each_table_and_its_columns_are_told_with_their_types,
+    documentation::each_view_and_its_columns_are_told,
+    health::parts_and_space_are_told,
     schema::migrating_again_changes_nothing,
+    schema::each_earlier_version_is_brought_up_to_date_with_its_rows,
+    schema::a_plan_is_what_migrating_does_and_changes_nothing,
     schema::the_live_view_has_all_columns_of_events,
     schema::a_newer_schema_is_refused,
     schema::a_changed_migration_is_refused,
