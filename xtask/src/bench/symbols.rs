@@ -15,7 +15,7 @@ use serde::Deserialize;
 
 use super::page::Page;
 use super::statistics::Spread;
-use super::{machine, scratch, table};
+use super::{build, machine, scratch, table};
 use crate::{fetch, place, process};
 
 /// What `cargo xtask bench symbols` can be told.
@@ -56,8 +56,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     fetch::run(fetch::Part::Go)?;
     let dir = scratch()?;
     let measure = measuring_program()?;
-    let built = caddy(dir.path(), false)?;
-    let (binary, packed) = (written_in(SMALL_PIECES, &built)?, caddy(dir.path(), true)?);
+    let built = build::caddy(dir.path(), false)?;
+    let (binary, packed) = (written_in(SMALL_PIECES, &built)?, build::caddy(dir.path(), true)?);
     let in_large_pieces = written_in(LARGE_PIECES, &built)?;
     let mut tool = Command::new("go");
     tool.current_dir(std::env::temp_dir()).env("GOTOOLCHAIN", fetch::NEWEST_GO).args(["tool", "-n", "addr2line"]);
@@ -105,17 +105,6 @@ fn written_in(bytes: usize, path: &Path) -> Result<PathBuf> {
     let mut file = File::create(&to)?;
     all.chunks(bytes).try_for_each(|piece| file.write_all(piece))?;
     Ok(to)
-}
-
-/// With its debug information packed, as the go command does it, or not, so that nobody's time is spent on that.
-fn caddy(dir: &Path, is_packed: bool) -> Result<PathBuf> {
-    let path = dir.join(if is_packed { "caddy-packed" } else { "caddy" });
-    let mut command = Command::new("go");
-    command.current_dir(place::workspace().join("xtask/symbols/caddy"));
-    command.env("GOTOOLCHAIN", fetch::NEWEST_GO).env("GOWORK", "off");
-    command.args(["build", "-trimpath", &format!("-ldflags=-compressdwarf={is_packed}"), "-o"]).arg(&path).arg(".");
-    process::run(&mut command).context("caddy")?;
-    Ok(path)
 }
 
 fn one(measure: &Path, who: &str, binary: &Path, addresses: u32) -> Result<Round> {

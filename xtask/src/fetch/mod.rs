@@ -9,6 +9,7 @@ pub(crate) mod formats;
 mod go;
 pub(crate) mod libchdb;
 mod npm;
+pub(crate) mod overhead;
 
 use anyhow::Result;
 use clap::ValueEnum;
@@ -29,7 +30,9 @@ pub(crate) enum Part {
     Chrony,
     /// What Perfetto and speedscope publish of their formats, for the tests of exports
     Formats,
-    /// All of them
+    /// What `bench overhead` measures beside and under: bpftrace and wrk
+    Overhead,
+    /// All that the build, the tests and the demo need
     All,
 }
 
@@ -46,6 +49,12 @@ pub(crate) fn run(part: Part) -> Result<()> {
         }
         Part::Formats => {
             formats::ensure();
+            Ok(())
+        }
+        Part::Overhead => {
+            for tool in [overhead::bpftrace()?, overhead::wrk()?] {
+                println!("have {tool}");
+            }
             Ok(())
         }
         Part::All => {
