@@ -116,13 +116,13 @@ fn rows(found: &[Vec<Round>; 3], [of_packed, of_large]: [&[Round]; 2], addresses
     let row = |what: String, number: fn(&Round) -> Option<f64>| {
         let [ours, others @ ..] = found.each_ref().map(|rounds| Spread::of(rounds.iter().filter_map(number)));
         let beside = |other: Spread| match other.median / ours.median {
-            ratio if ratio.is_finite() => format!("{} (x {ratio:.1})", shown(other)),
+            ratio if ratio.is_finite() => format!("{} (x {ratio:.1})", other.short()),
             _ => "-".to_owned(),
         };
-        [vec![what, shown(ours)], others.map(beside).to_vec()].concat()
+        [vec![what, ours.short()], others.map(beside).to_vec()].concat()
     };
-    let packed = shown(Spread::of(of_packed.iter().map(|round| round.open_ms)));
-    let large = shown(Spread::of(of_large.iter().filter_map(|round| round.open_mib)));
+    let packed = Spread::of(of_packed.iter().map(|round| round.open_ms)).short();
+    let large = Spread::of(of_large.iter().filter_map(|round| round.open_mib)).short();
     let of_ours = |what: &str, number: &str| [what, number, "-", "-"].map(str::to_owned).to_vec();
     let rows = [
         row("opening, ms".to_owned(), |round| Some(round.open_ms)),
@@ -138,16 +138,6 @@ fn rows(found: &[Vec<Round>; 3], [of_packed, of_large]: [&[Round]; 2], addresses
         row("resident at most, MiB".to_owned(), |round| round.peak_mib),
     ];
     table::text(&["CPU time, median (least to most)", "ours", "blazesym", "go tool addr2line"], &rows)
-}
-
-/// With as many digits as say something.
-fn shown(spread: Spread) -> String {
-    let digits = |number: f64| match number.abs() {
-        ..1.0 => format!("{number:.2}"),
-        1.0..100.0 => format!("{number:.1}"),
-        _ => super::whole(number),
-    };
-    format!("{} ({} to {})", digits(spread.median), digits(spread.min), digits(spread.max))
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use super::figures::{Figures, Run, cpu_ns_per_op, ops_per_s, p99_us};
 use super::targets;
 use super::workload::{Pace, Workload};
 use crate::bench::observer::Way;
-use crate::bench::statistics::{Spread, whole};
+use crate::bench::statistics::whole;
 use crate::bench::table;
 
 const HEADINGS: [&str; 10] = [
@@ -62,13 +62,11 @@ fn block_table(workloads: &[&'static Workload], ways: &[Way], figures: Figures<'
 
 fn row(figures: Figures<'_>, workload: &'static Workload, way: Way) -> Vec<String> {
     let mut row = vec![way.name().to_owned()];
-    let mut push = |figure: fn(&Run) -> f64, shown: fn(Spread) -> String| {
-        row.push(shown(figures.spread(workload, way, figure)));
-        row.push(if way == Way::Nothing { String::new() } else { hundredths(figures.times(workload, way, figure)) });
-    };
-    push(ops_per_s, |spread| spread.to_string());
-    push(|run| cpu_ns_per_op(run) / 1e3, tenths);
-    push(p99_us, |spread| spread.to_string());
+    let figures_shown: [fn(&Run) -> f64; 3] = [ops_per_s, |run| cpu_ns_per_op(run) / 1e3, p99_us];
+    for figure in figures_shown {
+        row.push(figures.spread(workload, way, figure).short());
+        row.push(if way == Way::Nothing { String::new() } else { figures.times(workload, way, figure).short() });
+    }
     let cpu = figures.observers_cpu(workload, way).median;
     if !cpu.is_nan() {
         row.extend([percent(cpu), mib(figures.observers_memory(workload, way))]);
@@ -93,18 +91,6 @@ fn agent_table(workloads: &[&'static Workload], figures: Figures<'_>) -> String 
     table::text(&["agent", "memory at most", "CPU, of a core", "events/s", "lost, counted"], &rows)
 }
 
-fn tenths(spread: Spread) -> String {
-    digits(spread, 1)
-}
-
-fn hundredths(spread: Spread) -> String {
-    digits(spread, 2)
-}
-
-fn digits(Spread { median, min, max }: Spread, digits: usize) -> String {
-    if median.is_nan() { "?".to_owned() } else { format!("{median:.digits$} ({min:.digits$} to {max:.digits$})") }
-}
-
 fn mib(bytes: f64) -> String {
     if bytes.is_nan() { "?".to_owned() } else { format!("{:.1} MiB", bytes / MIB) }
 }
@@ -126,7 +112,7 @@ mod tests {
         let ways = [Way::Nothing, Way::AgentAboveThreshold, Way::Bpftrace];
         let text = text(&[workload], &ways, &Figures { runs: &runs });
         assert!(
-            text.contains("| nobody observes | 1,000,000 (1,000,000 to 1,000,000) |  | 0.5 (0.5 to 0.5) |"),
+            text.contains("| nobody observes | 1,000,000 (1,000,000 to 1,000,000) |  | 0.50 (0.50 to 0.50) |"),
             "{text}"
         );
         assert!(text.contains("| 200,000 (200,000 to 200,000) | 0.20 (0.20 to 0.20) | 2.5 (2.5 to 2.5) |"), "{text}");

@@ -62,15 +62,13 @@ fn blocks(figures: Figures<'_>, workload: &'static Workload) -> [Target; 2] {
 }
 
 fn throughput(figures: Figures<'_>, workload: &'static Workload) -> Target {
-    let kept = figures.times(workload, Way::AgentInBudget, ops_per_s);
-    let lost = Spread { median: 1.0 - kept.median, min: 1.0 - kept.max, max: 1.0 - kept.min };
+    let lost = figures.times(workload, Way::AgentInBudget, ops_per_s).times(-1.0).plus(1.0);
     let what = format!("{}, default: throughput lost", workload.label);
     Target { what, most: 1.0, found: lost.times(100.0), unit: "%" }
 }
 
 fn tail(figures: Figures<'_>, workload: &'static Workload) -> Target {
-    let times = figures.times(workload, Way::AgentInBudget, p99_us);
-    let more = Spread { median: times.median - 1.0, min: times.min - 1.0, max: times.max - 1.0 };
+    let more = figures.times(workload, Way::AgentInBudget, p99_us).plus(-1.0);
     let what = format!("{}, default: added to p99", workload.label);
     Target { what, most: 5.0, found: more.times(100.0), unit: "%" }
 }
