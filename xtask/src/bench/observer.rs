@@ -179,7 +179,7 @@ impl Observer {
 fn empty_uprobes(to: &Target) -> Result<Observer> {
     let mut command = Command::new(to.empty_uprobes);
     command.arg(to.program);
-    let child = Child::start("empty uprobes", command, to.logs)?;
+    let child = Child::start("empty-uprobes", command, to.logs)?;
     child.line("ready")?;
     Ok(Observer { child, says: Says::Nothing })
 }
