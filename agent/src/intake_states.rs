@@ -18,7 +18,7 @@ impl Intake {
 
     /// The same of how a process was observed.
     pub(crate) fn observation(&mut self, capture: &Capture, observation: Observation) -> Option<SeenObservation> {
-        let then = capture.process_at(observation.tgid, observation.to_mono_ns);
+        let then = capture.process_at(observation.tgid, observation.from_mono_ns);
         Some(SeenObservation {
             process: self.known(capture, observation.tgid, then)?.process,
             from: self.clocks().kernel_mono(observation.from_mono_ns),

@@ -121,6 +121,11 @@ static __always_inline void exit_c(struct user_regs *ctx)
 	if (is_outside(&watch, now))
 		return;
 	found = bpf_map_lookup_elem(&in_c, &key);
+	/* One of a window before this one was not cut off as that ended. */
+	if (found && watch.until_ns && found->mono_ns < watch.from_ns) {
+		bpf_map_delete_elem(&in_c, &key);
+		found = 0;
+	}
 	if (!found) {
 		if (watch.until_ns && watch.kinds & WATCH_CGO) {
 			count(COUNT_THREAD_WAITS);

@@ -46,7 +46,7 @@ static __always_inline void end_metering(const struct meter *meter, enum way_in 
 		return;
 	ns = bpf_ktime_get_ns() - meter->began_ns;
 	__sync_fetch_and_add(&meter->cost->hits[way], 1);
-	__sync_fetch_and_add(&meter->cost->program_ns, ns < MOST_NS ? ns : MOST_NS);
+	__sync_fetch_and_add(&meter->cost->program_ns[way], ns < MOST_NS ? ns : MOST_NS);
 }
 
 /* A uprobe's program, metered. */

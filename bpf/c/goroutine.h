@@ -128,17 +128,31 @@ static __always_inline struct park *parked_before_window(const struct park_key *
 	return bpf_map_lookup_elem(&parks, key);
 }
 
+/* It parked in a window before this one, and was not cut off as that ended: user space could not go through the map. */
+static __always_inline int is_left_over(const struct watch *watch, const struct park *park)
+{
+	return watch->until_ns && park->park_mono_ns < watch->from_ns;
+}
+
 /* What is known of a goroutine that is made ready now; 0: nothing, or its process's window is over. */
 static __always_inline struct park *being_made_ready(const struct park_key *key, const struct binary_layout *layout, __u32 binary,
 						     __u64 now)
 {
 	const struct watch *watch = watch_of(key->tgid);
+	struct park *park;
 
 	if (!watch || !watch->until_ns)
 		return not_yet_ready(key);
 	if (watch->slot != binary || is_outside(watch, now))
 		return 0;
-	return bpf_map_lookup_elem(&parks, key) ? not_yet_ready(key) : parked_before_window(key, layout, watch, now);
+	park = bpf_map_lookup_elem(&parks, key);
+	if (park && !is_left_over(watch, park))
+		return not_yet_ready(key);
+	if (park) {
+		count(park->found_pc ? COUNT_FOUND_STALE : COUNT_PARK_REPLACED);
+		bpf_map_delete_elem(&parks, key);
+	}
+	return parked_before_window(key, layout, watch, now);
 }
 
 /* The stack of the goroutine that ends a wait: of the one that runs, or of the one whose thread has changed to its scheduling stack. */
@@ -333,6 +347,10 @@ static __always_inline void execute_goroutine(struct user_regs *ctx)
 		return;
 	park = *found;
 	bpf_map_delete_elem(&parks, &key);
+	if (is_left_over(&watch, &park)) {
+		count(park.found_pc ? COUNT_FOUND_STALE : COUNT_PARK_REPLACED);
+		return;
+	}
 	if (park.found_pc && !waited_since_found(&key, &park, layout)) {
 		count(COUNT_FOUND_STALE);
 		return;

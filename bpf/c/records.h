@@ -178,7 +178,7 @@ enum way_in {
 /* Of one process, cumulative per CPU. */
 struct cost {
 	__u64 hits[WAYS_IN];
-	__u64 program_ns;
+	__u64 program_ns[WAYS_IN];
 };
 
 /* What holds for all; the threshold and the kinds of processes that are not listed in `watched`. */
@@ -409,7 +409,7 @@ ASSERT_OFFSET(struct watch, slot, 8);
 ASSERT_OFFSET(struct watch, kinds, 12);
 ASSERT_OFFSET(struct watch, from_ns, 16);
 ASSERT_OFFSET(struct watch, until_ns, 24);
-ASSERT_SIZE(struct cost, 32);
+ASSERT_SIZE(struct cost, 48);
 ASSERT_OFFSET(struct cost, program_ns, 24);
 ASSERT_SIZE(struct in_syscall, 56);
 ASSERT_OFFSET(struct in_syscall, is_wait, 42);

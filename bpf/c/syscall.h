@@ -71,7 +71,7 @@ int syscall_enter(__u64 *ctx)
 	id = bpf_get_current_pid_tgid();
 	entry.tgid = id >> 32;
 	watch = watch_of(entry.tgid);
-	if (!watch)
+	if (!watch || !(watch->kinds & (WATCH_SYSCALL | WATCH_TCP_MESSAGES | WATCH_SEND_LATENCY)))
 		return 0;
 	meter = begin_metering(entry.tgid);
 	note_call(ctx, &entry, watch, flags, (__u32)id);

@@ -140,7 +140,7 @@ kernel_struct!(
 );
 kernel_struct!(
     /// `struct cost`.
-    OfCost, 32, { hits: [u64; 3] = 0, program_ns: u64 = 24 }
+    OfCost, 48, { hits: [u64; 3] = 0, program_ns: [u64; 3] = 24 }
 );
 kernel_struct!(
     /// `struct clock_config`.

@@ -284,8 +284,10 @@ pub struct Cost {
     pub syscalls: u64,
     /// How often a thread was seen leaving its CPU.
     pub switches: u64,
-    /// Time in the programs, ns.
-    pub program_ns: u64,
+    /// Time in the programs of uprobes, ns.
+    pub uprobes_ns: u64,
+    /// Time in those of system calls and switches, ns.
+    pub tracepoints_ns: u64,
 }
 
 impl Cost {
@@ -297,7 +299,14 @@ impl Cost {
     pub fn decode(bytes: &[u8; size_of::<OfCost>()]) -> Self {
         let at = |offset| read_u64(bytes, offset).unwrap_or_default();
         let hits = |way: usize| at(offset_of!(OfCost, hits) + 8 * way);
-        Self { uprobes: hits(0), syscalls: hits(1), switches: hits(2), program_ns: at(offset_of!(OfCost, program_ns)) }
+        let ns = |way: usize| at(offset_of!(OfCost, program_ns) + 8 * way);
+        Self {
+            uprobes: hits(0),
+            syscalls: hits(1),
+            switches: hits(2),
+            uprobes_ns: ns(0),
+            tracepoints_ns: ns(1).wrapping_add(ns(2)),
+        }
     }
 
     /// Both together (wrapping, as the kernel's counters do).
@@ -317,7 +326,8 @@ impl Cost {
             uprobes: op(self.uprobes, other.uprobes),
             syscalls: op(self.syscalls, other.syscalls),
             switches: op(self.switches, other.switches),
-            program_ns: op(self.program_ns, other.program_ns),
+            uprobes_ns: op(self.uprobes_ns, other.uprobes_ns),
+            tracepoints_ns: op(self.tracepoints_ns, other.tracepoints_ns),
         }
     }
 }

@@ -1,19 +1,19 @@
 //! `syncline observed`: how processes were observed, and what that cost them.
 
-use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
+use crate::answer::{print_json, print_text};
 use crate::args::{Format, StoreArgs};
 use crate::colour::Palette;
 use crate::skew::with_heading;
 use crate::source::Source;
 use crate::table::{Align, Table};
 use crate::whose::Whose;
-use crate::window::{Window, Wish};
-use crate::{terminal, time, units};
+use crate::window::{T0, T1, Window};
+use crate::{time, units};
 
 /// The length of a window of which only one end is given, or none.
 const USUAL_NS: i64 = 600_000_000_000;
@@ -61,7 +61,7 @@ struct Observed {
     pid: u32,
     stage: String,
     reason: String,
-    /// When it came into that first; the fleet's clock, ns since 1970.
+    /// When it came into that first; the region's clock, ns since 1970.
     since_ns: i64,
     duration_ns: u64,
     observed_ns: u64,
@@ -74,49 +74,93 @@ struct Observed {
 }
 
 pub(crate) async fn run(store: &StoreArgs, args: &ObservedArgs) -> anyhow::Result<ExitCode> {
-    let now_ns = time::now_ns();
-    let window = match Wish::parse(args.from.as_deref(), args.to.as_deref(), USUAL_NS, now_ns)? {
-        Wish::Given(window) => window,
-        Wish::NewestData => Window::ending_at(now_ns, USUAL_NS),
-    };
+    let window = Window::until_now(args.from.as_deref(), args.to.as_deref(), USUAL_NS, time::now_ns())?;
     let source = Source::open(store).await?;
     let found = find(&source, window, &args.whose).await;
     source.close().await?;
     let found = found?;
-    let mut out = io::stdout().lock();
     match args.format {
-        Format::Text => {
-            let width = if terminal::is_terminal() { terminal::width() } else { usize::MAX };
-            out.write_all(text(&found, width, Palette { enabled: terminal::wants_colour() }).as_bytes())?;
-        }
-        Format::Json => {
-            serde_json::to_writer_pretty(&mut out, &found).map_err(io::Error::from)?;
-            writeln!(out)?;
-        }
+        Format::Text => print_text(|width, palette| text(&found, width, palette))?,
+        Format::Json => print_json(&found)?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
 async fn find(source: &Source, window: Window, whose: &Whose) -> anyhow::Result<Vec<Observed>> {
-    let mut params = vec![("t0".to_owned(), window.from_ns.to_string()), ("t1".to_owned(), window.to_ns.to_string())];
-    let mut conditions = String::new();
-    for condition in whose.conditions() {
-        params.push((condition.name.to_owned(), condition.value));
-        conditions += " AND ";
-        conditions += condition.sql;
-    }
+    let (conditions, params) = conditions(window, whose);
     let sql = format!(
         "SELECT toString(t.region) AS region, toString(t.service) AS service, toString(t.node) AS node, t.pid AS pid, toString(t.stage) AS stage, \
             toString(t.reason) AS reason, toUnixTimestamp64Nano(min(t.aligned)) AS since_ns, sum(t.dur_ns) AS duration_ns, \
             sum(t.observed_ns) AS observed_ns, sum(t.windows) AS windows, t.threshold_ns AS threshold_ns, toString(t.without) AS without, \
             t.budget_ppm AS budget_ppm, sum(t.cost_ns) AS cost_ns, sum(t.cpu_ns) AS cpu_ns \
-        FROM observations AS t \
-        WHERE bucket >= toDateTime(intDiv(toInt64({{t0:Int64}}), 1000000000) - 60, 'UTC') AND bucket <= toDateTime(intDiv(toInt64({{t1:Int64}}), 1000000000), 'UTC') \
-            AND aligned >= fromUnixTimestamp64Nano(toInt64({{t0:Int64}}), 'UTC') AND aligned < fromUnixTimestamp64Nano(toInt64({{t1:Int64}}), 'UTC'){conditions} \
+        FROM observations AS t WHERE {conditions} \
         GROUP BY t.region, t.service, t.node, t.boot, t.pid, t.stage, t.reason, t.threshold_ns, t.without, t.budget_ppm \
         ORDER BY service, node, pid, since_ns LIMIT {MOST}"
     );
     source.rows(&sql, &params).await
+}
+
+/// Of what began in the window: a row is of the minute in which it began, by clocks that differ a little.
+fn conditions(window: Window, whose: &Whose) -> (String, Vec<(String, String)>) {
+    let mut conditions = format!(
+        "bucket >= toDateTime({T0}, 'UTC') - 60 AND bucket <= toDateTime({T1}, 'UTC') AND aligned >= {T0} AND aligned < {T1}"
+    );
+    let mut params = window.params();
+    for condition in whose.conditions() {
+        conditions += &format!(" AND {}", condition.sql);
+        params.push((condition.name.to_owned(), condition.value));
+    }
+    (conditions, params)
+}
+
+/// What an agent leaves out first to keep a budget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LeftOut {
+    /// How goroutines split their time: from the stage `lean` on.
+    States,
+    /// Goroutines' waits that go on: from the stage `windows` on.
+    OpenWaits,
+}
+
+/// Of how many processes that was left out somewhere in the window. None in the store of a version without budgets.
+pub(crate) async fn count_without(
+    source: &Source,
+    what: LeftOut,
+    window: Window,
+    whose: &Whose,
+) -> anyhow::Result<u64> {
+    #[derive(Deserialize)]
+    struct Row {
+        processes: u64,
+    }
+    if !source.has("observations").await? {
+        return Ok(0);
+    }
+    let stages = match what {
+        LeftOut::States => "'lean', 'windows', 'off'",
+        LeftOut::OpenWaits => "'windows', 'off'",
+    };
+    let (conditions, params) = conditions(window, whose);
+    let sql = format!(
+        "SELECT uniqExact(t.region, t.node, t.boot, t.pid) AS processes FROM observations AS t WHERE {conditions} AND t.stage IN ({stages})"
+    );
+    let rows: Vec<Row> = source.rows(&sql, &params).await?;
+    Ok(rows.first().map_or(0, |row| row.processes))
+}
+
+/// The same for people; nothing to say of none.
+pub(crate) fn said(what: LeftOut, processes: u64) -> Option<String> {
+    let whose = match processes {
+        0 => return None,
+        1 => "1 process".to_owned(),
+        more => format!("{more} processes"),
+    };
+    Some(match what {
+        LeftOut::States => format!("not known: states of {whose}, at times, for a budget (syncline observed)"),
+        LeftOut::OpenWaits => {
+            format!("not told: waits of {whose} observed in windows of time, or less, for a budget (syncline observed)")
+        }
+    })
 }
 
 fn text(found: &[Observed], width: usize, palette: Palette) -> String {

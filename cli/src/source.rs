@@ -4,6 +4,7 @@ use std::io::Write;
 
 use clickhouse::query::RowCursor;
 use clickhouse::{Client, Row};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use syncline_store::{OpenOptions, OpenStore, Store, StoreError, open};
 
@@ -90,6 +91,18 @@ impl Source {
         rows.map_err(|error| anyhow::anyhow!("the store's answer has another shape than this program knows: {error}"))
     }
 
+    /// Whether it has this table or view: the store of an older version may not.
+    pub(crate) async fn has(&self, table: &str) -> anyhow::Result<bool> {
+        #[derive(Deserialize)]
+        struct Found {
+            tables: u64,
+        }
+        let sql =
+            "SELECT count() AS tables FROM system.tables WHERE database = currentDatabase() AND name = {table:String}";
+        let found: Vec<Found> = self.rows(sql, &[("table".to_owned(), table.to_owned())]).await?;
+        Ok(found.first().is_some_and(|found| found.tables > 0))
+    }
+
     /// The rows of an answer that may be long, one after the other.
     pub(crate) fn cursor<T: Row>(&self, sql: &str, params: &[(String, String)]) -> anyhow::Result<RowCursor<T>> {
         let query = params.iter().fold(self.client.query_raw(sql), |query, (name, value)| query.param(name, value));
@@ -112,6 +125,11 @@ impl Source {
             self.client = self.client.clone().with_setting("readonly", "1");
         }
         Ok(())
+    }
+
+    /// The store itself, for what it reads by functions of its own.
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
     }
 
     /// Ends the engine if this command started it.

@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use syncline_event::{Observation, ObservationReason, ObservationStage, Process, limits};
+use syncline_event::{Observation, Process, limits};
 use syncline_timebase::{Instant, Mono};
 
 use super::Batcher;
 use super::index::Indices;
 use super::wait::{ProcessKey, process_key};
 use crate::capture;
-use crate::governor::{Reason, Stage};
 use crate::kinds::CaptureKind;
 
 /// How a process was observed over some time, its stamps already on the node's clocks.
@@ -54,8 +53,8 @@ pub(super) fn take(
             duration_ns,
             observed_ns: observation.observed_ns.min(duration_ns),
             windows: observation.windows,
-            stage: stage(observation.stage),
-            reason: reason(observation.reason),
+            stage: observation.stage,
+            reason: observation.reason,
             threshold_ns: u64::try_from(settings.threshold.as_nanos()).unwrap_or(u64::MAX),
             without: without.join(","),
             budget_ppm: settings.budget.ppm().unwrap_or_default(),
@@ -64,23 +63,4 @@ pub(super) fn take(
         }
     };
     seen.drain(..).map(row).collect()
-}
-
-fn stage(stage: Stage) -> ObservationStage {
-    match stage {
-        Stage::Full => ObservationStage::Full,
-        Stage::Raised => ObservationStage::Raised,
-        Stage::Lean => ObservationStage::Lean,
-        Stage::Windows => ObservationStage::Windows,
-        Stage::Off => ObservationStage::Off,
-    }
-}
-
-fn reason(reason: Option<Reason>) -> ObservationReason {
-    match reason {
-        None => ObservationReason::Began,
-        Some(Reason::OverBudget) => ObservationReason::OverBudget,
-        Some(Reason::Affordable) => ObservationReason::Affordable,
-        Some(Reason::Rested) => ObservationReason::Rested,
-    }
 }

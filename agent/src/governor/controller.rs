@@ -1,6 +1,6 @@
 //! What a process is observed with, decided by what that costs it.
 
-use std::fmt;
+use syncline_event::{ObservationReason as Reason, ObservationStage as Stage};
 
 const NS_PER_S: f64 = 1e9;
 /// A load of so many budgets is aimed at: not all of it, so that it is kept.
@@ -15,7 +15,7 @@ const MOST_DUTY: f64 = 0.25;
 const LONGEST_GAP_NS: u64 = 20_000_000_000;
 /// How long it stays off.
 const REST_NS: u64 = 60_000_000_000;
-/// How much of the threshold's raise is one step, and how many there are.
+/// By how much a step raises the threshold, and by how much all of them.
 const THRESHOLD_STEP: u32 = 4;
 const MOST_THRESHOLD: u32 = 64;
 /// It goes up a step when that costs so much of the budget at most, and after so long. Where it has to go down again soon, it waits twice as
@@ -33,6 +33,8 @@ const MOST_DEBT_S: f64 = 1.0;
 const MOST_ACCOUNT_S: f64 = 30.0;
 const SMOOTHING: f64 = 0.1;
 const PAID_BACK: f64 = 0.1;
+/// In windows so much of the budget may go to what goes on between them, too; what costs more is left out.
+const MOST_GOING_ON: f64 = 0.5;
 /// What the load jumps to is believed when two windows say so.
 const JUMP: f64 = 4.0;
 
@@ -45,6 +47,8 @@ pub struct Reading {
     pub observed_ns: u64,
     /// What that has cost it, ns of CPU time.
     pub cost_ns: u64,
+    /// Of that, what goes on between windows, too, ns of CPU time: tracepoints are passed all the time.
+    pub of_tracepoints_ns: u64,
     /// What it might have, ns of CPU time.
     pub allowed_ns: u64,
     /// Waits that were told of as events.
@@ -53,58 +57,12 @@ pub struct Reading {
     pub hits: u64,
 }
 
-/// With what a process is observed; each step costs less than the one before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Stage {
-    /// With all that was asked for.
-    Full,
-    /// With a higher threshold.
-    Raised,
-    /// Without the states of goroutines and the kernel's stacks.
-    Lean,
-    /// As lean, and in windows.
-    Windows,
-    /// Not at all.
-    Off,
-}
-
-impl Stage {
-    /// Its name.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Full => "full",
-            Self::Raised => "raised",
-            Self::Lean => "lean",
-            Self::Windows => "windows",
-            Self::Off => "off",
-        }
-    }
-}
-
-impl fmt::Display for Stage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-/// Why a stage was entered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reason {
-    /// It cost more than it may.
-    OverBudget,
-    /// It costs less.
-    Affordable,
-    /// It was off for long enough.
-    Rested,
-}
-
 /// Another stage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Change {
     /// That which it was in.
     pub from: Stage,
-    /// That which it is in; the same where only the threshold is another.
+    /// That which it is in; the same where only the threshold is another, or what is left out.
     pub to: Stage,
     /// Why.
     pub reason: Reason,
@@ -124,8 +82,11 @@ pub struct WindowPlan {
 pub struct Controller {
     stage: Stage,
     threshold_factor: u32,
-    /// What it costs, or would cost, to observe it all the time, in budgets.
+    /// What it costs, or would cost, to observe it all the time, in budgets; in windows without what goes on between them.
     load: f64,
+    /// In windows: what goes on between them, too, in budgets.
+    going_on: f64,
+    leaves_out_tracepoints: bool,
     /// What was spent beyond the budget lately, in seconds of it.
     debt_s: f64,
     calm_s: f64,
@@ -143,6 +104,8 @@ impl Default for Controller {
             stage: Stage::Full,
             threshold_factor: 1,
             load: 0.0,
+            going_on: 0.0,
+            leaves_out_tracepoints: false,
             debt_s: 0.0,
             calm_s: 0.0,
             calm_windows: 0,
@@ -169,7 +132,13 @@ impl Controller {
     /// What it costs, or would cost, to observe it all the time, in budgets.
     #[must_use]
     pub fn load(&self) -> f64 {
-        self.load
+        self.load + self.going_on
+    }
+
+    /// Whether what costs as much between windows as in them is left out, in windows.
+    #[must_use]
+    pub fn leaves_out_tracepoints(&self) -> bool {
+        self.leaves_out_tracepoints
     }
 
     /// Takes a reading of a time all of which was observed, some tenths of a second.
@@ -189,27 +158,40 @@ impl Controller {
     pub fn window(&mut self, reading: &Reading) -> Option<Change> {
         let share = reading.observed_ns.max(1) as f64 / reading.span_ns.max(1) as f64;
         let (span_s, cost) = self.charge(reading);
-        let load = cost / share;
+        let going_on = reading.of_tracepoints_ns as f64 / reading.allowed_ns.max(1) as f64;
+        let going_on = if self.leaves_out_tracepoints { 0.0 } else { going_on };
+        self.going_on += SMOOTHING * (going_on - self.going_on);
+        let load = (cost - going_on) / share;
         let jumps = load > JUMP * self.load;
         let is_believed = std::mem::replace(&mut self.has_jumped, jumps) && jumps;
         self.load = if is_believed { load } else { self.load + SMOOTHING * (load - self.load) };
         self.since_up_s += span_s;
         self.calm_s += span_s;
-        self.calm_windows = if self.load < CALM { self.calm_windows + 1 } else { 0 };
+        if self.going_on > MOST_GOING_ON {
+            self.leaves_out_tracepoints = true;
+            self.going_on = 0.0;
+            return Some(self.enter(Stage::Windows, Reason::OverBudget));
+        }
+        self.calm_windows = if self.load() < CALM { self.calm_windows + 1 } else { 0 };
         if self.calm_windows >= CALM_WINDOWS && self.calm_s >= self.hold_s {
             return Some(self.go_up());
         }
         let least_duty = SHORTEST_NS as f64 / LONGEST_GAP_NS as f64;
-        (AIM / self.load < least_duty).then(|| self.enter(Stage::Off, Reason::OverBudget))
+        (self.duty() < least_duty).then(|| self.enter(Stage::Off, Reason::OverBudget))
     }
 
     /// The next window.
     #[must_use]
     pub fn next_window(&self) -> WindowPlan {
-        let duty = (AIM / self.load.max(f64::MIN_POSITIVE)).min(MOST_DUTY);
+        let duty = self.duty().min(MOST_DUTY);
         let window_ns = ((duty * SHORTEST_CYCLE_NS as f64) as u64).max(SHORTEST_NS);
         let gap_ns = window_ns as f64 * (1.0 - duty) / duty * (1.0 + PAID_BACK * self.debt_s.max(0.0));
         WindowPlan { window_ns, mean_gap_ns: (gap_ns as u64).min(LONGEST_GAP_NS) }
+    }
+
+    /// The share of the time that what is left of the budget allows for.
+    fn duty(&self) -> f64 {
+        (AIM - self.going_on) / self.load.max(f64::MIN_POSITIVE)
     }
 
     /// How long it stays off, ns.
@@ -247,6 +229,7 @@ impl Controller {
 
     fn go_up(&mut self) -> Change {
         self.since_up_s = 0.0;
+        (self.going_on, self.leaves_out_tracepoints) = (0.0, false);
         let next = match self.stage {
             Stage::Off | Stage::Windows => Stage::Lean,
             Stage::Lean if self.threshold_factor > 1 => Stage::Raised,
@@ -284,6 +267,7 @@ mod tests {
             span_ns: TENTH,
             observed_ns: TENTH,
             cost_ns: budgets * 100_000,
+            of_tracepoints_ns: 0,
             allowed_ns: 100_000,
             events: 0,
             hits: 1_000,
@@ -330,6 +314,34 @@ mod tests {
         assert_eq!(plan.window_ns, SHORTEST_NS);
         let duty = plan.window_ns as f64 / (plan.window_ns + plan.mean_gap_ns) as f64;
         assert!((duty - 0.01).abs() < 1e-6, "{duty}");
+    }
+
+    #[test]
+    fn what_goes_on_between_windows_is_paid_first_and_left_out_where_it_costs_too_much() {
+        let in_windows = || {
+            let mut controller = Controller::default();
+            controller.observed(&tenth(90));
+            controller
+        };
+        // Two seconds of which a fiftieth was observed, and two budgets' worth of a fiftieth went into that.
+        let window = |of_tracepoints_ns| Reading {
+            span_ns: 20 * TENTH,
+            observed_ns: 20 * TENTH / 50,
+            cost_ns: 2_000_000 / 2 + of_tracepoints_ns,
+            of_tracepoints_ns,
+            allowed_ns: 2_000_000,
+            ..tenth(1)
+        };
+        let mut some = in_windows();
+        assert!((0..200).all(|_| some.window(&window(800_000)).is_none()));
+        let plan = some.next_window();
+        let duty = plan.window_ns as f64 / (plan.window_ns + plan.mean_gap_ns) as f64;
+        assert!((duty - 0.5 / 25.0).abs() < 2e-3, "of 0.9 budgets 0.4 go on: {duty}");
+        let mut much = in_windows();
+        let change = (0..10).find_map(|_| much.window(&window(4_000_000))).unwrap();
+        assert_eq!((change.from, change.to), (Stage::Windows, Stage::Windows));
+        assert!(much.leaves_out_tracepoints());
+        assert!((0..200).all(|_| much.window(&window(0)).is_none()), "windows go on");
     }
 
     #[test]

@@ -19,5 +19,6 @@ mod sampling;
 mod simulation;
 
 pub use budget::Budget;
-pub use controller::{Change, Controller, Reading, Reason, Stage, WindowPlan};
-pub use sampling::{ONCE_MILLI, Sampler, weight_milli};
+pub use controller::{Change, Controller, Reading, WindowPlan};
+pub use sampling::{Sampler, weight_milli};
+pub use syncline_event::{ONCE_MILLI, ObservationReason as Reason, ObservationStage as Stage};

@@ -1,7 +1,6 @@
 //! When a window is open, and for how much time it stands.
 
-/// The weight of what is observed all the time, in thousandths.
-pub const ONCE_MILLI: u32 = 1_000;
+use syncline_event::ONCE_MILLI;
 
 /// Draws the gaps between windows, and tells what each window stands for.
 ///

@@ -12,10 +12,12 @@ const TICK: u64 = 100 * MS;
 struct Process {
     op_ns: f64,
     probes_ns: f64,
+    /// What its system calls cost it as long as they are seen, in windows and between them.
+    calls_ns: f64,
     most_cpus: f64,
 }
 
-const BUSY: Process = Process { op_ns: 20_000.0, probes_ns: 20_000.0, most_cpus: 2.0 };
+const BUSY: Process = Process { op_ns: 20_000.0, probes_ns: 20_000.0, calls_ns: 0.0, most_cpus: 2.0 };
 
 /// What came of a run.
 #[derive(Default)]
@@ -43,6 +45,7 @@ struct Since {
     span: u64,
     observed: u64,
     cost: f64,
+    of_tracepoints: f64,
     cpu: f64,
 }
 
@@ -50,7 +53,8 @@ impl Since {
     fn reading(self) -> Reading {
         let allowed_ns = Budget::DEFAULT.allowed_ns(self.cpu as u64, self.span).unwrap();
         let (span_ns, observed_ns, cost_ns) = (self.span, self.observed, self.cost as u64);
-        Reading { span_ns, observed_ns, cost_ns, allowed_ns, events: 0, hits: 100 }
+        let of_tracepoints_ns = self.of_tracepoints as u64;
+        Reading { span_ns, observed_ns, cost_ns, of_tracepoints_ns, allowed_ns, events: 0, hits: 100 }
     }
 }
 
@@ -66,10 +70,13 @@ fn run(process: Process, seconds: u64, seed: u64, ops_per_s: impl Fn(u64) -> f64
     for now in (0..seconds * S).step_by(STEP as usize) {
         let is_open = window.is_some_and(|(from, until, _)| now >= from && now < until);
         let is_observed = controller.stage() < Stage::Windows || is_open;
-        let each = process.op_ns + if is_observed { process.probes_ns } else { 0.0 };
+        let is_seen = controller.stage() < Stage::Off && !controller.leaves_out_tracepoints();
+        let calls_ns = if is_seen { process.calls_ns } else { 0.0 };
+        let probes_ns = if is_observed { process.probes_ns } else { 0.0 };
+        let each = process.op_ns + probes_ns + calls_ns;
         let step_s = STEP as f64 / 1e9;
         let ops = (ops_per_s(now) * step_s).min(process.most_cpus * STEP as f64 / each);
-        let cost = if is_observed { ops * process.probes_ns } else { 0.0 };
+        let cost = ops * (probes_ns + calls_ns);
         if now % S == 0 {
             run.seconds.push((0.0, 0.0));
         }
@@ -82,6 +89,7 @@ fn run(process: Process, seconds: u64, seed: u64, ops_per_s: impl Fn(u64) -> f64
         since.observed += if is_observed { STEP } else { 0 };
         run.observed_ns += if is_observed { STEP } else { 0 };
         since.cost += cost;
+        since.of_tracepoints += ops * calls_ns;
         since.cpu += ops * each;
         let end = now + STEP;
         let change = match (controller.stage(), window) {
@@ -131,14 +139,14 @@ fn a_hundredfold_jump_is_answered_within_a_second_and_the_budget_is_kept_after_i
     let run = run(BUSY, 120, 1, |now| if now < 60 * S { 50.0 } else { 5_000.0 });
     assert!(run.seconds[..60].iter().all(|(cost, _)| *cost <= 1.1e6), "the little that it did was observed in full");
     let (at, stage) = *run.changes.iter().find(|(at, _)| *at > 60 * S).unwrap();
-    assert!(at <= 61 * S && stage == Stage::Windows, "{stage} after {} ms", (at - 60 * S) / MS);
+    assert!(at <= 61 * S && stage == Stage::Windows, "{stage:?} after {} ms", (at - 60 * S) / MS);
     assert!(run.share_from(62) <= 0.0105, "{}", run.share_from(62));
     assert!(run.share_from(62) >= 0.005, "it is observed as much as may be: {}", run.share_from(62));
 }
 
 #[test]
 fn a_program_that_only_blocks_is_kept_inside_the_budget() {
-    let process = Process { op_ns: 500.0, probes_ns: 13_000.0, most_cpus: 2.0 };
+    let process = Process { op_ns: 500.0, probes_ns: 13_000.0, ..BUSY };
     let run = run(process, 300, 2, |_| f64::INFINITY);
     assert!(run.share_from(5) <= 0.0105, "{}", run.share_from(5));
     assert_eq!(run.changes.len(), 1, "{:?}", run.changes);
@@ -150,6 +158,30 @@ fn a_load_that_comes_and_goes_does_not_have_it_hunting() {
         let run = run(BUSY, 1_200, 3, |now| if now % period < period / 2 { 50.0 } else { 50_000.0 });
         assert!(run.changes.len() <= 40, "period {} s: {} changes in 20 minutes", period / S, run.changes.len());
         assert!(run.share_from(5) <= 0.013, "period {} s: {}", period / S, run.share_from(5));
+    }
+}
+
+#[test]
+fn once_it_does_little_it_is_observed_all_the_time_again() {
+    // In windows, and so much that not even those can be afforded.
+    for (busy, stage) in [(BUSY, Stage::Windows), (Process { probes_ns: 2e6, most_cpus: 200.0, ..BUSY }, Stage::Off)] {
+        let run = run(busy, 1_800, 5, |now| if now < 60 * S { 1e6 } else { 0.1 });
+        let stages: Vec<Stage> = run.changes.iter().map(|(_, stage)| *stage).collect();
+        assert!(stages.contains(&stage), "{stages:?}");
+        assert_eq!(stages.last(), Some(&Stage::Full), "{:?}", run.changes);
+    }
+}
+
+#[test]
+fn calls_that_cost_as_much_between_windows_as_in_them_are_no_end_of_windows() {
+    // A thirtieth of its budget, and ten of them.
+    for (calls_ns, is_left_out) in [(6.0, false), (2_000.0, true)] {
+        let run = run(Process { calls_ns, ..BUSY }, 300, 6, |_| 5_000.0);
+        let stages: Vec<Stage> = run.changes.iter().map(|(_, stage)| *stage).collect();
+        let expected = if is_left_out { &[Stage::Windows, Stage::Windows][..] } else { &[Stage::Windows] };
+        assert_eq!(stages, expected, "{calls_ns}");
+        assert!((0.005..=0.0105).contains(&run.share_from(60)), "{calls_ns}: {}", run.share_from(60));
+        assert!((run.estimated / run.cpu_without_probes - 1.0).abs() < 0.05, "{calls_ns}");
     }
 }
 

@@ -14,6 +14,7 @@ use clap::{Args, ValueEnum};
 use crate::answer::{print_json, print_text};
 use crate::args::{Format, StoreArgs};
 use crate::colour::Palette;
+use crate::observed::{LeftOut, count_without, said};
 use crate::source::Source;
 use crate::whose::Whose;
 use crate::window::{Window, Wish};
@@ -70,7 +71,8 @@ Examples:
 runnable: ready, but no processor (GOMAXPROCS) took it. HANDOFFS: returns from a system call or C code whose processor had been
 given to others meanwhile. MOSTLY BLOCKED BY: the reason of most of the time blocked, and its share. What only Go's own
 goroutines wait for, such as `GC worker (idle)`, is left out there (--runtime: not), but its time is in BLOCKED.
-`> 5 s`: it was there before. Times are written as for `syncline timeline`.";
+`> 5 s`: it was there before. Times are written as for `syncline timeline`. The states of a process are left out first where an agent
+keeps its budget: of how many processes they were, at some time in the window, is said below.";
 
 /// A state, to rank by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -120,6 +122,8 @@ struct Found {
     /// How many there are; listed are the first of them.
     matched: u64,
     what: What,
+    /// Of how many processes they are not known somewhere in the window, to keep a budget.
+    without: u64,
     /// Where nothing was found: the newest moment of which the store knows anything of this kind.
     newest_ns: Option<i64>,
 }
@@ -152,7 +156,8 @@ async fn find(source: &Source, wish: Wish, now_ns: i64, args: &StatesArgs) -> an
         (What::Processes(processes), matched)
     };
     let newest_ns = if matched == 0 { query::newest_ns(source, table).await? } else { None };
-    Ok(Found { window, matched, what, newest_ns })
+    let without = count_without(source, LeftOut::States, window, &args.whose).await?;
+    Ok(Found { window, matched, what, without, newest_ns })
 }
 
 fn text(found: &Found, args: &StatesArgs, width: usize, palette: Palette) -> Vec<String> {
@@ -176,6 +181,7 @@ fn text(found: &Found, args: &StatesArgs, width: usize, palette: Palette) -> Vec
     if more > 0 {
         lines.push(format!("and {} more (--limit)", counted(more, one)));
     }
+    lines.extend(said(LeftOut::States, found.without));
     lines
 }
 
@@ -197,7 +203,7 @@ fn nothing(found: &Found, args: &StatesArgs) -> Vec<String> {
     };
     let what = if args.goroutines { "goroutines" } else { "processes" };
     let first = format!("no states of {what} are known{}, {}", args.filters(), span_of(found.window));
-    vec![crate::table::printable(&first), hint]
+    [crate::table::printable(&first), hint].into_iter().chain(said(LeftOut::States, found.without)).collect()
 }
 
 fn counted(count: u64, one: &str) -> String {

@@ -1,6 +1,6 @@
 //! The ways to observe a program, one of which is not at all.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -109,7 +109,7 @@ impl Way {
     }
 }
 
-fn trace(dir: &Path) -> std::path::PathBuf {
+fn trace(dir: &Path) -> PathBuf {
     dir.join("trace")
 }
 
@@ -188,9 +188,18 @@ fn agent(to: &Target, threshold: &str, budget: &str) -> Result<Observer> {
     let mut command = Command::new(to.agent);
     command.args(["run", "--node", "bench", "--region", region::NAME, "--threshold", threshold, "--budget", budget]);
     command.args(["--pid", &to.pid.to_string(), "--aggregator", &format!("http://{}", to.region.address())]);
+    command.arg("--spool").arg(fresh(to.logs.join("spool"))?);
     let child = Child::start("agent", command, to.logs)?;
     child.line("ready")?;
     Ok(Observer { child, says: Says::Summary })
+}
+
+/// A directory in which nothing is left of an agent before: it would be sent now.
+fn fresh(dir: PathBuf) -> Result<PathBuf> {
+    if dir.exists() {
+        std::fs::remove_dir_all(&dir).with_context(|| format!("cannot remove {}", dir.display()))?;
+    }
+    Ok(dir)
 }
 
 /// `captured=.. stored=.. refused=.. undelivered=.. short=.. batches=.. lost=..` at the end of the log.

@@ -5,11 +5,13 @@ mod apt;
 mod cargo_tool;
 pub(crate) mod chrony;
 mod clang;
+mod deb;
 pub(crate) mod formats;
 mod go;
 pub(crate) mod libchdb;
 mod npm;
 pub(crate) mod overhead;
+pub(crate) mod prometheus;
 
 use anyhow::Result;
 use clap::ValueEnum;
@@ -28,6 +30,8 @@ pub(crate) enum Part {
     Clang,
     /// A chronyd for the tests of what it claims
     Chrony,
+    /// A Prometheus and an Alertmanager for the tests of metrics and alerts
+    Prometheus,
     /// What Perfetto and speedscope publish of their formats, for the tests of exports
     Formats,
     /// What `bench overhead` measures beside and under: bpftrace and wrk
@@ -47,6 +51,10 @@ pub(crate) fn run(part: Part) -> Result<()> {
             chrony::ensure();
             Ok(())
         }
+        Part::Prometheus => {
+            prometheus::ensure();
+            Ok(())
+        }
         Part::Formats => {
             formats::ensure();
             Ok(())
@@ -62,6 +70,7 @@ pub(crate) fn run(part: Part) -> Result<()> {
             go::ensure()?;
             libchdb::ensure()?;
             chrony::ensure();
+            prometheus::ensure();
             formats::ensure();
             Ok(())
         }

@@ -16,6 +16,8 @@ pub(in crate::capture) type KernelCosts = PerCpuHashMap<MapData, u32, [u8; Cost:
 pub(super) struct Spent {
     /// CPU time that observing has taken of the process's, ns.
     pub(super) cost_ns: u64,
+    /// Of that, what tracepoints took: it goes on between windows, too.
+    pub(super) of_tracepoints_ns: u64,
     /// All of the process's CPU time, ns.
     pub(super) cpu_ns: u64,
     /// Hits of probes.
@@ -55,11 +57,6 @@ impl Costs {
         }
     }
 
-    /// Those that are counted.
-    pub(super) fn pids(&self) -> Vec<u32> {
-        self.read.keys().copied().collect()
-    }
-
     /// What was added since the last call; None for a process that is not there any more.
     pub(super) fn take(&mut self, pid: u32, kernel: &KernelCosts) -> Option<Spent> {
         let (cost_before, cpu_before) = self.read.get_mut(&pid)?;
@@ -70,7 +67,9 @@ impl Costs {
         let cpu_ns = cpu_now.saturating_sub(*cpu_before);
         (*cost_before, *cpu_before) = (now, cpu_now);
         let hits = grown.uprobes + grown.syscalls + grown.switches;
-        Some(Spent { cost_ns: self.way_in.cost_ns(&grown), cpu_ns, hits })
+        let of_tracepoints_ns = self.way_in.of_tracepoints_ns(&grown);
+        let cost_ns = self.way_in.of_uprobes_ns(&grown).saturating_add(of_tracepoints_ns);
+        Some(Spent { cost_ns, of_tracepoints_ns, cpu_ns, hits })
     }
 }
 

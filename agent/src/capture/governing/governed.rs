@@ -19,6 +19,9 @@ const PAST: usize = 9_000;
 
 /// What is dear and can be done without.
 const DEAR: Kinds = Kinds::of(&[CaptureKind::States, CaptureKind::KernelStacks]);
+/// What tracepoints see, which costs as much between windows as in them.
+const GOES_ON: Kinds =
+    Kinds::of(&[CaptureKind::Syscall, CaptureKind::OffCpu, CaptureKind::TcpMessages, CaptureKind::SendLatency]);
 /// What is left where nothing can be afforded: what each connection came to.
 const CHEAPEST: Kinds = Kinds::of(&[CaptureKind::Tcp]);
 
@@ -58,6 +61,8 @@ pub(super) struct Governed {
     /// When their costs were read last.
     pub(super) read_ns: u64,
     pub(super) events: u64,
+    /// In the last window some probe could not be attached.
+    pub(super) lacks_probes: bool,
     past: VecDeque<Past>,
 }
 
@@ -70,6 +75,7 @@ impl Governed {
             accounts: BTreeMap::new(),
             read_ns: now_ns,
             events: 0,
+            lacks_probes: false,
             past: VecDeque::new(),
         }
     }
@@ -107,6 +113,7 @@ impl Governed {
         let threshold = chosen.threshold.saturating_mul(self.controller.threshold_factor());
         let kinds = match self.controller.stage() {
             Stage::Full | Stage::Raised => chosen.kinds,
+            Stage::Windows if self.controller.leaves_out_tracepoints() => chosen.kinds.minus(DEAR).minus(GOES_ON),
             Stage::Lean | Stage::Windows => chosen.kinds.minus(DEAR),
             Stage::Off => chosen.kinds.only(CHEAPEST),
         };
@@ -168,8 +175,13 @@ mod tests {
 
     fn in_windows() -> Governed {
         let mut governed = Governed::new(0, 1);
-        let reading =
-            Reading { span_ns: 100 * MS, observed_ns: 100 * MS, cost_ns: 90 * MS, allowed_ns: MS, events: 0, hits: 9 };
+        let reading = Reading {
+            span_ns: 100 * MS,
+            observed_ns: 100 * MS,
+            cost_ns: 90 * MS,
+            allowed_ns: MS,
+            ..Reading::default()
+        };
         governed.controller.observed(&reading);
         governed
     }
@@ -201,7 +213,18 @@ mod tests {
         let kinds = governed.in_force(chosen).kinds;
         assert!(kinds.has(CaptureKind::Park) && kinds.has(CaptureKind::SendLatency));
         assert!(!kinds.has(CaptureKind::States) && !kinds.has(CaptureKind::KernelStacks));
-        let dear = Reading { span_ns: 1, observed_ns: 1, cost_ns: u64::MAX, allowed_ns: 1, events: 0, hits: 0 };
+        let calls = Reading {
+            span_ns: 9,
+            observed_ns: 1,
+            cost_ns: 90,
+            of_tracepoints_ns: 90,
+            allowed_ns: 9,
+            ..Reading::default()
+        };
+        governed.controller.window(&calls).unwrap();
+        assert_eq!(governed.in_force(chosen).kinds, kinds.minus(GOES_ON));
+        assert!(governed.in_force(chosen).kinds.has(CaptureKind::Park));
+        let dear = Reading { span_ns: 1, observed_ns: 1, cost_ns: u64::MAX, allowed_ns: 1, ..Reading::default() };
         governed.controller.window(&dear).unwrap();
         assert_eq!(governed.in_force(chosen).kinds, CHEAPEST);
     }

@@ -19,8 +19,8 @@ use super::process::{ObservedProcess, mono_ns};
 use super::running::Capture;
 use crate::choice::Settings;
 use crate::governor::{Change, ONCE_MILLI, Reading, Reason, Stage};
-use costs::Costs;
 pub(super) use costs::KernelCosts;
+use costs::{Costs, Spent};
 pub(super) use cutting::{Parts, PartsKey};
 use governed::{Governed, Phase};
 use told::Account;
@@ -104,6 +104,13 @@ impl Governing {
         self.slots.get(&slot).is_some_and(|governed| governed.phase != Phase::Always)
     }
 
+    /// Slot and pid of all that are governed.
+    fn accounted(&self) -> Vec<(u32, u32)> {
+        let of =
+            |(slot, governed): (&u32, &Governed)| governed.accounts.keys().map(|pid| (*slot, *pid)).collect::<Vec<_>>();
+        self.slots.iter().flat_map(of).collect()
+    }
+
     pub(super) fn take_parts(&mut self) -> Vec<(PartsKey, Parts, u32)> {
         std::mem::take(&mut self.parts)
     }
@@ -158,15 +165,18 @@ impl Capture {
         // Those without a budget that run the same are observed with them: that has to be told, too.
         let with_them = self.processes.all_observed().filter(|process| slots.contains(&process.slot));
         let wanted: HashMap<u32, u32> = with_them.map(|process| (process.pid, process.slot)).collect();
-        for pid in self.governing.costs.pids() {
+        for (slot, pid) in self.governing.accounted() {
+            if wanted.get(&pid) != Some(&slot) {
+                self.govern_no_more(slot, pid, now_ns);
+            }
             if !wanted.contains_key(&pid) {
-                self.govern_no_more(pid, now_ns);
+                self.governing.costs.end(pid, &mut self.maps.costs);
             }
         }
         for (pid, slot) in wanted {
             let seed = now_ns ^ u64::from(slot) << 48;
             let governed = self.governing.slots.entry(slot).or_insert_with(|| Governed::new(now_ns, seed));
-            governed.accounts.entry(pid).or_insert_with(|| Account::new(now_ns, None));
+            governed.accounts.entry(pid).or_insert_with(|| Account::new(now_ns, Reason::Began));
             self.governing.costs.begin(pid, &mut self.maps.costs);
         }
         let left: Vec<u32> = self.governed_slots().into_iter().filter(|slot| self.is_left(*slot)).collect();
@@ -179,15 +189,14 @@ impl Capture {
         self.governing.slots.get(&slot).is_some_and(|governed| governed.accounts.is_empty())
     }
 
-    /// It has ended, is left out, or may cost what it will.
-    fn govern_no_more(&mut self, pid: u32, now_ns: u64) {
-        self.governing.costs.end(pid, &mut self.maps.costs);
-        for governed in self.governing.slots.values_mut() {
-            let Some(mut account) = governed.accounts.remove(&pid) else { continue };
-            let Some(process) = self.processes.get(pid) else { continue };
-            let told = account.close(pid, now_ns, governed.controller.stage(), process.settings);
-            self.governing.told.push(told);
-        }
+    /// It has ended, runs another executable, is left out, or may cost what it will.
+    fn govern_no_more(&mut self, slot: u32, pid: u32, now_ns: u64) {
+        let Some(governed) = self.governing.slots.get_mut(&slot) else { return };
+        let Some(mut account) = governed.accounts.remove(&pid) else { return };
+        let then = (account.from_ns, account.from_ns);
+        let Some(process) = self.processes.that_ran(pid, then, |process| process.slot == slot) else { return };
+        let told = account.close(pid, now_ns, governed.controller.stage(), process.settings);
+        self.governing.told.push(told);
     }
 
     /// Nobody of this executable has a budget any more.
@@ -223,6 +232,7 @@ impl Capture {
     }
 
     /// What the process that is furthest beyond its budget was charged since this was read last; all of that time was observed, or so much.
+    /// Events and hits are those of all of them.
     fn read_costs(&mut self, slot: u32, now_ns: u64, observed_ns: Option<u64>) -> Reading {
         let Some(governed) = self.governing.slots.get_mut(&slot) else { return Reading::default() };
         let span_ns = now_ns.saturating_sub(governed.read_ns);
@@ -234,11 +244,13 @@ impl Capture {
             let Some(spent) = self.governing.costs.take(*pid, &self.maps.costs) else { continue };
             account.cost_ns = account.cost_ns.saturating_add(spent.cost_ns);
             account.cpu_ns = account.cpu_ns.saturating_add(spent.cpu_ns);
+            worst.hits = worst.hits.saturating_add(spent.hits);
             let budget = self.processes.observed(*pid).map(|process| process.settings.budget);
             let Some(allowed_ns) = budget.and_then(|budget| budget.allowed_ns(spent.cpu_ns, span_ns)) else { continue };
             let of = |cost_ns: u64, allowed_ns: u64| cost_ns as f64 / allowed_ns as f64;
             if of(spent.cost_ns, allowed_ns) >= of(worst.cost_ns, worst.allowed_ns) {
-                worst = Reading { cost_ns: spent.cost_ns, allowed_ns, hits: spent.hits, ..worst };
+                let Spent { cost_ns, of_tracepoints_ns, .. } = spent;
+                worst = Reading { cost_ns, of_tracepoints_ns, allowed_ns, ..worst };
             }
         }
         worst
@@ -260,6 +272,7 @@ impl Capture {
             governed.phase = Phase::Resting { until_ns: now_ns + governed.controller.rest_ns() };
         }
         self.put_all_in_force(slot);
+        self.log(slot, change);
         self.hold_what_is_needed();
         self.find_what_waits_anew();
         // What that took of the capture's own time is none of the process's.
@@ -268,21 +281,29 @@ impl Capture {
         }
     }
 
-    /// Closes what was counted under the stage before, and says that there is another one.
-    fn account_for(&mut self, slot: u32, now_ns: u64, Change { from, to, reason }: Change) {
+    /// Closes what was counted under the stage before.
+    fn account_for(&mut self, slot: u32, now_ns: u64, Change { from, reason, .. }: Change) {
         let Some(governed) = self.governing.slots.get_mut(&slot) else { return };
+        for (pid, account) in &mut governed.accounts {
+            let Some(process) = self.processes.observed(*pid) else { continue };
+            self.governing.told.push(account.close(*pid, now_ns, from, process.settings));
+            account.reason = reason;
+        }
+    }
+
+    /// Logs what is in force now.
+    fn log(&self, slot: u32, Change { from, to, reason }: Change) {
+        let Some(governed) = self.governing.slots.get(&slot) else { return };
         let why = match reason {
+            Reason::Began => "its observation began",
             Reason::OverBudget => "observing it costs more than its budget",
             Reason::Affordable => "its budget allows for more",
             Reason::Rested => "it was off for long enough",
         };
-        let load = governed.controller.load();
-        for (pid, account) in &mut governed.accounts {
-            let Some(process) = self.processes.observed(*pid) else { continue };
-            self.governing.told.push(account.close(*pid, now_ns, from, process.settings));
-            account.reason = Some(reason);
-            let budget = process.settings.budget;
-            tracing::info!(pid, %budget, load = format!("{load:.1}"), "observed as {to} instead of {from}: {why}");
+        let load = format!("{:.1}", governed.controller.load());
+        for process in governed.accounts.keys().filter_map(|pid| self.processes.observed(*pid)) {
+            let (pid, settings) = (process.pid, &process.settings);
+            tracing::info!(pid, %settings, load, "observed as {} instead of {}: {why}", to.name(), from.name());
         }
     }
 

@@ -18,8 +18,8 @@ pub struct Observation {
     pub windows: u32,
     /// The stage that it was in.
     pub stage: Stage,
-    /// Why it came to be in that; None: since it is observed.
-    pub reason: Option<Reason>,
+    /// Why it came to be in that.
+    pub reason: Reason,
     /// What held for it: the threshold that was in force, the kinds, and the budget.
     pub settings: Settings,
     /// CPU time that observing took of the process's, ns.
@@ -36,11 +36,11 @@ pub(super) struct Account {
     pub(super) windows: u32,
     pub(super) cost_ns: u64,
     pub(super) cpu_ns: u64,
-    pub(super) reason: Option<Reason>,
+    pub(super) reason: Reason,
 }
 
 impl Account {
-    pub(super) fn new(from_ns: u64, reason: Option<Reason>) -> Self {
+    pub(super) fn new(from_ns: u64, reason: Reason) -> Self {
         Self { from_ns, observed_ns: 0, windows: 0, cost_ns: 0, cpu_ns: 0, reason }
     }
 

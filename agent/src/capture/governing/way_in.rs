@@ -39,11 +39,14 @@ impl WayIn {
         Self { uprobe_ns, syscall_ns }
     }
 
-    /// CPU time of these hits, ns.
-    pub(in crate::capture) fn cost_ns(&self, hits: &Cost) -> u64 {
-        let uprobes = hits.uprobes.saturating_mul(self.uprobe_ns);
-        let syscalls = hits.syscalls.saturating_mul(self.syscall_ns);
-        uprobes.saturating_add(syscalls).saturating_add(hits.program_ns)
+    /// CPU time of these hits of uprobes, ns.
+    pub(in crate::capture) fn of_uprobes_ns(&self, hits: &Cost) -> u64 {
+        hits.uprobes.saturating_mul(self.uprobe_ns).saturating_add(hits.uprobes_ns)
+    }
+
+    /// And of those that tracepoints saw.
+    pub(in crate::capture) fn of_tracepoints_ns(&self, hits: &Cost) -> u64 {
+        hits.syscalls.saturating_mul(self.syscall_ns).saturating_add(hits.tracepoints_ns)
     }
 }
 
@@ -116,8 +119,8 @@ mod tests {
     #[test]
     fn the_cost_of_hits_is_that_of_the_ways_in_and_of_the_programs() {
         let way_in = WayIn { uprobe_ns: 600, syscall_ns: 150 };
-        let hits = Cost { uprobes: 10, syscalls: 4, switches: 3, program_ns: 5_000 };
-        assert_eq!(way_in.cost_ns(&hits), 6_000 + 600 + 5_000);
+        let hits = Cost { uprobes: 10, syscalls: 4, switches: 3, uprobes_ns: 5_000, tracepoints_ns: 700 };
+        assert_eq!((way_in.of_uprobes_ns(&hits), way_in.of_tracepoints_ns(&hits)), (6_000 + 5_000, 600 + 700));
     }
 
     #[test]

@@ -28,17 +28,19 @@ impl Capture {
 
     /// They are observed all the time from now on.
     pub(super) fn end_windows(&mut self, slot: u32, now_ns: u64) {
-        let pids: HashSet<u32> = self.pids_of(slot).into_iter().collect();
         let weight = self.governing.weight_of_sums(slot);
-        if let Some(Phase::Open { window, .. }) = self.governing.slots.get(&slot).map(|governed| governed.phase.clone())
-        {
-            self.cut_off(&pids, (window.from_ns, now_ns.min(window.until_ns)), weight);
+        let phase = self.governing.slots.get(&slot).map(|governed| governed.phase.clone());
+        if let Some(Phase::Open { window, members }) = phase {
+            self.cut_off(&members, (window.from_ns, now_ns.min(window.until_ns)), weight);
         }
+        // Of those that have just ended, too, and what has ended since the last window.
+        let is_such = |tgid| self.processes.get(tgid).is_some_and(|process| process.slot == slot);
+        self.short_waits.take_of(&self.maps.short_waits, is_such, weight);
         let Some(governed) = self.governing.slots.get_mut(&slot) else { return };
         governed.phase = Phase::Always;
-        for pid in pids {
+        for pid in self.pids_of(slot) {
             let Some(kinds) = self.processes.observed(pid).map(|process| process.settings.kinds) else { continue };
-            self.to_find.insert(pid, kinds.only(FOUND));
+            self.find_later(pid, kinds.only(FOUND));
         }
         self.hold_what_is_needed();
         self.list_all(slot);
@@ -54,14 +56,18 @@ impl Capture {
         let kinds = self.kinds_of_open(slot);
         let lacking = self.probed.lacking(slot, kinds);
         self.probed.finish_detaching(slot, &lacking);
-        for (part, why) in self.probed.attach(slot, &lacking, &mut self.maps, &mut self.programs) {
-            tracing::warn!("{} are not captured: {why}", part.what());
-        }
+        let failed = self.probed.attach(slot, &lacking, &mut self.maps, &mut self.programs);
         let members: HashSet<u32> = self.pids_of(slot).into_iter().collect();
         let (now_ns, now_wall_ns) = (mono_ns(), wall_ns());
         let from_ns = now_ns + AHEAD_NS + AHEAD_EACH_NS * members.len() as u64;
         let Some(governed) = self.governing.slots.get_mut(&slot) else { return };
         governed.open(from_ns, members.clone());
+        // The same in the next window is no news.
+        if !std::mem::replace(&mut governed.lacks_probes, !failed.is_empty()) {
+            for (part, why) in failed {
+                tracing::warn!("{} are not captured in windows: {why}", part.what());
+            }
+        }
         self.list_all(slot);
         tracing::debug!(slot, attaching_us = (now_ns - began_ns) / 1_000, "a window opens");
         let since = (from_ns, now_wall_ns + (from_ns - now_ns));
@@ -112,9 +118,11 @@ impl Capture {
         }
     }
 
-    /// What goes on in these processes is cut off, and what they have in sums is taken with this weight.
+    /// What goes on in these processes is cut off, and what they have in sums is taken with this weight. What went on as one of them ended is
+    /// given up, as ever.
     fn cut_off(&mut self, pids: &HashSet<u32>, window: (u64, u64), weight_milli: u32) {
-        let cut = cut_off(pids, window, &self.before, &mut self.maps);
+        let living = pids.iter().copied().filter(|pid| self.processes.observed(*pid).is_some()).collect();
+        let cut = cut_off(&living, window, &self.before, &mut self.maps);
         if cut.is_incomplete {
             tracing::warn!(
                 "what waited at the end of a window could not be gone through: too many goroutines come and go"

@@ -123,7 +123,7 @@ impl Capture {
         }
         self.processes.change(pid, settings, names);
         if began.is_any() {
-            self.to_find.insert(pid, began);
+            self.find_later(pid, began);
         }
     }
 
@@ -152,6 +152,12 @@ impl Capture {
     pub(in crate::capture) fn unlist(&mut self, pid: u32) {
         // Fails only if it is not there, which is what is wanted.
         let _ = self.maps.watched.remove(&pid);
+    }
+
+    /// What waits already of these kinds, too, is to be found in this process.
+    pub(in crate::capture) fn find_later(&mut self, pid: u32, kinds: Kinds) {
+        let all = self.to_find.entry(pid).or_insert(Kinds::NONE);
+        *all = all.and(kinds);
     }
 
     /// Finds what waits already of the kinds that are captured of these processes from now on; for a while, then with the next look at

@@ -81,12 +81,13 @@ impl ProbedBinaries {
         }
     }
 
-    /// Detaches all of a binary's parts, all at once: the kernel side holds to a window that is over.
+    /// Detaches all of a binary's parts, all at once: the kernel side holds to a window that is over. One that could not be attached is
+    /// tried again as the next opens.
     pub(in crate::capture) fn detach_for_gap(&mut self, index: u32) {
         let Some(slot) = self.slots.get_mut(&index) else { return };
         let (mut parts, mut links) = (Vec::new(), Links::default());
         for part in Part::ALL {
-            if let Probes::Attached(attached) = slot.part_mut(part).take_attached() {
+            if let Probes::Attached(attached) = std::mem::take(slot.part_mut(part)) {
                 links = links.and(attached);
                 parts.push(part);
             }

@@ -1,7 +1,7 @@
 // Governed is observed by the tests of the governor. Its goroutines wait in several ways and for very different times, and each keeps account of
 // how long. After the line `go` on standard input it begins; at each line that follows it says on standard output, as a JSON object, how long
 // they have waited so far, by Go's name of the reason. With the argument `calm` it does little until a second line comes, and a hundred times as
-// much after it. It ends, with status 0, when its standard input is closed.
+// much after it. With `calls` it makes system calls that do not wait as fast as it can, beside that. With `become` and a command it becomes that one at a second line. It ends, with status 0, when its standard input is closed.
 package main
 
 import (
@@ -10,6 +10,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -59,7 +60,16 @@ func main() {
 		}
 		load.Store(100)
 		report(map[string]any{"event": "jumped"})
+	} else if len(os.Args) > 2 && os.Args[1] == "become" {
+		pingPong()
+		if _, err := input.ReadString('\n'); err != nil {
+			return
+		}
+		panic(syscall.Exec(os.Args[2], os.Args[2:], os.Environ()))
 	} else {
+		if len(os.Args) > 1 && os.Args[1] == "calls" {
+			go readZeros()
+		}
 		pingPong()
 		for i := 0; i < 4; i++ {
 			go sleeper(newAccount("sleep"))
@@ -104,6 +114,18 @@ func pingPong() {
 	go turn(newAccount("chan receive"), there, back)
 	go turn(newAccount("chan receive"), back, there)
 	there <- struct{}{}
+}
+
+func readZeros() {
+	zeros, err := syscall.Open("/dev/zero", syscall.O_RDONLY, 0)
+	if err != nil {
+		panic(err)
+	}
+	for buffer := make([]byte, 1); ; {
+		if _, err := syscall.Read(zeros, buffer); err != nil {
+			panic(err)
+		}
+	}
 }
 
 func sleeper(a *account) {
