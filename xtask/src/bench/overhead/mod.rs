@@ -78,7 +78,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     region.end()?;
     let figures = Figures { runs: &measured.runs };
     let text = format!(
-        "{}{}{}; {}; {}; {}; {} rounds of {} s. {}\n",
+        "{}{}{}{}; {}; {}; {}; {} rounds of {} s. {}\n",
+        report::caution(&measured.others),
         report::text(&bench.workloads, &bench.ways, &figures),
         report::left_out(&bench.left_out, &measured.failures),
         machine::description(),

@@ -4,7 +4,7 @@ use super::figures::{Figures, Run, cpu_ns_per_op, ops_per_s, p99_us};
 use super::targets;
 use super::workload::{Pace, Workload};
 use crate::bench::observer::Way;
-use crate::bench::statistics::whole;
+use crate::bench::statistics::{Spread, whole};
 use crate::bench::table;
 
 const HEADINGS: [&str; 10] = [
@@ -38,6 +38,16 @@ pub(super) fn text(workloads: &[&'static Workload], ways: &[Way], figures: &Figu
     }
     text += &format!("### The agent itself\n\n{}", agent_table(workloads, figures));
     text
+}
+
+/// What the tables are not worth, by the shares of the CPUs that others took in the pauses; nothing where they took next to none.
+pub(super) fn caution(others: &[f64]) -> &'static str {
+    const BUSY: f64 = 0.1;
+    if Spread::of(others.iter().copied()).median > BUSY {
+        "**Others kept the machine busy: throughput and p99 say little here. CPU times hold.**\n\n"
+    } else {
+        ""
+    }
 }
 
 /// What is not in the tables, and why; nothing where all is.
@@ -120,6 +130,12 @@ mod tests {
         assert!(text.contains("threshold 1 ms | 2,000 (2,000 to 2,000) | 1,000 (1,000 to 1,000) |"), "{text}");
         assert!(text.contains("at function entry | ? (? to ?) | ? |"), "{text}");
         assert!(text.contains("2.00 blocks an operation"), "{text}");
+    }
+
+    #[test]
+    fn a_busy_machine_is_said() {
+        assert_eq!([caution(&[]), caution(&[0.01, 0.02, 0.9])], ["", ""]);
+        assert!(caution(&[0.5, 0.0, 1.0]).contains("CPU times hold"));
     }
 
     #[test]
