@@ -51,7 +51,7 @@ pub(super) static ALL: [Workload; 10] = [
     },
     Workload {
         name: "mutex",
-        title: "Contended mutex: 8 goroutines, each holds it for 5 us",
+        title: "Contended mutex: 8 goroutines, each holds it for 5 us and yields",
         label: "mutex",
         scene: Scene::Itself,
         pace: Pace::Blocks,
