@@ -10,7 +10,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use syncline_alerts::text::said;
 use syncline_alerts::{
@@ -19,7 +19,6 @@ use syncline_alerts::{
 use syncline_store::rows::{AlertState, AlertUnit, IncidentKind, SeverityLevel};
 use syncline_store::rows::{AlertStateRows, SkewAlertRows, SkewIncidentRows};
 use syncline_store::{Block, DeclaredSilence, LowCardinality, Rounds, Store, StoreError};
-
 use tokio::sync::watch;
 
 use crate::counters::{add, count};
@@ -47,7 +46,7 @@ pub(crate) fn spawn(
     let (told, news) = watch::channel(0);
     let Alerts { policy, silences, targets, runbook } = alerts;
     let deliveries = delivery::spawn((targets, region, &runbook), store, &news, stopping);
-    let gauges = Arc::<AlertGauges>::default();
+    let gauges = Arc::new(AlertGauges::begun(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()));
     let watched = Arc::clone(&gauges);
     let evaluator = Evaluator { region: Arc::clone(region), store: store.clone(), policy, silences, told, gauges };
     tokio::spawn(evaluator.evaluate(stopping.clone()));
@@ -61,7 +60,7 @@ pub(crate) struct AlertGauges {
     pub(crate) firing: AtomicU64,
     /// Incidents that are open.
     pub(crate) incidents: AtomicU64,
-    /// End of the newest round, ms since 1970.
+    /// End of the newest round, ms since 1970; before the first one, the start, so that one that never comes is seen.
     pub(crate) evaluated_ms: AtomicU64,
     /// Evaluations that came to nothing.
     pub(crate) failures: AtomicU64,
@@ -70,6 +69,11 @@ pub(crate) struct AlertGauges {
 }
 
 impl AlertGauges {
+    fn begun(now: Duration) -> Self {
+        let now_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+        Self { evaluated_ms: AtomicU64::new(now_ms), ..Self::default() }
+    }
+
     fn take(&self, engine: &Engine, at_ms: i64) {
         let in_state = |state| engine.alerts().filter(|(_, alert)| alert.state == state).count() as u64;
         self.pending.store(in_state(State::Pending), Ordering::Relaxed);

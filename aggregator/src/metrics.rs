@@ -104,7 +104,11 @@ pub fn families() -> Vec<Family> {
             "Alerts that are pending or firing; at the root only, as all about alerts",
         ),
         Family::gauge("syncline_incidents_open", &[], "Causes that are not over"),
-        Family::gauge("syncline_alerts_evaluated_timestamp_seconds", &[], "End of the newest round that was evaluated"),
+        Family::gauge(
+            "syncline_alerts_evaluated_timestamp_seconds",
+            &[],
+            "End of the newest round that was evaluated; the start before the first",
+        ),
         Family::counter(
             "syncline_alert_evaluation_failures_total",
             &[],
@@ -195,9 +199,7 @@ fn read_alerts(gauges: &AlertGauges, deliveries: &Deliveries, samples: &mut Samp
     samples.count("syncline_alerts", &["firing"], gauges.firing.load(Ordering::Relaxed));
     samples.count("syncline_incidents_open", &[], gauges.incidents.load(Ordering::Relaxed));
     let evaluated_ms = gauges.evaluated_ms.load(Ordering::Relaxed);
-    if evaluated_ms > 0 {
-        samples.number("syncline_alerts_evaluated_timestamp_seconds", &[], evaluated_ms as f64 / 1e3);
-    }
+    samples.number("syncline_alerts_evaluated_timestamp_seconds", &[], evaluated_ms as f64 / 1e3);
     samples.count("syncline_alert_evaluation_failures_total", &[], gauges.failures.load(Ordering::Relaxed));
     samples.count("syncline_alert_notifications_total", &[], gauges.notifications.load(Ordering::Relaxed));
     for (target, counts) in deliveries.iter() {

@@ -150,6 +150,8 @@ fn a_wrong_file_ends_with_78_and_a_caret() {
             assert!(output.status.code() == Some(78) && stderr.contains(part), "{arguments:?}: {stderr}");
         }
     }
+    let help = support::program::command(&["--config", file.to_str().unwrap(), "--help"]).output().unwrap();
+    assert!(help.status.success(), "help is given whatever the file says: {help:?}");
     let variable =
         support::program::command(&["--region", "us"]).env("SYNCLINE_AGGREGATOR_MEMORY_MIB", "x").output().unwrap();
     let stderr = String::from_utf8_lossy(&variable.stderr).into_owned();

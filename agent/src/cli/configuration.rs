@@ -67,7 +67,8 @@ impl Typed {
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, Refusal> {
     let arguments = with_default_command(arguments);
     let mut syntax = Cli::command();
-    if arguments.get(1).is_some_and(|command| command == "run") {
+    let is_run = arguments.get(1).is_some_and(|command| command == "run");
+    if is_run && !Options::is_question(&syntax, &arguments) {
         let run = layered(arguments.get(1..).unwrap_or_default()).map_err(Refusal::Configuration)?;
         syntax = syntax.mut_subcommand("run", |_| run);
     }

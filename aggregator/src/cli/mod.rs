@@ -47,7 +47,8 @@ pub enum Refusal {
 /// Something of it is wrong, or it asks for help.
 pub fn parse(arguments: Vec<OsString>) -> Result<Task, Refusal> {
     let syntax = syntax();
-    if arguments.get(1).is_some_and(|first| first == "validate") {
+    let is_validation = arguments.get(1).is_some_and(|first| first == "validate");
+    if is_validation || Options::is_question(&syntax, &arguments) {
         let matches = syntax.try_get_matches_from(arguments).map_err(Refusal::Usage)?;
         let file = matches.subcommand().and_then(|(_, matches)| matches.get_one::<PathBuf>("file"));
         return Ok(Task::Validate(file.cloned().unwrap_or_default()));

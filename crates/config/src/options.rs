@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 
 use clap::builder::OsStr;
+use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, Command};
 use toml::Spanned;
@@ -75,6 +76,13 @@ impl Options {
         let matches = command.clone().ignore_errors(true).try_get_matches_from(arguments).ok();
         let typed = matches.and_then(|matches| Some(matches.get_raw(key)?.next()?.to_owned()));
         typed.or_else(|| environment(&self.variable(key))).filter(|value| !value.is_empty())
+    }
+
+    /// Whether help or the version is asked for, which is answered whatever the file and the environment say.
+    #[must_use]
+    pub fn is_question(command: &Command, arguments: &[OsString]) -> bool {
+        let kind = command.clone().try_get_matches_from(arguments).err().map(|error| error.kind());
+        matches!(kind, Some(ErrorKind::DisplayHelp | ErrorKind::DisplayVersion))
     }
 
     /// Checks a file as [`Options::layered`] does, by itself.
@@ -315,6 +323,15 @@ mod tests {
         ] {
             assert_eq!(refused(file), told);
         }
+    }
+
+    #[test]
+    fn who_asks_for_help_is_helped() {
+        assert!(Options::is_question(&command(), &arguments("--help")));
+        assert!(
+            !Options::is_question(&command(), &arguments("--nonsense"))
+                && !Options::is_question(&command(), &arguments(""))
+        );
     }
 
     #[test]
