@@ -128,7 +128,7 @@ mod tests {
         assert!(text.contains("| 200,000 (200,000 to 200,000) | 0.20 (0.20 to 0.20) | 2.5 (2.5 to 2.5) |"), "{text}");
         assert!(text.contains("| 2.0 % | 30.0 MiB | 100.0 % |"), "{text}");
         assert!(text.contains("threshold 1 ms | 2,000 (2,000 to 2,000) | 1,000 (1,000 to 1,000) |"), "{text}");
-        assert!(text.contains("at function entry | ? (? to ?) | ? |"), "{text}");
+        assert!(text.contains("at function entry | ? (? to ?) | ? (? to ?) |"), "{text}");
         assert!(text.contains("2.00 blocks an operation"), "{text}");
     }
 
