@@ -64,12 +64,29 @@ pub(super) fn cargo_build(built: Built, what: &[&str]) -> Result<PathBuf> {
     Ok(place::target().join(dir))
 }
 
-/// Builds the Go program that is observed into `dir`.
+/// Attaches empty probes to a Go program.
 ///
 /// # Errors
-/// When Go is missing, or the program does not build.
-pub(super) fn observed(dir: &Path) -> Result<PathBuf> {
-    go_program("xtask/bench", fetch::NEWEST_GO, dir)
+/// When it does not build.
+pub(super) fn empty_uprobes(built: Built) -> Result<PathBuf> {
+    let dir = cargo_build(built, &["-p", "syncline-agent", "--example", "empty_uprobes"])?;
+    Ok(dir.join("examples").join("empty_uprobes"))
+}
+
+/// Builds caddy, of the modules and checksums of `xtask/symbols/caddy`, into `dir`: with its debug information packed, as the go
+/// command does it, or not, so that nobody's time is spent on that.
+///
+/// # Errors
+/// When Go or a module is missing.
+pub(super) fn caddy(dir: &Path, is_packed: bool) -> Result<PathBuf> {
+    let path = dir.join(if is_packed { "caddy-packed" } else { "caddy" });
+    let mut command = Command::new("go");
+    command.current_dir(place::workspace().join("xtask/symbols/caddy"));
+    // Caddy 2.10 does not find its modules where json.RawMessage is another name of a type of the new JSON package.
+    command.env("GOTOOLCHAIN", fetch::NEWEST_GO).env("GOWORK", "off").env("GOEXPERIMENT", "nojsonv2");
+    command.args(["build", "-trimpath", &format!("-ldflags=-compressdwarf={is_packed}"), "-o"]).arg(&path).arg(".");
+    process::run(&mut command).context("caddy")?;
+    Ok(path)
 }
 
 /// Builds the Go program in `source`, below the workspace, with this Go version into `dir`.

@@ -85,9 +85,9 @@ fn one(syncline: &Path, store: &Path, dir: &Path, format: &str, filter: &[&str])
             break status;
         }
         // It may end meanwhile.
-        peak = usage::memory(child.id()).map_or(peak, |memory| memory.peak.max(peak));
+        peak = usage::peak_memory(child.id()).map_or(peak, |bytes| bytes.max(peak));
         for engine in usage::children(child.id()).unwrap_or_default() {
-            engine_peak = usage::memory(engine).map_or(engine_peak, |memory| memory.peak.max(engine_peak));
+            engine_peak = usage::peak_memory(engine).map_or(engine_peak, |bytes| bytes.max(engine_peak));
         }
         sleep(LOOK);
     };

@@ -6,6 +6,7 @@ mod alerts;
 pub(crate) mod build;
 pub(crate) mod child;
 mod clock;
+mod dots;
 mod export;
 pub(crate) mod machine;
 mod observer;
@@ -16,6 +17,7 @@ pub(crate) mod region;
 mod regions;
 mod spool;
 mod statistics;
+mod svg;
 mod symbols;
 pub(crate) mod table;
 mod throughput;
@@ -41,7 +43,7 @@ pub(crate) enum Benchmark {
     Export(export::Options),
     /// How far the references of regions are known against each other in simulation
     Regions(regions::Options),
-    /// What observing costs the observed program, beside Go's block profile and bpftrace
+    /// What observing costs programs, beside Go's own observers, bpftrace and empty probes
     Overhead(overhead::Options),
     /// What a clock probe costs at both of its ends
     Probes(probes::Options),

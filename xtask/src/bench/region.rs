@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::child::Child;
-use super::usage::{self, Memory};
+use super::usage;
 use crate::fetch;
 
 /// Its name.
@@ -28,8 +28,8 @@ pub(crate) struct Region {
 pub(super) struct Used {
     pub(super) aggregator_cpu: Duration,
     pub(super) engine_cpu: Duration,
-    pub(super) aggregator_memory: Memory,
-    pub(super) engine_memory: Memory,
+    pub(super) aggregator_peak_bytes: u64,
+    pub(super) engine_peak_bytes: u64,
 }
 
 impl Region {
@@ -64,8 +64,8 @@ impl Region {
         Ok(Used {
             aggregator_cpu: usage::cpu(self.aggregator.id())?,
             engine_cpu: usage::cpu(self.engine)?,
-            aggregator_memory: usage::memory(self.aggregator.id())?,
-            engine_memory: usage::memory(self.engine)?,
+            aggregator_peak_bytes: usage::peak_memory(self.aggregator.id())?,
+            engine_peak_bytes: usage::peak_memory(self.engine)?,
         })
     }
 

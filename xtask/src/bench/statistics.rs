@@ -24,7 +24,18 @@ impl Spread {
 
     /// All three multiplied.
     pub(crate) fn times(self, factor: f64) -> Self {
-        Self { median: self.median * factor, min: self.min * factor, max: self.max * factor }
+        let (one, other) = (self.min * factor, self.max * factor);
+        Self { median: self.median * factor, min: one.min(other), max: one.max(other) }
+    }
+
+    /// To all three so much is added.
+    pub(crate) fn plus(self, more: f64) -> Self {
+        Self { median: self.median + more, min: self.min + more, max: self.max + more }
+    }
+
+    /// As `median (min to max)`, each with as many digits as say something.
+    pub(crate) fn short(self) -> String {
+        format!("{} ({} to {})", short(self.median), short(self.min), short(self.max))
     }
 }
 
@@ -43,6 +54,15 @@ pub(crate) fn quantile(pool_ns: &[f32], share: f64) -> f64 {
         return f64::NAN;
     }
     f64::from(*pool_ns.select_nth_unstable_by(rank, f32::total_cmp).1)
+}
+
+/// With as many digits as say something.
+fn short(number: f64) -> String {
+    match number.abs() {
+        ..1.0 => format!("{number:.2}"),
+        1.0..100.0 => format!("{number:.1}"),
+        _ => whole(number),
+    }
 }
 
 /// Rounded, with a comma between thousands.
@@ -77,6 +97,18 @@ mod tests {
         let pool: Vec<f32> = (1_u16..=200).rev().map(f32::from).collect();
         assert_eq!([0.0, 0.5, 0.99, 1.0].map(|share| quantile(&pool, share)), [1.0, 100.0, 198.0, 200.0]);
         assert!(quantile(&[], 0.5).is_nan());
+    }
+
+    #[test]
+    fn digits_say_something() {
+        assert_eq!(Spread { median: 12.34, min: -0.123, max: 1_234.5 }.short(), "12.3 (-0.12 to 1,234)");
+        assert_eq!(Spread::of([]).short(), "? (? to ?)");
+    }
+
+    #[test]
+    fn the_least_is_the_least_whatever_is_done() {
+        let lost = Spread { median: 0.75, min: 0.0, max: 1.0 }.times(-1.0).plus(1.0);
+        assert_eq!(lost, Spread { median: 0.25, min: 0.0, max: 1.0 });
     }
 
     #[test]

@@ -177,7 +177,7 @@ fn report(outcomes: &[Outcome]) {
         ("sender's CPU, us per event", |o| o.cpu_us_per_event(o.sender_cpu)),
         ("memory at most: aggregator / ClickHouse, MiB", |o| {
             let mib = |bytes: u64| whole(bytes as f64 / 1_048_576.0);
-            format!("{} / {}", mib(o.after.aggregator_memory.peak), mib(o.after.engine_memory.peak))
+            format!("{} / {}", mib(o.after.aggregator_peak_bytes), mib(o.after.engine_peak_bytes))
         }),
     ];
     let rows: Vec<Vec<String>> = lines

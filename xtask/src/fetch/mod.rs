@@ -11,6 +11,7 @@ mod go;
 pub(crate) mod kafka;
 pub(crate) mod libchdb;
 mod npm;
+pub(crate) mod overhead;
 pub(crate) mod prometheus;
 
 use anyhow::Result;
@@ -36,7 +37,9 @@ pub(crate) enum Part {
     Formats,
     /// Apache Kafka, for the tests and the demo of the way over it
     Kafka,
-    /// All of them
+    /// What `bench overhead` measures beside and under: bpftrace and wrk
+    Overhead,
+    /// All that the build, the tests and the demo need
     All,
 }
 
@@ -60,6 +63,12 @@ pub(crate) fn run(part: Part) -> Result<()> {
             Ok(())
         }
         Part::Kafka => kafka::required().map(|dir| println!("have Apache Kafka ({})", dir.display())),
+        Part::Overhead => {
+            for tool in [overhead::bpftrace()?, overhead::wrk()?] {
+                println!("have {tool}");
+            }
+            Ok(())
+        }
         Part::All => {
             clang::ensure()?;
             go::ensure()?;
