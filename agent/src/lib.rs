@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! capture (kernel) -> intake (stamps through the node's clocks, metadata of processes) -> batch (seals behind a probe) -> queue (unacknowledged,
-//! bounded) -> uplink (gRPC, with asking beside it: which stacks need not be told), with clock (knots) and probe (four stamps) joining at batch
+//! bounded; spooling keeps it on the disk) -> uplink (gRPC, with asking beside it: which stacks need not be told), with clock (knots) and probe (four stamps) joining at batch
 //! ```
 //!
 //! `watch` needs none of that: capture -> sites -> a table on the terminal.
@@ -33,8 +33,10 @@ pub mod recording;
 mod regular_file;
 pub mod replay;
 pub mod run;
+pub mod spooling;
 pub mod symbols;
 mod text;
-pub mod units;
 pub mod uplink;
 pub mod watch;
+
+pub use syncline_config::units;

@@ -353,6 +353,7 @@ fn a_dropped_batch_is_counted_and_what_it_told_is_told_again() {
     let next = probed(&mut batcher, 2_000).unwrap();
     assert_eq!((next.stacks.clone(), next.symbols.clone()), (stacks, symbols));
     let told = DroppedBatch {
+        boot: next.origin.boot,
         number,
         run_first_seq: next.origin.run_first_seq,
         cause: LossCause::QueueFull,

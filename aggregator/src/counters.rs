@@ -3,12 +3,23 @@
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use syncline_event::{Loss, LossCause};
+
 macro_rules! counters {
     ($($(#[doc = $doc:literal])+ $name:ident,)+) => {
         /// Totals since the start.
         #[derive(Debug, Default)]
         pub struct Counters {
             $($(#[doc = $doc])+ pub $name: AtomicU64,)+
+        }
+
+        impl Counters {
+            /// Each with its name and its meaning.
+            pub fn each(&self) -> impl Iterator<Item = (&'static str, String, u64)> {
+                let all = [$((stringify!($name), concat!($($doc),+), self.$name.load(Ordering::Relaxed)),)+];
+                // Without the full stop.
+                all.into_iter().map(|(name, help, value)| (name, help.trim().trim_end_matches('.').to_owned(), value))
+            }
         }
 
         impl fmt::Display for Counters {
@@ -101,6 +112,24 @@ counters! {
     root_probes_failed,
 }
 
+/// What agents lost, by cause.
+#[derive(Debug, Default)]
+pub struct LossCounts([AtomicU64; LossCause::ALL.len()], AtomicU64);
+
+impl LossCounts {
+    /// Adds what a batch tells.
+    pub(crate) fn add(&self, loss: &Loss) {
+        let place = LossCause::ALL.iter().position(|cause| *cause == loss.cause);
+        add(place.and_then(|place| self.0.get(place)).unwrap_or(&self.1), loss.count);
+    }
+
+    /// Each cause by name.
+    pub fn each(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let known = LossCause::ALL.into_iter().zip(&self.0).map(|(cause, count)| (cause.name(), count));
+        known.chain([(LossCause::Unknown.name(), &self.1)]).map(|(name, count)| (name, count.load(Ordering::Relaxed)))
+    }
+}
+
 /// Adds one.
 pub(crate) fn count(counter: &AtomicU64) {
     add(counter, 1);
@@ -122,5 +151,7 @@ mod tests {
         count(&counters.batches_stored);
         add(&counters.events_stored, 7);
         assert_eq!(counters.to_string(), "batches_stored=1 events_stored=7");
+        let first = ("batches_stored", "Batches whose rows are all in the store".to_owned(), 1);
+        assert_eq!(counters.each().next(), Some(first));
     }
 }

@@ -1,22 +1,22 @@
-//! The program around [`syncline_aggregator::serve::Aggregator`]: command line, store, signals, exit code.
-
-mod args;
+//! The program around [`syncline_aggregator::serve::Aggregator`]: store, signals, exit code.
 
 use std::io::{IsTerminal, Write};
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use args::{Args, Place};
-use clap::Parser;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use syncline_aggregator::cli::{self, Args, Place, Refusal, Task};
 use syncline_aggregator::reference::Reference;
 use syncline_aggregator::region_clock::RegionClockConfig;
 use syncline_aggregator::serve::{Aggregator, Config};
 use syncline_aggregator::udp_probes::open_master_key;
 use syncline_claims::Chrony;
 use syncline_clock::Tolerance;
+use syncline_config::{EX_CONFIG, Problem};
 use syncline_store::{EmbeddedConfig, EmbeddedEngine, Store};
 use syncline_timebase::FrequencyError;
 use tokio::net::TcpListener;
@@ -26,7 +26,12 @@ use tracing_subscriber::EnvFilter;
 fn main() -> ExitCode {
     // In the embedded engine's child process this does not return: nothing may come before it.
     syncline_store::run_engine_if_child();
-    let args = Args::parse();
+    let args = match cli::parse(std::env::args_os().collect()) {
+        Ok(Task::Serve(args)) => args,
+        Ok(Task::Validate(file)) => return validate(&file),
+        Err(Refusal::Usage(error)) => error.exit(),
+        Err(Refusal::Configuration(problem)) => return misconfigured(&problem),
+    };
     log_to_stderr();
     match run(&args) {
         Ok(()) => ExitCode::SUCCESS,
@@ -37,6 +42,21 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn validate(file: &Path) -> ExitCode {
+    match cli::validate(file) {
+        Ok(()) => {
+            eprintln!("syncline-aggregator: {}: an aggregator would take it", file.display());
+            ExitCode::SUCCESS
+        }
+        Err(problem) => misconfigured(&problem),
+    }
+}
+
+fn misconfigured(problem: &Problem) -> ExitCode {
+    eprintln!("syncline-aggregator: {}", problem.shown());
+    ExitCode::from(EX_CONFIG)
 }
 
 fn log_to_stderr() {
@@ -54,6 +74,10 @@ async fn serve(args: &Args) -> anyhow::Result<()> {
     let mut signals = Signals::new().context("cannot listen for signals")?;
     let (place, regions) = (args.store()?, regions(args)?);
     let listener = listen(&args.listen).await?;
+    let door = match args.metrics {
+        Some(address) => Some(syncline_metrics::listen(address).await.map_err(anyhow::Error::msg)?),
+        None => None,
+    };
     let (store, engine) = tokio::select! {
         opened = open_store(&place, &args.database) => opened?,
         name = signals.next() => anyhow::bail!("{name} before the store was open"),
@@ -64,7 +88,11 @@ async fn serve(args: &Args) -> anyhow::Result<()> {
     let shown_url = store.shown_url().trim_end_matches('/').to_owned();
     let mut aggregator =
         Aggregator::start(Config { probe_key: Some(probe_key), ..config(args, reference, regions) }, listener, store)?;
-    ready(args, &aggregator, &shown_url, &reference);
+    let metrics = door.as_ref().and_then(|door| door.local_addr().ok());
+    if let Some(door) = door {
+        aggregator.serve_metrics(door);
+    }
+    ready(args, &aggregator, (&shown_url, metrics), &reference);
     let ended = tokio::select! {
         name = signals.next() => { tracing::info!("{name}: stopping"); Ok(()) }
         failed = aggregator.failed() => return failed,
@@ -127,14 +155,16 @@ fn config(args: &Args, reference: Reference, regions: Vec<RegionClockConfig>) ->
     config.pipeline.tolerance = tolerance(args);
     config.chrony = Chrony::at(args.chrony);
     config.memory = (args.memory_mib as usize) << 20;
+    config.alerts = args.alerts.clone();
     config
 }
 
 /// The one line on stdout. Who started us may have closed it, which is no reason to stop.
-fn ready(args: &Args, aggregator: &Aggregator, store: &str, reference: &Reference) {
+fn ready(args: &Args, aggregator: &Aggregator, (store, metrics): (&str, Option<SocketAddr>), reference: &Reference) {
+    let metrics = metrics.map(|address| format!(" metrics={address}")).unwrap_or_default();
     let _ = writeln!(
         std::io::stdout().lock(),
-        "ready region={} listen={} store={store} anchor_ns={} reference_run={:#018x}",
+        "ready region={} listen={} store={store} anchor_ns={} reference_run={:#018x}{metrics}",
         args.region,
         aggregator.address(),
         reference.anchor_ns(),

@@ -14,18 +14,21 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tonic::transport::Server;
 
+use crate::alerts;
 use crate::budget::Budget;
 use crate::clock_service::{self, ClockService};
 use crate::connections;
 use crate::counters::Counters;
 use crate::ingest::grpc::CollectorService;
 use crate::links::Links;
+use crate::metrics::AggregatorMetrics;
 use crate::naming;
 use crate::pairs;
 use crate::pipeline::{Pipeline, PipelineConfig};
 use crate::reference::Reference;
 use crate::region_clock::{self, RegionClockConfig};
 use crate::regions;
+use crate::settings;
 use crate::stopping::{Stop, Stopping, stop};
 use crate::udp_probes::{self, Grants};
 use crate::utc::UtcClock;
@@ -62,6 +65,8 @@ pub struct Config {
     pub clock: clock_service::Limits,
     /// The chronyd that leads from the reference to UTC.
     pub chrony: Chrony,
+    /// How alerts are evaluated and who is told of them, at the root.
+    pub alerts: settings::Alerts,
     /// What the keys of probes over UDP are made from; without it there are none.
     pub probe_key: Option<MasterKey>,
 }
@@ -78,6 +83,7 @@ impl Config {
             connections: connections::Limits::default(),
             clock: clock_service::Limits::default(),
             chrony: Chrony::default(),
+            alerts: settings::Alerts::default(),
             probe_key: None,
         }
     }
@@ -88,7 +94,9 @@ impl Config {
 pub struct Aggregator {
     address: SocketAddr,
     stop: Stop,
+    stopping: Stopping,
     counters: Arc<Counters>,
+    metrics: Arc<AggregatorMetrics>,
     serving: JoinHandle<Result<(), tonic::transport::Error>>,
 }
 
@@ -114,14 +122,21 @@ impl Aggregator {
         let own = regions::Own { region: Arc::clone(&region), reference, utc: utc.clone(), is_root, tolerance };
         tokio::spawn(regions::tell(own, store.clone(), stopping.clone()));
         tokio::spawn(naming::name(store.clone(), stopping.clone()));
-        if is_root {
+        let alerts = is_root.then(|| {
             tokio::spawn(pairs::check(reference, store.clone(), stopping.clone()));
+            alerts::spawn(&region, config.alerts.clone(), &store, &stopping)
+        });
+        if !is_root && !config.alerts.targets.is_empty() {
+            tracing::warn!("nobody is told of alerts from here: the root region's aggregator evaluates them");
         }
+        let of_region = Arc::clone(&region);
         let pipeline = Pipeline::new(region, (reference, links), utc, store, config.pipeline, Arc::clone(&counters));
         let pipeline = Arc::new(pipeline);
+        let metrics = Arc::new(AggregatorMetrics { region: of_region, pipeline: Arc::clone(&pipeline), alerts });
         tokio::spawn(report(Arc::clone(&pipeline), stopping.clone()));
+        let told_to_stop = stopping.clone();
         let serving = tokio::spawn(serve(config, listener, pipeline, grants, Arc::clone(&counters), stopping));
-        Ok(Self { address, stop, counters, serving })
+        Ok(Self { address, stop, stopping: told_to_stop, counters, metrics, serving })
     }
 
     /// Where it listens.
@@ -132,6 +147,12 @@ impl Aggregator {
     /// What it did so far.
     pub fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    /// Lets Prometheus ask for metrics there.
+    pub fn serve_metrics(&self, door: TcpListener) {
+        let metrics = Arc::<AggregatorMetrics>::clone(&self.metrics);
+        syncline_metrics::serve(door, metrics, self.stopping.clone().wanted());
     }
 
     /// Ends when serving ends by itself, which it does only in failure.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::alerts::AlertsArgs;
 use crate::bias::BiasArgs;
 use crate::blockers::BlockersArgs;
 use crate::clock::ClockArgs;
@@ -32,6 +33,7 @@ const EXAMPLES: &str = "\
 Examples:
   syncline doctor                                what this machine can and cannot do
   syncline skew                                  how far each node's clock is off
+  syncline alerts                                which clocks went wrong
   syncline timeline --from -30s                  who waited in the last half minute, all regions
   syncline blockers --service cart               where cart's goroutines waited longest
   syncline stuck                                 which goroutines still wait, and where
@@ -83,6 +85,7 @@ pub(crate) enum Command {
     Audit(AuditArgs),
     Symbols(SymbolsArgs),
     Skew(SkewArgs),
+    Alerts(AlertsArgs),
     Doctor(DoctorArgs),
     Bias(Box<BiasArgs>),
     Clock(ClockArgs),

@@ -2,6 +2,7 @@
 //!
 //! [`args`] is the command line; each command has its own module; [`source`] is the one door to the store. Pictures and judgements are pure functions, what they are made of is read at the edge.
 
+mod alerts;
 mod answer;
 mod args;
 mod bias;
@@ -68,6 +69,7 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Timeline(args) => runtime.block_on(timeline::run(&cli.store, args)),
         Command::Export(args) => runtime.block_on(export::run(&cli.store, args)),
         Command::Skew(args) => runtime.block_on(skew::run(&cli.store, args)),
+        Command::Alerts(args) => runtime.block_on(alerts::run(&cli.store, args)),
         Command::Doctor(args) => doctor::run(&cli.store, args),
         Command::Bias(args) => {
             // It waits for processes, not for futures; but signals are heard meanwhile.

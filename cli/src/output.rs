@@ -15,6 +15,7 @@ use crate::failure::usage;
 
 /// What is kept in memory until it may go down a pipe; more goes to the directory of temporary files.
 const SPOOLED_IN_MEMORY: usize = 8 << 20;
+const STANDARD_OUTPUT: &str = "-";
 /// Names of what a shell has already opened: whatever is behind them, replacing it is not what was meant.
 const OPENED_BY_OTHERS: [&str; 4] = ["/dev/stdout", "/dev/stderr", "/dev/fd", "/proc/self/fd"];
 
@@ -35,7 +36,7 @@ impl Output {
     pub(crate) fn create(option: &str, path: &Path) -> anyhow::Result<Self> {
         let name = format!("{option} {}", path.display());
         let way = match fs::metadata(path) {
-            _ if path == Path::new("-") => pipe(Box::new(io::stdout())),
+            _ if path == Path::new(STANDARD_OUTPUT) => pipe(Box::new(io::stdout())),
             Ok(found) if found.is_dir() => return Err(usage(format!("{name} is a directory: name a file in it"))),
             Ok(found) if !found.is_file() || opened_by_others(path) => {
                 pipe(Box::new(OpenOptions::new().append(true).open(path).with_context(|| cannot_write(&name))?))
@@ -72,6 +73,25 @@ impl Output {
             Way::Pipe { spool, end } => pass_on(spool, end),
         };
         completed.with_context(|| cannot_write(&self.name))
+    }
+}
+
+/// Checks that each file has one writer.
+pub(crate) fn check_distinct(outputs: &[&Output]) -> anyhow::Result<()> {
+    for (position, output) in outputs.iter().enumerate() {
+        let Some(file) = output.file() else { continue };
+        if let Some(other) = outputs[..position].iter().find(|other| other.file() == Some(file)) {
+            return Err(usage(format!("{} and {} are one file: name two", other.name(), output.name())));
+        }
+    }
+    Ok(())
+}
+
+/// How many of these options ask for standard output, of which only one can have it.
+pub(crate) fn to_standard_output<'a>(paths: impl IntoIterator<Item = &'a PathBuf>) -> anyhow::Result<usize> {
+    match paths.into_iter().filter(|path| path.as_path() == Path::new(STANDARD_OUTPUT)).count() {
+        many @ (0 | 1) => Ok(many),
+        _ => Err(usage("only one output can go to standard output: name files for the others")),
     }
 }
 

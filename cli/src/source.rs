@@ -127,6 +127,11 @@ impl Source {
         Ok(())
     }
 
+    /// The store itself, for what it reads by functions of its own.
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
+    }
+
     /// Ends the engine if this command started it.
     pub(crate) async fn close(self) -> anyhow::Result<()> {
         Ok(self.store.close().await?)

@@ -1,6 +1,7 @@
 //! Accounts and dropped batches, both ways.
 
 use syncline_event::{Account, DroppedBatch, Loss, LossCause};
+use syncline_timebase::BootId;
 
 use crate::decode::same_length;
 use crate::error::WireError;
@@ -20,35 +21,34 @@ impl From<v1::Account> for Account {
     }
 }
 
-impl From<&DroppedBatch> for v1::DroppedBatch {
-    fn from(dropped: &DroppedBatch) -> Self {
-        Self {
-            number: dropped.number,
-            run_first_seq: dropped.run_first_seq,
-            cause: number_of(dropped.cause),
-            events: dropped.events,
-            summed: dropped.summed,
-            loss_cause: dropped.losses.iter().map(|loss| number_of(loss.cause)).collect(),
-            loss_count: dropped.losses.iter().map(|loss| loss.count).collect(),
-        }
+/// A dropped batch, told by one of boot `teller`.
+pub(crate) fn to_message(dropped: &DroppedBatch, teller: BootId) -> v1::DroppedBatch {
+    v1::DroppedBatch {
+        number: dropped.number,
+        run_first_seq: dropped.run_first_seq,
+        cause: number_of(dropped.cause),
+        events: dropped.events,
+        summed: dropped.summed,
+        loss_cause: dropped.losses.iter().map(|loss| number_of(loss.cause)).collect(),
+        loss_count: dropped.losses.iter().map(|loss| loss.count).collect(),
+        boot: (dropped.boot != teller).then_some(dropped.boot.0),
     }
 }
 
-impl TryFrom<v1::DroppedBatch> for DroppedBatch {
-    type Error = WireError;
-    fn try_from(message: v1::DroppedBatch) -> Result<Self, WireError> {
-        same_length("dropped.loss_count", message.loss_count.len(), message.loss_cause.len())?;
-        let losses = message.loss_cause.iter().zip(&message.loss_count);
-        let loss = |(number, count): (&i32, &u64)| Loss { cause: cause(*number), count: *count };
-        Ok(Self {
-            number: message.number,
-            run_first_seq: message.run_first_seq,
-            cause: cause(message.cause),
-            events: message.events,
-            summed: message.summed,
-            losses: losses.map(loss).collect(),
-        })
-    }
+/// A dropped batch, told by one of boot `teller`.
+pub(crate) fn from_message(message: &v1::DroppedBatch, teller: BootId) -> Result<DroppedBatch, WireError> {
+    same_length("dropped.loss_count", message.loss_count.len(), message.loss_cause.len())?;
+    let losses = message.loss_cause.iter().zip(&message.loss_count);
+    let loss = |(number, count): (&i32, &u64)| Loss { cause: cause(*number), count: *count };
+    Ok(DroppedBatch {
+        boot: message.boot.map_or(teller, BootId),
+        number: message.number,
+        run_first_seq: message.run_first_seq,
+        cause: cause(message.cause),
+        events: message.events,
+        summed: message.summed,
+        losses: losses.map(loss).collect(),
+    })
 }
 
 /// The wire's number of a cause.

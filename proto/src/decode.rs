@@ -17,8 +17,10 @@ use crate::v1;
 impl TryFrom<v1::Batch> for Batch {
     type Error = WireError;
     fn try_from(message: v1::Batch) -> Result<Self, WireError> {
+        let origin: Origin = message.origin.ok_or_else(|| field("origin", "missing"))?.try_into()?;
+        let boot = origin.boot;
         Ok(Self {
-            origin: message.origin.ok_or_else(|| field("origin", "missing"))?.try_into()?,
+            origin,
             number: message.number,
             first_seq: message.first_seq,
             sealed_at: Instant::from_ns(message.sealed_mono_ns),
@@ -46,7 +48,7 @@ impl TryFrom<v1::Batch> for Batch {
             tcp_sessions: message.tcp_sessions.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
             tcp_losses: message.tcp_losses.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
             account: message.account.map(Into::into),
-            dropped: message.dropped.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
+            dropped: message.dropped.iter().map(|one| account::from_message(one, boot)).collect::<Result<_, _>>()?,
         })
     }
 }

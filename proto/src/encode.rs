@@ -9,7 +9,7 @@ use syncline_event::{
 };
 use syncline_timebase::Knot;
 
-use crate::account::number_of;
+use crate::account::{self, number_of};
 use crate::columns::deltas;
 use crate::v1;
 
@@ -42,7 +42,7 @@ impl From<&Batch> for v1::Batch {
             tcp_sessions: batch.tcp_sessions.iter().map(Into::into).collect(),
             tcp_losses: batch.tcp_losses.iter().map(Into::into).collect(),
             account: batch.account.as_ref().map(Into::into),
-            dropped: batch.dropped.iter().map(Into::into).collect(),
+            dropped: batch.dropped.iter().map(|one| account::to_message(one, batch.origin.boot)).collect(),
         }
     }
 }

@@ -149,6 +149,7 @@ fn batch_with(waits: Waits) -> Batch {
         tcp_losses: Vec::new(),
         account: Some(Account { captured: 9, left_out: 3, waiting: -1, open: Some(0) }),
         dropped: vec![DroppedBatch {
+            boot: BootId(0xb007),
             number: 78,
             run_first_seq: 77,
             cause: LossCause::QueueFull,

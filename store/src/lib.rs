@@ -12,26 +12,32 @@
 
 mod binaries;
 mod clock_state;
+mod deliveries;
 mod engine;
 mod error;
 mod native;
 mod open;
 mod pairs;
 mod regions;
+mod rounds;
 pub mod rows;
 mod schema;
 mod settle;
+mod silences;
 mod stacks;
 mod store;
 
 pub use binaries::{ADDRESSES_AT_ONCE, Binary, MOST_BINARY_BYTES, Names};
 pub use clock_state::ClockState;
+pub use deliveries::{Delivery, ToldIncident};
 pub use engine::{EmbeddedConfig, EmbeddedEngine, default_max_memory_bytes, libchdb_path, run_engine_if_child};
 pub use error::StoreError;
 pub use native::{Arrays, Block, BlockBuilder, Column, LowCardinality, MAX_BLOCK_ROWS};
 pub use open::{Location, OpenOptions, OpenStore, open};
 pub use pairs::ViolatedPair;
 pub use regions::{RegionClaim, RegionLink};
+pub use rounds::Rounds;
 pub use schema::MigrationReport;
 pub use settle::{SettledPiece, Settlement};
+pub use silences::DeclaredSilence;
 pub use store::{DEFAULT_DATABASE, Store};

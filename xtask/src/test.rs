@@ -48,6 +48,9 @@ fn cargo_test(options: &Options, skipped: &mut Vec<String>) -> Result<()> {
     if let Some(chronyd) = fetch::chrony::path() {
         command.env(fetch::chrony::OVERRIDE, chronyd);
     }
+    if let Some(dir) = fetch::prometheus::path() {
+        command.env(fetch::prometheus::OVERRIDE, dir);
+    }
     if options.require_bpf {
         command.env("SYNCLINE_REQUIRE_BPF", "1").env("SYNCLINE_REQUIRE_ENGINE", "1");
     }

@@ -46,19 +46,14 @@ impl Accounting {
         self.captured = Some(captured);
     }
 
-    /// A batch will not be stored; gives the number of its waits.
-    pub(super) fn drop_batch(&mut self, cause: LossCause, batch: &Batch) -> u64 {
-        let (events, summed) = contents(batch);
-        self.dropped.extend_from_slice(&batch.dropped);
-        self.dropped.push(DroppedBatch {
-            number: batch.number,
-            run_first_seq: batch.origin.run_first_seq,
-            cause,
-            events,
-            summed,
-            losses: batch.losses.clone(),
-        });
-        events.saturating_add(summed)
+    /// A batch will not be stored.
+    pub(super) fn drop_batch(&mut self, dropped: DroppedBatch) {
+        self.dropped.push(dropped);
+    }
+
+    /// What a batch has told of others, which will not be stored itself, is to be told again.
+    pub(super) fn tell_again(&mut self, dropped: &[DroppedBatch]) {
+        self.dropped.extend_from_slice(dropped);
     }
 
     /// Something to be told that no batch has told.
@@ -88,6 +83,20 @@ impl Accounting {
     /// What came here, in whatever way, and what is not to come.
     fn known(&self, captured: Captured) -> u64 {
         captured.left_out.saturating_add(self.taken).saturating_add(self.lost)
+    }
+}
+
+/// What is to be told of a batch that will not be stored.
+pub(super) fn dropped(cause: LossCause, batch: &Batch) -> DroppedBatch {
+    let (events, summed) = contents(batch);
+    DroppedBatch {
+        boot: batch.origin.boot,
+        number: batch.number,
+        run_first_seq: batch.origin.run_first_seq,
+        cause,
+        events,
+        summed,
+        losses: batch.losses.clone(),
     }
 }
 

@@ -31,7 +31,7 @@ mod wait;
 
 use std::sync::Arc;
 
-use syncline_event::{Batch, ClockClaim, LossCause, Origin, ProbePath, Process, TcpLossCause, limits};
+use syncline_event::{Batch, ClockClaim, DroppedBatch, LossCause, Origin, ProbePath, Process, TcpLossCause, limits};
 use syncline_timebase::{Instant, Knot, Mono, Offset, Probe, Reference, Wall};
 
 pub use accounting::Captured;
@@ -98,6 +98,8 @@ pub struct Totals {
     pub states_untold: u64,
     /// Everything lost, by cause, kernel side included.
     pub losses: Losses,
+    /// Waits of batches of earlier runs, or of nobody knows which, that were lost; they are not in `losses`.
+    pub earlier_lost: u64,
     /// Batches sealed.
     pub batches: u64,
 }
@@ -241,7 +243,7 @@ impl Batcher {
         self.dictionary.tell_again();
     }
 
-    /// A sealed batch had to go because the queue is full: its waits are lost, and a later batch tells what was in it; its stacks
+    /// A sealed batch, perhaps of an earlier run, had to go because the queue is full: its waits are lost, and a later batch tells what was in it; its stacks
     /// and symbols go into the next one.
     pub fn dropped(&mut self, batch: Batch) {
         self.lose_batch(LossCause::QueueFull, &batch);
@@ -265,9 +267,21 @@ impl Batcher {
         self.dictionary.forget(&batch.symbols);
     }
 
+    /// A batch is lost of which no more is known than this; a later batch tells.
+    pub fn gone(&mut self, dropped: DroppedBatch) {
+        let (cause, waits) = (dropped.cause, dropped.events.saturating_add(dropped.summed));
+        if (dropped.boot, dropped.run_first_seq) == (self.origin.boot, self.origin.run_first_seq) {
+            self.totals.losses.add(cause, waits);
+        } else {
+            self.totals.earlier_lost = self.totals.earlier_lost.saturating_add(waits);
+        }
+        self.accounting.drop_batch(dropped);
+    }
+
     /// A whole batch is lost: its waits, long and short. What it said of losses is in the totals already.
     fn lose_batch(&mut self, cause: LossCause, batch: &Batch) {
-        self.totals.losses.add(cause, self.accounting.drop_batch(cause, batch));
+        self.accounting.tell_again(&batch.dropped);
+        self.gone(accounting::dropped(cause, batch));
         self.pass_over_open_waits(batch.open_waits.len() as u64);
         self.pass_over_states((batch.process_states.len() + batch.goroutine_states.len()) as u64);
     }

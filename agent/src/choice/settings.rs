@@ -120,6 +120,13 @@ impl Change {
         }
     }
 
+    /// What a file says for all, where this was typed: that goes before. A list that was typed takes the place of the file's.
+    #[must_use]
+    pub fn under(&self, typed: &Self) -> Self {
+        let without = if typed.without == Kinds::NONE { self.without } else { Kinds::NONE };
+        Self { without, ..*self }.then(typed)
+    }
+
     /// This change with a later one, which goes before, put into it.
     #[must_use]
     pub fn then(&self, later: &Self) -> Self {

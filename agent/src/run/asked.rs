@@ -1,12 +1,10 @@
 //! Who may change what holds while the agent runs: the control socket, and SIGHUP for the file.
 
-use std::path::PathBuf;
-
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 
 use super::{RunConfig, RunError};
-use crate::choice;
+use crate::choice::SettingsFile;
 use crate::control::{Order, Outcome, Server};
 
 /// Listens to both until the set is dropped.
@@ -27,9 +25,9 @@ pub(super) fn listen(config: &RunConfig, server: &Server) -> Result<JoinSet<()>,
     Ok(tasks)
 }
 
-async fn read_again(file: PathBuf, mut hangups: tokio::signal::unix::Signal, server: Server) {
+async fn read_again(file: SettingsFile, mut hangups: tokio::signal::unix::Signal, server: Server) {
     while hangups.recv().await.is_some() {
-        match choice::read(&file) {
+        match file.read() {
             Ok(layer) => {
                 if let Outcome::Refused(why) = server.order(Order::File(layer)).await {
                     tracing::warn!("the file of settings was read again, but {why}");

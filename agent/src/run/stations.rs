@@ -1,5 +1,6 @@
 //! The threads of a run and what lies between them.
 
+use std::future::Future;
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -14,6 +15,7 @@ use tonic::transport::Endpoint;
 use super::batching::{Batching, Input, Outcome};
 use super::capturing::Capturing;
 use super::hints::HintSender;
+use super::metrics::{AgentMetrics, Tally};
 use super::{RunConfig, RunError, SymbolsConfig};
 use crate::asking::Asking;
 use crate::batch::Batcher;
@@ -24,8 +26,9 @@ use crate::identity;
 use crate::intake::Intake;
 use crate::metadata::MetadataReader;
 use crate::probe::{Heard, ProbeListener};
-use crate::queue::{Queue, SharedQueue};
+use crate::queue::{BatchId, Queue, SharedQueue};
 use crate::recording::Recorder;
+use crate::spooling::{SpoolConfig, Spooling};
 use crate::uplink::Uplink;
 
 /// Messages between capture and batcher: with 256 waits each, 16,384 waits.
@@ -46,10 +49,12 @@ pub(super) enum ProbeState {
 pub(super) struct Stations {
     stop: watch::Sender<bool>,
     queue: Arc<SharedQueue>,
+    tally: Arc<Tally>,
     probe_state: watch::Receiver<ProbeState>,
     connected: watch::Receiver<bool>,
     capture: oneshot::Receiver<Result<(), CaptureError>>,
     outcome: oneshot::Receiver<Outcome>,
+    spooling: Option<Spooling>,
 }
 
 impl Stations {
@@ -59,8 +64,13 @@ impl Stations {
         let first_knot = clocks.knot();
         let origin = origin(config, first_knot)?;
         let recorder = config.record.as_deref().map(Recorder::create).transpose()?;
+        let spool = config.spool.as_ref().map(SpoolConfig::open).transpose()?.flatten();
         let capture = Capture::start(config.capture.clone())?;
-        let queue = Arc::new(SharedQueue::new(Queue::new(config.queue_bytes)));
+        let queue =
+            spool.as_ref().map_or_else(|| Queue::new(config.queue_bytes), |spool| spool.queue(config.queue_bytes));
+        let queue = Arc::new(SharedQueue::new(queue));
+        let own_run = BatchId { boot: origin.boot, run_first_seq: origin.run_first_seq, number: origin.run_first_seq };
+        let spooling = spool.map(|spool| spool.start(&queue, own_run)).transpose().map_err(RunError::System)?;
         let symbols = config.symbols.as_ref().and_then(SymbolsConfig::open);
         let (stop, stopped) = watch::channel(false);
         let (out, inputs) = sync_channel(CHANNEL);
@@ -68,7 +78,8 @@ impl Stations {
         let batcher = Batcher::new(origin, first_knot, config.sealing);
         let (hints, asking) = (HintSender::default(), Arc::<Asking>::default());
         let batching = Batching::new(batcher, clocks, Arc::clone(&queue), recorder, hints.clone(), Arc::clone(&asking));
-        let batching = batching.caching(symbols.clone());
+        let tally = Arc::<Tally>::default();
+        let batching = batching.caching(symbols.clone()).telling(Arc::clone(&tally));
         let outcome = station("batcher", move || batching.run(&inputs))?;
         start_knots(clocks, stopped.clone(), out.clone(), hints.clone())?;
         start_claims(config, stopped.clone(), out.clone())?;
@@ -79,15 +90,33 @@ impl Stations {
         let metadata = MetadataReader::new(config.host_root.clone());
         let intake = Intake::new(clocks, config.service.clone(), metadata).caching(symbols);
         let mark_shift = config.capture.tcp.mark_shift;
-        let file = config.file.as_ref().map(|file| file.to_string_lossy().into_owned());
+        let file = config.file.as_ref().map(|file| file.path.to_string_lossy().into_owned());
         let capturing = Capturing::new(capture, intake, out, mark_shift, (commands, file));
         let capture = station("capture", move || capturing.run(&stopped))?;
         tokio::spawn(uplink.run());
-        Ok(Self { stop, queue, probe_state, connected, capture, outcome })
+        Ok(Self { stop, queue, tally, probe_state, connected, capture, outcome, spooling })
     }
 
     pub(super) fn queue(&self) -> Arc<SharedQueue> {
         Arc::clone(&self.queue)
+    }
+
+    /// What is known of the run, for whoever watches it.
+    pub(super) fn metrics(&self, config: &RunConfig) -> AgentMetrics {
+        AgentMetrics {
+            node: config.node.to_string(),
+            region: config.region.clone(),
+            tally: Arc::clone(&self.tally),
+            queue: self.queue(),
+            connected: self.connected(),
+        }
+    }
+
+    /// Ends when all are told to.
+    pub(super) fn stopping(&self) -> impl Future<Output = ()> + Send + 'static {
+        let mut stopped = self.stop.subscribe();
+        // An error means that the sender is gone, which is an end as well.
+        async move { drop(stopped.wait_for(|stopped| *stopped).await) }
     }
 
     pub(super) fn probe_state(&self) -> watch::Receiver<ProbeState> {
@@ -107,9 +136,10 @@ impl Stations {
     }
 
     /// Tells every thread to end, and waits for the last one: the batcher, which ends when all others have.
-    pub(super) async fn stop(self) -> Outcome {
+    /// The spool goes on meanwhile.
+    pub(super) async fn stop(self) -> (Outcome, Option<Spooling>) {
         self.stop.send_replace(true);
-        self.outcome.await.unwrap_or_default()
+        (self.outcome.await.unwrap_or_default(), self.spooling)
     }
 }
 

@@ -101,6 +101,7 @@ impl Uplink {
         while !self.queue.look(Queue::is_finished) {
             let ending = self.one_connection(&mut backoff).await;
             self.connected.send_replace(false);
+            self.queue.change_quietly(Queue::disconnected);
             match ending {
                 Ok(Left::Finished) => return,
                 Ok(Left::ForPreferred(rank)) => self.go_back(rank),

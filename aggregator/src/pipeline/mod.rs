@@ -13,6 +13,7 @@
 mod bucket;
 mod claims;
 mod known;
+mod look;
 mod nodes;
 mod outage;
 mod revision;
@@ -37,10 +38,10 @@ use syncline_timebase::{Mono, Offset, Reference as ReferenceScale};
 use syncline_timeline::place;
 use thiserror::Error;
 
-use crate::counters::{Counters, add, count};
+use crate::counters::{Counters, LossCounts, add, count};
 use crate::links::Links;
 use crate::reference::Reference;
-use crate::utc::UtcClock;
+use crate::utc::{UtcClock, UtcOfReference};
 use known::{Known, ToldStack};
 use nodes::{Freshness, Node, Nodes, SharedNode};
 use outage::Outage;
@@ -50,6 +51,7 @@ use sighting::{ReferenceChange, Sighting};
 use sink::Sink;
 use states::States;
 
+pub(crate) use look::NodeLook;
 pub use sink::StoreOutcome;
 pub(crate) use sink::is_fault_of_the_rows;
 
@@ -136,6 +138,7 @@ pub struct Pipeline {
     states: States,
     settler: Settler,
     counters: Arc<Counters>,
+    losses: LossCounts,
 }
 
 /// A batch as blocks, ready to be stored.
@@ -194,12 +197,28 @@ impl Pipeline {
             settler: Settler::spawn(store.clone(), Arc::clone(&counters)),
             sink: Sink::new(store, config.inserts, outage, Arc::clone(&counters)),
             counters,
+            losses: LossCounts::default(),
         }
     }
 
     /// What happened so far.
     pub fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    /// What agents told that they lost.
+    pub fn losses(&self) -> &LossCounts {
+        &self.losses
+    }
+
+    /// The clocks of the first `most` nodes by name, and how many nodes there are.
+    pub(crate) fn look(&self, most: usize, now: Instant) -> (Vec<NodeLook>, usize) {
+        self.nodes.look(most, now)
+    }
+
+    /// UTC by the region's reference, if anybody claims to know.
+    pub(crate) fn utc_now(&self) -> Option<UtcOfReference> {
+        self.utc.utc_of(&self.reference)
     }
 
     /// Nodes whose clocks are kept.
@@ -340,6 +359,9 @@ impl Pipeline {
     fn node_blocks(&self, batch: &Batch, node: &mut Node) -> Result<(Vec<Block>, Settlement), StoreError> {
         let (sighting, freshness) = node.sight(batch, &self.links);
         self.count_sighting(&sighting, freshness);
+        if freshness == Freshness::New {
+            batch.losses.iter().for_each(|loss| self.losses.add(loss));
+        }
         let aligned = syncline_timeline::align(&batch.waits, &node.clock);
         let open = syncline_timeline::align(&batch.open_waits, &node.clock);
         let messages = place(batch.messages.at.iter().copied(), &node.clock);

@@ -174,6 +174,11 @@ impl Node {
         ReferenceChange::HandedOver
     }
 
+    /// Where the newest batch ended.
+    pub(crate) fn segment_end(&self) -> Option<syncline_timebase::Instant<Mono>> {
+        self.segment_end
+    }
+
     /// Whether its row in `nodes` is due; it counts as written then.
     pub(crate) fn is_to_be_introduced(&mut self, now: Instant, every: Duration) -> bool {
         let due = self.introduced.is_none_or(|then| now.saturating_duration_since(then) >= every);
@@ -272,6 +277,12 @@ impl Nodes {
         let before = places.len();
         places.retain(|_, place| now.saturating_duration_since(place.used) < idle);
         before - places.len()
+    }
+
+    /// All of them, with when they were last used.
+    pub(crate) fn places(&self) -> Vec<(NodeName, Instant, SharedNode)> {
+        let places = self.lock();
+        places.iter().map(|((name, _), place)| (name.clone(), place.used, place.node.clone())).collect()
     }
 
     /// How many there are.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::args::span;
+use crate::units;
 
 /// Show what Go's block profile sees of a program, and what it does not.
 ///
@@ -58,10 +59,13 @@ pub(crate) struct BiasArgs {
     /// Size of the ring between kernel and agent, a power of two: more where blocks are lost
     #[arg(long, value_name = "SIZE", default_value = "64MiB")]
     pub(super) ring_bytes: String,
-    /// Also draw it
+    /// Most that the blocks of one run may take in $TMPDIR, where they are until it is compared: some 1.5 KiB each
+    #[arg(long, value_name = "SIZE", value_parser = events_bytes, default_value = "4GiB")]
+    pub(super) events_bytes: u64,
+    /// Also draw it; - is standard output, without the tables
     #[arg(long, value_name = "FILE")]
     pub(super) svg: Option<PathBuf>,
-    /// Also write it for programs, every run included (docs/bias.md)
+    /// Also write it for programs, every run included (docs/bias.md); - is standard output, without the tables
     #[arg(long, value_name = "FILE")]
     pub(super) json: Option<PathBuf>,
 }
@@ -86,6 +90,15 @@ fn rate(text: &str) -> Result<u64, String> {
         return Err("a rate of 0 turns the profile off; 1ns records every block".to_owned());
     }
     if ns <= LARGEST_NS { Ok(ns) } else { Err("a rate is at most 60s".to_owned()) }
+}
+
+fn events_bytes(text: &str) -> Result<u64, String> {
+    const LEAST: u64 = 1 << 20;
+    match units::size(text) {
+        None => Err(format!("{text:?} is no size: a number and one of KiB, MiB, GiB, as in 4GiB")),
+        Some(bytes) if bytes < LEAST => Err("it must be 1MiB at least".to_owned()),
+        Some(bytes) => Ok(bytes),
+    }
 }
 
 fn length(text: &str) -> Result<Duration, String> {
@@ -138,6 +151,15 @@ mod tests {
         assert_eq!([rate("1"), rate("1ns"), rate("10us"), rate("1ms")], [Ok(1), Ok(1), Ok(10_000), Ok(1_000_000)]);
         for wrong in ["", "0", "0ns", "fast", "2m", "-1", "1e3"] {
             assert!(rate(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn sizes_have_a_unit_and_room_for_something() {
+        let all = ["1MiB", "4GiB", "1048576"].map(events_bytes);
+        assert_eq!(all, [Ok(1 << 20), Ok(4 << 30), Ok(1 << 20)]);
+        for wrong in ["", "0", "1KiB", "4GB", "-1GiB", "GiB", "99999999999GiB"] {
+            assert!(events_bytes(wrong).is_err(), "{wrong}");
         }
     }
 

@@ -79,6 +79,7 @@ struct Capture {
     runnable_ns: f64,
     lost: u64,
     parked_at_end: u64,
+    events_bytes: u64,
     bands: Vec<Band>,
     reasons: Vec<Reason>,
 }
@@ -172,6 +173,7 @@ impl Capture {
             runnable_ns: one.runnable_ns,
             lost: captured.lost,
             parked_at_end: captured.parked,
+            events_bytes: captured.events_bytes,
             bands: if has_profile { bands.collect() } else { Vec::new() },
             reasons: one.reasons.iter().map(|(reason, of)| Reason::of(reason, of, has_profile)).collect(),
         }

@@ -1,4 +1,4 @@
-//! Ctrl-C and SIGTERM: whatever is waited for ends, and with it, by its owners, all that was started and written for the moment.
+//! Ctrl-C, SIGTERM and a terminal that goes away: whatever is waited for ends, and with it, by its owners, all that was started and written for the moment.
 
 use std::os::fd::OwnedFd;
 use std::sync::OnceLock;
@@ -17,11 +17,14 @@ static INTERRUPTED: OnceLock<OwnedFd> = OnceLock::new();
 pub(super) fn listen() -> Result<()> {
     let descriptor = eventfd(0, EventfdFlags::CLOEXEC).context("no eventfd")?;
     let descriptor = INTERRUPTED.get_or_init(|| descriptor);
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let listen = |kind| signal(kind).context("the system refused a signal handler");
+    let (mut interrupt, mut terminate, mut hangup) =
+        (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?, listen(SignalKind::hangup())?);
     tokio::spawn(async move {
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
         }
         // It fails only where the counter is full.
         let _ = rustix::io::write(descriptor, &1_u64.to_ne_bytes());

@@ -1,7 +1,8 @@
 //! Starting programs and waiting for their ends.
 
 use std::fs::File;
-use std::os::fd::OwnedFd;
+use std::io::{Read as _, Seek as _, SeekFrom};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -12,7 +13,7 @@ use nix::sys::ptrace;
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::signal::Signal as NixSignal;
 use nix::sys::time::TimeValLike as _;
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, kill_process_group, pidfd_open};
 
@@ -42,41 +43,42 @@ impl Running {
     /// Starts it; what it prints goes to a file in `logs`.
     pub(super) fn start(name: &str, mut command: Command, logs: &Path) -> Result<Self> {
         let log = log(name, &mut command, logs)?;
-        end_with_us(&mut command);
-        let child = command.spawn().with_context(|| format!("cannot start {name}"))?;
-        Self::of(name, child, log)
+        Self::spawn(name, command, log)
     }
 
     /// Starts it; only its errors go to a file in `logs`, and what it prints comes by [`output`](Self::output).
     pub(super) fn start_piped(name: &str, mut command: Command, logs: &Path) -> Result<Self> {
         let log = log(name, &mut command, logs)?;
         command.stdout(Stdio::piped());
-        end_with_us(&mut command);
-        let child = command.spawn().with_context(|| format!("cannot start {name}"))?;
-        Self::of(name, child, log)
+        Self::spawn(name, command, log)
     }
 
     /// Starts it and stops it before its first instruction; [`go_on`](Self::go_on) lets it run.
     pub(super) fn start_stopped(name: &str, mut command: Command, logs: &Path) -> Result<Self> {
         let log = log(name, &mut command, logs)?;
-        end_with_us(&mut command);
         // SAFETY: the closure runs in the child between fork and exec, where it makes one system call and allocates nothing.
         #[allow(unsafe_code)]
         unsafe {
             command.pre_exec(|| ptrace::traceme().map_err(std::io::Error::from));
         }
-        let child = command.spawn().with_context(|| format!("cannot start {name} (ptrace must be allowed)"))?;
-        let running = Self::of(name, child, log)?;
-        let pid = running.nix_pid();
+        let running = Self::spawn(name, command, log)?;
         // A traced process stops as it has executed the program; let go of it, it stops as by SIGSTOP.
-        running.expect_stop(waitpid(pid, None)?)?;
-        ptrace::detach(pid, NixSignal::SIGSTOP).context("cannot let go of the program")?;
-        running.expect_stop(waitpid(pid, Some(WaitPidFlag::WUNTRACED))?)?;
+        running.wait_for_stop()?;
+        ptrace::detach(running.nix_pid(), NixSignal::SIGSTOP).context("cannot let go of the program")?;
+        running.wait_for_stop()?;
         Ok(running)
     }
 
-    fn of(name: &str, child: Child, log: PathBuf) -> Result<Self> {
-        let descriptor = pidfd_open(Pid::from_child(&child), PidfdFlags::empty()).context("no pidfd")?;
+    fn spawn(name: &str, mut command: Command, log: PathBuf) -> Result<Self> {
+        end_with_us(&mut command);
+        let mut child = command.spawn().map_err(|error| cannot_start(name, error))?;
+        let descriptor = pidfd_open(Pid::from_child(&child), PidfdFlags::empty());
+        if descriptor.is_err() {
+            // Nobody owns it yet, and it may be stopped.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        let descriptor = descriptor.context("no pidfd")?;
         Ok(Self { name: name.to_owned(), child, descriptor, log, has_ended: false })
     }
 
@@ -84,9 +86,13 @@ impl Running {
         nix::unistd::Pid::from_raw(Pid::from_child(&self.child).as_raw_nonzero().get())
     }
 
-    fn expect_stop(&self, status: WaitStatus) -> Result<()> {
-        let is_stopped = matches!(status, WaitStatus::Stopped(..));
-        ensure!(is_stopped, "{} ended before it began: {status:?}", self.name);
+    /// Waits until it stops. What has ended instead is left to be waited for by its owner.
+    fn wait_for_stop(&self) -> Result<()> {
+        let flags = WaitPidFlag::WSTOPPED | WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT;
+        let status =
+            waitid(Id::Pid(self.nix_pid()), flags).with_context(|| format!("cannot wait for {}", self.name))?;
+        let has_ended = matches!(status, WaitStatus::Exited(..) | WaitStatus::Signaled(..));
+        ensure!(!has_ended, "{} ended before it began: {status:?}", self.name);
         Ok(())
     }
 
@@ -116,8 +122,10 @@ impl Running {
         self.end()
     }
 
-    /// Waits for its end.
+    /// Waits for its end, and ends what it has left behind.
     pub(super) fn end(&mut self) -> Result<Ended> {
+        while !wait_for_any(&[self], GRACE)? {}
+        self.kill_group();
         let before = children_cpu_ns()?;
         let status = self.child.wait().with_context(|| format!("cannot wait for {}", self.name))?;
         self.has_ended = true;
@@ -126,6 +134,12 @@ impl Running {
 
     pub(super) fn is_over(&self) -> Result<bool> {
         wait_for_any(&[self], Duration::ZERO)
+    }
+
+    /// What it started lives on in its group, whose number is its own until it is waited for.
+    fn kill_group(&self) {
+        // It fails only where nobody is left.
+        let _ = kill_process_group(Pid::from_child(&self.child), Signal::KILL);
     }
 
     /// The end of what it printed, as one line.
@@ -146,38 +160,51 @@ impl Running {
     }
 }
 
+impl AsFd for Running {
+    /// Readable once it has ended.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.descriptor.as_fd()
+    }
+}
+
 impl Drop for Running {
     fn drop(&mut self) {
-        // What it started lives on in its group. All fail only where nobody is left.
-        let _ = kill_process_group(Pid::from_child(&self.child), Signal::KILL);
         if !self.has_ended {
+            self.kill_group();
+            // It may have left its group. Both fail only where it is no more.
             let _ = self.child.kill();
             let _ = self.child.wait();
         }
     }
 }
 
-/// Waits until one of them ends; false if none does in this time.
+/// Waits until one of them, a [`Running`] or a pipe, has ended or has something to be read; false if none does in this time.
 ///
 /// # Errors
 /// Where we are interrupted meanwhile.
-pub(super) fn wait_for_any(running: &[&Running], time: Duration) -> Result<bool> {
+pub(super) fn wait_for_any(awaited: &[&dyn AsFd], time: Duration) -> Result<bool> {
     let deadline = Instant::now() + time;
     loop {
         let left = Timespec::try_from(deadline.saturating_duration_since(Instant::now()))?;
-        let mut descriptors: Vec<_> =
-            running.iter().map(|running| PollFd::new(&running.descriptor, PollFlags::IN)).collect();
-        descriptors.extend(interrupt::descriptor().map(|descriptor| PollFd::new(descriptor, PollFlags::IN)));
+        let all = awaited.iter().map(|one| one.as_fd()).chain(interrupt::descriptor().map(AsFd::as_fd));
+        let mut descriptors: Vec<_> = all.map(|one| PollFd::from_borrowed_fd(one, PollFlags::IN)).collect();
         match poll(&mut descriptors, Some(&left)) {
             Ok(_) => {
                 let is_ready = |descriptor: &PollFd<'_>| !descriptor.revents().is_empty();
-                ensure!(!descriptors.iter().skip(running.len()).any(is_ready), "interrupted");
+                ensure!(!descriptors.iter().skip(awaited.len()).any(is_ready), "interrupted");
                 return Ok(descriptors.iter().any(is_ready));
             }
             Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error).context("cannot wait for a process"),
         }
     }
+}
+
+fn cannot_start(name: &str, error: std::io::Error) -> anyhow::Error {
+    // The one cause that is not of the program's own: whoever is traced cannot be held.
+    let is_refused = error.raw_os_error() == Some(rustix::io::Errno::PERM.raw_os_error());
+    let hint = if is_refused { " (is it run under strace or a debugger, or is ptrace forbidden?)" } else { "" };
+    anyhow::Error::new(error).context(format!("cannot start {name}{hint}"))
 }
 
 /// `exit code 3`, `ended by signal 9`.
@@ -214,9 +241,20 @@ fn log(name: &str, command: &mut Command, logs: &Path) -> Result<PathBuf> {
 
 fn last_words(log: &Path) -> String {
     const LINES: usize = 3;
-    let text = String::from_utf8_lossy(&std::fs::read(log).unwrap_or_default()).into_owned();
+    let text = end_of(log).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
     let said: Vec<_> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     said[said.len().saturating_sub(LINES)..].join(" / ")
+}
+
+/// Programs may say much.
+fn end_of(log: &Path) -> std::io::Result<Vec<u8>> {
+    const BYTES: u64 = 4096;
+    let mut file = File::open(log)?;
+    file.seek(SeekFrom::Start(file.metadata()?.len().saturating_sub(BYTES)))?;
+    let mut end = Vec::new();
+    file.take(BYTES).read_to_end(&mut end)?;
+    Ok(end)
 }
 
 /// Of those that were waited for.

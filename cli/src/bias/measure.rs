@@ -1,5 +1,6 @@
 //! One run of the program, in one of the ways.
 
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -14,8 +15,11 @@ use super::events::{self, Window};
 use super::launch::{Ended, Running, wait_for_any, words_after};
 use super::program::Program;
 use super::telling::{Telling, profile_path};
-use super::watching::Watching;
+use super::watching::{Limits, Watching};
 use crate::units::span;
+
+/// Between what the kernel tells of an end first and what it tells last.
+const MOMENT: Duration = Duration::from_secs(1);
 
 /// How a run is observed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +48,8 @@ pub(super) struct Captured {
     pub(super) comparison: Comparison,
     pub(super) lost: u64,
     pub(super) parked: u64,
+    /// What its events took on disk.
+    pub(super) events_bytes: u64,
 }
 
 /// All that runs have in common.
@@ -87,10 +93,10 @@ impl Bench<'_> {
         let profile = profile_path(directory.path());
         let command = self.telling.command(self.program, way.rate_ns.unwrap_or(0), &profile);
         let mut program = Running::start_stopped(&self.program.name(), command, directory.path())?;
-        let watching = way.is_captured.then(|| self.watch(&program, &directory)).transpose()?;
+        let mut watching = way.is_captured.then(|| self.watch(&program, &directory)).transpose()?;
         let began = Instant::now();
         program.go_on()?;
-        let life = self.live(way, &mut program, &directory)?;
+        let life = self.live(way, &mut program, &mut watching, &directory)?;
         let wall_ns = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
         let words = program.last_words();
         drop(program);
@@ -109,17 +115,24 @@ impl Bench<'_> {
     }
 
     fn watch(&self, program: &Running, directory: &TempDir) -> Result<Watching> {
-        Watching::start(self.agent, program.id(), &self.args.ring_bytes, directory.path())
+        let limits = Limits { ring_bytes: &self.args.ring_bytes, events_bytes: self.args.events_bytes };
+        Watching::start(self.agent, program.id(), limits, directory.path())
     }
 
     /// Sees the program through to its end.
-    fn live(&self, way: Way, program: &mut Running, directory: &TempDir) -> Result<Life> {
+    fn live(
+        &self,
+        way: Way,
+        program: &mut Running,
+        watching: &mut Option<Watching>,
+        directory: &TempDir,
+    ) -> Result<Life> {
         let mut window = Window::ALWAYS;
         if self.telling.tell(way.rate_ns.unwrap_or(0), program)? {
             window.from_ns = mono_ns();
         }
         let load = self.args.load.as_deref().map(|load| start_load(load, directory)).transpose()?;
-        let is_over = self.wait_for_the_end(program, load)?;
+        let is_over = self.wait_for_the_end(program, watching, load)?;
         if self.telling.is_fetched() && is_over {
             bail!("the program ended by itself before its profile was fetched{}", words_after(&program.last_words()));
         }
@@ -136,28 +149,30 @@ impl Bench<'_> {
     }
 
     /// Whether the program has ended by itself; otherwise its time or its load is over.
-    fn wait_for_the_end(&self, program: &Running, load: Option<Running>) -> Result<bool> {
+    fn wait_for_the_end(
+        &self,
+        program: &Running,
+        watching: &mut Option<Watching>,
+        load: Option<Running>,
+    ) -> Result<bool> {
         let began = Instant::now();
         let limit = self.args.duration.unwrap_or(self.args.timeout);
-        if let Some(mut load) = load {
-            if wait_for_any(&[program, &load], limit)? {
-                if program.is_over()? {
-                    return Ok(true);
-                }
-                let ended = load.end()?;
-                load.expect_success(ended)?;
-                // Where it is to go on without work, it does.
-                let Some(duration) = self.args.duration else { return Ok(false) };
-                return wait_for_any(&[program], duration.saturating_sub(began.elapsed()));
+        match first(program, watching, load.as_ref(), limit)? {
+            First::Program => return Ok(true),
+            First::Load => {}
+            First::Nobody if self.args.duration.is_some() => return Ok(false),
+            First::Nobody => {
+                let told = span(u64::try_from(self.args.timeout.as_nanos()).unwrap_or(u64::MAX));
+                bail!("still running after {told}: give --duration, --load, or a longer --timeout");
             }
-        } else if wait_for_any(&[program], limit)? {
-            return Ok(true);
         }
-        if self.args.duration.is_none() {
-            let told = span(u64::try_from(self.args.timeout.as_nanos()).unwrap_or(u64::MAX));
-            bail!("still running after {told}: give --duration, --load, or a longer --timeout");
+        if let Some(mut load) = load {
+            let ended = load.end()?;
+            load.expect_success(ended)?;
         }
-        Ok(false)
+        // Where it is to go on without work, it does.
+        let Some(duration) = self.args.duration else { return Ok(false) };
+        Ok(first(program, watching, None, duration.saturating_sub(began.elapsed()))? == First::Program)
     }
 
     fn captured(
@@ -171,7 +186,7 @@ impl Bench<'_> {
         let mut truth = Truth::new(self.bands.clone(), way.rate_ns.unwrap_or(1));
         events::read(watched.events, window, &mut truth)?;
         let comparison = compare(&truth, profile.unwrap_or(&BlockProfile::default()));
-        Ok(Captured { comparison, lost: watched.lost, parked: watched.parked })
+        Ok(Captured { comparison, lost: watched.lost, parked: watched.parked, events_bytes: watched.bytes })
     }
 
     /// A profile that was not made as the program was told gives figures without a meaning.
@@ -191,6 +206,39 @@ impl Bench<'_> {
             );
         }
         Ok(())
+    }
+}
+
+/// Who has ended first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum First {
+    Program,
+    Load,
+    Nobody,
+}
+
+/// Waits for the first of them to end, or for this time.
+///
+/// # Errors
+/// If it is the agent that has ended, without which the run is worth nothing.
+fn first(program: &Running, watching: &mut Option<Watching>, load: Option<&Running>, time: Duration) -> Result<First> {
+    let mut all: Vec<&dyn AsFd> = vec![program];
+    all.extend(watching.as_ref().map(|watching| watching as &dyn AsFd));
+    all.extend(load.map(|load| load as &dyn AsFd));
+    if !wait_for_any(&all, time)? {
+        return Ok(First::Nobody);
+    }
+    if program.is_over()? {
+        return Ok(First::Program);
+    }
+    match watching.take_if(|watching| wait_for_any(&[watching], Duration::ZERO).unwrap_or(true)) {
+        None => Ok(First::Load),
+        // It ends by itself with the program, of whose end it may know before we do.
+        Some(known) if wait_for_any(&[program], MOMENT)? => {
+            *watching = Some(known);
+            Ok(First::Program)
+        }
+        Some(failed) => Err(failed.failure()),
     }
 }
 

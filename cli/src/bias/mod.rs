@@ -13,7 +13,6 @@ mod events;
 mod interrupt;
 mod launch;
 mod measure;
-mod output;
 mod picture;
 mod program;
 mod report;
@@ -30,18 +29,22 @@ use syncline_insight::bias::{Bands, bias_svg};
 
 pub(crate) use args::BiasArgs;
 use measure::{Bench, Run, Way};
-use output::Output;
 use program::Program;
 use report::Report;
 use telling::Telling;
+
+use crate::output::{Output, check_distinct, to_standard_output};
 
 pub(crate) fn run(args: &BiasArgs) -> Result<ExitCode> {
     let program = Program::find(&args.command)?;
     let telling = Telling::new(args, &program)?;
     let agent = watching::find(args.agent.as_deref())?;
     interrupt::listen()?;
-    let begin = |path: &Option<PathBuf>| path.as_deref().map(Output::begin).transpose();
-    let (svg, json) = (begin(&args.svg)?, begin(&args.json)?);
+    let is_text_wanted = to_standard_output(args.svg.iter().chain(&args.json))? == 0;
+    // Before the runs, which take minutes and should not end in what cannot be written.
+    let create = |option, path: &Option<PathBuf>| path.as_deref().map(|path| Output::create(option, path)).transpose();
+    let (svg, json) = (create("--svg", &args.svg)?, create("--json", &args.json)?);
+    check_distinct(&svg.iter().chain(&json).collect::<Vec<_>>())?;
     let mut rates = args.rates.clone();
     rates.sort_unstable();
     rates.dedup();
@@ -49,14 +52,21 @@ pub(crate) fn run(args: &BiasArgs) -> Result<ExitCode> {
     let bench = Bench { args, program: &program, agent: &agent, telling, bands: bands.clone() };
     let runs = all_runs(&bench, &ways(&rates, args.without_cost), args.runs)?;
     let report = Report { program: &program, rates_ns: rates, bands, repetitions: args.runs, runs };
-    io::stdout().lock().write_all(text::text(&report).as_bytes())?;
+    if is_text_wanted {
+        io::stdout().lock().write_all(text::text(&report).as_bytes())?;
+    }
     if let Some(json) = json {
-        json.finish(&(serde_json::to_string_pretty(&document::document(&report))? + "\n"))?;
+        write(json, &(serde_json::to_string_pretty(&document::document(&report))? + "\n"))?;
     }
     if let Some(svg) = svg {
-        svg.finish(&bias_svg(&picture::plot(&report)))?;
+        write(svg, &bias_svg(&picture::plot(&report)))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn write(mut output: Output, text: &str) -> Result<()> {
+    output.write(|out| out.write_all(text.as_bytes()))?;
+    output.complete()
 }
 
 /// All ways to run it. First the one that shows most of what may be wrong.

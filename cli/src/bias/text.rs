@@ -7,7 +7,7 @@ use super::report::{
     Report, blocks, expected, expected_of_seeable, ns, ratio, recorded, reported, reported_of_seeable,
 };
 use crate::table::{Align, Table};
-use crate::units::span;
+use crate::units::{bytes as bytes_of, span};
 
 /// Reasons that are listed.
 const LISTED: usize = 16;
@@ -163,6 +163,8 @@ fn costs(report: &Report<'_>, lines: &mut Vec<String>) {
         table.push(&cost(report, way));
     }
     lines.extend(table.lines(WIDEST));
+    let bytes = Spread::of(report.captured().map(|one| one.events_bytes as f64));
+    lines.push(format!("On disk while a run lasts, as its events: {}", ranged(bytes, |size| bytes_of(size as u64))));
 }
 
 fn cost(report: &Report<'_>, way: Way) -> Vec<String> {

@@ -131,8 +131,7 @@ async fn sum_piece(
     }
     stacks.learn(export.source, rows.iter().map(|row| row.stack_id)).await?;
     for row in rows {
-        let stack = stacks.get(row.stack_id);
-        let is_own = row.is_in_full == 1 && stack.is_some_and(|stack| stack.is_of_the_runtime());
+        let is_own = row.is_in_full == 1 && stacks.is_of_the_runtime(row.stack_id);
         if is_own && !export.args.runtime {
             tally.own += row.waits;
         } else if row.is_inside == 1 {

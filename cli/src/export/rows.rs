@@ -166,7 +166,7 @@ impl Waited {
     /// Of Go's own goroutines: nothing but the runtime on a stack that was taken in full.
     pub(super) fn is_own(&self, stacks: &Stacks) -> bool {
         let is_cut = self.has_flag(2) || self.has_flag(3);
-        !is_cut && stacks.get(self.stack_id).is_some_and(|stack| stack.is_of_the_runtime())
+        !is_cut && stacks.is_of_the_runtime(self.stack_id)
     }
 
     /// The name of the error with which a system call ended.
@@ -175,10 +175,10 @@ impl Waited {
     }
 
     /// What else is known; what says nothing is left out.
-    pub(super) fn notes<'a>(&'a self, site: Option<&'a str>) -> Vec<(&'static str, Note<'a>)> {
+    pub(super) fn notes<'a>(&'a self, stacks: &'a Stacks) -> Vec<(&'static str, Note<'a>)> {
         let mut notes = vec![("waited_ns", Note::Count(self.waited_ns))];
         notes.extend(self.has_flag(0).then_some(("run_delay_ns", Note::Count(self.run_delay_ns))));
-        notes.extend(site.map(|site| ("site", Note::Name(site))));
+        notes.extend(stacks.site(self.stack_id).map(|site| ("site", Note::Name(site))));
         let text = |name, text: &'a str| (!text.is_empty()).then_some((name, Note::Text(text)));
         notes.extend((!self.fd_type.is_empty()).then_some(("fd_type", Note::Name(&self.fd_type))));
         notes.extend((!self.peer.is_empty()).then_some(("peer", Note::Name(&self.peer))));

@@ -17,9 +17,17 @@ const AT_ONCE: usize = 2_000;
 /// Stacks that were asked for.
 #[derive(Default)]
 pub(super) struct Stacks {
-    known: HashMap<u64, Option<Arc<CallStack>>>,
+    known: HashMap<u64, Option<Known>>,
     calls: HashMap<(u64, u64), Arc<Call>>,
     builds: HashMap<u64, Arc<Build>>,
+}
+
+/// A stack, and what is asked of it for every wait.
+struct Known {
+    stack: Arc<CallStack>,
+    /// The frame that blocks.
+    site: String,
+    is_of_the_runtime: bool,
 }
 
 #[derive(Deserialize)]
@@ -48,7 +56,21 @@ struct BuildRow {
 impl Stacks {
     /// A stack that was learnt before; none where it is not in the store, or the wait has none.
     pub(super) fn get(&self, id: u64) -> Option<Arc<CallStack>> {
-        self.known.get(&id).cloned().flatten()
+        self.known(id).map(|known| Arc::clone(&known.stack))
+    }
+
+    /// The frame in which what has this stack blocks.
+    pub(super) fn site(&self, id: u64) -> Option<&str> {
+        self.known(id).map(|known| known.site.as_str())
+    }
+
+    /// Whether it is of one of Go's own goroutines, if it was taken in full.
+    pub(super) fn is_of_the_runtime(&self, id: u64) -> bool {
+        self.known(id).is_some_and(|known| known.is_of_the_runtime)
+    }
+
+    fn known(&self, id: u64) -> Option<&Known> {
+        self.known.get(&id)?.as_ref()
     }
 
     /// Makes sure that these are known, as far as the store knows them.
@@ -56,8 +78,7 @@ impl Stacks {
         let mut ids: Vec<u64> = ids.filter(|id| *id != 0).collect();
         ids.sort_unstable();
         ids.dedup();
-        let is_new = |id: &u64| !self.known.contains_key(id);
-        let new = ids.iter().filter(|id| is_new(id)).count();
+        let new = ids.iter().filter(|id| !self.known.contains_key(id)).count();
         if new > 0 && self.known.len() + new > MANY {
             *self = Self::default();
         }
@@ -93,7 +114,7 @@ impl Stacks {
         self.known.extend(ids.iter().map(|id| (*id, None)));
         for stack in stacks {
             let named = self.stack(&stack);
-            self.known.insert(stack.stack_id, Some(Arc::new(named)));
+            self.known.insert(stack.stack_id, Some(Known::of(named)));
         }
         Ok(())
     }
@@ -120,6 +141,13 @@ impl Stacks {
         let no_path = || Arc::new(Build { id: row.build_id, path: String::new() });
         let build = Arc::clone(self.builds.entry(row.build_id).or_insert_with(no_path));
         CallStack { id: StackId(row.stack_id), build, calls, is_cut: false }
+    }
+}
+
+impl Known {
+    fn of(stack: CallStack) -> Self {
+        let (site, is_of_the_runtime) = (stack.blocking_frame().text(), stack.is_of_the_runtime());
+        Self { stack: Arc::new(stack), site, is_of_the_runtime }
     }
 }
 

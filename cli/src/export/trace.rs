@@ -43,9 +43,8 @@ pub(super) async fn write(export: &Export<'_>, sink: &mut Sink) -> anyhow::Resul
 /// Adds one wait; whether what ended it is shown.
 fn add(row: &Waited, stacks: &Stacks, edges: &Edges, trace: &mut Trace, sink: &mut Sink, tally: &mut Tally) -> bool {
     let mut wait = row.wait(stacks);
-    let site = wait.stack.as_ref().map(|stack| stack.blocking_frame().text());
     let error = row.error();
-    wait.notes = row.notes(site.as_deref());
+    wait.notes = row.notes(stacks);
     wait.notes.extend(error.as_deref().map(|error| ("error", Note::Name(error))));
     let edge = if edges.is_empty() || !row.is_for_network() { None } else { edges.get(&row.key()) };
     let sender = edge.map(Edge::place);

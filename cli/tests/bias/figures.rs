@@ -9,6 +9,12 @@ pub(crate) fn band(document: &Value, rate_ns: u64, from_ns: u64) -> &Value {
     rate["bands"].as_array().unwrap().iter().find(|band| band["from_ns"] == from_ns).unwrap()
 }
 
+/// Whether each rate of a report has a stack by which this band is measured.
+pub(crate) fn is_measured(document: &Value, from_ns: u64) -> bool {
+    let rates = document["rates"].as_array().unwrap();
+    rates.iter().all(|rate| band(document, rate["rate_ns"].as_u64().unwrap(), from_ns)["recorded_share"].is_object())
+}
+
 pub(crate) fn median(range: &Value) -> f64 {
     range["median"].as_f64().unwrap_or_else(|| panic!("not measured: {range}"))
 }

@@ -1,11 +1,15 @@
 //! The observed Go program, and ways to run `syncline bias` on it.
 
+use std::fs::File;
 use std::io::Write as _;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde_json::Value;
 
 /// How the program is built.
@@ -99,4 +103,43 @@ pub(crate) fn can_capture() -> bool {
 pub(crate) fn alone() -> MutexGuard<'static, ()> {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A copy in this directory, which others may execute where the directory is open to them.
+pub(crate) fn copied(file: &Path, dir: &Path) -> PathBuf {
+    let to = dir.join(file.file_name().unwrap());
+    std::fs::copy(file, &to).unwrap();
+    to
+}
+
+/// The processes that execute this file, as their state in /proc says it.
+pub(crate) fn running(program: &Path) -> Vec<String> {
+    let processes = std::fs::read_dir("/proc").unwrap().map(|entry| entry.unwrap().path());
+    let of_program = |process: &PathBuf| std::fs::read_link(process.join("exe")).is_ok_and(|exe| exe == program);
+    processes
+        .filter(of_program)
+        .map(|process| std::fs::read_to_string(process.join("stat")).unwrap_or_default())
+        .collect()
+}
+
+/// A named pipe that is open at both ends, so that nobody waits for the other to open it.
+pub(crate) struct Fifo {
+    pub(crate) path: PathBuf,
+    file: File,
+}
+
+impl Fifo {
+    pub(crate) fn create(path: &Path) -> Self {
+        mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        let file = File::options().read(true).write(true).open(path).unwrap();
+        Self { path: path.to_owned(), file }
+    }
+
+    /// Waits until somebody writes; fails if that process ends before.
+    pub(crate) fn written_before_the_end_of(&self, pid: Pid) {
+        let ended = pidfd_open(pid, PidfdFlags::empty()).unwrap();
+        let mut descriptors = [PollFd::new(&self.file, PollFlags::IN), PollFd::new(&ended, PollFlags::IN)];
+        poll(&mut descriptors, None).unwrap();
+        assert!(!descriptors[0].revents().is_empty(), "it ended before it began");
+    }
 }

@@ -203,13 +203,11 @@ fn a_speedscope_document_has_the_time_of_each_goroutine(fixture: &Fixture) {
 fn clickhouse_reads_the_parquet_back(fixture: &Fixture) {
     let (bytes, told) = of(fixture, "syncline").export("parquet", &[]);
     assert!(told.starts_with("5 waits from ") && told.contains("their times have no bound: 1 wait"), "{told}");
-    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    let sql = format!(
-        "SELECT goid, kind, reason, dur_ns, err_ns, toUnixTimestamp64Nano(aligned) - {} AS begin_ns, frames[-1] AS outermost \
-         FROM format(Parquet, unhex('{hex}')) ORDER BY goid",
+    let columns = format!(
+        "goid, kind, reason, dur_ns, err_ns, toUnixTimestamp64Nano(aligned) - {} AS begin_ns, frames[-1] AS outermost",
         fixture.base_ns
     );
-    let rows = fixture.ask(&sql, "CSV");
+    let rows = read_parquet(fixture, &bytes, &columns);
     let lines: Vec<&str> = rows.lines().collect();
     assert_eq!(lines[0], format!("7,\"goroutine\",\"chan receive\",{},110040,{},\"\"", ms(300), ms(100)));
     assert_eq!(lines[2], format!("9,\"goroutine\",\"IO wait\",{},\\N,{},\"\"", ms(50), ms(200)), "no bound is NULL");
@@ -268,8 +266,14 @@ fn an_export_goes_to_standard_output(fixture: &Fixture) {
     assert_eq!(output.stdout, asked.export("speedscope", &[]).0);
 }
 
+/// Columns of a file, as CSV in their order.
+pub(crate) fn read_parquet(fixture: &Fixture, bytes: &[u8], columns: &str) -> String {
+    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    fixture.ask(&format!("SELECT {columns} FROM format(Parquet, unhex('{hex}')) ORDER BY ALL"), "CSV")
+}
+
 /// What the tool prints about a profile.
-fn pprof(bytes: &[u8], arguments: &[&str]) -> String {
+pub(crate) fn pprof(bytes: &[u8], arguments: &[&str]) -> String {
     let dir = tempfile::tempdir().unwrap();
     let file: PathBuf = dir.path().join("block.pb.gz");
     std::fs::write(&file, bytes).unwrap();

@@ -7,7 +7,7 @@ use syncline_store::{Location, OpenOptions, OpenStore, open};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use crate::{blocked, export, ledger, observed, sends, states, story, stuck};
+use crate::{alerts, blocked, export, ledger, observed, sends, states, story, stuck};
 
 /// The store in a directory of its own. Nobody holds it unless a case does.
 pub(crate) struct Fixture {
@@ -34,6 +34,9 @@ pub(crate) const OBSERVED: &str = "observed";
 
 /// The database with the rows of [`sends`].
 pub(crate) const SENDS: &str = "sends";
+
+/// The database with the rows of [`alerts`].
+pub(crate) const ALERTS: &str = "alerts";
 
 /// The database with the rows of [`export`].
 pub(crate) const EXPORT: &str = "export";
@@ -65,6 +68,7 @@ impl Fixture {
         fixture.fill(STATES, &states::rows(base_ns));
         fixture.fill(STORY, &story::rows(base_ns));
         fixture.fill(SENDS, &sends::rows(base_ns));
+        fixture.fill(ALERTS, &alerts::rows(base_ns));
         fixture.fill(EXPORT, &export::rows(base_ns));
         fixture.fill(OBSERVED, &observed::rows(base_ns));
         fixture.fill(LEDGER, &ledger::rows(base_ns));

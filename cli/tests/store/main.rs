@@ -6,6 +6,7 @@
 // clippy.toml lets tests unwrap, but knows only the functions marked as tests, and here none is.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod alerts;
 mod blocked;
 mod cases;
 mod export;
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
         .chain(observed::ALL)
         .chain(ledger::ALL)
         .chain(symbols::ALL)
+        .chain(alerts::ALL)
         .chain(export::ALL)
         .chain(traces::ALL)
         .chain(questions::ALL)

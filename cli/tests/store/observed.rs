@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::cases::{Case, cases};
+use crate::export;
 use crate::fixture::{Fixture, OBSERVED};
 
 pub(crate) const ALL: &[Case] = cases![
@@ -10,6 +11,7 @@ pub(crate) const ALL: &[Case] = cases![
     observed_json_has_all_numbers,
     where_nothing_is_governed_it_is_said_so,
     what_is_seen_in_windows_counts_by_its_weight,
+    exports_count_by_weight_or_say_it,
     of_how_many_processes_states_are_not_known_is_said
 ];
 
@@ -100,6 +102,26 @@ fn what_is_seen_in_windows_counts_by_its_weight(fixture: &Fixture) {
     let blockers = ask(fixture, &["blockers", "--from", "-3h", "--format", "json"]);
     let blockers: Value = serde_json::from_str(&blockers).unwrap();
     assert!(blockers.to_string().contains("352000000"), "{blockers}");
+}
+
+/// Two waits are in it, of 2 ms and of 3 ms, and the second stands for 50.
+fn exports_count_by_weight_or_say_it(fixture: &Fixture) {
+    let asked = export::of(fixture, OBSERVED);
+    let (profile, told) = asked.export("pprof", &[]);
+    assert!(told.starts_with("51 waits from ") && told.contains("below the threshold: 260 waits"), "{told}");
+    let raw = export::pprof(&profile, &["-raw"]);
+    assert!(raw.contains("51  152000000") && raw.contains("260  351000000"), "{raw}");
+
+    let (document, told) = asked.export("speedscope", &[]);
+    assert!(told.starts_with("2 waits from "), "{told}");
+    let document: Value = serde_json::from_slice(&document).unwrap();
+    let weights: Vec<u64> =
+        document["profiles"][0]["weights"].as_array().unwrap().iter().filter_map(Value::as_u64).collect();
+    assert_eq!(weights, [1_000_000_000, 2_000_000, 998_000_000, 3_000_000], "what was seen");
+
+    let (rows, _) = asked.export("parquet", &[]);
+    let sums = export::read_parquet(fixture, &rows, "count(), sum(weight), sum(dur_ns * weight)");
+    assert_eq!(sums.trim(), "2,51,152000000");
 }
 
 fn of_how_many_processes_states_are_not_known_is_said(fixture: &Fixture) {

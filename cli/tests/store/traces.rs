@@ -2,7 +2,7 @@
 
 use crate::cases::{Case, cases};
 use crate::export::{SECOND, ms, of};
-use crate::fixture::{BLOCKED, EXPORT, Fixture};
+use crate::fixture::{BLOCKED, EXPORT, Fixture, OBSERVED};
 
 #[path = "../../../crates/export/tests/support/perfetto.rs"]
 mod perfetto;
@@ -13,6 +13,7 @@ pub(crate) const ALL: &[Case] = cases![
     a_trace_leads_from_what_was_sent_to_what_it_ended,
     a_trace_marks_times_without_a_bound,
     a_trace_says_what_it_is_of_and_what_is_missing,
+    a_trace_says_for_how_many_a_wait_stands,
 ];
 
 /// Of a database, with what is told on standard error. None where Perfetto's descriptors are missing.
@@ -124,4 +125,15 @@ fn a_trace_says_what_it_is_of_and_what_is_missing(fixture: &Fixture) {
         ("node \"us-1\"", "12 ring_buffer_full")
     );
     assert!(told.contains("lost in these minutes: 12 ring_buffer_full"), "{told}");
+}
+
+fn a_trace_says_for_how_many_a_wait_stands(fixture: &Fixture) {
+    let Some((read, _)) = trace(fixture, OBSERVED, &[]) else { return };
+    let said: Vec<_> = read
+        .slices
+        .iter()
+        .filter(|slice| slice.name == "sync.Mutex.Lock")
+        .map(|slice| slice.notes.get("stands_for_milli").map(String::as_str))
+        .collect();
+    assert_eq!(said, [None, Some("50000")]);
 }

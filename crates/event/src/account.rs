@@ -1,5 +1,7 @@
 //! Where everything that a run of the agent captured has gone.
 
+use syncline_timebase::BootId;
+
 use crate::Loss;
 
 /// Sums since the run of the agent began, as of when a batch was sealed, and with that batch in them.
@@ -22,9 +24,11 @@ pub struct Account {
 /// A sealed batch that will never be stored, with all that it would have told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DroppedBatch {
+    /// The boot in which it was made: an agent also tells of those that its earlier runs left behind.
+    pub boot: BootId,
     /// Its number.
     pub number: u64,
-    /// First sequence number of the run of the agent that made it.
+    /// First sequence number of the run of the agent that made it; 0 where that cannot be known, nor the number.
     pub run_first_seq: u64,
     /// Why.
     pub cause: crate::LossCause,

@@ -27,13 +27,15 @@ pub enum LossCause {
     ThreadMapFull,
     /// The kernel did not run the program that would have seen it, at most: another one of ours ran on that CPU.
     ProbeMissed,
+    /// The disk does not have the batch any more that was durable there until it could be sent; at most.
+    SpoolDamaged,
     /// A cause that this version does not know: its agent is newer.
     Unknown,
 }
 
 impl LossCause {
     /// Every cause that is known, in the order of their wire numbers.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::RingBufferFull,
         Self::ParkMapFull,
         Self::ShortWaitMapFull,
@@ -45,6 +47,7 @@ impl LossCause {
         Self::BatchRefused,
         Self::ThreadMapFull,
         Self::ProbeMissed,
+        Self::SpoolDamaged,
     ];
 
     /// The name users see, stable.
@@ -61,6 +64,7 @@ impl LossCause {
             Self::BatchRefused => "batch_refused",
             Self::ThreadMapFull => "thread_map_full",
             Self::ProbeMissed => "probe_missed",
+            Self::SpoolDamaged => "spool_damaged",
             Self::Unknown => "unknown",
         }
     }

@@ -6,6 +6,7 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant};
 
@@ -135,20 +136,23 @@ fn grouped(directory: &Path, bytes: usize, in_flight: usize, duration: Duration)
     let (_directory, spool) = spool(directory, Overflow::Refuse);
     let reader = spool.reader("store").unwrap();
     let group = GroupCommit::start(spool, 64 << 20).unwrap();
+    let has_ended = AtomicBool::new(false);
     let (begin, cpu) = (Instant::now(), cpu_seconds());
-    let latencies_us = std::thread::scope(|scope| {
+    std::thread::scope(|scope| {
+        // As long as anybody waits for room.
+        scope.spawn(|| consume(reader, &has_ended));
         let producers: Vec<_> = (0..PRODUCERS)
             .map(|_| {
                 let appender = group.appender();
                 scope.spawn(move || produce(&appender, bytes, in_flight / PRODUCERS, begin, duration))
             })
             .collect();
-        let consumer = scope.spawn(|| consume(reader, begin, duration));
-        consumer.join().unwrap();
-        producers.into_iter().flat_map(|producer| producer.join().unwrap()).collect::<Vec<u64>>()
-    });
-    let (seconds, cpu_seconds) = (begin.elapsed().as_secs_f64(), cpu_seconds() - cpu);
-    Outcome { records: latencies_us.len() as u64, seconds, cpu_seconds, latencies_us }
+        let produced: Vec<_> = producers.into_iter().map(std::thread::ScopedJoinHandle::join).collect();
+        let (seconds, cpu_seconds) = (begin.elapsed().as_secs_f64(), cpu_seconds() - cpu);
+        has_ended.store(true, Ordering::Relaxed);
+        let latencies_us: Vec<u64> = produced.into_iter().flat_map(Result::unwrap).collect();
+        Outcome { records: latencies_us.len() as u64, seconds, cpu_seconds, latencies_us }
+    })
 }
 
 fn produce(
@@ -160,29 +164,27 @@ fn produce(
 ) -> Vec<u64> {
     let record = records(bytes);
     let (sender, told) = channel();
-    let append = |sender: &Sender<Instant>| {
+    let append = |sender: &Sender<u64>| {
         let (sender, appended) = (sender.clone(), Instant::now());
         let done = move |result: Result<RecordNo, _>| {
             result.unwrap();
             // Nobody waits for the last ones.
-            let _ = sender.send(appended);
+            let _ = sender.send(microseconds(appended.elapsed()));
         };
         appender.append(record.clone(), 1, Box::new(done)).unwrap();
     };
     (0..in_flight).for_each(|_| append(&sender));
     let mut latencies_us = Vec::new();
     while begin.elapsed() < duration {
-        let appended = told.recv().unwrap();
-        latencies_us.push(microseconds(appended.elapsed()));
+        latencies_us.push(told.recv().unwrap());
         append(&sender);
     }
     latencies_us
 }
 
 /// Reads in groups, and moves its cursor after each, as a store's writer does.
-fn consume(mut reader: Reader<Disk>, begin: Instant, duration: Duration) {
-    // Longer than the producers, who may wait for room.
-    while begin.elapsed() < duration + Duration::from_secs(1) {
+fn consume(mut reader: Reader<Disk>, has_ended: &AtomicBool) {
+    while !has_ended.load(Ordering::Relaxed) {
         reader.wait(Duration::from_millis(100));
         let mut bytes = 0;
         while bytes < 8 << 20

@@ -15,13 +15,11 @@
 //! | 60 | 4 | CRC-32C of the 60 bytes before and the note |
 //! | 64 | | the note |
 
-use std::io;
-
 use crate::bytes::{put, u32_at, u64_at};
 use crate::error::{Error, Result};
 use crate::frame::NUMBER_LIMIT;
 use crate::segment::VERSION;
-use crate::storage::{Storage, StorageFile};
+use crate::storage::{Storage, StorageFile, make_file};
 
 /// The longest note, bytes.
 pub const NOTE_LIMIT: usize = 4096;
@@ -84,28 +82,17 @@ impl<F: StorageFile> CursorFile<F> {
         spool: [u8; 16],
         saved: &Saved,
     ) -> Result<Self> {
-        let make = || {
-            match storage.remove(&name) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
-            let file = storage.create(&name)?;
-            // All of it, so that a later save finds its place on a full disk.
-            let mut bytes = vec![0; 2 * SLOT_BYTES];
-            put(&mut bytes, SLOT_BYTES, &encode(spool, 1, saved));
-            file.write_all_at(&bytes, 0)?;
-            file.sync_data()?;
-            storage.sync_directory()?;
-            Ok(file)
-        };
-        match make() {
+        // All of it, so that a later save finds its place on a full disk.
+        let mut bytes = vec![0; 2 * SLOT_BYTES];
+        put(&mut bytes, SLOT_BYTES, &encode(spool, 1, saved));
+        match make_file(storage, &name, &bytes) {
             Ok(file) => Ok(Self { file, name, spool, generation: 2 }),
             Err(error) => Err(Error::io("create", name)(error)),
         }
     }
 
-    /// Reads the file, and makes durable what it says: after a failed save and the end of a process that may be in memory only, and the next
-    /// save overwrites the other slot.
+    /// Reads the file, and makes durable what it says, in both slots: after a failed save and the end of a process that may be in memory only, and
+    /// what the disk has of the other slot may be a later position, of an earlier save that failed.
     pub(crate) fn load<S: Storage<File = F>>(storage: &S, name: &str, spool: [u8; 16]) -> Result<Loaded<F>> {
         let file = storage.open(name).map_err(Error::io("open", name))?;
         let mut bytes = vec![0; 2 * SLOT_BYTES];
@@ -125,6 +112,7 @@ impl<F: StorageFile> CursorFile<F> {
             Some(slot) if slot.spool != spool => Loaded::Foreign,
             Some(Slot { generation, saved, .. }) => {
                 let mut file = Self { file, name: name.to_owned(), spool, generation };
+                file.save(&saved)?;
                 file.save(&saved)?;
                 Loaded::Cursor(file, saved)
             }

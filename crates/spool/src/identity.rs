@@ -7,11 +7,9 @@ use std::io;
 use crate::bytes::{put, u32_at};
 use crate::error::{Error, Result};
 use crate::segment::VERSION;
-use crate::storage::{Storage, StorageFile};
+use crate::storage::{Storage, StorageFile, make_file};
 
-const NAME: &str = "spool";
-/// As it is written.
-pub(crate) const WRITING: &str = "spool.new";
+pub(crate) const NAME: &str = "spool";
 const MAGIC: [u8; 8] = *b"SYNSPLID";
 const BYTES: usize = 36;
 
@@ -41,16 +39,5 @@ pub(crate) fn store<S: Storage>(storage: &S, spool: [u8; 16]) -> Result<()> {
     put(&mut bytes, 16, &spool);
     let crc = crc32c::crc32c(&bytes[..32]);
     put(&mut bytes, 32, &crc.to_le_bytes());
-    let make = || {
-        match storage.remove(WRITING) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let file = storage.create(WRITING)?;
-        file.write_all_at(&bytes, 0)?;
-        file.sync_data()?;
-        storage.rename(WRITING, NAME)?;
-        storage.sync_directory()
-    };
-    make().map_err(Error::io("create", NAME))
+    make_file(storage, NAME, &bytes).map(drop).map_err(Error::io("create", NAME))
 }

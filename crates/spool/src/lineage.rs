@@ -1,5 +1,7 @@
 //! Which segments belong to one another.
 
+use std::collections::BTreeSet;
+
 use crate::frame::NUMBER_LIMIT;
 use crate::segment::{SegmentHeader, SegmentId};
 
@@ -24,9 +26,9 @@ pub(crate) fn sort(mut candidates: Vec<Candidate>, spool: [u8; 16]) -> (Vec<Cand
         let header = candidate.header.filter(|header| is_own(header, candidate.id))?;
         header.previous.filter(|(sequence, _)| *sequence < candidate.id.sequence)
     };
-    let chain: Vec<(u64, u64)> = candidates.iter().filter_map(link).collect();
+    let chain: BTreeSet<(u64, u64)> = candidates.iter().filter_map(link).collect();
     let is_known = |id: SegmentId| chain.contains(&(id.sequence, id.nonce));
-    let is_unknown = |id: SegmentId| chain.iter().any(|(sequence, _)| *sequence == id.sequence) && !is_known(id);
+    let has_known = |sequence: u64| chain.range((sequence, 0)..=(sequence, u64::MAX)).next().is_some();
     // Of two with the same sequence the better one comes last, and is looked at first.
     candidates.sort_unstable_by_key(|candidate| {
         let id = candidate.id;
@@ -40,7 +42,7 @@ pub(crate) fn sort(mut candidates: Vec<Candidate>, spool: [u8; 16]) -> (Vec<Cand
         let is_in_order = after.is_none_or(|after| id.sequence < after.sequence && id.first <= after.first);
         // There has to be room for others behind it.
         let is_possible = id.sequence < NUMBER_LIMIT / 2;
-        if says_so && is_in_order && is_possible && !is_unknown(id) {
+        if says_so && is_in_order && is_possible && (is_known(id) || !has_known(id.sequence)) {
             after = Some(id);
             ours.push(candidate);
         } else {

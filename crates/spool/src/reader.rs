@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::sync::{Arc, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::cursor::{CursorFile, NOTE_LIMIT, Saved};
 use crate::error::{Error, Result};
@@ -11,7 +11,7 @@ use crate::frame::FrameHeader;
 use crate::item::{Content, Item, RecordNo};
 use crate::scan::Scanner;
 use crate::segment::SegmentId;
-use crate::shared::{Bound, Place, Segment, Shared};
+use crate::shared::{Bound, Place, Segment, Shared, State};
 use crate::storage::Storage;
 
 /// So many times in a row the same place is tried that cannot be read; then it counts as damaged.
@@ -100,16 +100,9 @@ impl<S: Storage> Reader<S> {
 
     /// Whether there is something to read, after waiting so long for it at most.
     pub fn wait(&self, at_most: Duration) -> bool {
-        let deadline = Instant::now() + at_most;
-        let mut state = self.shared.lock();
-        while state.end <= self.position.next {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return false;
-            }
-            state = self.shared.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
-        }
-        true
+        let is_read = |state: &mut State| state.end <= self.position.next;
+        let waited = self.shared.changed.wait_timeout_while(self.shared.lock(), at_most, is_read);
+        !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
     }
 
     /// Calls `listener` whenever there is more to read, for as long as the spool lives: on the thread that commits, so it should only wake

@@ -16,8 +16,8 @@ use crate::item::RecordNo;
 use crate::lineage::{self, Candidate};
 use crate::scan::Scanner;
 use crate::segment::{Decoded, SEGMENT_HEADER_BYTES, SegmentHeader, SegmentId, VERSION};
-use crate::shared::{CursorState, Segment, Shared, State};
-use crate::storage::{Storage, StorageFile};
+use crate::shared::{CursorState, Segment, Shared, State, Unwanted};
+use crate::storage::{Storage, StorageFile, WRITING};
 use crate::tail;
 
 /// Of files that are not ours, and stay where they are under a name of theirs.
@@ -42,7 +42,7 @@ pub struct Recovery {
     pub set_aside: Vec<String>,
     /// Cursors and their positions.
     pub cursors: BTreeMap<String, RecordNo>,
-    /// Cursors of which nothing could be read: their next reader begins at the oldest record.
+    /// Cursors of which nothing could be read. All that is there is kept for their next readers, which begin at the oldest record.
     pub damaged_cursors: Vec<String>,
 }
 
@@ -81,9 +81,7 @@ pub(crate) fn recover<S: Storage>(storage: S, config: Config) -> Result<Recovere
     for name in names.iter().filter_map(|name| cursor::cursor_of(name)) {
         add_cursor(&storage, spool, name, &mut state, &mut found)?;
     }
-    if names.iter().any(|name| name == identity::WRITING) {
-        state.unwanted.push(identity::WRITING.to_owned());
-    }
+    state.unwanted.extend(names.into_iter().filter(|name| is_half_made(name)).map(|name| Unwanted { name, bytes: 0 }));
     // Whatever was seen is still there after a crash from here on.
     storage.sync_directory().map_err(Error::io("sync", "the directory"))?;
     state.forget_read();
@@ -106,6 +104,11 @@ fn candidate<S: Storage>(storage: &S, id: SegmentId) -> Result<Candidate> {
         Decoded::Damaged => Ok(Candidate { id, header: None, bytes: bytes_held }),
         Decoded::Version(found) => Err(Error::Version { name, found, known: VERSION }),
     }
+}
+
+/// What a crash left of a file that was being made, and is made anew.
+fn is_half_made(name: &str) -> bool {
+    name.strip_suffix(WRITING).is_some_and(|name| name == identity::NAME || cursor::cursor_of(name).is_some())
 }
 
 /// How many headers are damaged though they were durable: others may never have been written.
@@ -222,7 +225,12 @@ fn add_cursor<S: Storage>(
             found.cursors.insert(name.to_owned(), RecordNo(saved.next));
         }
         Loaded::Foreign => set_aside(storage, &file, found)?,
-        Loaded::Damaged => found.damaged_cursors.push(name.to_owned()),
+        Loaded::Damaged => {
+            // Whatever it has not read is kept for its next reader.
+            let next = state.oldest().next;
+            state.cursors.insert(name.to_owned(), CursorState { next, has_reader: false });
+            found.damaged_cursors.push(name.to_owned());
+        }
     }
     Ok(())
 }

@@ -31,12 +31,20 @@ pub(crate) struct CursorState {
     pub(crate) has_reader: bool,
 }
 
+/// A file that is to go, and could not be removed yet.
+#[derive(Debug)]
+pub(crate) struct Unwanted {
+    pub(crate) name: String,
+    /// What it takes of [`Config::max_bytes`].
+    pub(crate) bytes: u64,
+}
+
 /// How much there is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Status {
     /// Segments that hold durable records.
     pub segments: usize,
-    /// What they take of the disk.
+    /// What they take of the disk, and those that could not be removed yet.
     pub bytes: u64,
     /// Number of the oldest record that is held.
     pub oldest: RecordNo,
@@ -56,8 +64,7 @@ pub(crate) struct State {
     /// Weight of all records below the end.
     pub(crate) end_weight: u64,
     pub(crate) cursors: BTreeMap<String, CursorState>,
-    /// Files that are to go, and could not be removed yet.
-    pub(crate) unwanted: Vec<String>,
+    pub(crate) unwanted: Vec<Unwanted>,
     /// The oldest segment, while it is being dropped: its file may be gone, and back after a crash.
     pub(crate) dropping: Option<SegmentId>,
     pub(crate) dropped_segments: u64,
@@ -81,7 +88,11 @@ pub(crate) struct Bound {
 
 impl State {
     pub(crate) fn bytes(&self) -> u64 {
-        self.segments.iter().map(|segment| segment.bytes).sum()
+        self.segments.iter().map(|segment| segment.bytes).sum::<u64>() + self.unwanted_bytes()
+    }
+
+    pub(crate) fn unwanted_bytes(&self) -> u64 {
+        self.unwanted.iter().map(|file| file.bytes).sum()
     }
 
     pub(crate) fn status(&self) -> Status {
@@ -127,7 +138,7 @@ impl State {
         while let (Some(segment), Some(after)) = (self.segments.get(index), self.segments.get(index + 1)) {
             let is_read = index == 0 && read.is_some_and(|read| after.id.first <= read);
             if is_read || after.id.first == segment.id.first {
-                self.unwanted.push(segment.id.name());
+                self.unwanted.push(Unwanted { name: segment.id.name(), bytes: segment.bytes });
                 self.segments.remove(index);
             } else {
                 index += 1;
@@ -228,9 +239,9 @@ impl<S: Storage> Shared<S> {
         let unwanted = std::mem::take(&mut self.lock().unwanted);
         *is_synced &= unwanted.is_empty();
         let mut result = Ok(());
-        for name in unwanted {
-            if let Err(error) = self.remove(&name) {
-                self.lock().unwanted.push(name);
+        for file in unwanted {
+            if let Err(error) = self.remove(&file.name) {
+                self.lock().unwanted.push(file);
                 result = Err(error);
             }
         }
@@ -238,7 +249,7 @@ impl<S: Storage> Shared<S> {
     }
 
     /// Removes a file that may be gone.
-    fn remove(&self, name: &str) -> Result<()> {
+    pub(crate) fn remove(&self, name: &str) -> Result<()> {
         match self.storage.remove(name) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::io("remove", name)(error)),
             _ => Ok(()),

@@ -14,7 +14,7 @@ use crate::reader::Reader;
 use crate::recovery::{self, Recovery};
 use crate::segment::{SEGMENT_HEADER_BYTES, SegmentHeader, SegmentId};
 pub use crate::shared::Status;
-use crate::shared::{Bound, CursorState, Segment, Shared};
+use crate::shared::{Bound, CursorState, Segment, Shared, Unwanted};
 use crate::storage::{Storage, StorageFile};
 
 /// Each group of records begins at a multiple of this, bytes: no page that holds durable records is written again.
@@ -150,22 +150,28 @@ impl<S: Storage> Spool<S> {
     /// Removes a cursor, for good: nothing is kept for it any more.
     ///
     /// # Errors
-    /// When it has a reader; when its file cannot be removed.
+    /// When it has a reader; when its file cannot be removed: then it may be tried again.
     pub fn remove_cursor(&self, cursor: &str) -> Result<()> {
         let name = cursor::file_name(cursor)?;
+        match self.shared.lock().cursors.get_mut(cursor) {
+            Some(found) if found.has_reader => return Err(Error::CursorInUse(cursor.to_owned())),
+            // Nobody may read from it meanwhile.
+            Some(found) => found.has_reader = true,
+            None => return Ok(()),
+        }
+        let sync = || self.shared.storage.sync_directory().map_err(Error::io("sync the directory without", &name));
+        let removed = self.shared.remove(&name).and_then(|()| sync());
         {
             let mut state = self.shared.lock();
-            match state.cursors.get(cursor) {
-                Some(found) if found.has_reader => return Err(Error::CursorInUse(cursor.to_owned())),
-                Some(_) => state.cursors.remove(cursor),
-                None => return Ok(()),
-            };
+            if removed.is_ok() {
+                state.cursors.remove(cursor);
+            } else if let Some(found) = state.cursors.get_mut(cursor) {
+                found.has_reader = false;
+            }
+            state.forget_read();
         }
-        let storage = &self.shared.storage;
-        storage.remove(&name).and_then(|()| storage.sync_directory()).map_err(Error::io("remove", name))?;
-        self.shared.lock().forget_read();
         self.shared.remove_unwanted();
-        Ok(())
+        removed
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared<S>> {
@@ -199,7 +205,7 @@ impl<S: Storage> Spool<S> {
         self.next_sequence += 1;
         let file = self.shared.storage.create(&name).map_err(Error::io("create", &name))?;
         if let Err(error) = file.allocate(allocated).and_then(|()| file.write_all_at(&header.encode(), 0)) {
-            self.discard_file(name.clone());
+            self.discard_file(&header.id, allocated);
             return Err(Error::io("allocate", name)(error));
         }
         let begin = SEGMENT_HEADER_BYTES as u64;
@@ -256,7 +262,7 @@ impl<S: Storage> Spool<S> {
     /// After a failed write or sync nobody knows what of it is on the disk, and a second sync would say nothing: the segment is not written
     /// again. Its durable records stay.
     fn give_up(&mut self, active: &Active<S::File>) {
-        if active.is_durable { self.cut_off(active) } else { self.discard_file(active.id.name()) }
+        if active.is_durable { self.cut_off(active) } else { self.discard_file(&active.id, active.allocated) }
     }
 
     /// Gives what was allocated and not used back to the disk. If that fails it is zeros, or records that nobody was told of.
@@ -268,21 +274,23 @@ impl<S: Storage> Spool<S> {
         }
     }
 
-    fn discard_file(&self, name: String) {
-        self.shared.lock().unwanted.push(name);
+    fn discard_file(&self, id: &SegmentId, bytes: u64) {
+        self.shared.lock().unwanted.push(Unwanted { name: id.name(), bytes });
         self.shared.remove_unwanted();
     }
 
-    /// Sees to it that so many more bytes are allowed.
+    /// Sees to it that so many more bytes are allowed. The last segment stays, since the numbers go on from it: one that was made when more was
+    /// allowed may be alone beyond the limit, until the next one is there.
     fn make_room(&self, bytes: u64) -> Result<()> {
         let (limit, overflow) = (self.shared.config.max_bytes, self.shared.config.overflow);
         loop {
-            let (held, oldest) = {
+            let (held, is_all_needed, oldest) = {
                 let state = self.shared.lock();
-                (state.bytes(), state.segments.front().map(|segment| segment.id))
+                let oldest = state.segments.front().filter(|_| state.segments.len() > 1).map(|segment| segment.id);
+                (state.bytes(), oldest.is_none() && state.unwanted_bytes() == 0, oldest)
             };
             match oldest {
-                _ if held.saturating_add(bytes) <= limit => return Ok(()),
+                _ if held.saturating_add(bytes) <= limit || is_all_needed => return Ok(()),
                 Some(oldest) if overflow == Overflow::DropOldest => self.shared.drop_segment(oldest)?,
                 _ => return Err(Error::Full { bytes: held, limit }),
             }

@@ -4,6 +4,9 @@
 
 use std::io;
 
+/// What a name ends in while the file is being made.
+pub(crate) const WRITING: &str = ".new";
+
 /// A directory that belongs to one spool.
 ///
 /// What is assumed of it, beside the words of each method, is in docs/spool.md.
@@ -110,4 +113,20 @@ pub trait StorageFile: Send + Sync + 'static {
     /// # Errors
     /// When it cannot be said that all of it is there.
     fn sync_data(&self) -> io::Result<()>;
+}
+
+/// Makes a file with this content, over another one of that name if there is one. It is there as a whole after a crash once this returns, and as a
+/// whole or not at all before.
+pub(crate) fn make_file<S: Storage>(storage: &S, name: &str, bytes: &[u8]) -> io::Result<S::File> {
+    let writing = format!("{name}{WRITING}");
+    match storage.remove(&writing) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let file = storage.create(&writing)?;
+    file.write_all_at(bytes, 0)?;
+    file.sync_data()?;
+    storage.rename(&writing, name)?;
+    storage.sync_directory()?;
+    Ok(file)
 }

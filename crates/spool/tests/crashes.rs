@@ -1,7 +1,6 @@
 //! What was promised holds over any loss of power, of the process and of what was not synced, while the storage fails in every way.
 //!
-//! `cargo test -p syncline-spool --release --test crashes -- --ignored --nocapture` looks at 1,000,000 crashes, or as many as
-//! `SYNCLINE_SPOOL_CRASHES` says.
+//! `SYNCLINE_SPOOL_CRASHES` says how many crashes to look at; `cargo xtask verify spool` does with very many.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may")]
 
 mod support;
@@ -26,17 +25,10 @@ fn look_at(first_seed: u64, crashes: u64) -> Counts {
 
 #[test]
 fn nothing_that_was_acknowledged_is_lost_in_a_crash() {
-    let counts = look_at(1, 3_000);
+    // The fewest in which all that is asked for below comes up.
+    let counts = look_at(1, support::size("SYNCLINE_SPOOL_CRASHES", 3_000).max(3_000));
     // Otherwise something was not looked at.
     assert!(counts.acknowledged > 1_000 && counts.read > 1_000 && counts.dropped > 100, "{counts:?}");
     assert!(counts.failed_commits > 100 && counts.unconfirmed > 10, "{counts:?}");
-}
-
-#[test]
-#[ignore = "minutes; by hand, for docs/reliability.md"]
-fn nothing_that_was_acknowledged_is_lost_in_many_crashes() {
-    let crashes = std::env::var("SYNCLINE_SPOOL_CRASHES").map_or(1_000_000, |text| text.parse().unwrap());
-    let counts = look_at(1_000_000, crashes);
-    println!("{counts:?}");
-    println!("spool: OK crashes={} acknowledged={} lost=0", counts.crashes, counts.acknowledged);
+    println!("spool: crashes={} acknowledged={}", counts.crashes, counts.acknowledged);
 }

@@ -1,7 +1,6 @@
 //! Bits that flip and files that end early: the spool opens unattended, and what is lost is at most the frame that was hit.
 //!
-//! `cargo test -p syncline-spool --release --test damage -- --ignored --nocapture` looks at every bit and every length of 1,000 segments, or as
-//! many as `SYNCLINE_SPOOL_SEGMENTS` says.
+//! `SYNCLINE_SPOOL_SEGMENTS` says of how many segments every bit and every length is looked at; `cargo xtask verify spool` does with very many.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may")]
 
 mod support;
@@ -16,6 +15,8 @@ const CURSOR: &str = "store";
 /// docs/spool.md
 const SEGMENT_HEADER: usize = 128;
 const FRAME_HEADER: usize = 48;
+/// What is written at once.
+const SEGMENTS: u64 = 3;
 
 fn config() -> Config {
     Config {
@@ -36,12 +37,12 @@ struct Written {
 }
 
 impl Written {
-    /// Three segments of a few records by chance; the weight of record `n` is `weight(n)`.
+    /// Segments of a few records by chance; the weight of record `n` is `weight(n)`.
     fn new(seed: u64) -> Self {
         let mut chance = Chance::new(seed);
         let model = Model::new(seed);
         let (mut records, mut segments) = (Vec::new(), Vec::new());
-        for _ in 0..3 {
+        for _ in 0..SEGMENTS {
             let before = names(&model);
             // A segment each: each process begins a new one.
             let (mut spool, _) = Spool::open(model.clone(), config()).unwrap();
@@ -143,17 +144,9 @@ fn is_segment(name: &str) -> bool {
 
 #[test]
 fn a_flipped_bit_or_a_lost_end_costs_the_frame_that_it_hits() {
-    for seed in 0..4 {
-        Written::new(seed).check_segments(seed);
-    }
-}
-
-#[test]
-#[ignore = "minutes; by hand, for docs/reliability.md"]
-fn the_same_in_many_segments() {
-    let segments = std::env::var("SYNCLINE_SPOOL_SEGMENTS").map_or(1_000, |text| text.parse::<u64>().unwrap());
-    let cases: u64 = (0..segments.div_ceil(3)).map(|seed| Written::new(100 + seed).check_segments(100 + seed)).sum();
-    println!("spool: OK segments={} cases={cases}", segments.div_ceil(3) * 3);
+    let histories = support::size("SYNCLINE_SPOOL_SEGMENTS", 12).div_ceil(SEGMENTS);
+    let cases: u64 = (0..histories).map(|seed| Written::new(seed).check_segments(seed)).sum();
+    println!("spool: segments={} cases={cases}", histories * SEGMENTS);
 }
 
 #[test]
@@ -204,6 +197,27 @@ fn a_cursor_whose_newest_slot_is_damaged_is_where_it_was_before() {
     let (spool, recovery) = Spool::open(model, config()).unwrap();
     assert_eq!(recovery.damaged_cursors, [CURSOR]);
     assert_eq!(spool.reader(CURSOR).unwrap().saved().0, 0);
+}
+
+#[test]
+fn nothing_is_removed_that_a_damaged_cursor_may_not_have_read() {
+    let model = Model::new(3);
+    let (mut spool, _) = Spool::open(model.clone(), config()).unwrap();
+    drop(spool.reader("other").unwrap());
+    let mut reader = spool.reader(CURSOR).unwrap();
+    for _ in 0..4 {
+        spool.append(&[0; 3000], 1).unwrap();
+    }
+    spool.commit().unwrap();
+    model.put("other.cursor", &[0; 100]);
+    while reader.next().unwrap().is_some() {}
+    reader.acknowledge_below(spool.durable());
+    reader.save(b"").unwrap();
+    drop((spool, reader));
+    let (spool, recovery) = Spool::open(model, config()).unwrap();
+    assert_eq!((recovery.damaged_cursors, recovery.oldest.0), (vec!["other".to_owned()], 0));
+    let mut reader = spool.reader("other").unwrap();
+    assert_eq!(reader.next().unwrap().unwrap().content, Content::Record(vec![0; 3000]));
 }
 
 #[test]

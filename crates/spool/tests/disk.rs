@@ -48,7 +48,7 @@ fn what_is_committed_is_read_also_after_a_restart() {
     assert_eq!(reader.next().unwrap(), None, "it is not durable yet");
     assert!(!reader.wait(Duration::ZERO));
     spool.commit().unwrap();
-    assert!(reader.wait(Duration::ZERO));
+    assert!(reader.wait(Duration::MAX));
     commit(&mut spool, 1..100, 100);
     assert_eq!(read_all(&mut reader, 100), (0..100).collect::<Vec<_>>());
     reader.acknowledge_below(RecordNo(40));
@@ -168,6 +168,43 @@ fn what_may_not_be_dropped_makes_the_writer_wait() {
     reader.save(b"").unwrap();
     assert_eq!(spool.commit().unwrap(), RecordNo(appended));
     assert_eq!(read_all(&mut reader, 1000), [appended - 1]);
+}
+
+#[test]
+fn a_limit_may_be_lowered() {
+    for overflow in [Overflow::DropOldest, Overflow::Refuse] {
+        let dir = tempfile::tempdir().unwrap();
+        let large = Config { max_record_bytes: 1 << 20, max_bytes: 8 << 20, ..config() };
+        let (mut spool, _) = open(dir.path(), large);
+        drop(spool.reader("uplink").unwrap());
+        commit(&mut spool, 0..1, 1 << 20);
+        drop(spool);
+        let lowered = Config { overflow, ..config() };
+        let (mut spool, _) = open(dir.path(), lowered.clone());
+        let mut reader = spool.reader("uplink").unwrap();
+        // The one segment holds the numbers, so it may not go before there is another one.
+        commit(&mut spool, 1..2, 8 << 10);
+        assert!(spool.status().bytes > lowered.max_bytes);
+        for number in 2..4 {
+            spool.append(&record(number, 8 << 10), number).unwrap();
+        }
+        match overflow {
+            Overflow::DropOldest => {
+                spool.commit().unwrap();
+                let item = reader.next().unwrap().unwrap();
+                assert_eq!((item.records(), item.content), (1, Content::Dropped));
+            }
+            Overflow::Refuse => {
+                assert!(matches!(spool.commit(), Err(Error::Full { .. })));
+                assert_eq!(reader.next().unwrap().unwrap().content, Content::Record(record(0, 1 << 20)));
+                reader.acknowledge(RecordNo(0));
+                reader.save(b"").unwrap();
+                spool.commit().unwrap();
+            }
+        }
+        assert!(spool.status().bytes <= lowered.max_bytes);
+        assert_eq!(read_all(&mut reader, 8 << 10), [1, 2, 3]);
+    }
 }
 
 #[test]

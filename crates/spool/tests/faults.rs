@@ -31,7 +31,9 @@ fn record(number: u64) -> Vec<u8> {
 }
 
 fn open(model: &Model) -> Result<(Spool<Model>, Reader<Model>), Error> {
-    let (spool, _) = Spool::open(model.clone(), config())?;
+    let (spool, found) = Spool::open(model.clone(), config())?;
+    // What a crash alone does is no damage.
+    assert!(found.is_undamaged(), "{found:?}");
     let reader = spool.reader("uplink")?;
     Ok((spool, reader))
 }
@@ -103,6 +105,20 @@ fn any_one_step_may_fail() {
 }
 
 #[test]
+fn the_power_may_go_while_it_is_made() {
+    for seed in 0..1_000 {
+        let model = Model::new(seed);
+        model.set_power(Some(seed % 12));
+        drop(open(&model));
+        model.crash();
+        // `open` says that this is no damage.
+        drop(open(&model).unwrap());
+        let names = syncline_spool::Storage::list(&model).unwrap();
+        assert!(!names.iter().any(|name| name.ends_with(".new")), "seed {seed}: {names:?}");
+    }
+}
+
+#[test]
 fn a_failed_sync_is_never_asked_again() {
     let model = Model::new(1);
     let (mut spool, mut reader) = open(&model).unwrap();
@@ -167,6 +183,43 @@ fn a_place_that_cannot_be_read_is_told_and_passed() {
     assert!(reader.next().is_err());
     model.set_fault(None);
     assert_eq!(reader.next().unwrap().unwrap().content, Content::Record(record(given_up.first.0)));
+}
+
+#[test]
+fn what_cannot_be_removed_counts() {
+    let model = Model::new(1);
+    let (mut spool, _) = open(&model).unwrap();
+    spool.append(&record(0), 1).unwrap();
+    spool.commit().unwrap();
+    spool.append(&record(1), 1).unwrap();
+    let steps = vec![Step::Remove, Step::Sync];
+    model.set_fault(Some(Fault { steps, kind: ErrorKind::Other, one_in: 1 }));
+    for _ in 0..10 {
+        assert!(spool.commit().is_err());
+        let names = syncline_spool::Storage::list(&model).unwrap().into_iter();
+        let held: usize = names.filter(|name| name.ends_with(".segment")).map(|name| model.bytes(&name).len()).sum();
+        assert!(held as u64 <= config().max_bytes, "{held}");
+        assert!(held as u64 <= spool.status().bytes);
+    }
+    model.set_fault(None);
+    spool.commit().unwrap();
+}
+
+#[test]
+fn a_cursor_that_could_not_be_removed_is_removed_the_next_time() {
+    for step in [Step::Remove, Step::SyncDirectory] {
+        let model = Model::new(1);
+        let (spool, reader) = open(&model).unwrap();
+        drop(reader);
+        model.set_fault(Some(Fault { steps: vec![step], kind: ErrorKind::Other, one_in: 1 }));
+        assert!(matches!(spool.remove_cursor("uplink"), Err(Error::Io { .. })));
+        model.set_fault(None);
+        spool.remove_cursor("uplink").unwrap();
+        drop(spool);
+        model.crash();
+        let (_, found) = Spool::open(model.clone(), config()).unwrap();
+        assert!(found.cursors.is_empty() && found.is_undamaged(), "{step:?}: {found:?}");
+    }
 }
 
 #[test]

@@ -120,6 +120,41 @@ fn what_cannot_be_made_durable_before_the_end_is_told_so() {
 }
 
 #[test]
+fn a_callback_that_panics_ends_it_and_everybody_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let group = GroupCommit::start(open(&dir), 64 << 10).unwrap();
+    let appender = group.appender();
+    let (first, is_there) = channel::<()>();
+    let (go, may_go) = channel::<()>();
+    let done: Done = Box::new(move |_| {
+        first.send(()).unwrap();
+        may_go.recv().unwrap();
+    });
+    appender.append(vec![0], 1, done).unwrap();
+    is_there.recv().unwrap();
+    // These are one group, and the next one is in the queue by the time that the callback of the group's first record panics.
+    let (late, later) = (appender.clone(), told());
+    let done: Done = Box::new(move |_| {
+        late.append(vec![2], 1, later.0).unwrap();
+        panic!("of the test");
+    });
+    appender.append(vec![1], 1, done).unwrap();
+    let (same_group, told_of_it) = told();
+    appender.append(vec![1], 1, same_group).unwrap();
+    let again: Done = Box::new(|_| panic!("of the test, again"));
+    appender.append(vec![1], 1, again).unwrap();
+    let (last, told_of_last) = told();
+    appender.append(vec![1], 1, last).unwrap();
+    go.send(()).unwrap();
+    for result in [told_of_it, told_of_last, later.1] {
+        assert!(result.recv().unwrap().unwrap_err().to_string().contains("panicked"));
+    }
+    let (done, _) = told();
+    assert_eq!(appender.append(vec![0], 1, done).unwrap_err().reason, Reason::Closed);
+    assert!(group.close().unwrap_err().to_string().contains("panicked"));
+}
+
+#[test]
 fn who_reads_while_the_oldest_go_misses_nothing_untold() {
     const RECORDS: u64 = 400;
     let dir = tempfile::tempdir().unwrap();

@@ -200,3 +200,59 @@ wire_enum! {
         Rested = 4,
     }
 }
+
+wire_enum! {
+    /// How far an alert has come.
+    AlertState {
+        /// Its rule is met, not yet for long enough.
+        Pending = 1,
+        /// It is so.
+        Firing = 2,
+        /// It is over, or was not for long enough.
+        Resolved = 3,
+    }
+}
+
+wire_enum! {
+    /// How much an alert matters.
+    SeverityLevel {
+        /// To be known.
+        Info = 1,
+        /// To be looked at.
+        Warning = 2,
+        /// To be looked at now.
+        Critical = 3,
+    }
+}
+
+wire_enum! {
+    /// What an alert's values are counted in.
+    AlertUnit {
+        /// Nanoseconds.
+        Ns = 1,
+        /// Parts per billion.
+        Ppb = 2,
+    }
+}
+
+wire_enum! {
+    /// What happened to an incident.
+    IncidentKind {
+        /// It began.
+        Opened = 1,
+        /// All of it is over.
+        Resolved = 2,
+    }
+}
+
+wire_enum! {
+    /// What came of telling a target.
+    DeliveryOutcome {
+        /// It took it.
+        Delivered = 1,
+        /// It never will.
+        Refused = 2,
+        /// It was over for too long.
+        Expired = 3,
+    }
+}

@@ -45,6 +45,8 @@ const MIGRATIONS: &[Migration] = &[
     migration!(17, "0017_sites"),
     migration!(18, "0018_ledger"),
     migration!(19, "0019_observations"),
+    migration!(20, "0020_alerts"),
+    migration!(21, "0021_alert_deliveries"),
 ];
 
 /// What [`Store::migrate`](crate::Store::migrate) found and did.

@@ -1,5 +1,6 @@
 //! The cases and what they share.
 
+mod alerts;
 mod edges;
 mod engine;
 mod insert;
@@ -99,6 +100,9 @@ pub(crate) const ALL: &[Case] = cases![
     symbols::addresses_without_a_name_come_in_order_and_those_of_one_build_keep_no_other_from_coming,
     symbols::a_binary_is_kept_once_and_whole_or_not_at_all,
     symbols::builds_tell_who_runs_them_and_what_has_no_name,
+    alerts::rounds_are_what_was_known_in_them_however_they_are_read,
+    alerts::a_node_that_says_no_more_is_silent_and_a_false_claim_of_a_region_is_told,
+    alerts::stored_history_leads_to_the_alert_and_its_state_is_left,
     skew::the_newest_of_each_node_on_the_fleets_clock,
     skew::one_region_needs_no_map,
 ];

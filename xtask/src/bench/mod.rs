@@ -2,6 +2,7 @@
 //!
 //! Progress goes to standard error; the tables of the pages, in Markdown, go to standard output.
 
+mod alerts;
 pub(crate) mod build;
 pub(crate) mod child;
 mod clock;
@@ -34,6 +35,8 @@ pub(crate) use statistics::{quantile, whole};
 pub(crate) enum Benchmark {
     /// How far clock estimates are off in simulation, ours beside those of others
     Clock(clock::Options),
+    /// What is told of a scripted day of 300 simulated nodes, beside node-mixin's rules
+    Alerts(alerts::Options),
     /// How fast waits go into files of other tools' formats, and how large those are
     Export(export::Options),
     /// How far the references of regions are known against each other in simulation
@@ -80,6 +83,7 @@ impl fmt::Display for Built {
 pub(crate) fn run(benchmark: &Benchmark) -> Result<()> {
     match benchmark {
         Benchmark::Clock(options) => clock::run(options),
+        Benchmark::Alerts(options) => alerts::run(options),
         Benchmark::Export(options) => export::run(options),
         Benchmark::Regions(options) => regions::run(options),
         Benchmark::Overhead(options) => overhead::run(options),

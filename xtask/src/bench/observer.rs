@@ -113,6 +113,7 @@ fn agent(to: &Target, threshold: &str, budget: &str) -> Result<Observer> {
     let mut command = Command::new(to.agent);
     command.args(["run", "--node", "bench", "--region", region::NAME, "--threshold", threshold, "--budget", budget]);
     command.args(["--pid", &to.pid.to_string(), "--aggregator", &format!("http://{}", to.region.address())]);
+    command.arg("--spool").arg(to.logs.join("spool"));
     let child = Child::start("agent", command, to.logs)?;
     child.line("ready")?;
     Ok(Observer { child, is_agent: true })

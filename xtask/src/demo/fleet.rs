@@ -171,7 +171,8 @@ impl Agents {
             let mut command = Command::new(&programs.agent);
             command.args(["--node", post.node, "--region", post.region.name, "--service", SERVICE]);
             command.args(["--aggregator", &format!("http://{}", post.aggregator)]);
-            command.args(["--pid", &post.pid.to_string(), "--threshold", "1ms"]);
+            // What an earlier demo left behind has no place in this one.
+            command.args(["--pid", &post.pid.to_string(), "--threshold", "1ms", "--spool", "none"]);
             // What the demo promises is of all that the services do.
             command.args(["--budget", "off"]);
             // A mark in each block of the services' feed.

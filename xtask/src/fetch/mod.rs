@@ -5,10 +5,12 @@ mod apt;
 mod cargo_tool;
 pub(crate) mod chrony;
 mod clang;
+mod deb;
 pub(crate) mod formats;
 mod go;
 pub(crate) mod libchdb;
 mod npm;
+pub(crate) mod prometheus;
 
 use anyhow::Result;
 use clap::ValueEnum;
@@ -27,6 +29,8 @@ pub(crate) enum Part {
     Clang,
     /// A chronyd for the tests of what it claims
     Chrony,
+    /// A Prometheus and an Alertmanager for the tests of metrics and alerts
+    Prometheus,
     /// What Perfetto and speedscope publish of their formats, for the tests of exports
     Formats,
     /// All of them
@@ -44,6 +48,10 @@ pub(crate) fn run(part: Part) -> Result<()> {
             chrony::ensure();
             Ok(())
         }
+        Part::Prometheus => {
+            prometheus::ensure();
+            Ok(())
+        }
         Part::Formats => {
             formats::ensure();
             Ok(())
@@ -53,6 +61,7 @@ pub(crate) fn run(part: Part) -> Result<()> {
             go::ensure()?;
             libchdb::ensure()?;
             chrony::ensure();
+            prometheus::ensure();
             formats::ensure();
             Ok(())
         }

@@ -52,6 +52,8 @@ pub(super) fn come_and_go(agent: &Path, observed: &Child, coming: Coming, logs: 
         "--region",
         "soak",
         "--keep-trying",
+        "--spool",
+        "none",
         "--threshold",
         "0us",
         "--pid",

@@ -1,7 +1,8 @@
 //! What a batch says of all that its agent captured, of losses, and of batches that will not come.
 
-use syncline_event::{Account, Batch, DroppedBatch, Loss};
+use syncline_event::{Account, Batch, DroppedBatch, Loss, Origin};
 use syncline_store::rows::{DroppedBatchRows, LedgerRows, LossRows};
+use syncline_timebase::BootId;
 
 use super::{Whose, mono_ns, texts};
 use crate::pipeline::bucket;
@@ -35,35 +36,36 @@ pub(crate) fn ledger(batch: &Batch) -> LedgerRows {
 
 /// What is lost: each under the run and the number of the batch that it belongs to.
 pub(crate) fn losses(batch: &Batch) -> LossRows {
-    let own = batch.losses.iter().map(|loss| (batch.origin.run_first_seq, batch.number, *loss));
+    let Origin { boot, run_first_seq, .. } = batch.origin;
+    let own = batch.losses.iter().map(|loss| ((boot, run_first_seq, batch.number), *loss));
     let of_dropped = |dropped: &DroppedBatch| {
-        let (run, number) = (dropped.run_first_seq, dropped.number);
-        dropped.all_losses().map(move |loss| (run, number, loss)).collect::<Vec<_>>()
+        let of = (dropped.boot, dropped.run_first_seq, dropped.number);
+        dropped.all_losses().map(move |loss| (of, loss)).collect::<Vec<_>>()
     };
     let all = own.chain(batch.dropped.iter().flat_map(of_dropped));
-    let all: Vec<(u64, u64, Loss)> = all.filter(|(_, _, loss)| loss.count > 0).collect();
-    let Whose { region, node, boot } = Whose::of(batch, all.len());
+    let all: Vec<((BootId, u64, u64), Loss)> = all.filter(|(_, loss)| loss.count > 0).collect();
+    let Whose { region, node, .. } = Whose::of(batch, all.len());
     LossRows {
         bucket: vec![bucket::of_batch(batch); all.len()],
         region,
         node,
-        boot,
-        run_seq: all.iter().map(|(run, _, _)| *run).collect(),
-        cause: texts(all.iter().map(|(_, _, loss)| loss.cause.name())),
-        count: all.iter().map(|(_, _, loss)| loss.count).collect(),
-        batch: all.iter().map(|(_, number, _)| *number).collect(),
+        boot: all.iter().map(|((boot, _, _), _)| boot.0).collect(),
+        run_seq: all.iter().map(|((_, run, _), _)| *run).collect(),
+        cause: texts(all.iter().map(|(_, loss)| loss.cause.name())),
+        count: all.iter().map(|(_, loss)| loss.count).collect(),
+        batch: all.iter().map(|((_, _, number), _)| *number).collect(),
     }
 }
 
 /// Batches that will not come.
 pub(crate) fn dropped_batches(batch: &Batch) -> DroppedBatchRows {
     let (dropped, rows) = (&batch.dropped, batch.dropped.len());
-    let Whose { region, node, boot } = Whose::of(batch, rows);
+    let Whose { region, node, .. } = Whose::of(batch, rows);
     DroppedBatchRows {
         bucket: vec![bucket::of_batch(batch); rows],
         region,
         node,
-        boot,
+        boot: dropped.iter().map(|one| one.boot.0).collect(),
         run_seq: dropped.iter().map(|one| one.run_first_seq).collect(),
         batch: dropped.iter().map(|one| one.number).collect(),
         cause: texts(dropped.iter().map(|one| one.cause.name())),
@@ -88,6 +90,7 @@ mod tests {
         let mut batch = samples::batch("n", 9);
         let told = Loss { cause: LossCause::ParkMapFull, count: 4 };
         let dropped = |number, events| DroppedBatch {
+            boot: BootId(77),
             number,
             run_first_seq: 5,
             cause: LossCause::QueueFull,
@@ -99,8 +102,9 @@ mod tests {
         let rows = losses(&batch);
         assert_eq!((rows.batch, rows.count), (vec![9, 6, 6], vec![9, 4, 3]));
         assert_eq!(rows.run_seq, [batch.origin.run_first_seq, 5, 5]);
+        assert_eq!(rows.boot, [batch.origin.boot.0, 77, 77], "an agent tells of its earlier runs, of other boots, too");
         let rows = dropped_batches(&batch);
-        assert_eq!((rows.batch, rows.events, rows.short_waits), (vec![6], vec![1], vec![2]));
+        assert_eq!((rows.boot, rows.batch, rows.events, rows.short_waits), (vec![77], vec![6], vec![1], vec![2]));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::Arc;
 
+use syncline_event::StackId;
 use syncline_insight::{Build, CallStack, Frame as CallFrame};
 
 use super::message::{Callstack, Frame, InternedData, Mapping, Name, Text};
@@ -23,6 +24,8 @@ pub(super) struct Interned {
     mappings: Table<u64>,
     frames: Table<(u64, u64, CallFrame)>,
     callstacks: Table<Stack>,
+    /// The same by their ids: most waits have a stack that is known, and need no look at its calls.
+    by_id: HashMap<StackId, u64>,
     /// Not told yet: it goes with the next packet.
     fresh: InternedData,
 }
@@ -46,6 +49,7 @@ impl Interned {
             self.mappings.len(),
             self.frames.len(),
             self.callstacks.len(),
+            self.by_id.len(),
         ];
         sizes.iter().sum::<usize>() >= MANY
     }
@@ -97,6 +101,17 @@ impl Interned {
         if stack.calls.is_empty() {
             return 0;
         }
+        if let Some(&known) = self.by_id.get(&stack.id) {
+            return known;
+        }
+        let iid = self.new_callstack(stack);
+        if stack.id != StackId::NONE {
+            self.by_id.insert(stack.id, iid);
+        }
+        iid
+    }
+
+    fn new_callstack(&mut self, stack: &CallStack) -> u64 {
         let mapping = self.mapping(&stack.build);
         let mut frames: Vec<u64> = Vec::with_capacity(stack.calls.len());
         for call in &stack.calls {

@@ -4,6 +4,7 @@ mod queue;
 
 use std::collections::VecDeque;
 use std::io;
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -50,7 +51,7 @@ impl<S: Storage> GroupCommit<S> {
             )));
         }
         let queue = Arc::new(Queue::new(capacity_bytes, config.max_record_bytes.into()));
-        let committer = Committer { queue: Arc::clone(&queue) };
+        let committer = Committer { queue: Arc::clone(&queue), waiting: VecDeque::new() };
         let shared = Arc::clone(spool.shared());
         let run = move || committer.run(spool);
         let thread = thread::Builder::new().name("spool-commit".to_owned()).spawn(run);
@@ -108,53 +109,59 @@ struct Appended {
 /// The thread's side of the queue.
 struct Committer {
     queue: Arc<Queue>,
+    /// The group that is being committed.
+    waiting: VecDeque<Appended>,
 }
 
 impl Drop for Committer {
     /// At the end nothing waits; after a panic nobody may wait for ever.
     fn drop(&mut self) {
         self.queue.close();
-        let left = self.queue.take_left();
-        left.into_iter().for_each(|entry| (entry.done)(Err(NotDurable("the spool's thread has panicked".to_owned()))));
+        let waiting = std::mem::take(&mut self.waiting).into_iter().map(|appended| appended.done);
+        let left = self.queue.take_left().into_iter().map(|entry| entry.done);
+        for done in waiting.chain(left) {
+            let error = NotDurable("the spool's thread has panicked".to_owned());
+            // Another panic would end the process.
+            drop(panic::catch_unwind(AssertUnwindSafe(|| done(Err(error)))));
+        }
     }
 }
 
 impl Committer {
-    fn run<S: Storage>(self, mut spool: Spool<S>) -> Spool<S> {
+    fn run<S: Storage>(mut self, mut spool: Spool<S>) -> Spool<S> {
         while let Some(group) = self.queue.take() {
-            let appended = group.into_iter().filter_map(|entry| self.append(&mut spool, entry)).collect();
-            self.commit(&mut spool, appended);
+            group.into_iter().for_each(|entry| self.append(&mut spool, entry));
+            self.commit(&mut spool);
         }
         spool
     }
 
-    fn append<S: Storage>(&self, spool: &mut Spool<S>, entry: Entry) -> Option<Appended> {
+    fn append<S: Storage>(&mut self, spool: &mut Spool<S>, entry: Entry) {
         let bytes = entry.bytes();
         match spool.append(&entry.record, entry.weight) {
-            Ok(number) => Some(Appended { number, bytes, done: entry.done }),
+            Ok(number) => self.waiting.push_back(Appended { number, bytes, done: entry.done }),
             // Both bounds were looked at as it was taken; but nothing may be lost silently.
             Err(error) => {
                 self.queue.release(bytes);
                 (entry.done)(Err(NotDurable(error.to_string())));
-                None
             }
         }
     }
 
     /// Returns when all of them are durable, or the end has come and they are not.
-    fn commit<S: Storage>(&self, spool: &mut Spool<S>, mut waiting: VecDeque<Appended>) {
+    fn commit<S: Storage>(&mut self, spool: &mut Spool<S>) {
         let mut pause = FIRST_PAUSE;
         loop {
             // Asked before: what was there at the end is tried once more.
             let is_closed = self.queue.is_closed();
             let result = spool.commit();
-            self.finish(&mut waiting, spool.durable());
+            self.finish(spool.durable());
             let Err(error) = result else {
                 return self.queue.tell(None);
             };
             if is_closed {
                 spool.discard_pending();
-                return self.give_up(waiting, &error);
+                return self.give_up(&error);
             }
             self.queue.tell(Some(error.to_string()));
             match error {
@@ -166,9 +173,9 @@ impl Committer {
         }
     }
 
-    fn finish(&self, waiting: &mut VecDeque<Appended>, durable: RecordNo) {
+    fn finish(&mut self, durable: RecordNo) {
         let mut bytes = 0;
-        while let Some(appended) = waiting.pop_front_if(|appended| appended.number < durable) {
+        while let Some(appended) = self.waiting.pop_front_if(|appended| appended.number < durable) {
             bytes += appended.bytes;
             (appended.done)(Ok(appended.number));
         }
@@ -177,9 +184,11 @@ impl Committer {
         }
     }
 
-    fn give_up(&self, waiting: VecDeque<Appended>, error: &Error) {
-        self.queue.release(waiting.iter().map(|appended| appended.bytes).sum());
+    fn give_up(&mut self, error: &Error) {
+        self.queue.release(self.waiting.iter().map(|appended| appended.bytes).sum());
         let error = NotDurable(error.to_string());
-        waiting.into_iter().for_each(|appended| (appended.done)(Err(error.clone())));
+        while let Some(appended) = self.waiting.pop_front() {
+            (appended.done)(Err(error.clone()));
+        }
     }
 }

@@ -251,14 +251,6 @@ impl Queue {
 
     /// Waits so long, or until it is closed.
     pub(super) fn pause(&self, at_most: Duration) {
-        let deadline = Instant::now() + at_most;
-        let mut state = self.lock();
-        while !state.is_closed {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return;
-            }
-            state = self.filled.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
-        }
+        drop(self.filled.wait_timeout_while(self.lock(), at_most, |state| !state.is_closed));
     }
 }

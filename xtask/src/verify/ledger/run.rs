@@ -92,12 +92,23 @@ pub(super) fn run(scenario: Scenario, programs: &Programs, region: &Region, logs
             agent = start_agent(scenario, programs, region, &observed, logs)?;
             sleep(WORKS_FOR);
         }
+        Scenario::KilledApart => {
+            let paused = region.pause()?;
+            sleep(AGGREGATOR_STOPS_FOR);
+            drop(agent);
+            drop(paused);
+            agent = start_agent(scenario, programs, region, &observed, logs)?;
+            sleep(WORKS_FOR);
+        }
         Scenario::Budget => sleep(2 * WORKS_FOR),
         Scenario::Calm | Scenario::Everything | Scenario::SmallRing | Scenario::Crowd => {}
     }
     let (_, log) = agent.end(Some(Signal::TERM))?;
     if !log.contains("undelivered=0") {
         bail!("the agent ended before all was delivered: {log}");
+    }
+    if scenario == Scenario::KilledApart && !log.contains("earlier_batches=") {
+        bail!("the agent that was killed left nothing behind: {log}");
     }
     observed.end(None)?;
     account(scenario, programs, region)
@@ -114,6 +125,9 @@ fn start_agent(
     command.args(["run", "--node", scenario.name(), "--region", region::NAME]);
     command.args(["--pid", &observed.id().to_string(), "--aggregator", &format!("http://{}", region.address())]);
     command.args(scenario.agent());
+    if !scenario.agent().contains(&"--spool") {
+        command.arg("--spool").arg(logs.join(format!("spool-{}", scenario.name())));
+    }
     let agent = Child::start("agent", command, logs)?;
     agent.line("ready")?;
     Ok(agent)

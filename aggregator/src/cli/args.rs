@@ -7,30 +7,32 @@ use anyhow::Context;
 use clap::Parser;
 use syncline_store::DEFAULT_DATABASE;
 
+use crate::settings::Alerts;
+
 /// The aggregator of a region: takes its agents' batches, puts them on one clock, stores them in ClickHouse.
 ///
 /// It prints one line, "ready ...", on stdout once it serves; logs go to stderr (RUST_LOG sets what, default "info").
 /// It ends on SIGTERM or SIGINT after finishing what is under way.
 #[derive(Debug, Parser)]
 #[command(version, after_help = EXAMPLES)]
-pub(crate) struct Args {
+pub struct Args {
     /// Region that this aggregator serves: letters, digits, '.', '_', '-'
     #[arg(long, value_name = "NAME", value_parser = region)]
-    pub(crate) region: String,
+    pub region: String,
     /// Address for agents and other aggregators
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:7700")]
-    pub(crate) listen: String,
-    /// Directory of an embedded ClickHouse [env: SYNCLINE_STORE] [default: ~/.local/share/syncline/store]
+    pub listen: String,
+    /// Directory of an embedded ClickHouse [default: ~/.local/share/syncline/store]
     #[arg(long, value_name = "DIR", conflicts_with = "clickhouse_url", help_heading = "Store")]
     store_dir: Option<PathBuf>,
-    /// A ClickHouse server instead: http://[user[:password]@]host:port [env: SYNCLINE_URL]
+    /// A ClickHouse server instead: http://[user[:password]@]host:port
     ///
     /// Better in the environment if it has a password: command lines are public on a machine.
     #[arg(long, value_name = "URL", help_heading = "Store")]
     clickhouse_url: Option<String>,
     /// Database of the tables and views
     #[arg(long, value_name = "NAME", default_value = DEFAULT_DATABASE, help_heading = "Store")]
-    pub(crate) database: String,
+    pub database: String,
     /// Directory of this aggregator's own state [default: the store's, or ~/.local/share/syncline/aggregator/REGION]
     ///
     /// Holds the anchor of the region's reference clock: lose it, and the region starts a new reference.
@@ -40,7 +42,7 @@ pub(crate) struct Args {
     ///
     /// The reference of the root region is the fleet's one clock.
     #[arg(long, value_name = "URL", help_heading = "Clock")]
-    pub(crate) root: Option<String>,
+    pub root: Option<String>,
     /// Another aggregator to measure against too, of another region or of this one, http://host:port; may be given several times
     ///
     /// Along what is known of another one of this region, clock models of nodes that come from there go on.
@@ -48,33 +50,45 @@ pub(crate) struct Args {
     /// With every two regions measured, and what each claims of UTC, bounds between regions become tighter than half of a
     /// round trip, and a region whose claim is false is named: `syncline skew --regions`.
     #[arg(long, value_name = "URL", help_heading = "Clock")]
-    pub(crate) peer: Vec<String>,
+    pub peer: Vec<String>,
     /// Time between probes of the root and of peers, such as 1s or 250ms
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = probe_interval, help_heading = "Clock")]
-    pub(crate) probe_interval: Duration,
+    pub probe_interval: Duration,
     /// Probe other regions over gRPC only, whose stamps are coarser
     #[arg(long, help_heading = "Clock")]
-    pub(crate) no_udp_probes: bool,
+    pub no_udp_probes: bool,
     /// Command port of this machine's chronyd, whose claim leads from the reference to UTC
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:323", help_heading = "Clock")]
-    pub(crate) chrony: std::net::SocketAddr,
+    pub chrony: std::net::SocketAddr,
     /// What error bounds assume an oscillator's frequency to be off at most, ppm
     #[arg(long, value_name = "PPM", default_value = "500", value_parser = tolerance_ppm, help_heading = "Clock")]
-    pub(crate) clock_tolerance_ppm: f64,
+    pub clock_tolerance_ppm: f64,
     /// Memory for batches under way, MiB; more than that waits at the agents
     #[arg(long, value_name = "MIB", default_value = "1024", value_parser = clap::value_parser!(u32).range(256..=1_048_576))]
-    pub(crate) memory_mib: u32,
+    pub memory_mib: u32,
+    /// Address on which Prometheus may ask for metrics (GET /metrics) [default: none]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub metrics: Option<std::net::SocketAddr>,
+    /// File (TOML) with any of these options, their names with `_`, and with `[alerts]`: limits, maintenance, and who is told; what is
+    /// typed or set in the environment (SYNCLINE_AGGREGATOR_ and the name) goes before it [env: SYNCLINE_AGGREGATOR_CONFIG]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// What the file says of alerts.
+    #[arg(skip)]
+    pub alerts: Alerts,
 }
 
 const EXAMPLES: &str = "\
 Examples:
   syncline-aggregator --region us                               the root region, on an embedded ClickHouse
+  syncline-aggregator --config /etc/syncline/aggregator.toml    all by a file
+  syncline-aggregator validate /etc/syncline/aggregator.toml    whether it would be taken (exit code 78 where not)
   SYNCLINE_URL=http://user:password@clickhouse:8123 \\
     syncline-aggregator --region eu --listen 0.0.0.0:7700 --root http://us.example:7700";
 
 /// Where the store is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
+pub enum Place {
     /// An embedded engine in this directory.
     Embedded(PathBuf),
     /// A server.
@@ -82,17 +96,23 @@ pub(crate) enum Place {
 }
 
 impl Args {
-    /// The store: as given, else as in the environment, else in the user's data directory.
-    pub(crate) fn store(&self) -> anyhow::Result<Place> {
+    /// The store: as given, else in the user's data directory.
+    ///
+    /// # Errors
+    /// That is nowhere.
+    pub fn store(&self) -> anyhow::Result<Place> {
         match (&self.store_dir, &self.clickhouse_url) {
             (Some(dir), _) => Ok(Place::Embedded(dir.clone())),
             (None, Some(url)) => Ok(Place::Url(url.clone())),
-            (None, None) => place_from(&environment),
+            (None, None) => Ok(Place::Embedded(data_home(&environment)?.join("store"))),
         }
     }
 
     /// Where the aggregator's own state is, with this store.
-    pub(crate) fn state_dir(&self, store: &Place) -> anyhow::Result<PathBuf> {
+    ///
+    /// # Errors
+    /// As of [`Args::store`].
+    pub fn state_dir(&self, store: &Place) -> anyhow::Result<PathBuf> {
         match (&self.state_dir, store) {
             (Some(dir), _) => Ok(dir.clone()),
             (None, Place::Embedded(store)) => Ok(store.clone()),
@@ -105,15 +125,6 @@ type Environment<'a> = dyn Fn(&str) -> Option<String> + 'a;
 
 fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
-}
-
-fn place_from(environment: &Environment<'_>) -> anyhow::Result<Place> {
-    match (environment("SYNCLINE_STORE"), environment("SYNCLINE_URL")) {
-        (Some(_), Some(_)) => anyhow::bail!("SYNCLINE_STORE and SYNCLINE_URL are both set: unset one"),
-        (Some(dir), None) => Ok(Place::Embedded(dir.into())),
-        (None, Some(url)) => Ok(Place::Url(url)),
-        (None, None) => Ok(Place::Embedded(data_home(environment)?.join("store"))),
-    }
 }
 
 fn data_home(environment: &Environment<'_>) -> anyhow::Result<PathBuf> {
@@ -162,15 +173,13 @@ mod tests {
     }
 
     #[test]
-    fn the_store_is_found_in_the_environment_where_it_is_not_given() {
-        let place = |set: &[(&str, &str)]| {
-            place_from(&|name| set.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned()))
+    fn data_is_in_the_users_directory_where_nothing_is_said() {
+        let home = |set: &[(&str, &str)]| {
+            data_home(&|name| set.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned()))
         };
-        assert_eq!(place(&[("SYNCLINE_STORE", "/s"), ("HOME", "/h")]).unwrap(), Place::Embedded("/s".into()));
-        assert_eq!(place(&[("SYNCLINE_URL", "http://c:8123")]).unwrap(), Place::Url("http://c:8123".into()));
-        assert_eq!(place(&[("HOME", "/h")]).unwrap(), Place::Embedded("/h/.local/share/syncline/store".into()));
-        assert!(place(&[]).unwrap_err().to_string().contains("--store-dir"));
-        assert!(place(&[("SYNCLINE_STORE", "/s"), ("SYNCLINE_URL", "http://c")]).is_err());
+        assert_eq!(home(&[("HOME", "/h")]).unwrap(), Path::new("/h/.local/share/syncline"));
+        assert_eq!(home(&[("HOME", "/h"), ("XDG_DATA_HOME", "/d")]).unwrap(), Path::new("/d/syncline"));
+        assert!(home(&[]).unwrap_err().to_string().contains("--store-dir"));
     }
 
     #[test]

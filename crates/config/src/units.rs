@@ -1,9 +1,15 @@
-//! Durations and sizes as people type them.
+//! Durations, sizes and frequencies as people type them.
 
 use std::time::Duration;
 
-const DURATION_UNITS: [(&str, u64); 5] =
-    [("ns", 1), ("us", 1_000), ("ms", 1_000_000), ("s", 1_000_000_000), ("m", 60_000_000_000)];
+const DURATION_UNITS: [(&str, u64); 6] = [
+    ("ns", 1),
+    ("us", 1_000),
+    ("ms", 1_000_000),
+    ("s", 1_000_000_000),
+    ("m", 60_000_000_000),
+    ("h", 3_600_000_000_000),
+];
 const SIZE_UNITS: [(&str, u64); 4] = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("", 1)];
 
 /// Reads `250us`, `1ms`, `2s`, `1.5s`.
@@ -11,7 +17,7 @@ const SIZE_UNITS: [(&str, u64); 4] = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB"
 /// # Errors
 /// What is wrong, with an example.
 pub fn duration(text: &str) -> Result<Duration, String> {
-    let help = || format!("{text:?} is no duration: a number and one of ns, us, ms, s, m, as in 250us or 1.5s");
+    let help = || format!("{text:?} is no duration: a number and one of ns, us, ms, s, m, h, as in 250us or 1.5s");
     let (number, unit_ns) = split(text, &DURATION_UNITS).ok_or_else(help)?;
     Ok(Duration::from_nanos(scaled(number, unit_ns).ok_or_else(help)?))
 }
@@ -37,6 +43,27 @@ pub fn bytes(text: &str) -> Result<u64, String> {
     let help = || format!("{text:?} is no size: a number, or a number and one of KiB, MiB, GiB, as in 32MiB");
     let (number, unit) = split(text, &SIZE_UNITS).ok_or_else(help)?;
     scaled(number, unit).ok_or_else(help)
+}
+
+/// Reads `5ppm`, `0.5ppm`, in ppb.
+///
+/// # Errors
+/// What is wrong, with an example.
+pub fn frequency_ppb(text: &str) -> Result<u64, String> {
+    let help = || format!("{text:?} is no frequency error: a number and ppm, as in 5ppm or 0.5ppm");
+    thousandths(text, "ppm").filter(|ppb| *ppb <= 1_000_000_000).ok_or_else(help)
+}
+
+/// A number with at most three decimals and its unit, in thousandths.
+pub(crate) fn thousandths(text: &str, unit: &str) -> Option<u64> {
+    let number = text.strip_suffix(unit)?.trim_end();
+    let (whole, decimals) = number.split_once('.').unwrap_or((number, "0"));
+    let are_digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if !are_digits(whole) || !are_digits(decimals) || decimals.len() > 3 {
+        return None;
+    }
+    let decimals: u64 = format!("{decimals:0<3}").parse().ok()?;
+    whole.parse::<u64>().ok()?.checked_mul(1_000)?.checked_add(decimals)
 }
 
 fn split<'t>(text: &'t str, units: &[(&str, u64)]) -> Option<(&'t str, u64)> {
@@ -68,6 +95,7 @@ mod tests {
         }
         assert_eq!(duration("0ns"), Ok(Duration::ZERO));
         assert_eq!(duration("2 m"), Ok(Duration::from_secs(120)));
+        assert_eq!(duration("24h"), Ok(Duration::from_secs(86_400)));
     }
 
     #[test]
@@ -87,12 +115,30 @@ mod tests {
     #[test]
     fn nonsense_is_refused_and_does_not_overflow() {
         for text in
-            ["", "5", "ms", "-1ms", "1.s", "1.1.1s", "1e9s", "99999999999999999999s", "1h", "18446744073709551615s"]
+            ["", "5", "ms", "-1ms", "1.s", "1.1.1s", "1e9s", "99999999999999999999s", "1d", "18446744073709551615s"]
         {
             assert!(duration(text).is_err(), "{text}");
         }
         for text in ["", "1MB", "x", "18446744073709551615GiB"] {
             assert!(bytes(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_read_with_their_unit_exactly() {
+        for (text, unit, value) in [
+            ("5ppm", "ppm", Some(5_000)),
+            ("0.5 ppm", "ppm", Some(500)),
+            ("80%", "%", Some(80_000)),
+            ("99.9%", "%", Some(99_900)),
+            ("5", "ppm", None),
+            ("-5ppm", "ppm", None),
+            ("+5ppm", "ppm", None),
+            (".5ppm", "ppm", None),
+            ("1.0001ppm", "ppm", None),
+            ("99999999999999999999ppm", "ppm", None),
+        ] {
+            assert_eq!(thousandths(text, unit), value, "{text}");
         }
     }
 }
