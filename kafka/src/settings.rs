@@ -18,7 +18,7 @@ const ENVELOPE_BYTES: usize = 64 << 10;
 /// Fetched ahead of what is taken, KiB: a consumer's, all partitions together.
 const FETCHED_KIB: usize = 32 << 10;
 /// Records that the producer holds, KiB: two of the largest.
-const PRODUCED_KIB: usize = 2 * (limits::WIRE_BYTES + ENVELOPE_BYTES) >> 10;
+const PRODUCED_KIB: usize = (2 * (limits::WIRE_BYTES + ENVELOPE_BYTES)) >> 10;
 
 /// What the promises rest on is not for a person to change.
 const OURS: [&str; 14] = [

@@ -81,7 +81,7 @@ fn ask<C: ClientContext>(client: &Client<C>, settings: &Settings, within: Durati
     let (brokers, topic) = (settings.brokers().to_owned(), settings.topic().to_owned());
     let metadata = match client.fetch_metadata(Some(&topic), within) {
         Ok(metadata) => metadata,
-        Err(KafkaError::MetadataFetch(code)) if code == RDKafkaErrorCode::UnknownTopicOrPartition => {
+        Err(KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownTopicOrPartition)) => {
             return Err(Trouble::NoTopic { brokers, topic });
         }
         Err(error) => return Err(Trouble::Silent { brokers, why: reason(&error) }),
