@@ -7,8 +7,11 @@ use std::path::Path;
 use std::process::Output;
 
 use support::engine_is_here;
-use support::program::{Program, command, error_line};
-use syncline_store::{Location, OpenOptions, open};
+use support::program::{Program, command, engine_url, error_line};
+use syncline_store::Store;
+
+/// The database of an older version.
+const OLDER: &str = "older";
 
 fn run(arguments: &[&str]) -> Output {
     command(arguments).output().unwrap()
@@ -20,14 +23,13 @@ fn said(output: &Output) -> String {
 }
 
 fn on<'a>(what: &[&'a str], dir: &'a Path) -> Vec<&'a str> {
-    [what, &["--store-dir", dir.to_str().unwrap()]].concat()
+    [what, &["--database", OLDER, "--store-dir", dir.to_str().unwrap()]].concat()
 }
 
 /// Makes a store of an older version there.
 async fn older(dir: &Path, version: u32) {
-    let store = open(&Location::Embedded(dir.to_owned()), &OpenOptions::default()).await.unwrap();
-    store.migrate_to(version).await.unwrap();
-    store.close().await.unwrap();
+    let _engine = Program::embedded(dir);
+    Store::connect(&engine_url(dir), OLDER).await.unwrap().migrate_to(version).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -44,7 +46,7 @@ async fn a_schema_is_shown_and_then_brought_up_to_date() {
     assert!(error_line(&status).contains("syncline-aggregator migrate"), "{}", error_line(&status));
 
     let plan = said(&run(&on(&["migrate", "--dry-run"], dir.path())));
-    assert!(plan.contains("`syncline` has schema version 2;"), "{plan}");
+    assert!(plan.contains("`older` has schema version 2;"), "{plan}");
     assert!(plan.contains("\n-- 0003_") && !plan.contains("-- 0002_") && plan.contains(";\n"), "{plan}");
     assert_eq!(said(&run(&on(&["migrate", "--dry-run"], dir.path()))), plan, "looking changes nothing");
 

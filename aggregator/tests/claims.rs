@@ -8,6 +8,7 @@ use support::program::{Program, ask, store};
 use support::{chronyd, engine_is_here, eventually};
 use syncline_event::{ClaimSource, ClockClaim};
 use syncline_sim::NodeSettings;
+use syncline_timebase::Span;
 
 const SECOND: i64 = 1_000_000_000;
 
@@ -25,6 +26,8 @@ async fn a_claim_that_contradicts_the_probes_is_reported_with_both_numbers() {
     let program = Program::start(dir.path(), &[&arguments[..], &[store_dir.to_str().unwrap()]].concat());
     let store = store(&store_dir).await;
     let mut agent = SimulatedAgent::new("n1", "us", 11, NodeSettings::default());
+    // What is known of UTC is of the aggregator's own reference.
+    agent.change_reference(program.reference_run(), Span::ZERO);
     let mut uplink = Uplink::connect(&program.url()).await;
     for _ in 0..3 {
         uplink.store(&agent.next_batch(1)).await;

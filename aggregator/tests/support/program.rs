@@ -56,6 +56,12 @@ impl Program {
         program
     }
 
+    /// The run of its reference.
+    pub(crate) fn reference_run(&self) -> u64 {
+        let run = self.ready.split_whitespace().find_map(|word| word.strip_prefix("reference_run=0x"));
+        u64::from_str_radix(run.unwrap(), 16).unwrap()
+    }
+
     /// On an embedded engine in `dir`, as the root region `us`.
     pub(crate) fn embedded(dir: &Path) -> Self {
         Self::start(dir, &["--region", "us", "--listen", "127.0.0.1:0", "--store-dir", dir.to_str().unwrap()])

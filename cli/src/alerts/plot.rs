@@ -43,7 +43,7 @@ mod tests {
 
     #[test]
     fn a_step_beyond_the_limit_is_seen_with_its_bounds() {
-        let at = |ms: i64| Some(Interval::around(ms * 1_000_000, 9_000_000));
+        let at = |ms: i64| Some(Interval::around(ms * 1_000_000, 25_000_000));
         let lines = draw(&[at(0), at(0), None, at(140), at(140)], 50_000_000);
         assert_eq!(lines.len(), LINES);
         assert!(lines[0].ends_with("   ||") && lines[1].ends_with("   oo"), "{lines:#?}");
