@@ -146,8 +146,8 @@ mod tests {
         let text = text(Arc::new(Fixed)).unwrap();
         assert_eq!(
             text,
-            "# HELP x_waits Waits.\n# TYPE x_waits counter\nx_waits_total{cause=\"a\\\"b\\nc\"} 7\nx_waits_total{cause=\"other\"} 18446744073709551615\n\
-             # HELP x_offset_seconds How far it is off.\n# TYPE x_offset_seconds gauge\nx_offset_seconds -0.0015\n# EOF\n"
+            "# HELP x_waits Waits\n# TYPE x_waits counter\nx_waits_total{cause=\"a\\\"b\\nc\"} 7\nx_waits_total{cause=\"other\"} 18446744073709551615\n\
+             # HELP x_offset_seconds How far it is off\n# TYPE x_offset_seconds gauge\nx_offset_seconds -0.0015\n# EOF\n"
         );
     }
 }

@@ -31,7 +31,13 @@ pub(super) struct SilenceArgs {
     #[arg(long, value_name = "TIME", default_value = "now", allow_hyphen_values = true)]
     from: String,
     /// Until when, such as 2026-11-28T02:00:00Z
-    #[arg(long, value_name = "TIME", conflicts_with = "lasting", required_unless_present = "lasting")]
+    #[arg(
+        long,
+        value_name = "TIME",
+        conflicts_with = "lasting",
+        required_unless_present = "lasting",
+        allow_hyphen_values = true
+    )]
     until: Option<String>,
     /// For how long, such as 2h
     #[arg(long = "for", value_name = "TIME")]
