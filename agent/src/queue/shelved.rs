@@ -6,7 +6,8 @@ use super::shelf::{Known, Shelf};
 use super::{BatchId, Entry, Lost, Queue, READ_AHEAD};
 
 impl Queue {
-    /// What is to be made durable next, of about so many bytes; oldest first. [`Self::durable`] or [`Self::not_durable`] has to follow.
+    /// What is to be made durable next, of about so many bytes; oldest first. [`Self::durable`] for each
+    /// that is, in their order, and [`Self::end_writing`] have to follow.
     pub fn begin_writing(&mut self, most_bytes: usize) -> Vec<Entry> {
         let Some(shelf) = &mut self.shelf else { return Vec::new() };
         let (mut bytes, mut taken) = (0, Vec::new());
