@@ -34,6 +34,7 @@ mod regular_file;
 pub mod replay;
 pub mod run;
 pub mod spooling;
+mod station;
 pub mod symbols;
 mod text;
 pub mod uplink;

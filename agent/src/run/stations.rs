@@ -4,7 +4,6 @@ use std::future::Future;
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread;
 
 use syncline_event::Origin;
 use syncline_probe::ProberConfig;
@@ -29,6 +28,7 @@ use crate::probe::{Heard, ProbeListener};
 use crate::queue::{BatchId, Queue, SharedQueue};
 use crate::recording::Recorder;
 use crate::spooling::{SpoolConfig, Spooling};
+use crate::station::station;
 use crate::uplink::{KafkaUplink, Uplink};
 
 /// Messages between capture and batcher: with 256 waits each, 16,384 waits.
@@ -81,7 +81,7 @@ impl Stations {
         let batching = Batching::new(batcher, clocks, Arc::clone(&queue), recorder, hints.clone(), Arc::clone(&asking));
         let tally = Arc::<Tally>::default();
         let batching = batching.caching(symbols.clone()).telling(Arc::clone(&tally));
-        let outcome = station("batcher", move || batching.run(&inputs))?;
+        let outcome = station("batcher", move || batching.run(&inputs)).map_err(RunError::System)?;
         start_knots(clocks, stopped.clone(), out.clone(), hints.clone())?;
         start_claims(config, stopped.clone(), out.clone())?;
         let uplink = Uplink::new(config.aggregators.clone(), Arc::clone(&queue)).of_region(config.region.clone());
@@ -94,7 +94,7 @@ impl Stations {
         let mark_shift = config.capture.tcp.mark_shift;
         let file = config.file.as_ref().map(|file| file.path.to_string_lossy().into_owned());
         let capturing = Capturing::new(capture, intake, out, mark_shift, (commands, file));
-        let capture = station("capture", move || capturing.run(&stopped))?;
+        let capture = station("capture", move || capturing.run(&stopped)).map_err(RunError::System)?;
         let (connected, trouble) = start_uplinks(config, uplink, &queue);
         Ok(Self { stop, queue, tally, probe_state, connected, trouble, capture, outcome, spooling })
     }
@@ -162,17 +162,6 @@ fn origin(config: &RunConfig, first_knot: Knot) -> Result<Origin, RunError> {
     })
 }
 
-/// Runs `work` on a thread of its own; the receiver gets its result, or fails if it panics.
-fn station<T: Send + 'static>(
-    name: &str,
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<oneshot::Receiver<T>, RunError> {
-    let (done, result) = oneshot::channel();
-    let body = move || drop(done.send(work()));
-    thread::Builder::new().name(name.to_owned()).spawn(body).map_err(RunError::System)?;
-    Ok(result)
-}
-
 /// Starts what carries batches, and what leads to the aggregator; whether the former is connected, and what keeps it from that.
 fn start_uplinks(
     config: &RunConfig,
@@ -212,14 +201,14 @@ fn start_knots(
         // A knot that finds the channel full is left out: the next one comes in 100 ms.
         drop(out.try_send(Input::Knot(knot)));
     };
-    station("knots", move || sample_knots(clocks, &stop, sink)).map(drop)
+    station("knots", move || sample_knots(clocks, &stop, sink)).map(drop).map_err(RunError::System)
 }
 
 fn start_claims(config: &RunConfig, stop: watch::Receiver<bool>, out: SyncSender<Input>) -> Result<(), RunError> {
     let (clocks, chrony) = (config.clocks, config.chrony);
     // A claim that finds the channel full is left out: the next one comes soon.
     let sink = move |claim| drop(out.try_send(Input::Claim(claim)));
-    station("claims", move || ask_for_claims(clocks, chrony, &stop, sink)).map(drop)
+    station("claims", move || ask_for_claims(clocks, chrony, &stop, sink)).map(drop).map_err(RunError::System)
 }
 
 fn start_probes(

@@ -16,10 +16,10 @@ mod record;
 mod trouble;
 mod writer;
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use std::{io, thread};
 
 use syncline_event::limits;
 use syncline_spool::{Config, Disk, Error, Overflow, Reader as Records, Spool};
@@ -27,6 +27,7 @@ use thiserror::Error;
 use tokio::sync::{oneshot, watch};
 
 use crate::queue::{BatchId, Queue, SharedQueue};
+use crate::station::station;
 use reader::Reader;
 use writer::Writer;
 
@@ -159,8 +160,8 @@ impl Opened {
         let writer = Writer::new(self.spool, Arc::clone(queue));
         let reader = Reader::new(self.records, Arc::clone(queue), own_run);
         Ok(Spooling {
-            writer: start("spool-write", move || writer.run())?,
-            reader: start("spool-read", move || reader.run(&stopped))?,
+            writer: station("spool-write", move || writer.run())?,
+            reader: station("spool-read", move || reader.run(&stopped))?,
             stop,
             queue: Arc::clone(queue),
         })
@@ -187,18 +188,6 @@ impl Spooling {
             tracing::warn!("the disk of the spool did not answer for {} s: ending without it", END_WITHIN.as_secs());
         }
     }
-}
-
-/// Runs `work` on a thread of its own; the receiver is told of its end.
-fn start(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<oneshot::Receiver<()>> {
-    let (done, ended) = oneshot::channel();
-    let body = move || {
-        work();
-        // Nobody may be waiting any more.
-        let _ = done.send(());
-    };
-    thread::Builder::new().name(name.to_owned()).spawn(body)?;
-    Ok(ended)
 }
 
 #[cfg(test)]
