@@ -17,7 +17,7 @@ use crate::batch::{
 };
 use crate::clock::Clocks;
 use crate::probe::UsableProbe;
-use crate::queue::{Entry, Lost, Queue, SharedQueue};
+use crate::queue::{BatchId, Entry, Lost, Queue, SharedQueue};
 use crate::recording::Recorder;
 use crate::symbols::{SymbolCache, SymbolCounts};
 
@@ -212,21 +212,13 @@ impl Batching {
         for entry in self.queue.take_refused() {
             match syncline_proto::decode(&entry.bytes) {
                 Ok(batch) => self.batcher.refused(&batch),
-                Err(_) => self.batcher.gone(gone(&entry, LossCause::BatchRefused)),
+                Err(_) => self.batcher.gone(gone(entry.id, LossCause::BatchRefused, (entry.waits, entry.summed))),
             }
         }
         let dropped = self.queue.change_quietly(Queue::take_dropped);
         self.tell_of_drops(dropped);
         for Lost { id, weight } in self.queue.change_quietly(Queue::take_lost) {
-            self.batcher.gone(DroppedBatch {
-                boot: id.boot,
-                number: id.number,
-                run_first_seq: id.run_first_seq,
-                cause: LossCause::SpoolDamaged,
-                events: weight,
-                summed: 0,
-                losses: Vec::new(),
-            });
+            self.batcher.gone(gone(id, LossCause::SpoolDamaged, (weight, 0)));
         }
     }
 
@@ -288,7 +280,7 @@ impl Batching {
         for dropped in dropped {
             match syncline_proto::decode(&dropped.bytes) {
                 Ok(batch) => self.batcher.dropped(batch),
-                Err(_) => self.batcher.gone(gone(&dropped, LossCause::QueueFull)),
+                Err(_) => self.batcher.gone(gone(dropped.id, LossCause::QueueFull, (dropped.waits, dropped.summed))),
             }
         }
     }
@@ -302,17 +294,10 @@ impl Batching {
     }
 }
 
-/// What is known of a batch that cannot be read: one of another version.
-fn gone(entry: &Entry, cause: LossCause) -> DroppedBatch {
-    DroppedBatch {
-        boot: entry.id.boot,
-        number: entry.number(),
-        run_first_seq: entry.id.run_first_seq,
-        cause,
-        events: entry.waits,
-        summed: entry.summed,
-        losses: Vec::new(),
-    }
+/// What is known of a batch that cannot be read, of another version or lost: its finished waits, and those in sums.
+fn gone(id: BatchId, cause: LossCause, (events, summed): (u64, u64)) -> DroppedBatch {
+    let BatchId { boot, run_first_seq, number } = id;
+    DroppedBatch { boot, number, run_first_seq, cause, events, summed, losses: Vec::new() }
 }
 
 #[cfg(test)]
