@@ -102,6 +102,5 @@ pub(super) fn dropped(cause: LossCause, batch: &Batch) -> DroppedBatch {
 
 /// Finished waits, and waits in sums.
 fn contents(batch: &Batch) -> (u64, u64) {
-    let summed = batch.short_waits.iter().map(|short| short.count).fold(0, u64::saturating_add);
-    (batch.waits.len() as u64, summed)
+    (batch.waits.len() as u64, batch.summed_waits())
 }

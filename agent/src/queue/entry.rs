@@ -52,9 +52,8 @@ impl Entry {
     pub fn of(batch: &Batch, bytes: Bytes) -> Self {
         let tells = batch.dropped.iter();
         let tells = tells.map(|one| BatchId { boot: one.boot, run_first_seq: one.run_first_seq, number: one.number });
-        let summed = batch.short_waits.iter().map(|short| short.count).fold(0, u64::saturating_add);
         let new = Self::new(BatchId::of(batch), bytes, batch.waits.len() as u64);
-        Self { summed, tells: tells.collect(), ..new }
+        Self { summed: batch.summed_waits(), tells: tells.collect(), ..new }
     }
 
     /// Its number, by which it is acknowledged.

@@ -204,6 +204,11 @@ impl Batch {
         BatchId { node: self.origin.node.clone(), boot: self.origin.boot, number: self.number }
     }
 
+    /// Waits in its sums.
+    pub fn summed_waits(&self) -> u64 {
+        self.short_waits.iter().map(|short| short.count).fold(0, u64::saturating_add)
+    }
+
     /// All waits that it says are lost: since the last batch, and those of the dropped batches that it tells of.
     pub fn all_losses(&self) -> impl Iterator<Item = Loss> + '_ {
         self.losses.iter().copied().chain(self.dropped.iter().flat_map(DroppedBatch::all_losses))

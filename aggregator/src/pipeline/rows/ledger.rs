@@ -24,8 +24,8 @@ pub(crate) fn ledger(batch: &Batch) -> LedgerRows {
         first_seq: vec![batch.first_seq],
         events: vec![batch.waits.len() as u64],
         first_bucket: vec![first_bucket.unwrap_or_else(|| bucket::of_batch(batch))],
-        short_waits: vec![sum(batch.short_waits.iter().map(|short| short.count))],
-        losses: vec![sum(batch.losses.iter().map(|loss| loss.count))],
+        short_waits: vec![batch.summed_waits()],
+        losses: vec![batch.losses.iter().map(|loss| loss.count).fold(0, u64::saturating_add)],
         has_account: vec![u8::from(batch.account.is_some())],
         captured: vec![captured],
         left_out: vec![left_out],
@@ -72,10 +72,6 @@ pub(crate) fn dropped_batches(batch: &Batch) -> DroppedBatchRows {
         events: dropped.iter().map(|one| one.events).collect(),
         short_waits: dropped.iter().map(|one| one.summed).collect(),
     }
-}
-
-fn sum(counts: impl Iterator<Item = u64>) -> u64 {
-    counts.fold(0, u64::saturating_add)
 }
 
 #[cfg(test)]
