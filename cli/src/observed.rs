@@ -122,7 +122,7 @@ pub(crate) enum LeftOut {
     OpenWaits,
 }
 
-/// Of how many processes that was left out somewhere in the window. None in the store of a version without budgets.
+/// Of how many processes that was left out from some moment of the window on; 0 in the store of a version without budgets.
 pub(crate) async fn count_without(
     source: &Source,
     what: LeftOut,

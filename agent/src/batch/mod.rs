@@ -243,8 +243,8 @@ impl Batcher {
         self.dictionary.tell_again();
     }
 
-    /// A sealed batch, perhaps of an earlier run, had to go because the queue is full: its waits are lost, and a later batch tells what was in it; its stacks
-    /// and symbols go into the next one.
+    /// A sealed batch, perhaps of an earlier run, had to go because the queue is full: its waits are lost, and a later batch tells
+    /// what was in it; its stacks and symbols go into the next one.
     pub fn dropped(&mut self, batch: Batch) {
         self.lose_batch(LossCause::QueueFull, &batch);
         self.tcp.lose_batch(TcpLossCause::QueueFull, &batch);

@@ -16,7 +16,7 @@ pub(super) enum Probes {
     #[default]
     None,
     Attached(Links),
-    /// Not tried again.
+    /// Not tried again, but for the next window where there are windows.
     Failed,
 }
 

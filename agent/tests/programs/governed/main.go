@@ -1,7 +1,8 @@
 // Governed is observed by the tests of the governor. Its goroutines wait in several ways and for very different times, and each keeps account of
 // how long. After the line `go` on standard input it begins; at each line that follows it says on standard output, as a JSON object, how long
 // they have waited so far, by Go's name of the reason. With the argument `calm` it does little until a second line comes, and a hundred times as
-// much after it. With `calls` it makes system calls that do not wait as fast as it can, beside that. With `become` and a command it becomes that one at a second line. It ends, with status 0, when its standard input is closed.
+// much after it. With `calls` it makes system calls that do not wait as fast as it can, beside that. With `become` and a command it becomes that
+// one at a second line. It ends, with status 0, when its standard input is closed.
 package main
 
 import (
