@@ -67,6 +67,11 @@ pub fn families() -> Vec<Family> {
             &[],
             "Batches of earlier runs that the aggregator has stored",
         ),
+        Family::counter(
+            "syncline_agent_lost_earlier_waits_total",
+            &[],
+            "Waits of batches of earlier runs, or of no known run, that were lost",
+        ),
         Family::gauge("syncline_agent_connected", &[], "1 while the stream of batches to an aggregator is open"),
         Family::counter("syncline_agent_connections_total", &[], "Streams of batches that were opened"),
     ]
@@ -134,6 +139,7 @@ fn read_counted(Counted { totals, tcp, gaps }: &Counted, samples: &mut Samples) 
     samples.count("syncline_agent_open_waits_untold_total", &[], totals.open_waits_untold);
     samples.count("syncline_agent_states_untold_total", &[], totals.states_untold);
     samples.count("syncline_agent_batches_total", &[], totals.batches);
+    samples.count("syncline_agent_lost_earlier_waits_total", &[], totals.earlier_lost);
     for cause in LossCause::ALL {
         samples.count("syncline_agent_lost_waits_total", &[cause.name()], totals.losses.count(cause));
     }
@@ -157,7 +163,7 @@ mod tests {
     #[test]
     fn what_was_counted_is_told_by_its_cause() {
         let (tally, queue) = (Arc::<Tally>::default(), Arc::new(SharedQueue::new(Queue::new(1_000))));
-        let mut totals = Totals { waits: 5, ..Totals::default() };
+        let mut totals = Totals { waits: 5, earlier_lost: 4, ..Totals::default() };
         totals.losses.add(LossCause::QueueFull, 3);
         tally.tell(&totals, &TcpTotals::default(), &Gaps::default());
         let id = BatchId { boot: BootId(7), run_first_seq: 1, number: 1 };
@@ -170,6 +176,7 @@ mod tests {
             "syncline_agent_waits_total 5",
             "syncline_agent_lost_waits_total{cause=\"queue_full\"} 3",
             "syncline_agent_lost_waits_total{cause=\"ring_buffer_full\"} 0",
+            "syncline_agent_lost_earlier_waits_total 4",
             "syncline_agent_queue_bytes 100",
             "syncline_agent_queue_limit_bytes 1000",
             "syncline_agent_queue_waits 2",
