@@ -87,7 +87,7 @@ pub(crate) async fn run(store: &StoreArgs, args: &ObservedArgs) -> anyhow::Resul
 }
 
 async fn find(source: &Source, window: Window, whose: &Whose) -> anyhow::Result<Vec<Observed>> {
-    let (conditions, params) = conditions(window, whose);
+    let (conditions, params) = conditions(window, whose, BEGINS_IN_WINDOW);
     let sql = format!(
         "SELECT toString(t.region) AS region, toString(t.service) AS service, toString(t.node) AS node, t.pid AS pid, toString(t.stage) AS stage, \
             toString(t.reason) AS reason, toUnixTimestamp64Nano(min(t.aligned)) AS since_ns, sum(t.dur_ns) AS duration_ns, \
@@ -100,10 +100,15 @@ async fn find(source: &Source, window: Window, whose: &Whose) -> anyhow::Result<
     source.rows(&sql, &params).await
 }
 
-/// Of what began in the window: a row is of the minute in which it began, by clocks that differ a little.
-fn conditions(window: Window, whose: &Whose) -> (String, Vec<(String, String)>) {
+/// What a row is taken by: where it lies to the begin of the window.
+const BEGINS_IN_WINDOW: &str = "aligned >=";
+/// Rows are some seconds long: in a window that is shorter none may begin.
+const ENDS_BEHIND_BEGIN: &str = "aligned + toIntervalNanosecond(dur_ns) >";
+
+/// Of what lies so to the begin of the window, and begins before its end: a row is of the minute in which it began, by clocks that differ a little.
+fn conditions(window: Window, whose: &Whose, taken_by: &str) -> (String, Vec<(String, String)>) {
     let mut conditions = format!(
-        "bucket >= toDateTime({T0}, 'UTC') - 60 AND bucket <= toDateTime({T1}, 'UTC') AND aligned >= {T0} AND aligned < {T1}"
+        "bucket >= toDateTime({T0}, 'UTC') - 120 AND bucket <= toDateTime({T1}, 'UTC') AND {taken_by} {T0} AND aligned < {T1}"
     );
     let mut params = window.params();
     for condition in whose.conditions() {
@@ -140,7 +145,7 @@ pub(crate) async fn count_without(
         LeftOut::States => "'lean', 'windows', 'off'",
         LeftOut::OpenWaits => "'windows', 'off'",
     };
-    let (conditions, params) = conditions(window, whose);
+    let (conditions, params) = conditions(window, whose, ENDS_BEHIND_BEGIN);
     let sql = format!(
         "SELECT uniqExact(t.region, t.node, t.boot, t.pid) AS processes FROM observations AS t WHERE {conditions} AND t.stage IN ({stages})"
     );

@@ -133,4 +133,8 @@ fn of_how_many_processes_states_are_not_known_is_said(fixture: &Fixture) {
         assert_eq!(json["processes_without"], 1, "{json}");
     }
     assert!(!ask(fixture, &["states", "--from", "-3h", "--service", "stock"]).contains("not known: states"));
+    let [within, behind] =
+        [[26, 29], [36, 39]].map(|window| window.map(|s| (fixture.base_ns + s * 1_000_000_000).to_string()));
+    let says_so = |[from, to]: &[String; 2]| ask(fixture, &["states", "--from", from, "--to", to]).ends_with(note);
+    assert!(says_so(&within) && !says_so(&behind), "also where no row begins");
 }
