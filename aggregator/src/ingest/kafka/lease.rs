@@ -21,11 +21,9 @@ impl Lease {
         Self { held_for: session / 2, origin: now, renewed_ms: AtomicU64::new(0) }
     }
 
-    /// The thread is at work. False if the lease was lost before that: then what is under way is to be begun again.
-    pub(crate) fn renew(&self, now: Instant) -> bool {
-        let was_held = self.is_held(now);
+    /// The thread is at work. Where the lease was lost before that, what is under way is to be recalled first.
+    pub(crate) fn renew(&self, now: Instant) {
         self.renewed_ms.store(self.ms(now), Ordering::Release);
-        was_held
     }
 
     /// Whether the thread was at work a short time ago.
@@ -44,13 +42,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_stood_still_has_lost_it_and_learns_so_once() {
+    fn who_stood_still_has_lost_it_until_the_thread_is_at_work_again() {
         let start = Instant::now();
         let lease = Lease::new(Duration::from_secs(10), start);
         let at = |seconds| start + Duration::from_secs(seconds);
-        assert!(lease.renew(at(1)) && lease.is_held(at(5)));
-        assert!(!lease.is_held(at(60)));
-        assert!(!lease.renew(at(60)));
-        assert!(lease.renew(at(61)) && lease.is_held(at(61)));
+        lease.renew(at(1));
+        assert!(lease.is_held(at(5)) && !lease.is_held(at(6)) && !lease.is_held(at(60)));
+        lease.renew(at(60));
+        assert!(lease.is_held(at(61)));
     }
 }

@@ -177,12 +177,15 @@ impl Member {
     }
 
     fn turn(&mut self, consumer: &BaseConsumer<Context>, begins: bool) -> KafkaResult<()> {
-        if !self.lease.renew(Instant::now()) && self.is_busy() {
+        let now = Instant::now();
+        if !self.lease.is_held(now) && self.is_busy() {
             tracing::warn!(
                 "this process stood still, or waited for Kafka, for too long: what was under way is begun again, if it still may be"
             );
             self.owned.values_mut().for_each(Owned::recall);
         }
+        // Only then: who looks in between must not take the new lease for its own.
+        self.lease.renew(now);
         self.poll(consumer)?;
         self.follow_changes(consumer);
         self.take_ended();
