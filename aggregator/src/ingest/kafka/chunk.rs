@@ -1,6 +1,9 @@
 //! Stores a chunk: its batches are decoded and shown to their nodes' clocks one after the other, and inserted side by side.
 
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use syncline_event::{Batch, limits};
@@ -189,7 +192,8 @@ impl Under {
             if here.holds().is_err() {
                 return false;
             }
-            let outcome = here.storing.pipeline.store(prepared, here.begun.stopping.clone().wanted()).await;
+            let stopping = here.begun.stopping.clone();
+            let outcome = here.while_it_holds(here.storing.pipeline.store(prepared, stopping.wanted())).await;
             drop(held);
             match outcome {
                 StoreOutcome::Stored => true,
@@ -200,6 +204,16 @@ impl Under {
                 }
             }
         }
+    }
+
+    /// Looks each time before `storing` goes on: all may have stood still since, while it waited for its turn or was between two tables.
+    async fn while_it_holds(&self, storing: impl Future<Output = StoreOutcome>) -> StoreOutcome {
+        let mut storing = pin!(storing);
+        poll_fn(|context| match self.holds() {
+            Ok(()) => storing.as_mut().poll(context),
+            Err(GivenUp) => Poll::Ready(StoreOutcome::Abandoned),
+        })
+        .await
     }
 
     /// Writes a record that will never be stored to a file, trying until that is done.
