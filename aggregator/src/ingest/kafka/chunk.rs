@@ -52,16 +52,28 @@ struct GivenUp;
 impl Storing {
     /// Whether all of the chunk is in the store, set aside, or of another region; false if it was given up.
     pub(super) async fn store(self: Arc<Self>, begun: Begun) -> bool {
-        add(&self.pipeline.counters().kafka_records_missing, begun.chunk.missing);
-        if begun.chunk.missing > 0 {
-            tracing::error!(
-                partition = begun.partition,
-                from = begun.chunk.from,
-                missing = begun.chunk.missing,
-                "Kafka has deleted records before they were read: their batches are lost; keep them longer (retention.ms), or see why the group was behind"
-            );
+        let begun = Arc::new(begun);
+        let under = Under {
+            storing: Arc::clone(&self),
+            begun: Arc::clone(&begun),
+            places: Arc::new(Semaphore::new(IN_FLIGHT)),
+        };
+        let is_done = under.run().await;
+        // A chunk that was given up comes again, and would be counted again.
+        if is_done && begun.chunk.missing > 0 {
+            self.tell_missing(&begun);
         }
-        Under { storing: self, begun: Arc::new(begun), places: Arc::new(Semaphore::new(IN_FLIGHT)) }.run().await
+        is_done
+    }
+
+    fn tell_missing(&self, begun: &Begun) {
+        add(&self.pipeline.counters().kafka_records_missing, begun.chunk.missing);
+        tracing::error!(
+            partition = begun.partition,
+            from = begun.chunk.from,
+            missing = begun.chunk.missing,
+            "Kafka has deleted records before they were read: their batches are lost; keep them longer (retention.ms), or see why the group was behind"
+        );
     }
 }
 
