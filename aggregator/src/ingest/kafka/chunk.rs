@@ -103,7 +103,8 @@ impl Under {
         let pipeline = &self.storing.pipeline;
         let record = &self.begun.chunk.records[index];
         count(&pipeline.counters().kafka_records);
-        if syncline_kafka::region_in(&record.key).is_some_and(|region| region != pipeline.region()) {
+        let told = syncline_kafka::region_in(&record.key);
+        if told.is_some_and(|region| region != pipeline.region()) {
             count(&pipeline.counters().kafka_records_other_region);
             return Ok(());
         }
@@ -111,7 +112,8 @@ impl Under {
         let mut grant = self.storing.budget.grant(DECODING_BYTES).await;
         let batch = match self.decode(index).await {
             Ok(batch) => batch,
-            Err(Refusal::OtherRegion { .. }) => {
+            // Where the key says that it is ours, no other group takes it.
+            Err(Refusal::OtherRegion { .. }) if told.is_none() => {
                 count(&pipeline.counters().kafka_records_other_region);
                 return Ok(());
             }
