@@ -195,12 +195,17 @@ impl Member {
         Ok(())
     }
 
-    /// Takes what there is. Ends at a change of our partitions, which comes before what is fetched after it.
+    /// Takes what there is. Ends at a change of our partitions, which comes before what is fetched after it, and where a partition has enough,
+    /// so that it is paused before it has more.
     fn poll(&mut self, consumer: &BaseConsumer<Context>) -> KafkaResult<()> {
         let mut wait = POLL;
         for _ in 0..MOST_AT_ONCE {
             match consumer.poll(wait) {
-                Some(Ok(message)) => self.take(&message),
+                Some(Ok(message)) => {
+                    if self.take(&message) {
+                        break;
+                    }
+                }
                 Some(Err(error @ KafkaError::MessageConsumptionFatal(_))) => return Err(error),
                 Some(Err(error)) => self.tell(&error),
                 None => break,
@@ -210,14 +215,16 @@ impl Member {
         Ok(())
     }
 
-    fn take(&mut self, message: &BorrowedMessage<'_>) {
+    /// Takes a record; whether its partition has enough then.
+    fn take(&mut self, message: &BorrowedMessage<'_>) -> bool {
         self.is_trouble_told = false;
-        let Some(owned) = self.owned.get_mut(&message.partition()) else { return };
+        let Some(owned) = self.owned.get_mut(&message.partition()) else { return false };
         owned.partition.fetched(Record {
             offset: message.offset(),
             key: message.key().unwrap_or_default().to_vec(),
             value: message.payload().unwrap_or_default().to_vec(),
         });
+        owned.partition.has_enough()
     }
 
     /// Once, until a record comes again.

@@ -29,6 +29,13 @@ pub(crate) struct Record {
     pub(crate) value: Vec<u8>,
 }
 
+impl Record {
+    /// Memory that it takes, about.
+    fn bytes(&self) -> usize {
+        size_of::<Self>() + self.key.len() + self.value.len()
+    }
+}
+
 /// Records that are stored together: all there are from one offset to another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Chunk {
@@ -85,7 +92,7 @@ impl Partition {
         if newest.or(of_chunk).is_some_and(|newest| record.offset <= newest) {
             return;
         }
-        self.fetched_bytes += record.value.len();
+        self.fetched_bytes += record.bytes();
         self.fetched.push_back(record);
     }
 
@@ -148,10 +155,15 @@ impl Partition {
         matches!(self.state, State::Begun(_))
     }
 
+    /// Whether so much was fetched that it waits.
+    pub(crate) fn has_enough(&self) -> bool {
+        self.fetched_bytes >= ENOUGH_BYTES
+    }
+
     /// Whether fetching is to be paused (true) or to go on (false), where that changes.
     pub(crate) fn changes_pause(&self) -> Option<bool> {
         match self.is_paused {
-            false if self.fetched_bytes >= ENOUGH_BYTES => Some(true),
+            false if self.has_enough() => Some(true),
             true if self.fetched_bytes <= LITTLE_BYTES => Some(false),
             _ => None,
         }
@@ -162,7 +174,7 @@ impl Partition {
         let from = *self.position.get_or_insert(self.fetched.front()?.offset);
         match self.bound {
             // Not yet all of it.
-            Some(to) if newest < to && self.fetched_bytes < ENOUGH_BYTES => None,
+            Some(to) if newest < to && !self.has_enough() => None,
             Some(to) if newest >= to => {
                 let within = self.fetched.iter().take_while(|record| record.offset <= to).count();
                 Some(self.take(from, Some(to), within))
@@ -171,7 +183,7 @@ impl Partition {
                 let mut bytes = 0;
                 let fits = |record: &&Record| {
                     let fits = bytes < CHUNK_BYTES;
-                    bytes += record.value.len();
+                    bytes += record.bytes();
                     fits
                 };
                 let within = self.fetched.iter().take(CHUNK_RECORDS).take_while(fits).count();
@@ -182,7 +194,7 @@ impl Partition {
 
     fn take(&mut self, from: i64, to: Option<i64>, count: usize) -> Chunk {
         let records: Vec<_> = self.fetched.drain(..count).collect();
-        self.fetched_bytes -= records.iter().map(|record| record.value.len()).sum::<usize>();
+        self.fetched_bytes -= records.iter().map(Record::bytes).sum::<usize>();
         let to = to.or_else(|| Some(records.last()?.offset)).unwrap_or(from);
         let missing = u64::try_from(to - from + 1).unwrap_or(0).saturating_sub(records.len() as u64);
         Chunk { from, to, records, missing }
@@ -296,5 +308,13 @@ mod tests {
             partition.intent();
         }
         assert_eq!(partition.changes_pause(), Some(false));
+    }
+
+    #[test]
+    fn records_without_a_value_take_room_too() {
+        let mut partition = partition(Some((0, None)), []);
+        let empty = |offset| Record { offset, key: Vec::new(), value: Vec::new() };
+        (0..).take(ENOUGH_BYTES / size_of::<Record>() + 1).for_each(|offset| partition.fetched(empty(offset)));
+        assert!(partition.has_enough());
     }
 }
