@@ -13,12 +13,12 @@ pub const DEFAULT_TOPIC: &str = "syncline.batches";
 /// A consumer that is silent for so long is out of its group, unless a person sets that.
 const SESSION: Duration = Duration::from_secs(10);
 
-/// Room in a record beside the batch.
-const ENVELOPE_BYTES: usize = 64 << 10;
+/// The largest record: a batch, and room for what is beside it.
+pub(crate) const RECORD_BYTES: usize = limits::WIRE_BYTES + (64 << 10);
 /// Fetched ahead of what is taken, KiB: a consumer's, all partitions together.
 const FETCHED_KIB: usize = 32 << 10;
 /// Records that the producer holds, KiB: two of the largest.
-const PRODUCED_KIB: usize = (2 * (limits::WIRE_BYTES + ENVELOPE_BYTES)) >> 10;
+const PRODUCED_KIB: usize = (2 * RECORD_BYTES) >> 10;
 
 /// What the promises rest on is not for a person to change.
 const OURS: [&str; 14] = [
@@ -203,7 +203,7 @@ impl Settings {
             .set("client.id", "syncline")
             .set("socket.keepalive.enable", "true")
             .set("reconnect.backoff.max.ms", "2000")
-            .set("message.max.bytes", (limits::WIRE_BYTES + ENVELOPE_BYTES).to_string());
+            .set("message.max.bytes", RECORD_BYTES.to_string());
         config
     }
 

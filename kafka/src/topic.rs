@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::error::RDKafkaErrorCode;
-use syncline_event::limits;
 
+use crate::settings::RECORD_BYTES;
 use crate::trouble::reason;
 use crate::{Logged, Settings, Trouble, Wrong};
 
@@ -20,7 +20,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 pub async fn create_topic(settings: &Settings, partitions: u16) -> Result<(), Trouble> {
     let refused = |error: rdkafka::error::KafkaError| Trouble::Wrong(Wrong::Refused(error.to_string()));
     let client: AdminClient<Logged> = settings.producer()?.create_with_context(Logged).map_err(refused)?;
-    let (topic, largest) = (settings.topic(), (limits::WIRE_BYTES + (64 << 10)).to_string());
+    let (topic, largest) = (settings.topic(), RECORD_BYTES.to_string());
     // -1: what the brokers have as their default.
     let new =
         NewTopic::new(topic, i32::from(partitions), TopicReplication::Fixed(-1)).set("max.message.bytes", &largest);
