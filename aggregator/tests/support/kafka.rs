@@ -1,6 +1,5 @@
 //! Kafka for tests: librdkafka's own mock brokers, or a real broker in a process of Java; and what agents would send there.
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -13,6 +12,7 @@ use syncline_event::Batch;
 use syncline_kafka::{DEFAULT_TOPIC, Settings, create_topic, key_of};
 
 use super::eventually;
+use super::prometheus::free_port;
 
 pub(crate) const PARTITIONS: i32 = 4;
 
@@ -201,26 +201,9 @@ fn jars() -> Result<PathBuf, String> {
     if is_there { Ok(dir) } else { Err("Java is not there".to_owned()) }
 }
 
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
 fn properties(dir: &Path, port: u16, controller: u16) -> String {
-    format!(
-        "process.roles=broker,controller\n\
-         node.id=1\n\
-         controller.quorum.voters=1@127.0.0.1:{controller}\n\
-         listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}\n\
-         advertised.listeners=PLAINTEXT://127.0.0.1:{port}\n\
-         controller.listener.names=CONTROLLER\n\
-         inter.broker.listener.name=PLAINTEXT\n\
-         log.dirs={}/data\n\
-         offsets.topic.replication.factor=1\n\
-         offsets.topic.num.partitions=4\n\
-         transaction.state.log.replication.factor=1\n\
-         transaction.state.log.min.isr=1\n\
-         group.initial.rebalance.delay.ms=0\n\
-         auto.create.topics.enable=false\n",
-        dir.display()
-    )
+    include_str!("../../../kafka/broker.properties")
+        .replace("@DIR@", &dir.display().to_string())
+        .replace("@PORT@", &port.to_string())
+        .replace("@CONTROLLER@", &controller.to_string())
 }
