@@ -35,11 +35,11 @@ pub(super) struct UplinkArgs {
 impl UplinkArgs {
     /// Where Kafka is, if batches are to go there.
     pub(super) fn kafka(self) -> Result<Option<Settings>, ConfigError> {
-        match (self.uplink, self.kafka_brokers.is_empty()) {
-            (Way::Grpc, true) => Ok(None),
-            (Way::Grpc, false) => Err(ConfigError::BrokersWithoutKafka),
-            (Way::Kafka, true) => Err(ConfigError::NoBrokers),
-            (Way::Kafka, false) => {
+        match self.uplink {
+            Way::Grpc if self.kafka_brokers.is_empty() && self.kafka_config.is_empty() => Ok(None),
+            Way::Grpc => Err(ConfigError::KafkaUnused),
+            Way::Kafka if self.kafka_brokers.is_empty() => Err(ConfigError::NoBrokers),
+            Way::Kafka => {
                 let settings = Settings::new(&self.kafka_brokers, self.kafka_topic, self.kafka_config);
                 // What librdkafka does not take is better told now.
                 settings.producer()?;

@@ -235,8 +235,8 @@ pub enum ConfigError {
     #[error("--uplink kafka needs --kafka-brokers HOST:PORT")]
     NoBrokers,
     /// Kafka is named, and nothing is to go there.
-    #[error("--kafka-brokers is for --uplink kafka, which was not given")]
-    BrokersWithoutKafka,
+    #[error("--kafka-brokers and --kafka-config are for --uplink kafka, which was not given")]
+    KafkaUnused,
     /// Kafka's settings make no producer.
     #[error("--kafka-config: {0}")]
     Kafka(#[from] syncline_kafka::Wrong),
@@ -429,6 +429,7 @@ mod tests {
         for (wrong, part) in [
             ("--uplink kafka", "--kafka-brokers"),
             ("--kafka-brokers a:1", "--uplink kafka"),
+            ("--kafka-config client.rack=r", "--uplink kafka"),
             ("--uplink kafka --kafka-brokers a:1 --kafka-config no.such=1", "no.such"),
         ] {
             let error = config(wrong).unwrap_err().to_string();
