@@ -1,8 +1,11 @@
 //! Whether this process may still write for its partitions.
 //!
-//! A process that was stopped (SIGSTOP, a frozen guest) for longer than its group waits for it is no member any more, and does not know.
+//! A process that was stopped (SIGSTOP) for longer than its group waits for it is no member any more, and does not know.
 //! What it was about to write another one has written. So whoever writes looks first how long ago the thread that speaks with the group was
 //! at work: when all threads stood still, that shows it before that thread has had its turn.
+//!
+//! A guest that was frozen with its clocks, or a machine that slept, cannot see that here. The broker tells it at the next heartbeat; what it
+//! writes until then is kept from being there twice by its tokens alone.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
