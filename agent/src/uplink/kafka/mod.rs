@@ -113,9 +113,12 @@ impl KafkaUplink {
         Ok(())
     }
 
-    fn settle(&self, Delivery { number, result }: Delivery) -> Result<(), Ending> {
+    fn settle(&mut self, Delivery { number, result }: Delivery) -> Result<(), Ending> {
         match result {
             Ok(()) => {
+                if std::mem::take(&mut self.told) {
+                    tracing::info!("Kafka takes batches again");
+                }
                 self.queue.change(|queue| queue.stored(number));
                 Ok(())
             }
@@ -138,7 +141,7 @@ impl KafkaUplink {
         Ok(())
     }
 
-    /// Told once until something works again.
+    /// Told once until a batch arrives again: a producer that has seen the topic may not be let write to it.
     fn tell_failure(&mut self, ending: &Ending) {
         self.trouble.send_replace(Some(ending.to_string()));
         if self.told {
@@ -149,10 +152,14 @@ impl KafkaUplink {
         self.told = true;
     }
 
-    fn tell_success(&mut self) {
-        self.told = false;
+    fn tell_success(&self) {
         self.trouble.send_replace(None);
         self.connected.send_replace(true);
-        tracing::info!(brokers = self.settings.brokers(), topic = self.settings.topic(), "producing to Kafka");
+        let (brokers, topic) = (self.settings.brokers(), self.settings.topic());
+        if self.told {
+            tracing::debug!(brokers, topic, "producing to Kafka again");
+        } else {
+            tracing::info!(brokers, topic, "producing to Kafka");
+        }
     }
 }
