@@ -177,6 +177,18 @@ impl Member {
     }
 
     fn turn(&mut self, consumer: &BaseConsumer<Context>, begins: bool) -> KafkaResult<()> {
+        self.poll(consumer)?;
+        self.keep_lease();
+        self.follow_changes(consumer);
+        self.take_ended();
+        self.commit(consumer, begins);
+        self.pause(consumer);
+        self.status.set_chunks(self.owned.values().filter(|owned| owned.partition.is_busy()).count());
+        Ok(())
+    }
+
+    /// Before what has ended is taken: that chunks under way were given up is seen there, and not why.
+    fn keep_lease(&mut self) {
         let now = Instant::now();
         if !self.lease.is_held(now) && self.is_busy() {
             tracing::warn!(
@@ -186,13 +198,6 @@ impl Member {
         }
         // Only then: who looks in between must not take the new lease for its own.
         self.lease.renew(now);
-        self.poll(consumer)?;
-        self.follow_changes(consumer);
-        self.take_ended();
-        self.commit(consumer, begins);
-        self.pause(consumer);
-        self.status.set_chunks(self.owned.values().filter(|owned| owned.partition.is_busy()).count());
-        Ok(())
     }
 
     /// Takes what there is. Ends at a change of our partitions, which comes before what is fetched after it, and where a partition has enough,
