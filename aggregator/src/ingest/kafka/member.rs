@@ -223,9 +223,19 @@ impl Member {
     /// Takes a record; whether its partition has enough then.
     fn take(&mut self, message: &BorrowedMessage<'_>) -> bool {
         self.is_trouble_told = false;
-        let Some(owned) = self.owned.get_mut(&message.partition()) else { return false };
+        let (number, offset) = (message.partition(), message.offset());
+        let Some(owned) = self.owned.get_mut(&number) else { return false };
+        if owned.partition.is_stored(offset) {
+            tracing::warn!(
+                partition = number,
+                offset,
+                "Kafka gives records from before what is stored (its log was cut back, or the topic made anew): going on there; what is in the store is passed over"
+            );
+            self.taken += 1;
+            *owned = Owned::new(Some(Intent { from: offset, to: None }), self.taken);
+        }
         owned.partition.fetched(Record {
-            offset: message.offset(),
+            offset,
             key: message.key().unwrap_or_default().to_vec(),
             value: message.payload().unwrap_or_default().to_vec(),
         });
@@ -264,10 +274,7 @@ impl Member {
         tracing::info!(?committed, "partitions are ours: partition, offset, and the end of what was begun");
         for (partition, intent) in committed {
             self.taken += 1;
-            let (stop, stopping) = stop();
-            let owned =
-                Owned { partition: Partition::new(intent), order: Arc::default(), stop, stopping, taken: self.taken };
-            self.owned.insert(partition, owned);
+            self.owned.insert(partition, Owned::new(intent, self.taken));
         }
         // One that was paused when it was ours before.
         if let Err(error) = consumer.resume(&self.list(partitions)) {
@@ -386,6 +393,11 @@ impl Member {
 }
 
 impl Owned {
+    fn new(intent: Option<Intent>, taken: u64) -> Self {
+        let (stop, stopping) = stop();
+        Self { partition: Partition::new(intent), order: Arc::default(), stop, stopping, taken }
+    }
+
     fn begun(&self, partition: i32, chunk: Arc<Chunk>, lease: Arc<Lease>) -> Begun {
         Begun { partition, chunk, order: Arc::clone(&self.order), lease, stopping: self.stopping.clone() }
     }

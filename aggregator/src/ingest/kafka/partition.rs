@@ -82,6 +82,11 @@ impl Partition {
         }
     }
 
+    /// Whether all up to this offset is in the store: a record that is fetched from there is another one than was there before.
+    pub(crate) fn is_stored(&self, offset: i64) -> bool {
+        self.position.is_some_and(|position| offset < position)
+    }
+
     /// A record was fetched. One from before the position, or twice, is none.
     pub(crate) fn fetched(&mut self, record: Record) {
         let newest = self.fetched.back().map(|record| record.offset);
@@ -274,6 +279,7 @@ mod tests {
     fn what_is_fetched_again_is_not_taken_twice() {
         let mut partition = partition(Some((5, None)), [3, 4, 5, 6, 5, 6, 7]);
         assert_eq!(intent(&mut partition), Some((5, Some(7))));
+        assert!(partition.is_stored(4) && !partition.is_stored(5), "what is under way is not");
         [6, 7, 8].into_iter().for_each(|offset| partition.fetched(record(offset)));
         assert_eq!(offsets(&partition.committed().unwrap()), [5, 6, 7]);
         partition.done();
