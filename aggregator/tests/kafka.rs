@@ -294,8 +294,7 @@ async fn broker_is_killed(cluster: &mut Cluster) {
         let batches = round(&mut agents, 5);
         batches.iter().for_each(|batch| feed.send(batch));
         feed.flush();
-        let before = events(&store).await;
-        eventually("some of it is stored", async || events(&store).await > before).await;
+        eventually("some of it is stored", async || events(&store).await > sent * WAITS).await;
         if let Cluster::Real(broker) = cluster {
             broker.restart().await;
         }
