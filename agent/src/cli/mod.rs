@@ -73,9 +73,10 @@ and CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH to see other users' programs. `syncli
 SIGTERM ends it: probes off, the rest sent, a summary, exit code 0. Exit codes: 1 it cannot run or go on, 2 usage, 78 a file or a \
 variable says what cannot be.";
 
-/// Where an aggregator listens unless told otherwise.
 /// How often it is told how goroutines and their processes spend their time.
 const STATES_EVERY: Duration = Duration::from_secs(10);
+
+/// Where an aggregator listens unless told otherwise.
 const DEFAULT_AGGREGATOR: &str = "http://127.0.0.1:7700";
 
 /// Where a running agent is spoken to unless told otherwise.
