@@ -64,6 +64,8 @@ pub(super) async fn text(source: &Source, id: u64, node: Option<&str>) -> anyhow
         .into_iter()
         .flat_map(|all| all.split(','))
         .chain(states.iter().map(|state| state.subject.as_str()))
+        // Two nodes that contradict one another can each be looked at.
+        .flat_map(|subject| subject.split(" to "))
         .collect();
     lines.push(String::new());
     match chosen(&subjects, node)? {
@@ -77,7 +79,7 @@ pub(super) async fn text(source: &Source, id: u64, node: Option<&str>) -> anyhow
 fn chosen(subjects: &[&str], node: Option<&str>) -> anyhow::Result<Option<(String, String)>> {
     let nodes = || subjects.iter().filter_map(|subject| subject.split_once('/'));
     let of = |(region, node): (&str, &str)| (region.to_owned(), node.to_owned());
-    let Some(wanted) = node else { return Ok(nodes().find(|(_, node)| !node.contains(' ')).map(of)) };
+    let Some(wanted) = node else { return Ok(nodes().next().map(of)) };
     if let Some(found) = nodes().find(|(_, node)| *node == wanted) {
         return Ok(Some(of(found)));
     }
