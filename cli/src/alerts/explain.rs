@@ -101,7 +101,7 @@ async fn evidence(source: &Source, (region, node): (&str, &str), since_ns: i64) 
     let seen: Vec<(&Round, Option<NodeSeen>)> = rounds.iter().map(|round| (round, of(round))).collect();
     let offsets: Vec<Option<Interval>> =
         seen.iter().map(|(round, seen)| seen.as_ref().and_then(|seen| offset(round, seen))).collect();
-    let is_utc = seen.iter().any(|(round, _)| !round.regions.is_empty());
+    let is_utc = rounds.iter().flat_map(|round| &round.regions).any(|of| of.region == region && of.utc_ns.is_some());
     let against = if is_utc { "UTC" } else { "the region's reference (nobody claims to know UTC)" };
     let mut lines = vec![format!(
         "Wall clock of {region}/{node} against {against}, {} a column from {}; | is the bound, - the limit of offsets:",
