@@ -152,7 +152,8 @@ fn happened(seen: &[(&Round, Option<NodeSeen>)]) -> Vec<String> {
         for step in &seen.steps {
             let sign = if step.size_ns < 0 { "-" } else { "+" };
             lines.push(format!(
-                "{at}  the wall clock was set by {sign}{}",
+                "{}  the wall clock was set by {sign}{}",
+                time::rfc3339(step.at_ns),
                 quantity(step.size_ns.unsigned_abs(), Unit::Ns)
             ));
         }
