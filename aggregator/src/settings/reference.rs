@@ -15,7 +15,7 @@ pub fn table() -> String {
             "share of its limit that a value has to be below before an alert ends",
         ),
         ("alerts.quiet", duration(usual.quiet_ns), "how long it has to be so"),
-        ("alerts.drift_window", duration(usual.drift_window_ns), "time that drift is measured over, 60s at least"),
+        ("alerts.drift_window", duration(usual.drift_window_ns), "time that drift is measured over, 60s to 24h"),
         (
             "alerts.forget",
             duration(usual.forget_ns),

@@ -170,8 +170,13 @@ impl Policy {
             () if self.clear_permille > 1_000 => {
                 return out("clear_permille", u64::from(self.clear_permille), "0 to 1000");
             }
-            () if self.drift_window_ns < 60_000_000_000 => {
-                return out("drift_window_ns", self.drift_window_ns, "60000000000 (a minute) and more");
+            // A point a minute is kept of each node over the window.
+            () if !(60_000_000_000..=86_400_000_000_000).contains(&self.drift_window_ns) => {
+                return out(
+                    "drift_window_ns",
+                    self.drift_window_ns,
+                    "60000000000 (a minute) to 86400000000000 (a day)",
+                );
             }
             () => {}
         }
@@ -239,7 +244,9 @@ mod tests {
         let refused = |policy: Policy| policy.checked().unwrap_err().to_string();
         assert_eq!(refused(Policy { rounds: 0, ..Policy::default() }), "rounds: 0 is not within 1 to 100");
         assert!(refused(Policy { clear_permille: 1_001, ..Policy::default() }).contains("0 to 1000"));
-        assert!(refused(Policy { drift_window_ns: 5, ..Policy::default() }).contains("a minute"));
+        for drift_window_ns in [5, u64::MAX] {
+            assert!(refused(Policy { drift_window_ns, ..Policy::default() }).contains("a minute"));
+        }
         let overrides = vec![Override { when: Matcher::default(), limit: Some(1) }];
         assert!(refused(Policy { overrides, ..Policy::default() }).contains("override 1"));
         assert!(serde_json::from_str::<Policy>(r#"{"limits": {"ofset_ns": 1}}"#).is_err());
