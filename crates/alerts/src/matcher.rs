@@ -6,8 +6,8 @@ use thiserror::Error;
 
 use crate::{Key, Rule, Subject};
 
-/// An expression may take so much memory once it is compiled; names are short.
-const PATTERN_BYTES: usize = 64 << 10;
+/// An expression may take so much memory once it is compiled; a single `\w` takes some 50 KiB.
+const PATTERN_BYTES: usize = 1 << 20;
 
 /// A regular expression that a whole name has to match, as Alertmanager's `=~` does.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -113,6 +113,7 @@ mod tests {
         let matcher = Matcher { region: pattern("eu-.*|us"), node: pattern("web-[0-9]"), ..Matcher::default() };
         assert!(matcher.picks_node("eu-west", "web-1") && matcher.picks_node("us", "web-2"));
         assert!(!matcher.picks_node("us-east", "web-1") && !matcher.picks_node("us", "web-12"));
+        assert!(Matcher { node: pattern(r"\w+-\w+\.\w+"), ..Matcher::default() }.picks_node("us", "web-1.lab"));
     }
 
     #[test]
