@@ -15,11 +15,21 @@ const MS: i64 = 1_000_000;
 const EVERY_MS: i64 = 15_000;
 const ROUNDS: i64 = 20;
 
-/// What an aggregator left that was stopped `ROUNDS` rounds ago, and what was stored since: four nodes, of which one was set by 400 ms.
-async fn leave_behind(dir: &Path, begin_ms: i64) {
-    // As long as another region is the root it evaluates nothing; it only makes the tables.
+/// An aggregator that evaluates nothing, as another region is the root; it only makes the tables.
+fn not_at_the_root(dir: &Path) -> Program {
     let options = ["--region", "us", "--root", "http://127.0.0.1:9", "--listen", "127.0.0.1:0", "--store-dir"];
-    let program = Program::start(dir, &[&options[..], &[dir.to_str().unwrap()]].concat());
+    Program::start(dir, &[&options[..], &[dir.to_str().unwrap()]].concat())
+}
+
+fn now_ms() -> i64 {
+    i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap()
+}
+
+/// What an aggregator left that was stopped `ROUNDS` rounds ago, and what was stored since: four nodes, of which one was set by 400 ms. When
+/// it was stopped, ms.
+async fn leave_behind(dir: &Path) -> i64 {
+    let begin_ms = now_ms().div_euclid(EVERY_MS) * EVERY_MS - ROUNDS * EVERY_MS;
+    let program = not_at_the_root(dir);
     let opened = store(dir).await;
     let mut engine = Engine::new(Policy::default()).unwrap().numbered_after(41);
     engine.evaluate(&Round { at_ns: begin_ms * MS, ..Round::default() }, &[]).unwrap();
@@ -51,6 +61,7 @@ async fn leave_behind(dir: &Path, begin_ms: i64) {
         opened.query_text(sql, "Null").await.unwrap();
     }
     assert!(program.terminate().success());
+    begin_ms
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -59,9 +70,7 @@ async fn what_came_while_no_aggregator_ran_is_evaluated_and_told_once() {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
-    let now_ms = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap();
-    let begin_ms = now_ms.div_euclid(EVERY_MS) * EVERY_MS - ROUNDS * EVERY_MS;
-    leave_behind(dir.path(), begin_ms).await;
+    let begin_ms = leave_behind(dir.path()).await;
     let program = Program::embedded(dir.path());
     let store = store(dir.path()).await;
     let told = "SELECT incident, kind, rule, subject FROM skew_incidents";
@@ -83,16 +92,13 @@ async fn what_maintenance_was_declared_of_is_listed_and_not_told() {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
-    let now_ms = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap();
-    let begin_ms = now_ms.div_euclid(EVERY_MS) * EVERY_MS - ROUNDS * EVERY_MS;
-    leave_behind(dir.path(), begin_ms).await;
-    let options = ["--region", "us", "--root", "http://127.0.0.1:9", "--listen", "127.0.0.1:0", "--store-dir"];
-    let program = Program::start(dir.path(), &[&options[..], &[dir.path().to_str().unwrap()]].concat());
+    let begin_ms = leave_behind(dir.path()).await;
+    let program = not_at_the_root(dir.path());
     let silence = DeclaredSilence {
         number: 5,
         node: "us-[0-9]".to_owned(),
         from_ms: begin_ms,
-        until_ms: now_ms + 3_600_000,
+        until_ms: now_ms() + 3_600_000,
         comment: "new disks".to_owned(),
         ..DeclaredSilence::default()
     };
