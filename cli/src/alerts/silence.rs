@@ -7,7 +7,7 @@ use syncline_store::{DeclaredSilence, Role, Store, StoreError};
 
 use crate::args::{Format, StoreArgs};
 use crate::failure::usage;
-use crate::source::{explain, open_store};
+use crate::source::{Source, explain, open_store};
 use crate::table::{Align, Table};
 use crate::time;
 
@@ -107,8 +107,10 @@ pub(super) async fn end(args: &StoreArgs, wanted: &UnsilenceArgs) -> anyhow::Res
 }
 
 pub(super) async fn list(args: &StoreArgs, wanted: &SilencesArgs) -> anyhow::Result<String> {
-    let silences = writing(args, async |store| Ok(store.silences(time::now_ns() / MS).await?)).await?;
-    let rows: Vec<Row> = silences.into_iter().map(Row::of).collect();
+    let source = Source::open(args).await?;
+    let silences = source.store().silences(time::now_ns() / MS).await.map_err(|error| explain(source.store(), error));
+    source.close().await?;
+    let rows: Vec<Row> = silences?.into_iter().map(Row::of).collect();
     if wanted.format == Format::Json {
         return Ok(serde_json::to_string_pretty(&rows)? + "\n");
     }
