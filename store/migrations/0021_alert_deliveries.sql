@@ -10,6 +10,8 @@ CREATE TABLE IF NOT EXISTS alert_deliveries (
     note     String COMMENT 'why it was refused' CODEC(ZSTD(1))
 ) ENGINE = ReplacingMergeTree(at)
 ORDER BY (target, incident, kind)
+-- Twice as long as incidents are kept: none is told again because this was forgotten first.
+TTL toDateTime(at) + INTERVAL 180 DAY DELETE WHERE incident > 0
 SETTINGS non_replicated_deduplication_window = 100000
 COMMENT 'What webhooks were told of incidents, each word once; query with FINAL';
 
