@@ -217,6 +217,10 @@ fn refusal(arg: &Arg, values: &[String]) -> Result<(), String> {
     // Without its relations to other options, and what they do not say is not asked for.
     let alone = Arg::new("value").long(long.to_owned()).action(arg.get_action().clone()).required(false);
     let alone = alone.value_parser(arg.get_value_parser().clone()).allow_hyphen_values(true);
+    let alone = match arg.get_value_delimiter() {
+        Some(delimiter) => alone.value_delimiter(delimiter),
+        None => alone,
+    };
     let alone = Command::new("syncline").no_binary_name(true).disable_help_flag(true).arg(alone);
     let typed = values.iter().map(|value| format!("--{long}={value}"));
     alone.try_get_matches_from(typed).map(drop).map_err(|error| said(&error))
@@ -323,6 +327,14 @@ mod tests {
         ] {
             assert_eq!(refused(file), told);
         }
+    }
+
+    #[test]
+    fn a_list_may_be_one_text_as_on_the_command_line() {
+        let number = |text: &str| text.parse::<u32>().map_err(|_| format!("{text:?} is no number"));
+        let list = Arg::new("n").long("n").action(ArgAction::Append).value_delimiter(',').value_parser(number);
+        assert_eq!(refusal(&list, &["1,2".to_owned()]), Ok(()));
+        assert_eq!(refusal(&list, &["1,x".to_owned()]), Err("\"x\" is no number".to_owned()));
     }
 
     #[test]
