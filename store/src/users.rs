@@ -33,11 +33,13 @@ impl ReaderLimits {
     }
 
     /// As ClickHouse has them. `readonly = 2` lets a query bring settings, inside of these.
-    pub(crate) fn settings(self) -> [Setting; 6] {
+    pub(crate) fn settings(self) -> [Setting; 7] {
         [
             ("readonly", 2, None),
             ("max_memory_usage", self.memory_bytes, Some(self.memory_bytes)),
             ("max_memory_usage_for_user", self.memory_of_all_bytes, None),
+            // What a thread takes between two looks at these; as it is unless set.
+            ("max_untracked_memory", 4 << 20, None),
             ("max_execution_time", self.seconds, Some(self.most_seconds)),
             ("max_rows_to_read", self.rows, Some(self.rows)),
             // A query of one who has gone goes, too.

@@ -27,12 +27,13 @@ pub(super) fn server_xml(users: &Path, tmp: &Path, max_memory_bytes: u64) -> Str
 }
 
 /// Three users, all on the loopback only. `default` is what libchdb itself runs the child's query as; over HTTP it needs no
-/// password, so it is granted what that query needs and nothing else. The reader may select, inside of its limits.
+/// password, so it is granted what that query needs and nothing else. The reader may select, inside of its limits. Whoever changes over to
+/// another profile (`SET profile`) has its constraints from then on, unless his own forbid what it sets: so `default` sets something.
 pub(super) fn users_xml(writer_password: &str, reader_password: &str, limits: ReaderLimits) -> String {
     format!(
         "<clickhouse>
   <profiles>
-    <default/>
+    <default><readonly>0</readonly></default>
     <{READER}>
 {values}      <constraints>
 {most}      </constraints>

@@ -7,6 +7,7 @@ use syncline_store::{
 use super::{Fixture, ask, run};
 
 const NOT_GRANTED: u32 = 497;
+const READONLY: u32 = 164;
 const CONSTRAINT: u32 = 452;
 const TOO_MUCH_MEMORY: u32 = 241;
 const TOO_MANY_ROWS: u32 = 158;
@@ -54,12 +55,14 @@ pub(super) async fn the_readers_limits_hold_whatever_it_asks_for() {
         "max_memory_usage = 2000000000",
         "max_memory_usage = 0",
         "max_memory_usage_for_user = 0",
+        "max_untracked_memory = 1000000000",
         "max_execution_time = 0",
         "max_execution_time = 3601",
         "max_rows_to_read = 0",
     ] {
         assert_eq!(code(&reader, &format!("SELECT 1 SETTINGS {setting}")).await, CONSTRAINT, "{setting}");
     }
+    assert_eq!(code(&reader, "SELECT 1 SETTINGS profile = 'default'").await, READONLY, "whose constraints are none");
     assert_eq!(ask(&reader, "SELECT 1 SETTINGS max_execution_time = 3600, max_rows_to_read = 10").await, "1");
 }
 
