@@ -70,6 +70,9 @@ pub struct Users {
 /// What the writer does in its own database.
 const WRITERS_GRANTS: &str = "SHOW, SELECT, INSERT, ALTER, CREATE DATABASE, CREATE TABLE, CREATE VIEW, DROP TABLE, DROP VIEW, TRUNCATE, OPTIMIZE";
 
+/// What [`Store::health`](crate::Store::health) asks: a server as it is installed has most of its own tables granted to nobody.
+const OF_HEALTH: [&str; 6] = ["disks", "events", "merge_tree_settings", "merges", "mutations", "parts"];
+
 impl Users {
     /// Statements for an administrator, in their order. Applied again they replace what they made.
     #[must_use]
@@ -108,6 +111,8 @@ impl Users {
             ),
             format!("GRANT{on} CREATE FUNCTION, DROP FUNCTION ON *.* TO {WRITER}"),
         ];
+        let of_health = |table| format!("GRANT{on} SELECT ON system.{table} TO {READER}, {WRITER}");
+        statements.extend(OF_HEALTH.map(of_health));
         for database in databases {
             statements.push(format!("GRANT{on} SHOW, SELECT ON {database}.* TO {READER}"));
             statements.push(format!("GRANT{on} {WRITERS_GRANTS} ON {database}.* TO {WRITER}"));

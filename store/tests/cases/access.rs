@@ -113,6 +113,7 @@ pub(super) async fn the_users_of_a_server_are_sql_that_clickhouse_parses() {
     }
     let all = users.statements().join("\n");
     assert!(all.contains("CREATE USER OR REPLACE syncline_writer IDENTIFIED WITH sha256_password BY 'it\\'s \\\\ a `word`' HOST IP '10.1.0.0/16', IP 'fd00::1'"), "{all}");
+    assert!(all.contains("GRANT SELECT ON system.parts TO syncline_reader, syncline_writer"), "{all}");
     assert!(all.contains("HOST LOCAL SETTINGS PROFILE 'syncline_reader'"), "{all}");
     assert!(
         all.contains("max_memory_usage = 4294967296 MIN 1 MAX 4294967296") && all.contains("readonly = 2 CONST"),
