@@ -35,10 +35,11 @@ pub(super) fn text(workloads: &[&'static Workload], figures: Figures<'_>) -> Str
 
 impl Target {
     fn row(&self) -> Vec<String> {
-        let verdict = match self.found.median {
-            median if median.is_nan() => "not measured",
-            median if median <= self.most => "met",
-            _ => "missed",
+        let verdict = match self.found {
+            Spread { median, .. } if median.is_nan() => "not measured",
+            Spread { max, .. } if max <= self.most => "met",
+            Spread { min, .. } if min > self.most => "missed",
+            _ => "cannot tell",
         };
         let found = shown(self.found);
         vec![
@@ -103,6 +104,16 @@ fn shown(spread: Spread) -> String {
 mod tests {
     use super::*;
     use crate::bench::overhead::figures::tests::run;
+
+    #[test]
+    fn what_differs_by_more_than_the_limit_is_no_verdict() {
+        let http = named("http-full").unwrap();
+        let alone = |round| run(round, Way::Nothing, http, 1_000);
+        let observed = |round, ops| run(round, Way::AgentInBudget, http, ops);
+        let runs = [alone(0), observed(0, 995), alone(1), observed(1, 900)];
+        let text = text(&[http], Figures { runs: &runs });
+        assert!(text.contains(" (0.5 to 10.0) % | cannot tell |"), "{text}");
+    }
 
     #[test]
     fn a_target_is_met_missed_or_not_measured() {
