@@ -6,6 +6,8 @@
 //! ```
 //!
 //! Invariants:
+//! - with a shelf, those in flight are no more than half of the capacity, or one: they cannot leave the memory, and new batches need room there
+//!   until they are durable;
 //! - entries are in the order in which they were made, those of earlier runs first, and those in flight (sent on the present connection) are the
 //!   front ones; no two of these have the same number;
 //! - nothing behind what is only on the shelf is sent before that;
@@ -38,6 +40,8 @@ use shelf::Shelf;
 
 /// The part of the capacity that may be read ahead from the shelf, with what is in flight: the rest is for new batches.
 const READ_AHEAD: usize = 4;
+/// The part of the capacity that may be in flight where there is a shelf.
+const IN_FLIGHT: usize = 2;
 
 /// A record that the shelf has lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,7 +135,7 @@ impl Queue {
         self.bytes.saturating_add(entry.bytes.len()) <= self.capacity
     }
 
-    /// The next batch to send, which then is in flight; none if all are, or `window` of them, or one of the same number.
+    /// The next batch to send, which then is in flight; none if all are, or `window` of them, or one of the same number, or as much as may be.
     pub fn send_next(&mut self, window: usize) -> Option<Entry> {
         if self.in_flight >= window.min(self.ahead) {
             return None;
@@ -139,6 +143,11 @@ impl Queue {
         let entry = self.entries.get(self.in_flight).cloned()?;
         // Of another boot. It could not be told which one is acknowledged.
         if self.entries.iter().take(self.in_flight).any(|sent| sent.number() == entry.number()) {
+            return None;
+        }
+        let sent = || self.entries.iter().take(self.in_flight).map(|sent| sent.bytes.len());
+        let is_too_much = sent().sum::<usize>().saturating_add(entry.bytes.len()) > self.capacity / IN_FLIGHT;
+        if self.shelf.is_some() && self.in_flight > 0 && is_too_much {
             return None;
         }
         self.in_flight += 1;

@@ -89,7 +89,7 @@ fn what_has_no_room_in_memory_is_read_again_in_order() {
 #[test]
 fn a_later_run_sends_what_the_one_before_left_and_then_its_own() {
     let mut played = Played::default();
-    let mut queue = played.queue(100, 1_000_000);
+    let mut queue = played.queue(150, 1_000_000);
     for number in 1..=20 {
         push(&mut queue, number, 30);
         played.write(&mut queue);
@@ -183,9 +183,25 @@ fn over_its_size_the_oldest_go_and_stay_on_the_disk_until_that_is_told_durably()
 }
 
 #[test]
+fn those_in_flight_leave_room_for_new_ones_until_these_are_durable() {
+    let mut played = Played::default();
+    let mut queue = played.queue(100, 1_000_000);
+    for number in 1..=20 {
+        push(&mut queue, number, 30);
+        // Nobody answers.
+        while queue.send_next(9).is_some() {}
+        played.write(&mut queue);
+        played.read(&mut queue);
+    }
+    assert_eq!(queue.take_dropped(), []);
+    queue.disconnected();
+    assert_eq!(drain(&mut queue, &mut played), (1..=20).collect::<Vec<_>>());
+}
+
+#[test]
 fn those_in_flight_go_only_where_nothing_else_makes_room() {
     let mut played = Played::default();
-    let mut queue = played.queue(100, 700);
+    let mut queue = played.queue(200, 700);
     for number in 1..=3 {
         push(&mut queue, number, 30);
         played.write(&mut queue);
