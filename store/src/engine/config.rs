@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use sha2::{Digest as _, Sha256};
+
 use crate::users::{READER, ReaderLimits};
 
 /// The user that writes. `default` is libchdb's own.
@@ -52,13 +54,13 @@ pub(super) fn users_xml(writer_password: &str, reader_password: &str, limits: Re
       </grants>
     </default>
     <{WRITER}>
-      <password>{writer_password}</password>
+      <password_sha256_hex>{writer_password}</password_sha256_hex>
       <networks><ip>127.0.0.1</ip></networks>
       <profile>default</profile>
       <quota>default</quota>
     </{WRITER}>
     <{READER}>
-      <password>{reader_password}</password>
+      <password_sha256_hex>{reader_password}</password_sha256_hex>
       <networks><ip>127.0.0.1</ip></networks>
       <profile>{READER}</profile>
       <quota>default</quota>
@@ -72,9 +74,14 @@ pub(super) fn users_xml(writer_password: &str, reader_password: &str, limits: Re
             .settings()
             .map(|(name, _, most)| format!("        <{name}>{}</{name}>\n", constraint(most)))
             .concat(),
-        writer_password = escape(writer_password),
-        reader_password = escape(reader_password),
+        writer_password = hash(writer_password),
+        reader_password = hash(reader_password),
     )
+}
+
+/// As the configuration has it, which queries can read.
+fn hash(password: &str) -> String {
+    Sha256::digest(password).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn constraint(most: Option<u64>) -> String {

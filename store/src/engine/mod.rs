@@ -12,6 +12,7 @@
 mod access;
 pub(crate) mod child;
 mod config;
+mod confine;
 pub(crate) mod files;
 mod library;
 mod parent;

@@ -19,6 +19,10 @@ async fn code(store: &Store, sql: &str) -> u32 {
     }
 }
 
+fn password_of(url: &str) -> &str {
+    url.split([':', '@']).nth(2).unwrap()
+}
+
 pub(super) async fn the_reader_reads_and_nothing_else() {
     let fixture = Fixture::migrated().await;
     run(&fixture.store, "INSERT INTO symbols (build_id, pc, depth, func) VALUES (1, 2, 0, 'main.main')").await;
@@ -39,6 +43,18 @@ pub(super) async fn the_reader_reads_and_nothing_else() {
         assert_eq!(code(&reader, sql).await, NOT_GRANTED, "{sql}");
     }
     assert_eq!(ask(&reader, "SELECT count() FROM symbols").await, "1");
+    for sql in [
+        "SELECT file('../access.json')",
+        "SELECT file('/etc/passwd')",
+        "SELECT file('/proc/1/environ')",
+        "SELECT file('../../../../../../../etc/passwd')",
+        "SELECT 1 FORMAT Template SETTINGS format_template_row = '/etc/passwd'",
+    ] {
+        let refused = reader.query_text(sql, "Null").await.unwrap_err().to_string();
+        assert!(refused.contains("Permission denied") || refused.contains("errno: 13"), "{sql}: {refused}");
+    }
+    let users = ask(&reader, "SELECT file('../users.xml')").await;
+    assert!(!users.contains(password_of(fixture.engine.url())) && users.contains("password_sha256_hex"), "{users}");
     assert_eq!(ask(&reader, "KILL QUERY WHERE user = 'syncline' TEST").await, "", "it sees no queries of others");
 }
 
