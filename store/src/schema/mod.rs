@@ -50,6 +50,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(20, "0020_alerts"),
     migration!(21, "0021_alert_deliveries"),
     migration!(22, "0022_comments"),
+    migration!(23, "0023_rollups"),
 ];
 
 /// What [`Store::migrate`](crate::Store::migrate) found and did.
