@@ -123,6 +123,7 @@ pub(crate) fn sharding_key(table: &str) -> &'static str {
         "skew_alerts" => "cityHash64(subject)",
         "skew_incidents" | "alert_deliveries" => "cityHash64(incident)",
         "alert_silences" => "cityHash64(number)",
+        "alert_leases" => "cityHash64(name)",
         "schema_migrations" => "0",
         _ => "cityHash64(region, node)",
     }
