@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Parser;
 use syncline_clock::Tolerance;
+use syncline_config::units;
 use syncline_kafka::{Broker, DEFAULT_TOPIC, Setting, Settings, Topic};
 use syncline_store::{DEFAULT_DATABASE, Store};
 use syncline_timebase::FrequencyError;
@@ -63,7 +64,7 @@ pub struct Args {
     #[arg(long, help_heading = "Clock")]
     pub no_udp_probes: bool,
     /// Command port of this machine's chronyd, whose claim leads from the reference to UTC
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:323", help_heading = "Clock")]
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:323", value_parser = units::socket_address, help_heading = "Clock")]
     pub chrony: std::net::SocketAddr,
     /// What error bounds assume an oscillator's frequency to be off at most, ppm
     #[arg(long, value_name = "PPM", default_value = "500", value_parser = tolerance_ppm, help_heading = "Clock")]
@@ -88,7 +89,7 @@ pub struct Args {
     #[arg(long, value_name = "MIB", default_value = "1024", value_parser = clap::value_parser!(u32).range(256..=1_048_576))]
     pub memory_mib: u32,
     /// Address on which Prometheus may ask for metrics (GET /metrics) [default: none]
-    #[arg(long, value_name = "ADDRESS:PORT")]
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = units::socket_address)]
     pub metrics: Option<std::net::SocketAddr>,
     /// File (TOML) with any of these options, their names with `_`, and with `[alerts]`: limits, maintenance, and who is told; what is
     /// typed or set in the environment (SYNCLINE_AGGREGATOR_ and the name) goes before it [env: SYNCLINE_AGGREGATOR_CONFIG]
