@@ -28,7 +28,7 @@ async fn a_claim_that_contradicts_the_probes_is_reported_with_both_numbers() {
     let mut agent = SimulatedAgent::new("n1", "us", 11, NodeSettings::default());
     // What is known of UTC is of the aggregator's own reference.
     agent.change_reference(program.reference_run(), Span::ZERO);
-    let mut uplink = Uplink::connect(&program.url()).await;
+    let mut uplink = Uplink::to(&program).await;
     for _ in 0..3 {
         uplink.store(&agent.next_batch(1)).await;
     }

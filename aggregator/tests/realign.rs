@@ -32,7 +32,7 @@ async fn waits_from_before_the_first_probe_get_their_place_once_it_is_known() {
     let store = store(dir.path()).await;
     let oscillator = OscillatorSettings { frequency_ppb: -60_000.0, ..OscillatorSettings::default() };
     let mut agent = SimulatedAgent::new("n1", "us", 5, NodeSettings { oscillator, ..NodeSettings::default() });
-    let mut uplink = Uplink::connect(&program.url()).await;
+    let mut uplink = Uplink::to(&program).await;
     for _ in 0..BEFORE {
         let mut batch = agent.next_batch(WAITS);
         (batch.probes, batch.probe_paths, batch.reference_run) = (Vec::new(), Vec::new(), 0);

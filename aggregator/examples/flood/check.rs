@@ -1,13 +1,23 @@
 //! What has arrived, asked of the store itself.
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use syncline_store::{DEFAULT_DATABASE, Store};
 
-/// Counts rows as stored, and what they take on disk: as they are now, and merged into one part.
-pub(crate) async fn store(dir: &Path) -> Result<String> {
+/// Acknowledged batches are stored within this, or something is broken.
+const STORED_WITHIN: Duration = Duration::from_secs(600);
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// Waits until all `batches` are in the ledger, then counts rows as stored, and what they take on disk: as they are now, and merged into one part.
+pub(crate) async fn store(dir: &Path, batches: u64) -> Result<String> {
     let store = Store::connect(&engine_url(dir)?, DEFAULT_DATABASE).await?;
+    let until = Instant::now() + STORED_WITHIN;
+    while number(&store, "SELECT count() FROM ingest_ledger").await? < batches {
+        ensure!(Instant::now() < until, "acknowledged batches are not stored within {} s", STORED_WITHIN.as_secs());
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
     let rows = number(&store, "SELECT count() FROM events").await?;
     let distinct = number(&store, "SELECT uniqExact(node, boot, seq) FROM events").await?;
     let aligned = number(&store, "SELECT countIf(clock_status = 'synchronized') FROM events").await?;

@@ -2,7 +2,7 @@
 //! starts this; alone it is of no use.
 //!
 //! It makes all batches first and says `ready`, then obeys standard input: `send` sends them and prints what came of it,
-//! `check` asks the store what arrived. So whoever started it can measure the aggregator between the two.
+//! `check` asks the store what arrived, once all of it has. So whoever started it can measure the aggregator between the two.
 
 mod check;
 mod send;
@@ -63,7 +63,10 @@ fn obey(args: &Args) -> Result<()> {
     for order in std::io::stdin().lock().lines() {
         match (order?.as_str(), traffic.take()) {
             ("send", Some(traffic)) => println!("{}", runtime.block_on(send::all(args.aggregator, traffic))?),
-            ("check", _) => println!("{}", runtime.block_on(check::store(&args.store_dir))?),
+            ("check", _) => println!(
+                "{}",
+                runtime.block_on(check::store(&args.store_dir, u64::from(args.nodes) * u64::from(args.batches)))?
+            ),
             (order, _) => bail!("cannot obey {order:?}"),
         }
     }

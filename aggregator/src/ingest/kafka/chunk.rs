@@ -122,15 +122,16 @@ impl Under {
         let is_stored = self.is_stored(&batch, inserts).await?;
         pipeline.recall(&batch.id()).await;
         self.holds()?;
+        if is_stored {
+            // Its samples are shown to the clock, which may not have seen them; its rows are there.
+            pipeline.observe(&batch);
+            count(&pipeline.counters().kafka_batches_known);
+            return Ok(());
+        }
         let prepared = match self.prepare(batch).await {
             Ok(prepared) => prepared,
             Err(refusal) => return self.set_aside(record, &refusal.to_string()).await,
         };
-        if is_stored {
-            // Its samples are shown to the clock, which may not have seen them; its rows are there.
-            pipeline.is_stored_already(&prepared);
-            return Ok(());
-        }
         grant.shrink_to(prepared.bytes());
         inserts.spawn(self.insert(index, prepared, (grant, place)));
         Ok(())
@@ -153,7 +154,7 @@ impl Under {
 
     async fn decode(&self, index: usize) -> Result<Batch, Refusal> {
         let (pipeline, begun) = (Arc::clone(&self.storing.pipeline), Arc::clone(&self.begun));
-        working(move || pipeline.decode_any(&begun.chunk.records[index].value)).await
+        working(move || pipeline.decode_any(&begun.chunk.records[index].value).map(|(batch, _)| batch)).await
     }
 
     async fn prepare(&self, batch: Batch) -> Result<Prepared, Refusal> {
@@ -183,8 +184,8 @@ impl Under {
     async fn look(&self, batch: &Batch) -> Result<bool, GivenUp> {
         loop {
             self.holds()?;
-            match self.storing.pipeline.has(batch).await {
-                Ok(is_stored) => return Ok(is_stored),
+            match self.storing.pipeline.stored(&[batch]).await {
+                Ok(stored) => return Ok(stored == [true]),
                 Err(error) => tracing::debug!(%error, "whether a batch is in the store cannot be seen; trying again"),
             }
             self.pause().await;
