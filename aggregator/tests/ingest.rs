@@ -221,29 +221,6 @@ async fn a_batch_is_in_the_ledger_once_all_of_its_rows_are_stored() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_insert_whose_answer_is_lost_is_not_made_twice() {
-    if !engine_is_here() {
-        return;
-    }
-    let dir = tempfile::tempdir().unwrap();
-    let (_engine, program, relay) = behind_a_relay(dir.path()).await;
-    let (mut agent, mut uplink) = (agent(7), Uplink::to(&program).await);
-    uplink.store(&agent.next_batch(50)).await;
-
-    relay.set(Mode::LoseAnswers);
-    let batch = agent.next_batch(50);
-    uplink.deliver(&batch).await;
-    let store = store(dir.path()).await;
-    eventually("the rows are in, unknown to the aggregator", async || count(&store, "events").await == 100).await;
-    eventually("it tried again", async || program.log().contains("insert failed again")).await;
-    relay.set(Mode::Pass);
-    eventually("it is in the ledger", async || count(&store, "ingest_ledger").await == 2).await;
-    for (table, rows) in [("events", 100), ("short_waits", 2), ("losses", 2), ("clock_probes", 2)] {
-        assert_eq!(count(&store, table).await, rows, "{table}");
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_termination_in_an_outage_ends_in_time_and_tells_the_agents() {
     if !engine_is_here() {
         return;
