@@ -178,7 +178,7 @@ impl AggregatorMetrics {
     fn read_spool(&self, samples: &mut Samples) {
         let waiting = self.spooled.waiting();
         samples.count("syncline_aggregator_spool_waiting_batches", &[], waiting.batches);
-        samples.number("syncline_aggregator_spool_waiting_seconds", &[], waiting.oldest.as_secs_f64());
+        samples.number("syncline_aggregator_spool_waiting_seconds", &[], waiting.oldest_ms as f64 / 1e3);
         samples.count("syncline_aggregator_spool_bytes", &[], waiting.spool_bytes);
         samples.count("syncline_aggregator_spool_limit_bytes", &[], waiting.limit_bytes);
         samples.count("syncline_aggregator_spool_blocked", &[], u64::from(waiting.trouble.is_some()));

@@ -49,7 +49,7 @@ const HEADER_BYTES: u32 = 16 << 10;
 const GRACE: Duration = Duration::from_secs(10);
 const REPORT_EVERY: Duration = Duration::from_secs(60);
 /// How often it is looked whether the store is behind.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// What an aggregator is made of.
 #[derive(Clone, Debug)]
@@ -110,6 +110,7 @@ pub struct Aggregator {
     kafka: Option<Membership>,
     metrics: Arc<AggregatorMetrics>,
     serving: JoinHandle<Result<(), tonic::transport::Error>>,
+    spooled: Arc<Spooled>,
     writer: Writer,
 }
 
@@ -149,14 +150,18 @@ impl Aggregator {
         let budget = Budget::new(config.memory);
         let Opened { spooled, reader, aside, progress } = Spooled::open(&config.spool, reference)?;
         let spooled = Arc::new(spooled);
-        let writer = Writer::start(reader, Arc::clone(&pipeline), (aside, progress), stopping.clone())?;
-        let (to_read, by) = (Arc::clone(&spooled), Arc::clone(&pipeline));
-        tokio::task::spawn_blocking(move || readmit(&to_read, &by));
+        let writer = Writer::start(reader, Arc::clone(&pipeline), (Arc::clone(&aside), progress), stopping.clone())?;
+        let mut asides = vec![aside];
         let kafka = config.kafka.clone().map(|kafka| {
-            kafka::join(kafka, Arc::clone(&pipeline), budget.clone(), stopping.clone())
+            let aside = kafka.open_aside().map(Arc::new);
+            let aside = aside.with_context(|| format!("cannot use {}", kafka.aside.display()))?;
+            asides.push(Arc::clone(&aside));
+            kafka::join(kafka, Arc::clone(&pipeline), budget.clone(), aside, stopping.clone())
                 .context("cannot take part in Kafka")
         });
         let kafka = kafka.transpose()?;
+        let (to_read, by) = (Arc::clone(&spooled), Arc::clone(&pipeline));
+        tokio::task::spawn_blocking(move || asides.iter().for_each(|aside| readmit(aside, &to_read, &by)));
         let metrics = Arc::new(AggregatorMetrics {
             region: of_region,
             pipeline: Arc::clone(&pipeline),
@@ -167,9 +172,19 @@ impl Aggregator {
         tokio::spawn(report(Arc::clone(&pipeline), Arc::clone(&spooled), store, kafka_status, stopping.clone()));
         tokio::spawn(watch(Arc::clone(&spooled), stopping.clone()));
         let told_to_stop = stopping.clone();
-        let ingest = (pipeline, spooled, budget);
+        let (told_spool, ingest) = (Arc::clone(&spooled), (pipeline, spooled, budget));
         let serving = tokio::spawn(serve(config, listener, ingest, grants, Arc::clone(&counters), stopping));
-        Ok(Self { address, stop, stopping: told_to_stop, counters, metrics, kafka, serving, writer })
+        Ok(Self {
+            address,
+            stop,
+            stopping: told_to_stop,
+            counters,
+            metrics,
+            kafka,
+            serving,
+            spooled: told_spool,
+            writer,
+        })
     }
 
     /// Where it listens.
@@ -233,6 +248,7 @@ impl Aggregator {
                 GRACE.as_secs()
             ),
         }
+        self.spooled.say(false);
         tracing::info!(counters = %self.counters, "stopped");
         Ok(())
     }
@@ -315,14 +331,16 @@ async fn report(
     }
 }
 
-/// Tells when the store begins and ceases to be behind.
+/// Says how much waits, and tells when the store begins and ceases to be behind.
 async fn watch(spooled: Arc<Spooled>, stopping: Stopping) {
     let watching = async {
         let mut is_behind = false;
-        let mut looks = tokio::time::interval_at(tokio::time::Instant::now() + LOOK_EVERY, LOOK_EVERY);
+        let mut looks = tokio::time::interval(LOOK_EVERY);
         loop {
             looks.tick().await;
             let waiting = spooled.waiting();
+            let told = Arc::clone(&spooled);
+            let _ = tokio::task::spawn_blocking(move || told.say(true)).await;
             let was_behind = std::mem::replace(&mut is_behind, waiting.is_behind());
             match (was_behind, is_behind) {
                 (false, true) => {

@@ -52,13 +52,14 @@ async fn a_stack_is_known_with_the_names_of_its_addresses_to_all_aggregators_of_
     let program = Program::embedded(dir.path());
     assert_eq!(known(&program.url()).await, [false; 3]);
     Uplink::to(&program).await.store(&batch(&mut agent(1))).await;
-    assert_eq!(known(&program.url()).await, [true, false, false]);
+    // The ledger is written before what it told is remembered.
+    eventually("it is known", async || known(&program.url()).await == [true, false, false]).await;
 
     let other_dir = tempfile::tempdir().unwrap();
     let url = engine_url(dir.path());
     let arguments = ["--region", "us", "--listen", "127.0.0.1:0", "--clickhouse-url", &url];
     let state = ["--state-dir", other_dir.path().to_str().unwrap()];
-    let other = Program::start(other_dir.path(), &[&arguments[..], &state].concat());
+    let other = Program::start(dir.path(), &[&arguments[..], &state].concat());
     assert_eq!(known(&other.url()).await, [true, false, false], "by a look into the store");
     // Whoever can name the last address does, here or there.
     let mut late = batch(&mut agent(2));

@@ -10,14 +10,20 @@ use syncline_store::{DEFAULT_DATABASE, Store};
 const STORED_WITHIN: Duration = Duration::from_secs(600);
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
-/// Waits until all `batches` are in the ledger, then counts rows as stored, and what they take on disk: as they are now, and merged into one part.
-pub(crate) async fn store(dir: &Path, batches: u64) -> Result<String> {
+/// Waits until all `batches` are in the ledger.
+pub(crate) async fn until_stored(dir: &Path, batches: u64) -> Result<()> {
     let store = Store::connect(&engine_url(dir)?, DEFAULT_DATABASE).await?;
     let until = Instant::now() + STORED_WITHIN;
     while number(&store, "SELECT count() FROM ingest_ledger").await? < batches {
         ensure!(Instant::now() < until, "acknowledged batches are not stored within {} s", STORED_WITHIN.as_secs());
         tokio::time::sleep(LOOK_EVERY).await;
     }
+    Ok(())
+}
+
+/// Counts rows as stored, and what they take on disk: as they are now, and merged into one part.
+pub(crate) async fn store(dir: &Path) -> Result<String> {
+    let store = Store::connect(&engine_url(dir)?, DEFAULT_DATABASE).await?;
     let rows = number(&store, "SELECT count() FROM events").await?;
     let distinct = number(&store, "SELECT uniqExact(node, boot, seq) FROM events").await?;
     let aligned = number(&store, "SELECT countIf(clock_status = 'synchronized') FROM events").await?;

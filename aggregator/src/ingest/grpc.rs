@@ -21,7 +21,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use syncline_event::limits;
-use syncline_proto::WireError;
 use syncline_proto::v1::collector_server::{Collector, CollectorServer};
 use syncline_proto::v1::ingest_reply::Outcome;
 use syncline_proto::v1::{IngestReply, IngestRequest, KnownReply, KnownRequest, Refused, Stored};
@@ -181,9 +180,9 @@ impl StreamIngest {
     }
 
     async fn refuse(&self, request: &IngestRequest, refusal: Refusal) -> IngestReply {
-        let is_later = matches!(refusal, Refusal::Undecodable(WireError::Later { .. }));
-        let cause = if is_later { Cause::Later } else { Cause::Undecodable };
-        if matches!(refusal, Refusal::Undecodable(_)) && self.keep(cause, request).await && is_later {
+        let cause = Cause::of(&refusal);
+        let is_kept = matches!(refusal, Refusal::Undecodable(_)) && self.keep(cause, request, &refusal).await;
+        if is_kept && cause == Cause::Later {
             tracing::warn!(number = request.number, why = %refusal, "a batch is kept for a later version of the aggregator");
             count(&self.pipeline.counters().batches_later);
             return stored(request.number);
@@ -193,9 +192,10 @@ impl StreamIngest {
     }
 
     /// Sets the batch aside; whether there was room.
-    async fn keep(&self, cause: Cause, request: &IngestRequest) -> bool {
-        let (spooled, batch_zstd) = (Arc::clone(&self.spooled), request.batch_zstd.clone());
-        let kept = tokio::task::spawn_blocking(move || spooled.aside().keep(cause, &batch_zstd)).await;
+    async fn keep(&self, cause: Cause, request: &IngestRequest, why: &Refusal) -> bool {
+        let (spooled, batch_zstd, why) = (Arc::clone(&self.spooled), request.batch_zstd.clone(), why.to_string());
+        let keep = move || spooled.aside().keep(&cause.name_of(&batch_zstd), &batch_zstd, &why);
+        let kept = tokio::task::spawn_blocking(keep).await;
         match kept {
             Ok(Ok(Some(file))) => {
                 tracing::info!(file = %file.display(), "a batch that cannot be read is set aside");

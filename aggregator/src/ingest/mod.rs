@@ -13,4 +13,5 @@ pub mod kafka;
 mod note;
 mod record;
 pub mod spooled;
+pub mod waiting;
 pub(crate) mod writer;

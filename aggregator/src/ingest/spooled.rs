@@ -1,11 +1,10 @@
 //! The spool between acknowledging a batch and storing it, and how it stands.
 
-use std::fmt;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::SystemTime;
 
 use anyhow::Context as _;
 use syncline_spool::{Appender, Config, Disk, GroupCommit, Overflow, Reader, Reason, RecordNo, Refused, Spool};
@@ -14,6 +13,7 @@ use tokio::sync::oneshot;
 
 use super::aside::Aside;
 use super::record::{self, RECORD_BYTES};
+use super::waiting::{Said, Waiting};
 use crate::pipeline::Pipeline;
 use crate::reference::Reference;
 
@@ -21,8 +21,6 @@ use crate::reference::Reference;
 const CURSOR: &str = "store";
 /// What may wait in memory to be made durable.
 const QUEUE_BYTES: u64 = 64 << 20;
-/// The store is behind where a batch waits for so long.
-const BEHIND: Duration = Duration::from_secs(10);
 /// The share of the spool's bytes that may be taken by what is set aside.
 const ASIDE_SHARE: u64 = 16;
 /// The fewest bytes that a spool can do with.
@@ -45,6 +43,7 @@ pub(crate) struct Spooled {
     aside: Arc<Aside>,
     progress: Arc<Progress>,
     reference: Reference,
+    dir: PathBuf,
     limit_bytes: u64,
 }
 
@@ -70,46 +69,9 @@ impl Progress {
     }
 }
 
-/// What waits to be stored.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Waiting {
-    pub(crate) batches: u64,
-    /// How long the oldest of them waits.
-    pub(crate) oldest: Duration,
-    /// What the spool takes of the disk.
-    pub(crate) spool_bytes: u64,
-    /// What it may take.
-    pub(crate) limit_bytes: u64,
-    /// Why nothing can be acknowledged at present.
-    pub(crate) trouble: Option<String>,
-}
-
-impl Waiting {
-    /// Whether somebody should know.
-    pub(crate) fn is_behind(&self) -> bool {
-        self.oldest >= BEHIND || self.trouble.is_some()
-    }
-}
-
-impl fmt::Display for Waiting {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "batches={} oldest_s={:.1} spool_mib={}",
-            self.batches,
-            self.oldest.as_secs_f64(),
-            self.spool_bytes >> 20
-        )?;
-        match &self.trouble {
-            Some(trouble) => write!(f, " nothing is acknowledged: {trouble}"),
-            None => Ok(()),
-        }
-    }
-}
-
-/// Takes what was kept for a later version, if this is one. Waits for the disk.
-pub(crate) fn readmit(spooled: &Spooled, pipeline: &Pipeline) {
-    let files = spooled.aside.later().unwrap_or_else(|error| {
+/// Takes what was kept for a later version, however it had come, if this is one. Waits for the disk.
+pub(crate) fn readmit(aside: &Aside, spooled: &Spooled, pipeline: &Pipeline) {
+    let files = aside.later().unwrap_or_else(|error| {
         tracing::warn!(%error, "what is kept for a later version cannot be read");
         Vec::new()
     });
@@ -121,7 +83,7 @@ pub(crate) fn readmit(spooled: &Spooled, pipeline: &Pipeline) {
                 "the spool does not take it"
             );
             // If this is not done the batch comes again, and the ledger knows it.
-            spooled.aside.remove(&file).context("it is taken, and cannot be removed")
+            aside.remove(&file).context("it is taken, and cannot be removed")
         });
         match taken {
             Ok(()) => {
@@ -165,6 +127,7 @@ impl Spooled {
             aside: Arc::clone(&aside),
             progress: Arc::clone(&progress),
             reference,
+            dir: config.dir.clone(),
             limit_bytes: config.max_bytes,
         };
         Ok(Opened { spooled, reader, aside, progress })
@@ -219,10 +182,17 @@ impl Spooled {
         let oldest = if since == 0 { Span::ZERO } else { waits };
         Waiting {
             batches: status.end.0.saturating_sub(stored),
-            oldest: Duration::from_nanos(u64::try_from(oldest.ns()).unwrap_or(0)),
+            oldest_ms: u64::try_from(oldest.ns()).unwrap_or(0) / 1_000_000,
             spool_bytes: status.bytes,
             limit_bytes: self.limit_bytes,
             trouble: self.appender.trouble().map(|trouble| trouble.message),
+        }
+    }
+
+    /// Says how it stands to whoever asks by `status`.
+    pub(crate) fn say(&self, runs: bool) {
+        if let Err(error) = Said::new(self.waiting(), runs, SystemTime::now()).save(&self.dir) {
+            tracing::debug!(%error, "how much waits cannot be written");
         }
     }
 }

@@ -442,7 +442,7 @@ impl Writing {
 
     fn set_aside(&self, cause: Cause, batch_zstd: &[u8], why: &str) {
         let counters = self.pipeline.counters();
-        match self.aside.keep(cause, batch_zstd) {
+        match self.aside.keep(&cause.name_of(batch_zstd), batch_zstd, why) {
             Ok(Some(file)) => {
                 count(&counters.batches_aside);
                 tracing::error!(why, file = %file.display(), "an acknowledged batch will never be stored; it is set aside");

@@ -10,12 +10,12 @@ use syncline_event::{Batch, limits};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
-use super::aside::{Aside, Kept};
 use super::lease::Lease;
 use super::order::Order;
 use super::partition::{Chunk, Record};
 use crate::budget::{Budget, Grant};
 use crate::counters::{add, count};
+use crate::ingest::aside::{Aside, Cause};
 use crate::pipeline::{Pipeline, Prepared, Refusal, StoreOutcome};
 use crate::stopping::Stopping;
 
@@ -31,7 +31,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub(super) struct Storing {
     pub(super) pipeline: Arc<Pipeline>,
     pub(super) budget: Budget,
-    pub(super) aside: Aside,
+    pub(super) aside: Arc<Aside>,
     pub(super) topic: Arc<str>,
 }
 
@@ -117,7 +117,7 @@ impl Under {
                 count(&pipeline.counters().kafka_records_other_region);
                 return Ok(());
             }
-            Err(refusal) => return self.set_aside(record, &refusal.to_string()).await,
+            Err(refusal) => return self.set_aside(record, Cause::of(&refusal), &refusal.to_string()).await,
         };
         let is_stored = self.is_stored(&batch, inserts).await?;
         pipeline.recall(&batch.id()).await;
@@ -130,7 +130,7 @@ impl Under {
         }
         let prepared = match self.prepare(batch).await {
             Ok(prepared) => prepared,
-            Err(refusal) => return self.set_aside(record, &refusal.to_string()).await,
+            Err(refusal) => return self.set_aside(record, Cause::of(&refusal), &refusal.to_string()).await,
         };
         grant.shrink_to(prepared.bytes());
         inserts.spawn(self.insert(index, prepared, (grant, place)));
@@ -212,7 +212,10 @@ impl Under {
             drop(held);
             match outcome {
                 StoreOutcome::Stored => true,
-                StoreOutcome::Refused(why) => here.set_aside(&here.begun.chunk.records[index], &why).await.is_ok(),
+                StoreOutcome::Refused(why) => {
+                    let record = &here.begun.chunk.records[index];
+                    here.set_aside(record, Cause::Unstorable, &why).await.is_ok()
+                }
                 StoreOutcome::Abandoned => {
                     count(&here.storing.pipeline.counters().batches_abandoned);
                     false
@@ -232,21 +235,28 @@ impl Under {
     }
 
     /// Writes a record that will never be stored to a file, trying until that is done.
-    async fn set_aside(&self, record: &Record, why: &str) -> Result<(), GivenUp> {
+    async fn set_aside(&self, record: &Record, cause: Cause, why: &str) -> Result<(), GivenUp> {
         let counters = self.storing.pipeline.counters();
         let place = (self.begun.partition, record.offset);
+        let name = cause.name(&format!("{}-{}-{}", self.storing.topic, place.0, place.1));
         let mut is_told = false;
         loop {
             self.holds()?;
-            let (storing, value, text) = (Arc::clone(&self.storing), record.value.clone(), why.to_owned());
-            let keep = move || storing.aside.keep(&storing.topic, place, &value, &text);
+            let (aside, name) = (Arc::clone(&self.storing.aside), name.clone());
+            let (value, text) = (record.value.clone(), why.to_owned());
+            let keep = move || aside.keep(&name, &value, &text);
             match tokio::task::spawn_blocking(keep).await {
-                Ok(Ok(Kept::In(path))) => {
-                    count(&counters.kafka_records_aside);
-                    tracing::error!(partition = place.0, offset = place.1, why, file = %path.display(), "a record will never be stored; it is set aside");
+                Ok(Ok(Some(path))) => {
+                    if cause == Cause::Later {
+                        count(&counters.batches_later);
+                        tracing::warn!(partition = place.0, offset = place.1, why, file = %path.display(), "a batch is kept for a later version of the aggregator");
+                    } else {
+                        count(&counters.kafka_records_aside);
+                        tracing::error!(partition = place.0, offset = place.1, why, file = %path.display(), "a record will never be stored; it is set aside");
+                    }
                     return Ok(());
                 }
-                Ok(Ok(Kept::Not)) => {
+                Ok(Ok(None)) => {
                     count(&counters.kafka_records_lost);
                     tracing::error!(
                         partition = place.0,
