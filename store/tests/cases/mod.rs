@@ -55,7 +55,7 @@ pub(crate) const ALL: &[Case] = cases![
     access::the_users_of_a_server_are_sql_that_clickhouse_parses,
     cluster::every_statement_for_a_cluster_is_one_that_clickhouse_parses,
     cluster::two_shards_answer_as_one_server_does,
-    documentation::each_table_and_its_columns_are_told_with_their_types,
+    documentation::each_table_and_its_columns_are_told_as_clickhouse_describes_them,
     documentation::each_view_and_its_columns_are_told,
     health::parts_and_space_are_told,
     schema::migrating_again_changes_nothing,
