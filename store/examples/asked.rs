@@ -1,6 +1,6 @@
 //! Opens an embedded store and obeys standard input, for measurements: `ask ROUNDS SQL` times a query as a client sees it, `do SQL` runs one,
-//! `tell SQL` gives its answer, `settle REVISION NODES` places the last hour's waits of so many nodes anew, as the aggregator does it. What came of
-//! it is a line of JSON. `cargo run -p syncline-store --example asked -- DIR`; standard input's end ends it.
+//! `tell SQL` gives its answer, `settle REVISION NODES` places the last hour's waits of so many nodes anew, as the aggregator does it, and
+//! `settle-singly` with a statement for each. What came of it is a line of JSON. `cargo run -p syncline-store --example asked -- DIR`; standard input's end ends it.
 #![allow(clippy::print_stdout)] // an example speaks to whoever started it
 
 use std::error::Error;
@@ -9,7 +9,7 @@ use std::time::Instant;
 use syncline_store::rows::ClockStatus;
 use syncline_store::{Location, OpenOptions, SettledPiece, Settlement, Store, open};
 
-const USAGE: &str = "usage: asked DIR; then on standard input: ask ROUNDS SQL, do SQL, tell SQL, settle REVISION NODES";
+const USAGE: &str = "usage: asked DIR; then on standard input: ask ROUNDS SQL, do SQL, tell SQL, settle REVISION NODES, settle-singly REVISION NODES";
 const HOUR_NS: i64 = 3_600_000_000_000;
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
@@ -50,12 +50,18 @@ async fn obey(store: &Store, line: &str) -> Outcome<serde_json::Value> {
             let answer = String::from_utf8(store.query_text(rest, "TSV").await?)?;
             Ok(serde_json::json!({ "answer": answer.trim_end() }))
         }
-        "settle" => {
+        "settle" | "settle-singly" => {
             let (revision, nodes) = rest.split_once(' ').ok_or(USAGE)?;
             let settlements = settlements(store, revision.parse()?, nodes.parse()?).await?;
             let begun = Instant::now();
-            for settlement in &settlements {
-                store.settle_events(settlement).await?;
+            match order {
+                "settle" => store.settle_events(&settlements).await?,
+                // As it was once done: a statement for each.
+                _ => {
+                    for settlement in &settlements {
+                        store.settle_events(std::slice::from_ref(settlement)).await?;
+                    }
+                }
             }
             Ok(serde_json::json!({ "seconds": begun.elapsed().as_secs_f64(), "nodes": settlements.len() }))
         }

@@ -117,7 +117,7 @@ impl Fleet {
     fn events(&self, from: u64) -> String {
         let (rows, step, off, booted) =
             (self.waits.saturating_sub(from).min(PART as u64), self.step_ns, self.off_ns(), BOOTED_NS);
-        let nodes = self.nodes;
+        let (nodes, before) = (self.nodes, self.nodes - 1);
         format!(
             "INSERT INTO events (bucket, region, service, node, boot, seq, pid, tid, goid, kind, reason, mono_ns, wall_off, dur_ns, run_delay_ns, flags, \
              stack_id, waker_goid, waker_stack_id, fd, fd_type, local_address, local_port, peer_address, peer_port, ref_run, al_off, al_end_off, err_ns, \
@@ -132,7 +132,7 @@ impl Fleet {
              if(err = 18446744073709551615, 'unknown', 'hard'), 'synchronized', 0, 1 \
              FROM (SELECT number + {from} AS n, n % {nodes} AS node_number FROM numbers({rows})) AS n \
              JOIN (SELECT number, {NODE} FROM numbers({nodes})) AS nodes ON nodes.number = n.node_number \
-             JOIN (SELECT (number + {nodes} - 1) % {nodes} AS number, address AS next_address FROM (SELECT number, {NODE} FROM numbers({nodes}))) AS next ON next.number = n.node_number",
+             JOIN (SELECT (number + {before}) % {nodes} AS number, address AS next_address FROM (SELECT number, {NODE} FROM numbers({nodes}))) AS next ON next.number = n.node_number",
         )
     }
 
@@ -143,10 +143,12 @@ impl Fleet {
                 "SELECT intDiv({base}, 60000000000) * 60, {which}.region, {which}.service, {which}.node, 1, {which}.pid, connection, {local}.address, \
                  {local_port}, {peer}.address, {peer_port}, {BOOTED_NS} - 1000000000, {length}, {which}.ref_run, {off} - {which}.ahead_ns AS al_off, al_off \
                  FROM (SELECT number, {NODE} FROM numbers({nodes})) AS near \
-                 JOIN (SELECT (number + {nodes} - 1) % {nodes} AS number, * EXCEPT number FROM (SELECT number, {NODE} FROM numbers({nodes}))) AS far USING number \
+                 JOIN (SELECT (number + {before}) % {nodes} AS number, * EXCEPT number FROM (SELECT number, {NODE} FROM numbers({nodes}))) AS far USING number \
                  CROSS JOIN (SELECT number AS connection FROM numbers(8)) AS connections",
                 base = self.base_ns,
                 nodes = self.nodes,
+                // A difference would have a sign.
+                before = self.nodes - 1,
                 off = self.off_ns(),
                 length = self.waits * self.step_ns + 2_000_000_000,
             )
