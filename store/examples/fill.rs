@@ -123,7 +123,7 @@ impl Fleet {
              stack_id, waker_goid, waker_stack_id, fd, fd_type, local_address, local_port, peer_address, peer_port, ref_run, al_off, al_end_off, err_ns, \
              err_end_ns, bound_class, clock_status, epoch, model_rev) \
              WITH {WAYS}, n.n AS n, cityHash64(n) AS h, {STACK}, {WAY}, way = 1 AS is_io, way IN (3, 4) OR way = 2 AND h % 2 = 0 AS is_woken, \
-             toInt64(n * {step} + {booted}) AS since, {off} - ahead_ns AS off, \
+             toInt64(n * {step} + intDiv(h, 31) % {step} + {booted}) AS since, {off} - ahead_ns AS off, \
              if(h % 100 = 1, 18446744073709551615, 100000 + h % 50000) AS err, intDiv(h, 29) % 8 AS connection \
              SELECT intDiv(since + off, 60000000000) * 60, region, service, node, boot, n, pid, 2000 + h % 8, 1 + intDiv(h, 7) % 1000, 'goroutine', \
              reasons[way], since, off, toUInt64(1000000 - 8000000 * log(1 - (intDiv(h, 13) % 1000000) / 1000001)), 1000 + h % 9000, if(is_io, 3, 1), \

@@ -60,13 +60,14 @@ impl Asked {
         answer.parse().with_context(|| format!("{sql}: {answer:?} is no number"))
     }
 
-    /// Places waits of the last hour of so many nodes anew; gives the seconds.
-    pub(super) fn settle(&mut self, revision: u32, nodes: u32) -> Result<f64> {
+    /// Places waits of the last hour of so many nodes anew, together or with a statement for each; gives the seconds.
+    pub(super) fn settle(&mut self, revision: u32, nodes: u32, is_together: bool) -> Result<f64> {
         #[derive(Deserialize)]
         struct Took {
             seconds: f64,
         }
-        Ok(self.obey::<Took>(&format!("settle {revision} {nodes}"))?.seconds)
+        let order = if is_together { "settle" } else { "settle-singly" };
+        Ok(self.obey::<Took>(&format!("{order} {revision} {nodes}"))?.seconds)
     }
 
     /// The engine's process.

@@ -29,7 +29,14 @@ const TIMES_ASKED: u32 = 5;
 pub(super) struct Queries {
     stores: [OneStore; 3],
     row_bytes: f64,
-    settled: Vec<(u32, f64)>,
+    settled: Vec<Settled>,
+}
+
+/// Waits that were placed anew.
+struct Settled {
+    nodes: u32,
+    is_together: bool,
+    seconds: f64,
 }
 
 /// A store, and how long answers took, ms.
@@ -65,15 +72,17 @@ impl Queries {
     /// Last, since it leaves patches beside the rows, which others would be slowed down by. What it did is counted.
     pub(super) fn realign(&mut self) -> Result<()> {
         let all = u32::try_from(NODES)?;
-        for (revision, nodes) in [(1_001, 3), (1_002, all)] {
+        // Patches of one make the next one slower: the few come first.
+        let steps = [(1_001, 3, true), (1_002, all / 10, true), (1_003, all / 10, false), (1_004, all, true)];
+        for (revision, nodes, is_together) in steps {
             let asked = &mut self.stores[0].asked;
-            let seconds = asked.settle(revision, nodes)?;
+            let seconds = asked.settle(revision, nodes, is_together)?;
             let found = asked.number(&format!("SELECT uniqExact(node) FROM events WHERE model_rev = {revision}"))?;
             if found != f64::from(nodes) {
                 bail!("waits of {found} nodes were placed anew instead of {nodes}");
             }
             eprintln!("  {nodes} nodes re-aligned in {seconds:.2} s");
-            self.settled.push((nodes, seconds));
+            self.settled.push(Settled { nodes, is_together, seconds });
         }
         Ok(())
     }
@@ -103,10 +112,15 @@ impl Queries {
             of_ms("top 20 stacks of a service over an hour, 99 %".into(), 120.0, &[p99(&large.top_hour_ms)]),
             of_ms("the same, median".into(), 120.0, &[median(&large.top_hour_ms)]),
         ];
-        for (nodes, seconds) in &self.settled {
+        for Settled { nodes, is_together, seconds } in &self.settled {
+            let how = if *is_together { "" } else { ", as it was before: a statement for each" };
             findings.push(Finding {
-                what: format!("an hour of {} rows re-aligned: {nodes} of {NODES} nodes", millions(large.rows / 4)),
-                target: Target::AtMost(if u64::from(*nodes) == NODES { 5.0 } else { 0.5 }),
+                what: format!("an hour of {} rows re-aligned: {nodes} of {NODES} nodes{how}", millions(large.rows / 4)),
+                target: match nodes {
+                    3 => Target::AtMost(0.5),
+                    _ if u64::from(*nodes) == NODES => Target::AtMost(5.0),
+                    _ => Target::None,
+                },
                 found: Spread::of([*seconds]),
                 unit: "s",
             });
