@@ -100,7 +100,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     check_room(dir.path(), needed)?;
     let is_wanted = |section| options.only.is_empty() || options.only.contains(&section);
     let sizes = Sizes::of(options);
-    let programs = Programs::build(options.built, is_wanted(Section::Collector))?;
+    let with_aggregator = is_wanted(Section::Ingest) || is_wanted(Section::Memory);
+    let programs = Programs::build(options.built, with_aggregator, is_wanted(Section::Collector))?;
     let (dir, programs) = (dir.path(), &programs);
     let mut ingest = is_wanted(Section::Ingest).then(|| Ingest::new(programs, sizes));
     let mut spool = is_wanted(Section::Spool).then(|| Spool::new(programs, sizes));

@@ -8,6 +8,7 @@ use crate::bench::{Built, build, spool};
 use crate::fetch;
 
 pub(super) struct Programs {
+    /// Built where it is wanted.
     pub(super) aggregator: PathBuf,
     /// Sends batches of simulated nodes, or the same waits as logs.
     pub(super) flood: PathBuf,
@@ -26,11 +27,15 @@ pub(super) struct Programs {
 impl Programs {
     /// # Errors
     /// When something is missing or does not build.
-    pub(super) fn build(built: Built, with_collector: bool) -> Result<Self> {
+    pub(super) fn build(built: Built, with_aggregator: bool, with_collector: bool) -> Result<Self> {
         fetch::run(fetch::Part::Libchdb)?;
-        let packages = ["-p", "syncline-aggregator", "-p", "syncline-store", "--bins"];
+        let packages = ["-p", "syncline-aggregator", "-p", "syncline-store"];
         let examples = ["flood", "decode", "fill", "asked"].map(|name| ["--example", name]);
-        let dir = build::cargo_build(built, &[&packages, examples.as_flattened()].concat())?;
+        let mut what = [&packages, examples.as_flattened()].concat();
+        if with_aggregator {
+            what.extend(["--bin", "syncline-aggregator"]);
+        }
+        let dir = build::cargo_build(built, &what)?;
         let example = |name: &str| dir.join("examples").join(name);
         Ok(Self {
             aggregator: dir.join("syncline-aggregator"),
