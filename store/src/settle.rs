@@ -45,7 +45,7 @@ const MOST_PIECES: usize = 1_000;
 
 impl Store {
     /// Places the rows of `events` that begin or end in one of the pieces by it, in place: by a lightweight update, which writes patches
-    /// beside the rows, and where the server has none, by rewriting the parts. What a statement costs hardly depends on how many nodes it is for.
+    /// beside the rows, and where the server has none, by rewriting the parts. Many nodes go together into one statement, which costs far less than one for each.
     ///
     /// # Errors
     /// [`StoreError::Sql`] and [`StoreError::Network`] from ClickHouse. It may be tried again: the same rows come out.

@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::counters::{Counters, add};
 
-/// An update costs about the same for one piece of one node as for many of many: they are collected for so long.
+/// An update of many pieces of many nodes costs far less than one for each: they are collected for so long.
 const COLLECTED_FOR: Duration = Duration::from_secs(5);
 /// Settlements that wait; more are not taken.
 const MOST_WAITING: usize = 4_096;

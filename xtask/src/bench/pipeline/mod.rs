@@ -49,6 +49,12 @@ pub(crate) struct Options {
 }
 
 const PAGE: Page = Page { name: "performance.md", mark: "pipeline" };
+/// Below the tables.
+const PICTURES: &str = "
+![Ways of events: events a second, and CPU time an event](img/pipeline-ways.svg)
+
+![How long answers took with more rows and more nodes](img/pipeline-answers.svg)
+";
 
 /// What is measured, in the order of the table.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -141,7 +147,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     );
     print!("{text}");
     if options.write {
-        PAGE.write(&text)?;
+        PAGE.write(&(text + PICTURES))?;
         plot::write(ingest.as_ref(), queries.as_ref(), collector.as_ref())?;
     }
     Ok(())
