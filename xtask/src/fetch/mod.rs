@@ -6,6 +6,7 @@ mod apt;
 mod cargo_tool;
 pub(crate) mod chrony;
 mod clang;
+pub(crate) mod collector;
 mod deb;
 pub(crate) mod formats;
 mod go;
