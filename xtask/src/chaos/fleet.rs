@@ -424,7 +424,13 @@ fn broker_command(
     let formatted = broker::java(&jars, dir, &broker::FORMAT).output().context("java cannot be started")?;
     ensure!(formatted.status.success(), "Kafka cannot make its files: {}", String::from_utf8_lossy(&formatted.stderr));
     let dir = dir.to_owned();
-    Ok(move || broker::java(&jars, &dir, &broker::SERVE))
+    Ok(move || {
+        let java = broker::java(&jars, &dir, &broker::SERVE);
+        // It logs to standard error, also that it is ready.
+        let mut command = Command::new("sh");
+        command.args(["-c", "exec \"$@\" 2>&1", "sh"]).arg(java.get_program()).args(java.get_args()).current_dir(&dir);
+        command
+    })
 }
 
 #[cfg(test)]
