@@ -103,6 +103,8 @@ pub struct Aggregator {
     kafka: Option<Membership>,
     metrics: Arc<AggregatorMetrics>,
     serving: JoinHandle<Result<(), tonic::transport::Error>>,
+    /// What goes on about alerts.
+    alerting: Vec<JoinHandle<()>>,
 }
 
 impl Aggregator {
@@ -127,9 +129,13 @@ impl Aggregator {
         let own = regions::Own { region: Arc::clone(&region), reference, utc: utc.clone(), is_root, tolerance };
         tokio::spawn(regions::tell(own, store.clone(), stopping.clone()));
         tokio::spawn(naming::name(store.clone(), stopping.clone()));
+        let mut alerting = Vec::new();
         let alerts = is_root.then(|| {
             tokio::spawn(pairs::check(reference, store.clone(), stopping.clone()));
-            alerts::spawn(&region, config.alerts.clone(), &store, &stopping)
+            let alerts::Running { gauges, deliveries, tasks } =
+                alerts::spawn(&region, config.alerts.clone(), &store, &stopping);
+            alerting = tasks;
+            (gauges, deliveries)
         });
         if !is_root && !config.alerts.targets.is_empty() {
             tracing::warn!("nobody is told of alerts from here: the root region's aggregator evaluates them");
@@ -150,7 +156,7 @@ impl Aggregator {
         let told_to_stop = stopping.clone();
         let serving =
             tokio::spawn(serve(config, listener, (pipeline, budget), grants, Arc::clone(&counters), stopping));
-        Ok(Self { address, stop, stopping: told_to_stop, counters, metrics, kafka, serving })
+        Ok(Self { address, stop, stopping: told_to_stop, counters, metrics, kafka, serving, alerting })
     }
 
     /// Where it listens.
@@ -202,6 +208,15 @@ impl Aggregator {
                 "the group of Kafka consumers was not left within {} s: it will notice by itself",
                 GRACE.as_secs()
             );
+        }
+        let alerting = async {
+            for task in self.alerting.drain(..) {
+                // It has panicked if not, which was told.
+                let _ = task.await;
+            }
+        };
+        if tokio::time::timeout(GRACE, alerting).await.is_err() {
+            tracing::warn!("who is told of alerts did not answer within {} s: it is told again", GRACE.as_secs());
         }
         tracing::info!(counters = %self.counters, "stopped");
         Ok(())

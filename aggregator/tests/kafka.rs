@@ -13,7 +13,7 @@ use support::program::{Program, ask, engine_pid, engine_url, error_line, fails, 
 use support::truth::check;
 use support::{engine_is_here, eventually};
 use syncline_event::Batch;
-use syncline_sim::NodeSettings;
+use syncline_sim::{NodeSettings, OscillatorSettings};
 use syncline_store::Store;
 
 const GROUP: &str = "syncline-us";
@@ -191,6 +191,44 @@ async fn zombie(cluster: &Cluster) {
     assert!(other.terminate().success() && zombie.terminate().success());
 }
 
+/// Two members take turns, each killed as it stores, and much is read again: no bound is broken, and the models go on.
+async fn clocks(cluster: &Cluster, times: usize) {
+    let dir = tempfile::tempdir().unwrap();
+    let _keeper = keeper(dir.path());
+    let store = store(dir.path()).await;
+    let drifting = |seed| {
+        let oscillator = OscillatorSettings { frequency_ppb: 90_000.0, ..OscillatorSettings::default() };
+        SimulatedAgent::new(&format!("n{seed}"), "us", seed, NodeSettings { oscillator, ..NodeSettings::default() })
+    };
+    let (mut agents, feed, mut sent): (Vec<_>, _, Vec<Batch>) =
+        ((1..=3).map(drifting).collect(), Feed::to(cluster), Vec::new());
+    for time in 0..times {
+        // What was sent last comes again behind what is new, and all of it in the end.
+        let batches = round(&mut agents, 4);
+        batches.iter().chain(sent.iter().rev().take(12)).for_each(|batch| feed.send(batch));
+        feed.flush();
+        sent.extend(batches);
+        let (program, before) = (member(["a", "b"][time % 2], dir.path(), cluster), events(&store).await);
+        eventually("some of it is stored", async || events(&store).await > before).await;
+        program.kill();
+    }
+    sent.iter().for_each(|batch| feed.send(batch));
+    feed.flush();
+    let _last = member("a", dir.path(), cluster);
+    all_once(&store, cluster, sent.len()).await;
+    for (agent, node) in agents.iter().zip(1..) {
+        let checked = check(&store, &format!("events WHERE node = 'n{node}'"), &agent.truth).await;
+        assert_eq!(checked.rows, times * 4 * WAITS);
+        assert!(checked.widest_ns < 2_500_000, "n{node}: a bound of {} ns", checked.widest_ns);
+        // One epoch, and each segment but the first begins where one ended.
+        let sql = format!(
+            "WITH log AS (SELECT * FROM clock_segments_log WHERE node = 'n{node}')
+             SELECT uniqExact(epoch), countIf(status = 'disrupted'), countIf(mono_from NOT IN (SELECT mono_to FROM log)) FROM log"
+        );
+        assert_eq!(ask(&store, &sql).await, "1\t0\t1", "n{node}");
+    }
+}
+
 /// Members come and go in order while batches come.
 async fn rebalances(cluster: &Cluster) {
     let dir = tempfile::tempdir().unwrap();
@@ -229,6 +267,13 @@ async fn members_that_are_killed_lose_nothing_and_store_nothing_twice() {
 async fn a_zombie_is_fenced() {
     if engine_is_here() {
         zombie(&Cluster::mock()).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn members_that_are_killed_lose_no_lock_and_break_no_bound() {
+    if engine_is_here() {
+        clocks(&Cluster::mock(), 6).await;
     }
 }
 

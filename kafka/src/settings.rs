@@ -52,8 +52,10 @@ pub enum Wrong {
     #[error("{0:?} is no name of a topic: use 1 to 249 letters, digits, '.', '_' or '-'")]
     Topic(String),
     /// A setting without a key or a value.
-    #[error("{0:?} is no setting: give KEY=VALUE, as in socket.timeout.ms=10000")]
-    Setting(String),
+    #[error(
+        "a setting without a key, or without '=' (it is not shown: it may be a password): give KEY=VALUE, as in socket.timeout.ms=10000"
+    )]
+    Setting,
     /// A setting that is ours to make.
     #[error("{0} is not to be set: that nothing is lost and nothing stored twice rests on it")]
     Ours(String),
@@ -104,10 +106,10 @@ impl FromStr for Setting {
     type Err = Wrong;
 
     fn from_str(text: &str) -> Result<Self, Wrong> {
-        let (key, value) = text.split_once('=').ok_or_else(|| Wrong::Setting(text.to_owned()))?;
+        let (key, value) = text.split_once('=').ok_or(Wrong::Setting)?;
         let (key, value) = (key.trim().to_owned(), value.to_owned());
         if key.is_empty() {
-            return Err(Wrong::Setting(text.to_owned()));
+            return Err(Wrong::Setting);
         }
         // librdkafka takes settings of a topic with this before them, too.
         if OURS.contains(&key.strip_prefix("topic.").unwrap_or(&key)) {

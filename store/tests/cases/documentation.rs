@@ -54,31 +54,54 @@ fn plain(of: &str) -> String {
     of.replace(", 'UTC')", ")").replace("('UTC')", "").replace("LowCardinality(String)", "String")
 }
 
-pub(super) async fn each_table_and_its_columns_are_told_with_their_types() {
+/// The values of an enumeration, as it is written with its values.
+fn values(of: &str) -> Vec<&str> {
+    let is_enumeration = of.starts_with("Enum8(");
+    of.split('\'').skip(1).step_by(2).filter(|_| is_enumeration).collect()
+}
+
+/// The line of a column, of what `DESCRIBE TABLE` tells of it: name, type, kind of default, that, comment.
+fn line(cells: &[&str]) -> String {
+    let [name, of, default, _, comment, ..] = cells else { panic!("{cells:?}") };
+    let (of, comment) = (of.replace("\\'", "'"), comment.replace("\\'", "'").replace('|', "\\|"));
+    let values = values(&of);
+    let told = if values.iter().all(|value| comment.contains(value)) {
+        String::new()
+    } else {
+        let values: Vec<_> = values.iter().map(|value| format!("`{value}`")).collect();
+        format!(" ({})", values.join(", "))
+    };
+    let computed = if matches!(*default, "ALIAS" | "MATERIALIZED") { " (*computed*)" } else { "" };
+    format!("| `{name}` | {} | {comment}{told}{computed} |\n", plain(&of))
+}
+
+/// The section with these lines in its table.
+fn with_lines(section: &str, lines: &str) -> String {
+    let (text, table) = section.split_once("|---|---|---|\n").unwrap();
+    let old: usize = table.split_inclusive('\n').take_while(|line| line.starts_with('|')).map(str::len).sum();
+    format!("{text}|---|---|---|\n{lines}{}", &table[old..])
+}
+
+/// With `SYNCLINE_WRITE_DOCS=1` they are written.
+pub(super) async fn each_table_and_its_columns_are_told_as_clickhouse_describes_them() {
     let fixture = Fixture::migrated().await;
     let tables =
         fixture.ask("SELECT name FROM system.tables WHERE database = 'syncline' AND engine LIKE '%MergeTree'").await;
     let told = sections("Tables");
     assert_eq!(told.keys().copied().collect::<BTreeSet<_>>(), tables.lines().collect(), "sections");
-    let mut wrong = Vec::new();
+    let page = include_str!("../../../docs/schema.md");
+    let mut made = page.to_owned();
     for (table, section) in told {
-        let mut types = BTreeMap::new();
-        for row in rows(section) {
-            types.extend(names(row[0]).into_iter().map(|name| (name.to_owned(), row[1].to_owned())));
-        }
-        let found = columns(&fixture, &format!("DESCRIBE TABLE {table}")).await;
-        let differ = |a: &BTreeMap<String, String>, b: &BTreeMap<String, String>| {
-            a.iter()
-                .filter(|(name, of)| b.get(*name) != Some(*of))
-                .map(|(name, of)| format!("{name} {of}"))
-                .collect::<Vec<_>>()
-        };
-        let (page, engine) = (differ(&types, &found), differ(&found, &types));
-        if !page.is_empty() || !engine.is_empty() {
-            wrong.push(format!("{table}: the page has {page:?}, ClickHouse {engine:?}"));
-        }
+        let described = fixture.ask(&format!("DESCRIBE TABLE {table}")).await;
+        let lines: String = described.lines().map(|columns| line(&columns.split('\t').collect::<Vec<_>>())).collect();
+        made = made.replace(section, &with_lines(section, &lines));
     }
-    assert!(wrong.is_empty(), "{wrong:#?}");
+    if std::env::var("SYNCLINE_WRITE_DOCS").is_ok_and(|value| value == "1") {
+        std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/schema.md"), made).unwrap();
+        return;
+    }
+    let differ: Vec<_> = page.lines().zip(made.lines()).find(|(page, made)| page != made).into_iter().collect();
+    assert!(page == made, "docs/schema.md: run this test with SYNCLINE_WRITE_DOCS=1; {differ:#?}");
 }
 
 pub(super) async fn each_view_and_its_columns_are_told() {

@@ -9,6 +9,7 @@ use super::broker::Broker;
 use super::fleet::{Agents, Post, Services, injected};
 use super::knots::{self, Sampler};
 use super::plan::REGIONS;
+use super::questions::{Questions, When};
 use super::recording::Recording;
 use super::staging::Staged;
 use super::truth::Truth;
@@ -16,7 +17,7 @@ use super::{Demo, Options, Ran, Uplink, http};
 
 /// What the agents take to start, about: the step shall come in the middle of what they see.
 const START_UP: Duration = Duration::from_secs(2);
-/// How long the last batches may take through Kafka.
+/// How long the last batches may take into the store.
 const STORED_WITHIN: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 const PROGRESS: Duration = Duration::from_secs(5);
@@ -59,16 +60,21 @@ impl Demo {
             agents.check_alive()?;
         }
         let observed = from..knots::now().mono;
+        let mut questions = Questions::read()?;
+        questions.ask(&self.store(), When::Running).await?;
         agents.stop().await?;
         services.stop().await?;
         self.say("agents and services have stopped");
-        if broker.is_some() {
-            until_all_is_stored(aggregators.store()).await?;
-            self.say("all that went to Kafka is stored");
-        }
+        until_all_is_stored(aggregators.store()).await?;
+        questions.ask(&self.store(), When::Stored).await?;
+        self.say("all is stored, and the questions of docs/schema.md are asked");
         let root_anchor_ns = aggregators.root_anchor_ns()?;
         aggregators.stop().await?;
-        let ran = Ran { truth: Truth { clocks, knots: sampler.finish()?, root_anchor_ns }, observed };
+        let ran = Ran {
+            truth: Truth { clocks, knots: sampler.finish()?, root_anchor_ns },
+            observed,
+            questions: Some(questions),
+        };
         if let Some(recording) = &recording {
             recording.keep(&ran, &self.dirs, &self.store()).await?;
             self.say(&format!("recorded into {}", recording.path().display()));
@@ -86,7 +92,7 @@ impl Demo {
     }
 }
 
-/// Batches that are in Kafka are not yet in the store. The last one of an agent says that it is that.
+/// A batch that is acknowledged may not be in the store yet. The last one of an agent says that it is that.
 async fn until_all_is_stored(store: &str) -> Result<()> {
     let fails_until = format!(
         "SELECT throwIf(uniqExactIf(node, open >= 0) < {}) FROM syncline.ingest_ledger FORMAT Null",
@@ -97,7 +103,7 @@ async fn until_all_is_stored(store: &str) -> Result<()> {
         match http::execute(store, &fails_until).await {
             Ok(()) => return Ok(()),
             Err(error) if Instant::now() > deadline => {
-                return Err(error.context("not all batches came out of Kafka; see the aggregators' logs"));
+                return Err(error.context("not all batches came into the store; see the aggregators' logs"));
             }
             Err(_) => tokio::time::sleep(LOOK_EVERY).await,
         }

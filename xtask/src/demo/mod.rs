@@ -17,6 +17,7 @@ mod journal;
 mod knots;
 mod live;
 mod plan;
+mod questions;
 mod recording;
 mod relay;
 mod replay;
@@ -41,6 +42,7 @@ use self::diagnosis::Diagnosis;
 use self::fleet::Directories;
 use self::journal::{Entry, Message, Moment};
 use self::plan::REGIONS;
+use self::questions::Questions;
 use self::recording::Recording;
 use self::report::{Report, Window};
 use self::store::Store;
@@ -185,6 +187,8 @@ struct Ran {
     truth: Truth,
     /// MONO of this machine between which every agent was capturing.
     observed: Range<i64>,
+    /// What docs/schema.md asks, and the answers; none of a recording, of which not all is known.
+    questions: Option<Questions>,
 }
 
 impl Ran {
@@ -261,7 +265,7 @@ impl Demo {
         let rows = ran.truth.judge(report.rows().await?)?;
         let findings = Findings::of(&rows, report.stored().await?, &ran.messages(&self.journals()?)?);
         let fed = if matches!(source, Source::Kernel) { Some(report.messages().await?) } else { None };
-        let findings = findings.with_messages(fed);
+        let findings = findings.with_messages(fed).with_questions(ran.questions.as_ref());
         report.show(&rows, &findings).await?;
         Ok(findings)
     }

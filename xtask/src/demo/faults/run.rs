@@ -69,7 +69,7 @@ impl Demo {
         let (anchors, root_anchor_ns) = (fleet.aggregators.anchors().clone(), fleet.aggregators.root_anchor_ns()?);
         fleet.stop().await?;
         self.say("everything has stopped");
-        let ran = Ran { truth: Truth { clocks, knots: sampler.finish()?, root_anchor_ns }, observed };
+        let ran = Ran { truth: Truth { clocks, knots: sampler.finish()?, root_anchor_ns }, observed, questions: None };
         Ok(Outcome { ran, liars_clock, anchors, traffic })
     }
 
