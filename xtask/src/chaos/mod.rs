@@ -186,6 +186,8 @@ struct Outcome {
     difference: Difference,
     /// Those of the agent that observes a program, as stored.
     observed: u64,
+    /// Runs of that agent that were killed before they told what they captured.
+    untold: usize,
     drained_s: f64,
     failures: Vec<String>,
 }
@@ -212,7 +214,10 @@ impl<'a> Run<'a> {
         let difference = self.drain(&mut failures)?;
         let drained_s = calm.elapsed().as_secs_f64();
         failures.extend(difference.failures());
-        failures.extend(self.audit());
+        let untold = self.audit().unwrap_or_else(|failure| {
+            failures.push(failure);
+            0
+        });
         failures.extend(self.fleet.panics());
         let observed = self.store.observed()?;
         if self.fleet.has(Target::Agent) && observed == 0 {
@@ -222,7 +227,7 @@ impl<'a> Run<'a> {
         if counts.kills == 0 {
             failures.push("nothing was killed".to_owned());
         }
-        Ok(Outcome { uplink: self.options.uplink, fleet: counts, difference, observed, drained_s, failures })
+        Ok(Outcome { uplink: self.options.uplink, fleet: counts, difference, observed, untold, drained_s, failures })
     }
 
     /// The load, and the faults.
@@ -286,19 +291,19 @@ impl<'a> Run<'a> {
     }
 
     /// The audit's own verdict of all nodes. The last batches of a node may still be on their way.
-    fn audit(&mut self) -> Option<String> {
+    fn audit(&mut self) -> Result<usize, String> {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let verdict = self.store.audit(self.begun);
             match verdict {
-                Ok(()) => return None,
-                Err(error) if Instant::now() > deadline => return Some(format!("syncline audit: {error:#}")),
+                Ok(untold) => return Ok(untold),
+                Err(error) if Instant::now() > deadline => return Err(format!("syncline audit: {error:#}")),
                 Err(_) => {}
             }
             let next = Instant::now() + LOOK_EVERY;
             while Instant::now() < next {
                 if let Err(error) = self.fleet.tick() {
-                    return Some(format!("{error:#}"));
+                    return Err(format!("{error:#}"));
                 }
                 std::thread::sleep(TICK);
             }
@@ -320,9 +325,10 @@ impl Outcome {
     }
 
     fn print(&self) {
+        let Self { drained_s, observed, untold, .. } = self;
+        println!("seed {}; drained in {drained_s:.0} s", self.fleet.seed);
         println!(
-            "seed {}; drained in {:.0} s; {} events of the observed program",
-            self.fleet.seed, self.drained_s, self.observed
+            "{observed} events of the observed program; {untold} runs of its agent ended before they told what they captured"
         );
         for line in &self.fleet.lines {
             println!("{line}");

@@ -54,6 +54,33 @@ struct Found {
     wrong: u64,
 }
 
+/// What `syncline audit` says.
+#[derive(Debug, Deserialize)]
+struct Audit {
+    verdict: String,
+    runs: Vec<AuditedRun>,
+}
+
+#[derive(Debug, Deserialize)]
+struct AuditedRun {
+    node: String,
+    run_seq: u64,
+    /// None where its agent did not tell.
+    captured: Option<u64>,
+}
+
+impl Audit {
+    fn verdict(&self) -> Result<usize> {
+        let untold: Vec<_> = self.runs.iter().filter(|run| run.captured.is_none()).collect();
+        if let Some(run) = untold.iter().find(|run| run.node != fleet::OBSERVER) {
+            bail!("{} does not tell what its run {} captured", run.node, run.run_seq);
+        }
+        let expected = if untold.is_empty() { "adds up" } else { "cannot be told" };
+        ensure!(self.verdict == expected, "it {}", self.verdict);
+        Ok(untold.len())
+    }
+}
+
 impl Difference {
     pub(crate) fn failures(&self) -> Vec<String> {
         let Self { lost, duplicate, foreign, events, .. } = *self;
@@ -131,19 +158,27 @@ impl Store {
         number.with_context(|| format!("unexpected: {text:?}"))
     }
 
+    /// How many runs the audit cannot tell of: of the agent that observes a program those that were killed before they told what they captured.
+    ///
     /// # Errors
-    /// When it does not say that all of it adds up, of all nodes since then.
-    pub(crate) fn audit(&self, since: Duration) -> Result<()> {
+    /// When it does not say that all others add up, of all nodes since then.
+    pub(crate) fn audit(&self, since: Duration) -> Result<usize> {
         let (from, to) = ((since - AROUND).as_secs().to_string(), (now() + AROUND).as_secs().to_string());
-        let text = self.ask(&["audit", "--region", REGION, "--from", &from, "--to", &to])?;
-        let verdict = text.lines().last().unwrap_or_default();
-        ensure!(verdict.ends_with(": adds up"), "{verdict}");
-        Ok(())
+        let output =
+            self.command(&["audit", "--region", REGION, "--format", "json", "--from", &from, "--to", &to]).output()?;
+        let audit: Audit = serde_json::from_slice(&output.stdout)
+            .with_context(|| String::from_utf8_lossy(&output.stderr).trim().to_owned())?;
+        audit.verdict()
+    }
+
+    fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(&self.cli);
+        command.arg("--store").arg(&self.dir).args(words);
+        command
     }
 
     fn ask(&self, words: &[&str]) -> Result<String> {
-        let mut command = Command::new(&self.cli);
-        command.arg("--store").arg(&self.dir).args(words);
+        let mut command = self.command(words);
         let output = command.output().with_context(|| format!("cannot start `{}`", process::shown(&command)))?;
         let (said, told) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         if !output.status.success() {
@@ -182,5 +217,18 @@ mod tests {
         let instead = of(100, 100, 100, 99, 0).failures();
         assert_eq!(instead, ["1 events are lost", "1 events are none that were made"]);
         assert_eq!(of(0, 0, 0, 0, 0).failures(), ["nothing was made"]);
+    }
+
+    #[test]
+    fn only_runs_of_the_agent_that_is_killed_may_be_untold() {
+        let audit = |verdict: &str, node: &str, captured| {
+            let runs = vec![AuditedRun { node: node.to_owned(), run_seq: 1, captured }];
+            Audit { verdict: verdict.to_owned(), runs }.verdict().ok()
+        };
+        assert_eq!(audit("adds up", "modelled-0", Some(1)), Some(0));
+        assert_eq!(audit("cannot be told", fleet::OBSERVER, None), Some(1));
+        assert_eq!(audit("cannot be told", "modelled-0", None), None);
+        assert_eq!(audit("does not add up", fleet::OBSERVER, None), None);
+        assert_eq!(audit("does not add up", "modelled-0", Some(1)), None);
     }
 }
