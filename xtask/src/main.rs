@@ -1,8 +1,9 @@
-//! Everything a developer types: fetch, test, ci, demo, bench, verify, truth, fuzz.
+//! Everything a developer types: fetch, test, ci, demo, bench, verify, truth, soak, chaos, fuzz.
 //!
 //! This program must build on a machine that has Rust alone, since it installs the rest.
 
 mod bench;
+mod chaos;
 mod ci;
 mod demo;
 mod fetch;
@@ -38,8 +39,8 @@ enum Command {
     },
     /// Run every test: unit, property, integration, the real eBPF path, the embedded engine, the demo's check
     Test(test::Options),
-    /// Run what a change must pass: format, lints, dependencies, and all tests with nothing skipped
-    Ci,
+    /// Run what a change must pass: format, lints, dependencies, all tests with nothing skipped, and the short form of chaos
+    Ci(ci::Options),
     /// Run three regions with skewed clocks on this machine, find the skews and the planted cause
     Demo(demo::Options),
     /// Measure what observing costs, how much the way into ClickHouse carries, what the spool does, and how far clock estimates are off
@@ -52,6 +53,8 @@ enum Command {
     Truth(truth::Options),
     /// Let agents come and go at Go programs under load, killed at any moment: nothing may go wrong, and no probe stay behind
     Soak(soak::Options),
+    /// Kill, stop and cut off everything under load: each event must be stored once in the end
+    Chaos(chaos::Options),
     /// Try made-up inputs, millions of them, and keep those that find something new
     Fuzz(fuzz::Options),
 }
@@ -70,12 +73,13 @@ fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Fetch { part } => fetch::run(part),
         Command::Test(options) => test::run(&options),
-        Command::Ci => ci::run(),
+        Command::Ci(options) => ci::run(&options),
         Command::Demo(options) => demo::run(&options),
         Command::Bench(benchmark) => bench::run(&benchmark),
         Command::Verify(claim) => verify::run(&claim),
         Command::Truth(options) => truth::run(&options),
         Command::Soak(options) => soak::run(&options),
+        Command::Chaos(options) => chaos::run(&options),
         Command::Fuzz(options) => fuzz::run(&options),
     }
 }

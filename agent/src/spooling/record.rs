@@ -96,4 +96,14 @@ mod tests {
         later[7] = b'2';
         assert_eq!(decode(RecordNo(9), later, entry().id), None);
     }
+
+    /// What lies on the disks of agents in the field.
+    #[test]
+    fn version_1_stays_what_it_is() {
+        let golden =
+            b"SYNCBAT1\x03\0\0\0\0\0\0\0\x28\0\0\0\0\0\0\0\x2f\0\0\0\0\0\0\0\x05\0\0\0\0\0\0\0\x06\0\0\0\0\0\0\0batch";
+        assert_eq!(encode(&entry()), golden);
+        let own = BatchId { run_first_seq: 41, ..entry().id };
+        assert_eq!(decode(RecordNo(9), golden.to_vec(), own), Some(entry()));
+    }
 }

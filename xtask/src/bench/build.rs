@@ -50,7 +50,7 @@ pub(crate) fn cli(built: Built) -> Result<PathBuf> {
 }
 
 /// Gives the directory of what was built.
-pub(super) fn cargo_build(built: Built, what: &[&str]) -> Result<PathBuf> {
+pub(crate) fn cargo_build(built: Built, what: &[&str]) -> Result<PathBuf> {
     let mut command = process::cargo();
     command.arg("build").args(what);
     let dir = match built.profile {

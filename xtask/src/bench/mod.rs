@@ -22,7 +22,7 @@ mod svg;
 mod symbols;
 pub(crate) mod table;
 mod throughput;
-mod usage;
+pub(crate) mod usage;
 mod waits;
 
 use std::fmt;
@@ -72,6 +72,13 @@ pub(crate) struct Built {
 pub(crate) enum Profile {
     Dev,
     Release,
+}
+
+impl Built {
+    /// As the tests are built.
+    pub(crate) fn dev() -> Self {
+        Self { profile: Profile::Dev }
+    }
 }
 
 impl fmt::Display for Built {

@@ -15,7 +15,7 @@ pub(super) fn cpu(pid: u32) -> Result<Duration> {
 }
 
 /// The most that was ever resident of its memory, bytes.
-pub(super) fn peak_memory(pid: u32) -> Result<u64> {
+pub(crate) fn peak_memory(pid: u32) -> Result<u64> {
     let text = read(pid, "status")?;
     let kib = status_kib(&text, "VmHWM").with_context(|| format!("/proc/{pid}/status has no VmHWM"))?;
     Ok(kib * 1024)
@@ -29,7 +29,7 @@ pub(super) fn memory(pid: u32) -> Result<u64> {
 }
 
 /// Its child processes.
-pub(super) fn children(pid: u32) -> Result<Vec<u32>> {
+pub(crate) fn children(pid: u32) -> Result<Vec<u32>> {
     let mut children = Vec::new();
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).with_context(|| format!("process {pid} is gone"))?;
     for task in tasks {

@@ -15,7 +15,13 @@ use crate::fetch;
 const READY_WITHIN: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// What it logs then.
-const READY: &str = "Kafka Server started";
+pub(crate) const READY: &str = "Kafka Server started";
+
+/// Makes its files. Any identity will do: it is nobody else's cluster.
+pub(crate) const FORMAT: [&str; 6] =
+    ["kafka.tools.StorageTool", "format", "-t", "c3luY2xpbmUtZGVtby0wMA", "-c", "server.properties"];
+/// Serves them.
+pub(crate) const SERVE: [&str; 2] = ["kafka.Kafka", "server.properties"];
 
 /// A running broker. Dropping it kills it: what it holds is of no use after the demo.
 pub(crate) struct Broker {
@@ -36,18 +42,15 @@ impl Broker {
         let log = logs.join("kafka.log");
         let file = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
         let java = |words: &[&str]| -> Result<Command> {
-            let mut command = Command::new("java");
-            command.arg("-Xmx384m").arg("-cp").arg(format!("{}/*", jars.display())).args(words).current_dir(dir);
+            let mut command = Command::from(java(&jars, dir, words));
             command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file.try_clone()?).kill_on_drop(true);
             Ok(command)
         };
-        // Any identity will do: it is nobody else's cluster.
-        let format = ["kafka.tools.StorageTool", "format", "-t", "c3luY2xpbmUtZGVtby0wMA", "-c", "server.properties"];
-        let formatted = java(&format)?.status().await.context("java cannot be started")?;
+        let formatted = java(&FORMAT)?.status().await.context("java cannot be started")?;
         if !formatted.success() {
             bail!("Kafka cannot make its files ({formatted}); see {}", log.display());
         }
-        let child = java(&["kafka.Kafka", "server.properties"])?.spawn().context("java cannot be started")?;
+        let child = java(&SERVE)?.spawn().context("java cannot be started")?;
         let mut broker = Self { child, address: format!("127.0.0.1:{port}") };
         broker.until_ready(&log).await?;
         Ok(broker)
@@ -77,7 +80,15 @@ async fn free_port() -> Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0").await?.local_addr()?.port())
 }
 
-fn properties(dir: &Path, port: u16, controller: u16) -> String {
+/// Java with Kafka's classes, in the directory that has `server.properties`.
+pub(crate) fn java(jars: &Path, dir: &Path, words: &[&str]) -> std::process::Command {
+    let mut command = std::process::Command::new("java");
+    command.arg("-Xmx384m").arg("-cp").arg(format!("{}/*", jars.display())).args(words).current_dir(dir);
+    command
+}
+
+/// Of a broker with its files in `dir`.
+pub(crate) fn properties(dir: &Path, port: u16, controller: u16) -> String {
     include_str!("../../../kafka/broker.properties")
         .replace("@DIR@", &dir.display().to_string())
         .replace("@PORT@", &port.to_string())

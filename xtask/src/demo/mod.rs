@@ -5,7 +5,7 @@
 //! and the services keep a journal that only the check reads.
 
 mod aggregators;
-mod broker;
+pub(crate) mod broker;
 mod build;
 mod check;
 mod child;
