@@ -1,9 +1,25 @@
 //! What has arrived, asked of the store itself.
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use syncline_store::{DEFAULT_DATABASE, Store};
+
+/// Acknowledged batches are stored within this, or something is broken.
+const STORED_WITHIN: Duration = Duration::from_secs(600);
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// Waits until all `batches` are in the ledger.
+pub(crate) async fn until_stored(dir: &Path, batches: u64) -> Result<()> {
+    let store = Store::connect(&engine_url(dir)?, DEFAULT_DATABASE).await?;
+    let until = Instant::now() + STORED_WITHIN;
+    while number(&store, "SELECT count() FROM ingest_ledger").await? < batches {
+        ensure!(Instant::now() < until, "acknowledged batches are not stored within {} s", STORED_WITHIN.as_secs());
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    Ok(())
+}
 
 /// Counts rows as stored, and what they take on disk: as they are now, and merged into one part.
 pub(crate) async fn store(dir: &Path) -> Result<String> {

@@ -2,7 +2,7 @@
 //! starts this; alone it is of no use.
 //!
 //! It makes all batches first and says `ready`, then obeys standard input: `send` sends them and prints what came of it,
-//! `check` asks the store what arrived. So whoever started it can measure the aggregator between the two.
+//! `wait` waits until all of it is stored and says `stored`, `check` asks the store what arrived. So whoever started it can measure the aggregator between them.
 
 mod check;
 mod send;
@@ -63,6 +63,11 @@ fn obey(args: &Args) -> Result<()> {
     for order in std::io::stdin().lock().lines() {
         match (order?.as_str(), traffic.take()) {
             ("send", Some(traffic)) => println!("{}", runtime.block_on(send::all(args.aggregator, traffic))?),
+            ("wait", _) => {
+                let batches = u64::from(args.nodes) * u64::from(args.batches);
+                runtime.block_on(check::until_stored(&args.store_dir, batches))?;
+                println!("stored");
+            }
             ("check", _) => println!("{}", runtime.block_on(check::store(&args.store_dir))?),
             (order, _) => bail!("cannot obey {order:?}"),
         }
