@@ -4,9 +4,9 @@
 //! every 15 s   Rounds (what was stored) ──► Engine (crates/alerts) ──► skew_alerts, skew_incidents; its state ──► alert_states
 //! ```
 //!
-//! Rounds end at whole multiples of the database's clock and are made of what is stored, so that aggregators of the root's region that do the same
-//! find the same, and what they write is the same row with the same token: stored once. An aggregator that starts goes on from the state that was
-//! left.
+//! Rounds end at whole multiples of the database's clock and are made of what is stored. Of several aggregators of the root's region one at a time
+//! evaluates (`lease`); the next one goes on from the state that was left. What both would write of a round is the same row with the same token:
+//! stored once.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,14 +20,17 @@ use syncline_store::rows::{AlertState, AlertUnit, IncidentKind, SeverityLevel};
 use syncline_store::rows::{AlertStateRows, SkewAlertRows, SkewIncidentRows};
 use syncline_store::{Block, DeclaredSilence, LowCardinality, Rounds, Store, StoreError};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use crate::counters::{add, count};
 use crate::delivery::{self, Deliveries};
+use crate::lease::{self, Lease};
 use crate::settings::Alerts;
 use crate::stopping::Stopping;
 
 /// From round to round.
 const EVERY_MS: i64 = 15_000;
+const EVERY: Duration = Duration::from_millis(EVERY_MS.unsigned_abs());
 /// What belongs to a round has been inserted so long after it, as a rule; what comes later is of the next.
 const ARRIVED_MS: i64 = 2_000;
 /// Rounds that are caught up with after a pause.
@@ -37,20 +40,25 @@ const SAVE_EVERY: i64 = 20;
 const MS: i64 = 1_000_000;
 
 /// Evaluates and tells until `stopping`.
-pub(crate) fn spawn(
-    region: &Arc<str>,
-    alerts: Alerts,
-    store: &Store,
-    stopping: &Stopping,
-) -> (Arc<AlertGauges>, Deliveries) {
+pub(crate) fn spawn(region: &Arc<str>, alerts: Alerts, store: &Store, stopping: &Stopping) -> Running {
+    let holder = lease::holder();
     let (told, news) = watch::channel(0);
     let Alerts { policy, silences, targets, runbook } = alerts;
-    let deliveries = delivery::spawn((targets, region, &runbook), store, &news, stopping);
+    let (deliveries, mut tasks) = delivery::spawn((targets, region, &runbook), store, &news, &holder, stopping);
     let gauges = Arc::new(AlertGauges::begun(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()));
     let watched = Arc::clone(&gauges);
+    let lease = Lease::wanted(store, format!("evaluation/{region}"), &holder, Duration::ZERO);
     let evaluator = Evaluator { region: Arc::clone(region), store: store.clone(), policy, silences, told, gauges };
-    tokio::spawn(evaluator.evaluate(stopping.clone()));
-    (watched, deliveries)
+    tasks.push(tokio::spawn(evaluator.evaluate(lease, stopping.clone())));
+    Running { gauges: watched, deliveries, tasks }
+}
+
+/// The evaluation and those who are told of it.
+pub(crate) struct Running {
+    pub(crate) gauges: Arc<AlertGauges>,
+    pub(crate) deliveries: Deliveries,
+    /// They end by themselves when it is time to stop.
+    pub(crate) tasks: Vec<JoinHandle<()>>,
 }
 
 /// How alerts stand.
@@ -62,6 +70,8 @@ pub(crate) struct AlertGauges {
     pub(crate) incidents: AtomicU64,
     /// End of the newest round, ms since 1970; before the first one, the start, so that one that never comes is seen.
     pub(crate) evaluated_ms: AtomicU64,
+    /// 1 where it is this one of several aggregators that evaluates.
+    pub(crate) evaluates: AtomicU64,
     /// Evaluations that came to nothing.
     pub(crate) failures: AtomicU64,
     /// What there was to tell.
@@ -74,7 +84,17 @@ impl AlertGauges {
         Self { evaluated_ms: AtomicU64::new(now_ms), ..Self::default() }
     }
 
+    /// Another aggregator evaluates, and has alerts to tell of.
+    fn stand_by(&self) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.evaluated_ms.store(u64::try_from(now.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        for gauge in [&self.pending, &self.firing, &self.incidents, &self.evaluates] {
+            gauge.store(0, Ordering::Relaxed);
+        }
+    }
+
     fn take(&self, engine: &Engine, at_ms: i64) {
+        self.evaluates.store(1, Ordering::Relaxed);
         let in_state = |state| engine.alerts().filter(|(_, alert)| alert.state == state).count() as u64;
         self.pending.store(in_state(State::Pending), Ordering::Relaxed);
         self.firing.store(in_state(State::Firing), Ordering::Relaxed);
@@ -102,40 +122,59 @@ struct Evaluating {
 }
 
 impl Evaluator {
-    async fn evaluate(self, stopping: Stopping) {
+    async fn evaluate(self, mut lease: Lease, stopping: Stopping) {
         tokio::select! {
-            () = self.tick_on() => (),
+            () = self.tick_on(&mut lease) => (),
             () = stopping.wanted() => (),
         }
+        lease.give_back().await;
     }
 
-    async fn tick_on(&self) {
+    async fn tick_on(&self, lease: &mut Lease) {
         let mut is_failing = false;
+        // Of the term that it was begun in.
         let mut evaluating = None;
         loop {
-            let outcome = self.tick(&mut evaluating).await;
-            if let Err(error) = &outcome {
+            let Some(term) = lease.term(Duration::ZERO) else {
                 evaluating = None;
+                self.gauges.stand_by();
+                tokio::select! {
+                    () = lease.changed() => (),
+                    () = tokio::time::sleep(EVERY) => (),
+                }
+                continue;
+            };
+            if evaluating.as_ref().is_some_and(|(begun, _)| *begun != term) {
+                evaluating = None;
+            }
+            let mut this = evaluating.take().map(|(_, this)| this);
+            let outcome = self.tick(&mut this, || lease.term(Duration::ZERO) == Some(term)).await;
+            if let Err(error) = &outcome {
+                this = None;
                 count(&self.gauges.failures);
                 if !is_failing {
-                    tracing::warn!(%error, "alerts are not evaluated; it is tried again every {} s", EVERY_MS / 1_000);
+                    tracing::warn!(%error, "alerts are not evaluated; it is tried again every {} s", EVERY.as_secs());
                 }
             }
             is_failing = outcome.is_err();
-            let pause = outcome.unwrap_or(Duration::from_millis(EVERY_MS.unsigned_abs()));
-            tokio::time::sleep(pause).await;
+            evaluating = this.map(|this| (term, this));
+            tokio::time::sleep(outcome.unwrap_or(EVERY)).await;
         }
     }
 
     /// Evaluates the rounds that are over; how long until the next is.
-    async fn tick(&self, evaluating: &mut Option<Evaluating>) -> Result<Duration, StoreError> {
+    async fn tick(
+        &self,
+        evaluating: &mut Option<Evaluating>,
+        is_ours: impl Fn() -> bool,
+    ) -> Result<Duration, StoreError> {
         let now_ms = self.store.now_ms().await?;
         let over_ms = (now_ms - ARRIVED_MS).div_euclid(EVERY_MS) * EVERY_MS;
         let this = match evaluating {
             Some(this) if (over_ms - this.rounds.at_ms()) / EVERY_MS <= CATCH_UP => this,
             _ => evaluating.insert(self.begin(over_ms).await?),
         };
-        while this.rounds.at_ms() < over_ms {
+        while this.rounds.at_ms() < over_ms && is_ours() {
             for round in this.rounds.next(&self.store, 1).await? {
                 self.take(this, &round).await?;
             }
@@ -151,18 +190,25 @@ impl Evaluator {
             Some(Ok(engine)) => engine,
             Some(Err(why)) => {
                 tracing::warn!(%why, "the state of alerts that was left is of no use");
-                self.anew().await?
+                self.anew(over_ms).await?
             }
-            None => self.anew().await?,
+            None => self.anew(over_ms).await?,
         };
         let at_ms = engine.at_ns().map_or(over_ms, |at_ns| at_ns / MS).max(over_ms - CATCH_UP * EVERY_MS);
         Ok(Evaluating { rounds: Rounds::begin(&self.store, at_ms, EVERY_MS).await?, saved_ms: at_ms, engine })
     }
 
-    async fn anew(&self) -> Result<Engine, StoreError> {
+    /// Begins with nothing known. What was told before and is not over would be so for ever: it ends, and is told again if it still is so.
+    async fn anew(&self, at_ms: i64) -> Result<Engine, StoreError> {
         let engine = Engine::new(self.policy.clone())
             .map_err(|error: PolicyError| StoreError::Protocol { reason: error.to_string() })?;
-        Ok(engine.numbered_after(self.store.last_incident().await?))
+        let engine = engine.numbered_after(self.store.last_incident().await?);
+        self.store.close_alerts(at_ms).await?;
+        // So that who begins next goes on from here, and does not end what begins from now on.
+        let token = format!("{}/{at_ms}/anew", self.region);
+        self.store.insert(state_rows(&engine, &self.region, at_ms)?, &token).await?;
+        self.told.send_modify(|number| *number += 1);
+        Ok(engine)
     }
 
     /// Those of the file, and those that people declared since.

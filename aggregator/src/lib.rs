@@ -18,6 +18,7 @@ pub mod connections;
 pub mod counters;
 pub mod delivery;
 pub mod ingest;
+mod lease;
 mod links;
 pub mod metrics;
 mod naming;

@@ -1,5 +1,6 @@
 //! The program around [`syncline_aggregator::serve::Aggregator`]: store, signals, exit code.
 
+mod hangup;
 mod migrate;
 mod status;
 mod users;
@@ -19,10 +20,8 @@ use syncline_aggregator::region_clock::RegionClockConfig;
 use syncline_aggregator::serve::{Aggregator, Config};
 use syncline_aggregator::udp_probes::open_master_key;
 use syncline_claims::Chrony;
-use syncline_clock::Tolerance;
 use syncline_config::{EX_CONFIG, Problem};
 use syncline_store::{EmbeddedConfig, EmbeddedEngine, Store};
-use syncline_timebase::FrequencyError;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -82,7 +81,8 @@ fn run(task: &Task) -> anyhow::Result<()> {
 
 async fn serve(args: &Args) -> anyhow::Result<()> {
     let mut signals = Signals::new().context("cannot listen for signals")?;
-    let (place, regions) = (args.store()?, regions(args)?);
+    hangup::listen(args.config.clone()).context("cannot listen for signals")?;
+    let (place, regions) = (args.store()?, args.regions()?);
     let state_dir = args.state_dir(&place)?;
     let kafka = args.kafka(&state_dir)?;
     let listener = listen(&args.listen).await?;
@@ -150,26 +150,10 @@ async fn open_store(place: &Place, database: &str) -> anyhow::Result<(Store, Opt
     Ok((opened.await.context("cannot use the store")?, engine))
 }
 
-fn tolerance(args: &Args) -> Tolerance {
-    Tolerance { absolute: FrequencyError::from_ppm(args.clock_tolerance_ppm), ..Tolerance::default() }
-}
-
-/// The ways to other regions, the root's first.
-fn regions(args: &Args) -> anyhow::Result<Vec<RegionClockConfig>> {
-    let root = args.root.iter().map(|url| (url, true, "--root"));
-    let peers = args.peer.iter().map(|url| (url, false, "--peer"));
-    let way = |(url, is_root, option): (&String, bool, &str)| {
-        let way = RegionClockConfig::new(url, is_root, args.probe_interval, tolerance(args));
-        let way = way.map(|way| RegionClockConfig { udp: !args.no_udp_probes, ..way });
-        way.with_context(|| format!("cannot use {option} {url}"))
-    };
-    root.chain(peers).map(way).collect()
-}
-
 fn config(args: &Args, reference: Reference, regions: Vec<RegionClockConfig>, state_dir: &Path) -> Config {
     let mut config = Config::new(&args.region, reference, args.spool(state_dir));
     config.regions = regions;
-    config.pipeline.tolerance = tolerance(args);
+    config.pipeline.tolerance = args.tolerance();
     config.chrony = Chrony::at(args.chrony);
     config.memory = (args.memory_mib as usize) << 20;
     config.alerts = args.alerts.clone();

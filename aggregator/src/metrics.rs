@@ -124,7 +124,12 @@ pub fn families() -> Vec<Family> {
         Family::gauge(
             "syncline_alerts",
             &["state"],
-            "Alerts that are pending or firing; at the root only, as all about alerts",
+            "Alerts that are pending or firing; at the root only, as all about alerts, and 0 where another one evaluates",
+        ),
+        Family::gauge(
+            "syncline_alerts_evaluating",
+            &[],
+            "1 where it is this one of several aggregators that evaluates alerts, else 0",
         ),
         Family::gauge("syncline_incidents_open", &[], "Causes that are not over"),
         Family::gauge(
@@ -230,6 +235,7 @@ fn read_node(region: &str, look: &NodeLook, utc: Option<(i64, u64)>, samples: &m
 fn read_alerts(gauges: &AlertGauges, deliveries: &Deliveries, samples: &mut Samples) {
     samples.count("syncline_alerts", &["pending"], gauges.pending.load(Ordering::Relaxed));
     samples.count("syncline_alerts", &["firing"], gauges.firing.load(Ordering::Relaxed));
+    samples.count("syncline_alerts_evaluating", &[], gauges.evaluates.load(Ordering::Relaxed));
     samples.count("syncline_incidents_open", &[], gauges.incidents.load(Ordering::Relaxed));
     let evaluated_ms = gauges.evaluated_ms.load(Ordering::Relaxed);
     samples.number("syncline_alerts_evaluated_timestamp_seconds", &[], evaluated_ms as f64 / 1e3);

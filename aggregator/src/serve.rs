@@ -112,6 +112,8 @@ pub struct Aggregator {
     serving: JoinHandle<Result<(), tonic::transport::Error>>,
     spooled: Arc<Spooled>,
     writer: Writer,
+    /// What goes on about alerts.
+    alerting: Vec<JoinHandle<()>>,
 }
 
 impl Aggregator {
@@ -136,9 +138,13 @@ impl Aggregator {
         let own = regions::Own { region: Arc::clone(&region), reference, utc: utc.clone(), is_root, tolerance };
         tokio::spawn(regions::tell(own, store.clone(), stopping.clone()));
         tokio::spawn(naming::name(store.clone(), stopping.clone()));
+        let mut alerting = Vec::new();
         let alerts = is_root.then(|| {
             tokio::spawn(pairs::check(reference, store.clone(), stopping.clone()));
-            alerts::spawn(&region, config.alerts.clone(), &store, &stopping)
+            let alerts::Running { gauges, deliveries, tasks } =
+                alerts::spawn(&region, config.alerts.clone(), &store, &stopping);
+            alerting = tasks;
+            (gauges, deliveries)
         });
         if !is_root && !config.alerts.targets.is_empty() {
             tracing::warn!("nobody is told of alerts from here: the root region's aggregator evaluates them");
@@ -184,6 +190,7 @@ impl Aggregator {
             serving,
             spooled: told_spool,
             writer,
+            alerting,
         })
     }
 
@@ -247,6 +254,15 @@ impl Aggregator {
                 "the store did not answer within {} s; what is in the spool is stored after the next start",
                 GRACE.as_secs()
             ),
+        }
+        let alerting = async {
+            for task in self.alerting.drain(..) {
+                // It has panicked if not, which was told.
+                let _ = task.await;
+            }
+        };
+        if tokio::time::timeout(GRACE, alerting).await.is_err() {
+            tracing::warn!("who is told of alerts did not answer within {} s: it is told again", GRACE.as_secs());
         }
         self.spooled.say(false);
         tracing::info!(counters = %self.counters, "stopped");

@@ -112,3 +112,47 @@ async fn what_maintenance_was_declared_of_is_listed_and_not_told() {
     assert_eq!(ask(&store, "SELECT count() FROM skew_incidents").await, "0");
     assert!(program.terminate().success());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nobody_remembers_ends_and_begins_anew_where_it_still_is_so() {
+    if !engine_is_here() {
+        return;
+    }
+    for left in [None, Some("no state"), Some("{\"version\": 999999}")] {
+        let dir = tempfile::tempdir().unwrap();
+        leave_behind(dir.path()).await;
+        let program = not_at_the_root(dir.path());
+        let opened = store(dir.path()).await;
+        let run = async |sql: &str| drop(opened.query_text(sql, "Null").await.unwrap());
+        run("TRUNCATE TABLE alert_states").await;
+        if let Some(left) = left {
+            run(&format!("INSERT INTO alert_states VALUES ('us', now64(9) - 60, '{left}')")).await;
+        }
+        run("INSERT INTO skew_incidents (at, incident, kind, severity, rule, subject, subjects, text) VALUES \
+             (now64(9) - 600, 6, 'opened', 'warning', 'offset', 'us/us-9', 'us/us-9', 'old'), \
+             (now64(9) - 500, 6, 'resolved', 'warning', 'offset', 'us/us-9', 'us/us-9', 'over'), \
+             (now64(9) - 400, 7, 'opened', 'warning', 'offset', 'us/us-1', 'us/us-1', 'it is off')")
+        .await;
+        run("INSERT INTO skew_alerts (at, rule, subject, region, node, state, severity, since, unit, incident, text) VALUES \
+             (now64(9) - 400, 'offset', 'us/us-1', 'us', 'us-1', 'firing', 'warning', now64(9) - 400, 'ns', 7, 'it is off')").await;
+        assert!(program.terminate().success());
+
+        let program = Program::embedded(dir.path());
+        let store = store(dir.path()).await;
+        let told = "SELECT incident, count(), countIf(text LIKE '%judged anew%') FROM skew_incidents WHERE kind = 'resolved' GROUP BY incident ORDER BY incident";
+        eventually("what was open is over", async || ask(&store, told).await == "6\t1\t0\n7\t1\t1").await;
+        let open = "SELECT count() FROM (SELECT * FROM skew_alerts ORDER BY at DESC LIMIT 1 BY rule, subject) WHERE state != 'resolved' AND incident = 7";
+        assert_eq!(ask(&store, open).await, "0");
+        assert!(program.terminate().success());
+        // Now there is a state: a start ends nothing.
+        let program = Program::embedded(dir.path());
+        let store = support::program::store(dir.path()).await;
+        eventually("it is its turn", async || program.log().matches("evaluation/us").count() == 2).await;
+        let evaluated = "SELECT count() FROM alert_states FINAL WHERE state LIKE '{%' AND state NOT LIKE '%999999%'";
+        assert_eq!(
+            (ask(&store, told).await.as_str(), ask(&store, evaluated).await.as_str()),
+            ("6\t1\t0\n7\t1\t1", "1")
+        );
+        assert!(program.terminate().success());
+    }
+}

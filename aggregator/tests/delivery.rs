@@ -29,6 +29,13 @@ fn aggregator(dir: &Path, alerts: &str) -> Program {
     Program::start(dir, &["--config", file.to_str().unwrap()])
 }
 
+/// The store, once alerts are evaluated: what is told before has come to nothing, as nobody remembers it.
+async fn evaluated(dir: &Path) -> Store {
+    let store = store(dir).await;
+    eventually("alerts are evaluated", async || ask(&store, "SELECT count() FROM alert_states").await != "0").await;
+    store
+}
+
 fn keys(hook: &Hook) -> Vec<String> {
     hook.posted().iter().map(|posted| posted.header("Idempotency-Key").unwrap().to_owned()).collect()
 }
@@ -45,7 +52,7 @@ async fn a_webhook_is_told_each_word_once_also_over_a_restart() {
         hook.url
     );
     let program = aggregator(dir.path(), "");
-    let opened = store(&dir.path().join("store")).await;
+    let opened = evaluated(&dir.path().join("store")).await;
     // What was over before it was there is not told; what lasts is.
     told(&opened, 1, "opened", 60).await;
     told(&opened, 1, "resolved", 50).await;
@@ -55,7 +62,7 @@ async fn a_webhook_is_told_each_word_once_also_over_a_restart() {
     // One answer that is none yet, one that never will be.
     hook.answer_with(&[503, 200, 400]);
     let program = aggregator(dir.path(), &alerts);
-    let opened = store(&dir.path().join("store")).await;
+    let opened = evaluated(&dir.path().join("store")).await;
     eventually("it is told what lasts", async || keys(&hook) == ["us/2/firing", "us/2/firing"]).await;
     let first = hook.posted().remove(0);
     assert_eq!((first.header("X-Token"), first.header("Content-Type")), (Some("abc"), Some("application/json")));
@@ -68,13 +75,118 @@ async fn a_webhook_is_told_each_word_once_also_over_a_restart() {
     assert!(program.terminate().success());
 
     let program = aggregator(dir.path(), &alerts);
-    let opened = store(&dir.path().join("store")).await;
+    let opened = evaluated(&dir.path().join("store")).await;
     told(&opened, 2, "resolved", 0).await;
     eventually("the next one goes on", async || keys(&hook).len() == 4).await;
     assert_eq!(keys(&hook)[3], "us/2/resolved");
     eventually("and remembers", async || ask(&opened, outcomes).await.lines().count() == 3).await;
     assert!(program.terminate().success());
     assert_eq!(keys(&hook).len(), 4, "nothing is told twice");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_word_that_is_never_taken_holds_up_none_behind_it() {
+    if !engine_is_here() {
+        return;
+    }
+    let (dir, hook) = (tempfile::tempdir().unwrap(), Hook::start());
+    let program = aggregator(dir.path(), &format!("[[alerts.webhook]]\nname = \"chat\"\nurl = {:?}\n", hook.url));
+    let opened = evaluated(&dir.path().join("store")).await;
+    let remembered = async |sql: &str| ask(&opened, &format!("SELECT {sql} FROM alert_deliveries FINAL")).await;
+    eventually("it is there", async || remembered("count()").await == "1").await;
+    hook.fail_on("us/1/firing");
+    hook.fail_on("us/2/firing");
+    told(&opened, 1, "opened", 3).await;
+    told(&opened, 2, "opened", 3).await;
+    told(&opened, 1, "resolved", 0).await;
+    told(&opened, 3, "opened", 1).await;
+    told(&opened, 3, "resolved", 0).await;
+    let taken = "arrayStringConcat(groupArray(format('{}/{}', toString(incident), toString(kind))), ' ')";
+    let taken =
+        format!("(SELECT {taken} FROM (SELECT * FROM alert_deliveries FINAL WHERE incident > 0 ORDER BY at, kind))");
+    let expected = "3/opened 3/resolved";
+    eventually("those behind are told", async || ask(&opened, &format!("SELECT {taken}")).await == expected).await;
+    let firing = || keys(&hook).iter().filter(|key| *key == "us/1/firing").count();
+    eventually("and it is tried again", async || firing() >= 3).await;
+    assert!(!keys(&hook).contains(&"us/1/resolved".to_owned()), "that it is over comes after that it began");
+    assert!(program.terminate().success());
+}
+
+/// One of several aggregators on one store.
+struct One {
+    program: Program,
+    dir: tempfile::TempDir,
+}
+
+impl One {
+    fn start(engine: &str, hook: &Hook) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let text = format!(
+            "region = \"us\"\nlisten = \"127.0.0.1:0\"\nclickhouse_url = {engine:?}\nstate_dir = {:?}\n\
+             [[alerts.webhook]]\nname = \"chat\"\nurl = {:?}\ntimeout = \"1s\"\n",
+            dir.path().join("state"),
+            hook.url,
+        );
+        let file = dir.path().join("aggregator.toml");
+        std::fs::write(&file, text).unwrap();
+        Self { program: Program::start(dir.path(), &["--config", file.to_str().unwrap()]), dir }
+    }
+
+    /// How often it became its turn to tell the webhook.
+    fn turns(&self) -> usize {
+        let log = self.program.log();
+        log.lines().filter(|line| line.contains("from now on") && line.contains("webhook/chat")).count()
+    }
+
+    fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_raw(self.program.pid().try_into().unwrap()).unwrap();
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_several_aggregators_one_tells_and_another_one_does_when_it_stands_still_is_killed_or_ends() {
+    if !engine_is_here() {
+        return;
+    }
+    let (dir, hook) = (tempfile::tempdir().unwrap(), Hook::start());
+    // It has the engine, and is not at the root: no alerts are its matter.
+    let options = ["--region", "ap", "--root", "http://127.0.0.1:9", "--listen", "127.0.0.1:0", "--store-dir"];
+    let owner = Program::start(dir.path(), &[&options[..], &[dir.path().to_str().unwrap()]].concat());
+    let (engine, opened) = (support::program::engine_url(dir.path()), store(dir.path()).await);
+    let first = One::start(&engine, &hook);
+    eventually("it is its turn", async || first.turns() == 1).await;
+    evaluated(dir.path()).await;
+    let second = One::start(&engine, &hook);
+    let told_are = async |what: &str, expected: &[&str]| eventually(what, async || keys(&hook) == expected).await;
+    told(&opened, 1, "opened", 0).await;
+    told_are("one tells", &["us/1/firing"]).await;
+
+    first.signal(rustix::process::Signal::STOP);
+    told(&opened, 2, "opened", 0).await;
+    told_are("the other one takes over", &["us/1/firing", "us/2/firing"]).await;
+    first.signal(rustix::process::Signal::CONT);
+    let holders = "SELECT count() FROM alert_leases FINAL WHERE holder != ''";
+    assert_eq!(ask(&opened, holders).await, "2", "evaluation and webhook");
+    told(&opened, 3, "opened", 0).await;
+    told_are("the one that stood still does not", &["us/1/firing", "us/2/firing", "us/3/firing"]).await;
+
+    let One { program, dir: _kept } = second;
+    program.kill();
+    told(&opened, 4, "opened", 0).await;
+    told_are("it does after the death of the other", &["us/1/firing", "us/2/firing", "us/3/firing", "us/4/firing"])
+        .await;
+    assert_eq!(first.turns(), 2);
+
+    let third = One::start(&engine, &hook);
+    let begun = std::time::Instant::now();
+    assert!(first.program.terminate().success());
+    eventually("what is given back is taken at once", async || third.turns() == 1).await;
+    assert!(begun.elapsed() < std::time::Duration::from_secs(25), "sooner than it would have lasted");
+    told(&opened, 4, "resolved", 0).await;
+    eventually("and goes on", async || keys(&hook).len() == 5).await;
+    assert_eq!(keys(&hook)[4], "us/4/resolved");
+    assert!(third.program.terminate().success() && owner.terminate().success());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -87,7 +199,7 @@ async fn a_real_alertmanager_tells_each_incident_once_also_when_all_were_restart
     let alerts = format!("[[alerts.alertmanager]]\nurl = \"http://127.0.0.1:{port}\"\n");
     // Nobody is there yet: it is tried again.
     let program = aggregator(dir.path(), &alerts);
-    let opened = store(&dir.path().join("store")).await;
+    let opened = evaluated(&dir.path().join("store")).await;
     told(&opened, 7, "opened", 1).await;
     eventually("it is tried", async || program.log().contains("cannot be told of alerts")).await;
     let alertmanager = prometheus::alertmanager(dir.path(), &hook.url, Some(port)).await.unwrap();
@@ -114,7 +226,7 @@ async fn a_real_alertmanager_tells_each_incident_once_also_when_all_were_restart
     assert!(program.terminate().success());
     let program = aggregator(dir.path(), &alerts);
     eventually("it goes on, until a little later", async || ends_at() > before).await;
-    let opened = store(&dir.path().join("store")).await;
+    let opened = evaluated(&dir.path().join("store")).await;
     told(&opened, 8, "opened", 0).await;
     told(&opened, 7, "resolved", 0).await;
     let expected = ["7 firing", "7 resolved", "8 firing"];

@@ -3,18 +3,9 @@
 
 mod support;
 
-use std::path::Path;
-
 use support::program::{Program, error_line, fails};
-use support::{engine_is_here, eventually, prometheus};
-
-/// What Prometheus says to a query, by what the value is of.
-fn ask(prometheus: &prometheus::Daemon, query: &str) -> Vec<(serde_json::Value, f64)> {
-    let answer = prometheus::get(&format!("{}/api/v1/query?query={query}", prometheus.url)).unwrap_or_default();
-    let answer: serde_json::Value = serde_json::from_str(&answer).unwrap_or_default();
-    let series = answer["data"]["result"].as_array().cloned().unwrap_or_default();
-    series.iter().map(|one| (one["metric"].clone(), one["value"][1].as_str().unwrap().parse().unwrap())).collect()
-}
+use support::prometheus::{self, ask};
+use support::{engine_is_here, eventually};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_real_prometheus_reads_them_and_evaluates_the_shipped_rules() {
@@ -24,7 +15,7 @@ async fn a_real_prometheus_reads_them_and_evaluates_the_shipped_rules() {
     let dir = tempfile::tempdir().unwrap();
     let options = ["--region", "us", "--listen", "127.0.0.1:0", "--metrics", "127.0.0.1:0", "--store-dir"];
     let program = Program::start(dir.path(), &[&options[..], &[dir.path().to_str().unwrap()]].concat());
-    let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/prometheus/syncline.rules.yml");
+    let rules = prometheus::shipped_rules();
     let prometheus = prometheus::prometheus(dir.path(), program.says("metrics"), &rules).await.unwrap();
     eventually("it is asked", async || ask(&prometheus, "up").first().is_some_and(|(_, up)| *up == 1.0)).await;
     let info = ask(&prometheus, "syncline_aggregator_info").remove(0).0;

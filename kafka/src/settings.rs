@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
+use rdkafka::error::KafkaError;
 use syncline_event::limits;
 use thiserror::Error;
 
@@ -52,8 +53,10 @@ pub enum Wrong {
     #[error("{0:?} is no name of a topic: use 1 to 249 letters, digits, '.', '_' or '-'")]
     Topic(String),
     /// A setting without a key or a value.
-    #[error("{0:?} is no setting: give KEY=VALUE, as in socket.timeout.ms=10000")]
-    Setting(String),
+    #[error(
+        "this is no setting (it is not shown: it may be a password): give KEY=VALUE, as in socket.timeout.ms=10000"
+    )]
+    Setting,
     /// A setting that is ours to make.
     #[error("{0} is not to be set: that nothing is lost and nothing stored twice rests on it")]
     Ours(String),
@@ -104,10 +107,10 @@ impl FromStr for Setting {
     type Err = Wrong;
 
     fn from_str(text: &str) -> Result<Self, Wrong> {
-        let (key, value) = text.split_once('=').ok_or_else(|| Wrong::Setting(text.to_owned()))?;
+        let (key, value) = text.split_once('=').ok_or(Wrong::Setting)?;
         let (key, value) = (key.trim().to_owned(), value.to_owned());
         if key.is_empty() {
-            return Err(Wrong::Setting(text.to_owned()));
+            return Err(Wrong::Setting);
         }
         // librdkafka takes settings of a topic with this before them, too.
         if OURS.contains(&key.strip_prefix("topic.").unwrap_or(&key)) {
@@ -216,8 +219,17 @@ impl Settings {
         for setting in &self.more {
             config.set(&setting.key, &setting.value);
         }
-        config.create_native_config().map_err(|error| Wrong::Refused(error.to_string()))?;
+        config.create_native_config().map_err(|error| Wrong::Refused(without_value(&error)))?;
         Ok(config)
+    }
+}
+
+/// What librdkafka says of a setting, without the value: it may be a password.
+fn without_value(error: &KafkaError) -> String {
+    match error {
+        KafkaError::ClientConfig(_, why, key, value) if value.is_empty() => format!("{why} ({key})"),
+        KafkaError::ClientConfig(_, why, key, value) => format!("{} ({key})", why.replace(value.as_str(), "...")),
+        other => other.to_string(),
     }
 }
 
@@ -256,6 +268,10 @@ mod tests {
         }
         for bad in ["", "..", "a b", "a/b", &"a".repeat(250)] {
             assert!(bad.parse::<Topic>().is_err(), "{bad}");
+        }
+        for secret in ["no.such.setting=hunter2", "linger.ms=hunter2"] {
+            let error = settings(&[secret]).producer().unwrap_err().to_string();
+            assert!(!error.contains("hunter2") && error.contains(secret.split('=').next().unwrap()), "{error}");
         }
         let error = settings(&["no.such.setting=1"]).producer().unwrap_err().to_string();
         assert!(error.contains("no.such.setting"), "{error}");

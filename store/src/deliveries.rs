@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::{Store, StoreError};
+use crate::{Store, StoreError, json};
 
 /// A row of `skew_incidents`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -41,20 +41,43 @@ pub struct Delivery {
 /// What lasts, and what was over no longer ago than the given time.
 const INCIDENTS: &str = "SELECT incident, kind = 'resolved' AS is_resolved, toUnixTimestamp64Nano(at) AS at_ns, toString(severity) AS severity, \
     toString(rule) AS rule, subject, subjects, text FROM skew_incidents WHERE incident IN (SELECT incident FROM skew_incidents GROUP BY incident \
-    HAVING countIf(kind = 'resolved') = 0 OR max(at) >= fromUnixTimestamp64Nano(toInt64(?), 'UTC')) ORDER BY skew_incidents.at, incident \
-    SETTINGS output_format_json_quote_64bit_integers = 0";
+    HAVING countIf(kind = 'resolved') = 0 OR max(at) >= fromUnixTimestamp64Nano(toInt64(?), 'UTC')) ORDER BY skew_incidents.at, incident";
 
 const DELIVERIES: &str = "SELECT incident, kind = 'resolved' AS is_resolved, toUnixTimestamp64Nano(min(at)) AS at_ns FROM alert_deliveries \
-    WHERE target = ? GROUP BY incident, kind SETTINGS output_format_json_quote_64bit_integers = 0";
+    WHERE target = ? GROUP BY incident, kind";
+
+/// Alerts that are not over, as over.
+const CLOSE_ALERTS: &str = "INSERT INTO skew_alerts (at, rule, subject, region, node, state, severity, since, low, high, worst_low, worst_high, \
+    limit_value, unit, incident, silenced, text) SELECT fromUnixTimestamp64Milli(toInt64(?), 'UTC'), rule, subject, region, node, 'resolved', \
+    severity, since, low, high, worst_low, worst_high, limit_value, unit, incident, silenced, text \
+    FROM (SELECT * FROM skew_alerts ORDER BY at DESC, incident DESC LIMIT 1 BY rule, subject) WHERE state != 'resolved'";
+
+/// Incidents that are not over, as over.
+const CLOSE_INCIDENTS: &str = "INSERT INTO skew_incidents (at, incident, kind, severity, rule, subject, subjects, text) \
+    SELECT fromUnixTimestamp64Milli(toInt64(?), 'UTC'), incident, 'resolved', severity, rule, subject, subjects, \
+    concat('what was remembered of it is lost, it is judged anew: ', text) FROM skew_incidents WHERE kind = 'opened' AND incident NOT IN \
+    (SELECT incident FROM skew_incidents WHERE kind = 'resolved') LIMIT 1 BY incident";
 
 impl Store {
+    /// Ends all alerts and incidents that are not over, by `at_ms`: nobody remembers what they rest on. What still is so begins anew.
+    ///
+    /// # Errors
+    /// As [`Store::told_incidents`]. Some may be ended then.
+    pub async fn close_alerts(&self, at_ms: i64) -> Result<(), StoreError> {
+        // The incidents last: while one is open, there is something left to do.
+        for sql in [CLOSE_ALERTS, CLOSE_INCIDENTS] {
+            self.insert_found(self.client().query(sql).bind(at_ms)).await?;
+        }
+        Ok(())
+    }
+
     /// What was told of incidents that last, or were over at `since_ns` or later; by time.
     ///
     /// # Errors
     /// [`StoreError::Sql`] and [`StoreError::Network`] from ClickHouse; [`StoreError::Protocol`] for an answer that is none.
     pub async fn told_incidents(&self, since_ns: i64) -> Result<Vec<ToldIncident>, StoreError> {
         let query = self.client().query(INCIDENTS).bind(since_ns);
-        rows(&query.fetch_bytes("JSONEachRow")?.collect().await?)
+        json::rows(&query.fetch_bytes("JSONEachRow")?.collect().await?, "incidents")
     }
 
     /// What a target was told.
@@ -63,13 +86,8 @@ impl Store {
     /// As [`Store::told_incidents`].
     pub async fn deliveries(&self, target: &str) -> Result<Vec<Delivery>, StoreError> {
         let query = self.client().query(DELIVERIES).bind(target);
-        rows(&query.fetch_bytes("JSONEachRow")?.collect().await?)
+        json::rows(&query.fetch_bytes("JSONEachRow")?.collect().await?, "incidents")
     }
-}
-
-fn rows<T: for<'de> Deserialize<'de>>(answer: &[u8]) -> Result<Vec<T>, StoreError> {
-    let rows = serde_json::Deserializer::from_slice(answer).into_iter();
-    rows.collect::<Result<_, _>>().map_err(|error| StoreError::Protocol { reason: format!("of incidents: {error}") })
 }
 
 /// A comparison is a UInt8 in some versions of ClickHouse, a Bool in others.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Deserialize;
 
-use crate::{Store, StoreError};
+use crate::{Store, StoreError, json};
 
 /// What ClickHouse says of one database and its disks.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -48,8 +48,7 @@ const HEALTH: &str = "WITH parts AS (SELECT table, partition_id, count() AS part
         (SELECT count() FROM system.mutations WHERE database = currentDatabase() AND NOT is_done) AS mutations, \
         (SELECT sum(value) FROM system.events WHERE event = 'DelayedInserts') AS delayed_inserts, \
         (SELECT sum(value) FROM system.events WHERE event = 'RejectedInserts') AS rejected_inserts, \
-        ifNull((SELECT free_space FROM disk), 0) AS disk_free_bytes, ifNull((SELECT total_space FROM disk), 0) AS disk_bytes \
-    SETTINGS output_format_json_quote_64bit_integers = 0";
+        ifNull((SELECT free_space FROM disk), 0) AS disk_free_bytes, ifNull((SELECT total_space FROM disk), 0) AS disk_bytes";
 
 /// Below so much of the disk free there is a warning: merges need space, too.
 const LITTLE_SPACE_PERCENT: u64 = 5;
@@ -63,8 +62,10 @@ impl Store {
     /// [`StoreError::Protocol`] for an answer that is none.
     pub async fn health(&self) -> Result<Health, StoreError> {
         let answer = self.client().query_raw(HEALTH).fetch_bytes("JSONEachRow")?.collect().await?;
-        serde_json::from_slice(&answer)
-            .map_err(|error| StoreError::Protocol { reason: format!("of the system's tables: {error}") })
+        let rows = json::rows(&answer, "the system's tables")?;
+        rows.into_iter()
+            .next()
+            .ok_or_else(|| StoreError::Protocol { reason: "no word on the system's tables".to_owned() })
     }
 }
 

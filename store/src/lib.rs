@@ -16,6 +16,8 @@ mod deliveries;
 mod engine;
 mod error;
 mod health;
+mod json;
+mod leases;
 mod ledger;
 mod native;
 mod open;
@@ -38,6 +40,7 @@ pub use engine::{
 };
 pub use error::StoreError;
 pub use health::Health;
+pub use leases::LeaseRow;
 pub use ledger::LedgerKey;
 pub use native::{Arrays, Block, BlockBuilder, Column, LowCardinality, MAX_BLOCK_ROWS};
 pub use open::{Location, OpenOptions, OpenStore, Role, open};

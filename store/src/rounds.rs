@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use syncline_alerts::round::{ClaimSeen, Contradiction, LinkSeen, NodeSeen, RegionSeen, Step, Violation};
 use syncline_alerts::{Interval, Round};
 
-use crate::{Store, StoreError};
+use crate::{Store, StoreError, json};
 
 /// A node that was not heard of for so long is gone.
 const GONE_MS: i64 = 86_400_000;
@@ -138,10 +138,8 @@ impl Store {
     pub async fn alert_state(&self, region: &str) -> Result<Option<String>, StoreError> {
         let sql = "SELECT state FROM alert_states WHERE region = ? ORDER BY at DESC LIMIT 1";
         let answer = self.client().query(sql).bind(region).fetch_bytes("JSONEachRow")?.collect().await?;
-        let row = serde_json::Deserializer::from_slice(&answer).into_iter().next().transpose();
-        let row: Option<StateRow> =
-            row.map_err(|error| StoreError::Protocol { reason: format!("of alert_states: {error}") })?;
-        Ok(row.map(|row| row.state))
+        let rows: Vec<StateRow> = json::rows(&answer, "alert_states")?;
+        Ok(rows.into_iter().next().map(|row| row.state))
     }
 
     /// The highest number that an incident has; 0 before the first.
@@ -155,10 +153,7 @@ impl Store {
     }
 
     async fn read<T: DeserializeOwned>(&self, sql: &str) -> Result<Vec<T>, StoreError> {
-        let sql = format!("{sql} SETTINGS output_format_json_quote_64bit_integers = 0");
-        let answer = self.query_text(&sql, "JSONEachRow").await?;
-        let rows = serde_json::Deserializer::from_slice(&answer).into_iter();
-        rows.collect::<Result<_, _>>().map_err(|error| StoreError::Protocol { reason: format!("of rounds: {error}") })
+        json::rows(&self.query_text(sql, "JSONEachRow").await?, "rounds")
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::{Store, StoreError};
+use crate::{Store, StoreError, json};
 
 /// A row of `alert_silences`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -24,8 +24,7 @@ pub struct DeclaredSilence {
 }
 
 const SILENCES: &str = "SELECT number, region, node, rules, toUnixTimestamp64Milli(since) AS from_ms, toUnixTimestamp64Milli(until) AS until_ms, comment \
-    FROM alert_silences FINAL WHERE until > fromUnixTimestamp64Milli(toInt64(?), 'UTC') ORDER BY number \
-    SETTINGS output_format_json_quote_64bit_integers = 0";
+    FROM alert_silences FINAL WHERE until > fromUnixTimestamp64Milli(toInt64(?), 'UTC') ORDER BY number";
 
 const DECLARE: &str = "INSERT INTO alert_silences (number, region, node, rules, since, until, comment, created) \
     SELECT ?, ?, ?, ?, fromUnixTimestamp64Milli(toInt64(?), 'UTC'), fromUnixTimestamp64Milli(toInt64(?), 'UTC'), ?, now64(3, 'UTC')";
@@ -37,8 +36,7 @@ impl Store {
     /// [`StoreError::Sql`] and [`StoreError::Network`] from ClickHouse; [`StoreError::Protocol`] for an answer that is none.
     pub async fn silences(&self, at_ms: i64) -> Result<Vec<DeclaredSilence>, StoreError> {
         let answer = self.client().query(SILENCES).bind(at_ms).fetch_bytes("JSONEachRow")?.collect().await?;
-        let rows = serde_json::Deserializer::from_slice(&answer).into_iter();
-        rows.collect::<Result<_, _>>().map_err(|error| StoreError::Protocol { reason: format!("of silences: {error}") })
+        json::rows(&answer, "silences")
     }
 
     /// Declares a silence, or declares the one of that number anew.

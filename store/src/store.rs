@@ -69,6 +69,17 @@ impl Store {
         Ok(Self { client, server, database: database.to_owned(), shown_url, insert_settings })
     }
 
+    /// That there could be such a server and database, without asking anybody.
+    ///
+    /// # Errors
+    /// [`StoreError::BadUrl`], [`StoreError::BadDatabaseName`].
+    pub fn check(url: Option<&str>, database: &str) -> Result<(), StoreError> {
+        if !is_identifier(database) {
+            return Err(StoreError::BadDatabaseName { name: database.to_owned() });
+        }
+        url.map_or(Ok(()), |url| client_for(url).map(drop))
+    }
+
     /// Creates the database where it is missing and brings its schema up to this program's version. Running it again, also
     /// from several processes at once, changes nothing.
     ///
@@ -122,6 +133,14 @@ impl Store {
         }
         insert.end().await?;
         Ok(())
+    }
+
+    /// Inserts what a query finds, as [`Store::insert`] does: on all shards before it ends.
+    pub(crate) async fn insert_found(&self, mut query: clickhouse::query::Query) -> Result<(), StoreError> {
+        for (name, value) in self.insert_settings {
+            query = query.with_setting(*name, *value);
+        }
+        Ok(query.execute().await?)
     }
 
     /// Answers `sql` in `format` (any of ClickHouse's, such as `PrettyCompact`, `JSONEachRow`, `TSVWithNames`; a `FORMAT` in

@@ -53,7 +53,7 @@ fn cargo_test(options: &Options, skipped: &mut Vec<String>) -> Result<()> {
         command.env(fetch::prometheus::OVERRIDE, dir);
     }
     if options.require_bpf {
-        for part in ["BPF", "ENGINE", "KAFKA"] {
+        for part in ["BPF", "ENGINE", "KAFKA", "PROMETHEUS"] {
             command.env(format!("SYNCLINE_REQUIRE_{part}"), "1");
         }
     }

@@ -1,10 +1,9 @@
 //! The file of settings, TOML: what of it is about processes.
 
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use syncline_config::{Document, MOST_BYTES, Problem};
+use syncline_config::{Document, Problem};
 use toml::Spanned;
 
 use super::rules::{Layer, Rule};
@@ -12,10 +11,9 @@ use super::settings::Change;
 use super::text::{DurationText, RuleText};
 use crate::governor::Budget;
 use crate::kinds::CaptureKind;
-use crate::regular_file;
 
-/// Keys at the top that are read here. The first four are options of the command line, too.
-const KEYS: [&str; 7] = ["threshold", "open_after", "budget", "without", "with", "observe", "rule"];
+/// Keys at the top that are read here, and again while the agent runs. The first four are options of the command line, too.
+pub const KEYS: [&str; 7] = ["threshold", "open_after", "budget", "without", "with", "observe", "rule"];
 
 /// A file that may be read again while the agent runs.
 #[derive(Clone, Debug)]
@@ -24,8 +22,8 @@ pub struct SettingsFile {
     pub path: PathBuf,
     /// What the command line and the environment say, which goes before what the file says for all.
     pub typed: Change,
-    /// Checks what is not about processes.
-    pub check: fn(&Document) -> Result<(), Problem>,
+    /// Opens it, and checks what is not about processes.
+    pub open: fn(&Path) -> Result<Document, Problem>,
 }
 
 impl SettingsFile {
@@ -34,26 +32,18 @@ impl SettingsFile {
     /// # Errors
     /// If it cannot be read, or something in it is wrong: then nothing of it holds.
     pub fn read(&self) -> Result<Layer, Problem> {
-        let document = read(&self.path)?;
-        (self.check)(&document)?;
-        let layer = layer(&document)?;
-        Ok(Layer { all: layer.all.under(&self.typed), ..layer })
+        self.read_document().map(|(layer, _)| layer)
     }
-}
 
-/// Reads a file.
-///
-/// # Errors
-/// If it cannot be read, or is no TOML.
-pub fn read(path: &Path) -> Result<Document, Problem> {
-    let unreadable = |cause: std::io::Error| Problem::of(path.to_string_lossy(), format!("cannot be read: {cause}"));
-    let mut text = String::new();
-    let file = regular_file::open(path).map_err(unreadable)?;
-    file.take(MOST_BYTES + 1).read_to_string(&mut text).map_err(unreadable)?;
-    if text.len() as u64 > MOST_BYTES {
-        return Err(unreadable(std::io::Error::other("it is larger than 1 MiB")));
+    /// Reads it, and gives what it says of all keys, too.
+    ///
+    /// # Errors
+    /// As [`SettingsFile::read`].
+    pub fn read_document(&self) -> Result<(Layer, Document), Problem> {
+        let document = (self.open)(&self.path)?;
+        let layer = layer(&document)?;
+        Ok((Layer { all: layer.all.under(&self.typed), ..layer }, document))
     }
-    Document::parse(path.to_string_lossy(), text)
 }
 
 /// What a file says of processes.
@@ -108,7 +98,7 @@ mod tests {
     use super::*;
 
     fn parse(text: &str) -> Result<Layer, Problem> {
-        layer(&Document::parse("agent.toml", text)?)
+        layer(&Document::parse("agent.toml", text, &[])?)
     }
 
     #[test]
@@ -156,14 +146,17 @@ mod tests {
     #[test]
     fn a_file_is_named_where_it_is_wrong_or_not_there() {
         let dir = tempfile::tempdir().unwrap();
-        let file = SettingsFile { path: dir.path().join("agent.toml"), typed: Change::default(), check: |_| Ok(()) };
+        let file = SettingsFile {
+            path: dir.path().join("agent.toml"),
+            typed: Change::default(),
+            open: |path| Document::open(path, &[]),
+        };
         let refused = || file.read().unwrap_err().to_string();
         assert!(refused().contains("agent.toml: cannot be read"));
         std::fs::write(&file.path, "\n\nopen_after = \"soon\"").unwrap();
         assert!(refused().contains("agent.toml:3:14: \"soon\" is no duration"), "{}", refused());
-        std::fs::write(&file.path, vec![b'#'; (MOST_BYTES + 1) as usize]).unwrap();
+        std::fs::write(&file.path, vec![b'#'; (syncline_config::MOST_BYTES + 1) as usize]).unwrap();
         assert!(refused().contains("larger"));
-        assert!(read(dir.path()).unwrap_err().to_string().contains("regular file"));
     }
 
     #[test]
@@ -173,7 +166,7 @@ mod tests {
         std::fs::write(&path, "threshold = \"2ms\"\nopen_after = \"9s\"\nwithout = [\"off-cpu\"]\n").unwrap();
         let threshold = Some(std::time::Duration::from_millis(7));
         let typed = Change::new(None, threshold, None, (&[CaptureKind::Cgo], &[])).unwrap();
-        let file = SettingsFile { path, typed, check: |_| Ok(()) };
+        let file = SettingsFile { path, typed, open: |path| Document::open(path, &[]) };
         assert_eq!(file.read().unwrap().all.to_string(), "threshold=7ms open_after=9s without=cgo");
     }
 }

@@ -13,7 +13,7 @@ mod selector;
 mod settings;
 mod text;
 
-pub use file::{SettingsFile, layer, read};
+pub use file::{KEYS, SettingsFile, layer};
 pub use pattern::Pattern;
 pub use rules::{Layer, Rule, Rules};
 pub use selector::{ProcessId, Selector, Subject};

@@ -7,7 +7,7 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command as Syntax, CommandFactory as _, FromArgMatches as _};
 use syncline_config::{Document, Options, Problem};
 
-use super::{Cli, Command, with_default_command};
+use super::{Cli, Command, ConfigError, RunArgs, with_default_command};
 use crate::choice;
 
 /// How options are named in the environment and the file.
@@ -17,9 +17,12 @@ pub const OPTIONS: Options = Options {
     exclusive: &[&["pid", "exe", "all"], &["keep_trying", "require_aggregator"]],
     not_in_file: &["config", "kernel_stacks", "inject_clock"],
     elsewhere: &["threshold", "open_after", "budget", "without"],
-    secret: &["kafka_config"],
+    secret: SECRETS,
     tables: &["observe", "with", "rule"],
 };
+
+/// Keys of the file that may have secrets in them.
+const SECRETS: &[&str] = &["kafka_config"];
 
 /// The command line cannot be done.
 #[derive(Debug)]
@@ -65,11 +68,13 @@ impl Typed {
 /// # Errors
 /// Something of it is wrong, or it asks for help.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, Refusal> {
-    let arguments = with_default_command(arguments);
+    let mut arguments = with_default_command(arguments);
     let mut syntax = Cli::command();
     let is_run = arguments.get(1).is_some_and(|command| command == "run");
     if is_run && !Options::is_question(&syntax, &arguments) {
-        let run = layered(arguments.get(1..).unwrap_or_default()).map_err(Refusal::Configuration)?;
+        let (run, of_run) = layered(arguments.get(1..).unwrap_or_default()).map_err(Refusal::Configuration)?;
+        arguments.truncate(1);
+        arguments.extend(of_run);
         syntax = syntax.mut_subcommand("run", |_| run);
     }
     let matches = syntax.try_get_matches_from(arguments).map_err(Refusal::Usage)?;
@@ -86,24 +91,45 @@ pub fn run_syntax() -> Syntax {
     Cli::command().find_subcommand("run").cloned().unwrap_or_default()
 }
 
-/// Checks a whole file: that a run would take it.
+/// Checks a whole file: that a run that is started with it, in this environment, would take it.
 ///
 /// # Errors
 /// The first thing that is wrong with it.
 pub fn validate(path: &Path) -> Result<(), Problem> {
-    let document = choice::read(path)?;
-    check(&document)?;
-    choice::layer(&document).map(drop)
+    let document = open(path)?;
+    choice::layer(&document)?;
+    let arguments: [OsString; 3] = ["run".into(), "--config".into(), path.into()];
+    let (syntax, arguments) = layered(&arguments)?;
+    let matches = syntax.try_get_matches_from(arguments).map_err(|error| document.missing(&error))?;
+    let mut run = RunArgs::from_arg_matches(&matches).map_err(|error| document.missing(&error))?;
+    run.typed = Typed::of(&matches);
+    run.config().map(drop).map_err(|error| match error {
+        ConfigError::File(problem) => problem,
+        error => Problem::of(path.to_string_lossy(), error.to_string()),
+    })
 }
 
-pub(super) fn check(document: &Document) -> Result<(), Problem> {
-    OPTIONS.check(&run_syntax(), document)
+/// The same as a problem of the file, which is where to mend it.
+pub(super) fn of_file(error: ConfigError, path: &Path) -> ConfigError {
+    match (error, Document::open(path, SECRETS)) {
+        (ConfigError::File(problem), _) => ConfigError::File(problem),
+        (error, Ok(document)) => ConfigError::File(document.problem_of(error.key(), &error.to_string())),
+        (error, Err(_)) => error,
+    }
 }
 
-fn layered(arguments: &[OsString]) -> Result<Syntax, Problem> {
+/// Opens a file and checks what in it is not about processes.
+pub(super) fn open(path: &Path) -> Result<Document, Problem> {
+    let document = Document::open(path, SECRETS)?;
+    OPTIONS.check(&run_syntax(), &document)?;
+    Ok(document)
+}
+
+/// The options of a run over what lies beneath them, and what of the arguments is to be parsed.
+fn layered(arguments: &[OsString]) -> Result<(Syntax, Vec<OsString>), Problem> {
     let syntax = run_syntax();
     let environment = |name: &str| std::env::var_os(name);
     let file = OPTIONS.typed_or_set(&syntax, arguments, &environment, "config");
-    let file = file.as_deref().map(OsStr::new).map(Path::new).map(choice::read).transpose()?;
+    let file = file.as_deref().map(OsStr::new).map(Path::new).map(open).transpose()?;
     OPTIONS.layered(syntax, arguments, &environment, file.as_ref())
 }

@@ -165,7 +165,7 @@ pub struct RunArgs {
     #[arg(long)]
     no_udp_probes: bool,
     /// Command port of this node's chronyd, whose claims about the clock are held against the probes
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:323")]
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:323", value_parser = units::socket_address)]
     chrony: SocketAddr,
     /// Size of the ring between kernel and agent, a power of two: more rides out longer bursts
     #[arg(long, value_name = "SIZE", default_value = "4MiB", value_parser = ring_bytes)]
@@ -202,7 +202,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "SIZE", default_value = "32MiB", value_parser = queue_bytes)]
     queue_bytes: usize,
     /// Address on which Prometheus may ask for metrics (GET /metrics) [default: none]
-    #[arg(long, value_name = "ADDRESS:PORT")]
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = units::socket_address)]
     metrics: Option<SocketAddr>,
     /// Also write everything that is sent to this file, for `replay`
     #[arg(long, value_name = "FILE")]
@@ -249,12 +249,34 @@ pub enum ConfigError {
     Change(#[from] ChangeError),
 }
 
+impl ConfigError {
+    /// The key of the file to mend.
+    fn key(&self) -> &'static str {
+        match self {
+            Self::Identity(_) => "node",
+            Self::NoAggregator => "aggregator",
+            Self::NoBrokers => "uplink",
+            Self::KafkaUnused => "kafka_brokers",
+            Self::Kafka(_) => "kafka_config",
+            Self::File(_) | Self::Change(_) => "without",
+        }
+    }
+}
+
 impl RunArgs {
     /// The settings of the run.
     ///
     /// # Errors
-    /// If no name is given and the host's is none.
+    /// They cannot be, together or at all. Where there is a file it is told as a problem of it.
     pub fn config(self) -> Result<RunConfig, ConfigError> {
+        let path = self.config.clone();
+        self.settled().map_err(|error| match path {
+            Some(path) => configuration::of_file(error, &path),
+            None => error,
+        })
+    }
+
+    fn settled(self) -> Result<RunConfig, ConfigError> {
         let clocks = self.clocks();
         let probe_interval = Span::from_ns(i64::try_from(self.probe_interval.as_nanos()).unwrap_or(i64::MAX));
         let file = self.file()?;
@@ -308,7 +330,7 @@ impl RunArgs {
         let (threshold, open_after) = (threshold.then_some(self.threshold), open_after.then_some(self.open_after));
         let typed = Change::new(None, threshold, open_after, (without, with))?;
         let typed = typed.with_budget(budget.then_some(self.budget));
-        Ok(Some(SettingsFile { path, typed, check: configuration::check }))
+        Ok(Some(SettingsFile { path, typed, open: configuration::open }))
     }
 
     #[cfg(feature = "inject-clock")]

@@ -1,5 +1,7 @@
 //! What a busy node sends: a batch a second, with the shapes of columns that real programs make.
 
+use std::ops::RangeInclusive;
+
 use anyhow::Result;
 use syncline_event::{
     Batch, Kind, Messages, ONCE_MILLI, Origin, ProbePath, Process, ShortWaits, Stack, StackId, Symbol, Target,
@@ -31,9 +33,10 @@ const REASONS: [&str; 6] = ["IO wait", "chan receive", "select", "sync.Mutex.Loc
 const IO_WAIT: u32 = 0;
 const SERVICES: [&str; 3] = ["checkout", "orders", "inventory"];
 
-/// The encoded batches of one node, in their order.
+/// The batches of one node, in their order, made as they are asked for.
 pub(crate) struct Traffic {
-    pub(crate) batches: Vec<Encoded>,
+    source: Source,
+    numbers: RangeInclusive<u32>,
 }
 
 /// A batch as it goes over the wire.
@@ -44,13 +47,24 @@ pub(crate) struct Encoded {
 }
 
 impl Traffic {
-    pub(crate) fn of(node: u32, args: &Args) -> Result<Self> {
-        let mut source = Source::new(node, args);
-        let batches = (1..=args.batches).map(|number| {
-            let bytes = syncline_proto::encode(&source.batch(u64::from(number)))?;
-            Ok(Encoded { number: number.into(), waits: args.waits.into(), bytes })
-        });
-        Ok(Self { batches: batches.collect::<Result<_>>()? })
+    pub(crate) fn of(node: u32, args: &Args) -> Self {
+        Self { source: Source::new(node, args), numbers: 1..=args.batches }
+    }
+
+    /// The next batch, not yet encoded; none after the last.
+    pub(crate) fn next_batch(&mut self) -> Option<Batch> {
+        self.numbers.next().map(|number| self.source.batch(number.into()))
+    }
+}
+
+impl Iterator for Traffic {
+    type Item = Result<Encoded>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.next_batch().map(|batch| {
+            let waits = batch.waits.len() as u64;
+            Ok(Encoded { number: batch.number, waits, bytes: syncline_proto::encode(&batch)? })
+        })
     }
 }
 

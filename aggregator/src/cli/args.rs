@@ -5,12 +5,15 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Parser;
+use syncline_clock::Tolerance;
 use syncline_config::units;
 use syncline_kafka::{Broker, DEFAULT_TOPIC, Setting, Settings, Topic};
-use syncline_store::DEFAULT_DATABASE;
+use syncline_store::{DEFAULT_DATABASE, Store};
+use syncline_timebase::FrequencyError;
 
 use crate::ingest::kafka;
 use crate::ingest::spooled::{LEAST_BYTES, SpoolConfig};
+use crate::region_clock::RegionClockConfig;
 use crate::settings::Alerts;
 
 /// The aggregator of a region: takes its agents' batches, puts them on one clock, stores them in ClickHouse.
@@ -70,7 +73,7 @@ pub struct Args {
     #[arg(long, help_heading = "Clock")]
     pub no_udp_probes: bool,
     /// Command port of this machine's chronyd, whose claim leads from the reference to UTC
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:323", help_heading = "Clock")]
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:323", value_parser = units::socket_address, help_heading = "Clock")]
     pub chrony: std::net::SocketAddr,
     /// What error bounds assume an oscillator's frequency to be off at most, ppm
     #[arg(long, value_name = "PPM", default_value = "500", value_parser = tolerance_ppm, help_heading = "Clock")]
@@ -95,7 +98,7 @@ pub struct Args {
     #[arg(long, value_name = "MIB", default_value = "1024", value_parser = clap::value_parser!(u32).range(256..=1_048_576))]
     pub memory_mib: u32,
     /// Address on which Prometheus may ask for metrics (GET /metrics) [default: none]
-    #[arg(long, value_name = "ADDRESS:PORT")]
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = units::socket_address)]
     pub metrics: Option<std::net::SocketAddr>,
     /// File (TOML) with any of these options, their names with `_`, and with `[alerts]`: limits, maintenance, and who is told; what is
     /// typed or set in the environment (SYNCLINE_AGGREGATOR_ and the name) goes before it [env: SYNCLINE_AGGREGATOR_CONFIG]
@@ -158,6 +161,50 @@ impl Args {
         }))
     }
 
+    /// The ways to other regions, the root's first.
+    ///
+    /// # Errors
+    /// One of them is no URL of an aggregator: the key, and why.
+    pub fn regions(&self) -> Result<Vec<RegionClockConfig>, Contradiction> {
+        let root = self.root.iter().map(|url| (url, true, "root"));
+        let peers = self.peer.iter().map(|url| (url, false, "peer"));
+        let way = |(url, is_root, key): (&String, bool, &'static str)| {
+            let way = RegionClockConfig::new(url, is_root, self.probe_interval, self.tolerance());
+            let why = |error| Contradiction { key, why: format!("cannot use --{key} {url}: {error:#}") };
+            way.map(|way| RegionClockConfig { udp: !self.no_udp_probes, ..way }).map_err(why)
+        };
+        root.chain(peers).map(way).collect()
+    }
+
+    /// What is assumed of oscillators.
+    #[must_use]
+    pub fn tolerance(&self) -> Tolerance {
+        Tolerance { absolute: FrequencyError::from_ppm(self.clock_tolerance_ppm), ..Tolerance::default() }
+    }
+
+    /// What a start would refuse, whatever the machine and the network are like, beyond what is wrong with one option alone.
+    ///
+    /// # Errors
+    /// The key to mend, and why.
+    pub fn check(&self) -> Result<(), Contradiction> {
+        let of = |key| move |why: String| Contradiction { key, why };
+        listen_address(&self.listen).map_err(of("listen"))?;
+        Store::check(None, &self.database).map_err(|error| of("database")(error.to_string()))?;
+        let url = self.clickhouse_url.as_deref().filter(|_| self.store_dir.is_none());
+        Store::check(url, &self.database).map_err(|error| of("clickhouse_url")(error.to_string()))?;
+        self.regions()?;
+        let key = if self.kafka_create_topic.is_some() {
+            "kafka_create_topic"
+        } else if self.kafka_group.is_some() {
+            "kafka_group"
+        } else {
+            "kafka_config"
+        };
+        let kafka = self.kafka(Path::new("")).map_err(|error| of(key)(format!("{error:#}")))?;
+        let taken = kafka.map(|kafka| kafka.settings.consumer(&kafka.group).map(drop));
+        taken.unwrap_or(Ok(())).map_err(|error| of("kafka_config")(error.to_string()))
+    }
+
     /// Where the aggregator's own state is, with this store.
     ///
     /// # Errors
@@ -175,6 +222,16 @@ impl Args {
         let dir = self.spool.clone().unwrap_or_else(|| state_dir.join("spool"));
         SpoolConfig { dir, max_bytes: self.spool_bytes }
     }
+}
+
+/// Options that cannot be together, or one that cannot be.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+#[error("{why}")]
+pub struct Contradiction {
+    /// The key of the one to mend.
+    pub key: &'static str,
+    /// Why it cannot be.
+    pub why: String,
 }
 
 pub(super) type Environment<'a> = dyn Fn(&str) -> Option<String> + 'a;
@@ -197,6 +254,15 @@ fn region(text: &str) -> Result<String, String> {
         Ok(text.to_owned())
     } else {
         Err("use 1 to 64 letters, digits, '.', '_' or '-', a letter or digit first".to_owned())
+    }
+}
+
+/// As the system resolves it: a name or an address, and a port.
+fn listen_address(text: &str) -> Result<(), String> {
+    let is_port = |port: &str| port.parse::<u16>().is_ok();
+    match text.rsplit_once(':') {
+        Some((host, port)) if !host.is_empty() && is_port(port) => Ok(()),
+        _ => Err(format!("{text:?} is no address to listen on: give ADDRESS:PORT, as in 0.0.0.0:7700")),
     }
 }
 

@@ -4,15 +4,14 @@ mod administration;
 mod args;
 
 use std::ffi::OsString;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use clap::{ArgMatches, Command, CommandFactory as _, FromArgMatches as _, Parser as _, Subcommand as _};
-use syncline_config::{Document, MOST_BYTES, Options, Problem};
+use syncline_config::{Document, Options, Problem};
 
 use crate::settings;
 pub use administration::{Administration, MigrateArgs, StatusArgs, StoreArgs, UsersArgs};
-pub use args::{Args, Place};
+pub use args::{Args, Contradiction, Place};
 
 /// How options are named in the environment and the file.
 pub const OPTIONS: Options = Options {
@@ -24,6 +23,9 @@ pub const OPTIONS: Options = Options {
     secret: &["clickhouse_url", "kafka_config"],
     tables: settings::KEYS,
 };
+
+/// Keys of the file, wherever in it, that may have secrets in them.
+pub const SECRETS: &[&str] = &["clickhouse_url", "kafka_config", "headers", "url"];
 
 /// What is to be done.
 #[derive(Debug)]
@@ -63,13 +65,25 @@ pub fn parse(arguments: Vec<OsString>) -> Result<Task, Refusal> {
     }
     let environment = |name: &str| std::env::var_os(name);
     let file = OPTIONS.typed_or_set(&syntax, &arguments, &environment, "config").map(PathBuf::from);
-    let file = file.map(|path| read(&path)).transpose().map_err(Refusal::Configuration)?;
-    let layered = OPTIONS.layered(syntax, &arguments, &environment, file.as_ref()).map_err(Refusal::Configuration)?;
-    let alerts = file.as_ref().map(settings::alerts).transpose().map_err(Refusal::Configuration)?;
-    let matches: ArgMatches = layered.try_get_matches_from(arguments).map_err(Refusal::Usage)?;
+    let file = file.map(|path| Document::open(&path, SECRETS)).transpose().map_err(Refusal::Configuration)?;
+    let args = args(syntax, &arguments, file.as_ref())?;
+    Ok(Task::Serve(Box::new(args)))
+}
+
+/// What is typed, set and in the file, together.
+fn args(syntax: Command, arguments: &[OsString], file: Option<&Document>) -> Result<Args, Refusal> {
+    let environment = |name: &str| std::env::var_os(name);
+    let layered = OPTIONS.layered(syntax, arguments, &environment, file).map_err(Refusal::Configuration)?;
+    let alerts = file.map(settings::alerts).transpose().map_err(Refusal::Configuration)?;
+    let (syntax, arguments) = layered;
+    let matches: ArgMatches = syntax.try_get_matches_from(arguments).map_err(Refusal::Usage)?;
     let mut args = Args::from_arg_matches(&matches).map_err(Refusal::Usage)?;
     args.alerts = alerts.unwrap_or_default();
-    Ok(Task::Serve(Box::new(args)))
+    if let Some(file) = file {
+        let refused = |Contradiction { key, why }| Refusal::Configuration(file.problem_of(key, &why));
+        args.check().map_err(refused)?;
+    }
+    Ok(args)
 }
 
 /// The options as they are typed.
@@ -85,32 +99,15 @@ pub fn syntax() -> Command {
         .args_conflicts_with_subcommands(true)
 }
 
-/// Checks a whole file: that an aggregator would take it.
+/// Checks a whole file: that an aggregator that is started with it, in this environment, would take it.
 ///
 /// # Errors
 /// The first thing that is wrong with it.
 pub fn validate(path: &Path) -> Result<(), Problem> {
-    let document = read(path)?;
+    let document = Document::open(path, SECRETS)?;
     OPTIONS.check(&syntax(), &document)?;
-    settings::alerts(&document).map(drop)
-}
-
-fn read(path: &Path) -> Result<Document, Problem> {
-    let unreadable =
-        |why: &dyn std::fmt::Display| Problem::of(path.to_string_lossy(), format!("cannot be read: {why}"));
-    let file = std::fs::metadata(path).and_then(|metadata| {
-        // Opening a FIFO would wait for who writes it.
-        if metadata.is_file() {
-            std::fs::File::open(path)
-        } else {
-            Err(std::io::Error::other("it is not a regular file"))
-        }
-    });
-    let mut text = String::new();
-    let read = file.and_then(|file| file.take(MOST_BYTES + 1).read_to_string(&mut text));
-    read.map_err(|error| unreadable(&error))?;
-    if text.len() as u64 > MOST_BYTES {
-        return Err(unreadable(&"it is larger than 1 MiB"));
-    }
-    Document::parse(path.to_string_lossy(), text)
+    args(syntax(), &["syncline-aggregator".into()], Some(&document)).map(drop).map_err(|refusal| match refusal {
+        Refusal::Configuration(problem) => problem,
+        Refusal::Usage(error) => document.missing(&error),
+    })
 }

@@ -49,6 +49,11 @@ impl Address {
         self.url.authority().map(ToString::to_string).unwrap_or_default()
     }
 
+    /// How long a post may take.
+    pub(super) fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
     /// The same with a path below.
     #[must_use]
     pub fn below(&self, path: &str) -> Self {

@@ -5,7 +5,8 @@
 //!                └─► webhook        each word once, in order; what was told is in alert_deliveries
 //! ```
 //!
-//! What is told is what is stored: a restart, or another aggregator, goes on from there. Each target has a task of its own, so that one that is
+//! What is told is what is stored: a restart, or another aggregator, goes on from there. Of several aggregators one at a time tells a webhook
+//! (`lease`). Each target has a task of its own, so that one that is
 //! away holds up no other; it is tried again after a second, then ever less often, up to every minute.
 
 mod address;
@@ -20,6 +21,7 @@ use std::time::Duration;
 
 use syncline_store::Store;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use crate::stopping::Stopping;
 pub use address::Address;
@@ -52,58 +54,59 @@ pub enum Way {
     Webhook(Box<Webhook>),
 }
 
-/// Tells all of them until `stopping`. `root` is the region that tells, `told` changes when there is something new.
+/// Tells all of them until `stopping`. `root` is the region that tells, `told` changes when there is
+/// something new, `holder` is this process. The tasks end after it.
 pub(crate) fn spawn(
     (targets, root, runbook): (Vec<Target>, &str, &str),
     store: &Store,
     told: &watch::Receiver<u64>,
+    holder: &Arc<str>,
     stopping: &Stopping,
-) -> Deliveries {
+) -> (Deliveries, Vec<JoinHandle<()>>) {
     let sender = Sender { root: root.to_owned(), runbook: runbook.to_owned() };
-    let mut deliveries = Deliveries::default();
+    let (mut deliveries, mut tasks) = (Deliveries::default(), Vec::new());
     for target in targets {
         let counts = deliveries.of(&target.name);
-        let telling = Telling::new(target, sender.clone(), store.clone(), counts);
-        tokio::spawn(tell(telling, told.clone(), stopping.clone()));
+        let telling = Telling::new(target, sender.clone(), store.clone(), counts, holder);
+        tasks.push(tokio::spawn(tell(telling, told.clone(), stopping.clone())));
     }
-    deliveries
+    (deliveries, tasks)
 }
 
 async fn tell(mut telling: Telling, mut told: watch::Receiver<u64>, stopping: Stopping) {
-    let telling = async {
-        let mut failures = 0;
-        loop {
-            told.mark_unchanged();
-            match telling.round().await {
-                Ok(()) => {
-                    if failures > 0 {
-                        tracing::info!(target = telling.name(), "it is told again");
-                    }
-                    failures = 0;
-                    tokio::select! {
-                        // Its sender is gone as the aggregator ends.
-                        changed = told.changed() => if changed.is_err() { return },
-                        () = tokio::time::sleep(LOOK_EVERY) => (),
-                    }
+    let mut failures = 0;
+    // A post that has begun is waited for: whether it was taken has to be remembered.
+    while !stopping.is_wanted() {
+        told.mark_unchanged();
+        let wait = match telling.round(&stopping).await {
+            Ok(again) => {
+                if failures > 0 {
+                    tracing::info!(target = telling.name(), "it is told again");
                 }
-                Err(failed) => {
-                    if failures == 0 {
-                        tracing::warn!(
-                            target = telling.name(),
-                            why = failed.why,
-                            "it cannot be told of alerts; it is tried again"
-                        );
-                    }
-                    failures += 1;
-                    tokio::time::sleep(failed.after.unwrap_or_else(|| pause(failures)).min(LONGEST_PAUSE)).await;
-                }
+                failures = 0;
+                again.unwrap_or(LOOK_EVERY).min(LOOK_EVERY)
             }
+            Err(failed) => {
+                if failures == 0 {
+                    tracing::warn!(
+                        target = telling.name(),
+                        why = failed.why,
+                        "it cannot be told of alerts; it is tried again"
+                    );
+                }
+                failures += 1;
+                failed.after.unwrap_or_else(|| pause(failures)).min(LONGEST_PAUSE)
+            }
+        };
+        tokio::select! {
+            () = tokio::time::sleep(wait) => (),
+            // Its sender is gone as the aggregator ends.
+            changed = told.changed(), if failures == 0 => if changed.is_err() { break },
+            () = telling.turn() => (),
+            () = stopping.clone().wanted() => (),
         }
-    };
-    tokio::select! {
-        () = telling => (),
-        () = stopping.wanted() => (),
     }
+    telling.end().await;
 }
 
 /// A second, then twice as long each time.

@@ -12,8 +12,10 @@ use super::alertmanager;
 use super::counts::TargetCounts;
 use super::message::{Incident, Sender};
 use super::webhook::{self, Due, Webhook, Word};
-use super::{Target, Way, post};
+use super::{LONGEST_PAUSE, Target, Way, pause, post};
 use crate::counters::count;
+use crate::lease::Lease;
+use crate::stopping::Stopping;
 
 /// What was over for longer was told, or never will be.
 const LOOK_BACK_NS: i64 = 2 * 86_400_000_000_000;
@@ -26,8 +28,10 @@ pub(super) struct Telling {
     counts: Arc<TargetCounts>,
     /// Of Alertmanager: what was last posted, and when.
     posted: Option<(BTreeSet<(u64, bool)>, Instant)>,
-    /// Of a webhook.
-    told: Option<Told>,
+    /// Of a webhook: who of several aggregators tells it.
+    lease: Option<Lease>,
+    /// Of a webhook: what it was told by the term of the lease that this was read in.
+    told: Option<(u64, Told)>,
 }
 
 /// What a webhook was told.
@@ -37,8 +41,15 @@ struct Told {
     done: BTreeSet<Word>,
     /// What of that is not stored yet.
     unsaved: Vec<Row>,
-    /// Attempts that came to nothing.
-    attempts: BTreeMap<Word, u32>,
+    /// Those that could not be told yet.
+    failed: BTreeMap<Word, Attempts>,
+}
+
+/// Attempts that came to nothing.
+#[derive(Clone, Copy)]
+struct Attempts {
+    count: u32,
+    not_before: Instant,
 }
 
 #[derive(Clone)]
@@ -64,8 +75,43 @@ impl From<StoreError> for Failed {
 }
 
 impl Telling {
-    pub(super) fn new(target: Target, sender: Sender, store: Store, counts: Arc<TargetCounts>) -> Self {
-        Self { target: Arc::new(target), sender, store, counts, posted: None, told: None }
+    /// `holder` is this process, among the aggregators of which one tells a webhook.
+    pub(super) fn new(
+        target: Target,
+        sender: Sender,
+        store: Store,
+        counts: Arc<TargetCounts>,
+        holder: &Arc<str>,
+    ) -> Self {
+        let lease = match target.way {
+            // What it is told twice is one alert to it.
+            Way::Alertmanager => None,
+            Way::Webhook(_) => {
+                let name = format!("webhook/{}", target.name);
+                Some(Lease::wanted(&store, name, holder, target.address.timeout()))
+            }
+        };
+        Self { target: Arc::new(target), sender, store, counts, posted: None, lease, told: None }
+    }
+
+    /// Waits until it may be this process's turn.
+    pub(super) async fn turn(&mut self) {
+        match &mut self.lease {
+            Some(lease) => lease.changed().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Leaves it to others.
+    pub(super) async fn end(self) {
+        if let Some(lease) = self.lease {
+            lease.give_back().await;
+        }
+    }
+
+    /// The term for which it is this process that tells a webhook; long enough for a post.
+    fn term(&self) -> Option<u64> {
+        self.lease.as_ref()?.term(self.target.address.timeout())
     }
 
     pub(super) fn name(&self) -> &str {
@@ -73,14 +119,18 @@ impl Telling {
     }
 
     /// Tells what there is to tell now: by the database's clock, which incidents are told by, and not by this machine's, which may be the one
-    /// that is wrong.
-    pub(super) async fn round(&mut self) -> Result<(), Failed> {
+    /// that is wrong. How long until something has to be tried again, if so.
+    pub(super) async fn round(&mut self, stopping: &Stopping) -> Result<Option<Duration>, Failed> {
+        let target = Arc::clone(&self.target);
+        if matches!(target.way, Way::Webhook(_)) && self.term().is_none() {
+            self.told = None;
+            return Ok(None);
+        }
         let now_ns = self.store.now_ms().await?.saturating_mul(1_000_000);
         let incidents = Incident::all(self.store.told_incidents(now_ns - LOOK_BACK_NS).await?);
-        let target = Arc::clone(&self.target);
         match &target.way {
-            Way::Alertmanager => self.tell_alertmanager(&incidents, now_ns).await,
-            Way::Webhook(webhook) => self.tell_webhook(webhook, &incidents, now_ns).await,
+            Way::Alertmanager => self.tell_alertmanager(&incidents, now_ns).await.map(|()| None),
+            Way::Webhook(webhook) => self.tell_webhook(webhook, (&incidents, now_ns), stopping).await,
         }
     }
 
@@ -112,15 +162,25 @@ impl Telling {
         }
     }
 
-    async fn tell_webhook(&mut self, webhook: &Webhook, incidents: &[Incident], now_ns: i64) -> Result<(), Failed> {
+    async fn tell_webhook(
+        &mut self,
+        webhook: &Webhook,
+        (incidents, now_ns): (&[Incident], i64),
+        stopping: &Stopping,
+    ) -> Result<Option<Duration>, Failed> {
+        let Some(term) = self.term() else { return Ok(None) };
         let mut told = match self.told.take() {
-            Some(told) => told,
-            None => self.recall(now_ns).await?,
+            Some((of, told)) if of == term => told,
+            // Somebody else may have told it since.
+            _ => self.recall(now_ns).await?,
         };
-        let outcome = self.tell_due(&mut told, webhook, incidents, now_ns).await;
+        let is_ours = || self.term() == Some(term) && !stopping.is_wanted();
+        let outcome = self.tell_due(&mut told, webhook, (incidents, now_ns), is_ours).await;
         let saved = self.save(&mut told).await;
-        self.told = Some(told);
-        outcome.and(saved.map_err(Failed::from))
+        let next = told.failed.values().map(|failed| failed.not_before).min();
+        self.told = Some((term, told));
+        outcome.and(saved.map_err(Failed::from))?;
+        Ok(next.map(|next| next.saturating_duration_since(Instant::now())))
     }
 
     /// What it was told by whoever ran before. A target that is new is told of what is so from now on.
@@ -147,16 +207,29 @@ impl Telling {
         Ok(told)
     }
 
-    /// One after another, so that they arrive in order; the first that fails ends the round.
+    /// One after another, those first that failed least, then by time, and the end of an incident after its begin. The first that fails ends the
+    /// round: it is likely that the target is away. If it is not, those behind are before it in the next one.
     async fn tell_due(
         &self,
         told: &mut Told,
         webhook: &Webhook,
-        incidents: &[Incident],
-        now_ns: i64,
+        (incidents, now_ns): (&[Incident], i64),
+        is_ours: impl Fn() -> bool,
     ) -> Result<(), Failed> {
-        for Due { word, is_expired } in webhook::due(incidents, &told.done, told.begun_ns, now_ns) {
+        let mut all = webhook::due(incidents, &told.done, told.begun_ns, now_ns);
+        told.failed.retain(|word, _| all.iter().any(|due| due.word == *word));
+        let failures = |word: &Word| told.failed.get(word).map_or(0, |failed| failed.count);
+        all.sort_by_key(|due| failures(&due.word).max(failures(&(due.word.0, false))));
+        for Due { word, is_expired } in all {
             let Some(incident) = incidents.iter().find(|incident| incident.opened.incident == word.0) else { continue };
+            let waits = told.failed.get(&word).is_some_and(|failed| Instant::now() < failed.not_before);
+            if !is_expired && (waits || word.1 && !told.done.contains(&(word.0, false))) {
+                continue;
+            }
+            // Before each: it may have become another one's turn.
+            if !is_ours() {
+                return Ok(());
+            }
             let (outcome, note) = if is_expired {
                 count(&self.counts.expired);
                 (DeliveryOutcome::Expired, String::new())
@@ -173,18 +246,28 @@ impl Telling {
                     }
                     Answer::Failed { why, after } => {
                         count(&self.counts.failed);
-                        *told.attempts.entry(word).or_default() += 1;
-                        return Err(Failed { why, after });
+                        self.note_failure(told, word, &why, after);
+                        return Ok(());
                     }
                 }
             };
-            let attempts = told.attempts.remove(&word).unwrap_or_default() + u32::from(!is_expired);
+            let failed = told.failed.remove(&word).map_or(0, |failed| failed.count);
             told.done.insert(word);
-            told.unsaved.push(Row { word, outcome, attempts, at_ns: now_ns, note });
+            told.unsaved.push(Row { word, outcome, attempts: failed + u32::from(!is_expired), at_ns: now_ns, note });
             // Before the next one: what was told must not be told again, whatever happens to us.
             self.save(told).await?;
         }
         Ok(())
+    }
+
+    fn note_failure(&self, told: &mut Told, word: Word, why: &str, after: Option<Duration>) {
+        let failures = told.failed.get(&word).map_or(0, |failed| failed.count) + 1;
+        if failures == 1 {
+            let incident = word.0;
+            tracing::warn!(target = self.name(), incident, why, "it cannot be told of this alert; it is tried again");
+        }
+        let wait = after.unwrap_or_else(|| pause(failures)).min(LONGEST_PAUSE);
+        told.failed.insert(word, Attempts { count: failures, not_before: Instant::now() + wait });
     }
 
     async fn tell_word(&self, webhook: &Webhook, incident: &Incident, (_, is_end): Word) -> Answer {

@@ -1,24 +1,17 @@
 //! The `[alerts]` of the aggregator's file: by what alerts are evaluated, and whom they are told.
 
-mod limits;
-mod maintenance;
 mod reference;
 mod targets;
 
-use serde::Deserialize;
-use syncline_alerts::{Policy, Silence};
-use syncline_config::{Document, DurationText, PercentText, Problem};
-use toml::Spanned;
+use syncline_alerts::{Policy, Silence, settings};
+use syncline_config::{Document, Problem};
 
 use crate::delivery::Target;
-use limits::{LimitsText, OverrideText};
-use maintenance::MaintenanceText;
 use targets::{AlertmanagerText, WebhookText};
 
 pub use reference::table;
 
-/// The keys of the file that are read here.
-pub const KEYS: &[&str] = &["alerts"];
+pub use syncline_alerts::settings::KEYS;
 
 /// Where runbooks are, unless the file says otherwise.
 const RUNBOOK: &str = concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/main/docs/runbook.md");
@@ -42,62 +35,18 @@ impl Default for Alerts {
     }
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct FileText {
-    alerts: Option<Spanned<AlertsText>>,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct AlertsText {
-    rounds: Option<u32>,
-    clear: Option<PercentText>,
-    quiet: Option<DurationText>,
-    drift_window: Option<DurationText>,
-    forget: Option<DurationText>,
-    runbook: Option<String>,
-    limits: LimitsText,
-    #[serde(rename = "override")]
-    overrides: Vec<Spanned<OverrideText>>,
-    maintenance: Vec<Spanned<MaintenanceText>>,
-    alertmanager: Vec<Spanned<AlertmanagerText>>,
-    webhook: Vec<Spanned<WebhookText>>,
-}
-
 /// What the file says of alerts.
 ///
 /// # Errors
 /// Something of it is wrong.
 pub fn alerts(document: &Document) -> Result<Alerts, Problem> {
-    let Some(alerts) = document.read::<FileText>(KEYS)?.alerts else { return Ok(Alerts::default()) };
-    let (span, text) = (alerts.span(), alerts.into_inner());
-    let policy = policy(document, &text)?.checked().map_err(|error| document.problem(span, error.to_string()))?;
-    let silences = text.maintenance.iter().map(|one| {
-        let silence = one.get_ref().silence();
-        silence.map_err(|why| document.problem(one.span(), why))
-    });
-    let silences = silences.collect::<Result<_, _>>()?;
+    let Some(alerts) = settings::text::<AlertmanagerText, WebhookText>(document)? else {
+        return Ok(Alerts::default());
+    };
+    let (policy, silences) = settings::evaluation(document, &alerts)?;
+    let text = alerts.into_inner();
     let targets = targets::targets(document, &text.alertmanager, &text.webhook)?;
     Ok(Alerts { policy, silences, targets, runbook: text.runbook.unwrap_or_else(|| RUNBOOK.to_owned()) })
-}
-
-fn policy(document: &Document, text: &AlertsText) -> Result<Policy, Problem> {
-    let usual = Policy::default();
-    let ns = |given: Option<DurationText>, usual: u64| given.map_or(usual, DurationText::ns);
-    let mut overrides = Vec::new();
-    for one in &text.overrides {
-        overrides.extend(one.get_ref().overrides().map_err(|why| document.problem(one.span(), why))?);
-    }
-    Ok(Policy {
-        limits: text.limits.over(usual.limits),
-        overrides,
-        rounds: text.rounds.unwrap_or(usual.rounds),
-        clear_permille: text.clear.map_or(usual.clear_permille, |PercentText(permille)| permille),
-        quiet_ns: ns(text.quiet, usual.quiet_ns),
-        drift_window_ns: ns(text.drift_window, usual.drift_window_ns),
-        forget_ns: ns(text.forget, usual.forget_ns),
-    })
 }
 
 #[cfg(test)]
@@ -108,7 +57,7 @@ mod tests {
     use crate::delivery::Way;
 
     fn read(text: &str) -> Result<Alerts, Problem> {
-        alerts(&Document::parse("a.toml", text)?)
+        alerts(&Document::parse("a.toml", text, crate::cli::SECRETS)?)
     }
 
     #[test]

@@ -88,7 +88,7 @@ mod tests {
                 text.push_str(&format!("{key} = {value}\n"));
             }
         }
-        let alerts = super::super::alerts(&Document::parse("t", text.clone()).unwrap())
+        let alerts = super::super::alerts(&Document::parse("t", text.clone(), &[]).unwrap())
             .unwrap_or_else(|e| panic!("{e}: {text}"));
         assert_eq!((alerts.policy, alerts.runbook.as_str()), (Policy::default(), super::super::RUNBOOK));
     }

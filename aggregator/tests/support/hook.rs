@@ -26,13 +26,14 @@ pub(crate) struct Hook {
     pub(crate) url: String,
     posted: Arc<Mutex<Vec<Posted>>>,
     statuses: Arc<Mutex<Vec<u16>>>,
+    unwanted: Arc<Mutex<Vec<String>>>,
 }
 
 impl Hook {
     pub(crate) fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/hook", listener.local_addr().unwrap());
-        let hook = Self { url, posted: Arc::default(), statuses: Arc::default() };
+        let hook = Self { url, posted: Arc::default(), statuses: Arc::default(), unwanted: Arc::default() };
         let answering = hook.clone();
         std::thread::spawn(move || listener.incoming().flatten().for_each(|stream| answering.answer(stream)));
         hook
@@ -41,6 +42,11 @@ impl Hook {
     /// The next answers, in order.
     pub(crate) fn answer_with(&self, statuses: &[u16]) {
         self.statuses.lock().unwrap().extend(statuses.iter().rev());
+    }
+
+    /// What has this key is answered with 500, for ever.
+    pub(crate) fn fail_on(&self, key: &str) {
+        self.unwanted.lock().unwrap().push(key.to_owned());
     }
 
     pub(crate) fn posted(&self) -> Vec<Posted> {
@@ -65,8 +71,13 @@ impl Hook {
         let mut body = vec![0; length];
         reader.read_exact(&mut body).unwrap();
         posted.body = serde_json::from_slice(&body).unwrap();
+        let key = posted.header("Idempotency-Key").unwrap_or_default();
+        let status = if self.unwanted.lock().unwrap().iter().any(|unwanted| unwanted == key) {
+            500
+        } else {
+            self.statuses.lock().unwrap().pop().unwrap_or(200)
+        };
         self.posted.lock().unwrap().push(posted);
-        let status = self.statuses.lock().unwrap().pop().unwrap_or(200);
         let _ = write!(stream, "HTTP/1.1 {status} X\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
     }
 }

@@ -20,7 +20,8 @@ impl Drop for Daemon {
     }
 }
 
-/// Where one of the programs is; none where tests with it have to be skipped, which is said.
+/// Where one of the programs is; none where tests with it have to be skipped, which is said. With
+/// `SYNCLINE_REQUIRE_PROMETHEUS=1` they fail.
 pub(crate) fn path(program: &str) -> Option<PathBuf> {
     let set = std::env::var_os("SYNCLINE_PROMETHEUS").map(PathBuf::from);
     let home = std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache/syncline"));
@@ -30,6 +31,8 @@ pub(crate) fn path(program: &str) -> Option<PathBuf> {
     let found = all.into_iter().find(|path| path.is_file());
     if found.is_none() {
         println!("skipped: no {program} here (cargo xtask fetch prometheus)");
+        let is_required = std::env::var("SYNCLINE_REQUIRE_PROMETHEUS").is_ok_and(|value| value == "1");
+        assert!(!is_required, "SYNCLINE_REQUIRE_PROMETHEUS=1 and no {program}");
     }
     found
 }
@@ -48,6 +51,19 @@ pub(crate) async fn alertmanager(dir: &Path, hook: &str, port: Option<u16>) -> O
     command.arg("--cluster.listen-address=").arg(format!("--web.listen-address=127.0.0.1:{port}"));
     command.arg(format!("--config.file={}", config.display())).arg(format!("--storage.path={}", data.display()));
     Some(started(command, port, dir).await)
+}
+
+/// The rules that are shipped.
+pub(crate) fn shipped_rules() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/prometheus/syncline.rules.yml")
+}
+
+/// What a Prometheus says to a query, by what the value is of.
+pub(crate) fn ask(prometheus: &Daemon, query: &str) -> Vec<(serde_json::Value, f64)> {
+    let answer = get(&format!("{}/api/v1/query?query={query}", prometheus.url)).unwrap_or_default();
+    let answer: serde_json::Value = serde_json::from_str(&answer).unwrap_or_default();
+    let series = answer["data"]["result"].as_array().cloned().unwrap_or_default();
+    series.iter().map(|one| (one["metric"].clone(), one["value"][1].as_str().unwrap().parse().unwrap())).collect()
 }
 
 /// A Prometheus that asks `target` for metrics twice a second and evaluates `rules`.

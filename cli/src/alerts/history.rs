@@ -1,8 +1,10 @@
 //! What would have been told of an earlier time.
 
+use std::path::Path;
+
 use serde::Serialize;
-use syncline_alerts::{Engine, Kind, Limits, Notification, Policy, Rule, State, Unit};
-use syncline_config::units;
+use syncline_alerts::{Engine, Kind, Notification, Policy, Rule, Silence, State, Unit, settings};
+use syncline_config::{Document, units};
 use syncline_store::Rounds;
 
 use super::TestArgs;
@@ -16,6 +18,8 @@ pub(super) const EVERY_MS: i64 = 15_000;
 /// Rounds that are read at once: half an hour.
 pub(super) const AT_ONCE: u32 = 120;
 const MS: i64 = 1_000_000;
+/// Keys of the aggregator's file that may have secrets in them.
+const SECRETS: &[&str] = &["clickhouse_url", "kafka_config", "headers", "url"];
 
 #[derive(Serialize)]
 struct Tested {
@@ -46,20 +50,36 @@ pub(super) fn limit(text: &str) -> Result<NewLimit, String> {
     Ok((rule, Some(limit)))
 }
 
-fn policy(changed: &[NewLimit]) -> Policy {
-    let mut limits = Limits::default();
-    for (rule, limit) in changed {
+/// By what the aggregator evaluates that has this file, or one that has none.
+fn of_file(path: Option<&Path>) -> anyhow::Result<(Policy, Vec<Silence>)> {
+    let Some(path) = path else { return Ok((Policy::default(), Vec::new())) };
+    let read = Document::open(path, SECRETS).and_then(|document| {
+        let found = settings::read(&document)?;
+        found.ok_or_else(|| document.problem_of("alerts", "it has no [alerts]: leave --config out for what is usual"))
+    });
+    read.map_err(|problem| usage(format!("--config: {}", problem.shown())))
+}
+
+/// With other limits for all; overrides of the file go before them, as they do there.
+fn changed(policy: Policy, changes: &[NewLimit]) -> Policy {
+    let mut limits = policy.limits;
+    for (rule, limit) in changes {
         match limit {
-            Some(limit) => limits.set(*rule, *limit),
+            Some(limit) => {
+                limits.set(*rule, *limit);
+                limits.off.retain(|off| off != rule);
+            }
             None => limits.off.push(*rule),
         }
     }
-    Policy { limits, ..Policy::default() }
+    Policy { limits, ..policy }
 }
 
 pub(super) async fn text(source: &Source, wanted: &TestArgs) -> anyhow::Result<String> {
-    let TestArgs { from, to, limit, format } = wanted;
-    let now_ns = time::now_ns();
+    let TestArgs { from, to, config, limit, format } = wanted;
+    let (policy, silences) = of_file(config.as_deref())?;
+    // Rounds are by the database's clock, and so is what is said of them.
+    let now_ns = source.store().now_ms().await?.saturating_mul(MS);
     let read =
         |option: &str, text: &str| time::parse(text, now_ns).map_err(|error| usage(format!("--{option}: {error}")));
     let (from_ms, to_ms) = (read("from", from)? / MS, read("to", to)? / MS);
@@ -68,7 +88,7 @@ pub(super) async fn text(source: &Source, wanted: &TestArgs) -> anyhow::Result<S
     if from_ms >= to_ms {
         return Err(usage(format!("--from {from} is not a round of 15 s or more before --to {to}")));
     }
-    let tested = test(source, (from_ms, to_ms), policy(limit)).await?;
+    let tested = test(source, (from_ms, to_ms), (changed(policy, limit), &silences)).await?;
     if *format == Format::Json {
         return Ok(serde_json::to_string_pretty(&tested)? + "\n");
     }
@@ -84,14 +104,18 @@ pub(super) async fn text(source: &Source, wanted: &TestArgs) -> anyhow::Result<S
     Ok(text)
 }
 
-async fn test(source: &Source, (from_ms, to_ms): (i64, i64), policy: Policy) -> anyhow::Result<Tested> {
+async fn test(
+    source: &Source,
+    (from_ms, to_ms): (i64, i64),
+    (policy, silences): (Policy, &[Silence]),
+) -> anyhow::Result<Tested> {
     let mut engine = Engine::new(policy)?;
     let mut reader = Rounds::begin(source.store(), from_ms, EVERY_MS).await?;
     let (mut notifications, mut rounds, mut nodes, mut alerts_fired) = (Vec::new(), 0, 0, 0);
     while reader.at_ms() < to_ms {
         let left = u32::try_from((to_ms - reader.at_ms()) / EVERY_MS).unwrap_or(AT_ONCE).clamp(1, AT_ONCE);
         for round in reader.next(source.store(), left).await? {
-            let outcome = engine.evaluate(&round, &[])?;
+            let outcome = engine.evaluate(&round, silences)?;
             (rounds, nodes) = (rounds + 1, nodes.max(round.nodes.len()));
             alerts_fired += outcome.transitions.iter().filter(|one| one.to == State::Firing).count();
             notifications.extend(outcome.notifications);
@@ -104,6 +128,7 @@ async fn test(source: &Source, (from_ms, to_ms): (i64, i64), policy: Policy) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use syncline_alerts::Limits;
 
     #[test]
     fn a_limit_is_read_in_its_rules_unit() {
@@ -113,7 +138,8 @@ mod tests {
         for wrong in ["offset", "ofset=5ms", "offset=5ppm", "drift=5ms", "offset="] {
             assert!(limit(wrong).is_err(), "{wrong}");
         }
-        let Limits { offset_ns, drift_ppb, off, .. } = policy(&[(Rule::Offset, Some(1)), (Rule::Claim, None)]).limits;
+        let Limits { offset_ns, drift_ppb, off, .. } =
+            changed(Policy::default(), &[(Rule::Offset, Some(1)), (Rule::Claim, None)]).limits;
         assert_eq!((offset_ns, drift_ppb, off), (1, Limits::default().drift_ppb, vec![Rule::Claim]));
     }
 }

@@ -7,6 +7,7 @@ mod plot;
 mod silence;
 
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
@@ -60,6 +61,9 @@ struct TestArgs {
     /// Until when
     #[arg(long, value_name = "TIME", default_value = "now", allow_hyphen_values = true)]
     to: String,
+    /// By the limits, overrides and maintenance in this file of the aggregator's; what people declared with `silence` is not applied
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
     /// Another limit for a rule, such as offset=5ms or drift=1ppm; `off` turns it off; may be given several times
     #[arg(long, value_name = "RULE=LIMIT", value_parser = history::limit)]
     limit: Vec<history::NewLimit>,
@@ -74,6 +78,8 @@ Examples:
   syncline alerts --all                        what is over, too
   syncline alerts explain 7                    what incident 7 rests on
   syncline alerts test --from -24h --to now    what the last day would have told
+  syncline alerts test --config aggregator.toml
+                                               and by the limits of the aggregator's file
   syncline alerts test --limit offset=5ms      and with another limit
   syncline alerts silence --node 'db-.*' --for 2h --comment 'new disks'
                                                work on machines: their alerts are listed, and not told

@@ -40,7 +40,7 @@ pub(super) struct SilenceArgs {
     )]
     until: Option<String>,
     /// For how long, such as 2h
-    #[arg(long = "for", value_name = "TIME")]
+    #[arg(long = "for", value_name = "TIME", allow_hyphen_values = true)]
     lasting: Option<String>,
     /// Why, and who says so
     #[arg(long, value_name = "TEXT")]
@@ -62,8 +62,27 @@ pub(super) struct UnsilenceArgs {
     number: u64,
 }
 
+/// `now`, `2h` and the like are by the database's clock, which alerts are evaluated by: this machine's may be the one that is wrong.
 pub(super) async fn declare(args: &StoreArgs, wanted: &SilenceArgs) -> anyhow::Result<String> {
-    let now_ns = time::now_ns();
+    // What is wrong whatever time it is, is told before anybody is asked.
+    silence(wanted, time::now_ns())?;
+    let declared = writing(args, async |store| {
+        let now_ns = store.now_ms().await?.saturating_mul(MS);
+        let silence = silence(wanted, now_ns)?;
+        if silence.until_ms <= now_ns / MS {
+            return Err(usage("it would be over already, by the database's clock".to_owned()));
+        }
+        store.declare(&silence).await?;
+        Ok(silence)
+    });
+    let DeclaredSilence { number, until_ms, .. } = declared.await?;
+    Ok(format!(
+        "silence {number} until {}; `syncline alerts unsilence {number}` ends it before\n",
+        time::rfc3339(until_ms.saturating_mul(MS))
+    ))
+}
+
+fn silence(wanted: &SilenceArgs, now_ns: i64) -> anyhow::Result<DeclaredSilence> {
     let read =
         |option: &str, text: &str| time::parse(text, now_ns).map_err(|error| usage(format!("--{option}: {error}")));
     let from_ns = read("from", &wanted.from)?;
@@ -79,23 +98,16 @@ pub(super) async fn declare(args: &StoreArgs, wanted: &SilenceArgs) -> anyhow::R
     let rules = wanted.rule.join(",");
     Silence::declared((&region, &node, &rules), (from_ns, until_ns), &wanted.comment)
         .map_err(|error| usage(error.to_string()))?;
-    if until_ns <= now_ns {
-        return Err(usage("it would be over already".to_owned()));
-    }
     // Of the time in ms: two that are declared in one are one.
     let number = now_ns.unsigned_abs() / MS.unsigned_abs();
     let (from_ms, until_ms, comment) = (from_ns / MS, until_ns / MS, wanted.comment.clone());
-    let silence = DeclaredSilence { number, region, node, rules, from_ms, until_ms, comment };
-    writing(args, async |store| Ok(store.declare(&silence).await?)).await?;
-    Ok(format!(
-        "silence {number} until {}; `syncline alerts unsilence {number}` ends it before\n",
-        time::rfc3339(until_ns)
-    ))
+    Ok(DeclaredSilence { number, region, node, rules, from_ms, until_ms, comment })
 }
 
 pub(super) async fn end(args: &StoreArgs, wanted: &UnsilenceArgs) -> anyhow::Result<String> {
-    let (number, now_ms) = (wanted.number, time::now_ns() / MS);
+    let number = wanted.number;
     writing(args, async |store| {
+        let now_ms = store.now_ms().await?;
         let found = store.silences(now_ms).await?.into_iter().find(|silence| silence.number == number);
         let Some(silence) = found else {
             return Err(usage(format!("no silence {number} that is not over: `syncline alerts silences` lists them")));
@@ -108,7 +120,8 @@ pub(super) async fn end(args: &StoreArgs, wanted: &UnsilenceArgs) -> anyhow::Res
 
 pub(super) async fn list(args: &StoreArgs, wanted: &SilencesArgs) -> anyhow::Result<String> {
     let source = Source::open(args).await?;
-    let silences = source.store().silences(time::now_ns() / MS).await.map_err(|error| explain(source.store(), error));
+    let found = async { source.store().silences(source.store().now_ms().await?).await };
+    let silences = found.await.map_err(|error| explain(source.store(), error));
     source.close().await?;
     let rows: Vec<Row> = silences?.into_iter().map(Row::of).collect();
     if wanted.format == Format::Json {

@@ -112,6 +112,24 @@ fn history_is_evaluated_anew(fixture: &Fixture) {
     assert!(lines[1].ends_with("120 rounds, up to 4 nodes, 2 alerts fired, 1 told"), "{text}");
     let quiet = ask(fixture, &["test", "--from", &from, "--to", &to, "--limit", "step=1s", "--limit", "offset=off"]);
     assert!(quiet.trim_end().ends_with("0 alerts fired, 0 told"), "{quiet}");
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let by_file = |text: &str, more: &[&str]| {
+        std::fs::write(file.path(), text).unwrap();
+        let config = file.path().to_str().unwrap();
+        ask(fixture, &[&["test", "--from", &from, "--to", &to, "--config", config], more].concat())
+    };
+    let limits = "region = \"eu\"\n[alerts.limits]\nstep = \"1s\"\noff = [\"offset\"]\n";
+    assert!(by_file(limits, &[]).trim_end().ends_with("0 alerts fired, 0 told"));
+    assert!(by_file(limits, &["--limit", "step=10ms"]).trim_end().ends_with("1 alerts fired, 1 told"));
+    let group = "[[alerts.override]]\nnode = \"eu-[0-9]\"\nlimits = { step = \"1s\", offset = \"1s\" }\n";
+    assert!(by_file(group, &[]).trim_end().ends_with("0 alerts fired, 0 told"));
+    let others = group.replace("eu-[0-9]", "db-.*");
+    assert!(by_file(&others, &[]).trim_end().ends_with("2 alerts fired, 1 told"));
+    let work = "[[alerts.maintenance]]\nnode = \"eu-1\"\nfrom = 2020-01-01T00:00:00Z\nuntil = 2120-01-01T00:00:00Z\ncomment = \"x\"\n";
+    assert!(by_file(work, &[]).trim_end().ends_with("2 alerts fired, 0 told"));
+    std::fs::write(file.path(), "[alerts]\nround = 2").unwrap();
+    let wrong = ["--database", ALERTS, "alerts", "test", "--config", file.path().to_str().unwrap()];
+    assert!(fixture.refusal(&wrong, 2).contains("did you mean `rounds`?"));
     let json: Value =
         serde_json::from_str(&ask(fixture, &["test", "--from", &from, "--to", &to, "--format", "json"])).unwrap();
     assert_eq!(json["notifications"][0]["cause"]["rule"], "step");
@@ -136,6 +154,7 @@ fn maintenance_is_declared_listed_and_ended(fixture: &Fixture) {
     refused(&["silence", "--node", "(", "--for", "1h", "--comment", "x"], "regular expression");
     refused(&["silence", "--rule", "steps", "--for", "1h", "--comment", "x"], "there is no rule \"steps\"");
     refused(&["silence", "--for", "long", "--comment", "x"], "--for");
+    refused(&["silence", "--for", "-2h", "--comment", "x"], "--for: \"-2h\" is no time");
     refused(&["silence", "--from", "-2h", "--until", "-1h", "--comment", "x"], "over already");
     refused(&["silence", "--from", "now", "--until", "-1h", "--comment", "x"], "before it begins");
     refused(&["unsilence", "4"], "no silence 4");

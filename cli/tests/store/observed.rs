@@ -97,6 +97,8 @@ fn what_is_seen_in_windows_counts_by_its_weight(fixture: &Fixture) {
     let sums = sql(&format!("SELECT waits, blocked_ns, seen_ns FROM blocked_time({window})"));
     let (waits, ms) = (1 + 50 + 10 + 4 * 50 + 50, 2 + 3 * 50 + 4 * 50 + 1 + 2 * 50 + 5 * 50);
     assert_eq!(sums.trim(), format!("{waits}\t{}\t17000000", ms * 1_000_000));
+    let hours = sql("SELECT sum(waits), sum(blocked_ns), sum(seen_ns) FROM wait_hours WHERE hour >= now() - 7200");
+    assert_eq!(hours, sums);
     let sites = sql(&format!("SELECT contentions, waited_ns, p50_ns, max_ns FROM lock_sites({window})"));
     assert_eq!(sites.trim(), "101\t352000000\t3000000\t4000000");
     let blockers = ask(fixture, &["blockers", "--from", "-3h", "--format", "json"]);

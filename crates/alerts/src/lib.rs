@@ -28,6 +28,7 @@ mod notification;
 mod policy;
 pub mod round;
 mod rule;
+pub mod settings;
 mod silence;
 mod snapshot;
 pub mod text;

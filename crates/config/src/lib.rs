@@ -15,6 +15,7 @@ mod nearest;
 mod options;
 mod problem;
 mod reference;
+mod secret;
 pub mod units;
 mod values;
 

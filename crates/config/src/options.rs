@@ -12,6 +12,7 @@ use toml::de::DeValue;
 
 use crate::document::Document;
 use crate::problem::Problem;
+use crate::secret;
 
 /// How the options of a program are named beside its command line.
 #[derive(Clone, Copy, Debug)]
@@ -35,7 +36,8 @@ pub struct Options {
 type Environment<'a> = dyn Fn(&str) -> Option<OsString> + 'a;
 
 impl Options {
-    /// `command` with what the file and the environment say beneath what is typed: what it parses of `arguments` is the configuration.
+    /// `command` with what the file and the environment say beneath what is typed, and what of `arguments` it is to parse: what comes of that is the
+    /// configuration. Flags that were turned off (`--flag=false`, or by their variables) are off, whatever lies beneath, and exclude nothing.
     ///
     /// # Errors
     /// A key of the file that is not known, or a value, there or in the environment, that its option refuses.
@@ -45,23 +47,32 @@ impl Options {
         arguments: &[OsString],
         environment: &Environment<'_>,
         file: Option<&Document>,
-    ) -> Result<Command, Problem> {
-        let mut given = typed(&command, arguments);
-        let variables = self.variables(&command, environment, &given);
+    ) -> Result<(Command, Vec<OsString>), Problem> {
+        let (arguments, mut off) = without_false(&command, arguments);
+        let mut given = typed(&command, &arguments);
+        let mut variables = self.variables(&command, environment, &given);
         for (key, name, value) in &variables {
             let arg = argument(&command, key);
             if let Some(why) = arg.and_then(|arg| refusal(arg, &values_of_text(arg, value)).err()) {
-                return Err(Problem::of(name, why));
+                let is_secret = self.secret.contains(&key.as_str());
+                return Err(Problem::of(name, if is_secret { secret::unquoted(&why) } else { why }));
             }
         }
+        variables.retain(|(key, ..)| !off.contains(key));
+        off.extend(
+            variables.iter().filter(|(key, _, value)| is_off(&command, key, value)).map(|(key, ..)| key.clone()),
+        );
+        variables.retain(|(key, ..)| !off.contains(key));
         given.extend(variables.iter().map(|(key, ..)| key.clone()));
         let from_file = file.map(|file| self.of_file(&command, file)).transpose()?.unwrap_or_default();
         let command = command.mut_args(|arg| self.with_variable(arg, &variables));
-        let is_wanted = |key: &str| !self.is_replaced(key, &given) && !self.elsewhere.contains(&key);
-        Ok(from_file
+        let is_wanted =
+            |key: &str| !off.contains(key) && !self.is_replaced(key, &given) && !self.elsewhere.contains(&key);
+        let command = from_file
             .into_iter()
             .filter(|(key, _)| is_wanted(key))
-            .fold(command, |command, (key, values)| command.mut_arg(key, |arg| with_defaults(arg, values))))
+            .fold(command, |command, (key, values)| command.mut_arg(key, |arg| with_defaults(arg, values)));
+        Ok((command, arguments))
     }
 
     /// What was typed for an option, or else what its variable says: to find the file itself.
@@ -73,6 +84,7 @@ impl Options {
         environment: &Environment<'_>,
         key: &str,
     ) -> Option<OsString> {
+        let (arguments, _) = without_false(command, arguments);
         let matches = command.clone().ignore_errors(true).try_get_matches_from(arguments).ok();
         let typed = matches.and_then(|matches| Some(matches.get_raw(key)?.next()?.to_owned()));
         typed.or_else(|| environment(&self.variable(key))).filter(|value| !value.is_empty())
@@ -145,7 +157,9 @@ impl Options {
         let known = self.keys(command).map(|arg| arg.get_id().as_str()).chain(self.tables.iter().copied());
         file.check_keys(&known.collect::<Vec<_>>())?;
         for keys in self.exclusive {
-            let mut both = keys.iter().filter_map(|key| Some((*key, file.entry(key)?.0)));
+            let on =
+                |key: &str| file.entry(key).filter(|(_, value)| !matches!(value.get_ref(), DeValue::Boolean(false)));
+            let mut both = keys.iter().filter_map(|key| Some((*key, on(key)?.0)));
             if let (Some((one, _)), Some((_, span))) = (both.next(), both.next()) {
                 return Err(file.problem(span, format!("`{one}` is given, too: leave one of them")));
             }
@@ -154,7 +168,7 @@ impl Options {
         for arg in self.keys(command) {
             let Some((_, value)) = file.entry(arg.get_id().as_str()) else { continue };
             let values = values(arg, &value, file)?;
-            refusal(arg, &values).map_err(|why| file.problem(value.span(), why))?;
+            refusal(arg, &values).map_err(|why| file.quoted_problem(value.span(), &why))?;
             found.push((arg.get_id().to_string(), values));
         }
         Ok(found)
@@ -167,6 +181,43 @@ fn typed(command: &Command, arguments: &[OsString]) -> BTreeSet<String> {
     let Ok(matches) = lenient.try_get_matches_from(arguments) else { return BTreeSet::new() };
     let is_typed = |id: &&clap::Id| matches.value_source(id.as_str()) == Some(ValueSource::CommandLine);
     matches.ids().filter(is_typed).map(|id| id.as_str().to_owned()).collect()
+}
+
+/// The arguments without flags that were turned off, and their keys: to clap a flag is there or not. `--flag=true` is `--flag`. What is typed later
+/// counts.
+fn without_false(command: &Command, arguments: &[OsString]) -> (Vec<OsString>, BTreeSet<String>) {
+    let flag = |text: &str| {
+        let long = text.strip_prefix("--")?;
+        let (long, value) = long.split_once('=').map_or((long, "true"), |(long, value)| (long, value));
+        let arg = command.get_arguments().find(|arg| is_flag(arg) && arg.get_long() == Some(long))?;
+        Some((arg.get_id().to_string(), long.to_owned(), value.parse::<bool>().ok()?))
+    };
+    let (mut kept, mut off) = (Vec::new(), BTreeSet::new());
+    let mut rest = arguments.iter();
+    for argument in rest.by_ref() {
+        match argument.to_str().and_then(flag) {
+            Some((key, long, is_on)) => {
+                let plain = OsString::from(format!("--{long}"));
+                kept.retain(|kept| *kept != plain);
+                if is_on {
+                    off.remove(&key);
+                    kept.push(plain);
+                } else {
+                    off.insert(key);
+                }
+            }
+            None => kept.push(argument.clone()),
+        }
+        if argument == "--" {
+            break;
+        }
+    }
+    kept.extend(rest.cloned());
+    (kept, off)
+}
+
+fn is_off(command: &Command, key: &str, value: &OsString) -> bool {
+    argument(command, key).is_some_and(is_flag) && value == "false"
 }
 
 fn argument<'c>(command: &'c Command, key: &str) -> Option<&'c Arg> {
@@ -227,7 +278,7 @@ fn refusal(arg: &Arg, values: &[String]) -> Result<(), String> {
 }
 
 /// What clap says, without what is about the command line.
-fn said(error: &clap::Error) -> String {
+pub(crate) fn said(error: &clap::Error) -> String {
     use std::error::Error as _;
     if let Some(why) = error.source() {
         return why.to_string();
@@ -277,13 +328,13 @@ mod tests {
     }
 
     fn layered(typed: &str, file: &str) -> clap::ArgMatches {
-        let file = Document::parse("x.toml", file).unwrap();
-        let command = OPTIONS.layered(command(), &arguments(typed), &|_| None, Some(&file)).unwrap();
-        command.try_get_matches_from(arguments(typed)).unwrap()
+        let file = Document::parse("x.toml", file, &[]).unwrap();
+        let (command, arguments) = OPTIONS.layered(command(), &arguments(typed), &|_| None, Some(&file)).unwrap();
+        command.try_get_matches_from(arguments).unwrap()
     }
 
     fn refused(file: &str) -> String {
-        let file = Document::parse("x.toml", file).unwrap();
+        let file = Document::parse("x.toml", file, &[]).unwrap();
         OPTIONS.layered(command(), &arguments(""), &|_| None, Some(&file)).unwrap_err().to_string()
     }
 
@@ -302,6 +353,48 @@ mod tests {
         assert_eq!((all(&matches, "region"), all(&matches, "peer")), (vec!["us"], vec!["c"]));
         assert_eq!(matches.get_one::<u32>("probe_interval"), Some(&3));
         assert_eq!(layered("--region us", "").get_one::<u32>("probe_interval"), Some(&1));
+    }
+
+    #[test]
+    fn a_flag_of_the_file_is_turned_off_by_what_is_typed_or_set() {
+        let file = "region = \"eu\"\nudp = true\n";
+        assert!(layered("", file).get_flag("udp") && layered("--udp=true", file).get_flag("udp"));
+        assert!(!layered("--udp=false", file).get_flag("udp") && !layered("--udp --udp=false", file).get_flag("udp"));
+        assert!(layered("--udp=false --udp", file).get_flag("udp"), "what is typed later counts");
+        let set = |value: &'static str| {
+            let file = Document::parse("x.toml", file, &[]).unwrap();
+            let environment = |name: &str| (name == "X_UDP").then(|| OsString::from(value));
+            let layered = OPTIONS.layered(command(), &arguments(""), &environment, Some(&file));
+            layered.map(|(command, arguments)| command.try_get_matches_from(arguments).unwrap().get_flag("udp"))
+        };
+        assert_eq!((set("false"), set("")), (Ok(false), Ok(true)));
+        assert_eq!(set("no").unwrap_err().to_string(), "X_UDP: true or false is wanted here");
+        let (kept, off) = without_false(&command(), &arguments("--udp=maybe -- --udp=false"));
+        assert_eq!((kept, off.len()), (arguments("--udp=maybe -- --udp=false"), 0));
+    }
+
+    #[test]
+    fn a_flag_that_is_off_excludes_nothing() {
+        const EXCLUSIVE: Options = Options { exclusive: &[&["pid", "all"]], ..OPTIONS };
+        let syntax = || {
+            let all = Arg::new("all").long("all").action(ArgAction::SetTrue).conflicts_with("pid");
+            command().mut_arg("region", |arg| arg.required(false)).arg(all)
+        };
+        let parsed = |typed: &str, set: &'static str, file: &str| {
+            let file = Document::parse("x.toml", file, &[]).unwrap();
+            let environment = |name: &str| (name == "X_ALL" && !set.is_empty()).then(|| OsString::from(set));
+            let (command, arguments) =
+                EXCLUSIVE.layered(syntax(), &arguments(typed), &environment, Some(&file)).unwrap();
+            let matches = command.try_get_matches_from(arguments).unwrap();
+            (matches.get_flag("all"), matches.get_one::<String>("pid").cloned())
+        };
+        let seven = || Some("7".to_owned());
+        assert_eq!(parsed("--all=false --pid 7", "", ""), (false, seven()));
+        assert_eq!(parsed("--pid 7", "false", ""), (false, seven()));
+        assert_eq!(parsed("", "false", "pid = \"7\""), (false, seven()));
+        assert_eq!(parsed("", "", "all = false\npid = \"7\""), (false, seven()));
+        // Clap reads a variable itself, which here is none; what it takes the place of is gone.
+        assert_eq!(parsed("", "true", "pid = \"7\"").1, None);
     }
 
     #[test]

@@ -5,7 +5,8 @@ use std::fmt;
 /// The exit code of a program whose configuration is wrong, as in sysexits.h.
 pub const EX_CONFIG: u8 = 78;
 
-/// Something is wrong with a setting. As text it is one line; [`Problem::shown`] has the line of the file, too.
+/// Something is wrong with a setting. As text it is one line; [`Problem::shown`] has the line of the file, too, unless that may
+/// have a secret in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// The file or variable.
@@ -23,8 +24,8 @@ pub(crate) struct At {
     line: usize,
     /// In characters, from 1 on.
     column: usize,
-    /// The line itself.
-    text: String,
+    /// The line itself; none where it may have a secret in it.
+    text: Option<String>,
     /// Characters that the carets are under.
     width: usize,
 }
@@ -38,7 +39,7 @@ impl Problem {
     /// The problem with the line that it is about, and carets under what is wrong in it. Ends without a line break.
     #[must_use]
     pub fn shown(&self) -> String {
-        let Some(At { line, column, text, width }) = &self.at else { return self.to_string() };
+        let Some(At { line, column, text: Some(text), width }) = &self.at else { return self.to_string() };
         let (number, blank) = (line.to_string(), " ".repeat(line.to_string().len()));
         // Tabs stay, so that the carets stand under their characters whatever the width of a tab.
         let before = text.chars().take(column - 1).map(|c| if c == '\t' { '\t' } else { ' ' });
@@ -63,7 +64,12 @@ impl At {
         let column = text[from..begin].chars().count() + 1;
         let rest = line_text.chars().count().saturating_sub(column - 1);
         let width = text[begin..end.max(begin)].chars().count().min(rest).max(1);
-        Self { line: text[..begin].matches('\n').count() + 1, column, text: line_text.to_owned(), width }
+        Self { line: text[..begin].matches('\n').count() + 1, column, text: Some(line_text.to_owned()), width }
+    }
+
+    /// The place without what stands there.
+    pub(crate) fn hidden(self) -> Self {
+        Self { text: None, ..self }
     }
 }
 

@@ -96,3 +96,19 @@ rows! {
         note: Vec<String> => Column::String,
     }
 }
+
+rows! {
+    /// Who does what must be done by one at a time.
+    AlertLeaseRows => "alert_leases" {
+        /// What is done.
+        name: Vec<String> => Column::String,
+        /// One more each time.
+        number: Vec<u64> => Column::U64,
+        /// Who has it; empty where it was given back.
+        holder: Vec<String> => Column::String,
+        /// How long it lasts, ms.
+        lasts_ms: Vec<u64> => Column::U64,
+        /// When, ns since 1970.
+        at: Vec<i64> => Column::DateTime64,
+    }
+}

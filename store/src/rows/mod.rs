@@ -20,7 +20,7 @@ mod stacks;
 mod states;
 mod tcp;
 
-pub use alerts::{AlertDeliveryRows, AlertStateRows, SkewAlertRows, SkewIncidentRows};
+pub use alerts::{AlertDeliveryRows, AlertLeaseRows, AlertStateRows, SkewAlertRows, SkewIncidentRows};
 pub use binaries::BinaryRows;
 pub use clock::{ClockClaimRows, ClockProbeRows, ClockSegmentRows, ClockStateRows, ClockStepRows, RegionClockRows};
 pub use enums::{

@@ -119,9 +119,11 @@ pub(crate) fn sharding_key(table: &str) -> &'static str {
         "symbols" | "binaries" => "build_id",
         "region_clock" | "region_links" | "region_claims" | "region_pairs" | "alert_states" => "cityHash64(region)",
         "pair_checks" => "cityHash64(src_region, src_node)",
+        "wait_hours" => "cityHash64(region, service)",
         "skew_alerts" => "cityHash64(subject)",
         "skew_incidents" | "alert_deliveries" => "cityHash64(incident)",
         "alert_silences" => "cityHash64(number)",
+        "alert_leases" => "cityHash64(name)",
         "schema_migrations" => "0",
         _ => "cityHash64(region, node)",
     }

@@ -50,6 +50,8 @@ const MIGRATIONS: &[Migration] = &[
     migration!(20, "0020_alerts"),
     migration!(21, "0021_alert_deliveries"),
     migration!(22, "0022_comments"),
+    migration!(23, "0023_rollups"),
+    migration!(24, "0024_alert_leases"),
 ];
 
 /// What [`Store::migrate`](crate::Store::migrate) found and did.

@@ -3,7 +3,7 @@
 use syncline_alerts::round::{Contradiction, Step};
 use syncline_alerts::{Engine, Interval, Kind, Policy, Round};
 use syncline_store::rows::*;
-use syncline_store::{LowCardinality, Rounds};
+use syncline_store::{LowCardinality, Rounds, Store};
 
 use super::{Fixture, base_ns, run};
 
@@ -159,4 +159,51 @@ pub(super) async fn stored_history_leads_to_the_alert_and_its_state_is_left() {
     };
     fixture.store.insert(told.into_block().unwrap(), "7").await.unwrap();
     assert_eq!(fixture.store.last_incident().await.unwrap(), 7);
+}
+
+pub(super) async fn a_lease_has_one_holder_however_many_take_it_at_once() {
+    let Fixture { store, .. } = &Fixture::migrated().await;
+    assert_eq!(store.lease("x").await.unwrap(), syncline_store::LeaseRow::default());
+    for number in 0..4 {
+        let mut takes = tokio::task::JoinSet::new();
+        for one in 0..8 {
+            let (store, lasts) = (store.clone(), std::time::Duration::from_secs(30));
+            takes.spawn(
+                async move { (one, store.take_lease("x", number, &format!("holder-{one}"), lasts).await.unwrap()) },
+            );
+        }
+        let mut taken = takes.join_all().await;
+        taken.sort_unstable();
+        let taken: Vec<bool> = taken.into_iter().map(|(_, is_taken)| is_taken).collect();
+        assert_eq!(taken.iter().filter(|is_taken| **is_taken).count(), 1, "{number}: {taken:?}");
+        let holder = format!("holder-{}", taken.iter().position(|is_taken| *is_taken).unwrap());
+        let row = store.lease("x").await.unwrap();
+        assert_eq!((row.number, row.holder, row.lasts_ms), (number + 1, holder, 30_000));
+        assert!(!store.take_lease("x", number, "late", std::time::Duration::ZERO).await.unwrap());
+    }
+    assert_eq!(store.lease("y").await.unwrap().number, 0, "another one is another matter");
+}
+
+/// As a user with `readonly = 1` does, who may change no setting; and on a server that quotes wide integers.
+pub(super) async fn rounds_and_silences_are_read_by_who_may_change_no_setting() {
+    let fixture = fleet().await;
+    let silence = syncline_store::DeclaredSilence {
+        number: 1 << 40,
+        node: "7".to_owned(),
+        from_ms: begin_ms(),
+        until_ms: i64::MAX / 10_000_000,
+        ..syncline_store::DeclaredSilence::default()
+    };
+    fixture.store.declare(&silence).await.unwrap();
+    let url =
+        format!("{}/?output_format_json_quote_64bit_integers=1&readonly=1", fixture.engine.url().trim_end_matches('/'));
+    let narrow = Store::connect(&url, fixture.store.database()).await.unwrap();
+    let refused = narrow.query_text("SELECT 1 SETTINGS max_threads = 1", "TSV").await.unwrap_err().to_string();
+    assert!(refused.contains("readonly"), "{refused}");
+    assert_eq!(narrow.query_text("SELECT toUInt64(1) AS a", "JSONEachRow").await.unwrap(), b"{\"a\":\"1\"}\n");
+    let mut rounds = Rounds::begin(&narrow, begin_ms(), EVERY_MS).await.unwrap();
+    assert_eq!(rounds.next(&narrow, 8).await.unwrap(), read(&fixture, 8).await);
+    assert_eq!(narrow.silences(begin_ms()).await.unwrap(), [silence]);
+    narrow.told_incidents(begin_ms() * MS).await.unwrap();
+    assert_eq!((narrow.last_incident().await.unwrap(), narrow.alert_state("eu").await.unwrap()), (0, None));
 }

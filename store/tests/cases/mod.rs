@@ -12,6 +12,7 @@ mod ledger;
 mod open_waits;
 mod pairs;
 mod realign;
+mod rollups;
 mod schema;
 mod sends;
 mod skew;
@@ -58,6 +59,8 @@ pub(crate) const ALL: &[Case] = cases![
     documentation::each_table_and_its_columns_are_told_as_clickhouse_describes_them,
     documentation::each_view_and_its_columns_are_told,
     health::parts_and_space_are_told,
+    rollups::hours_count_each_wait_once_and_outlive_it,
+    rollups::blockers_are_ranked_by_place,
     schema::migrating_again_changes_nothing,
     schema::each_earlier_version_is_brought_up_to_date_with_its_rows,
     schema::a_plan_is_what_migrating_does_and_changes_nothing,
@@ -93,6 +96,7 @@ pub(crate) const ALL: &[Case] = cases![
     open_waits::one_that_is_overdue_is_marked,
     realign::rows_are_live_at_once_and_settled_by_an_update,
     realign::a_server_without_updates_rewrites_the_parts,
+    realign::nodes_are_settled_together,
     realign::the_order_of_two_moments_is_told_only_where_it_can_be,
     pairs::sends_meet_their_receipts_and_are_judged,
     pairs::each_send_is_of_one_minute_and_its_receipt_of_any,
@@ -118,6 +122,8 @@ pub(crate) const ALL: &[Case] = cases![
     alerts::rounds_are_what_was_known_in_them_however_they_are_read,
     alerts::a_node_that_says_no_more_is_silent_and_a_false_claim_of_a_region_is_told,
     alerts::stored_history_leads_to_the_alert_and_its_state_is_left,
+    alerts::rounds_and_silences_are_read_by_who_may_change_no_setting,
+    alerts::a_lease_has_one_holder_however_many_take_it_at_once,
     skew::the_newest_of_each_node_on_the_fleets_clock,
     skew::one_region_needs_no_map,
 ];

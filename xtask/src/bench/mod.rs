@@ -12,6 +12,7 @@ pub(crate) mod machine;
 mod observer;
 mod overhead;
 mod page;
+mod pipeline;
 mod probes;
 pub(crate) mod region;
 mod regions;
@@ -45,6 +46,8 @@ pub(crate) enum Benchmark {
     Regions(regions::Options),
     /// What observing costs programs, beside Go's own observers, bpftrace and empty probes
     Overhead(overhead::Options),
+    /// The way of events from gRPC into ClickHouse and what is asked of them there, beside an OpenTelemetry Collector
+    Pipeline(pipeline::Options),
     /// What a clock probe costs at both of its ends
     Probes(probes::Options),
     /// What a spool makes durable in a second, and how long one of 1 GiB takes to open
@@ -89,6 +92,7 @@ pub(crate) fn run(benchmark: &Benchmark) -> Result<()> {
         Benchmark::Export(options) => export::run(options),
         Benchmark::Regions(options) => regions::run(options),
         Benchmark::Overhead(options) => overhead::run(options),
+        Benchmark::Pipeline(options) => pipeline::run(options),
         Benchmark::Probes(options) => probes::run(options),
         Benchmark::Spool(options) => spool::run(options),
         Benchmark::Symbols(options) => symbols::run(options),

@@ -39,22 +39,23 @@ fn seconds(text: &str) -> Result<f64, String> {
 
 const PAGE: Page = Page { name: "performance.md", mark: "spool" };
 
+/// As the program says.
 #[derive(Deserialize)]
-struct Round {
-    bare_small: Row,
+pub(super) struct Round {
+    pub(super) bare_small: Row,
     bare_large: Row,
     commit_small: Row,
     commit_large: Row,
-    group_small: Row,
+    pub(super) group_small: Row,
     group_large: Row,
     reopen: Reopen,
 }
 
 #[derive(Deserialize)]
-struct Row {
-    records_per_s: f64,
+pub(super) struct Row {
+    pub(super) records_per_s: f64,
     p50_ms: f64,
-    p99_ms: f64,
+    pub(super) p99_ms: f64,
     cpu_us_per_record: f64,
 }
 
@@ -96,14 +97,16 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-fn measuring_program() -> Result<PathBuf> {
+/// Builds it.
+pub(super) fn measuring_program() -> Result<PathBuf> {
     let mut command = process::cargo();
     command.args(["build", "--release", "-p", "syncline-spool", "--example", "measure"]);
     process::run(&mut command)?;
     Ok(place::target().join("release/examples/measure"))
 }
 
-fn one(program: &Path, directory: &Path, seconds: f64) -> Result<Round> {
+/// A round in that directory, so many seconds for each row.
+pub(super) fn one(program: &Path, directory: &Path, seconds: f64) -> Result<Round> {
     let output = process::capture(Command::new(program).arg(directory).arg(seconds.to_string()))?;
     serde_json::from_slice(&output.stdout).context("what was measured of the spool")
 }

@@ -21,6 +21,13 @@ pub(super) fn peak_memory(pid: u32) -> Result<u64> {
     Ok(kib * 1024)
 }
 
+/// What is resident of its memory now, bytes.
+pub(super) fn memory(pid: u32) -> Result<u64> {
+    let text = read(pid, "status")?;
+    let kib = status_kib(&text, "VmRSS").with_context(|| format!("/proc/{pid}/status has no VmRSS"))?;
+    Ok(kib * 1024)
+}
+
 /// Its child processes.
 pub(super) fn children(pid: u32) -> Result<Vec<u32>> {
     let mut children = Vec::new();

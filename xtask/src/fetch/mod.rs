@@ -1,10 +1,12 @@
 //! Makes sure that what the build, the tests and the demo need is here: by the ordinary package clients, checked, and
-//! cached outside the tree. All is pinned but for Debian packages, which are those of this system's release, signed by their archive.
+//! cached outside the tree. All is pinned but for Debian packages that are only built or linked
+//! with, which are those of this system's release, signed by their archive.
 
 mod apt;
 mod cargo_tool;
 pub(crate) mod chrony;
 mod clang;
+pub(crate) mod collector;
 mod deb;
 pub(crate) mod formats;
 mod go;

@@ -12,6 +12,19 @@ use crate::{place, process};
 pub(crate) const OVERRIDE: &str = "SYNCLINE_PROMETHEUS";
 const INSTALLED: &str = "/usr/bin";
 const PROGRAMS: [&str; 3] = ["prometheus", "promtool", "prometheus-alertmanager"];
+/// What they do with our rules, our metrics and our alerts is what the tests say of them, so they are of one version.
+const PACKAGES: [deb::Pinned; 2] = [
+    deb::Pinned {
+        name: "prometheus",
+        version: "2.42.0+ds-5+deb12u1",
+        sha256: "81d59a24fce84f7fbe97a45a4f2914b6a5881b5cd1db2a6a0e129e515e1a5f55",
+    },
+    deb::Pinned {
+        name: "prometheus-alertmanager",
+        version: "0.25.0-1+b4",
+        sha256: "4fb9aed15cfe8e0c32408e643ab32a1e41ee87d2cc26f18aeba928b1b0b98ae7",
+    },
+];
 
 /// The directory that has all of them, if there is one.
 pub(crate) fn path() -> Option<PathBuf> {
@@ -23,7 +36,11 @@ pub(crate) fn path() -> Option<PathBuf> {
 pub(crate) fn ensure() {
     match path().map_or_else(fetch, Ok).and_then(|dir| version(&dir)) {
         Ok(version) => println!("have {version}"),
-        Err(error) => println!("no Prometheus, so tests with it are skipped: {error:#}"),
+        Err(error) => {
+            println!(
+                "no Prometheus, so tests with it are skipped (or fail, with SYNCLINE_REQUIRE_PROMETHEUS=1): {error:#}"
+            );
+        }
     }
 }
 
@@ -32,7 +49,7 @@ fn unpacked() -> Result<PathBuf> {
 }
 
 fn fetch() -> Result<PathBuf> {
-    deb::unpack(&["prometheus", "prometheus-alertmanager"], &place::cache()?.join("prometheus"))?;
+    deb::unpack_pinned(&PACKAGES, &place::cache()?.join("prometheus"))?;
     unpacked()
 }
 

@@ -1,8 +1,9 @@
 //! Limits as the file has them.
 
 use serde::Deserialize;
-use syncline_alerts::{Limits, Matcher, Override, Pattern, Rule};
 use syncline_config::{DurationText, PpmText};
+
+use crate::{Limits, Matcher, Override, Pattern, Rule};
 
 /// A limit for each rule, by its name.
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -2,8 +2,9 @@
 
 use chrono::DateTime;
 use serde::Deserialize;
-use syncline_alerts::{Matcher, Pattern, Rule, Silence};
 use toml::value::Datetime;
+
+use crate::{Matcher, Pattern, Rule, Silence};
 
 /// Alerts that are not told for a time.
 #[derive(Clone, Debug, Deserialize)]
