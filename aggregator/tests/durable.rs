@@ -245,6 +245,23 @@ async fn what_the_store_refuses_is_set_aside_and_the_rest_of_its_group_is_stored
     drop((program, engine));
 }
 
+/// A power loss after it would find nothing that the spool still had, otherwise.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_engine_has_answered_is_on_the_disk() {
+    if !engine_is_here() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let program = Program::embedded(dir.path());
+    let store = store(dir.path()).await;
+    let synced = "SELECT value FROM system.events WHERE event = 'DirectorySync'";
+    let before = ask(&store, synced).await.parse().unwrap_or(0);
+    Uplink::to(&program).await.store(&agent("synced").next_batch(10)).await;
+    assert!(number(&store, synced).await > before, "{before}");
+    let off = "SELECT count() FROM system.merge_tree_settings WHERE name IN ('fsync_after_insert', 'fsync_part_directory') AND value != '1'";
+    assert_eq!(ask(&store, off).await, "0");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_waits_is_told_to_whoever_asks() {
     if !engine_is_here() {

@@ -10,7 +10,8 @@ use crate::users::{READER, ReaderLimits};
 pub(super) const WRITER: &str = "syncline";
 
 /// Server settings: a memory cap (the default is 0.9 of the machine), caches that fit below it, and scratch space in the data
-/// directory rather than in `/var/lib/clickhouse`.
+/// directory rather than in `/var/lib/clickhouse`. What is inserted is on the disk before that is answered: whoever has it otherwise, an aggregator's
+/// spool or Kafka's group, lets go of it then.
 pub(super) fn server_xml(users: &Path, tmp: &Path, max_memory_bytes: u64) -> String {
     let cache = max_memory_bytes / 16;
     format!(
@@ -19,6 +20,10 @@ pub(super) fn server_xml(users: &Path, tmp: &Path, max_memory_bytes: u64) -> Str
   <mark_cache_size>{cache}</mark_cache_size>
   <index_mark_cache_size>{cache}</index_mark_cache_size>
   <uncompressed_cache_size>0</uncompressed_cache_size>
+  <merge_tree>
+    <fsync_after_insert>1</fsync_after_insert>
+    <fsync_part_directory>1</fsync_part_directory>
+  </merge_tree>
   <tmp_path>{tmp}/</tmp_path>
   <users_config>{users}</users_config>
 </clickhouse>
