@@ -44,6 +44,20 @@ counters! {
     batches_stored,
     /// Batches whose number their clock had seen before: sent again after a broken stream.
     batches_repeated,
+    /// Batches acknowledged: they are in the spool, durably.
+    batches_spooled,
+    /// Batches that were in the store already as they came to be stored.
+    batches_known,
+    /// Groups of batches that were stored, each in one insert a table.
+    groups_stored,
+    /// Batches of a format that only later versions know, kept for one.
+    batches_later,
+    /// Batches set aside that will never be stored.
+    batches_aside,
+    /// Batches that will never be stored and found no room where such are set aside.
+    batches_aside_full,
+    /// Acknowledged batches that the disk of the spool does not have any more: they are lost.
+    batches_damaged,
     /// Batches refused: not decodable, or not sound.
     batches_undecodable,
     /// Batches refused: of another region.

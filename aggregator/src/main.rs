@@ -103,7 +103,7 @@ async fn serve(args: &Args) -> anyhow::Result<()> {
     let reference = Reference::open(&state_dir, &args.region)?;
     let probe_key = open_master_key(&state_dir)?;
     let shown_url = store.shown_url().trim_end_matches('/').to_owned();
-    let config = Config { probe_key: Some(probe_key), kafka, ..config(args, reference, regions) };
+    let config = Config { probe_key: Some(probe_key), kafka, ..config(args, reference, regions, &state_dir) };
     let mut aggregator = Aggregator::start(config, listener, store)?;
     let metrics = door.as_ref().and_then(|door| door.local_addr().ok());
     if let Some(door) = door {
@@ -150,8 +150,8 @@ async fn open_store(place: &Place, database: &str) -> anyhow::Result<(Store, Opt
     Ok((opened.await.context("cannot use the store")?, engine))
 }
 
-fn config(args: &Args, reference: Reference, regions: Vec<RegionClockConfig>) -> Config {
-    let mut config = Config::new(&args.region, reference);
+fn config(args: &Args, reference: Reference, regions: Vec<RegionClockConfig>, state_dir: &Path) -> Config {
+    let mut config = Config::new(&args.region, reference, args.spool(state_dir));
     config.regions = regions;
     config.pipeline.tolerance = args.tolerance();
     config.chrony = Chrony::at(args.chrony);

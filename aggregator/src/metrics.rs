@@ -11,6 +11,7 @@ use syncline_metrics::{Family, Samples, Source};
 use crate::alerts::AlertGauges;
 use crate::counters::Counters;
 use crate::delivery::Deliveries;
+use crate::ingest::spooled::Spooled;
 use crate::pipeline::{NodeLook, Pipeline};
 
 /// Nodes that are told of one by one; of more, the first by name.
@@ -29,6 +30,7 @@ const NODE: &[&str] = &["region", "node"];
 pub(crate) struct AggregatorMetrics {
     pub(crate) region: Arc<str>,
     pub(crate) pipeline: Arc<Pipeline>,
+    pub(crate) spooled: Arc<Spooled>,
     /// At the root only.
     pub(crate) alerts: Option<(Arc<AlertGauges>, Deliveries)>,
 }
@@ -49,6 +51,27 @@ pub fn families() -> Vec<Family> {
             "syncline_aggregator_clock_models",
             &[],
             "Clock models that are kept, one for each node and boot",
+        ),
+        Family::gauge(
+            "syncline_aggregator_spool_waiting_batches",
+            &[],
+            "Batches that are acknowledged and not stored yet",
+        ),
+        Family::gauge(
+            "syncline_aggregator_spool_waiting_seconds",
+            &[],
+            "Since the oldest of them came; 0 where none waits",
+        ),
+        Family::gauge(
+            "syncline_aggregator_spool_bytes",
+            &[],
+            "What the spool takes of the disk, those that are stored included",
+        ),
+        Family::gauge("syncline_aggregator_spool_limit_bytes", &[], "What it may take; from there on agents wait"),
+        Family::gauge(
+            "syncline_aggregator_spool_blocked",
+            &[],
+            "1 where nothing can be acknowledged: the spool is full, or its disk fails",
         ),
         Family::gauge("syncline_nodes", &["region"], "Nodes whose clocks are known"),
         Family::gauge(
@@ -148,6 +171,7 @@ impl Source for AggregatorMetrics {
             samples.count("syncline_aggregator_lost_waits_total", &[cause], count);
         }
         samples.count("syncline_aggregator_clock_models", &[], self.pipeline.nodes() as u64);
+        self.read_spool(samples);
         self.read_nodes(samples);
         if let Some((gauges, deliveries)) = &self.alerts {
             read_alerts(gauges, deliveries, samples);
@@ -156,6 +180,15 @@ impl Source for AggregatorMetrics {
 }
 
 impl AggregatorMetrics {
+    fn read_spool(&self, samples: &mut Samples) {
+        let waiting = self.spooled.waiting();
+        samples.count("syncline_aggregator_spool_waiting_batches", &[], waiting.batches);
+        samples.number("syncline_aggregator_spool_waiting_seconds", &[], waiting.oldest_ms as f64 / 1e3);
+        samples.count("syncline_aggregator_spool_bytes", &[], waiting.spool_bytes);
+        samples.count("syncline_aggregator_spool_limit_bytes", &[], waiting.limit_bytes);
+        samples.count("syncline_aggregator_spool_blocked", &[], u64::from(waiting.trouble.is_some()));
+    }
+
     fn read_nodes(&self, samples: &mut Samples) {
         let region: &str = &self.region;
         let (looks, all) = self.pipeline.look(MOST_NODES, Instant::now());

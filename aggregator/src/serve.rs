@@ -21,6 +21,8 @@ use crate::connections;
 use crate::counters::Counters;
 use crate::ingest::grpc::CollectorService;
 use crate::ingest::kafka::{self, Membership};
+use crate::ingest::spooled::{Opened, SpoolConfig, Spooled, readmit};
+use crate::ingest::writer::Writer;
 use crate::links::Links;
 use crate::metrics::AggregatorMetrics;
 use crate::naming;
@@ -46,6 +48,8 @@ const HEADER_BYTES: u32 = 16 << 10;
 /// How long requests under way may take once we stop.
 const GRACE: Duration = Duration::from_secs(10);
 const REPORT_EVERY: Duration = Duration::from_secs(60);
+/// How often it is looked whether the store is behind.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// What an aggregator is made of.
 #[derive(Clone, Debug)]
@@ -58,6 +62,8 @@ pub struct Config {
     pub regions: Vec<RegionClockConfig>,
     /// The pipeline's limits and assumptions.
     pub pipeline: PipelineConfig,
+    /// Where acknowledged batches are until they are stored.
+    pub spool: SpoolConfig,
     /// Bytes that batches may take in memory, all together.
     pub memory: usize,
     /// What peers may hold.
@@ -76,12 +82,13 @@ pub struct Config {
 
 impl Config {
     /// The usual limits, at the root.
-    pub fn new(region: &str, reference: Reference) -> Self {
+    pub fn new(region: &str, reference: Reference, spool: SpoolConfig) -> Self {
         Self {
             region: region.into(),
             reference,
             regions: Vec::new(),
             pipeline: PipelineConfig::default(),
+            spool,
             memory: 1 << 30,
             connections: connections::Limits::default(),
             clock: clock_service::Limits::default(),
@@ -103,6 +110,8 @@ pub struct Aggregator {
     kafka: Option<Membership>,
     metrics: Arc<AggregatorMetrics>,
     serving: JoinHandle<Result<(), tonic::transport::Error>>,
+    spooled: Arc<Spooled>,
+    writer: Writer,
     /// What goes on about alerts.
     alerting: Vec<JoinHandle<()>>,
 }
@@ -145,18 +154,44 @@ impl Aggregator {
             Pipeline::new(region, (reference, links), utc, store.clone(), config.pipeline, Arc::clone(&counters));
         let pipeline = Arc::new(pipeline);
         let budget = Budget::new(config.memory);
+        let Opened { spooled, reader, aside, progress } = Spooled::open(&config.spool, reference)?;
+        let spooled = Arc::new(spooled);
+        let writer = Writer::start(reader, Arc::clone(&pipeline), (Arc::clone(&aside), progress), stopping.clone())?;
+        let mut asides = vec![aside];
         let kafka = config.kafka.clone().map(|kafka| {
-            kafka::join(kafka, Arc::clone(&pipeline), budget.clone(), stopping.clone())
+            let aside = kafka.open_aside().map(Arc::new);
+            let aside = aside.with_context(|| format!("cannot use {}", kafka.aside.display()))?;
+            asides.push(Arc::clone(&aside));
+            kafka::join(kafka, Arc::clone(&pipeline), budget.clone(), aside, stopping.clone())
                 .context("cannot take part in Kafka")
         });
         let kafka = kafka.transpose()?;
-        let metrics = Arc::new(AggregatorMetrics { region: of_region, pipeline: Arc::clone(&pipeline), alerts });
+        let (to_read, by) = (Arc::clone(&spooled), Arc::clone(&pipeline));
+        tokio::task::spawn_blocking(move || asides.iter().for_each(|aside| readmit(aside, &to_read, &by)));
+        let metrics = Arc::new(AggregatorMetrics {
+            region: of_region,
+            pipeline: Arc::clone(&pipeline),
+            spooled: Arc::clone(&spooled),
+            alerts,
+        });
         let kafka_status = kafka.as_ref().map(Membership::status);
-        tokio::spawn(report(Arc::clone(&pipeline), store, kafka_status, stopping.clone()));
+        tokio::spawn(report(Arc::clone(&pipeline), Arc::clone(&spooled), store, kafka_status, stopping.clone()));
+        tokio::spawn(watch(Arc::clone(&spooled), stopping.clone()));
         let told_to_stop = stopping.clone();
-        let serving =
-            tokio::spawn(serve(config, listener, (pipeline, budget), grants, Arc::clone(&counters), stopping));
-        Ok(Self { address, stop, stopping: told_to_stop, counters, metrics, kafka, serving, alerting })
+        let (told_spool, ingest) = (Arc::clone(&spooled), (pipeline, spooled, budget));
+        let serving = tokio::spawn(serve(config, listener, ingest, grants, Arc::clone(&counters), stopping));
+        Ok(Self {
+            address,
+            stop,
+            stopping: told_to_stop,
+            counters,
+            metrics,
+            kafka,
+            serving,
+            spooled: told_spool,
+            writer,
+            alerting,
+        })
     }
 
     /// Where it listens.
@@ -180,15 +215,19 @@ impl Aggregator {
         syncline_metrics::serve(door, metrics, self.stopping.clone().wanted());
     }
 
-    /// Ends when serving ends by itself, which it does only in failure.
+    /// Ends when serving or storing ends by itself, which they do only in failure.
     ///
     /// # Errors
     /// Why.
     pub async fn failed(&mut self) -> anyhow::Result<()> {
-        (&mut self.serving).await.context("the server's task ended")?.context("serving failed")
+        tokio::select! {
+            served = &mut self.serving => served.context("the server's task ended")?.context("serving failed"),
+            stored = self.writer.ended() => stored,
+        }
     }
 
-    /// Takes no more connections and batches, finishes those under way (for some seconds), and ends.
+    /// Takes no more connections and batches, finishes those under way and stores what is in the spool as far as the store takes it (for some
+    /// seconds), and ends.
     ///
     /// # Errors
     /// Serving had failed before.
@@ -209,6 +248,13 @@ impl Aggregator {
                 GRACE.as_secs()
             );
         }
+        match tokio::time::timeout(GRACE, self.writer.ended()).await {
+            Ok(ended) => ended?,
+            Err(_) => tracing::warn!(
+                "the store did not answer within {} s; what is in the spool is stored after the next start",
+                GRACE.as_secs()
+            ),
+        }
         let alerting = async {
             for task in self.alerting.drain(..) {
                 // It has panicked if not, which was told.
@@ -218,6 +264,7 @@ impl Aggregator {
         if tokio::time::timeout(GRACE, alerting).await.is_err() {
             tracing::warn!("who is told of alerts did not answer within {} s: it is told again", GRACE.as_secs());
         }
+        self.spooled.say(false);
         tracing::info!(counters = %self.counters, "stopped");
         Ok(())
     }
@@ -245,7 +292,7 @@ fn start_udp_probes(
 fn serve(
     config: Config,
     listener: TcpListener,
-    (pipeline, budget): (Arc<Pipeline>, Budget),
+    (pipeline, spooled, budget): (Arc<Pipeline>, Arc<Spooled>, Budget),
     grants: Option<Grants>,
     counters: Arc<Counters>,
     stopping: Stopping,
@@ -254,7 +301,7 @@ fn serve(
     let mapped = config.regions.iter().any(|other| other.is_root);
     let clock =
         ClockService::new(config.reference, config.region, mapped, config.clock, grants, counters, stopping.clone());
-    let collector = CollectorService::new(pipeline, budget, stopping.clone());
+    let collector = CollectorService::new(pipeline, spooled, budget, stopping.clone());
     Server::builder()
         .max_concurrent_streams(STREAMS_PER_CONNECTION)
         .initial_stream_window_size(STREAM_WINDOW)
@@ -267,14 +314,21 @@ fn serve(
         .serve_with_incoming_shutdown(incoming, stopping.wanted())
 }
 
-/// Tells what happened, and how the store and Kafka are, once a minute, and forgets nodes that are gone.
-async fn report(pipeline: Arc<Pipeline>, store: Store, kafka: Option<Arc<kafka::Status>>, stopping: Stopping) {
+/// Tells what happened, what waits, and how the store and Kafka are, once a minute, and forgets nodes that are gone.
+async fn report(
+    pipeline: Arc<Pipeline>,
+    spooled: Arc<Spooled>,
+    store: Store,
+    kafka: Option<Arc<kafka::Status>>,
+    stopping: Stopping,
+) {
     let ticking = async {
         let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + REPORT_EVERY, REPORT_EVERY);
         loop {
             ticks.tick().await;
             pipeline.forget_idle();
-            tracing::info!(nodes = pipeline.nodes(), counters = %pipeline.counters(), "so far");
+            let waiting = spooled.waiting();
+            tracing::info!(nodes = pipeline.nodes(), %waiting, counters = %pipeline.counters(), "so far");
             if let Some(status) = &kafka {
                 tracing::info!(%status, "Kafka");
             }
@@ -289,6 +343,32 @@ async fn report(pipeline: Arc<Pipeline>, store: Store, kafka: Option<Arc<kafka::
     };
     tokio::select! {
         () = ticking => (),
+        () = stopping.wanted() => (),
+    }
+}
+
+/// Says how much waits, and tells when the store begins and ceases to be behind.
+async fn watch(spooled: Arc<Spooled>, stopping: Stopping) {
+    let watching = async {
+        let mut is_behind = false;
+        let mut looks = tokio::time::interval(LOOK_EVERY);
+        loop {
+            looks.tick().await;
+            let waiting = spooled.waiting();
+            let told = Arc::clone(&spooled);
+            let _ = tokio::task::spawn_blocking(move || told.say(true)).await;
+            let was_behind = std::mem::replace(&mut is_behind, waiting.is_behind());
+            match (was_behind, is_behind) {
+                (false, true) => {
+                    tracing::warn!(%waiting, "the store is behind: acknowledged batches wait in the spool");
+                }
+                (true, false) => tracing::info!(%waiting, "the store has caught up"),
+                _ => {}
+            }
+        }
+    };
+    tokio::select! {
+        () = watching => (),
         () = stopping.wanted() => (),
     }
 }

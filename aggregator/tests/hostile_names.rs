@@ -34,12 +34,10 @@ async fn metrics_stay_bounded_and_are_read_whatever_nodes_are_called() {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
-    let store = dir.path().join("store");
-    std::fs::create_dir(&store).unwrap();
     let options = ["--region", "us", "--listen", "127.0.0.1:0", "--metrics", "127.0.0.1:0", "--store-dir"];
-    let program = Program::start(dir.path(), &[&options[..], &[store.to_str().unwrap()]].concat());
+    let program = Program::start(dir.path(), &[&options[..], &[dir.path().to_str().unwrap()]].concat());
     let page = || get(&format!("http://{}/metrics", program.says("metrics"))).unwrap();
-    let mut uplink = Uplink::connect(&program.url()).await;
+    let mut uplink = Uplink::to(&program).await;
 
     let long = "n".repeat(1 << 20);
     let longest = "m".repeat(253);

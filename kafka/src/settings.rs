@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
+use rdkafka::error::KafkaError;
 use syncline_event::limits;
 use thiserror::Error;
 
@@ -53,7 +54,7 @@ pub enum Wrong {
     Topic(String),
     /// A setting without a key or a value.
     #[error(
-        "a setting without a key, or without '=' (it is not shown: it may be a password): give KEY=VALUE, as in socket.timeout.ms=10000"
+        "this is no setting (it is not shown: it may be a password): give KEY=VALUE, as in socket.timeout.ms=10000"
     )]
     Setting,
     /// A setting that is ours to make.
@@ -218,8 +219,17 @@ impl Settings {
         for setting in &self.more {
             config.set(&setting.key, &setting.value);
         }
-        config.create_native_config().map_err(|error| Wrong::Refused(error.to_string()))?;
+        config.create_native_config().map_err(|error| Wrong::Refused(without_value(&error)))?;
         Ok(config)
+    }
+}
+
+/// What librdkafka says of a setting, without the value: it may be a password.
+fn without_value(error: &KafkaError) -> String {
+    match error {
+        KafkaError::ClientConfig(_, why, key, value) if value.is_empty() => format!("{why} ({key})"),
+        KafkaError::ClientConfig(_, why, key, value) => format!("{} ({key})", why.replace(value.as_str(), "...")),
+        other => other.to_string(),
     }
 }
 
@@ -258,6 +268,10 @@ mod tests {
         }
         for bad in ["", "..", "a b", "a/b", &"a".repeat(250)] {
             assert!(bad.parse::<Topic>().is_err(), "{bad}");
+        }
+        for secret in ["no.such.setting=hunter2", "linger.ms=hunter2"] {
+            let error = settings(&[secret]).producer().unwrap_err().to_string();
+            assert!(!error.contains("hunter2") && error.contains(secret.split('=').next().unwrap()), "{error}");
         }
         let error = settings(&["no.such.setting=1"]).producer().unwrap_err().to_string();
         assert!(error.contains("no.such.setting"), "{error}");

@@ -11,6 +11,7 @@ use syncline_timebase::Knot;
 
 use crate::account::{self, number_of};
 use crate::columns::deltas;
+use crate::prescan::FORMAT;
 use crate::v1;
 
 impl From<&Batch> for v1::Batch {
@@ -43,6 +44,7 @@ impl From<&Batch> for v1::Batch {
             tcp_losses: batch.tcp_losses.iter().map(Into::into).collect(),
             account: batch.account.as_ref().map(Into::into),
             dropped: batch.dropped.iter().map(|one| account::to_message(one, batch.origin.boot)).collect(),
+            format: FORMAT,
         }
     }
 }

@@ -13,7 +13,7 @@ mod prescan;
 mod states;
 mod tcp;
 
-pub use codec::{decode, encode};
+pub use codec::{decode, decode_sized, encode};
 pub use error::WireError;
 
 /// Generated messages and services. Raw: nothing in here has been checked.

@@ -4,12 +4,13 @@
 
 use proptest::collection::vec;
 use proptest::prelude::*;
+use prost::Message as _;
 use syncline_event::{
     Account, Batch, BatchError, ClaimSource, ClockClaim, Container, DroppedBatch, Flow, Kind, Loss, LossCause,
     Messages, ONCE_MILLI, Observation, ObservationReason, ObservationStage, Origin, ProbePath, Process, ShortWaits,
     Stack, StackId, Symbol, Target, TraceContext, WaitFlags, Waits, limits,
 };
-use syncline_proto::{WireError, decode, encode};
+use syncline_proto::{WireError, decode, encode, v1};
 use syncline_timebase::{BootId, Instant, Knot, Offset, Probe, Span};
 
 prop_compose! {
@@ -286,8 +287,19 @@ fn one_wait() -> Waits {
 
 #[test]
 fn a_loss_to_a_cause_that_only_a_newer_agent_knows_is_kept() {
-    let mut message = syncline_proto::v1::Batch::from(&batch_with(Waits::default()));
-    message.losses = vec![syncline_proto::v1::Loss { cause: 999, count: 7 }];
+    let mut message = v1::Batch::from(&batch_with(Waits::default()));
+    message.losses = vec![v1::Loss { cause: 999, count: 7 }];
     let decoded = Batch::try_from(message).unwrap();
     assert_eq!(decoded.losses, [Loss { cause: LossCause::Unknown, count: 7 }]);
+}
+
+#[test]
+fn a_batch_of_a_later_format_is_told_apart_from_one_that_is_broken() {
+    let message = v1::Batch::from(&batch_with(one_wait())).encode_to_vec();
+    let with = |more: &[u8]| decode(&zstd::bulk::compress(&[&message, more].concat(), 1).unwrap());
+    // Field 31, a varint; then what this version could not read.
+    let later = with(&[0xf8, 0x01, 0x03, 0x0a, 0x01, 0xff]).unwrap_err();
+    assert!(matches!(later, WireError::Later { found: 3, known: 0 }), "{later}");
+    assert!(!matches!(with(&[0x0a, 0x01, 0xff]), Ok(_) | Err(WireError::Later { .. })));
+    assert!(with(&[0xf8, 0x01, 0x00]).is_ok());
 }

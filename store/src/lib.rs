@@ -41,6 +41,7 @@ pub use engine::{
 pub use error::StoreError;
 pub use health::Health;
 pub use leases::LeaseRow;
+pub use ledger::LedgerKey;
 pub use native::{Arrays, Block, BlockBuilder, Column, LowCardinality, MAX_BLOCK_ROWS};
 pub use open::{Location, OpenOptions, OpenStore, Role, open};
 pub use pairs::ViolatedPair;

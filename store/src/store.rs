@@ -110,18 +110,27 @@ impl Store {
     /// # Errors
     /// [`StoreError::Sql`] and [`StoreError::Network`] from ClickHouse; [`StoreError::is_retryable`] tells which may pass.
     pub async fn insert(&self, block: Block, token: &str) -> Result<(), StoreError> {
-        if block.is_empty() {
-            return Ok(());
-        }
+        self.insert_together(std::slice::from_ref(&block), token).await
+    }
+
+    /// As [`insert`](Self::insert), of several blocks of one table with the same columns, as if they were one: all of their rows are stored under
+    /// the one `token`, or none is.
+    ///
+    /// # Errors
+    /// As `insert`; [`StoreError::Block`] when they are not of one table, or have more than [`MAX_BLOCK_ROWS`] rows together.
+    pub async fn insert_together(&self, blocks: &[Block], token: &str) -> Result<(), StoreError> {
+        let Some(insert_sql) = Block::insert_sql_of(blocks)? else { return Ok(()) };
         let mut insert = self
             .client
-            .insert_formatted_with(block.insert_sql())
+            .insert_formatted_with(insert_sql)
             .with_timeouts(Some(SEND_TIMEOUT), Some(INSERT_TIMEOUT))
             .with_setting("insert_deduplication_token", token);
         for (name, value) in self.insert_settings {
             insert = insert.with_setting(*name, *value);
         }
-        insert.send(block.bytes()).await?;
+        for block in blocks.iter().filter(|block| !block.is_empty()) {
+            insert.send(block.bytes()).await?;
+        }
         insert.end().await?;
         Ok(())
     }
@@ -184,7 +193,10 @@ impl Store {
 
 /// Said explicitly, since the defaults differ between versions and a server's profile may change them. The first exists from
 /// 26 on, where it overrides the second.
-const INSERT_SETTINGS: [(&str, &str); 7] = [
+///
+/// What comes in several blocks is put together, up to so many rows and whatever it takes in bytes, so that it is one block for the token, and whole
+/// or not there.
+const INSERT_SETTINGS: [(&str, &str); 9] = [
     ("deduplicate_insert", "enable"),
     // On a cluster the rows are on their shards before we are answered.
     ("distributed_foreground_insert", "1"),
@@ -193,6 +205,8 @@ const INSERT_SETTINGS: [(&str, &str); 7] = [
     ("async_insert", "0"),
     ("wait_end_of_query", "1"),
     ("input_format_native_allow_types_conversion", "1"),
+    ("min_insert_block_size_rows", "1048449"),
+    ("min_insert_block_size_bytes", "0"),
 ];
 
 /// Answers go back uncompressed: the network is a loopback or a data centre's, and inserts measured faster without lz4.

@@ -10,6 +10,7 @@ mod fuzz;
 mod place;
 mod process;
 mod soak;
+mod spooled;
 mod steps;
 mod test;
 mod truth;

@@ -165,7 +165,7 @@ pub struct RunArgs {
     #[arg(long)]
     no_udp_probes: bool,
     /// Command port of this node's chronyd, whose claims about the clock are held against the probes
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:323")]
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:323", value_parser = units::socket_address)]
     chrony: SocketAddr,
     /// Size of the ring between kernel and agent, a power of two: more rides out longer bursts
     #[arg(long, value_name = "SIZE", default_value = "4MiB", value_parser = ring_bytes)]
@@ -202,7 +202,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "SIZE", default_value = "32MiB", value_parser = queue_bytes)]
     queue_bytes: usize,
     /// Address on which Prometheus may ask for metrics (GET /metrics) [default: none]
-    #[arg(long, value_name = "ADDRESS:PORT")]
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = units::socket_address)]
     metrics: Option<SocketAddr>,
     /// Also write everything that is sent to this file, for `replay`
     #[arg(long, value_name = "FILE")]

@@ -44,12 +44,15 @@ pub struct MigrateArgs {
     pub cluster: Option<String>,
 }
 
-/// Show how ClickHouse takes what is written: version of the schema, parts, merges, space. Exit code 1 if there is something to do.
+/// Show how ClickHouse takes what is written: version of the schema, parts, merges, space, what waits in an aggregator's spool. Exit code 1 if there is something to do.
 #[derive(Debug, Args)]
 pub struct StatusArgs {
     /// The store.
     #[command(flatten)]
     pub store: StoreArgs,
+    /// The spool of an aggregator on this machine [default: that beside an embedded store]
+    #[arg(long, value_name = "DIR")]
+    pub spool: Option<PathBuf>,
 }
 
 /// Print SQL that makes two users on a ClickHouse server: the aggregators', and one that only reads, inside of limits.

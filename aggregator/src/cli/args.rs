@@ -6,11 +6,13 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Parser;
 use syncline_clock::Tolerance;
+use syncline_config::units;
 use syncline_kafka::{Broker, DEFAULT_TOPIC, Setting, Settings, Topic};
 use syncline_store::{DEFAULT_DATABASE, Store};
 use syncline_timebase::FrequencyError;
 
 use crate::ingest::kafka;
+use crate::ingest::spooled::{LEAST_BYTES, SpoolConfig};
 use crate::region_clock::RegionClockConfig;
 use crate::settings::Alerts;
 
@@ -43,6 +45,14 @@ pub struct Args {
     /// Holds the anchor of the region's reference clock: lose it, and the region starts a new reference.
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
+    /// Directory where batches are from their acknowledgement until they are stored [default: spool in the state's]
+    ///
+    /// Agents forget what is acknowledged: what is here is nowhere else. One aggregator has it at a time.
+    #[arg(long, value_name = "DIR", help_heading = "Spool")]
+    spool: Option<PathBuf>,
+    /// What the spool may take of the disk, such as 512MiB or 4GiB; when it is full, agents wait
+    #[arg(long, value_name = "SIZE", default_value = "4GiB", value_parser = spool_bytes, help_heading = "Spool")]
+    spool_bytes: u64,
     /// Aggregator of the root region, http://host:port; without it this region is the root
     ///
     /// The reference of the root region is the fleet's one clock.
@@ -63,7 +73,7 @@ pub struct Args {
     #[arg(long, help_heading = "Clock")]
     pub no_udp_probes: bool,
     /// Command port of this machine's chronyd, whose claim leads from the reference to UTC
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:323", help_heading = "Clock")]
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:323", value_parser = units::socket_address, help_heading = "Clock")]
     pub chrony: std::net::SocketAddr,
     /// What error bounds assume an oscillator's frequency to be off at most, ppm
     #[arg(long, value_name = "PPM", default_value = "500", value_parser = tolerance_ppm, help_heading = "Clock")]
@@ -88,7 +98,7 @@ pub struct Args {
     #[arg(long, value_name = "MIB", default_value = "1024", value_parser = clap::value_parser!(u32).range(256..=1_048_576))]
     pub memory_mib: u32,
     /// Address on which Prometheus may ask for metrics (GET /metrics) [default: none]
-    #[arg(long, value_name = "ADDRESS:PORT")]
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = units::socket_address)]
     pub metrics: Option<std::net::SocketAddr>,
     /// File (TOML) with any of these options, their names with `_`, and with `[alerts]`: limits, maintenance, and who is told; what is
     /// typed or set in the environment (SYNCLINE_AGGREGATOR_ and the name) goes before it [env: SYNCLINE_AGGREGATOR_CONFIG]
@@ -206,6 +216,12 @@ impl Args {
             (None, Place::Url(_)) => Ok(data_home(&environment)?.join("aggregator").join(&self.region)),
         }
     }
+
+    /// The spool, of an aggregator with its state in this directory.
+    pub fn spool(&self, state_dir: &Path) -> SpoolConfig {
+        let dir = self.spool.clone().unwrap_or_else(|| state_dir.join("spool"));
+        SpoolConfig { dir, max_bytes: self.spool_bytes }
+    }
 }
 
 /// Options that cannot be together, or one that cannot be.
@@ -259,6 +275,11 @@ fn probe_interval(text: &str) -> Result<Duration, String> {
     parsed.filter(|interval| sane.contains(interval)).ok_or_else(|| "use 50ms to 60s".to_owned())
 }
 
+fn spool_bytes(text: &str) -> Result<u64, String> {
+    let bytes = units::bytes(text)?;
+    if bytes >= LEAST_BYTES { Ok(bytes) } else { Err(format!("it takes {}MiB at least", LEAST_BYTES >> 20)) }
+}
+
 fn tolerance_ppm(text: &str) -> Result<f64, String> {
     let parsed = text.parse().ok();
     parsed.filter(|ppm| (1.0..=1_000.0).contains(ppm)).ok_or_else(|| "use 1 to 1000".to_owned())
@@ -300,6 +321,9 @@ mod tests {
             "--region eu --store-dir /s --clickhouse-url http://c",
             "--region eu --kafka-brokers kafka",
             "--region eu --kafka-brokers k:1 --kafka-config enable.auto.commit=true",
+            "--region eu --spool-bytes 1MiB",
+            "--region eu --spool-bytes 4GB",
+            "--region eu --spool-bytes 99999999999GiB",
         ] {
             assert!(args(bad).is_err(), "{bad}");
         }
@@ -310,5 +334,8 @@ mod tests {
         assert!(args("--region eu --kafka-group g").unwrap().kafka(Path::new("/s")).is_err());
         let kafka = args("--region eu-1 --kafka-brokers k:1,l:2").unwrap().kafka(Path::new("/s")).unwrap().unwrap();
         assert_eq!((kafka.settings.brokers(), &*kafka.group), ("k:1,l:2", "syncline-eu-1"));
+        assert_eq!(good.spool(Path::new("/s")), SpoolConfig { dir: "/s/spool".into(), max_bytes: 4 << 30 });
+        let spool = args("--region eu --spool /d --spool-bytes 512MiB").unwrap().spool(Path::new("/s"));
+        assert_eq!(spool, SpoolConfig { dir: "/d".into(), max_bytes: 512 << 20 });
     }
 }

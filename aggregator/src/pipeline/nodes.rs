@@ -20,7 +20,7 @@ const UNSETTLED: usize = 64;
 
 /// A model's state is saved this long after the first time, then after twice as long each time, up to the longest.
 const FIRST_SAVE: Duration = Duration::from_secs(1);
-const LONGEST_SAVE: Duration = Duration::from_secs(10);
+pub(crate) const LONGEST_SAVE: Duration = Duration::from_secs(10);
 
 /// A state that cannot be gone on with: the model begins anew.
 #[derive(Debug, Error)]
@@ -98,6 +98,24 @@ impl Node {
             return None;
         }
         self.saved = Some((now, (2 * pause).clamp(FIRST_SAVE, LONGEST_SAVE)));
+        self.state()
+    }
+
+    /// The state as it is, which counts as saved then; none before the first probe.
+    pub(crate) fn state_now(&mut self, now: Instant) -> Option<ClockState> {
+        self.saved = Some((now, LONGEST_SAVE));
+        self.state()
+    }
+
+    /// Whether there is a model: before the first probe there is nothing to save.
+    pub(crate) fn has_model(&self) -> bool {
+        self.run != 0
+    }
+
+    fn state(&self) -> Option<ClockState> {
+        if self.run == 0 {
+            return None;
+        }
         let segment_end = self.segment_end.map_or(0, |end| u64::try_from(end.ns()).unwrap_or(0));
         Some(ClockState { ref_run: self.run, batch: self.newest?, segment_end, state: self.clock.snapshot() })
     }

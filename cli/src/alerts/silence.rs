@@ -40,7 +40,7 @@ pub(super) struct SilenceArgs {
     )]
     until: Option<String>,
     /// For how long, such as 2h
-    #[arg(long = "for", value_name = "TIME")]
+    #[arg(long = "for", value_name = "TIME", allow_hyphen_values = true)]
     lasting: Option<String>,
     /// Why, and who says so
     #[arg(long, value_name = "TEXT")]

@@ -154,6 +154,7 @@ fn maintenance_is_declared_listed_and_ended(fixture: &Fixture) {
     refused(&["silence", "--node", "(", "--for", "1h", "--comment", "x"], "regular expression");
     refused(&["silence", "--rule", "steps", "--for", "1h", "--comment", "x"], "there is no rule \"steps\"");
     refused(&["silence", "--for", "long", "--comment", "x"], "--for");
+    refused(&["silence", "--for", "-2h", "--comment", "x"], "--for: \"-2h\" is no time");
     refused(&["silence", "--from", "-2h", "--until", "-1h", "--comment", "x"], "over already");
     refused(&["silence", "--from", "now", "--until", "-1h", "--comment", "x"], "before it begins");
     refused(&["unsilence", "4"], "no silence 4");

@@ -84,6 +84,16 @@ fn scaled(number: &str, unit: u64) -> Option<u64> {
     whole.parse::<u64>().ok()?.checked_mul(unit)?.checked_add(u64::try_from(fraction).ok()?)
 }
 
+/// An address and a port of this or another machine; names are not looked up.
+///
+/// # Errors
+/// It is none.
+pub fn socket_address(text: &str) -> Result<std::net::SocketAddr, String> {
+    text.parse().map_err(|_| {
+        format!("{text:?} is no ADDRESS:PORT, as 127.0.0.1:9464 and [::1]:9464 are; names are not looked up")
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,14 +3,16 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::thread::sleep;
+use std::time::{Duration, Instant, SystemTime};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::child::Child;
 use super::usage;
 use crate::fetch;
+use crate::spooled::{LOOK_EVERY, STORED_WITHIN, is_stored};
 
 /// Its name.
 pub(crate) const NAME: &str = "bench";
@@ -88,6 +90,16 @@ impl Region {
         let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
         let endpoint: serde_json::Value = serde_json::from_str(&text)?;
         Ok(endpoint["url"].as_str().context("endpoint.json has no url")?.to_owned())
+    }
+
+    /// Waits until all that it has acknowledged is in the store.
+    pub(crate) fn until_all_is_stored(&self) -> Result<()> {
+        let (spool, now, deadline) = (self.store.join("spool"), SystemTime::now(), Instant::now() + STORED_WITHIN);
+        while !is_stored(&spool, now)? {
+            ensure!(Instant::now() < deadline, "the aggregator does not store what it has acknowledged");
+            sleep(LOOK_EVERY);
+        }
+        Ok(())
     }
 
     /// Ends it; what it logged.

@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::time::{Instant, SystemTime};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 use tokio::process::Command;
 
@@ -12,6 +13,7 @@ use super::child::Process;
 use super::fleet::{Directories, start_link};
 use super::plan::{Link, REGIONS, ROOT, Region};
 use crate::fetch;
+use crate::spooled::{LOOK_EVERY, STORED_WITHIN, is_stored};
 
 /// Partitions of the topic that the regions share.
 const PARTITIONS: &str = "6";
@@ -164,8 +166,23 @@ impl Aggregators {
         others.chain(&mut self.links).chain([&mut self.root]).try_for_each(Process::check_alive)
     }
 
-    /// Stops the root last: it has the store.
+    /// Waits until all that they have acknowledged is in the store.
+    async fn until_all_is_stored(&self) -> Result<()> {
+        let (now, deadline) = (SystemTime::now(), Instant::now() + STORED_WITHIN);
+        for region in self.others.iter().map(|member| member.region).chain([ROOT]) {
+            let spool = self.setup.state.join(region).join("spool");
+            while !is_stored(&spool, now)? {
+                let is_late = Instant::now() > deadline;
+                ensure!(!is_late, "the aggregator of {region} does not store what it has acknowledged; see its log");
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Stops them once all is stored, the root last: it has the store.
     pub(crate) async fn stop(self) -> Result<()> {
+        self.until_all_is_stored().await?;
         for member in self.others {
             member.process.stop().await?;
         }

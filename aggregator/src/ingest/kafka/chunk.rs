@@ -10,12 +10,12 @@ use syncline_event::{Batch, limits};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
-use super::aside::{Aside, Kept};
 use super::lease::Lease;
 use super::order::Order;
 use super::partition::{Chunk, Record};
 use crate::budget::{Budget, Grant};
 use crate::counters::{add, count};
+use crate::ingest::aside::{Aside, Cause};
 use crate::pipeline::{Pipeline, Prepared, Refusal, StoreOutcome};
 use crate::stopping::Stopping;
 
@@ -31,7 +31,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub(super) struct Storing {
     pub(super) pipeline: Arc<Pipeline>,
     pub(super) budget: Budget,
-    pub(super) aside: Aside,
+    pub(super) aside: Arc<Aside>,
     pub(super) topic: Arc<str>,
 }
 
@@ -117,20 +117,21 @@ impl Under {
                 count(&pipeline.counters().kafka_records_other_region);
                 return Ok(());
             }
-            Err(refusal) => return self.set_aside(record, &refusal.to_string()).await,
+            Err(refusal) => return self.set_aside(record, Cause::of(&refusal), &refusal.to_string()).await,
         };
         let is_stored = self.is_stored(&batch, inserts).await?;
         pipeline.recall(&batch.id()).await;
         self.holds()?;
-        let prepared = match self.prepare(batch).await {
-            Ok(prepared) => prepared,
-            Err(refusal) => return self.set_aside(record, &refusal.to_string()).await,
-        };
         if is_stored {
             // Its samples are shown to the clock, which may not have seen them; its rows are there.
-            pipeline.is_stored_already(&prepared);
+            pipeline.observe(&batch);
+            count(&pipeline.counters().kafka_batches_known);
             return Ok(());
         }
+        let prepared = match self.prepare(batch).await {
+            Ok(prepared) => prepared,
+            Err(refusal) => return self.set_aside(record, Cause::of(&refusal), &refusal.to_string()).await,
+        };
         grant.shrink_to(prepared.bytes());
         inserts.spawn(self.insert(index, prepared, (grant, place)));
         Ok(())
@@ -153,7 +154,7 @@ impl Under {
 
     async fn decode(&self, index: usize) -> Result<Batch, Refusal> {
         let (pipeline, begun) = (Arc::clone(&self.storing.pipeline), Arc::clone(&self.begun));
-        working(move || pipeline.decode_any(&begun.chunk.records[index].value)).await
+        working(move || pipeline.decode_any(&begun.chunk.records[index].value).map(|(batch, _)| batch)).await
     }
 
     async fn prepare(&self, batch: Batch) -> Result<Prepared, Refusal> {
@@ -183,8 +184,8 @@ impl Under {
     async fn look(&self, batch: &Batch) -> Result<bool, GivenUp> {
         loop {
             self.holds()?;
-            match self.storing.pipeline.has(batch).await {
-                Ok(is_stored) => return Ok(is_stored),
+            match self.storing.pipeline.stored(&[batch]).await {
+                Ok(stored) => return Ok(stored == [true]),
                 Err(error) => tracing::debug!(%error, "whether a batch is in the store cannot be seen; trying again"),
             }
             self.pause().await;
@@ -211,7 +212,10 @@ impl Under {
             drop(held);
             match outcome {
                 StoreOutcome::Stored => true,
-                StoreOutcome::Refused(why) => here.set_aside(&here.begun.chunk.records[index], &why).await.is_ok(),
+                StoreOutcome::Refused(why) => {
+                    let record = &here.begun.chunk.records[index];
+                    here.set_aside(record, Cause::Unstorable, &why).await.is_ok()
+                }
                 StoreOutcome::Abandoned => {
                     count(&here.storing.pipeline.counters().batches_abandoned);
                     false
@@ -231,21 +235,28 @@ impl Under {
     }
 
     /// Writes a record that will never be stored to a file, trying until that is done.
-    async fn set_aside(&self, record: &Record, why: &str) -> Result<(), GivenUp> {
+    async fn set_aside(&self, record: &Record, cause: Cause, why: &str) -> Result<(), GivenUp> {
         let counters = self.storing.pipeline.counters();
         let place = (self.begun.partition, record.offset);
+        let name = cause.name(&format!("{}-{}-{}", self.storing.topic, place.0, place.1));
         let mut is_told = false;
         loop {
             self.holds()?;
-            let (storing, value, text) = (Arc::clone(&self.storing), record.value.clone(), why.to_owned());
-            let keep = move || storing.aside.keep(&storing.topic, place, &value, &text);
+            let (aside, name) = (Arc::clone(&self.storing.aside), name.clone());
+            let (value, text) = (record.value.clone(), why.to_owned());
+            let keep = move || aside.keep(&name, &value, &text);
             match tokio::task::spawn_blocking(keep).await {
-                Ok(Ok(Kept::In(path))) => {
-                    count(&counters.kafka_records_aside);
-                    tracing::error!(partition = place.0, offset = place.1, why, file = %path.display(), "a record will never be stored; it is set aside");
+                Ok(Ok(Some(path))) => {
+                    if cause == Cause::Later {
+                        count(&counters.batches_later);
+                        tracing::warn!(partition = place.0, offset = place.1, why, file = %path.display(), "a batch is kept for a later version of the aggregator");
+                    } else {
+                        count(&counters.kafka_records_aside);
+                        tracing::error!(partition = place.0, offset = place.1, why, file = %path.display(), "a record will never be stored; it is set aside");
+                    }
                     return Ok(());
                 }
-                Ok(Ok(Kept::Not)) => {
+                Ok(Ok(None)) => {
                     count(&counters.kafka_records_lost);
                     tracing::error!(
                         partition = place.0,

@@ -15,7 +15,6 @@
 //! context    what librdkafka tells from within a poll: rebalances, statistics
 //! chunk      stores a chunk
 //! lease      whether this process may still write for its partitions
-//! aside      records that will never be stored, as files
 //! status     what people are shown
 //! ```
 //!
@@ -31,7 +30,6 @@
 //!
 //! A record that is no batch, or that the store will never take, is written to a file, counted, and passed over.
 
-mod aside;
 mod chunk;
 mod context;
 mod intent;
@@ -48,16 +46,18 @@ use std::time::Duration;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use syncline_kafka::{Logged, Settings, Trouble, create_topic, partitions_of};
 
+use super::aside::Aside;
 use crate::budget::Budget;
 use crate::pipeline::Pipeline;
 use crate::stopping::Stopping;
-use aside::Aside;
 use chunk::Storing;
 use member::Member;
 
 pub use member::Membership;
 pub use status::Status;
 
+/// Most bytes of records that are set aside.
+const MOST_ASIDE_BYTES: u64 = 256 << 20;
 /// Brokers that take longer to answer at the start are as good as gone.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
@@ -75,6 +75,14 @@ pub struct Config {
 }
 
 impl Config {
+    /// The directory for records that will never be stored, or not by this version.
+    ///
+    /// # Errors
+    /// It is there and cannot be read.
+    pub(crate) fn open_aside(&self) -> std::io::Result<Aside> {
+        Aside::open(self.aside.clone(), MOST_ASIDE_BYTES)
+    }
+
     /// Whether the topic is there, or could be made, so that a mistake is told at the start; outages after it are ridden out.
     ///
     /// # Errors
@@ -105,9 +113,10 @@ pub(crate) fn join(
     config: Config,
     pipeline: Arc<Pipeline>,
     budget: Budget,
+    aside: Arc<Aside>,
     stopping: Stopping,
 ) -> anyhow::Result<Membership> {
-    let Config { settings, group, aside, .. } = config;
-    let storing = Storing { pipeline, budget, aside: Aside::new(aside), topic: settings.topic().into() };
+    let Config { settings, group, .. } = config;
+    let storing = Storing { pipeline, budget, aside, topic: settings.topic().into() };
     Member::join(&settings, &group, Arc::new(storing), stopping)
 }

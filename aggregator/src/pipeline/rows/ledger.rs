@@ -1,6 +1,7 @@
 //! What a batch says of all that its agent captured, of losses, and of batches that will not come.
 
 use syncline_event::{Account, Batch, DroppedBatch, Loss, Origin};
+use syncline_store::LedgerKey;
 use syncline_store::rows::{DroppedBatchRows, LedgerRows, LossRows};
 use syncline_timebase::BootId;
 
@@ -31,6 +32,16 @@ pub(crate) fn ledger(batch: &Batch) -> LedgerRows {
         left_out: vec![left_out],
         waiting: vec![waiting],
         open: vec![open],
+    }
+}
+
+/// Where that is written.
+pub(crate) fn ledger_key(batch: &Batch) -> LedgerKey {
+    LedgerKey {
+        bucket: bucket::of_batch(batch),
+        node: batch.origin.node.to_string(),
+        boot: batch.origin.boot.0,
+        batch: batch.number,
     }
 }
 

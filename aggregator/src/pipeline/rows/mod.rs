@@ -22,7 +22,7 @@ use crate::segment::{bound_class, clock_status};
 use ends::Ends;
 
 pub(crate) use clock::{claims, probes, segments, settlement, state, steps};
-pub(crate) use ledger::{dropped_batches, ledger, losses};
+pub(crate) use ledger::{dropped_batches, ledger, ledger_key, losses};
 pub(crate) use observations::observations;
 pub(crate) use processes::{processes, processes_key};
 pub(crate) use states::{goroutine_states, process_states};

@@ -111,6 +111,7 @@ pub(super) fn run(scenario: Scenario, programs: &Programs, region: &Region, logs
         bail!("the agent that was killed left nothing behind: {log}");
     }
     observed.end(None)?;
+    region.until_all_is_stored()?;
     account(scenario, programs, region)
 }
 
