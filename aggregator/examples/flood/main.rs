@@ -3,7 +3,7 @@
 //!
 //! It makes all batches first and says `ready`, then obeys standard input: `send` sends them and prints what came of it, `stored` waits until
 //! the store shows them and says how long that took from the first on, `check` asks the store what arrived. So whoever started it can measure
-//! the aggregator between them; `wait` only waits until the ledger has them, and says `stored`. For `cargo xtask bench pipeline` it also sends a batch a second (`--paced`), or the same waits to an
+//! the aggregator between them. For `cargo xtask bench pipeline` it also sends a batch a second (`--paced`), or the same waits to an
 //! OpenTelemetry Collector (`--otlp`).
 
 mod check;
@@ -110,11 +110,6 @@ fn obey(args: &Args) -> Result<()> {
             }
             ("stored", _, Some(began)) => {
                 println!("{}", runtime.block_on(check::stored(&args.store_dir, events, began))?);
-            }
-            ("wait", ..) => {
-                let batches = u64::from(args.nodes) * u64::from(args.batches);
-                runtime.block_on(check::until_stored(&args.store_dir, batches))?;
-                println!("stored");
             }
             ("check", ..) => println!("{}", runtime.block_on(check::store(&args.store_dir))?),
             (order, ..) => bail!("cannot obey {order:?}"),

@@ -103,8 +103,8 @@ fn measure(programs: &Programs, load: Load) -> Result<Outcome> {
     let begun = Instant::now();
     flood.order("send")?;
     let sent: Sent = parse(&flood.line("{")?)?;
-    flood.order("wait")?;
-    flood.line("stored")?;
+    flood.order("stored")?;
+    flood.line("{")?;
     let stored_after = begun.elapsed();
     let (after, sender_after) = (region.used()?, usage::cpu(flood.id())?);
     flood.order("check")?;
