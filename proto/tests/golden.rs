@@ -1,7 +1,7 @@
 //! Batches as earlier versions wrote them, and as this one does: whatever lies in a spool or in Kafka is read by the next version.
 //!
-//! A file `golden/N.batch` is a batch as format N travels; each addition of fields to the message begins another format. Files of earlier formats are
-//! never written again. `SYNCLINE_WRITE_GOLDEN=1 cargo test -p syncline-proto --test golden` writes that of the present one; a change of it is a
+//! A file `golden/N.batch` is a batch of generation N: of each set of fields that was ever released there is one. This is not the `format` of a batch,
+//! which grows only where older readers would misunderstand it. Files of earlier generations are never written again. `SYNCLINE_WRITE_GOLDEN=1 cargo test -p syncline-proto --test golden` writes that of the present one; a change of it is a
 //! change of what agents in the field have on their disks.
 //!
 //! - 1: what agents wrote before there were accounts, dropped batches, observations and weights: the first batch of the demo's recording of `us`.
@@ -21,12 +21,12 @@ use syncline_event::{
 use syncline_proto::{decode, encode, v1};
 use syncline_timebase::{BootId, Instant, Knot, Offset, Probe, Span};
 
-fn path(format: u32) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/{format}.batch"))
+fn path(generation: u32) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/{generation}.batch"))
 }
 
-fn read(format: u32) -> Vec<u8> {
-    let path = path(format);
+fn read(generation: u32) -> Vec<u8> {
+    let path = path(generation);
     std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
@@ -37,7 +37,7 @@ fn message(batch: &[u8]) -> Vec<u8> {
 
 /// The figures were taken from the file by other means than this crate.
 #[test]
-fn format_1_is_read_as_it_was_meant() {
+fn generation_1_is_read_as_it_was_meant() {
     let batch = decode(&read(1)).unwrap();
     let origin = &batch.origin;
     assert_eq!((origin.node.as_str(), &*origin.region, &*origin.agent_version), ("us-1", "us", "0.1.0"));
@@ -58,7 +58,7 @@ fn format_1_is_read_as_it_was_meant() {
 }
 
 #[test]
-fn format_2_is_read_as_it_was_meant_and_written_as_it_was() {
+fn generation_2_is_read_as_it_was_meant_and_written_as_it_was() {
     let meant = everything();
     if std::env::var_os("SYNCLINE_WRITE_GOLDEN").is_some_and(|value| value == "1") {
         // At once: another test reads it meanwhile.
@@ -72,15 +72,15 @@ fn format_2_is_read_as_it_was_meant_and_written_as_it_was() {
     assert_eq!(
         message(&encode(&meant).unwrap()),
         message(&golden),
-        "begin another format instead of changing this one"
+        "begin another generation instead of changing this one"
     );
 }
 
-/// What an older version makes of the present format is what it would have made of it without the fields that it does not know.
+/// What an older version makes of the present generation is what it would have made of it without the fields that it does not know.
 #[test]
 fn what_only_a_later_version_knows_does_not_disturb() {
-    for format in [1, 2] {
-        let golden = read(format);
+    for generation in [1, 2] {
+        let golden = read(generation);
         let mut later = message(&golden);
         later.extend(unknown_fields());
         let mut inside = v1::Batch::decode(&*message(&golden)).unwrap();
@@ -91,7 +91,7 @@ fn what_only_a_later_version_knows_does_not_disturb() {
         wrapped.extend(origin);
         for changed in [later, wrapped] {
             let bytes = zstd::bulk::compress(&changed, 1).unwrap();
-            assert_eq!(decode(&bytes).unwrap(), decode(&golden).unwrap(), "format {format}");
+            assert_eq!(decode(&bytes).unwrap(), decode(&golden).unwrap(), "generation {generation}");
         }
     }
 }

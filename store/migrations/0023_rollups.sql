@@ -35,7 +35,7 @@ GROUP BY hour, region, service, kind, reason;
 -- top_blockers(t0, t1): the places in the code where goroutines waited, of the waits that began in [t0, t1).
 CREATE OR REPLACE VIEW top_blockers AS
 SELECT
-    service, reason, stack AS site, toUInt64(round(sum(weight))) AS waits, toUInt64(round(sum(dur_ns * weight))) AS blocked_ns,
+    service, reason, stack AS site, toUInt64(round(sum(if(bitTest(flags, 7), 0, weight)))) AS waits, toUInt64(round(sum(dur_ns * weight))) AS blocked_ns,
     sum(dur_ns * weight) / sum(sum(dur_ns * weight)) OVER (PARTITION BY service) AS share,
     quantilesExactWeighted(0.5, 0.99)(dur_ns, toUInt64(round(1000 * weight)))[1] AS p50_ns,
     quantilesExactWeighted(0.5, 0.99)(dur_ns, toUInt64(round(1000 * weight)))[2] AS p99_ns,
@@ -45,7 +45,8 @@ FROM timeline(t0 = {t0:DateTime64(9, 'UTC')}, t1 = {t1:DateTime64(9, 'UTC')})
 WHERE kind = 'goroutine' AND NOT startsWith(stack, 'runtime.')
 GROUP BY service, reason, site;
 
--- skew_history(t0, t1): what skew_now would have told at the end of each segment of a node's clock model in [t0, t1) of the fleet's clock.
+-- skew_history(t0, t1): what is known of a node's clocks at the end of each segment of its clock model in [t0, t1) of the fleet's clock. As in timeline,
+-- the fleet's clock is the present run of the root's reference.
 CREATE OR REPLACE VIEW skew_history AS
 WITH
     toUnixTimestamp64Nano({t0:DateTime64(9, 'UTC')}) AS t0_ns,

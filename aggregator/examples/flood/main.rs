@@ -37,7 +37,7 @@ struct Args {
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     nodes: u32,
     /// Batches of each node
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=36_000))]
     batches: u32,
     /// Waits in each batch
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=65_536))]

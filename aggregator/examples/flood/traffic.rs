@@ -81,7 +81,9 @@ struct Source {
 
 impl Source {
     fn new(node: u32, args: &Args) -> Self {
-        let begin = today_ns() - i64::from(args.batches) * SECOND_NS;
+        // What is sent at once has happened; what is sent each second happens as it is sent.
+        let happened = if args.paced { 1 } else { i64::from(args.batches) };
+        let begin = today_ns() - happened * SECOND_NS;
         Self {
             name: format!("flood-{node}"),
             region: args.region.clone(),

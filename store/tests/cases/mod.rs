@@ -60,6 +60,7 @@ pub(crate) const ALL: &[Case] = cases![
     documentation::each_view_and_its_columns_are_told,
     health::parts_and_space_are_told,
     rollups::hours_count_each_wait_once_and_outlive_it,
+    rollups::hours_and_places_count_by_weight,
     rollups::blockers_are_ranked_by_place,
     schema::migrating_again_changes_nothing,
     schema::each_earlier_version_is_brought_up_to_date_with_its_rows,

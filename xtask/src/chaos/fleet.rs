@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process};
+use serde::Deserialize;
 
 use super::plan::{Deed, Target};
 use super::relay::{Mode, Relay};
@@ -69,6 +70,8 @@ pub(crate) struct Fleet {
     engine_kills: u32,
     engine_peak_bytes: u64,
     stops: Vec<(Target, Duration)>,
+    /// Of the aggregators.
+    spools: [PathBuf; 2],
 }
 
 /// What was done, and what it took.
@@ -142,6 +145,7 @@ impl Fleet {
             engine_kills: 0,
             engine_peak_bytes: 0,
             stops: Vec::new(),
+            spools: ["store", "other"].map(|name| dir.join("state").join(name).join("spool")),
         };
         fleet.services.iter_mut().try_for_each(|(_, service)| service.wait_until_ready(START_WITHIN))?;
         fleet.observe(programs, dir, &urls, broker.as_deref())?;
@@ -183,6 +187,10 @@ impl Fleet {
 
     pub(crate) fn has(&self, target: Target) -> bool {
         self.services.iter().any(|(one, _)| *one == target)
+    }
+
+    pub(crate) fn kills_of(&self, target: Target) -> u32 {
+        self.services.iter().filter(|(one, _)| *one == target).map(|(_, service)| service.kills).sum()
     }
 
     pub(crate) fn kills(&self) -> u32 {
@@ -287,8 +295,24 @@ impl Fleet {
         })
     }
 
-    /// What has panicked.
-    pub(crate) fn panics(&self) -> Vec<String> {
+    /// Whether no aggregator has had anything to store since then, ms since 1970.
+    pub(crate) fn spools_are_empty(&self, since_ms: u64) -> bool {
+        self.spools.iter().all(|spool| {
+            let said = fs::read(spool.join("waiting.json")).ok();
+            let said: Option<Said> = said.and_then(|said| serde_json::from_slice(&said).ok());
+            said.is_some_and(|said| said.at_ms > since_ms && said.waiting.batches == 0)
+        })
+    }
+
+    /// What has panicked, or died of a signal that was not ours.
+    pub(crate) fn crashes(&self) -> Vec<String> {
+        let died = self.services.iter().flat_map(|(_, service)| {
+            service.died_of.iter().map(|signal| format!("{} died of signal {signal}", service.name()))
+        });
+        self.panics().into_iter().chain(died).collect()
+    }
+
+    fn panics(&self) -> Vec<String> {
         let told = |(_, service): &(Target, Service)| {
             let log = service.log();
             let line = log.lines().find(|line| line.contains("panicked at"))?;
@@ -311,7 +335,7 @@ impl Fleet {
             let stops: Vec<_> = self.stops.iter().filter(|(one, _)| one == target).collect();
             let stood: Duration = stops.iter().map(|(_, lasts)| *lasts).sum();
             counts.lines.push(format!(
-                "{}: killed {} times, started {} times, stopped {} times for {:.0} s together, {} MiB at most",
+                "{}: killed {} times, started {} times, stopped {} times for {:.0} s as planned, {} MiB at most",
                 service.name(),
                 service.kills,
                 service.starts,
@@ -323,7 +347,7 @@ impl Fleet {
         let stalls: Vec<_> = self.stops.iter().filter(|(target, _)| *target == Target::ClickHouse).collect();
         let stalled: Duration = stalls.iter().map(|(_, lasts)| *lasts).sum();
         counts.lines.push(format!(
-            "ClickHouse: killed {} times, and with its aggregator; stopped {} times for {:.0} s together, {} MiB at most",
+            "ClickHouse: killed {} times, and with its aggregator; stopped {} times for {:.0} s as planned, {} MiB at most",
             self.engine_kills,
             stalls.len(),
             stalled.as_secs_f64(),
@@ -344,7 +368,8 @@ impl Fleet {
     /// The process of ClickHouse: the only child of its aggregator.
     fn engine(&mut self) -> Option<u32> {
         let aggregator = self.service(Target::StoreAggregator)?.pid()?;
-        usage::children(aggregator).ok()?.first().copied()
+        // One that was killed while its aggregator stands still is there until that has seen it.
+        usage::children(aggregator).ok()?.into_iter().find(|pid| !is_dead(*pid))
     }
 
     fn wake(&mut self) {
@@ -367,6 +392,24 @@ fn has_delivered(log: &str) -> bool {
     let told = log.lines().rev().find(|line| line.contains("undelivered=")).unwrap_or_default();
     let number = |name: &str| told.split_whitespace().find_map(|word| word.strip_prefix(name)?.parse::<u64>().ok());
     number("undelivered=") == Some(0) && number("stored=") > Some(0)
+}
+
+/// What an aggregator says of its spool.
+#[derive(Deserialize)]
+struct Said {
+    at_ms: u64,
+    waiting: Waiting,
+}
+
+#[derive(Deserialize)]
+struct Waiting {
+    batches: u64,
+}
+
+/// Whether only its parent has not seen its end yet (proc(5), `/proc/PID/stat`).
+fn is_dead(pid: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(')').is_none_or(|(_, rest)| rest.trim_start().starts_with('Z'))
 }
 
 /// It fails only if the process has ended: pids are those of children, or of a child's child that was there just now.

@@ -218,7 +218,13 @@ impl<'a> Run<'a> {
             failures.push(failure);
             0
         });
-        failures.extend(self.fleet.panics());
+        // Who was killed before it had told what it captured has not told it; who ended by itself has.
+        let kills = self.fleet.kills_of(Target::Agent) as usize;
+        if untold > kills {
+            failures
+                .push(format!("{untold} runs of the agent do not tell what they captured, and {kills} were killed"));
+        }
+        failures.extend(self.fleet.crashes());
         let observed = self.store.observed()?;
         if self.fleet.has(Target::Agent) && observed == 0 {
             failures.push("nothing came from the agent that observes a program".to_owned());
@@ -261,6 +267,7 @@ impl<'a> Run<'a> {
         let deadline = Instant::now() + DRAINED_WITHIN + Duration::from_secs_f64(self.options.minutes * 300.0);
         let mut before = Difference::default();
         let mut is_over = false;
+        let mut ended_ms = None;
         loop {
             self.fleet.tick()?;
             if looked.elapsed() >= LOOK_EVERY {
@@ -271,8 +278,10 @@ impl<'a> Run<'a> {
                         newest = Instant::now();
                         eprintln!("chaos: {} of {} events are stored", difference.rows, difference.events);
                     }
-                    // One look more: what comes twice may come late.
-                    let is_all = difference.lost == 0 && self.fleet.load_has_ended();
+                    // One look more, and not before the aggregators have nothing left: what comes twice may come late.
+                    let has_ended = difference.lost == 0 && self.fleet.load_has_ended();
+                    let since_ms = has_ended.then(|| *ended_ms.get_or_insert_with(|| now().as_millis() as u64));
+                    let is_all = since_ms.is_some_and(|since_ms| self.fleet.spools_are_empty(since_ms));
                     if is_all && is_over {
                         return Ok(difference);
                     }
@@ -283,6 +292,8 @@ impl<'a> Run<'a> {
             if newest.elapsed() > PATIENCE || Instant::now() > deadline {
                 if !self.fleet.load_has_ended() {
                     failures.push("agents do not get rid of what they have".to_owned());
+                } else if ended_ms.is_none_or(|since_ms| !self.fleet.spools_are_empty(since_ms)) {
+                    failures.push("aggregators do not get rid of what they have".to_owned());
                 }
                 return self.store.difference();
             }

@@ -1,6 +1,7 @@
 //! A program that is started again whenever it ends, as a supervisor does it.
 
 use std::fs::{File, OpenOptions};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -33,6 +34,8 @@ pub(crate) struct Service {
     /// Its present life was told so.
     was_told: bool,
     ended_well: bool,
+    /// Signals that ended it and were not ours.
+    pub(crate) died_of: Vec<i32>,
     pub(crate) kills: u32,
     pub(crate) starts: u32,
     pub(crate) peak_bytes: u64,
@@ -58,6 +61,7 @@ impl Service {
             is_ending: false,
             was_told: false,
             ended_well: false,
+            died_of: Vec::new(),
             kills: 0,
             starts: 0,
             peak_bytes: 0,
@@ -91,6 +95,8 @@ impl Service {
             match child.try_wait()? {
                 Some(status) => {
                     self.ended_well |= self.is_ending && status.success();
+                    // Whom we kill we have waited for.
+                    self.died_of.extend(status.signal());
                     self.gone();
                 }
                 None => {
@@ -212,9 +218,10 @@ mod tests {
     use super::*;
 
     fn shell(script: &'static str, dir: &Path) -> Service {
+        let within = dir.to_owned();
         Service::new("shell", "serving", dir, move || {
             let mut command = Command::new("sh");
-            command.args(["-c", script]);
+            command.args(["-c", script]).current_dir(&within);
             command
         })
     }
@@ -242,6 +249,15 @@ mod tests {
         service.once_more();
         service.tick().unwrap();
         assert_eq!((service.starts, service.ended_well()), (5, false));
+    }
+
+    #[test]
+    fn a_death_that_is_not_ours_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut service = shell("[ -e died ] || { touch died; kill -ABRT $$; }; echo serving; sleep 60", dir.path());
+        service.wait_until_ready(Duration::from_secs(20)).unwrap();
+        assert!(service.kill());
+        assert_eq!((&*service.died_of, service.starts), (&[Signal::ABORT.as_raw()][..], 2));
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! The memory of an aggregator whose 300 nodes send a batch a second each, 20,000 waits a second together.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use super::Sizes;
 use super::ingest::{Sent, expect, flood, parse};
@@ -15,6 +15,8 @@ use crate::bench::{scratch, usage};
 const NODES: u32 = 300;
 const WAITS: u32 = 67;
 const PER_S: f64 = 20_000.0;
+/// An aggregator that acknowledges later than that does not keep up.
+const BEHIND_AT_MOST: Duration = Duration::from_secs(300);
 const MIB: f64 = 1_048_576.0;
 
 pub(super) struct Memory {
@@ -41,7 +43,9 @@ impl Memory {
         flood.order("send")?;
         let mut resident_bytes = Vec::new();
         // A line a second, and at the end what was sent.
+        let deadline = Instant::now() + Duration::from_secs(u64::from(sizes.steady_s)) + BEHIND_AT_MOST;
         let sent: Sent = loop {
+            ensure!(Instant::now() < deadline, "the aggregator is more than {} s behind", BEHIND_AT_MOST.as_secs());
             let line = flood.line("")?;
             if line.starts_with('{') {
                 break parse(&line)?;
