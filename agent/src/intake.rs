@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use syncline_event::{Kind, LossCause, Process};
+use syncline_event::{LossCause, Process};
 
-use crate::batch::{FinishedWait, Losses, ShortSum, Symbolizer, Wanted};
+use crate::batch::{FinishedWait, Losses, ShortSum, ShortWhat, Symbolizer, Wanted};
 use crate::capture::{Binary, Capture, Counters, ObservedProcess, OpenWait, RawWait, ShortWait, without_deleted_mark};
 use crate::clock::Clocks;
 use crate::metadata::{self, Metadata, MetadataReader};
@@ -84,6 +84,7 @@ impl Intake {
             unbound: raw.unbound,
             is_abandoned: false,
             began_before: raw.began_before,
+            weight_milli: raw.weight_milli,
             trace: raw.trace,
             stack: raw.stack,
             waker_stack: raw.waker_stack,
@@ -104,14 +105,12 @@ impl Intake {
     }
 
     /// The sum with its process; none if nobody knows that any more.
-    pub fn short(
-        &mut self,
-        capture: &Capture,
-        short: &ShortWait,
-    ) -> Option<(Arc<Process>, (Kind, &'static str), ShortSum)> {
+    pub fn short(&mut self, capture: &Capture, short: &ShortWait) -> Option<(Arc<Process>, ShortWhat, ShortSum)> {
         let known = self.known(capture, short.tgid, capture.process(short.tgid))?;
-        let sum = ShortSum { count: short.count, total_ns: short.total_ns, histogram: short.histogram.to_vec() };
-        Some((known.process, (short.kind, short.reason), sum))
+        let histogram = if short.is_parts { Vec::new() } else { short.histogram.to_vec() };
+        let sum = ShortSum { count: short.count, total_ns: short.total_ns, histogram };
+        let ShortWait { kind, reason, weight_milli, is_parts, .. } = *short;
+        Some((known.process, ShortWhat { kind, reason, weight_milli, is_parts }, sum))
     }
 
     pub(crate) fn clocks(&self) -> &Clocks {
@@ -188,6 +187,7 @@ pub fn losses(counters: &Counters) -> Losses {
         (LossCause::ParkMapFull, counters.map_full),
         (LossCause::ParkMapFull, counters.map_error),
         (LossCause::ThreadMapFull, counters.thread_map_full),
+        (LossCause::ProbeMissed, counters.probe_missed),
         (LossCause::ShortWaitMapFull, counters.aggregate_full),
         (LossCause::GoroutineUnreadable, counters.park_fault),
         (LossCause::GoroutineUnreadable, counters.execute_fault),
@@ -223,10 +223,11 @@ mod tests {
             undecodable: 1_024,
             abandoned: 2_048,
             thread_map_full: 4_096,
+            probe_missed: 16_384,
             calls_abandoned: 8_192,
             ..Counters::default()
         };
         assert_eq!(losses(&counters).total(), counters.lost() + counters.abandoned + counters.calls_abandoned);
-        assert_eq!(losses(&counters).total(), 16_383);
+        assert_eq!(losses(&counters).total(), 32_767);
     }
 }

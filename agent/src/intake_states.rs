@@ -1,7 +1,7 @@
 //! From how goroutines were seen to spend their time to what the batcher takes.
 
-use crate::batch::{SeenGoroutine, SeenProcessTimes};
-use crate::capture::{Capture, GoroutineSplit, ProcessTimes};
+use crate::batch::{SeenGoroutine, SeenObservation, SeenProcessTimes};
+use crate::capture::{Capture, GoroutineSplit, Observation, ProcessTimes};
 use crate::intake::Intake;
 
 impl Intake {
@@ -13,6 +13,17 @@ impl Intake {
             from: self.clocks().kernel_mono(times.from_mono_ns),
             to: self.clocks().kernel_mono(times.to_mono_ns),
             times,
+        })
+    }
+
+    /// The same of how a process was observed.
+    pub(crate) fn observation(&mut self, capture: &Capture, observation: Observation) -> Option<SeenObservation> {
+        let then = capture.process_at(observation.tgid, observation.from_mono_ns);
+        Some(SeenObservation {
+            process: self.known(capture, observation.tgid, then)?.process,
+            from: self.clocks().kernel_mono(observation.from_mono_ns),
+            to: self.clocks().kernel_mono(observation.to_mono_ns),
+            observation,
         })
     }
 

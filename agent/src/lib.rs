@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! capture (kernel) -> intake (stamps through the node's clocks, metadata of processes) -> batch (seals behind a probe) -> queue (unacknowledged,
-//! bounded) -> uplink (gRPC, with asking beside it: which stacks need not be told), with clock (knots) and probe (four stamps) joining at batch
+//! bounded; spooling keeps it on the disk) -> uplink (gRPC, with asking beside it: which stacks need not be told), with clock (knots) and probe (four stamps) joining at batch
 //! ```
 //!
 //! `watch` needs none of that: capture -> sites -> a table on the terminal.
@@ -17,6 +17,7 @@ pub mod cli;
 pub mod clock;
 pub mod control;
 pub mod endpoint;
+pub mod governor;
 pub mod identity;
 pub mod inspect;
 pub mod intake;
@@ -32,8 +33,11 @@ pub mod recording;
 mod regular_file;
 pub mod replay;
 pub mod run;
+pub mod spooling;
+mod station;
 pub mod symbols;
 mod text;
-pub mod units;
 pub mod uplink;
 pub mod watch;
+
+pub use syncline_config::units;

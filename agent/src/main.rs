@@ -4,15 +4,19 @@ use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
-use clap::Parser;
-use syncline_agent::cli::{Cli, Command, InspectArgs, ShowArgs, with_default_command};
+use syncline_agent::cli::{self, Command, ConfigError, InspectArgs, Refusal, ShowArgs};
 use syncline_agent::control::{Ask, State};
 use syncline_agent::inspect::{self, Inspection};
 use syncline_agent::{control, replay, run, watch};
+use syncline_config::{EX_CONFIG, Problem};
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse_from(with_default_command(std::env::args_os()));
+    let cli = match cli::parse(std::env::args_os()) {
+        Ok(cli) => cli,
+        Err(Refusal::Usage(error)) => error.exit(),
+        Err(Refusal::Configuration(problem)) => return misconfigured(&problem),
+    };
     log_to_stderr(&cli.command);
     match act(cli.command) {
         Ok(summary) => {
@@ -20,10 +24,18 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => {
+            if let Some(ConfigError::File(problem)) = error.downcast_ref() {
+                return misconfigured(problem);
+            }
             tell(&format!("error: {error}"));
             ExitCode::FAILURE
         }
     }
+}
+
+fn misconfigured(problem: &Problem) -> ExitCode {
+    tell(&format!("error: {}", problem.shown()));
+    ExitCode::from(EX_CONFIG)
 }
 
 /// Nobody may be reading any more, which is no reason to panic.
@@ -51,6 +63,10 @@ fn act(command: Command) -> Result<Option<String>> {
             Ok(Some(control::told_of_change(&control::ask(&socket, &ask)?)))
         }
         Command::Show(ShowArgs { control: socket, json }) => show(&control::ask(&socket, &Ask::Show)?.state, json),
+        Command::Validate(args) => {
+            cli::validate(&args.file).map_err(ConfigError::File)?;
+            Ok(Some(format!("{}: a run would take it", args.file.display())))
+        }
         Command::Inspect(InspectArgs { subject, json }) => tell_of_inspection(&inspect::inspect(&subject)?, json),
     }
 }

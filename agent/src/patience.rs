@@ -41,15 +41,16 @@ impl Patience {
     }
 
     /// Has `read` fill `found` bit by bit, and waits for that up to `limit`. What is found by then is there in any case.
-    pub(crate) fn wait_for<T: Default + Clone + Send + 'static>(
+    pub(crate) fn wait_for<T: Default + Send + 'static>(
         &self,
         limit: Duration,
         read: impl FnOnce(&Found<T>) + Send + 'static,
     ) -> (T, Option<Unfinished>) {
         let found = Found::<T>::default();
         let unfinished = self.begin(limit, found.clone(), read).err();
-        let copy = found.lock().clone();
-        (copy, unfinished)
+        // One that is not finished fills what nobody looks at any more.
+        let taken = std::mem::take(&mut *found.lock());
+        (taken, unfinished)
     }
 
     fn begin<T: Send + 'static>(

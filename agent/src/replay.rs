@@ -83,7 +83,7 @@ fn check(config: &ReplayConfig) -> Result<(), RecordingError> {
 }
 
 fn entry(Recorded { bytes, batch }: Recorded) -> Entry {
-    Entry { number: batch.number, waits: batch.waits.len() as u64, bytes: bytes.into() }
+    Entry::of(&batch, bytes.into())
 }
 
 async fn enqueue(config: &ReplayConfig, queue: &SharedQueue, entry: Entry) -> Result<(), ReplayError> {

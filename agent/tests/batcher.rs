@@ -4,9 +4,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use syncline_agent::batch::{Batcher, ENOUGH_WAITS, FinishedWait, Sealing, ShortSum, Symbolizer, Wanted};
+use syncline_agent::batch::{
+    Batcher, Captured, ENOUGH_WAITS, FinishedWait, Sealing, ShortSum, ShortWhat, Symbolizer, Wanted,
+};
 use syncline_event::{
-    Batch, Kind, Loss, LossCause, Origin, ProbePath, Process, StackId, Symbol, Target, WaitFlags, limits,
+    Account, Batch, DroppedBatch, Kind, Loss, LossCause, Origin, ProbePath, Process, StackId, Symbol, Target,
+    WaitFlags, limits,
 };
 use syncline_timebase::{BootId, Instant, Knot, Mono, Probe, Span};
 
@@ -303,7 +306,7 @@ fn a_batch_that_cannot_travel_is_counted_with_all_that_it_held() {
     batcher.push_wait(wait(&process, 100, 900));
     batcher.push_short(
         Arc::clone(&process),
-        (Kind::Goroutine, "select"),
+        ShortWhat::new(Kind::Goroutine, "select"),
         &ShortSum { count: 5, total_ns: 50, histogram: vec![0, 5] },
     );
     batcher.lose(LossCause::RingBufferFull, 3);
@@ -311,7 +314,7 @@ fn a_batch_that_cannot_travel_is_counted_with_all_that_it_held() {
     batcher.unfit(&unfit);
     batcher.push_wait(wait(&process, 100, 1_900));
     let next = probed(&mut batcher, 2_000).unwrap();
-    let losses: HashMap<_, _> = next.losses.iter().map(|loss| (loss.cause, loss.count)).collect();
+    let losses: HashMap<_, _> = next.all_losses().map(|loss| (loss.cause, loss.count)).collect();
     assert_eq!(losses, HashMap::from([(LossCause::RingBufferFull, 3), (LossCause::RecordGarbled, 6)]));
     assert_eq!((next.stacks, next.symbols), (unfit.stacks, unfit.symbols), "told again with their next use");
 }
@@ -338,19 +341,32 @@ fn a_dropped_batch_is_counted_and_what_it_told_is_told_again() {
     batcher.push_wait(wait(&process, 100, 900));
     batcher.push_short(
         Arc::clone(&process),
-        (Kind::Goroutine, "select"),
+        ShortWhat::new(Kind::Goroutine, "select"),
         &ShortSum { count: 5, total_ns: 50, histogram: vec![0, 5] },
     );
     batcher.lose(LossCause::RingBufferFull, 3);
     let dropped = probed(&mut batcher, 1_000).unwrap();
     assert_eq!(dropped.short_waits[0].count, 5);
     let (stacks, symbols) = (dropped.stacks.clone(), dropped.symbols.clone());
+    let number = dropped.number;
     batcher.dropped(dropped);
     let next = probed(&mut batcher, 2_000).unwrap();
-    assert_eq!((next.stacks, next.symbols), (stacks, symbols));
-    let losses: HashMap<_, _> = next.losses.iter().map(|loss| (loss.cause, loss.count)).collect();
-    assert_eq!(losses, HashMap::from([(LossCause::RingBufferFull, 3), (LossCause::QueueFull, 6)]));
+    assert_eq!((next.stacks.clone(), next.symbols.clone()), (stacks, symbols));
+    let told = DroppedBatch {
+        boot: next.origin.boot,
+        number,
+        run_first_seq: next.origin.run_first_seq,
+        cause: LossCause::QueueFull,
+        events: 1,
+        summed: 5,
+        losses: vec![Loss { cause: LossCause::RingBufferFull, count: 3 }],
+    };
+    assert_eq!((next.losses.as_slice(), next.dropped.as_slice()), ([].as_slice(), [told.clone()].as_slice()));
     assert_eq!(batcher.totals().losses.total(), 9, "the losses of the dropped batch are not counted twice");
+    batcher.dropped(next);
+    let last = probed(&mut batcher, 3_000).unwrap();
+    assert_eq!(last.dropped[0], told, "whoever told of it was dropped, too");
+    assert_eq!(last.dropped.len(), 2);
 }
 
 #[test]
@@ -361,7 +377,7 @@ fn a_refused_batch_is_told_again_only_where_it_is_used_again() {
     batcher.refused(&refused);
     let after = probed(&mut batcher, 2_000).unwrap();
     assert_eq!(after.stacks, []);
-    assert_eq!(after.losses, [Loss { cause: LossCause::BatchRefused, count: 1 }]);
+    assert_eq!(after.all_losses().collect::<Vec<_>>(), [Loss { cause: LossCause::BatchRefused, count: 1 }]);
     batcher.push_wait(wait(&process, 100, 2_900));
     let next = probed(&mut batcher, 3_000).unwrap();
     assert_eq!((next.stacks, next.symbols), (refused.stacks, refused.symbols));
@@ -394,10 +410,12 @@ fn names_too_long_for_the_wire_are_cut() {
 #[test]
 fn every_wait_is_stored_or_counted_whatever_is_dropped() {
     let (mut batcher, process) = (batcher(), process());
-    let (mut stored, mut lost, mut pushed) = (0, 0, 0);
+    let (mut stored, mut lost, mut pushed, mut last) = (0, 0, 0, None);
+    const ON_THEIR_WAY: u64 = 7;
     let mut keep = |batch: &Batch| {
         stored += batch.waits.len() as u64 + batch.short_waits.iter().map(|short| short.count).sum::<u64>();
-        lost += batch.losses.iter().map(|loss| loss.count).sum::<u64>();
+        lost += batch.all_losses().map(|loss| loss.count).sum::<u64>();
+        last = batch.account;
     };
     for second in 1..=50 {
         for wait_ms in [-500, -100, 20] {
@@ -408,15 +426,30 @@ fn every_wait_is_stored_or_counted_whatever_is_dropped() {
         pushed += 2;
         batcher.push_short(
             Arc::clone(&process),
-            (Kind::Goroutine, "select"),
+            ShortWhat::new(Kind::Goroutine, "select"),
             &ShortSum { count: 2, total_ns: 9, histogram: vec![2] },
         );
+        if second == 40 {
+            batcher.set_captured(Captured { waits: pushed + ON_THEIR_WAY + 4, left_out: 4, open: None });
+        }
         let batch = probed(&mut batcher, second * 1_000).unwrap();
         if second % 3 == 0 { batcher.dropped(batch) } else { keep(&batch) }
     }
     keep(&batcher.seal_rest(at(60_000)).unwrap());
     assert!(batcher.seal_rest(at(60_000)).is_none());
     assert_eq!(stored + lost, pushed);
+    let account: Account = last.unwrap();
+    let expected = Account {
+        captured: stored + lost + 4 + ON_THEIR_WAY,
+        left_out: 4,
+        waiting: ON_THEIR_WAY.cast_signed(),
+        open: None,
+    };
+    assert_eq!(account, expected);
+    batcher.set_captured(Captured { waits: pushed + 4, left_out: 4, open: Some(0) });
+    let end = batcher.seal_rest(at(61_000)).unwrap().account.unwrap();
+    assert_eq!((end.captured, end.waiting, end.open), (pushed + 4, 0, Some(0)));
+    assert!(batcher.seal_rest(at(62_000)).is_none(), "the end is told once");
     assert!(lost > 0);
     assert_eq!(batcher.totals().waits + batcher.totals().short_waits, pushed);
 }

@@ -26,7 +26,8 @@ fn run_with_few_capabilities(agent: &Path, target: &[&str]) -> (Option<i32>, Str
     let mut command = Command::new("setpriv");
     command.args(["--reuid=65534", "--clear-groups"]);
     command.args([format!("--inh-caps={LOADING_ONLY}"), format!("--ambient-caps={LOADING_ONLY}")]).arg(agent);
-    command.args(["--region", "eu", "--aggregator", NOBODY_LISTENS, "--require-aggregator", "300ms"]).args(target);
+    command.args(["--region", "eu", "--aggregator", NOBODY_LISTENS, "--require-aggregator", "300ms"]);
+    command.args(["--spool", "none"]).args(target);
     let output = command.env("RUST_LOG", "error").output().unwrap();
     assert!(output.stdout.is_empty(), "not ready: {:?}", String::from_utf8_lossy(&output.stdout));
     (output.status.code(), String::from_utf8(output.stderr).unwrap())

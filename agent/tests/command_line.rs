@@ -8,13 +8,16 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use support::go_program::ANY;
+use syncline_agent::spooling::Opened;
+use syncline_spool::Config;
 
 /// Nobody listens there: the discard port, which needs root to be bound.
 const NOBODY: &str = "http://127.0.0.1:9";
 
 fn agent(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_syncline-agent"));
-    command.args(arguments).env("RUST_LOG", "error").env_remove("SYNCLINE_REGION").output().unwrap()
+    command.env("SYNCLINE_AGENT_SPOOL", "none").env_remove("SYNCLINE_REGION");
+    command.args(arguments).env("RUST_LOG", "error").output().unwrap()
 }
 
 fn fails(arguments: &[&str], code: i32, part: &str) {
@@ -34,11 +37,81 @@ fn usage_errors_end_with_two() {
     fails(&["--pid", "1"], 2, "--region");
     fails(&["replay"], 2, "FILE");
     fails(&["--nonsense"], 2, "--nonsense");
+    fails(&["--region", "eu", "--spool-bytes", "1MiB"], 2, "64MiB to 1024GiB");
     fails(&["set"], 2, "--threshold");
     fails(&["set", "--threshold", "5"], 2, "250us");
     fails(&["set", "--service", "", "--observe", "false"], 2, "fits nothing");
     fails(&["set", "--without", "disk"], 2, "off-cpu");
     fails(&["set", "--reset", "--pid", "1"], 2, "cannot be used");
+}
+
+#[test]
+fn what_is_typed_goes_before_the_environment_and_that_before_the_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("agent.toml");
+    std::fs::write(
+        &path,
+        "region = \"eu\"\naggregator = [\"http://127.0.0.1:8\"]\nrecord = \"/nonexistent/of-file\"\n",
+    )
+    .unwrap();
+    // What is recorded to is opened before anything else is done, and named where that cannot be.
+    let recorded_to = |variables: &[(&str, &str)], typed: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_syncline-agent"));
+        command.env("SYNCLINE_AGENT_CONFIG", &path).env("RUST_LOG", "error").env_remove("SYNCLINE_REGION");
+        command.env("SYNCLINE_AGENT_SPOOL", "none");
+        let output = command.envs(variables.iter().copied()).args(typed).output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let set = [("SYNCLINE_AGENT_RECORD", "/nonexistent/of-variable")];
+    for (variables, typed, part) in [
+        (&[][..], &[][..], "/nonexistent/of-file"),
+        (&set, &[], "/nonexistent/of-variable"),
+        (&set, &["--record", "/nonexistent/typed"], "/nonexistent/typed"),
+        (&[("SYNCLINE_AGENT_RECORD", "")], &[], "/nonexistent/of-file"),
+    ] {
+        let (code, stderr) = recorded_to(variables, typed);
+        assert!(code == Some(1) && stderr.contains(part), "{variables:?} {typed:?}: {stderr}");
+    }
+    let (code, stderr) = recorded_to(&[("SYNCLINE_AGENT_QUEUE_BYTES", "1")], &[]);
+    assert!(code == Some(78) && stderr.contains("SYNCLINE_AGENT_QUEUE_BYTES: must be 1MiB to 64GiB"), "{stderr}");
+}
+
+#[test]
+fn the_shipped_file_is_right() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/agent.toml");
+    let output = agent(&["validate", file]);
+    assert!(output.status.success(), "{output:?}");
+}
+
+#[test]
+fn what_is_off_excludes_nothing_and_what_is_missing_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("agent.toml");
+    let file = path.to_str().unwrap();
+    let validate = |text: &str| {
+        std::fs::write(&path, text).unwrap();
+        agent(&["validate", file])
+    };
+    for text in
+        ["region = \"eu\"\nkeep_trying = false\nrequire_aggregator = \"5s\"", "region = \"eu\"\nall = false\npid = 7"]
+    {
+        let output = validate(text);
+        assert!(output.status.success(), "{text}: {output:?}");
+    }
+    let output = validate("probe_interval = \"1s\"");
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(78) && stderr.contains("--region"), "{stderr}");
+    std::fs::write(
+        &path,
+        "region = \"eu\"\nuplink = \"kafka\"\nkafka_brokers = \"k:1\"\nkafka_config = \"no.such=hunter2\"",
+    )
+    .unwrap();
+    let output = agent(&["validate", file]);
+    assert!(!String::from_utf8_lossy(&output.stderr).contains("hunter2"), "{output:?}");
+    // A name that the node has no file of is opened before anything else: so far it gets, with a flag that is typed off.
+    std::fs::write(&path, "region = \"eu\"\nkeep_trying = true\nrecord = \"/nonexistent/x\"\nspool = \"none\"")
+        .unwrap();
+    fails(&["--config", file, "--keep-trying=false", "--require-aggregator", "1s"], 1, "/nonexistent/x");
 }
 
 #[test]
@@ -61,14 +134,44 @@ fn a_recording_that_is_none_ends_with_one() {
 }
 
 #[test]
-fn a_file_of_settings_that_is_wrong_ends_with_one_and_its_line() {
+fn a_file_of_settings_that_is_wrong_ends_with_78_and_a_caret() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("agent.toml");
-    let run =
-        |part: &str| fails(&["--region", "eu", "--aggregator", NOBODY, "--config", path.to_str().unwrap()], 1, part);
+    let file = path.to_str().unwrap();
+    let run = |part: &str| {
+        fails(&["--region", "eu", "--aggregator", NOBODY, "--config", file], 78, part);
+        fails(&["validate", file], 78, part);
+    };
     run("agent.toml: cannot be read");
-    std::fs::write(&path, "threshold = \"5ms\"\n\n[[rule]]\nservice = \"a\"\nwithout = [\"disk\"]\n").unwrap();
-    run("agent.toml:5: unknown variant `disk`, expected one of `park`, `syscall`, `cgo`, `off-cpu`");
+    for (text, part) in [
+        (
+            "threshold = \"5ms\"\n\n[[rule]]\nservice = \"a\"\nwithout = [\"disk\"]\n",
+            "agent.toml:5:12: unknown value `disk`, expected one of `park`, `syscall`, `cgo`, `off-cpu`",
+        ),
+        (
+            "probe_intervall = \"1s\"",
+            "agent.toml:1:1: unknown key `probe_intervall`; did you mean `probe_interval`?\n  |\n1 | probe_intervall = \"1s\"\n  | \
+             ^^^^^^^^^^^^^^^\n",
+        ),
+        ("region = \"eu\"\nprobe_interval = \"1h\"", "agent.toml:2:18: must be 10ms to 60s"),
+        ("pid = 1\nexe = \"/x\"", "agent.toml:2:1: `pid` is given, too"),
+        ("region = \"eu\"\nuplink = \"kafka\"", "agent.toml:2:1: --uplink kafka needs --kafka-brokers HOST:PORT"),
+        (
+            "region = \"eu\"\nkafka_brokers = \"a:1\"",
+            "agent.toml:2:1: --kafka-brokers and --kafka-config are for --uplink kafka",
+        ),
+        (
+            "region = \"eu\"\nuplink = \"kafka\"\nkafka_brokers = \"a:1\"\nkafka_config = \"no.such=1\"",
+            "agent.toml:4:1: --kafka-config: librdkafka does not take",
+        ),
+        ("keep_trying = true\nrequire_aggregator = \"5s\"", "agent.toml:2:1: `keep_trying` is given, too"),
+        ("with = [\"cgo\"]\nwithout = [\"cgo\"]", "both"),
+        ("record = true", "agent.toml:1:10: a text or a number is wanted here"),
+        ("[[rule]]\nservice = \"a\"", "agent.toml:1:1: this rule says nothing"),
+    ] {
+        std::fs::write(&path, text).unwrap();
+        run(part);
+    }
     fails(&["show", "--control", path.to_str().unwrap()], 1, "no agent is there");
     fails(&["set", "--control", "/nonexistent/agent.sock", "--reset"], 1, "no agent is there");
 }
@@ -114,7 +217,8 @@ fn a_pid_namespace_of_its_own_ends_with_one() {
     }
     let mut command = Command::new("unshare");
     command.args(own_namespace).arg(env!("CARGO_BIN_EXE_syncline-agent"));
-    let output = command.args(["--region", "eu", "--aggregator", NOBODY]).env("RUST_LOG", "error").output().unwrap();
+    let command = command.args(["--region", "eu", "--aggregator", NOBODY, "--spool", "none"]);
+    let output = command.env("RUST_LOG", "error").output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!((output.status.code(), stderr.lines().count()), (Some(1), 1), "{stderr}");
     assert!(stderr.contains("hostPID"), "{stderr}");
@@ -148,4 +252,19 @@ fn a_required_aggregator_that_is_not_there_ends_with_one() {
 fn a_recording_that_cannot_be_written_ends_with_one() {
     assert!(!Path::new("/nonexistent").exists());
     fails(&["--region", "eu", "--aggregator", NOBODY, "--record", "/nonexistent/x"], 1, "/nonexistent/x");
+}
+
+#[test]
+fn a_spool_that_cannot_be_had_ends_with_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("spool");
+    let _mine = Opened::open(&path, Config::default(), 1 << 20).unwrap();
+    let run = |path: &Path, part: &str| {
+        fails(&["--region", "eu", "--aggregator", NOBODY, "--spool", path.to_str().unwrap()], 1, part);
+    };
+    run(&path, "another agent keeps its batches in");
+    let file = dir.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    run(&file, "name another directory with --spool");
+    run(&file.join("below"), "no batches can be kept in");
 }

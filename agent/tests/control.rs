@@ -46,8 +46,10 @@ impl Agent {
                 "tcp",
                 "--symbol-cache",
                 "none",
+                "--budget",
+                "off",
             ])
-            .args(["--probe-interval", "600ms", "--require-aggregator", "20s"])
+            .args(["--probe-interval", "600ms", "--require-aggregator", "20s", "--spool", "none"])
             .arg("--exe")
             .arg(program)
             .arg("--control")
@@ -281,7 +283,7 @@ async fn a_hangup_has_the_file_read_again_and_a_bad_one_changes_nothing() {
     };
     again("[[rule]]\nservice = \"b\"\nthreshhold = \"9ms\"\n");
     let line = agent.logged("still holds");
-    assert!(line.contains("agent.toml:3: unknown field `threshhold`"), "{line}");
+    assert!(line.contains("agent.toml:3:1: unknown key `threshhold`; did you mean `threshold`?"), "{line}");
     assert_eq!(threshold(), "7ms");
     again("[[rule]]\nservice = \"b\"\nthreshold = \"9ms\"\n");
     agent.logged("was read again");

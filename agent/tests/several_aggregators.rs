@@ -8,8 +8,9 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use fake::{Answer, Stoppable, eventually};
-use syncline_agent::queue::{Entry, Queue, SharedQueue};
+use syncline_agent::queue::{BatchId, Entry, Queue, SharedQueue};
 use syncline_agent::uplink::{Ranking, Switching, Uplink};
+use syncline_timebase::BootId;
 use tokio::sync::watch;
 use tonic::transport::Endpoint;
 
@@ -58,7 +59,7 @@ impl Region {
 
     fn push(&self, numbers: std::ops::Range<u64>) {
         for number in numbers {
-            let entry = Entry { number, bytes: bytes(number).into(), waits: 10 };
+            let entry = entry(number);
             assert!(self.queue.change(|queue| queue.push(entry)).is_empty());
         }
     }
@@ -76,6 +77,10 @@ impl Drop for Region {
     fn drop(&mut self) {
         self.uplink.abort();
     }
+}
+
+fn entry(number: u64) -> Entry {
+    Entry::new(BatchId { boot: BootId(1), run_first_seq: 1, number }, bytes(number).into(), 10)
 }
 
 fn bytes(number: u64) -> Vec<u8> {
@@ -142,7 +147,7 @@ async fn one_that_takes_connections_and_no_batches_is_left() {
     let queue = Arc::new(SharedQueue::new(Queue::new(1 << 20)));
     let uplink = Uplink::new(ranking, Arc::clone(&queue)).of_region("eu".to_owned()).switching(SOON);
     let uplink = tokio::spawn(uplink.run());
-    let entry = Entry { number: 1, bytes: bytes(1).into(), waits: 10 };
+    let entry = entry(1);
     assert!(queue.change(|queue| queue.push(entry)).is_empty());
     eventually("it is stored by the other", || queue.look(Queue::fate).stored_batches == 1).await;
     assert_eq!(numbers(&other), [1]);

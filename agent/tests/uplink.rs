@@ -11,9 +11,10 @@ use fake::{Answer, Arrival, Fake, eventually};
 use syncline_agent::asking::{Answer as Told, Asking};
 use syncline_agent::batch::Question;
 use syncline_agent::endpoint::Aggregator;
-use syncline_agent::queue::{Entry, Queue, SharedQueue};
+use syncline_agent::queue::{BatchId, Entry, Queue, SharedQueue};
 use syncline_agent::uplink::{Uplink, WINDOW};
 use syncline_event::StackId;
+use syncline_timebase::BootId;
 use tokio::net::TcpListener;
 use tonic::Code;
 
@@ -21,7 +22,9 @@ fn queue_of(numbers: std::ops::Range<u64>) -> Arc<SharedQueue> {
     let queue = SharedQueue::new(Queue::new(1 << 20));
     for number in numbers {
         let bytes = format!("the bytes of batch {number}").into_bytes().into();
-        assert!(queue.change(|queue| queue.push(Entry { number, bytes, waits: 10 })).is_empty());
+        let id = BatchId { boot: BootId(1), run_first_seq: 1, number };
+        let entry = Entry::new(id, bytes, 10);
+        assert!(queue.change(|queue| queue.push(entry)).is_empty());
     }
     Arc::new(queue)
 }

@@ -19,6 +19,7 @@ use syncline_agent::clock::Clocks;
 use syncline_agent::recording::Recording;
 use syncline_agent::uplink::Ranking;
 use syncline_event::{Batch, StackId, WaitFlags};
+use syncline_spool::{Config, Content, Disk, Overflow, Spool};
 use syncline_timebase::Span;
 
 struct Agent {
@@ -32,9 +33,20 @@ impl Agent {
     }
 
     fn start_with(aggregators: &str, pid: u32, more: &[&str]) -> Self {
-        let unless_given = [["--probe-interval", "600ms"], ["--symbol-cache", "none"]];
+        let unless_given = [["--probe-interval", "600ms"], ["--symbol-cache", "none"], ["--spool", "none"]];
         let mut child = Command::new(env!("CARGO_BIN_EXE_syncline-agent"))
-            .args(["--region", "eu", "--node", "n1", "--aggregator", aggregators, "--pid", &pid.to_string()])
+            .args([
+                "--region",
+                "eu",
+                "--node",
+                "n1",
+                "--aggregator",
+                aggregators,
+                "--pid",
+                &pid.to_string(),
+                "--budget",
+                "off",
+            ])
             .args(["--require-aggregator", "20s", "--control", "none"])
             .args(unless_given.iter().filter(|[name, _]| !more.contains(name)).flatten())
             .args(more)
@@ -106,6 +118,21 @@ async fn what_a_go_program_waits_for_arrives_once_named_and_behind_a_probe() {
     everything_is_named(&batches);
     the_clock_is_told(&batches);
     the_recording_holds(&recording, &fake);
+    the_last_account_adds_up(&batches);
+}
+
+/// What the kernel counted is in the batches, but for what was left out and what went on; and that is as much as there was, counted one by one.
+fn the_last_account_adds_up(batches: &[Batch]) {
+    let account = batches.last().unwrap().account.unwrap();
+    let of = |batch: &Batch| {
+        let summed: u64 = batch.short_waits.iter().map(|short| short.count).sum();
+        batch.waits.len() as u64 + summed + batch.all_losses().map(|loss| loss.count).sum::<u64>()
+    };
+    let told: u64 = batches.iter().map(of).sum();
+    assert!(told > 0 && account.waiting >= 0, "{account:?}");
+    assert_eq!(account.captured, told + account.left_out + account.waiting.unsigned_abs(), "{account:?}");
+    assert_eq!(account.open, u64::try_from(account.waiting).ok(), "{account:?}");
+    assert!(batches.iter().rev().skip(1).all(|batch| batch.account.is_none_or(|account| account.open.is_none())));
 }
 
 /// What a restarted agent tells of another process of the same build, and its closing line. Questions are to be answered within
@@ -374,4 +401,85 @@ fn probes(path: &Path) -> usize {
     let states = sites.states.unwrap();
     let waits = [sites.gopark, sites.ready, sites.execute, sites.netpollready].len();
     waits + states.creates.len() + states.yields.len() + 3 + usize::from(states.coroutine_switch.is_some())
+}
+
+/// The batches that an agent left behind, as they travel.
+fn spooled(directory: &Path) -> Vec<Vec<u8>> {
+    let config = Config { overflow: Overflow::Refuse, ..Config::default() };
+    let (spool, _) = Spool::open(Disk::open(directory).unwrap(), config).unwrap();
+    let mut reader = spool.reader("uplink").unwrap();
+    let mut batches = Vec::new();
+    while let Some(item) = reader.next().unwrap() {
+        let Content::Record(record) = item.content else { panic!("{item:?}") };
+        batches.push(record[48..].to_vec());
+    }
+    batches
+}
+
+fn recorded(path: &Path) -> usize {
+    let mut recording = Recording::open(path).unwrap();
+    // The last one may be half written.
+    std::iter::from_fn(|| recording.next_batch().ok().flatten()).count()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_killed_agent_could_not_send_the_next_one_sends() {
+    if !support::bpf_usable() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let (spool, recording) = (dir.path().join("spool"), dir.path().join("run.syncrec"));
+    let here = Stoppable::start("127.0.0.1:0".parse().unwrap(), |_, _| Answer::Store).await;
+    let (url, address) = (here.fake.url(), here.fake.address);
+    let mut program = GoProgram::start(&ANY.program("waits"), &["scenarios"]);
+    let arguments = ["--spool", spool.to_str().unwrap(), "--no-hold"];
+    let more = [&arguments[..], &["--record", recording.to_str().unwrap()]].concat();
+    let mut agent = Agent::start_with(&url, program.pid(), &more);
+    agent.wait_until_ready();
+    eventually("a batch", || !here.fake.arrivals().is_empty()).await;
+    drop(here);
+    program.go();
+    assert!(!program.events_until_done().is_empty());
+    let before = recorded(&recording);
+    eventually("batches that nobody takes", || recorded(&recording) >= before + 3).await;
+    kill_process(Pid::from_child(&agent.child), Signal::KILL).unwrap();
+    agent.child.wait().unwrap();
+    let left = spooled(&spool);
+    assert!(
+        left.len() >= 2
+            && waits_in(&left.iter().map(|bytes| syncline_proto::decode(bytes).unwrap()).collect::<Vec<_>>()) > 0
+    );
+
+    let back = Stoppable::start(address, |_, _| Answer::Store).await;
+    let mut agent = Agent::start_with(&url, program.pid(), &arguments);
+    agent.wait_until_ready();
+    let arrived = || back.fake.arrivals().into_iter().map(|arrival| arrival.bytes).collect::<Vec<_>>();
+    eventually("what was left has arrived", || arrived().len() > left.len()).await;
+    let summary = agent.terminate();
+    assert_eq!(arrived()[..left.len()], left, "first, in order, once, and as it was");
+    assert_eq!((summary["earlier_batches"], summary["undelivered"]), (left.len() as u64, 0));
+    assert!(spooled(&spool).is_empty());
+    assert!(program.finish().success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_an_agent_cannot_deliver_by_its_end_lies_in_its_spool() {
+    if !support::bpf_usable() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let fake = Fake::start(|_, _| Answer::KeepSilent).await;
+    let mut program = GoProgram::start(&ANY.program("waits"), &["scenarios"]);
+    let spool = dir.path().join("spool");
+    let mut agent = Agent::start(&fake, program.pid(), &["--spool", spool.to_str().unwrap()]);
+    agent.wait_until_ready();
+    program.go();
+    assert!(!program.events_until_done().is_empty());
+    eventually("a batch with waits", || waits_in(&batches(&fake)) > 0).await;
+    let summary = agent.terminate();
+    let left: Vec<Batch> = spooled(&spool).iter().map(|bytes| syncline_proto::decode(bytes).unwrap()).collect();
+    assert_eq!((summary["undelivered"], summary["spooled"]), (waits_in(&left) as u64, waits_in(&left) as u64));
+    assert_eq!(summary["captured"], summary["spooled"]);
+    numbers_have_no_gaps(&left);
+    assert!(program.finish().success());
 }

@@ -3,12 +3,23 @@
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use syncline_event::{Loss, LossCause};
+
 macro_rules! counters {
     ($($(#[doc = $doc:literal])+ $name:ident,)+) => {
         /// Totals since the start.
         #[derive(Debug, Default)]
         pub struct Counters {
             $($(#[doc = $doc])+ pub $name: AtomicU64,)+
+        }
+
+        impl Counters {
+            /// Each with its name and its meaning.
+            pub fn each(&self) -> impl Iterator<Item = (&'static str, String, u64)> {
+                let all = [$((stringify!($name), concat!($($doc),+), self.$name.load(Ordering::Relaxed)),)+];
+                // Without the full stop.
+                all.into_iter().map(|(name, help, value)| (name, help.trim().trim_end_matches('.').to_owned(), value))
+            }
         }
 
         impl fmt::Display for Counters {
@@ -33,6 +44,20 @@ counters! {
     batches_stored,
     /// Batches whose number their clock had seen before: sent again after a broken stream.
     batches_repeated,
+    /// Batches acknowledged: they are in the spool, durably.
+    batches_spooled,
+    /// Batches that were in the store already as they came to be stored.
+    batches_known,
+    /// Groups of batches that were stored, each in one insert a table.
+    groups_stored,
+    /// Batches of a format that only later versions know, kept for one.
+    batches_later,
+    /// Batches set aside that will never be stored.
+    batches_aside,
+    /// Batches that will never be stored and found no room where such are set aside.
+    batches_aside_full,
+    /// Acknowledged batches that the disk of the spool does not have any more: they are lost.
+    batches_damaged,
     /// Batches refused: not decodable, or not sound.
     batches_undecodable,
     /// Batches refused: of another region.
@@ -43,6 +68,18 @@ counters! {
     batches_abandoned,
     /// Events in stored batches, repeated ones included.
     events_stored,
+    /// Records taken from Kafka, those taken again included.
+    kafka_records,
+    /// Of these, those of other regions, which are for the groups of these.
+    kafka_records_other_region,
+    /// Of these, those that will never be stored and were set aside.
+    kafka_records_aside,
+    /// Of these, those that will never be stored and found no more room where such are set aside: they are lost.
+    kafka_records_lost,
+    /// Records that Kafka had deleted before they were read: they are lost.
+    kafka_records_missing,
+    /// Batches that came over Kafka and were in the store already.
+    kafka_batches_known,
     /// Stacks that agents asked for, whether the store has them.
     stacks_asked,
     /// Of these, those that it has, so that they were not told.
@@ -101,6 +138,24 @@ counters! {
     root_probes_failed,
 }
 
+/// What agents lost, by cause.
+#[derive(Debug, Default)]
+pub struct LossCounts([AtomicU64; LossCause::ALL.len()], AtomicU64);
+
+impl LossCounts {
+    /// Adds what a batch tells.
+    pub(crate) fn add(&self, loss: &Loss) {
+        let place = LossCause::ALL.iter().position(|cause| *cause == loss.cause);
+        add(place.and_then(|place| self.0.get(place)).unwrap_or(&self.1), loss.count);
+    }
+
+    /// Each cause by name.
+    pub fn each(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let known = LossCause::ALL.into_iter().zip(&self.0).map(|(cause, count)| (cause.name(), count));
+        known.chain([(LossCause::Unknown.name(), &self.1)]).map(|(name, count)| (name, count.load(Ordering::Relaxed)))
+    }
+}
+
 /// Adds one.
 pub(crate) fn count(counter: &AtomicU64) {
     add(counter, 1);
@@ -122,5 +177,7 @@ mod tests {
         count(&counters.batches_stored);
         add(&counters.events_stored, 7);
         assert_eq!(counters.to_string(), "batches_stored=1 events_stored=7");
+        let first = ("batches_stored", "Batches whose rows are all in the store".to_owned(), 1);
+        assert_eq!(counters.each().next(), Some(first));
     }
 }

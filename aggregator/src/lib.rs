@@ -9,13 +9,18 @@
 //!
 //! The binary is a thin shell around [`serve::Aggregator`].
 
+mod alerts;
 pub mod allowance;
 pub mod budget;
+pub mod cli;
 pub mod clock_service;
 pub mod connections;
 pub mod counters;
+pub mod delivery;
 pub mod ingest;
+mod lease;
 mod links;
+pub mod metrics;
 mod naming;
 mod pairs;
 mod peers;
@@ -25,6 +30,7 @@ pub mod region_clock;
 mod regions;
 mod segment;
 pub mod serve;
+pub mod settings;
 mod state_file;
 pub mod stopping;
 pub mod udp_probes;

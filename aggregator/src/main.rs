@@ -1,24 +1,27 @@
-//! The program around [`syncline_aggregator::serve::Aggregator`]: command line, store, signals, exit code.
+//! The program around [`syncline_aggregator::serve::Aggregator`]: store, signals, exit code.
 
-mod args;
+mod hangup;
+mod migrate;
+mod status;
+mod users;
 
 use std::io::{IsTerminal, Write};
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use args::{Args, Place};
-use clap::Parser;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use syncline_aggregator::cli::{self, Administration, Args, Place, Refusal, Task};
 use syncline_aggregator::reference::Reference;
 use syncline_aggregator::region_clock::RegionClockConfig;
 use syncline_aggregator::serve::{Aggregator, Config};
 use syncline_aggregator::udp_probes::open_master_key;
 use syncline_claims::Chrony;
-use syncline_clock::Tolerance;
+use syncline_config::{EX_CONFIG, Problem};
 use syncline_store::{EmbeddedConfig, EmbeddedEngine, Store};
-use syncline_timebase::FrequencyError;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -26,9 +29,14 @@ use tracing_subscriber::EnvFilter;
 fn main() -> ExitCode {
     // In the embedded engine's child process this does not return: nothing may come before it.
     syncline_store::run_engine_if_child();
-    let args = Args::parse();
+    let task = match cli::parse(std::env::args_os().collect()) {
+        Ok(Task::Validate(file)) => return validate(&file),
+        Ok(task) => task,
+        Err(Refusal::Usage(error)) => error.exit(),
+        Err(Refusal::Configuration(problem)) => return misconfigured(&problem),
+    };
     log_to_stderr();
-    match run(&args) {
+    match run(&task) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // ClickHouse's own messages may have several lines; ours has one.
@@ -39,32 +47,69 @@ fn main() -> ExitCode {
     }
 }
 
+fn validate(file: &Path) -> ExitCode {
+    match cli::validate(file) {
+        Ok(()) => {
+            eprintln!("syncline-aggregator: {}: an aggregator would take it", file.display());
+            ExitCode::SUCCESS
+        }
+        Err(problem) => misconfigured(&problem),
+    }
+}
+
+fn misconfigured(problem: &Problem) -> ExitCode {
+    eprintln!("syncline-aggregator: {}", problem.shown());
+    ExitCode::from(EX_CONFIG)
+}
+
 fn log_to_stderr() {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let colours = std::io::stderr().is_terminal();
     tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr).init();
 }
 
-fn run(args: &Args) -> anyhow::Result<()> {
+fn run(task: &Task) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no async runtime")?;
-    runtime.block_on(serve(args))
+    match task {
+        Task::Serve(args) => runtime.block_on(serve(args)),
+        Task::Administer(Administration::Migrate(args)) => runtime.block_on(migrate::run(args)),
+        Task::Administer(Administration::Status(args)) => runtime.block_on(status::run(args)),
+        Task::Administer(Administration::Users(args)) => users::run(args),
+        Task::Validate(_) => Ok(()),
+    }
 }
 
 async fn serve(args: &Args) -> anyhow::Result<()> {
     let mut signals = Signals::new().context("cannot listen for signals")?;
-    let (place, regions) = (args.store()?, regions(args)?);
+    hangup::listen(args.config.clone()).context("cannot listen for signals")?;
+    let (place, regions) = (args.store()?, args.regions()?);
+    let state_dir = args.state_dir(&place)?;
+    let kafka = args.kafka(&state_dir)?;
     let listener = listen(&args.listen).await?;
+    if let Some(kafka) = &kafka {
+        tokio::select! {
+            checked = kafka.check() => checked?,
+            name = signals.next() => anyhow::bail!("{name} before Kafka had answered"),
+        }
+    }
+    let door = match args.metrics {
+        Some(address) => Some(syncline_metrics::listen(address).await.map_err(anyhow::Error::msg)?),
+        None => None,
+    };
     let (store, engine) = tokio::select! {
         opened = open_store(&place, &args.database) => opened?,
         name = signals.next() => anyhow::bail!("{name} before the store was open"),
     };
-    let state_dir = args.state_dir(&place)?;
     let reference = Reference::open(&state_dir, &args.region)?;
     let probe_key = open_master_key(&state_dir)?;
     let shown_url = store.shown_url().trim_end_matches('/').to_owned();
-    let mut aggregator =
-        Aggregator::start(Config { probe_key: Some(probe_key), ..config(args, reference, regions) }, listener, store)?;
-    ready(args, &aggregator, &shown_url, &reference);
+    let config = Config { probe_key: Some(probe_key), kafka, ..config(args, reference, regions, &state_dir) };
+    let mut aggregator = Aggregator::start(config, listener, store)?;
+    let metrics = door.as_ref().and_then(|door| door.local_addr().ok());
+    if let Some(door) = door {
+        aggregator.serve_metrics(door);
+    }
+    ready(args, &aggregator, (&shown_url, metrics), &reference);
     let ended = tokio::select! {
         name = signals.next() => { tracing::info!("{name}: stopping"); Ok(()) }
         failed = aggregator.failed() => return failed,
@@ -105,36 +150,22 @@ async fn open_store(place: &Place, database: &str) -> anyhow::Result<(Store, Opt
     Ok((opened.await.context("cannot use the store")?, engine))
 }
 
-fn tolerance(args: &Args) -> Tolerance {
-    Tolerance { absolute: FrequencyError::from_ppm(args.clock_tolerance_ppm), ..Tolerance::default() }
-}
-
-/// The ways to other regions, the root's first.
-fn regions(args: &Args) -> anyhow::Result<Vec<RegionClockConfig>> {
-    let root = args.root.iter().map(|url| (url, true, "--root"));
-    let peers = args.peer.iter().map(|url| (url, false, "--peer"));
-    let way = |(url, is_root, option): (&String, bool, &str)| {
-        let way = RegionClockConfig::new(url, is_root, args.probe_interval, tolerance(args));
-        let way = way.map(|way| RegionClockConfig { udp: !args.no_udp_probes, ..way });
-        way.with_context(|| format!("cannot use {option} {url}"))
-    };
-    root.chain(peers).map(way).collect()
-}
-
-fn config(args: &Args, reference: Reference, regions: Vec<RegionClockConfig>) -> Config {
-    let mut config = Config::new(&args.region, reference);
+fn config(args: &Args, reference: Reference, regions: Vec<RegionClockConfig>, state_dir: &Path) -> Config {
+    let mut config = Config::new(&args.region, reference, args.spool(state_dir));
     config.regions = regions;
-    config.pipeline.tolerance = tolerance(args);
+    config.pipeline.tolerance = args.tolerance();
     config.chrony = Chrony::at(args.chrony);
     config.memory = (args.memory_mib as usize) << 20;
+    config.alerts = args.alerts.clone();
     config
 }
 
 /// The one line on stdout. Who started us may have closed it, which is no reason to stop.
-fn ready(args: &Args, aggregator: &Aggregator, store: &str, reference: &Reference) {
+fn ready(args: &Args, aggregator: &Aggregator, (store, metrics): (&str, Option<SocketAddr>), reference: &Reference) {
+    let metrics = metrics.map(|address| format!(" metrics={address}")).unwrap_or_default();
     let _ = writeln!(
         std::io::stdout().lock(),
-        "ready region={} listen={} store={store} anchor_ns={} reference_run={:#018x}",
+        "ready region={} listen={} store={store} anchor_ns={} reference_run={:#018x}{metrics}",
         args.region,
         aggregator.address(),
         reference.anchor_ns(),

@@ -14,18 +14,24 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tonic::transport::Server;
 
+use crate::alerts;
 use crate::budget::Budget;
 use crate::clock_service::{self, ClockService};
 use crate::connections;
 use crate::counters::Counters;
 use crate::ingest::grpc::CollectorService;
+use crate::ingest::kafka::{self, Membership};
+use crate::ingest::spooled::{Opened, SpoolConfig, Spooled, readmit};
+use crate::ingest::writer::Writer;
 use crate::links::Links;
+use crate::metrics::AggregatorMetrics;
 use crate::naming;
 use crate::pairs;
 use crate::pipeline::{Pipeline, PipelineConfig};
 use crate::reference::Reference;
 use crate::region_clock::{self, RegionClockConfig};
 use crate::regions;
+use crate::settings;
 use crate::stopping::{Stop, Stopping, stop};
 use crate::udp_probes::{self, Grants};
 use crate::utc::UtcClock;
@@ -42,6 +48,8 @@ const HEADER_BYTES: u32 = 16 << 10;
 /// How long requests under way may take once we stop.
 const GRACE: Duration = Duration::from_secs(10);
 const REPORT_EVERY: Duration = Duration::from_secs(60);
+/// How often it is looked whether the store is behind.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// What an aggregator is made of.
 #[derive(Clone, Debug)]
@@ -54,6 +62,8 @@ pub struct Config {
     pub regions: Vec<RegionClockConfig>,
     /// The pipeline's limits and assumptions.
     pub pipeline: PipelineConfig,
+    /// Where acknowledged batches are until they are stored.
+    pub spool: SpoolConfig,
     /// Bytes that batches may take in memory, all together.
     pub memory: usize,
     /// What peers may hold.
@@ -62,22 +72,29 @@ pub struct Config {
     pub clock: clock_service::Limits,
     /// The chronyd that leads from the reference to UTC.
     pub chrony: Chrony,
+    /// The Kafka topic that batches come by, beside those over gRPC.
+    pub kafka: Option<kafka::Config>,
+    /// How alerts are evaluated and who is told of them, at the root.
+    pub alerts: settings::Alerts,
     /// What the keys of probes over UDP are made from; without it there are none.
     pub probe_key: Option<MasterKey>,
 }
 
 impl Config {
     /// The usual limits, at the root.
-    pub fn new(region: &str, reference: Reference) -> Self {
+    pub fn new(region: &str, reference: Reference, spool: SpoolConfig) -> Self {
         Self {
             region: region.into(),
             reference,
             regions: Vec::new(),
             pipeline: PipelineConfig::default(),
+            spool,
             memory: 1 << 30,
             connections: connections::Limits::default(),
             clock: clock_service::Limits::default(),
             chrony: Chrony::default(),
+            kafka: None,
+            alerts: settings::Alerts::default(),
             probe_key: None,
         }
     }
@@ -88,8 +105,15 @@ impl Config {
 pub struct Aggregator {
     address: SocketAddr,
     stop: Stop,
+    stopping: Stopping,
     counters: Arc<Counters>,
+    kafka: Option<Membership>,
+    metrics: Arc<AggregatorMetrics>,
     serving: JoinHandle<Result<(), tonic::transport::Error>>,
+    spooled: Arc<Spooled>,
+    writer: Writer,
+    /// What goes on about alerts.
+    alerting: Vec<JoinHandle<()>>,
 }
 
 impl Aggregator {
@@ -114,14 +138,60 @@ impl Aggregator {
         let own = regions::Own { region: Arc::clone(&region), reference, utc: utc.clone(), is_root, tolerance };
         tokio::spawn(regions::tell(own, store.clone(), stopping.clone()));
         tokio::spawn(naming::name(store.clone(), stopping.clone()));
-        if is_root {
+        let mut alerting = Vec::new();
+        let alerts = is_root.then(|| {
             tokio::spawn(pairs::check(reference, store.clone(), stopping.clone()));
+            let alerts::Running { gauges, deliveries, tasks } =
+                alerts::spawn(&region, config.alerts.clone(), &store, &stopping);
+            alerting = tasks;
+            (gauges, deliveries)
+        });
+        if !is_root && !config.alerts.targets.is_empty() {
+            tracing::warn!("nobody is told of alerts from here: the root region's aggregator evaluates them");
         }
-        let pipeline = Pipeline::new(region, (reference, links), utc, store, config.pipeline, Arc::clone(&counters));
+        let of_region = Arc::clone(&region);
+        let pipeline =
+            Pipeline::new(region, (reference, links), utc, store.clone(), config.pipeline, Arc::clone(&counters));
         let pipeline = Arc::new(pipeline);
-        tokio::spawn(report(Arc::clone(&pipeline), stopping.clone()));
-        let serving = tokio::spawn(serve(config, listener, pipeline, grants, Arc::clone(&counters), stopping));
-        Ok(Self { address, stop, counters, serving })
+        let budget = Budget::new(config.memory);
+        let Opened { spooled, reader, aside, progress } = Spooled::open(&config.spool, reference)?;
+        let spooled = Arc::new(spooled);
+        let writer = Writer::start(reader, Arc::clone(&pipeline), (Arc::clone(&aside), progress), stopping.clone())?;
+        let mut asides = vec![aside];
+        let kafka = config.kafka.clone().map(|kafka| {
+            let aside = kafka.open_aside().map(Arc::new);
+            let aside = aside.with_context(|| format!("cannot use {}", kafka.aside.display()))?;
+            asides.push(Arc::clone(&aside));
+            kafka::join(kafka, Arc::clone(&pipeline), budget.clone(), aside, stopping.clone())
+                .context("cannot take part in Kafka")
+        });
+        let kafka = kafka.transpose()?;
+        let (to_read, by) = (Arc::clone(&spooled), Arc::clone(&pipeline));
+        tokio::task::spawn_blocking(move || asides.iter().for_each(|aside| readmit(aside, &to_read, &by)));
+        let metrics = Arc::new(AggregatorMetrics {
+            region: of_region,
+            pipeline: Arc::clone(&pipeline),
+            spooled: Arc::clone(&spooled),
+            alerts,
+        });
+        let kafka_status = kafka.as_ref().map(Membership::status);
+        tokio::spawn(report(Arc::clone(&pipeline), Arc::clone(&spooled), store, kafka_status, stopping.clone()));
+        tokio::spawn(watch(Arc::clone(&spooled), stopping.clone()));
+        let told_to_stop = stopping.clone();
+        let (told_spool, ingest) = (Arc::clone(&spooled), (pipeline, spooled, budget));
+        let serving = tokio::spawn(serve(config, listener, ingest, grants, Arc::clone(&counters), stopping));
+        Ok(Self {
+            address,
+            stop,
+            stopping: told_to_stop,
+            counters,
+            metrics,
+            kafka,
+            serving,
+            spooled: told_spool,
+            writer,
+            alerting,
+        })
     }
 
     /// Where it listens.
@@ -134,15 +204,30 @@ impl Aggregator {
         &self.counters
     }
 
-    /// Ends when serving ends by itself, which it does only in failure.
+    /// How the way over Kafka stands, if there is one.
+    pub fn kafka(&self) -> Option<Arc<kafka::Status>> {
+        self.kafka.as_ref().map(Membership::status)
+    }
+
+    /// Lets Prometheus ask for metrics there.
+    pub fn serve_metrics(&self, door: TcpListener) {
+        let metrics = Arc::<AggregatorMetrics>::clone(&self.metrics);
+        syncline_metrics::serve(door, metrics, self.stopping.clone().wanted());
+    }
+
+    /// Ends when serving or storing ends by itself, which they do only in failure.
     ///
     /// # Errors
     /// Why.
     pub async fn failed(&mut self) -> anyhow::Result<()> {
-        (&mut self.serving).await.context("the server's task ended")?.context("serving failed")
+        tokio::select! {
+            served = &mut self.serving => served.context("the server's task ended")?.context("serving failed"),
+            stored = self.writer.ended() => stored,
+        }
     }
 
-    /// Takes no more connections and batches, finishes those under way (for some seconds), and ends.
+    /// Takes no more connections and batches, finishes those under way and stores what is in the spool as far as the store takes it (for some
+    /// seconds), and ends.
     ///
     /// # Errors
     /// Serving had failed before.
@@ -155,6 +240,31 @@ impl Aggregator {
                 self.serving.abort();
             }
         }
+        if let Some(kafka) = &mut self.kafka
+            && tokio::time::timeout(GRACE, kafka.ended()).await.is_err()
+        {
+            tracing::warn!(
+                "the group of Kafka consumers was not left within {} s: it will notice by itself",
+                GRACE.as_secs()
+            );
+        }
+        match tokio::time::timeout(GRACE, self.writer.ended()).await {
+            Ok(ended) => ended?,
+            Err(_) => tracing::warn!(
+                "the store did not answer within {} s; what is in the spool is stored after the next start",
+                GRACE.as_secs()
+            ),
+        }
+        let alerting = async {
+            for task in self.alerting.drain(..) {
+                // It has panicked if not, which was told.
+                let _ = task.await;
+            }
+        };
+        if tokio::time::timeout(GRACE, alerting).await.is_err() {
+            tracing::warn!("who is told of alerts did not answer within {} s: it is told again", GRACE.as_secs());
+        }
+        self.spooled.say(false);
         tracing::info!(counters = %self.counters, "stopped");
         Ok(())
     }
@@ -182,7 +292,7 @@ fn start_udp_probes(
 fn serve(
     config: Config,
     listener: TcpListener,
-    pipeline: Arc<Pipeline>,
+    (pipeline, spooled, budget): (Arc<Pipeline>, Arc<Spooled>, Budget),
     grants: Option<Grants>,
     counters: Arc<Counters>,
     stopping: Stopping,
@@ -191,7 +301,7 @@ fn serve(
     let mapped = config.regions.iter().any(|other| other.is_root);
     let clock =
         ClockService::new(config.reference, config.region, mapped, config.clock, grants, counters, stopping.clone());
-    let collector = CollectorService::new(pipeline, Budget::new(config.memory), stopping.clone());
+    let collector = CollectorService::new(pipeline, spooled, budget, stopping.clone());
     Server::builder()
         .max_concurrent_streams(STREAMS_PER_CONNECTION)
         .initial_stream_window_size(STREAM_WINDOW)
@@ -204,18 +314,61 @@ fn serve(
         .serve_with_incoming_shutdown(incoming, stopping.wanted())
 }
 
-/// Tells what happened, once a minute, and forgets nodes that are gone.
-async fn report(pipeline: Arc<Pipeline>, stopping: Stopping) {
+/// Tells what happened, what waits, and how the store and Kafka are, once a minute, and forgets nodes that are gone.
+async fn report(
+    pipeline: Arc<Pipeline>,
+    spooled: Arc<Spooled>,
+    store: Store,
+    kafka: Option<Arc<kafka::Status>>,
+    stopping: Stopping,
+) {
     let ticking = async {
         let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + REPORT_EVERY, REPORT_EVERY);
         loop {
             ticks.tick().await;
             pipeline.forget_idle();
-            tracing::info!(nodes = pipeline.nodes(), counters = %pipeline.counters(), "so far");
+            let waiting = spooled.waiting();
+            tracing::info!(nodes = pipeline.nodes(), %waiting, counters = %pipeline.counters(), "so far");
+            if let Some(status) = &kafka {
+                tracing::info!(%status, "Kafka");
+            }
+            match store.health().await {
+                Ok(health) => {
+                    tracing::info!(%health, "store");
+                    health.concerns().iter().for_each(|concern| tracing::warn!("{concern}"));
+                }
+                Err(error) => tracing::warn!(%error, "how the store is cannot be asked"),
+            }
         }
     };
     tokio::select! {
         () = ticking => (),
+        () = stopping.wanted() => (),
+    }
+}
+
+/// Says how much waits, and tells when the store begins and ceases to be behind.
+async fn watch(spooled: Arc<Spooled>, stopping: Stopping) {
+    let watching = async {
+        let mut is_behind = false;
+        let mut looks = tokio::time::interval(LOOK_EVERY);
+        loop {
+            looks.tick().await;
+            let waiting = spooled.waiting();
+            let told = Arc::clone(&spooled);
+            let _ = tokio::task::spawn_blocking(move || told.say(true)).await;
+            let was_behind = std::mem::replace(&mut is_behind, waiting.is_behind());
+            match (was_behind, is_behind) {
+                (false, true) => {
+                    tracing::warn!(%waiting, "the store is behind: acknowledged batches wait in the spool");
+                }
+                (true, false) => tracing::info!(%waiting, "the store has caught up"),
+                _ => {}
+            }
+        }
+    };
+    tokio::select! {
+        () = watching => (),
         () = stopping.wanted() => (),
     }
 }

@@ -6,6 +6,12 @@ use tokio::sync::watch;
 #[derive(Debug)]
 pub struct Stop(watch::Sender<bool>);
 
+impl Drop for Stop {
+    fn drop(&mut self) {
+        self.now();
+    }
+}
+
 /// Learns when to stop.
 #[derive(Clone, Debug)]
 pub struct Stopping(watch::Receiver<bool>);
@@ -31,7 +37,21 @@ impl Stopping {
 
     /// Waits until told to stop.
     pub async fn wanted(mut self) {
-        // An error means that the sender is gone, which is a wish to stop as well.
+        // An error means that the sender is gone, which has told it before.
         let _ = self.0.wait_for(|stop| *stop).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn dropping_it_tells_who_looks_and_who_waits() {
+        let (stop, stopping) = stop();
+        assert!(!stopping.is_wanted());
+        drop(stop);
+        assert!(stopping.is_wanted());
+        stopping.wanted().await;
     }
 }

@@ -8,6 +8,7 @@ use support::program::{Program, ask, store};
 use support::{chronyd, engine_is_here, eventually};
 use syncline_event::{ClaimSource, ClockClaim};
 use syncline_sim::NodeSettings;
+use syncline_timebase::Span;
 
 const SECOND: i64 = 1_000_000_000;
 
@@ -22,10 +23,12 @@ async fn a_claim_that_contradicts_the_probes_is_reported_with_both_numbers() {
     let (store_dir, chrony) = (dir.path().join("store"), chrony.to_string());
     std::fs::create_dir(&store_dir).unwrap();
     let arguments = ["--region", "us", "--listen", "127.0.0.1:0", "--chrony", &chrony, "--store-dir"];
-    let program = Program::start(dir.path(), &[&arguments[..], &[store_dir.to_str().unwrap()]].concat());
+    let program = Program::start(&store_dir, &[&arguments[..], &[store_dir.to_str().unwrap()]].concat());
     let store = store(&store_dir).await;
     let mut agent = SimulatedAgent::new("n1", "us", 11, NodeSettings::default());
-    let mut uplink = Uplink::connect(&program.url()).await;
+    // What is known of UTC is of the aggregator's own reference.
+    agent.change_reference(program.reference_run(), Span::ZERO);
+    let mut uplink = Uplink::to(&program).await;
     for _ in 0..3 {
         uplink.store(&agent.next_batch(1)).await;
     }

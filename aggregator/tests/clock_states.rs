@@ -41,7 +41,7 @@ async fn killed_again_and_again_an_aggregator_loses_no_lock_and_breaks_no_bound(
     let (mut agent, mut unanswered) = (agent(), Vec::<Batch>::new());
     for round in 0..ROUNDS {
         let program = start(dir.path(), &url);
-        let mut uplink = Uplink::connect(&program.url()).await;
+        let mut uplink = Uplink::to(&program).await;
         for batch in std::mem::take(&mut unanswered) {
             uplink.store(&batch).await;
         }
@@ -82,14 +82,15 @@ async fn a_state_that_is_of_no_use_begins_a_new_model_and_is_told() {
     let engine = Program::embedded(dir.path());
     let (url, store, mut agent) = (engine_url(dir.path()), store(dir.path()).await, agent());
     let program = start(dir.path(), &url);
-    Uplink::connect(&program.url()).await.store(&agent.next_batch(10)).await;
+    Uplink::to(&program).await.store(&agent.next_batch(10)).await;
+    // Behind the ledger.
+    eventually("its state is saved", async || ask(&store, "SELECT count() FROM clock_states").await == "1").await;
     program.kill();
-    assert_eq!(ask(&store, "SELECT count() FROM clock_states").await, "1");
     let garbled = "INSERT INTO clock_states (region, node, boot, ref_run, batch, segment_end, state)
         SELECT region, node, boot, ref_run, batch + 1, segment_end, concat(state, 'x') FROM clock_states";
     ask(&store, garbled).await;
     let program = start(dir.path(), &url);
-    Uplink::connect(&program.url()).await.store(&agent.next_batch(10)).await;
+    Uplink::to(&program).await.store(&agent.next_batch(10)).await;
     assert!(program.log().contains("the saved state of a clock model is of no use"), "{}", program.log());
     assert_eq!(ask(&store, "SELECT countIf(err_ns < 5000000), count() FROM events").await, "20\t20");
     drop(engine);
@@ -104,7 +105,7 @@ async fn a_node_that_comes_back_from_another_aggregator_is_known_as_that_left_it
     let engine = Program::embedded(dir.path());
     let (url, store, mut agent) = (engine_url(dir.path()), store(dir.path()).await, agent());
     let [first, second] = ["first", "second"].map(|name| start_as(dir.path(), &url, name));
-    let [mut to_first, mut to_second] = [Uplink::connect(&first.url()).await, Uplink::connect(&second.url()).await];
+    let [mut to_first, mut to_second] = [Uplink::to(&first).await, Uplink::to(&second).await];
     for uplink in [&mut to_first, &mut to_second] {
         for _ in 0..3 {
             uplink.store(&agent.next_batch(20)).await;
@@ -142,7 +143,7 @@ async fn a_node_that_fails_over_keeps_what_is_known_of_its_clock() {
     let anchor_ns = |program: &Program| program.says("anchor_ns").parse::<i64>().unwrap();
 
     agent.change_reference(run(&first), Span::ZERO);
-    let mut uplink = Uplink::connect(&first.url()).await;
+    let mut uplink = Uplink::to(&first).await;
     for _ in 0..40 {
         uplink.store(&agent.next_batch(20)).await;
     }
@@ -159,7 +160,7 @@ async fn a_node_that_fails_over_keeps_what_is_known_of_its_clock() {
 
     // Both are on one oscillator here, so that the anchors tell what they are to one another.
     agent.change_reference(run(&second), Span::from_ns(anchor_ns(&second) - first_anchor_ns));
-    let mut uplink = Uplink::connect(&second.url()).await;
+    let mut uplink = Uplink::to(&second).await;
     uplink.store(&agent.next_batch(20)).await;
     // After one probe a model that began with it would know nothing of the rate: 500 us more for each second.
     for _ in 0..60 {

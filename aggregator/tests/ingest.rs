@@ -3,8 +3,6 @@
 
 mod support;
 
-use std::time::Duration;
-
 use support::agent::{SimulatedAgent, Truth, Uplink};
 use support::program::{Program, ask, engine_url, store};
 use support::relay::{Mode, Relay};
@@ -49,7 +47,7 @@ async fn check_states(store: &Store, seconds: u64) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn waits_are_stored_on_one_clock_inside_their_bounds_when_they_are_acknowledged() {
+async fn waits_are_stored_on_one_clock_inside_their_bounds() {
     if !engine_is_here() {
         return;
     }
@@ -58,12 +56,12 @@ async fn waits_are_stored_on_one_clock_inside_their_bounds_when_they_are_acknowl
     let store = store(dir.path()).await;
     let mut agents = [agent(1), agent(2)];
     for agent in &mut agents {
-        let mut uplink = Uplink::connect(&program.url()).await;
+        let mut uplink = Uplink::to(&program).await;
         for sent in 1..=10 {
             let batch = agent.next_batch(500);
             uplink.store(&batch).await;
             let stored = ask(&store, &format!("SELECT count() FROM events WHERE node = '{}'", batch.origin.node)).await;
-            assert_eq!(stored, (500 * sent).to_string(), "acknowledged means visible");
+            assert_eq!(stored, (500 * sent).to_string(), "what is in the ledger is visible");
         }
     }
     for (agent, node) in agents.iter().zip(["n1", "n2"]) {
@@ -101,9 +99,9 @@ async fn a_batch_sent_again_is_stored_once_on_any_stream_and_after_a_restart() {
     let (mut agent, program) = (agent(3), Program::embedded(dir.path()));
     let batches: Vec<_> = (0..4).map(|_| agent.next_batch(100)).collect();
     for _ in 0..2 {
-        let mut uplink = Uplink::connect(&program.url()).await;
+        let mut uplink = Uplink::to(&program).await;
         for batch in batches.iter().chain(&batches) {
-            uplink.store(batch).await;
+            uplink.deliver(batch).await;
         }
     }
     let anchor = program.says("anchor_ns").to_owned();
@@ -112,7 +110,7 @@ async fn a_batch_sent_again_is_stored_once_on_any_stream_and_after_a_restart() {
 
     let program = Program::embedded(dir.path());
     assert_eq!((program.says("anchor_ns"), program.says("reference_run")), (&*anchor, &*run), "nobody was moved");
-    let mut uplink = Uplink::connect(&program.url()).await;
+    let mut uplink = Uplink::to(&program).await;
     for batch in &batches {
         uplink.store(batch).await;
     }
@@ -131,7 +129,7 @@ async fn what_is_no_batch_of_this_region_is_refused_and_the_stream_lives_on() {
     }
     let dir = tempfile::tempdir().unwrap();
     let program = Program::embedded(dir.path());
-    let mut uplink = Uplink::connect(&program.url()).await;
+    let mut uplink = Uplink::to(&program).await;
     let why = async |uplink: &mut Uplink, number| {
         let (answered, refused) = uplink.answer().await;
         assert_eq!(answered, number);
@@ -172,61 +170,54 @@ async fn behind_a_relay(dir: &std::path::Path) -> (Program, Program, Relay) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_clickhouse_nothing_is_acknowledged_and_with_it_again_nothing_is_missing() {
+async fn without_clickhouse_batches_are_acknowledged_and_with_it_again_they_are_stored_together() {
     if !engine_is_here() {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
     let (_engine, program, relay) = behind_a_relay(dir.path()).await;
-    let (mut agent, mut uplink) = (agent(6), Uplink::connect(&program.url()).await);
+    let (mut agent, mut uplink) = (agent(6), Uplink::to(&program).await);
     uplink.store(&agent.next_batch(50)).await;
+    let store = store(dir.path()).await;
+    ask(&store, "SYSTEM STOP MERGES").await;
 
     relay.set(Mode::Cut);
-    let waiting: Vec<_> = (0..8).map(|_| agent.next_batch(50)).collect();
-    for batch in &waiting {
-        uplink.send(batch).await;
+    for _ in 0..40 {
+        uplink.deliver(&agent.next_batch(50)).await;
     }
-    eventually("the outage is logged", async || program.log().contains("ClickHouse does not take rows")).await;
-    assert!(uplink.is_silent_for(Duration::from_secs(1)).await, "an acknowledgement of what is not stored");
-    let store = store(dir.path()).await;
+    eventually("the outage is logged", async || program.log().contains("trying again")).await;
     assert_eq!(count(&store, "events").await, 50);
 
     relay.set(Mode::Pass);
-    let mut answered: Vec<u64> = Vec::new();
-    while answered.len() < waiting.len() {
-        let (number, outcome) = uplink.answer().await;
-        assert_eq!(outcome, Ok(()));
-        answered.push(number);
-    }
-    answered.sort_unstable();
-    assert_eq!(answered, waiting.iter().map(|batch| batch.number).collect::<Vec<_>>());
-    assert_eq!(ask(&store, "SELECT count(), uniqExact(seq) FROM events").await, "450\t450");
-    assert_eq!(check_events(&store, "n6", &agent.truth).await, 450);
-    let warnings = program.log().matches("ClickHouse does not take rows").count();
-    assert_eq!(warnings, 1, "one line for one outage");
+    eventually("all are stored", async || count(&store, "ingest_ledger").await == 41).await;
+    assert_eq!(ask(&store, "SELECT count(), uniqExact(seq) FROM events").await, "2050\t2050");
+    assert_eq!(check_events(&store, "n6", &agent.truth).await, 2_050);
+    // The first one alone, some that came while the store went away, and the rest.
+    let parts: u64 = ask(&store, "SELECT uniqExact(_part) FROM events").await.parse().unwrap();
+    let days: u64 = ask(&store, "SELECT uniqExact(toDate(bucket)) FROM events").await.parse().unwrap();
+    assert!(parts <= 4 * days, "{parts} parts of 41 batches in {days} days");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_insert_whose_answer_is_lost_is_not_made_twice() {
+async fn a_batch_is_in_the_ledger_once_all_of_its_rows_are_stored() {
     if !engine_is_here() {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
-    let (_engine, program, relay) = behind_a_relay(dir.path()).await;
-    let (mut agent, mut uplink) = (agent(7), Uplink::connect(&program.url()).await);
+    let program = Program::embedded(dir.path());
+    let (mut agent, mut uplink) = (agent(8), Uplink::to(&program).await);
     uplink.store(&agent.next_batch(50)).await;
-
-    relay.set(Mode::LoseAnswers);
-    let batch = agent.next_batch(50);
-    uplink.send(&batch).await;
     let store = store(dir.path()).await;
-    eventually("the rows are in, unknown to the aggregator", async || count(&store, "events").await == 100).await;
-    eventually("it tried again", async || program.log().contains("insert failed again")).await;
-    relay.set(Mode::Pass);
-    assert_eq!(uplink.answer().await, (batch.number, Ok(())));
-    for (table, rows) in [("events", 100), ("short_waits", 2), ("losses", 2), ("clock_probes", 2)] {
-        assert_eq!(count(&store, table).await, rows, "{table}");
-    }
+    ask(&store, "RENAME TABLE losses TO all_losses").await;
+    let batch = agent.next_batch(50);
+    uplink.deliver(&batch).await;
+    eventually("its events are stored", async || count(&store, "events").await == 100).await;
+    eventually("it was tried again", async || program.log().contains("insert failed again")).await;
+    assert_eq!(count(&store, "ingest_ledger").await, 1, "its losses are not stored");
+    ask(&store, "RENAME TABLE all_losses TO losses").await;
+    eventually("it is in the ledger", async || count(&store, "ingest_ledger").await == 2).await;
+    let whole = "SELECT count(), countIf(is_whole), sum(found_events), sum(found_losses) FROM batch_audit(t0 = now() - 3600, t1 = now() + 3600)";
+    assert_eq!(ask(&store, whole).await, "2\t2\t100\t18");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -236,10 +227,10 @@ async fn a_termination_in_an_outage_ends_in_time_and_tells_the_agents() {
     }
     let dir = tempfile::tempdir().unwrap();
     let (_engine, program, relay) = behind_a_relay(dir.path()).await;
-    let (mut agent, mut uplink) = (agent(8), Uplink::connect(&program.url()).await);
+    let (mut agent, mut uplink) = (agent(8), Uplink::to(&program).await);
     relay.set(Mode::Cut);
-    uplink.send(&agent.next_batch(50)).await;
-    eventually("the outage is logged", async || program.log().contains("ClickHouse does not take rows")).await;
+    uplink.deliver(&agent.next_batch(50)).await;
+    eventually("the outage is noticed", async || program.log().contains("trying again")).await;
     let ending = tokio::task::spawn_blocking(|| program.terminate());
     assert_eq!(uplink.end().await.code(), tonic::Code::Unavailable);
     assert!(ending.await.unwrap().success());

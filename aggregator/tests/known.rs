@@ -51,20 +51,21 @@ async fn a_stack_is_known_with_the_names_of_its_addresses_to_all_aggregators_of_
     let dir = tempfile::tempdir().unwrap();
     let program = Program::embedded(dir.path());
     assert_eq!(known(&program.url()).await, [false; 3]);
-    Uplink::connect(&program.url()).await.store(&batch(&mut agent(1))).await;
-    assert_eq!(known(&program.url()).await, [true, false, false]);
+    Uplink::to(&program).await.store(&batch(&mut agent(1))).await;
+    // The ledger is written before what it told is remembered.
+    eventually("it is known", async || known(&program.url()).await == [true, false, false]).await;
 
     let other_dir = tempfile::tempdir().unwrap();
     let url = engine_url(dir.path());
     let arguments = ["--region", "us", "--listen", "127.0.0.1:0", "--clickhouse-url", &url];
     let state = ["--state-dir", other_dir.path().to_str().unwrap()];
-    let other = Program::start(other_dir.path(), &[&arguments[..], &state].concat());
+    let other = Program::start(dir.path(), &[&arguments[..], &state].concat());
     assert_eq!(known(&other.url()).await, [true, false, false], "by a look into the store");
     // Whoever can name the last address does, here or there.
     let mut late = batch(&mut agent(2));
     late.stacks.remove(0);
     late.symbols = vec![symbol(UNNAMED[1])];
-    Uplink::connect(&other.url()).await.store(&late).await;
+    Uplink::to(&other).await.store(&late).await;
     // Both have just looked for it in vain.
     for program in [&other, &program] {
         eventually("it has all names", async || known(&program.url()).await == [true, true, false]).await;
@@ -79,7 +80,7 @@ async fn known_after(dir: &Path, loss: &str) -> [bool; 3] {
     assert!(program.terminate().success());
     let program = Program::embedded(dir);
     let known = known(&program.url()).await;
-    Uplink::connect(&program.url()).await.store(&batch(&mut agent(3 + loss.len() as u64))).await;
+    Uplink::to(&program).await.store(&batch(&mut agent(3 + loss.len() as u64))).await;
     assert!(program.terminate().success());
     known
 }
@@ -91,7 +92,7 @@ async fn what_the_store_has_lost_is_to_be_told_again() {
     }
     let dir = tempfile::tempdir().unwrap();
     let program = Program::embedded(dir.path());
-    Uplink::connect(&program.url()).await.store(&batch(&mut agent(1))).await;
+    Uplink::to(&program).await.store(&batch(&mut agent(1))).await;
     assert!(program.terminate().success());
     for loss in ["ALTER TABLE symbols DELETE WHERE pc = 4202496", "ALTER TABLE stacks DELETE WHERE 1"] {
         assert_eq!(known_after(dir.path(), loss).await, [false; 3], "{loss}");

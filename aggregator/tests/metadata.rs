@@ -39,7 +39,7 @@ async fn waits_are_found_by_the_pod_of_the_process_that_had_the_pid_then() {
     let program = Program::embedded(dir.path());
     let store = store(dir.path()).await;
     let mut agent = SimulatedAgent::new("n1", "us", 1, NodeSettings::default());
-    let mut uplink = Uplink::connect(&program.url()).await;
+    let mut uplink = Uplink::to(&program).await;
     for _ in 0..3 {
         uplink.store(&agent.next_batch(10)).await;
     }
@@ -76,7 +76,7 @@ async fn a_process_of_an_agent_that_tells_no_more_than_its_service_has_a_row_too
     let store = store(dir.path()).await;
     let mut batch = SimulatedAgent::new("n2", "us", 2, NodeSettings::default()).next_batch(4);
     (batch.processes[0].container, batch.processes[0].since_mono_ns) = (Container::default(), 0);
-    Uplink::connect(&program.url()).await.store(&batch).await;
+    Uplink::to(&program).await.store(&batch).await;
     assert_eq!(ask(&store, WAITS_BY_POD).await, "orders\t\t\t4");
     let row = "SELECT container_id, k8s_pod_uid, service, executable, since_mono_ns FROM processes";
     assert_eq!(ask(&store, row).await, "orders\t/srv/orders\t0");
@@ -95,7 +95,7 @@ async fn the_waits_of_a_trace_are_found_by_its_id() {
     batch.waits.trace[1] = trace(0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736, 0x00f0_67aa_0ba9_02b7);
     batch.waits.trace[2] = trace(0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736, 8);
     batch.waits.trace[3] = trace(0, 9);
-    Uplink::connect(&program.url()).await.store(&batch).await;
+    Uplink::to(&program).await.store(&batch).await;
     let of_trace =
         "SELECT trace, span FROM events WHERE trace_id = unhex('4bf92f3577b34da6a3ce929d0e0e4736') ORDER BY seq";
     let trace = "4bf92f3577b34da6a3ce929d0e0e4736";

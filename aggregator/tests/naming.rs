@@ -50,7 +50,7 @@ async fn what_comes_before_and_after_an_upload_is_named() {
     let aggregator = Program::embedded(&store_dir);
     let store = store(&store_dir).await;
     let mut agent = SimulatedAgent::new("n1", "us", 1, NodeSettings::default());
-    let mut uplink = Uplink::connect(&aggregator.url()).await;
+    let mut uplink = Uplink::to(&aggregator).await;
     // 5 is of no Go function.
     let earlier = Stack::new(build_id, vec![park + 1, 5]);
     uplink.store(&unnamed(&mut agent, earlier.clone())).await;
@@ -105,7 +105,7 @@ async fn neither_a_binary_that_cannot_be_read_nor_half_an_upload_keeps_addresses
     };
     show(&format!("build_id != {} OR part = 0", parked(half).build_id)).await;
     let mut agent = SimulatedAgent::new("n1", "us", 1, NodeSettings::default());
-    let mut uplink = Uplink::connect(&aggregator.url()).await;
+    let mut uplink = Uplink::to(&aggregator).await;
     for stack in [Stack::new(1, vec![7]), parked(half), parked(whole)] {
         uplink.store(&unnamed(&mut agent, stack)).await;
     }

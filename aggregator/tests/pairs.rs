@@ -35,7 +35,7 @@ async fn messages_of_nodes_with_wrong_clocks_contradict_nothing_and_are_stored_o
     let dir = tempfile::tempdir().unwrap();
     let program = Program::embedded(dir.path());
     let mut agents = [agent("a", 1, 35_000.0), agent("b", 2, -60_000.0)];
-    let mut uplinks = [Uplink::connect(&program.url()).await, Uplink::connect(&program.url()).await];
+    let mut uplinks = [Uplink::to(&program).await, Uplink::to(&program).await];
     let ends = ("10.0.0.1:40000", "10.0.0.2:80");
     for number in 0..BATCHES {
         let mut batches = agents.each_mut().map(|agent| agent.next_batch(1));
@@ -72,7 +72,7 @@ async fn sessions_and_what_was_lost_of_tcp_are_stored() {
     let dir = tempfile::tempdir().unwrap();
     let program = Program::embedded(dir.path());
     let mut agent = agent("a", 3, 1_000.0);
-    let mut uplink = Uplink::connect(&program.url()).await;
+    let mut uplink = Uplink::to(&program).await;
     let mut batch = agent.next_batch(1);
     batch.flows = vec![flow("[fd00::1]:443", "[fd00::2]:5000")];
     let first = batch.waits.start[0];

@@ -9,6 +9,7 @@
 
 #include "bind.h"
 #include "clock.h"
+#include "cost.h"
 #include "goroutine.h"
 #include "labels.h"
 #include "maps.h"
@@ -43,9 +44,7 @@ static __always_inline void enter_in_c(__u32 tgid, __u64 g, __u64 goid, __u64 no
 	enter_state(&key, goid, now, STATE_C, 0, binary);
 }
 
-/* runtime.cgocall, at its call of runtime.asmcgocall */
-SEC("uprobe")
-int cgo_enter(struct user_regs *ctx)
+static __always_inline void enter_c(struct user_regs *ctx)
 {
 	__u64 id = bpf_get_current_pid_tgid();
 	__u32 binary = bpf_get_attach_cookie(ctx);
@@ -55,19 +54,23 @@ int cgo_enter(struct user_regs *ctx)
 	struct watch watch;
 
 	if (!layout || !config_for(id >> 32, binary, &watch) || !(watch.kinds & WATCH_CGO))
-		return 0;
+		return;
+	entry.mono_ns = bpf_ktime_get_ns();
+	if (is_outside(&watch, entry.mono_ns))
+		return;
 	if (cgo_key(&key, layout, id >> 32, GO_G(ctx)) || read_word(&entry.goid, key.g + layout->g_goid)) {
 		count(COUNT_PARK_FAULT);
-		return 0;
+		return;
 	}
-	entry.mono_ns = bpf_ktime_get_ns();
 	entry.wall_ns = ktime_get_real_ns();
 	if (bpf_map_update_elem(&in_c, &key, &entry, BPF_ANY))
 		count(COUNT_THREAD_MAP_FULL);
 	if (layout->has_states && watch.kinds & WATCH_STATES)
 		enter_in_c(id >> 32, key.g, entry.goid, entry.mono_ns, binary);
-	return 0;
 }
+
+/* runtime.cgocall, at its call of runtime.asmcgocall */
+METERED_UPROBE(cgo_enter, enter_c)
 
 static __always_inline void emit_cgo(const struct in_c *entry, const struct park_key *key, __u64 now, const struct user_regs *ctx,
 				     __u32 binary, const struct binary_layout *layout, __u32 max_stack)
@@ -93,9 +96,7 @@ static __always_inline void emit_cgo(const struct in_c *entry, const struct park
 	scratch_release(slot);
 }
 
-/* runtime.cgocall, at its call of runtime.exitsyscall: back from C, and perhaps not yet with a processor */
-SEC("uprobe")
-int cgo_exit(struct user_regs *ctx)
+static __always_inline void exit_c(struct user_regs *ctx)
 {
 	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
 	__u32 binary = bpf_get_attach_cookie(ctx);
@@ -107,7 +108,7 @@ int cgo_exit(struct user_regs *ctx)
 	__u64 now, goid = 0;
 
 	if (!layout || !cfg || cgo_key(&key, layout, tgid, GO_G(ctx)))
-		return 0;
+		return;
 	/* The runtime has counted this call as finished already. */
 	key.depth++;
 	now = bpf_ktime_get_ns();
@@ -116,9 +117,22 @@ int cgo_exit(struct user_regs *ctx)
 		goroutine.g = key.g;
 		change_known(&goroutine, now, STATE_C, STATE_RUNNING);
 	}
+	/* What goes on at the end of a window is cut off there, by user space. */
+	if (is_outside(&watch, now))
+		return;
 	found = bpf_map_lookup_elem(&in_c, &key);
-	if (!found)
-		return 0;
+	/* One of a window before this one was not cut off as that ended. */
+	if (found && watch.until_ns && found->mono_ns < watch.from_ns) {
+		bpf_map_delete_elem(&in_c, &key);
+		found = 0;
+	}
+	if (!found) {
+		if (watch.until_ns && watch.kinds & WATCH_CGO) {
+			count(COUNT_THREAD_WAITS);
+			aggregate(tgid, WAIT_CGO | WAIT_PARTS, 0, now - watch.from_ns);
+		}
+		return;
+	}
 	entry = *found;
 	bpf_map_delete_elem(&in_c, &key);
 	count(COUNT_THREAD_WAITS);
@@ -127,11 +141,13 @@ int cgo_exit(struct user_regs *ctx)
 	else if (goid != entry.goid)
 		count(COUNT_GOID_MISMATCH);
 	else if (now - entry.mono_ns < watch.threshold_ns)
-		count_short(entry.found, tgid, WAIT_CGO, 0, now - entry.mono_ns);
+		count_short(entry.found, &watch, tgid, WAIT_CGO, 0, now - entry.mono_ns);
 	else
 		emit_cgo(&entry, &key, now, ctx, binary, layout, cfg->max_stack);
-	return 0;
 }
+
+/* runtime.cgocall, at its call of runtime.exitsyscall: back from C, and perhaps not yet with a processor */
+METERED_UPROBE(cgo_exit, exit_c)
 
 /*
  * Whoever is known goes on in this state; it has not been scheduled, so that it is no further run. Time in C counts as such only where it
@@ -167,19 +183,19 @@ static __always_inline void change_in_callback(struct user_regs *ctx, enum gorou
 }
 
 /* runtime.cgocallbackg, at its call of runtime.exitsyscall: C code calls Go; the goroutine may be one of a thread that C made */
-SEC("uprobe")
-int callback_enter(struct user_regs *ctx)
+static __always_inline void enter_callback(struct user_regs *ctx)
 {
 	change_in_callback(ctx, STATE_RUNNING);
-	return 0;
 }
 
+METERED_UPROBE(callback_enter, enter_callback)
+
 /* runtime.cgocallbackg, at its call of runtime.reentersyscall: back to C */
-SEC("uprobe")
-int callback_exit(struct user_regs *ctx)
+static __always_inline void exit_callback(struct user_regs *ctx)
 {
 	change_in_callback(ctx, STATE_C);
-	return 0;
 }
+
+METERED_UPROBE(callback_exit, exit_callback)
 
 #endif

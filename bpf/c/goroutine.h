@@ -11,6 +11,7 @@
 
 #include "bind.h"
 #include "clock.h"
+#include "cost.h"
 #include "file.h"
 #include "labels.h"
 #include "maps.h"
@@ -52,8 +53,7 @@ static __always_inline void remember_park(const struct park_key *key, const stru
 }
 
 /* runtime.gopark(unlockf, lock, reason, traceReason, traceskip), on the goroutine that parks */
-SEC("uprobe")
-int go_park(struct user_regs *ctx)
+static __always_inline void park_goroutine(struct user_regs *ctx)
 {
 	__u64 id = bpf_get_current_pid_tgid();
 	__u32 binary = bpf_get_attach_cookie(ctx);
@@ -63,21 +63,24 @@ int go_park(struct user_regs *ctx)
 	struct watch watch;
 
 	if (PASSES_AGAIN(ctx))
-		return 0;
+		return;
 	if (!layout || !config_for(key.tgid, binary, &watch) || !(watch.kinds & (WATCH_PARK | WATCH_STATES)))
-		return 0;
+		return;
+	park.park_mono_ns = bpf_ktime_get_ns();
+	if (is_outside(&watch, park.park_mono_ns))
+		return;
 	if (read_word(&park.goid, key.g + layout->g_goid)) {
 		count(COUNT_PARK_FAULT);
-		return 0;
+		return;
 	}
-	park.park_mono_ns = bpf_ktime_get_ns();
 	park.park_wall_ns = ktime_get_real_ns();
 	if (watch.kinds & WATCH_PARK)
 		remember_park(&key, &park);
 	if (layout->has_states && watch.kinds & WATCH_STATES)
 		enter_state(&key, park.goid, park.park_mono_ns, STATE_BLOCKED, park.reason, binary);
-	return 0;
 }
+
+METERED_UPROBE(go_park, park_goroutine)
 
 /* The goroutine on whose behalf the current thread runs: g may be the thread's scheduling stack, whose goid is 0. */
 static __always_inline __u64 current_goroutine(const struct binary_layout *layout, __u64 g, __u64 *goid)
@@ -97,12 +100,59 @@ static __always_inline struct park *not_yet_ready(const struct park_key *key)
 	return park && !(park->flags & WAIT_READY_SEEN) ? park : 0;
 }
 
-static __always_inline void mark_ready(struct park *park, __u64 waker_goid, __u8 flags)
+static __always_inline void mark_ready(struct park *park, __u64 waker_goid, __u8 flags, __u64 now)
 {
-	park->ready_mono_ns = bpf_ktime_get_ns();
+	park->ready_mono_ns = now;
 	park->waker_goid = waker_goid;
 	park->flags |= flags | WAIT_READY_SEEN;
 	count(COUNT_READIES);
+}
+
+/*
+ * One that is made ready in a window and has not parked in it waits since before that: all that park in a window are seen. The part from the
+ * begin of the window on is what counts.
+ */
+static __always_inline struct park *parked_before_window(const struct park_key *key, const struct binary_layout *layout,
+							 const struct watch *watch, __u64 now)
+{
+	struct park park = { .park_mono_ns = watch->from_ns, .fd = -1, .is_part = 1 };
+
+	if (!(watch->kinds & WATCH_PARK) || read_word(&park.goid, key->g + layout->g_goid) ||
+	    bpf_probe_read_user(&park.reason, sizeof(park.reason), (void *)(key->g + layout->g_waitreason)))
+		return 0;
+	park.park_wall_ns = ktime_get_real_ns() - (now - watch->from_ns);
+	/* One that is there already has been made ready. */
+	if (bpf_map_update_elem(&parks, key, &park, BPF_NOEXIST))
+		return 0;
+	count(COUNT_WINDOW_FOUND);
+	return bpf_map_lookup_elem(&parks, key);
+}
+
+/* It parked in a window before this one, and was not cut off as that ended: user space could not go through the map. */
+static __always_inline int is_left_over(const struct watch *watch, const struct park *park)
+{
+	return watch->until_ns && park->park_mono_ns < watch->from_ns;
+}
+
+/* What is known of a goroutine that is made ready now; 0: nothing, or its process's window is over. */
+static __always_inline struct park *being_made_ready(const struct park_key *key, const struct binary_layout *layout, __u32 binary,
+						     __u64 now)
+{
+	const struct watch *watch = watch_of(key->tgid);
+	struct park *park;
+
+	if (!watch || !watch->until_ns)
+		return not_yet_ready(key);
+	if (watch->slot != binary || is_outside(watch, now))
+		return 0;
+	park = bpf_map_lookup_elem(&parks, key);
+	if (park && !is_left_over(watch, park))
+		return not_yet_ready(key);
+	if (park) {
+		count(park->found_pc ? COUNT_FOUND_STALE : COUNT_PARK_REPLACED);
+		bpf_map_delete_elem(&parks, key);
+	}
+	return parked_before_window(key, layout, watch, now);
 }
 
 /* The stack of the goroutine that ends a wait: of the one that runs, or of the one whose thread has changed to its scheduling stack. */
@@ -127,36 +177,38 @@ static __always_inline int take_waker_stack(const struct park_key *key, const st
 }
 
 /* runtime.ready(gp, traceskip, next), on the waker's thread */
-SEC("uprobe")
-int go_ready(struct user_regs *ctx)
+static __always_inline void ready_goroutine(struct user_regs *ctx)
 {
-	struct binary_layout *layout = binary_at(bpf_get_attach_cookie(ctx));
+	__u32 binary = bpf_get_attach_cookie(ctx);
+	struct binary_layout *layout = binary_at(binary);
 	struct park_key key = { .tgid = bpf_get_current_pid_tgid() >> 32, .g = GO_ARG1(ctx) };
 	struct capture_config *cfg = settings();
 	const struct watch *watch;
 	struct park *park;
-	__u64 curg, goid = 0, threshold_ns;
+	__u64 curg, goid = 0, threshold_ns, now = bpf_ktime_get_ns();
 
 	if (!layout || !cfg)
-		return 0;
+		return;
 	if (layout->has_states)
-		change_known(&key, bpf_ktime_get_ns(), STATE_BLOCKED, STATE_RUNNABLE);
-	park = not_yet_ready(&key);
+		change_known(&key, now, STATE_BLOCKED, STATE_RUNNABLE);
+	park = being_made_ready(&key, layout, binary, now);
 	if (!park)
-		return 0;
+		return;
 	curg = current_goroutine(layout, GO_G(ctx), &goid);
-	mark_ready(park, goid, 0);
+	mark_ready(park, goid, 0, now);
 	watch = watch_of(key.tgid);
 	threshold_ns = watch ? watch->threshold_ns : cfg->threshold_ns;
 	if (goid && park->ready_mono_ns - park->park_mono_ns >= threshold_ns &&
 	    take_waker_stack(&key, layout, ctx, curg))
 		park->flags |= WAIT_WAKER_STACK;
-	return 0;
 }
 
-static __always_inline void netpoll_ready_one(__u32 tgid, __u64 slot, __s32 fd, int has_states)
+METERED_UPROBE(go_ready, ready_goroutine)
+
+static __always_inline void netpoll_ready_one(__u32 tgid, __u64 slot, __s32 fd, const struct binary_layout *layout, __u32 binary)
 {
 	struct park_key key = { .tgid = tgid };
+	__u64 now = bpf_ktime_get_ns();
 	struct park *park;
 
 	if (read_word(&key.g, slot)) {
@@ -165,34 +217,35 @@ static __always_inline void netpoll_ready_one(__u32 tgid, __u64 slot, __s32 fd, 
 	}
 	if (key.g <= POLLDESC_LAST_STATE)
 		return;
-	if (has_states)
-		change_known(&key, bpf_ktime_get_ns(), STATE_BLOCKED, STATE_RUNNABLE);
-	park = not_yet_ready(&key);
+	if (layout->has_states)
+		change_known(&key, now, STATE_BLOCKED, STATE_RUNNABLE);
+	park = being_made_ready(&key, layout, binary, now);
 	if (!park)
 		return;
 	park->fd = fd;
-	mark_ready(park, 0, WAIT_BY_NETPOLL);
+	mark_ready(park, 0, WAIT_BY_NETPOLL, now);
 }
 
 /* runtime.netpollready(toRun, pd, mode): mode is 'r', 'w' or their sum */
-SEC("uprobe")
-int go_netpollready(struct user_regs *ctx)
+static __always_inline void ready_polled(struct user_regs *ctx)
 {
-	struct binary_layout *layout = binary_at(bpf_get_attach_cookie(ctx));
+	__u32 binary = bpf_get_attach_cookie(ctx);
+	struct binary_layout *layout = binary_at(binary);
 	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
 	__u64 pd = GO_ARG2(ctx), fd = -1;
 	__u32 mode = GO_ARG3(ctx);
 
 	if (!layout)
-		return 0;
+		return;
 	if (read_word(&fd, pd + layout->polldesc_fd))
 		fd = -1;
 	if (mode == POLL_READ || mode == POLL_READ + POLL_WRITE)
-		netpoll_ready_one(tgid, pd + layout->polldesc_rg, fd, layout->has_states);
+		netpoll_ready_one(tgid, pd + layout->polldesc_rg, fd, layout, binary);
 	if (mode == POLL_WRITE || mode == POLL_READ + POLL_WRITE)
-		netpoll_ready_one(tgid, pd + layout->polldesc_wg, fd, layout->has_states);
-	return 0;
+		netpoll_ready_one(tgid, pd + layout->polldesc_wg, fd, layout, binary);
 }
+
+METERED_UPROBE(go_netpollready, ready_polled)
 
 static __always_inline void fill_record(struct wait_record *record, const struct park_key *key,
 					const struct park *park, __u64 run_mono_ns, __u32 binary)
@@ -208,7 +261,7 @@ static __always_inline void fill_record(struct wait_record *record, const struct
 	record->flags = park->flags;
 	record->address = park->address;
 	record->fd = park->fd;
-	record->began_before = park->found_pc != 0;
+	record->began_before = park->found_pc || park->is_part;
 	describe_file(&record->file, park->fd);
 }
 
@@ -262,8 +315,7 @@ static __always_inline int waited_since_found(const struct park_key *key, const 
 }
 
 /* runtime.execute(gp, inheritTime), on the scheduling stack of the thread that will run gp */
-SEC("uprobe")
-int go_execute(struct user_regs *ctx)
+static __always_inline void execute_goroutine(struct user_regs *ctx)
 {
 	__u64 id = bpf_get_current_pid_tgid();
 	__u32 binary = bpf_get_attach_cookie(ctx);
@@ -277,26 +329,31 @@ int go_execute(struct user_regs *ctx)
 	long fault;
 
 	if (!layout || !cfg)
-		return 0;
+		return;
 	if (cfg->learn_threads)
 		learn_thread(layout, key.tgid, (__u32)id, GO_G(ctx));
 	found = bpf_map_lookup_elem(&parks, &key);
 	has_states = layout->has_states && watch.kinds & WATCH_STATES;
 	if (!found && !has_states)
-		return 0;
+		return;
 	now = bpf_ktime_get_ns();
 	fault = read_word(&goid, key.g + layout->g_goid);
 	if (has_states && fault)
 		count_state(STATE_COUNT_FAULT);
 	else if (has_states)
 		enter_state(&key, goid, now, STATE_RUNNING, 0, binary);
-	if (!found)
-		return 0;
+	/* What goes on at the end of a window is cut off there, by user space. */
+	if (!found || is_outside(&watch, now))
+		return;
 	park = *found;
 	bpf_map_delete_elem(&parks, &key);
+	if (is_left_over(&watch, &park)) {
+		count(park.found_pc ? COUNT_FOUND_STALE : COUNT_PARK_REPLACED);
+		return;
+	}
 	if (park.found_pc && !waited_since_found(&key, &park, layout)) {
 		count(COUNT_FOUND_STALE);
-		return 0;
+		return;
 	}
 	count(COUNT_FINISHED);
 
@@ -305,10 +362,11 @@ int go_execute(struct user_regs *ctx)
 	else if (goid != park.goid)
 		count(COUNT_GOID_MISMATCH);
 	else if (now - park.park_mono_ns < watch.threshold_ns)
-		count_short(park.found_pc != 0, key.tgid, WAIT_GOROUTINE, park.reason, now - park.park_mono_ns);
+		count_short(park.found_pc || park.is_part, &watch, key.tgid, WAIT_GOROUTINE, park.reason, now - park.park_mono_ns);
 	else
 		emit_park(&key, &park, now, binary, layout, cfg->max_stack);
-	return 0;
 }
+
+METERED_UPROBE(go_execute, execute_goroutine)
 
 #endif

@@ -142,7 +142,15 @@ static __always_inline struct capture_config *config_for(__u32 tgid, __u32 binar
 		return 0;
 	watch->threshold_ns = listed ? listed->threshold_ns : cfg->threshold_ns;
 	watch->kinds = listed ? listed->kinds : cfg->kinds;
+	watch->from_ns = listed ? listed->from_ns : 0;
+	watch->until_ns = listed ? listed->until_ns : 0;
 	return cfg;
+}
+
+/* The process is observed in windows, and this moment is in none. */
+static __always_inline int is_outside(const struct watch *watch, __u64 now)
+{
+	return watch->until_ns && (now < watch->from_ns || now >= watch->until_ns);
 }
 
 /* Atomic although per CPU: a uprobe's program keeps its CPU but can be preempted by another one. */

@@ -9,6 +9,7 @@
 
 #include "bind.h"
 #include "clock.h"
+#include "cost.h"
 #include "kernel_stack.h"
 #include "maps.h"
 #include "regs.h"
@@ -76,6 +77,8 @@ static __always_inline void go_off_cpu(void *ctx, __u32 tgid, __u32 tid, __u16 r
 	struct off_cpu *off;
 	struct bound bound;
 
+	if (watch->until_ns && is_outside(watch, bpf_ktime_get_ns()))
+		return;
 	if (bpf_map_update_elem(&off_cpus, &tid, &none, BPF_ANY) || !(off = bpf_map_lookup_elem(&off_cpus, &tid))) {
 		count(COUNT_THREAD_MAP_FULL);
 		return;
@@ -172,6 +175,7 @@ int thread_switch(__u64 *ctx)
 	struct binary_layout *layout;
 	const struct watch *watch;
 	struct in_syscall *call;
+	struct meter meter;
 	__u16 reason;
 
 	run_on_in_call(next_tid);
@@ -186,12 +190,14 @@ int thread_switch(__u64 *ctx)
 	if (!reason)
 		return 0;
 	call = reason == OFF_CPU_PREEMPTED ? 0 : told_by_its_call(tid);
+	meter = begin_metering(tgid);
 	if (!call && watch->kinds & WATCH_OFF_CPU) {
 		go_off_cpu(ctx, tgid, tid, reason, watch, layout);
 	} else if (call && watch->kinds & WATCH_KERNEL_STACKS) {
 		take_kernel_stack(ctx, tid, WAIT_SYSCALL, call->mono_ns);
 		call->has_kernel_stack = 1;
 	}
+	end_metering(&meter, WAY_SWITCH);
 	return 0;
 }
 

@@ -35,6 +35,9 @@ enum wait_kind {
 	WAIT_CGO = 4,       /* a goroutine in C code */
 };
 
+/* Beside the kind in the key of a sum: of these waits a part was seen, from the begin of a window, or in one to its end. */
+#define WAIT_PARTS 0x100
+
 enum wait_flags {
 	WAIT_READY_SEEN = 1 << 0,       /* ready_mono_ns is a measurement */
 	WAIT_BY_NETPOLL = 1 << 1,       /* made runnable by the network poller */
@@ -135,6 +138,7 @@ struct binary_layout {
 	__u32 g_coroarg; /* 0: it has none */
 	__u32 coroutine_reason; /* the wait reason of a goroutine that has changed over to a coroutine */
 	__u32 has_states; /* 1: its goroutines' time is split by state: it has all the probes for that */
+	__u32 g_waitreason;
 };
 
 /* What is captured of a process. */
@@ -158,6 +162,23 @@ struct watch {
 	__u64 threshold_ns; /* as in capture_config, when a wait ends */
 	__u32 slot;         /* of its binary in `binaries`, or LEFT_OUT */
 	__u32 kinds;        /* enum watch_kinds, when a wait begins */
+	/* Its window, MONO: of what goes on outside of it nothing is captured. until_ns = 0: it is observed all the time. */
+	__u64 from_ns;
+	__u64 until_ns;
+};
+
+/* How a thread came into a program. */
+enum way_in {
+	WAY_UPROBE = 0,  /* by a trap */
+	WAY_SYSCALL = 1, /* the kernel's slower way in or out of a system call */
+	WAY_SWITCH = 2,  /* it was going to run this code anyway */
+	WAYS_IN,
+};
+
+/* Of one process, cumulative per CPU. */
+struct cost {
+	__u64 hits[WAYS_IN];
+	__u64 program_ns[WAYS_IN];
 };
 
 /* What holds for all; the threshold and the kinds of processes that are not listed in `watched`. */
@@ -256,7 +277,7 @@ struct park {
 	__u32 tid;
 	__u8 reason;
 	__u8 flags;
-	__u16 reserved;
+	__u16 is_part; /* 1: it began before park_mono_ns, at which its process's window did */
 	__s32 fd;
 	__u32 reserved2;
 	__u64 found_pc; /* of one that user space found parked: where it goes on; 0: it was seen parking */
@@ -277,7 +298,7 @@ struct short_wait {
 
 /*
  * What was seen and what was lost, and why. Two sums hold at rest:
- *   parks + (put into `parks` by user space) = finished + map_full + map_error + park_replaced + found_stale +
+ *   parks + window_found + (put into `parks` by user space) = finished + map_full + map_error + park_replaced + found_stale +
  *           (entries in `parks`, now or removed by user space)
  *   finished + thread_waits = emitted + aggregated + ring_full + aggregate_full + goid_mismatch + execute_fault + scratch_busy +
  *           found_short
@@ -311,6 +332,7 @@ enum counter {
 	COUNT_FOUND_STALE,      /* user space put it in when it did not wait any more: nothing is told of it */
 	COUNT_KERNEL_STACK_LOST, /* kept, without the kernel's stack: others have taken its place in `kernel_stacks`, or it was off its CPU before they were wanted */
 	COUNT_FOUND_SHORT,      /* found going on, and ended sooner after that than the threshold: how long it was nobody knows */
+	COUNT_WINDOW_FOUND,     /* goroutines that were made ready in a window in which they had not parked */
 	COUNTERS,
 };
 
@@ -356,7 +378,7 @@ ASSERT_OFFSET(struct wait_record, stack, 200);
 ASSERT_SIZE(struct process_record, 16);
 ASSERT_OFFSET(struct process_record, tgid, 4);
 ASSERT_OFFSET(struct process_record, mono_ns, 8);
-ASSERT_SIZE(struct binary_layout, 72);
+ASSERT_SIZE(struct binary_layout, 76);
 ASSERT_OFFSET(struct binary_layout, g_goid, 0);
 ASSERT_OFFSET(struct binary_layout, g_m, 4);
 ASSERT_OFFSET(struct binary_layout, g_sched_pc, 8);
@@ -375,15 +397,20 @@ ASSERT_OFFSET(struct binary_layout, labels_form, 56);
 ASSERT_OFFSET(struct binary_layout, g_coroarg, 60);
 ASSERT_OFFSET(struct binary_layout, coroutine_reason, 64);
 ASSERT_OFFSET(struct binary_layout, has_states, 68);
+ASSERT_OFFSET(struct binary_layout, g_waitreason, 72);
 ASSERT_SIZE(struct capture_config, 24);
 ASSERT_OFFSET(struct capture_config, threshold_ns, 0);
 ASSERT_OFFSET(struct capture_config, max_stack, 8);
 ASSERT_OFFSET(struct capture_config, only_watched, 12);
 ASSERT_OFFSET(struct capture_config, learn_threads, 16);
 ASSERT_OFFSET(struct capture_config, kinds, 20);
-ASSERT_SIZE(struct watch, 16);
+ASSERT_SIZE(struct watch, 32);
 ASSERT_OFFSET(struct watch, slot, 8);
 ASSERT_OFFSET(struct watch, kinds, 12);
+ASSERT_OFFSET(struct watch, from_ns, 16);
+ASSERT_OFFSET(struct watch, until_ns, 24);
+ASSERT_SIZE(struct cost, 48);
+ASSERT_OFFSET(struct cost, program_ns, 24);
 ASSERT_SIZE(struct in_syscall, 56);
 ASSERT_OFFSET(struct in_syscall, is_wait, 42);
 ASSERT_SIZE(struct syscall_config, SYSCALLS);
@@ -402,6 +429,6 @@ ASSERT_OFFSET(struct short_wait_key, what, 6);
 ASSERT_SIZE(struct short_wait, 16 + 8 * HISTOGRAM_BUCKETS);
 ASSERT_OFFSET(struct short_wait, total_ns, 8);
 ASSERT_OFFSET(struct short_wait, histogram, 16);
-_Static_assert(COUNTERS == 28, "number of counters");
+_Static_assert(COUNTERS == 29, "number of counters");
 
 #endif

@@ -40,7 +40,8 @@ static __always_inline struct short_wait *short_wait_of(struct short_wait_key *k
 	return bpf_map_lookup_elem(&short_waits, key);
 }
 
-static __always_inline void aggregate(__u32 tgid, enum wait_kind what, __u16 reason, __u64 wait_ns)
+/* what: enum wait_kind, and WAIT_PARTS */
+static __always_inline void aggregate(__u32 tgid, __u16 what, __u16 reason, __u64 wait_ns)
 {
 	struct short_wait_key key = { .tgid = tgid, .reason = reason, .what = what };
 	struct short_wait *sum = short_wait_of(&key);
@@ -58,10 +59,15 @@ static __always_inline void aggregate(__u32 tgid, enum wait_kind what, __u16 rea
 	count(COUNT_AGGREGATED);
 }
 
-/* How long one was that user space found going on is not known: whether it was a short wait is not either. */
-static __always_inline void count_short(int was_found, __u32 tgid, enum wait_kind what, __u16 reason, __u64 duration_ns)
+/*
+ * How long one was that was found going on is not known: whether it was a short wait is not either. In a window the part of it that is in
+ * there is what counts.
+ */
+static __always_inline void count_short(int was_found, const struct watch *watch, __u32 tgid, enum wait_kind what, __u16 reason, __u64 duration_ns)
 {
-	if (was_found)
+	if (was_found && watch->until_ns)
+		aggregate(tgid, what | WAIT_PARTS, reason, duration_ns);
+	else if (was_found)
 		count(COUNT_FOUND_SHORT);
 	else
 		aggregate(tgid, what, reason, duration_ns);

@@ -9,6 +9,7 @@
 
 #include "bind.h"
 #include "clock.h"
+#include "cost.h"
 #include "maps.h"
 #include "regs.h"
 #include "send.h"
@@ -207,8 +208,7 @@ static __always_inline int observes_states(__u32 tgid, __u32 binary)
 #define GO_STATUS_WAITING 4
 
 /* runtime.newproc1, at its calls of casgstatus(gp, from, to) */
-SEC("uprobe")
-int go_create(struct user_regs *ctx)
+static __always_inline void create(struct user_regs *ctx)
 {
 	__u32 binary = bpf_get_attach_cookie(ctx);
 	struct binary_layout *layout = binary_at(binary);
@@ -218,14 +218,15 @@ int go_create(struct user_regs *ctx)
 	struct goroutine *known;
 
 	if ((__u32)GO_ARG2(ctx) != GO_STATUS_DEAD || !layout || !observes_states(key.tgid, binary))
-		return 0;
+		return;
 	known = goroutine_at(&key);
 	if (known)
 		replace_goroutine(&key, known, now, binary);
 	begin_goroutine(&key, 0, now, is_parked ? STATE_BLOCKED : STATE_RUNNABLE, is_parked ? layout->coroutine_reason : 0,
 			GOROUTINE_START_SEEN);
-	return 0;
 }
+
+METERED_UPROBE(go_create, create)
 
 static __always_inline struct short_lives *short_lives_of(__u32 tgid)
 {
@@ -283,18 +284,17 @@ static __always_inline void end_goroutine(const struct park_key *key, __u32 bina
 }
 
 /* runtime.gdestroy(gp), or runtime.goexit0(gp) */
-SEC("uprobe")
-int go_destroy(struct user_regs *ctx)
+static __always_inline void destroy(struct user_regs *ctx)
 {
 	struct park_key key = { .tgid = bpf_get_current_pid_tgid() >> 32, .g = GO_ARG1(ctx) };
 
 	end_goroutine(&key, bpf_get_attach_cookie(ctx));
-	return 0;
 }
 
+METERED_UPROBE(go_destroy, destroy)
+
 /* runtime.dropm(): a thread that C made is done with Go; what it ran on is kept for the next such thread */
-SEC("uprobe")
-int go_drop_m(struct user_regs *ctx)
+static __always_inline void drop_m(struct user_regs *ctx)
 {
 	__u32 binary = bpf_get_attach_cookie(ctx);
 	struct binary_layout *layout = binary_at(binary);
@@ -303,12 +303,12 @@ int go_drop_m(struct user_regs *ctx)
 
 	if (layout && !read_word(&m, GO_G(ctx) + layout->g_m) && !read_word(&key.g, m + layout->m_curg) && key.g)
 		end_goroutine(&key, binary);
-	return 0;
 }
 
+METERED_UPROBE(go_drop_m, drop_m)
+
 /* runtime.goschedImpl(gp), runtime.goyield_m(gp), runtime.preemptPark(gp) */
-SEC("uprobe")
-int go_yield(struct user_regs *ctx)
+static __always_inline void yield(struct user_regs *ctx)
 {
 	__u32 binary = bpf_get_attach_cookie(ctx);
 	struct binary_layout *layout = binary_at(binary);
@@ -316,17 +316,17 @@ int go_yield(struct user_regs *ctx)
 	__u64 goid = 0;
 
 	if (!layout || !observes_states(key.tgid, binary))
-		return 0;
+		return;
 	if (read_word(&goid, key.g + layout->g_goid))
 		count_state(STATE_COUNT_FAULT);
 	else
 		enter_state(&key, goid, bpf_ktime_get_ns(), STATE_RUNNABLE, 0, binary);
-	return 0;
 }
 
+METERED_UPROBE(go_yield, yield)
+
 /* runtime.exitsyscallTryGetP(), or runtime.exitsyscallfast_pidle(): on the scheduling stack for the goroutine of its thread */
-SEC("uprobe")
-int go_lost_processor(struct user_regs *ctx)
+static __always_inline void lose_processor(struct user_regs *ctx)
 {
 	__u32 binary = bpf_get_attach_cookie(ctx);
 	struct binary_layout *layout = binary_at(binary);
@@ -335,35 +335,35 @@ int go_lost_processor(struct user_regs *ctx)
 	__u64 m = 0;
 
 	if (!layout || !observes_states(key.tgid, binary) || read_word(&m, GO_G(ctx) + layout->g_m) || read_word(&key.g, m + layout->m_curg) || !key.g)
-		return 0;
+		return;
 	of = goroutine_at(&key);
 	if (!of)
-		return 0;
+		return;
 	of->handoffs++;
 	of->flags |= GOROUTINE_LOST_PROCESSOR;
-	return 0;
 }
 
+METERED_UPROBE(go_lost_processor, lose_processor)
+
 /* runtime.exitsyscallNoP(gp), or runtime.exitsyscall0(gp) */
-SEC("uprobe")
-int go_no_processor(struct user_regs *ctx)
+static __always_inline void find_no_processor(struct user_regs *ctx)
 {
 	__u32 binary = bpf_get_attach_cookie(ctx);
 	struct park_key key = { .tgid = bpf_get_current_pid_tgid() >> 32, .g = GO_ARG1(ctx) };
 	struct goroutine *of = goroutine_at(&key);
 
 	if (!of || !observes_states(key.tgid, binary))
-		return 0;
+		return;
 	/* Up to Go 1.25 no other processor is looked for where there is none idle. */
 	if (!(of->flags & GOROUTINE_LOST_PROCESSOR))
 		of->handoffs++;
 	change_state(of, bpf_ktime_get_ns(), STATE_RUNNABLE, 0);
-	return 0;
 }
 
+METERED_UPROBE(go_no_processor, find_no_processor)
+
 /* runtime.coroswitch_m(gp): gp waits, and the goroutine of the coroutine in gp.coroarg runs */
-SEC("uprobe")
-int go_coroutine_switch(struct user_regs *ctx)
+static __always_inline void switch_coroutine(struct user_regs *ctx)
 {
 	__u32 binary = bpf_get_attach_cookie(ctx);
 	struct binary_layout *layout = binary_at(binary);
@@ -372,16 +372,17 @@ int go_coroutine_switch(struct user_regs *ctx)
 	__u64 now = bpf_ktime_get_ns(), coro = 0, from_goid = 0, to_goid = 0;
 
 	if (!layout || !layout->g_coroarg || !observes_states(tgid, binary))
-		return 0;
+		return;
 	/* A struct coro begins with the goroutine that waits in it. */
 	if (read_word(&coro, from.g + layout->g_coroarg) || read_word(&to.g, coro) ||
 	    read_word(&from_goid, from.g + layout->g_goid) || read_word(&to_goid, to.g + layout->g_goid)) {
 		count_state(STATE_COUNT_FAULT);
-		return 0;
+		return;
 	}
 	enter_state(&from, from_goid, now, STATE_BLOCKED, layout->coroutine_reason, binary);
 	enter_state(&to, to_goid, now, STATE_RUNNING, 0, binary);
-	return 0;
 }
+
+METERED_UPROBE(go_coroutine_switch, switch_coroutine)
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
 /* The one BPF object: the samplers share the ring, the configuration and the counters. */
 #include "cgo.h"
+#include "cost.h"
 #include "goroutine.h"
 #include "off_cpu.h"
 #include "process.h"

@@ -5,6 +5,7 @@
 
 #include "bind.h"
 #include "clock.h"
+#include "cost.h"
 #include "file.h"
 #include "kernel_stack.h"
 #include "labels.h"
@@ -36,32 +37,45 @@ static __always_inline int only_wakes(__u64 nr, __u64 regs)
 	       !(FUTEX_WAITS >> (operation & FUTEX_OPERATION & 31) & 1);
 }
 
+/* Whether it is a wait is decided as it begins: of one that began in a window the end is seen whenever it comes. */
+static __always_inline void note_call(const __u64 *ctx, struct in_syscall *entry, const struct watch *watch, __u8 flags, __u32 tid)
+{
+	int sends = flags & (SYSCALL_SENDS | SYSCALL_SENDS_OFTEN) && watch->kinds & (WATCH_TCP_MESSAGES | WATCH_SEND_LATENCY);
+
+	entry->is_wait = flags & SYSCALL_TRACED && watch->kinds & WATCH_SYSCALL && !only_wakes(ctx[1], ctx[0]);
+	if (!entry->is_wait && !sends)
+		return;
+	entry->mono_ns = bpf_ktime_get_ns();
+	if (is_outside(watch, entry->mono_ns)) {
+		entry->is_wait = 0;
+		if (!sends)
+			return;
+	}
+	entry->wall_ns = ktime_get_real_ns();
+	if (bpf_map_update_elem(&in_syscalls, &tid, entry, BPF_ANY))
+		count(COUNT_THREAD_MAP_FULL);
+}
+
 /* The contexts are declared as words: aya-obj 0.3 cannot relocate bpf_raw_tracepoint_args.args[n]. */
 SEC("raw_tp/sys_enter")
 int syscall_enter(__u64 *ctx)
 {
-	__u64 id;
-	__u32 tid;
 	struct in_syscall entry = { .nr = ctx[1] };
 	const struct watch *watch;
 	__u8 flags = syscall_flags(ctx[1]);
+	struct meter meter;
+	__u64 id;
 
 	if (!flags)
 		return 0;
 	id = bpf_get_current_pid_tgid();
 	entry.tgid = id >> 32;
 	watch = watch_of(entry.tgid);
-	if (!watch)
+	if (!watch || !(watch->kinds & (WATCH_SYSCALL | WATCH_TCP_MESSAGES | WATCH_SEND_LATENCY)))
 		return 0;
-	entry.is_wait = flags & SYSCALL_TRACED && watch->kinds & WATCH_SYSCALL && !only_wakes(ctx[1], ctx[0]);
-	if (!entry.is_wait && !(flags & (SYSCALL_SENDS | SYSCALL_SENDS_OFTEN) &&
-				watch->kinds & (WATCH_TCP_MESSAGES | WATCH_SEND_LATENCY)))
-		return 0;
-	tid = (__u32)id;
-	entry.mono_ns = bpf_ktime_get_ns();
-	entry.wall_ns = ktime_get_real_ns();
-	if (bpf_map_update_elem(&in_syscalls, &tid, &entry, BPF_ANY))
-		count(COUNT_THREAD_MAP_FULL);
+	meter = begin_metering(entry.tgid);
+	note_call(ctx, &entry, watch, flags, (__u32)id);
+	end_metering(&meter, WAY_SYSCALL);
 	return 0;
 }
 
@@ -124,39 +138,49 @@ static __always_inline int is_out_of(const struct in_syscall *entry, __u64 regs)
 		(__u32)nr == entry->nr);
 }
 
-SEC("raw_tp/sys_exit")
-int syscall_exit(__u64 *ctx)
+static __always_inline void end_call(const __u64 *ctx, __u32 tid, struct in_syscall *found)
 {
-	__u32 tid = bpf_get_current_pid_tgid();
-	struct in_syscall *found = bpf_map_lookup_elem(&in_syscalls, &tid), entry;
+	struct in_syscall entry;
 	struct capture_config *cfg;
 	struct binary_layout *layout;
 	const struct watch *found_watch;
 	struct watch watch;
-	__u64 now;
+	__u64 now = bpf_ktime_get_ns();
 
-	if (!found)
-		return 0;
-	now = bpf_ktime_get_ns();
 	entry = *found;
 	bpf_map_delete_elem(&in_syscalls, &tid);
 	cfg = settings();
 	found_watch = watch_of(entry.tgid);
 	if (!cfg || !found_watch || !entry.is_wait)
-		return 0;
+		return;
 	watch = *found_watch;
 	layout = binary_at(watch.slot);
 	if (!layout)
-		return 0;
+		return;
 	if (!is_out_of(&entry, ctx[0]))
-		return 0;
+		return;
 	count(COUNT_THREAD_WAITS);
 	if (layout->has_states && watch.kinds & WATCH_STATES)
 		add_syscall(layout, entry.tgid, tid, entry.mono_ns, now);
 	if (now - entry.mono_ns < watch.threshold_ns)
-		count_short(entry.found, entry.tgid, WAIT_SYSCALL, entry.nr, now - entry.mono_ns);
+		count_short(entry.found, &watch, entry.tgid, WAIT_SYSCALL, entry.nr, now - entry.mono_ns);
 	else
 		emit_syscall(&entry, tid, now, ctx[0], ctx[1], watch.slot, layout, cfg->max_stack);
+}
+
+SEC("raw_tp/sys_exit")
+int syscall_exit(__u64 *ctx)
+{
+	__u64 id = bpf_get_current_pid_tgid();
+	__u32 tid = id;
+	struct in_syscall *found = bpf_map_lookup_elem(&in_syscalls, &tid);
+	struct meter meter;
+
+	if (!found)
+		return 0;
+	meter = begin_metering(id >> 32);
+	end_call(ctx, tid, found);
+	end_metering(&meter, WAY_SYSCALL);
 	return 0;
 }
 

@@ -35,6 +35,9 @@ pub const WAIT_OFF_CPU: u8 = 3;
 /// A goroutine in C code.
 pub const WAIT_CGO: u8 = 4;
 
+/// Beside the kind in the key of a sum: of these waits a part was seen.
+pub const WAIT_PARTS: u16 = 0x100;
+
 /// `enum off_cpu_reason`: it could have gone on running.
 pub const OFF_CPU_PREEMPTED: u16 = 1;
 /// In the kernel, for a page or a lock.
@@ -120,11 +123,11 @@ kernel_struct!(
 );
 kernel_struct!(
     /// `struct binary_layout`.
-    Binary, 72, {
+    Binary, 76, {
         g_goid: u32 = 0, g_m: u32 = 4, g_sched_pc: u32 = 8, g_sched_bp: u32 = 12, m_curg: u32 = 16, polldesc_fd: u32 = 20,
         polldesc_rg: u32 = 24, polldesc_wg: u32 = 28, g_stack_lo: u32 = 32, g_stack_hi: u32 = 36, tls_g: i32 = 40,
         m_ncgo: u32 = 44, valid: u32 = 48, g_labels: u32 = 52, labels_form: u32 = 56, g_coroarg: u32 = 60,
-        coroutine_reason: u32 = 64, has_states: u32 = 68,
+        coroutine_reason: u32 = 64, has_states: u32 = 68, g_waitreason: u32 = 72,
     }
 );
 kernel_struct!(
@@ -133,7 +136,11 @@ kernel_struct!(
 );
 kernel_struct!(
     /// `struct watch`.
-    Watch, 16, { threshold_ns: u64 = 0, slot: u32 = 8, kinds: u32 = 12 }
+    Watch, 32, { threshold_ns: u64 = 0, slot: u32 = 8, kinds: u32 = 12, from_ns: u64 = 16, until_ns: u64 = 24 }
+);
+kernel_struct!(
+    /// `struct cost`.
+    OfCost, 48, { hits: [u64; 3] = 0, program_ns: [u64; 3] = 24 }
 );
 kernel_struct!(
     /// `struct clock_config`.
@@ -147,7 +154,7 @@ kernel_struct!(
     /// `struct park`.
     Park, 72, {
         goid: u64 = 0, park_mono_ns: u64 = 8, park_wall_ns: u64 = 16, ready_mono_ns: u64 = 24, waker_goid: u64 = 32,
-        address: u64 = 40, tid: u32 = 48, reason: u8 = 52, flags: u8 = 53, reserved: u16 = 54, fd: i32 = 56,
+        address: u64 = 40, tid: u32 = 48, reason: u8 = 52, flags: u8 = 53, is_part: u16 = 54, fd: i32 = 56,
         reserved2: u32 = 60, found_pc: u64 = 64,
     }
 );
@@ -249,11 +256,13 @@ pub enum Counter {
     KernelStackLost,
     /// Found going on, and ended sooner after that than the threshold.
     FoundShort,
+    /// Goroutines that were made ready in a window in which they had not parked.
+    WindowFound,
 }
 
 /// Number of counters.
-pub const COUNTERS: usize = 28;
-const _: () = assert!(Counter::FoundShort as usize + 1 == COUNTERS);
+pub const COUNTERS: usize = 29;
+const _: () = assert!(Counter::WindowFound as usize + 1 == COUNTERS);
 
 /// Size of a wait record without its stack, in bytes.
 pub const WAIT_HEADER_BYTES: usize = offset_of!(Wait, stack);

@@ -16,7 +16,7 @@ pub mod tcp;
 
 pub use bytes::DecodeError;
 pub use map_value::{
-    BinaryLayout, Bindings, CaptureSettings, LabelsForm, ParkKey, ShortWaitKey, ShortWaitSum, Watched,
+    BinaryLayout, Bindings, CaptureSettings, Cost, LabelsForm, ParkKey, ShortWaitKey, ShortWaitSum, Watched, Window,
     encode_tai_offset_ns,
 };
 pub use open::{Calling, InCall, Parked};
@@ -53,6 +53,8 @@ pub mod program {
     pub const NETPOLLREADY: &str = "go_netpollready";
     /// `runtime.execute`: a goroutine runs again.
     pub const EXECUTE: &str = "go_execute";
+    /// Any instruction: it does nothing.
+    pub const MEASURE_WAY_IN: &str = "measure_way_in";
     /// The raw tracepoint `sched_process_exec`.
     pub const PROCESS_EXEC: &str = "process_exec";
     /// The raw tracepoint `sched_process_exit`.
@@ -127,6 +129,8 @@ pub mod map {
     pub const BINDINGS: &str = "bindings";
     /// Per-CPU hash of [`ShortWaitSum`](crate::ShortWaitSum) by [`ShortWaitKey`](crate::ShortWaitKey).
     pub const SHORT_WAITS: &str = "short_waits";
+    /// Per-CPU hash of [`Cost`](crate::Cost) by process id (`u32`).
+    pub const COSTS: &str = "costs";
     /// Array of one [`Config`](crate::states::Config): see [`encode_epoch`](crate::states::encode_epoch).
     pub const STATE_CONFIG: &str = "state_config";
     /// Hash of [`Goroutine`](crate::states::Goroutine) that live, by [`ParkKey`](crate::ParkKey).

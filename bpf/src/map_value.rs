@@ -5,7 +5,7 @@ use std::mem::{offset_of, size_of};
 
 use crate::HISTOGRAM_BUCKETS;
 use crate::bytes::{put, read, read_u32, read_u64};
-use crate::layout::{Binary, Binding, Clock, Config, Key, LEFT_OUT, Short, ShortKey, Watch};
+use crate::layout::{Binary, Binding, Clock, Config, Key, LEFT_OUT, OfCost, Short, ShortKey, WAIT_PARTS, Watch};
 use crate::record::WaitKind;
 
 /// Offsets inside the Go runtime's structs for one binary, in bytes.
@@ -47,6 +47,8 @@ pub struct BinaryLayout {
     pub coroutine_reason: u32,
     /// Its goroutines' time is split by state: it has all the probes for that.
     pub has_states: bool,
+    /// `runtime.g.waitreason`.
+    pub g_waitreason: u32,
 }
 
 /// How a Go version keeps the labels of a goroutine; the numbers are those of `enum labels_form`.
@@ -85,6 +87,7 @@ impl BinaryLayout {
         put(&mut bytes, offset_of!(Binary, g_coroarg), self.g_coroarg.to_ne_bytes());
         put(&mut bytes, offset_of!(Binary, coroutine_reason), self.coroutine_reason.to_ne_bytes());
         put(&mut bytes, offset_of!(Binary, has_states), u32::from(self.has_states).to_ne_bytes());
+        put(&mut bytes, offset_of!(Binary, g_waitreason), self.g_waitreason.to_ne_bytes());
         bytes
     }
 }
@@ -113,6 +116,30 @@ pub struct Watched {
     pub threshold_ns: u64,
     /// What is captured of it: [`WATCH_PARK`](crate::layout::WATCH_PARK) and others.
     pub kinds: u32,
+    /// When.
+    pub window: Window,
+}
+
+/// When a process is observed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Window {
+    /// All the time.
+    #[default]
+    Always,
+    /// From the first of these moments until the other, CLOCK_MONOTONIC ns.
+    Within(u64, u64),
+    /// Not now.
+    Closed,
+}
+
+impl Window {
+    fn bounds(self) -> (u64, u64) {
+        match self {
+            Self::Always => (0, 0),
+            Self::Within(from_ns, until_ns) => (from_ns, until_ns.max(1)),
+            Self::Closed => (0, 1),
+        }
+    }
 }
 
 impl Watched {
@@ -123,6 +150,9 @@ impl Watched {
         put(&mut bytes, offset_of!(Watch, threshold_ns), self.threshold_ns.to_ne_bytes());
         put(&mut bytes, offset_of!(Watch, slot), self.slot.to_ne_bytes());
         put(&mut bytes, offset_of!(Watch, kinds), self.kinds.to_ne_bytes());
+        let (from_ns, until_ns) = self.window.bounds();
+        put(&mut bytes, offset_of!(Watch, from_ns), from_ns.to_ne_bytes());
+        put(&mut bytes, offset_of!(Watch, until_ns), until_ns.to_ne_bytes());
         bytes
     }
 
@@ -194,6 +224,8 @@ pub struct ShortWaitKey {
     pub kind: Option<WaitKind>,
     /// Why, as in [`WaitRecord::reason`](crate::WaitRecord::reason).
     pub reason: u16,
+    /// Only the parts of them that lay in a window were seen, of waits that had begun before that.
+    pub is_parts: bool,
 }
 
 impl ShortWaitKey {
@@ -203,8 +235,9 @@ impl ShortWaitKey {
         let half = |offset| read(bytes, offset).map(u16::from_ne_bytes).unwrap_or_default();
         Self {
             tgid: read_u32(bytes, offset_of!(ShortKey, tgid)).unwrap_or_default(),
-            kind: u8::try_from(half(offset_of!(ShortKey, what))).ok().and_then(WaitKind::of),
+            kind: u8::try_from(half(offset_of!(ShortKey, what)) & !WAIT_PARTS).ok().and_then(WaitKind::of),
             reason: half(offset_of!(ShortKey, reason)),
+            is_parts: half(offset_of!(ShortKey, what)) & WAIT_PARTS != 0,
         }
     }
 }
@@ -238,6 +271,63 @@ impl Bindings {
             scheduler: at(offset_of!(Binding, scheduler)),
             no_thread: at(offset_of!(Binding, no_thread)),
             unreadable: at(offset_of!(Binding, unreadable)),
+        }
+    }
+}
+
+/// What observing a process has cost it, without the way into the programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Cost {
+    /// How often a uprobe was hit.
+    pub uprobes: u64,
+    /// How often a system call was seen beginning or ending.
+    pub syscalls: u64,
+    /// How often a thread was seen leaving its CPU.
+    pub switches: u64,
+    /// Time in the programs of uprobes, ns.
+    pub uprobes_ns: u64,
+    /// Time in those of system calls and switches, ns.
+    pub tracepoints_ns: u64,
+}
+
+impl Cost {
+    /// The map's value of one CPU for a process that nothing was counted of.
+    pub const NONE: [u8; size_of::<OfCost>()] = [0; size_of::<OfCost>()];
+
+    /// That of one CPU, from the map's bytes.
+    #[must_use]
+    pub fn decode(bytes: &[u8; size_of::<OfCost>()]) -> Self {
+        let at = |offset| read_u64(bytes, offset).unwrap_or_default();
+        let hits = |way: usize| at(offset_of!(OfCost, hits) + 8 * way);
+        let ns = |way: usize| at(offset_of!(OfCost, program_ns) + 8 * way);
+        Self {
+            uprobes: hits(0),
+            syscalls: hits(1),
+            switches: hits(2),
+            uprobes_ns: ns(0),
+            tracepoints_ns: ns(1).wrapping_add(ns(2)),
+        }
+    }
+
+    /// Both together (wrapping, as the kernel's counters do).
+    #[must_use]
+    pub fn plus(&self, other: &Self) -> Self {
+        self.each(other, u64::wrapping_add)
+    }
+
+    /// What was added since `earlier`, a former reading of the same.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        self.each(earlier, u64::wrapping_sub)
+    }
+
+    fn each(&self, other: &Self, op: fn(u64, u64) -> u64) -> Self {
+        Self {
+            uprobes: op(self.uprobes, other.uprobes),
+            syscalls: op(self.syscalls, other.syscalls),
+            switches: op(self.switches, other.switches),
+            uprobes_ns: op(self.uprobes_ns, other.uprobes_ns),
+            tracepoints_ns: op(self.tracepoints_ns, other.tracepoints_ns),
         }
     }
 }
@@ -311,9 +401,10 @@ mod tests {
             g_coroarg: 16,
             coroutine_reason: 17,
             has_states: true,
+            g_waitreason: 19,
         };
-        let words: Vec<u32> = (0..18).map(|i| read_u32(&layout.encode(), 4 * i).unwrap()).collect();
-        assert_eq!(words, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 1, 14, 2, 16, 17, 1]);
+        let words: Vec<u32> = (0..19).map(|i| read_u32(&layout.encode(), 4 * i).unwrap()).collect();
+        assert_eq!(words, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 1, 14, 2, 16, 17, 1, 19]);
     }
 
     #[test]
@@ -329,10 +420,20 @@ mod tests {
 
     #[test]
     fn what_holds_for_a_process_lands_at_the_offsets_of_the_c_struct() {
-        let bytes = Watched { slot: 7, threshold_ns: 5_000_000, kinds: WATCH_CGO }.encode();
+        let bytes =
+            Watched { slot: 7, threshold_ns: 5_000_000, kinds: WATCH_CGO, window: Window::Within(9, 10) }.encode();
         let words = |bytes: &[u8]| [8, 12].map(|at| read_u32(bytes, at).unwrap());
         assert_eq!((read_u64(&bytes, 0), words(&bytes)), (Ok(5_000_000), [7, 2]));
+        assert_eq!([16, 24].map(|at| read_u64(&bytes, at).unwrap()), [9, 10]);
         assert_eq!(words(&Watched::left_out()), [u32::MAX, 0]);
+    }
+
+    #[test]
+    fn a_closed_window_is_over_and_none_is_never() {
+        assert_eq!(Window::Always.bounds().1, 0);
+        for over in [Window::Closed, Window::Within(0, 0)] {
+            assert_eq!(over.bounds(), (0, 1));
+        }
     }
 
     #[test]

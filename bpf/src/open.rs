@@ -28,6 +28,8 @@ pub struct Parked {
     pub reason: u8,
     /// Of one that was found parked at `mono_ns`, and began before that: where in the process it goes on.
     pub found_pc: Option<u64>,
+    /// It was made ready in the window that began at `mono_ns`, and parked before that.
+    pub is_part: bool,
 }
 
 impl Parked {
@@ -49,6 +51,7 @@ impl Parked {
             tid: read_u32(bytes, offset_of!(Park, tid)).unwrap_or_default(),
             reason: byte(offset_of!(Park, reason)),
             found_pc: some(at(offset_of!(Park, found_pc))),
+            is_part: read(bytes, offset_of!(Park, is_part)).map(u16::from_ne_bytes).is_ok_and(|part| part != 0),
         }
     }
 
@@ -208,6 +211,7 @@ mod tests {
             tid: 42,
             reason: 13,
             found_pc: None,
+            is_part: false,
         };
         assert_eq!(Parked::decode(&bytes), parked);
         let found = Parked { address: Some(9), found_pc: Some(0x40_1000), ..parked };

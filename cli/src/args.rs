@@ -4,9 +4,14 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::alerts::AlertsArgs;
+use crate::bias::BiasArgs;
 use crate::blockers::BlockersArgs;
 use crate::clock::ClockArgs;
+use crate::export::ExportArgs;
 use crate::goroutine::GoroutineArgs;
+use crate::ledger::{AuditArgs, LossArgs};
+use crate::observed::ObservedArgs;
 use crate::sends::SendsArgs;
 use crate::states::StatesArgs;
 use crate::stuck::StuckArgs;
@@ -28,14 +33,19 @@ const EXAMPLES: &str = "\
 Examples:
   syncline doctor                                what this machine can and cannot do
   syncline skew                                  how far each node's clock is off
+  syncline alerts                                which clocks went wrong
   syncline timeline --from -30s                  who waited in the last half minute, all regions
   syncline blockers --service cart               where cart's goroutines waited longest
   syncline stuck                                 which goroutines still wait, and where
   syncline states                                how goroutines spent their time: running, runnable, blocked, ...
   syncline goroutine 4711 18                     what one goroutine waited for, and whom it woke
   syncline sends                                 how long what was sent over TCP took to be acknowledged
+  syncline export -f perfetto -o t.pftrace       the last minute as a trace that ui.perfetto.dev opens
+  syncline loss                                  how much was captured, stored, lost, and to what
+  syncline audit                                 whether all of it adds up
   syncline symbols list                          which builds have addresses without names
   syncline sql 'SELECT region, count() FROM events GROUP BY region'
+  syncline bias -- ./worker                      what Go's own block profile sees of a program, and what not
   syncline clock replay --stream s.csv --answers a.csv   a recorded node through the clock model
   syncline --store /var/lib/syncline skew        a store elsewhere
   syncline --url http://user@ch.example:8123 skew
@@ -69,9 +79,15 @@ pub(crate) enum Command {
     States(StatesArgs),
     Goroutine(GoroutineArgs),
     Sends(SendsArgs),
+    Observed(ObservedArgs),
+    Export(ExportArgs),
+    Loss(LossArgs),
+    Audit(AuditArgs),
     Symbols(SymbolsArgs),
     Skew(SkewArgs),
+    Alerts(AlertsArgs),
     Doctor(DoctorArgs),
+    Bias(Box<BiasArgs>),
     Clock(ClockArgs),
 }
 

@@ -1,4 +1,5 @@
-//! How a command ends: exit code 0, 1 (it failed) or 2 (it was asked wrongly); `skew --pairs` also with 3 (a clock is wrong).
+//! How a command ends: exit code 0, 1 (it failed) or 2 (it was asked wrongly); `skew --pairs` also with 3 (a clock is wrong), `audit` with
+//! 3 (something is missing or there twice) and 4 (that cannot be told).
 
 use std::fmt;
 use std::io;

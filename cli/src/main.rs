@@ -2,16 +2,23 @@
 //!
 //! [`args`] is the command line; each command has its own module; [`source`] is the one door to the store. Pictures and judgements are pure functions, what they are made of is read at the edge.
 
+mod alerts;
+mod answer;
 mod args;
+mod bias;
 mod blockers;
 mod clock;
 mod colour;
 mod doctor;
 mod ending;
 mod errno;
+mod export;
 mod failure;
 mod goroutine;
+mod ledger;
 mod message_pairs;
+mod observed;
+mod output;
 mod place;
 mod region_pairs;
 mod sends;
@@ -53,12 +60,22 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Blockers(args) => runtime.block_on(blockers::run(&cli.store, args)),
         Command::Stuck(args) => runtime.block_on(stuck::run(&cli.store, args)),
         Command::States(args) => runtime.block_on(states::run(&cli.store, args)),
+        Command::Loss(args) => runtime.block_on(ledger::loss(&cli.store, args)),
+        Command::Audit(args) => runtime.block_on(ledger::audit(&cli.store, args)),
         Command::Symbols(args) => runtime.block_on(symbols::run(&cli.store, args)),
         Command::Sends(args) => runtime.block_on(sends::run(&cli.store, args)),
+        Command::Observed(args) => runtime.block_on(observed::run(&cli.store, args)),
         Command::Goroutine(args) => runtime.block_on(goroutine::run(&cli.store, args)),
         Command::Timeline(args) => runtime.block_on(timeline::run(&cli.store, args)),
+        Command::Export(args) => runtime.block_on(export::run(&cli.store, args)),
         Command::Skew(args) => runtime.block_on(skew::run(&cli.store, args)),
+        Command::Alerts(args) => runtime.block_on(alerts::run(&cli.store, args)),
         Command::Doctor(args) => doctor::run(&cli.store, args),
+        Command::Bias(args) => {
+            // It waits for processes, not for futures; but signals are heard meanwhile.
+            let _runtime = runtime.enter();
+            bias::run(args)
+        }
         Command::Clock(args) => runtime.block_on(clock::run(&cli.store, args)),
     }
 }

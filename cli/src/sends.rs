@@ -1,18 +1,18 @@
 //! `syncline sends`: how long what was sent over TCP took to be acknowledged, by service and who it was sent to.
 
-use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
+use crate::answer::{print_json, print_text};
 use crate::args::{Format, StoreArgs};
 use crate::colour::Palette;
 use crate::skew::with_heading;
 use crate::source::Source;
 use crate::table::{Align, Table};
-use crate::window::{Window, Wish};
-use crate::{terminal, time, units};
+use crate::window::{T0, T1, Window};
+use crate::{time, units};
 
 /// The length of a window of which only one end is given, or none.
 const USUAL_NS: i64 = 600_000_000_000;
@@ -80,31 +80,20 @@ struct Sends {
 }
 
 pub(crate) async fn run(store: &StoreArgs, args: &SendsArgs) -> anyhow::Result<ExitCode> {
-    let now_ns = time::now_ns();
-    let window = match Wish::parse(args.from.as_deref(), args.to.as_deref(), USUAL_NS, now_ns)? {
-        Wish::Given(window) => window,
-        Wish::NewestData => Window::ending_at(now_ns, USUAL_NS),
-    };
+    let window = Window::until_now(args.from.as_deref(), args.to.as_deref(), USUAL_NS, time::now_ns())?;
     let source = Source::open(store).await?;
     let found = find(&source, window, args).await;
     source.close().await?;
     let found = found?;
-    let mut out = io::stdout().lock();
     match args.format {
-        Format::Text => {
-            let width = if terminal::is_terminal() { terminal::width() } else { usize::MAX };
-            out.write_all(text(&found, width, Palette { enabled: terminal::wants_colour() }).as_bytes())?;
-        }
-        Format::Json => {
-            serde_json::to_writer_pretty(&mut out, &found).map_err(io::Error::from)?;
-            writeln!(out)?;
-        }
+        Format::Text => print_text(|width, palette| text(&found, width, palette))?,
+        Format::Json => print_json(&found)?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
 async fn find(source: &Source, window: Window, args: &SendsArgs) -> anyhow::Result<Vec<Sends>> {
-    let mut params = vec![("t0".to_owned(), window.from_ns.to_string()), ("t1".to_owned(), window.to_ns.to_string())];
+    let mut params = window.params();
     let mut conditions = vec!["1"];
     for (name, value, condition) in
         [("service", &args.service, "service = {service:String}"), ("region", &args.region, "region = {region:String}")]
@@ -118,7 +107,7 @@ async fn find(source: &Source, window: Window, args: &SendsArgs) -> anyhow::Resu
         "SELECT toString(region) AS region, toString(service) AS service, toString(opener) AS opener, \
             if(startsWith(toString(v.peer_address), '::ffff:'), substring(toString(v.peer_address), 8), toString(v.peer_address)) AS peer_address, \
             port, sessions, sends, p50_ns, p90_ns, p99_ns, max_ns, avg_ns, unmeasured, unacknowledged, count() OVER () AS all \
-        FROM tcp_send_latency(t0 = fromUnixTimestamp64Nano(toInt64({{t0:Int64}}), 'UTC'), t1 = fromUnixTimestamp64Nano(toInt64({{t1:Int64}}), 'UTC')) AS v \
+        FROM tcp_send_latency(t0 = {T0}, t1 = {T1}) AS v \
         WHERE {} ORDER BY p99_ns DESC, sends DESC, service, peer_address, port LIMIT {}",
         conditions.join(" AND "),
         args.top,

@@ -2,9 +2,11 @@
 
 use std::io::Write;
 
-use clickhouse::Client;
+use clickhouse::query::RowCursor;
+use clickhouse::{Client, Row};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use syncline_store::{OpenOptions, OpenStore, Store, StoreError, open};
+use syncline_store::{OpenOptions, OpenStore, Role, Store, StoreError, open};
 
 use crate::args::StoreArgs;
 use crate::place;
@@ -15,6 +17,11 @@ const UNKNOWN_DATABASE: u32 = 81;
 const UNKNOWN_IDENTIFIER: u32 = 47;
 /// Also of a view with parameters.
 const UNKNOWN_FUNCTION: u32 = 46;
+/// The user's own limits.
+const TOO_MANY_ROWS: u32 = 158;
+const TOO_SLOW: u32 = 160;
+const TIMEOUT: u32 = 159;
+const MEMORY_LIMIT: u32 = 241;
 
 /// A store and a way to ask it that cannot change it.
 pub(crate) struct Source {
@@ -22,13 +29,15 @@ pub(crate) struct Source {
     client: Client,
     /// Whether settings may go with a question: a user whom the server itself made read-only may not.
     takes_settings: bool,
+    /// The most that `max_execution_time` may be set to, s; none where there is no limit.
+    longest_s: Option<String>,
 }
 
-/// Opens the store that the arguments name, to read from it or to write.
-pub(crate) async fn open_store(args: &StoreArgs) -> anyhow::Result<OpenStore> {
+/// Opens the store that the arguments name.
+pub(crate) async fn open_store(args: &StoreArgs, role: Role) -> anyhow::Result<OpenStore> {
     let location = place::location(args)?;
     place::check(&location)?;
-    let options = OpenOptions { database: args.database.clone(), ..OpenOptions::default() };
+    let options = OpenOptions { database: args.database.clone(), role, ..OpenOptions::default() };
     Ok(open(&location, &options).await?)
 }
 
@@ -42,7 +51,21 @@ pub(crate) fn explain(store: &Store, error: StoreError) -> anyhow::Error {
         StoreError::Sql { code: UNKNOWN_IDENTIFIER | UNKNOWN_FUNCTION, .. } => anyhow::anyhow!(
             "{url}, database `{database}`, has the tables of an older version: an aggregator of this version brings them up to date when it starts"
         ),
-        error => error.into(),
+        error => mendable(error).into(),
+    }
+}
+
+/// With what to do about a limit of the user.
+fn mendable(error: StoreError) -> StoreError {
+    match error {
+        StoreError::Sql { code: code @ (TOO_MANY_ROWS | MEMORY_LIMIT), message } => {
+            StoreError::Sql { code, message: format!("{message}; ask for a shorter time, or for less") }
+        }
+        StoreError::Sql { code: code @ (TOO_SLOW | TIMEOUT), message } => {
+            let more = "with --setting max_execution_time=SECONDS `syncline sql` takes longer, up to the user's limit";
+            StoreError::Sql { code, message: format!("{message}; ask for a shorter time, or for less; {more}") }
+        }
+        error => error,
     }
 }
 
@@ -61,8 +84,8 @@ pub(crate) struct Question<'a> {
 impl Source {
     /// Opens the store that the arguments name.
     pub(crate) async fn open(args: &StoreArgs) -> anyhow::Result<Self> {
-        let store = open_store(args).await?;
-        let mut source = Self { client: store.client().clone(), store, takes_settings: true };
+        let store = open_store(args, Role::Reader).await?;
+        let mut source = Self { client: store.client().clone(), store, takes_settings: true, longest_s: None };
         source.make_read_only().await?;
         Ok(source)
     }
@@ -70,7 +93,7 @@ impl Source {
     /// Writes the answer to `out` as it arrives.
     pub(crate) async fn stream(&self, question: &Question<'_>, out: &mut impl Write) -> anyhow::Result<()> {
         let mut answer = self.ask(question)?;
-        while let Some(bytes) = answer.next().await.map_err(StoreError::from)? {
+        while let Some(bytes) = answer.next().await.map_err(|error| mendable(error.into()))? {
             out.write_all(&bytes)?;
         }
         Ok(out.flush()?)
@@ -89,17 +112,54 @@ impl Source {
         rows.map_err(|error| anyhow::anyhow!("the store's answer has another shape than this program knows: {error}"))
     }
 
-    /// From here on ClickHouse refuses whatever would change something. (`readonly = 2`, which still lets a query bring its own
-    /// settings, also lets it write files with `INSERT INTO FUNCTION`.) A user who is read-only already may not even say so.
+    /// Whether it has this table or view: the store of an older version may not.
+    pub(crate) async fn has(&self, table: &str) -> anyhow::Result<bool> {
+        #[derive(Deserialize)]
+        struct Found {
+            tables: u64,
+        }
+        let sql =
+            "SELECT count() AS tables FROM system.tables WHERE database = currentDatabase() AND name = {table:String}";
+        let found: Vec<Found> = self.rows(sql, &[("table".to_owned(), table.to_owned())]).await?;
+        Ok(found.first().is_some_and(|found| found.tables > 0))
+    }
+
+    /// The rows of an answer that may be long, one after the other.
+    pub(crate) fn cursor<T: Row>(&self, sql: &str, params: &[(String, String)]) -> anyhow::Result<RowCursor<T>> {
+        let query = params.iter().fold(self.client.query_raw(sql), |query, (name, value)| query.param(name, value));
+        query.fetch().map_err(|error| self.explain(error))
+    }
+
+    /// An error of a [`cursor`](Self::cursor).
+    pub(crate) fn explain(&self, error: clickhouse::error::Error) -> anyhow::Error {
+        explain(&self.store, error.into())
+    }
+
+    /// From here on ClickHouse refuses whatever would change something. A user who is read-only already may not even say so; one of ours
+    /// (`readonly = 2`) may bring settings, and is granted nothing but to read. (Of others `readonly = 2` would let them write files.)
     async fn make_read_only(&mut self) -> anyhow::Result<()> {
-        let sql = "SELECT toUInt8(getSetting('readonly'))";
+        let sql = "SELECT toUInt8(getSetting('readonly')), (SELECT max FROM system.settings WHERE name = 'max_execution_time')";
         let question = Question { sql, format: "TSV", params: &[], looks: &[], settings: &[] };
         let answer = self.ask(&question)?.collect().await.map_err(|error| explain(&self.store, error.into()))?;
         self.takes_settings = !answer.starts_with(b"1");
         if answer.starts_with(b"0") {
             self.client = self.client.clone().with_setting("readonly", "1");
         }
+        let longest = String::from_utf8_lossy(&answer).trim_end().rsplit_once('\t').map(|(_, most)| most.to_owned());
+        self.longest_s = longest.filter(|most| most.parse::<u64>().is_ok());
         Ok(())
+    }
+
+    /// Lets questions take as long as the user may ask for.
+    pub(crate) fn be_patient(&mut self) {
+        if let Some(longest_s) = self.longest_s.as_ref().filter(|_| self.takes_settings) {
+            self.client = self.client.clone().with_setting("max_execution_time", longest_s.as_str());
+        }
+    }
+
+    /// The store itself, for what it reads by functions of its own.
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
     }
 
     /// Ends the engine if this command started it.

@@ -12,6 +12,9 @@ use crate::terminal;
 
 /// ClickHouse's error code for a format that it does not know.
 const UNKNOWN_FORMAT: u32 = 73;
+/// Its codes for what may not be done.
+const READONLY: u32 = 164;
+const ACCESS_DENIED: u32 = 497;
 /// Far more than ClickHouse takes (256 KiB unless told otherwise), and no endless stream either.
 const MAX_QUERY_BYTES: u64 = 64 << 20;
 
@@ -96,6 +99,9 @@ fn looks(format: &str) -> Vec<(&'static str, String)> {
 fn explain(error: anyhow::Error) -> anyhow::Error {
     match error.downcast_ref::<StoreError>() {
         Some(StoreError::Sql { code: UNKNOWN_FORMAT, message }) => usage(message.clone()),
+        Some(StoreError::Sql { code: READONLY | ACCESS_DENIED, .. }) => {
+            error.context("`syncline sql` only reads the store's tables and views")
+        }
         _ => error,
     }
 }

@@ -39,6 +39,20 @@ pub(crate) fn bytes(size: u64) -> String {
     }
 }
 
+/// Reads a size such as `4096`, `256KiB`, `32MiB` or `4GiB`.
+pub(crate) fn size(text: &str) -> Option<u64> {
+    let number_ends = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(number_ends);
+    let scale: u64 = match unit {
+        "" => 1,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(scale)
+}
+
 /// The largest unit of which `ns` is at least one, counting what rounds up to one.
 fn unit_of(ns: u64) -> (&'static str, u32) {
     let at_least_one = |power: u32| {

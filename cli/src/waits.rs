@@ -11,7 +11,7 @@ use crate::whose::Whose;
 use crate::window::{Window, Wish};
 
 /// The view finds waits by their beginning; those that began this long before the window and last into it are shown too.
-const BEFORE_NS: i64 = 60_000_000_000;
+pub(crate) const BEFORE_NS: i64 = 60_000_000_000;
 /// Beyond this year (2191) ClickHouse's times of nanoseconds and sums with them would overflow.
 const LATEST_NS: i64 = 7_000_000_000_000_000_000;
 

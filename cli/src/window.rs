@@ -10,6 +10,10 @@ pub(crate) struct Window {
     pub(crate) to_ns: i64,
 }
 
+/// Begin and end of a window, of the parameters `t0` and `t1` in ns since 1970.
+pub(crate) const T0: &str = "fromUnixTimestamp64Nano(toInt64({t0:Int64}), 'UTC')";
+pub(crate) const T1: &str = "fromUnixTimestamp64Nano(toInt64({t1:Int64}), 'UTC')";
+
 /// What the person wishes to see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wish {
@@ -19,6 +23,19 @@ pub(crate) enum Wish {
 }
 
 impl Window {
+    /// What `--from` and `--to` say, and without them the last of this length.
+    pub(crate) fn until_now(from: Option<&str>, to: Option<&str>, usual_ns: i64, now_ns: i64) -> anyhow::Result<Self> {
+        match Wish::parse(from, to, usual_ns, now_ns)? {
+            Wish::Given(window) => Ok(window),
+            Wish::NewestData => Ok(Self::ending_at(now_ns, usual_ns)),
+        }
+    }
+
+    /// The parameters of [`T0`] and [`T1`].
+    pub(crate) fn params(self) -> Vec<(String, String)> {
+        vec![("t0".to_owned(), self.from_ns.to_string()), ("t1".to_owned(), self.to_ns.to_string())]
+    }
+
     /// The window of this length up to and including this instant.
     pub(crate) fn ending_at(ns: i64, length_ns: i64) -> Self {
         let to_ns = ns.saturating_add(1);

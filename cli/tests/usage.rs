@@ -31,15 +31,34 @@ fn refusal(arguments: &[&str], code: i32) -> String {
     error
 }
 
+const EXPORT: [&str; 5] = ["export", "-f", "pprof", "-o", "-"];
+
 #[test]
 fn times_that_are_none_are_refused_before_a_store_is_looked_for() {
     let error = refusal(&["timeline", "--from", "yesterday", "--store", "/nowhere"], 2);
     assert!(error.contains("--from: \"yesterday\" is not a time; write RFC 3339"), "{error}");
-    for command in [&["timeline"][..], &["blockers"], &["goroutine", "1", "1"], &["states"], &["sends"]] {
+    for command in [&["timeline"][..], &["blockers"], &["goroutine", "1", "1"], &["states"], &["sends"], &EXPORT] {
         let window = ["--from", "-1s", "--to", "-2s", "--store", "/nowhere"];
         let error = refusal(&[command, &window].concat(), 2);
         assert!(error.contains("is not before --to"), "{error}");
     }
+}
+
+#[test]
+fn what_export_cannot_write_is_refused_in_words() {
+    for (arguments, said) in [
+        (&["-f", "svg", "-o", "x"][..], "possible values: perfetto, pprof, speedscope, parquet"),
+        (&["-f", "pprof", "-o", "x", "--kind", "nap"], "possible values: goroutine, syscall, off_cpu, cgo"),
+        (&["-f", "pprof", "-o", "x", "--goroutine", "0"], "not a goroutine: its number"),
+        (&["-f", "pprof"], "--output <FILE>"),
+    ] {
+        let output = run(&[&["export"], arguments].concat());
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.code() == Some(2) && error.contains(said), "{arguments:?}: {error}");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let error = refusal(&["export", "-f", "pprof", "-o", dir.path().to_str().unwrap(), "--store", "/nowhere"], 2);
+    assert!(error.contains("is a directory: name a file in it"), "{error}");
 }
 
 #[test]
@@ -101,8 +120,20 @@ fn numbers_that_are_none_are_refused_with_a_word_on_where_to_find_them() {
 
 #[test]
 fn every_command_teaches_by_example() {
-    let commands =
-        ["", "sql", "timeline", "blockers", "states", "goroutine", "sends", "skew", "doctor", "clock", "clock replay"];
+    let commands = [
+        "",
+        "sql",
+        "timeline",
+        "blockers",
+        "states",
+        "goroutine",
+        "sends",
+        "skew",
+        "doctor",
+        "bias",
+        "clock",
+        "clock replay",
+    ];
     for command in commands {
         let arguments: Vec<&str> = command.split_whitespace().chain(["--help"]).collect();
         let output = run(&arguments);

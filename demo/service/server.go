@@ -67,6 +67,8 @@ func (s *server) answerOne(conn net.Conn, next *client, goid uint64) error {
 	if err != nil {
 		return err
 	}
+	traced(request.id)
+	defer untraced()
 	reply, err := s.handle(request, next)
 	if err != nil {
 		return err

@@ -34,7 +34,10 @@ func (w *worker) loop(stop <-chan struct{}) {
 	for !stopped(stop) {
 		time.Sleep(shortestPause + time.Duration(w.pauses.Int63n(int64(longestPause-shortestPause))))
 		id := w.ids.next()
-		if _, err := client.call(frame{id: id, hop: 1, value: uint32(id % itemCount)}); err != nil {
+		traced(id)
+		_, err := client.call(frame{id: id, hop: 1, value: uint32(id % itemCount)})
+		untraced()
+		if err != nil {
 			if stopped(stop) {
 				return
 			}

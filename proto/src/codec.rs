@@ -6,7 +6,7 @@ use prost::Message;
 use syncline_event::{Batch, limits};
 
 use crate::error::WireError;
-use crate::prescan::check_counts;
+use crate::prescan::{check_counts, check_format};
 use crate::v1;
 
 /// Fast enough for the agent's budget, and within 5 % of what higher levels reach on delta columns.
@@ -25,14 +25,23 @@ pub fn encode(batch: &Batch) -> Result<Vec<u8>, WireError> {
 /// # Errors
 /// Refuses whatever is not zstd, not a batch, beyond a limit, or contradicts itself.
 pub fn decode(bytes: &[u8]) -> Result<Batch, WireError> {
+    decode_sized(bytes).map(|(batch, _)| batch)
+}
+
+/// As [`decode`], and how many bytes it is without compression: what it takes in memory is of the same order.
+///
+/// # Errors
+/// As there.
+pub fn decode_sized(bytes: &[u8]) -> Result<(Batch, usize), WireError> {
     if bytes.len() > limits::WIRE_BYTES {
         return Err(WireError::TooLong { found: bytes.len(), limit: limits::WIRE_BYTES });
     }
     let message = decompress(bytes)?;
+    check_format(&message)?;
     check_counts(&message)?;
     let batch = Batch::try_from(v1::Batch::decode(message.as_slice())?)?;
     batch.check()?;
-    Ok(batch)
+    Ok((batch, message.len()))
 }
 
 fn decompress(bytes: &[u8]) -> Result<Vec<u8>, WireError> {

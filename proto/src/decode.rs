@@ -4,11 +4,12 @@
 use std::borrow::Cow;
 
 use syncline_event::{
-    Batch, ClaimSource, ClockClaim, Container, Kind, Loss, LossCause, Origin, ProbePath, Process, ShortWaits, Stack,
+    Batch, ClaimSource, ClockClaim, Container, Kind, Loss, ONCE_MILLI, Origin, ProbePath, Process, ShortWaits, Stack,
     StackId, Symbol, Target, TraceContext, WaitFlags, Waits,
 };
 use syncline_timebase::{BootId, Instant, Knot, NodeNameError, Offset, Probe, Span};
 
+use crate::account;
 use crate::columns::running_sums;
 use crate::error::WireError;
 use crate::v1;
@@ -16,8 +17,10 @@ use crate::v1;
 impl TryFrom<v1::Batch> for Batch {
     type Error = WireError;
     fn try_from(message: v1::Batch) -> Result<Self, WireError> {
+        let origin: Origin = message.origin.ok_or_else(|| field("origin", "missing"))?.try_into()?;
+        let boot = origin.boot;
         Ok(Self {
-            origin: message.origin.ok_or_else(|| field("origin", "missing"))?.try_into()?,
+            origin,
             number: message.number,
             first_seq: message.first_seq,
             sealed_at: Instant::from_ns(message.sealed_mono_ns),
@@ -29,11 +32,12 @@ impl TryFrom<v1::Batch> for Batch {
             open_waits: waits(message.open_waits.unwrap_or_default())?,
             file_types: message.file_types,
             short_waits: message.short_waits.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
+            observations: message.observations.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
             process_states: message.process_states.into_iter().map(Into::into).collect(),
             goroutine_states: message.goroutine_states.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
             stacks: message.stacks.into_iter().map(Into::into).collect(),
             symbols: message.symbols.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
-            losses: message.losses.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
+            losses: message.losses.into_iter().map(Into::into).collect(),
             knots: knots(&message.knots.unwrap_or_default())?,
             reference_run: message.probes.as_ref().map_or(0, |probes| probes.reference_run),
             probe_paths: probe_paths(message.probes.as_ref())?,
@@ -43,6 +47,8 @@ impl TryFrom<v1::Batch> for Batch {
             messages: message.messages.unwrap_or_default().try_into()?,
             tcp_sessions: message.tcp_sessions.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
             tcp_losses: message.tcp_losses.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
+            account: message.account.map(Into::into),
+            dropped: message.dropped.iter().map(|one| account::from_message(one, boot)).collect::<Result<_, _>>()?,
         })
     }
 }
@@ -103,6 +109,7 @@ fn waits(message: v1::Waits) -> Result<Waits, WireError> {
         stack: stack_ids(&message.stack, &message.stack_ids)?,
         waker_goid: message.waker_goid,
         trace,
+        weight_milli: if message.weight_milli.is_empty() { vec![ONCE_MILLI; rows] } else { message.weight_milli },
         flags: message.flags.iter().map(|bits| wait_flags(*bits)).collect::<Result<_, _>>()?,
     })
 }
@@ -190,6 +197,8 @@ impl TryFrom<v1::ShortWaits> for ShortWaits {
             count: message.count,
             total_ns: message.total_ns,
             histogram: message.histogram,
+            weight_milli: if message.weight_milli == 0 { ONCE_MILLI } else { message.weight_milli },
+            is_parts: message.is_parts,
         })
     }
 }
@@ -215,13 +224,9 @@ impl TryFrom<v1::Symbol> for Symbol {
     }
 }
 
-impl TryFrom<v1::Loss> for Loss {
-    type Error = WireError;
-    fn try_from(message: v1::Loss) -> Result<Self, WireError> {
-        let place = usize::try_from(message.cause).ok().and_then(|number| number.checked_sub(1));
-        let cause = place.and_then(|place| LossCause::ALL.get(place)).copied();
-        let cause = cause.ok_or_else(|| field("losses.cause", format!("{} is unknown", message.cause)))?;
-        Ok(Self { cause, count: message.count })
+impl From<v1::Loss> for Loss {
+    fn from(message: v1::Loss) -> Self {
+        Self { cause: account::cause(message.cause), count: message.count }
     }
 }
 
@@ -282,7 +287,7 @@ fn claim(message: &v1::ClockClaim) -> Option<ClockClaim> {
     Some(ClockClaim { source, at: Instant::from_ns(message.mono_ns), utc_minus_wall_ns })
 }
 
-fn same_length(name: &'static str, found: usize, expected: usize) -> Result<(), WireError> {
+pub(crate) fn same_length(name: &'static str, found: usize, expected: usize) -> Result<(), WireError> {
     if found == expected { Ok(()) } else { Err(field(name, format!("{found} rows where {expected} are expected"))) }
 }
 

@@ -4,12 +4,14 @@ use std::collections::HashMap;
 use std::hash::Hash;
 
 use syncline_event::{
-    Batch, ClaimSource, ClockClaim, Container, Kind, Loss, LossCause, Origin, ProbePath, Process, ShortWaits, Stack,
+    Batch, ClaimSource, ClockClaim, Container, Kind, Loss, ONCE_MILLI, Origin, ProbePath, Process, ShortWaits, Stack,
     StackId, Symbol, TraceContext, Waits,
 };
 use syncline_timebase::Knot;
 
+use crate::account::{self, number_of};
 use crate::columns::deltas;
+use crate::prescan::FORMAT;
 use crate::v1;
 
 impl From<&Batch> for v1::Batch {
@@ -26,6 +28,7 @@ impl From<&Batch> for v1::Batch {
             waits: Some((&batch.waits).into()),
             open_waits: (!batch.open_waits.is_empty()).then(|| (&batch.open_waits).into()),
             short_waits: batch.short_waits.iter().map(Into::into).collect(),
+            observations: batch.observations.iter().map(Into::into).collect(),
             process_states: batch.process_states.iter().map(Into::into).collect(),
             goroutine_states: batch.goroutine_states.iter().map(Into::into).collect(),
             stacks: batch.stacks.iter().map(Into::into).collect(),
@@ -39,6 +42,9 @@ impl From<&Batch> for v1::Batch {
             messages: (!batch.messages.is_empty()).then(|| (&batch.messages).into()),
             tcp_sessions: batch.tcp_sessions.iter().map(Into::into).collect(),
             tcp_losses: batch.tcp_losses.iter().map(Into::into).collect(),
+            account: batch.account.as_ref().map(Into::into),
+            dropped: batch.dropped.iter().map(|one| account::to_message(one, batch.origin.boot)).collect(),
+            format: FORMAT,
         }
     }
 }
@@ -103,6 +109,11 @@ impl From<&Waits> for v1::Waits {
             run_delay_ns: waits.run_delay_ns.clone(),
             waker_goid: waits.waker_goid.clone(),
             flags: waits.flags.iter().map(|flags| u32::from(flags.bits())).collect(),
+            weight_milli: if waits.weight_milli.iter().all(|weight| *weight == ONCE_MILLI) {
+                Vec::new()
+            } else {
+                waits.weight_milli.clone()
+            },
             trace: if traces.is_empty() { Vec::new() } else { trace },
             trace_id_high: traces.iter().map(|trace| (trace.trace_id >> 64) as u64).collect(),
             trace_id_low: traces.iter().map(|trace| trace.trace_id as u64).collect(),
@@ -152,6 +163,8 @@ impl From<&ShortWaits> for v1::ShortWaits {
             total_ns: short.total_ns,
             histogram: short.histogram.clone(),
             kind: kind_number(short.kind),
+            weight_milli: if short.weight_milli == ONCE_MILLI { 0 } else { short.weight_milli },
+            is_parts: short.is_parts,
         }
     }
 }
@@ -178,10 +191,7 @@ impl From<&Symbol> for v1::Symbol {
 
 impl From<&Loss> for v1::Loss {
     fn from(loss: &Loss) -> Self {
-        // The wire numbers are the places in LossCause::ALL, from 1.
-        let place = LossCause::ALL.iter().position(|cause| *cause == loss.cause);
-        let cause = place.and_then(|place| i32::try_from(place + 1).ok()).unwrap_or_default();
-        Self { cause, count: loss.count }
+        Self { cause: number_of(loss.cause), count: loss.count }
     }
 }
 

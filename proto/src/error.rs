@@ -29,6 +29,14 @@ pub enum WireError {
     /// Not a Batch message.
     #[error("batch is not a valid syncline.v1.Batch: {0}")]
     Protobuf(#[from] prost::DecodeError),
+    /// It is of a format that later versions know.
+    #[error("batch is of format {found}, and this version knows format {known}: it takes a newer one to read it")]
+    Later {
+        /// Its format.
+        found: u64,
+        /// Ours.
+        known: u32,
+    },
     /// A field is longer than what is left of the message.
     #[error("batch is cut off inside a field")]
     Cut,

@@ -1,17 +1,19 @@
 //! The wire: protobuf messages and gRPC services, and the only place where raw messages become checked types
 //! ([`syncline_event::Batch`]) and back.
 
+mod account;
 mod codec;
 mod columns;
 mod decode;
 mod encode;
 mod error;
 mod known;
+mod observation;
 mod prescan;
 mod states;
 mod tcp;
 
-pub use codec::{decode, encode};
+pub use codec::{decode, decode_sized, encode};
 pub use error::WireError;
 
 /// Generated messages and services. Raw: nothing in here has been checked.

@@ -1,7 +1,7 @@
 //! Counts before decoding.
 //!
 //! An empty submessage takes two bytes on the wire and a hundred in memory, so a batch within its size can still ask for
-//! gigabytes. Their levels are walked first, without building anything.
+//! gigabytes. Their levels are walked first, without building anything. So is the format, since the rest of a later one may be anything.
 
 use bytes::Buf;
 use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
@@ -9,8 +9,13 @@ use syncline_event::{BatchError, limits};
 
 use crate::error::WireError;
 
+/// The newest format of a batch that is known here, and the one that is written.
+pub(crate) const FORMAT: u32 = 0;
+/// Where a batch says its format.
+const FORMAT_FIELD: u32 = 31;
+
 /// Repeated submessages of `Batch` by field number, with their limit.
-const REPEATED: [(u32, &str, usize); 13] = [
+const REPEATED: [(u32, &str, usize); 15] = [
     (7, "reasons", limits::DICTIONARY),
     (8, "processes", limits::DICTIONARY),
     (10, "short waits", limits::DICTIONARY),
@@ -21,6 +26,8 @@ const REPEATED: [(u32, &str, usize); 13] = [
     (17, "file types", limits::DICTIONARY),
     (19, "processes' states", limits::PROCESS_STATES),
     (20, "goroutines' states", limits::GOROUTINE_STATES),
+    (22, "dropped batches", limits::DROPPED),
+    (30, "observations", limits::OBSERVATIONS),
     (60, "flows", limits::FLOWS),
     (62, "TCP sessions", limits::TCP_SESSIONS),
     (63, "TCP losses", limits::DICTIONARY),
@@ -28,6 +35,22 @@ const REPEATED: [(u32, &str, usize); 13] = [
 
 /// Where `BlockedTime`s are: `Batch.process_states.times.blocked` and `Batch.goroutine_states.times.blocked`.
 const BLOCKED: [[u32; 3]; 2] = [[19, 4, 5], [20, 11, 5]];
+
+/// Refuses a batch that only later versions can read.
+pub(crate) fn check_format(mut message: &[u8]) -> Result<(), WireError> {
+    while message.has_remaining() {
+        let (tag, wire) = decode_key(&mut message)?;
+        if (tag, wire) == (FORMAT_FIELD, WireType::Varint) {
+            let found = decode_varint(&mut message)?;
+            if found > FORMAT.into() {
+                return Err(WireError::Later { found, known: FORMAT });
+            }
+        } else {
+            skip_field(wire, tag, &mut message, DecodeContext::default())?;
+        }
+    }
+    Ok(())
+}
 
 /// Refuses a batch with more submessages of a kind than it may hold.
 pub(crate) fn check_counts(mut message: &[u8]) -> Result<(), WireError> {

@@ -4,11 +4,13 @@
 
 use proptest::collection::vec;
 use proptest::prelude::*;
+use prost::Message as _;
 use syncline_event::{
-    Batch, BatchError, ClaimSource, ClockClaim, Container, Flow, Kind, Loss, LossCause, Messages, Origin, ProbePath,
-    Process, ShortWaits, Stack, StackId, Symbol, Target, TraceContext, WaitFlags, Waits, limits,
+    Account, Batch, BatchError, ClaimSource, ClockClaim, Container, DroppedBatch, Flow, Kind, Loss, LossCause,
+    Messages, ONCE_MILLI, Observation, ObservationReason, ObservationStage, Origin, ProbePath, Process, ShortWaits,
+    Stack, StackId, Symbol, Target, TraceContext, WaitFlags, Waits, limits,
 };
-use syncline_proto::{WireError, decode, encode};
+use syncline_proto::{WireError, decode, encode, v1};
 use syncline_timebase::{BootId, Instant, Knot, Offset, Probe, Span};
 
 prop_compose! {
@@ -97,6 +99,22 @@ fn batch_with(waits: Waits) -> Batch {
             count: 5,
             total_ns: 900,
             histogram: vec![0, 2, 3],
+            weight_milli: 48_500,
+            is_parts: true,
+        }],
+        observations: vec![Observation {
+            process: 1,
+            from: Instant::from_ns(7),
+            duration_ns: 9,
+            observed_ns: 3,
+            windows: 2,
+            stage: ObservationStage::Windows,
+            reason: ObservationReason::OverBudget,
+            threshold_ns: 1_000_000,
+            without: "states".into(),
+            budget_ppm: 10_000,
+            cost_ns: 1,
+            cpu_ns: 99,
         }],
         stacks: stacks(),
         symbols: vec![Symbol {
@@ -130,6 +148,16 @@ fn batch_with(waits: Waits) -> Batch {
         messages: Messages::default(),
         tcp_sessions: Vec::new(),
         tcp_losses: Vec::new(),
+        account: Some(Account { captured: 9, left_out: 3, waiting: -1, open: Some(0) }),
+        dropped: vec![DroppedBatch {
+            boot: BootId(0xb007),
+            number: 78,
+            run_first_seq: 77,
+            cause: LossCause::QueueFull,
+            events: 5,
+            summed: 6,
+            losses: vec![Loss { cause: LossCause::ProbeMissed, count: 1 }],
+        }],
         process_states: Vec::new(),
         goroutine_states: Vec::new(),
     }
@@ -155,6 +183,7 @@ prop_compose! {
             waits.waker_goid.push(waker);
             waits.flags.push(WaitFlags::from_bits(flags));
             waits.trace.push(traces()[trace]);
+            waits.weight_milli.push(ONCE_MILLI + tid % 3 * 500);
         }
         batch_with(waits)
     }
@@ -204,9 +233,11 @@ fn empty_submessages_are_counted_before_they_take_memory() {
 #[test]
 fn contradictions_are_refused_by_name() {
     type Spoil = fn(&mut Batch);
-    let cases: [(&str, Spoil); 9] = [
+    let cases: [(&str, Spoil); 11] = [
         ("tid has 1 rows", |batch| batch.waits.tid.push(1)),
         ("outside a dictionary of 3", |batch| batch.short_waits[0].reason = 3),
+        ("outside a dictionary of 2", |batch| batch.observations[0].process = 2),
+        ("observed for 10 ns of 9 ns", |batch| batch.observations[0].observed_ns = 10),
         ("not the identity", |batch| batch.stacks[0].pcs.push(1)),
         ("longer than the whole wait", |batch| {
             batch.waits = one_wait();
@@ -250,5 +281,25 @@ fn one_wait() -> Waits {
         target: vec![Target::default()],
         waker_stack: vec![StackId::NONE],
         trace: vec![TraceContext::NONE],
+        weight_milli: vec![ONCE_MILLI],
     }
+}
+
+#[test]
+fn a_loss_to_a_cause_that_only_a_newer_agent_knows_is_kept() {
+    let mut message = v1::Batch::from(&batch_with(Waits::default()));
+    message.losses = vec![v1::Loss { cause: 999, count: 7 }];
+    let decoded = Batch::try_from(message).unwrap();
+    assert_eq!(decoded.losses, [Loss { cause: LossCause::Unknown, count: 7 }]);
+}
+
+#[test]
+fn a_batch_of_a_later_format_is_told_apart_from_one_that_is_broken() {
+    let message = v1::Batch::from(&batch_with(one_wait())).encode_to_vec();
+    let with = |more: &[u8]| decode(&zstd::bulk::compress(&[&message, more].concat(), 1).unwrap());
+    // Field 31, a varint; then what this version could not read.
+    let later = with(&[0xf8, 0x01, 0x03, 0x0a, 0x01, 0xff]).unwrap_err();
+    assert!(matches!(later, WireError::Later { found: 3, known: 0 }), "{later}");
+    assert!(!matches!(with(&[0x0a, 0x01, 0xff]), Ok(_) | Err(WireError::Later { .. })));
+    assert!(with(&[0xf8, 0x01, 0x00]).is_ok());
 }

@@ -33,6 +33,7 @@ fn empty() -> Batch {
         processes: vec![Process { pid: 1, service: "s".into(), build_id: 3, ..Process::default() }],
         waits: Waits::default(),
         short_waits: Vec::new(),
+        observations: Vec::new(),
         process_states: Vec::new(),
         goroutine_states: Vec::new(),
         stacks: Vec::new(),
@@ -47,6 +48,8 @@ fn empty() -> Batch {
         messages: Messages::default(),
         tcp_sessions: Vec::new(),
         tcp_losses: Vec::new(),
+        account: None,
+        dropped: Vec::new(),
     }
 }
 

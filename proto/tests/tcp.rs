@@ -42,6 +42,7 @@ fn empty() -> Batch {
         }],
         waits: Waits::default(),
         short_waits: Vec::new(),
+        observations: Vec::new(),
         stacks: Vec::new(),
         symbols: Vec::new(),
         losses: Vec::new(),
@@ -57,6 +58,8 @@ fn empty() -> Batch {
         messages: Messages { mark_shift: SHIFT, ..Messages::default() },
         tcp_sessions: Vec::new(),
         tcp_losses: TcpLossCause::ALL.map(|cause| TcpLoss { cause, count: 2 }).to_vec(),
+        account: None,
+        dropped: Vec::new(),
         process_states: Vec::new(),
         goroutine_states: Vec::new(),
     }

@@ -78,6 +78,18 @@ pub enum StoreError {
         /// The newest version known.
         known: u32,
     },
+    /// The schema is older, and on a cluster, where an administrator brings it up to date.
+    #[error(
+        "database `{database}` is a cluster's and has schema version {found}, this program needs {known}: apply what `syncline-aggregator migrate --dry-run --cluster NAME` prints"
+    )]
+    SchemaOfCluster {
+        /// The database.
+        database: String,
+        /// The version found.
+        found: u32,
+        /// The newest version known.
+        known: u32,
+    },
     /// The database is not ours, or its migrations are not the ones this program has.
     #[error("database `{database}` is not usable: {reason}")]
     SchemaForeign {

@@ -12,26 +12,43 @@
 
 mod binaries;
 mod clock_state;
+mod deliveries;
 mod engine;
 mod error;
+mod health;
+mod json;
+mod leases;
+mod ledger;
 mod native;
 mod open;
 mod pairs;
 mod regions;
+mod rounds;
 pub mod rows;
 mod schema;
 mod settle;
+mod silences;
 mod stacks;
 mod store;
+mod users;
 
 pub use binaries::{ADDRESSES_AT_ONCE, Binary, MOST_BINARY_BYTES, Names};
 pub use clock_state::ClockState;
-pub use engine::{EmbeddedConfig, EmbeddedEngine, default_max_memory_bytes, libchdb_path, run_engine_if_child};
+pub use deliveries::{Delivery, ToldIncident};
+pub use engine::{
+    EmbeddedConfig, EmbeddedEngine, default_max_memory_bytes, libchdb_path, new_password, run_engine_if_child,
+};
 pub use error::StoreError;
+pub use health::Health;
+pub use leases::LeaseRow;
+pub use ledger::LedgerKey;
 pub use native::{Arrays, Block, BlockBuilder, Column, LowCardinality, MAX_BLOCK_ROWS};
-pub use open::{Location, OpenOptions, OpenStore, open};
+pub use open::{Location, OpenOptions, OpenStore, Role, open};
 pub use pairs::ViolatedPair;
 pub use regions::{RegionClaim, RegionLink};
-pub use schema::MigrationReport;
+pub use rounds::Rounds;
+pub use schema::{ClusterStatement, MigrationPlan, MigrationReport};
 pub use settle::{SettledPiece, Settlement};
+pub use silences::DeclaredSilence;
 pub use store::{DEFAULT_DATABASE, Store};
+pub use users::{ReaderLimits, Users};

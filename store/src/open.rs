@@ -20,11 +20,22 @@ pub enum Location {
     Url(String),
 }
 
+/// What a store is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// To write and to read.
+    Writer,
+    /// To read only, inside of limits, where the store is embedded. With a URL the user in it decides.
+    Reader,
+}
+
 /// How to open a store.
 #[derive(Clone, Debug)]
 pub struct OpenOptions {
     /// The database; [`DEFAULT_DATABASE`] unless set.
     pub database: String,
+    /// As whom.
+    pub role: Role,
     /// The engine's library, if one has to be started; `None` = [`libchdb_path`](crate::libchdb_path).
     pub libchdb: Option<PathBuf>,
     /// Cap on the engine's memory, if one has to be started, in bytes.
@@ -34,7 +45,7 @@ pub struct OpenOptions {
 impl Default for OpenOptions {
     fn default() -> Self {
         let max_memory_bytes = default_max_memory_bytes();
-        Self { database: DEFAULT_DATABASE.to_owned(), libchdb: None, max_memory_bytes }
+        Self { database: DEFAULT_DATABASE.to_owned(), role: Role::Writer, libchdb: None, max_memory_bytes }
     }
 }
 
@@ -91,7 +102,7 @@ pub async fn open(location: &Location, options: &OpenOptions) -> Result<OpenStor
 async fn open_embedded(dir: &Path, options: &OpenOptions) -> Result<OpenStore, StoreError> {
     let deadline = Instant::now() + ENDPOINT_DEADLINE;
     loop {
-        if let Some(store) = connect_to_holder(dir, &options.database).await? {
+        if let Some(store) = connect_to_holder(dir, options).await? {
             return Ok(OpenStore { store, engine: None });
         }
         match start(dir, options).await {
@@ -108,12 +119,16 @@ async fn start(dir: &Path, options: &OpenOptions) -> Result<OpenStore, StoreErro
         ..EmbeddedConfig::new(dir)
     };
     let engine = EmbeddedEngine::start(config).await?;
-    let store = Store::connect(engine.url(), &options.database).await?;
+    let url = match options.role {
+        Role::Writer => engine.url(),
+        Role::Reader => engine.reader_url(),
+    };
+    let store = Store::connect(url, &options.database).await?;
     Ok(OpenStore { store, engine: Some(engine) })
 }
 
 /// An endpoint counts only while its writer holds the directory's lock: else it is left from a crash.
-async fn connect_to_holder(dir: &Path, database: &str) -> Result<Option<Store>, StoreError> {
+async fn connect_to_holder(dir: &Path, options: &OpenOptions) -> Result<Option<Store>, StoreError> {
     if !dir.join("syncline.lock").exists() {
         return Ok(None);
     }
@@ -122,7 +137,11 @@ async fn connect_to_holder(dir: &Path, database: &str) -> Result<Option<Store>, 
     if Lock::holder(&dir.lock()) != Some(endpoint.pid) || !Lock::is_held(&dir.lock())? {
         return Ok(None);
     }
-    match Store::connect(&endpoint.url, database).await {
+    let url = match (options.role, endpoint.reader_url) {
+        (Role::Reader, Some(reader)) => reader,
+        _ => endpoint.url,
+    };
+    match Store::connect(&url, &options.database).await {
         Ok(store) => Ok(Some(store)),
         // It is just being stopped, or its engine has crashed.
         Err(StoreError::Unreachable { .. }) => Ok(None),

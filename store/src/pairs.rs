@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::{Store, StoreError};
+use crate::{Store, StoreError, json};
 
 /// Pairs of two nodes of which a receipt is proved to be before its send, which cannot be.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -26,7 +26,7 @@ const CHECK: &str = "INSERT INTO pair_checks (minute, src_region, src_node, dst_
     FROM pair_sums(t0 = toDateTime64(?, 9, 'UTC'), t1 = toDateTime64(?, 9, 'UTC'))";
 
 const VIOLATED: &str = "SELECT concat(src_region, '/', src_node) AS src, concat(dst_region, '/', dst_node) AS dst, violated, pairs, slack_ns FROM pair_checks FINAL \
-    WHERE minute = toDateTime(?, 'UTC') AND violated > 0 ORDER BY src, dst SETTINGS output_format_json_quote_64bit_integers = 0";
+    WHERE minute = toDateTime(?, 'UTC') AND violated > 0 ORDER BY src, dst";
 
 /// Buckets are on the clocks of regions, some way from the fleet's.
 const SETTLED_UNTIL: &str = "SELECT if(count() = 0, 0, greatest(toUInt32(min(bucket)) - 120, \
@@ -50,9 +50,7 @@ impl Store {
     /// [`StoreError::Sql`] and [`StoreError::Network`] from ClickHouse; [`StoreError::Protocol`] for an answer that is none.
     pub async fn violated_pairs(&self, minute_s: u32) -> Result<Vec<ViolatedPair>, StoreError> {
         let answer = self.client().query(VIOLATED).bind(minute_s).fetch_bytes("JSONEachRow")?.collect().await?;
-        let rows = serde_json::Deserializer::from_slice(&answer).into_iter();
-        rows.collect::<Result<_, _>>()
-            .map_err(|error| StoreError::Protocol { reason: format!("of pair_checks: {error}") })
+        json::rows(&answer, "pair_checks")
     }
 
     /// Start of the newest minute that needs no check any more, s since 1970: the newest that was checked for good, or one before the

@@ -3,7 +3,7 @@
 use clickhouse::Client;
 use serde::Deserialize;
 
-use crate::{Store, StoreError};
+use crate::{Store, StoreError, json};
 
 /// What one region measured of another.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -48,11 +48,10 @@ pub struct RegionClaim {
 /// The newest of each of the last minute. Aggregators of one region have references of their own.
 const LINKS: &str = "SELECT toString(region) AS region, toString(peer) AS peer, ref_run, peer_run, ref_at, off, low, high, \
     rate_ppb, err_rate_ppb FROM region_links WHERE created > now64(3, 'UTC') - INTERVAL 1 MINUTE \
-    ORDER BY created DESC, ref_at DESC LIMIT 1 BY region, peer, ref_run, peer_run SETTINGS output_format_json_quote_64bit_integers = 0";
+    ORDER BY created DESC, ref_at DESC LIMIT 1 BY region, peer, ref_run, peer_run";
 
 const CLAIMS: &str = "SELECT toString(region) AS region, ref_run, ref_at, utc_off, bound_ns FROM region_claims \
-    WHERE created > now64(3, 'UTC') - INTERVAL 1 MINUTE ORDER BY created DESC, ref_at DESC LIMIT 1 BY region, ref_run \
-    SETTINGS output_format_json_quote_64bit_integers = 0";
+    WHERE created > now64(3, 'UTC') - INTERVAL 1 MINUTE ORDER BY created DESC, ref_at DESC LIMIT 1 BY region, ref_run";
 
 impl Store {
     /// The newest links and claims of the regions, each of the last minute.
@@ -66,6 +65,5 @@ impl Store {
 
 async fn rows<T: serde::de::DeserializeOwned>(client: &Client, sql: &str) -> Result<Vec<T>, StoreError> {
     let answer = client.query(sql).fetch_bytes("JSONEachRow")?.collect().await?;
-    let rows = serde_json::Deserializer::from_slice(&answer).into_iter();
-    rows.collect::<Result<_, _>>().map_err(|error| StoreError::Protocol { reason: format!("of regions: {error}") })
+    json::rows(&answer, "regions")
 }

@@ -40,20 +40,25 @@ const LONGEST_WAIT_S: i64 = 3_600;
 /// Buckets are stamped before alignment, by a coarse idea of it, s.
 const BUCKET_SLACK_S: i64 = 120;
 
+/// Pieces of one statement: they travel in its URL, of which ClickHouse takes 1 MiB.
+const MOST_PIECES: usize = 1_000;
+
 impl Store {
     /// Places the rows of `events` that begin or end in one of the pieces by it, in place: by a lightweight update, which writes patches
-    /// beside the rows, and where the server has none, by rewriting the parts.
+    /// beside the rows, and where the server has none, by rewriting the parts. Many nodes go together into one statement, which costs far less than one for each.
     ///
     /// # Errors
     /// [`StoreError::Sql`] and [`StoreError::Network`] from ClickHouse. It may be tried again: the same rows come out.
-    pub async fn settle_events(&self, settlement: &Settlement) -> Result<(), StoreError> {
-        let Some(sql) = Sql::of(settlement) else { return Ok(()) };
-        match self.execute(&sql.update(), settlement).await {
-            Err(StoreError::Sql { code, .. }) if NO_SUCH_UPDATE.contains(&code) => {
-                self.settle_events_by_rewriting(settlement).await
+    pub async fn settle_events(&self, settlements: &[Settlement]) -> Result<(), StoreError> {
+        for statement in statements(settlements) {
+            match self.execute(&statement.update(), &statement).await {
+                Err(StoreError::Sql { code, .. }) if NO_SUCH_UPDATE.contains(&code) => {
+                    self.execute(&statement.mutation(), &statement).await?;
+                }
+                done => done?,
             }
-            done => done,
         }
+        Ok(())
     }
 
     /// As [`settle_events`](Self::settle_events), by a mutation that rewrites the parts: for servers without lightweight updates.
@@ -61,13 +66,36 @@ impl Store {
     ///
     /// # Errors
     /// As there.
-    pub async fn settle_events_by_rewriting(&self, settlement: &Settlement) -> Result<(), StoreError> {
-        let Some(sql) = Sql::of(settlement) else { return Ok(()) };
-        self.execute(&sql.mutation(), settlement).await
+    pub async fn settle_events_by_rewriting(&self, settlements: &[Settlement]) -> Result<(), StoreError> {
+        for statement in statements(settlements) {
+            self.execute(&statement.mutation(), &statement).await?;
+        }
+        Ok(())
     }
 
-    async fn execute(&self, sql: &str, settlement: &Settlement) -> Result<(), StoreError> {
-        let query = self.client().query(sql).bind(&settlement.region).bind(&settlement.node).bind(settlement.boot);
+    async fn execute(&self, sql: &str, Statement { nodes, .. }: &Statement<'_>) -> Result<(), StoreError> {
+        fn each<T>(nodes: &[&Settlement], value: impl Fn(&Settlement) -> T) -> Vec<T> {
+            nodes.iter().map(|of| value(of)).collect()
+        }
+        fn pieces<T>(nodes: &[&Settlement], value: impl Fn(&SettledPiece) -> T) -> Vec<Vec<T>> {
+            each(nodes, |of| of.pieces.iter().map(&value).collect())
+        }
+        let query = self
+            .client()
+            .query(sql)
+            .param("regions", each(nodes, |of| of.region.clone()))
+            .param("nodes", each(nodes, |of| of.node.clone()))
+            .param("boots", each(nodes, |of| of.boot))
+            .param("ref_runs", each(nodes, |of| of.ref_run))
+            .param("revisions", each(nodes, |of| of.revision))
+            .param("places", (1..=nodes.len() as u32).collect::<Vec<_>>())
+            .param("froms", pieces(nodes, |piece| piece.mono[0]))
+            .param("tos", pieces(nodes, |piece| piece.mono[1]))
+            .param("offsets", pieces(nodes, |piece| piece.ref_off[0]))
+            .param("slopes", pieces(nodes, slope))
+            .param("errors", pieces(nodes, |piece| piece.err_ns))
+            .param("statuses", pieces(nodes, |piece| i8::from(piece.status)))
+            .param("epochs", pieces(nodes, |piece| piece.epoch));
         Ok(query.execute().await?)
     }
 }
@@ -76,77 +104,108 @@ impl Store {
 /// UNKNOWN_SETTING, SUPPORT_IS_DISABLED.
 const NO_SUCH_UPDATE: [u32; 4] = [48, 62, 115, 344];
 
-/// The parts of the statement.
-struct Sql {
-    assignments: String,
-    condition: String,
+/// Settlements of different nodes, which go together.
+#[derive(Default)]
+struct Statement<'s> {
+    nodes: Vec<&'s Settlement>,
+    pieces: usize,
 }
 
-impl Sql {
-    fn of(settlement: &Settlement) -> Option<Self> {
-        let pieces = &settlement.pieces;
-        let (first, last) = (pieces.first()?, pieces.last()?);
-        let column = |value: &dyn Fn(&SettledPiece) -> String| {
-            format!("[{}]", pieces.iter().map(value).collect::<Vec<_>>().join(","))
+/// All that have pieces, each where there is room and its node is not yet: a statement looks a row's settlement up by the node.
+fn statements(settlements: &[Settlement]) -> Vec<Statement<'_>> {
+    let mut statements: Vec<Statement<'_>> = Vec::new();
+    for settlement in settlements.iter().filter(|settlement| !settlement.pieces.is_empty()) {
+        let pieces = settlement.pieces.len();
+        let takes = |statement: &&mut Statement<'_>| {
+            statement.pieces + pieces <= MOST_PIECES && statement.nodes.iter().all(|of| of.node != settlement.node)
         };
-        let tos = column(&|piece| format!("toUInt64({})", piece.mono[1]));
-        let froms = column(&|piece| format!("toUInt64({})", piece.mono[0]));
-        let offsets = column(&|piece| format!("toInt64({})", piece.ref_off[0]));
-        let slopes = column(&|piece| format!("toFloat64({:e})", slope(piece)));
-        let errors = column(&|piece| format!("toUInt64({})", piece.err_ns));
-        let statuses = column(&|piece| format!("toInt8({})", i8::from(piece.status)));
-        let epochs = column(&|piece| format!("toUInt32({})", piece.epoch));
-        let at = |array: &str, mono: &str| format!("arrayElement({array}, {})", place(&froms, mono));
-        let inside = |mono: &str| format!("({} > 0 AND {mono} <= {})", place(&froms, mono), at(&tos, mono));
-        let line = |mono: &str| {
-            let (from, offset, slope) = (at(&froms, mono), at(&offsets, mono), at(&slopes, mono));
-            format!("{offset} + toInt64(round({slope} * ({mono} - {from})))")
-        };
-        let (start, end) = ("mono_ns", "(mono_ns + dur_ns)");
-        let either = |mono: &str, new: &str, old: &str| format!("if({}, {new}, {old})", inside(mono));
-        let (err, err_end) =
-            (either(start, &at(&errors, start), "err_ns"), either(end, &at(&errors, end), "err_end_ns"));
-        let assignments = [
-            format!("al_off = {}", either(start, &line(start), "al_off")),
-            format!("al_end_off = {}", either(end, &line(end), "al_end_off")),
-            format!("err_ns = {err}"),
-            format!("err_end_ns = {err_end}"),
-            format!("bound_class = if(greatest({err}, {err_end}) = {UNBOUNDED_NS}, toInt8(0), toInt8(1))"),
-            format!("clock_status = {}", either(end, &at(&statuses, end), "toInt8(clock_status)")),
-            format!("epoch = {}", either(end, &at(&epochs, end), "epoch")),
-            format!("model_rev = toUInt32({})", settlement.revision),
-        ];
-        let second =
-            |mono: u64, offset: i64| i64::try_from(mono).unwrap_or(i64::MAX).saturating_add(offset) / 1_000_000_000;
-        let from_s = second(first.mono[0], first.ref_off[0]).saturating_sub(LONGEST_WAIT_S + BUCKET_SLACK_S);
-        let to_s = second(last.mono[1], last.ref_off[1]).saturating_add(BUCKET_SLACK_S);
-        let seconds = |s: i64| s.clamp(0, i64::from(u32::MAX));
-        let condition = format!(
-            "region = ? AND node = ? AND boot = ? AND ref_run = {} AND bucket >= toDateTime({}) AND bucket <= toDateTime({}) AND ({} OR {})",
-            settlement.ref_run,
-            seconds(from_s),
-            seconds(to_s),
-            inside(start),
-            inside(end)
-        );
-        Some(Self { assignments: assignments.join(", "), condition })
+        match statements.iter_mut().find(takes) {
+            Some(statement) => {
+                statement.nodes.push(settlement);
+                statement.pieces += pieces;
+            }
+            None => statements.push(Statement { nodes: vec![settlement], pieces }),
+        }
     }
+    statements
+}
 
+/// Place of the row's settlement, from 1; 0 = it has none.
+const OF: &str = "transform(node, {nodes:Array(String)}, {places:Array(UInt32)}, toUInt32(0))";
+
+impl Statement<'_> {
     fn update(&self) -> String {
-        format!(
-            "UPDATE events SET {} WHERE {} SETTINGS allow_experimental_lightweight_update = 1",
-            self.assignments, self.condition
-        )
+        let (assignments, condition) = (assignments(), self.condition());
+        format!("UPDATE events SET {assignments} WHERE {condition} SETTINGS allow_experimental_lightweight_update = 1")
     }
 
     fn mutation(&self) -> String {
-        format!("ALTER TABLE events UPDATE {} WHERE {} SETTINGS mutations_sync = 1", self.assignments, self.condition)
+        let (assignments, condition) = (assignments(), self.condition());
+        format!("ALTER TABLE events UPDATE {assignments} WHERE {condition} SETTINGS mutations_sync = 1")
+    }
+
+    fn condition(&self) -> String {
+        let second =
+            |mono: u64, offset: i64| i64::try_from(mono).unwrap_or(i64::MAX).saturating_add(offset) / 1_000_000_000;
+        let pieces = || self.nodes.iter().flat_map(|of| &of.pieces);
+        let from_s = pieces().map(|piece| second(piece.mono[0], piece.ref_off[0])).min().unwrap_or_default();
+        let to_s = pieces().map(|piece| second(piece.mono[1], piece.ref_off[1])).max().unwrap_or_default();
+        let seconds = |s: i64| s.clamp(0, i64::from(u32::MAX));
+        format!(
+            "region IN {{regions:Array(String)}} AND node IN {{nodes:Array(String)}} AND {OF} > 0 AND region = {} AND boot = {} AND ref_run = {} \
+             AND bucket >= toDateTime({}) AND bucket <= toDateTime({}) AND ({} OR {})",
+            of_node("regions", "String"),
+            of_node("boots", "UInt64"),
+            of_node("ref_runs", "UInt64"),
+            seconds(from_s.saturating_sub(LONGEST_WAIT_S + BUCKET_SLACK_S)),
+            seconds(to_s.saturating_add(BUCKET_SLACK_S)),
+            inside(START),
+            inside(END)
+        )
     }
 }
 
-/// Which piece begins last at or before `mono`, from 1; 0 = none. As `events_live` chooses.
-fn place(froms: &str, mono: &str) -> String {
-    format!("arrayLastIndex(f -> f <= {mono}, {froms})")
+const START: &str = "mono_ns";
+const END: &str = "(mono_ns + dur_ns)";
+
+fn assignments() -> String {
+    let line = |mono: &str| {
+        let [offset, slope] = [("offsets", "Int64"), ("slopes", "Float64")].map(|(name, of)| at(name, of, mono));
+        format!("{offset} + toInt64(round({slope} * ({mono} - {})))", at("froms", "UInt64", mono))
+    };
+    let either = |mono: &str, new: &str, old: &str| format!("if({}, {new}, {old})", inside(mono));
+    let err = either(START, &at("errors", "UInt64", START), "err_ns");
+    let err_end = either(END, &at("errors", "UInt64", END), "err_end_ns");
+    [
+        format!("al_off = {}", either(START, &line(START), "al_off")),
+        format!("al_end_off = {}", either(END, &line(END), "al_end_off")),
+        format!("err_ns = {err}"),
+        format!("err_end_ns = {err_end}"),
+        format!("bound_class = if(greatest({err}, {err_end}) = {UNBOUNDED_NS}, toInt8(0), toInt8(1))"),
+        format!("clock_status = {}", either(END, &at("statuses", "Int8", END), "toInt8(clock_status)")),
+        format!("epoch = {}", either(END, &at("epochs", "UInt32", END), "epoch")),
+        format!("model_rev = {}", of_node("revisions", "UInt32")),
+    ]
+    .join(", ")
+}
+
+/// What the row's node has of this parameter.
+fn of_node(name: &str, of: &str) -> String {
+    format!("arrayElement({{{name}:Array({of})}}, {OF})")
+}
+
+/// What the piece has of it that `mono` lies in.
+fn at(name: &str, of: &str, mono: &str) -> String {
+    format!("arrayElement({}, {})", of_node(name, &format!("Array({of})")), place(mono))
+}
+
+fn inside(mono: &str) -> String {
+    format!("({} > 0 AND {mono} <= {})", place(mono), at("tos", "UInt64", mono))
+}
+
+/// Which piece of the node begins last at or before `mono`, from 1; 0 = none. As `events_live` chooses.
+fn place(mono: &str) -> String {
+    format!("arrayLastIndex(f -> f <= {mono}, {})", of_node("froms", "Array(UInt64)"))
 }
 
 fn slope(piece: &SettledPiece) -> f64 {

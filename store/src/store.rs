@@ -7,7 +7,7 @@ use tokio::io::{AsyncWrite, AsyncWriteExt};
 use url::Url;
 
 use crate::native::is_identifier;
-use crate::schema::{self, MigrationReport};
+use crate::schema::{self, MigrationPlan, MigrationReport};
 use crate::{Block, StoreError};
 
 /// The database of the schema unless another is named.
@@ -69,6 +69,17 @@ impl Store {
         Ok(Self { client, server, database: database.to_owned(), shown_url, insert_settings })
     }
 
+    /// That there could be such a server and database, without asking anybody.
+    ///
+    /// # Errors
+    /// [`StoreError::BadUrl`], [`StoreError::BadDatabaseName`].
+    pub fn check(url: Option<&str>, database: &str) -> Result<(), StoreError> {
+        if !is_identifier(database) {
+            return Err(StoreError::BadDatabaseName { name: database.to_owned() });
+        }
+        url.map_or(Ok(()), |url| client_for(url).map(drop))
+    }
+
     /// Creates the database where it is missing and brings its schema up to this program's version. Running it again, also
     /// from several processes at once, changes nothing.
     ///
@@ -76,7 +87,21 @@ impl Store {
     /// [`StoreError::SchemaNewer`] or [`StoreError::SchemaForeign`] when the database is not for this program;
     /// [`StoreError::Sql`] and [`StoreError::Network`] from ClickHouse.
     pub async fn migrate(&self) -> Result<MigrationReport, StoreError> {
-        schema::migrate(&self.server, &self.client, &self.database).await
+        self.migrate_to(schema::newest()).await
+    }
+
+    /// As [`migrate`](Self::migrate), but not beyond a version: as an older program did.
+    #[doc(hidden)]
+    pub async fn migrate_to(&self, newest: u32) -> Result<MigrationReport, StoreError> {
+        schema::migrate(&self.server, &self.client, &self.database, newest).await
+    }
+
+    /// What [`migrate`](Self::migrate) would do. Changes nothing.
+    ///
+    /// # Errors
+    /// As `migrate`.
+    pub async fn plan(&self) -> Result<MigrationPlan, StoreError> {
+        schema::plan(&self.server, &self.client, &self.database, schema::newest()).await
     }
 
     /// Inserts one block and waits until it is stored. The same `token` again stores nothing, whatever the block holds: so a
@@ -85,20 +110,37 @@ impl Store {
     /// # Errors
     /// [`StoreError::Sql`] and [`StoreError::Network`] from ClickHouse; [`StoreError::is_retryable`] tells which may pass.
     pub async fn insert(&self, block: Block, token: &str) -> Result<(), StoreError> {
-        if block.is_empty() {
-            return Ok(());
-        }
+        self.insert_together(std::slice::from_ref(&block), token).await
+    }
+
+    /// As [`insert`](Self::insert), of several blocks of one table with the same columns, as if they were one: all of their rows are stored under
+    /// the one `token`, or none is.
+    ///
+    /// # Errors
+    /// As `insert`; [`StoreError::Block`] when they are not of one table, or have more than [`MAX_BLOCK_ROWS`] rows together.
+    pub async fn insert_together(&self, blocks: &[Block], token: &str) -> Result<(), StoreError> {
+        let Some(insert_sql) = Block::insert_sql_of(blocks)? else { return Ok(()) };
         let mut insert = self
             .client
-            .insert_formatted_with(block.insert_sql())
+            .insert_formatted_with(insert_sql)
             .with_timeouts(Some(SEND_TIMEOUT), Some(INSERT_TIMEOUT))
             .with_setting("insert_deduplication_token", token);
         for (name, value) in self.insert_settings {
             insert = insert.with_setting(*name, *value);
         }
-        insert.send(block.bytes()).await?;
+        for block in blocks.iter().filter(|block| !block.is_empty()) {
+            insert.send(block.bytes()).await?;
+        }
         insert.end().await?;
         Ok(())
+    }
+
+    /// Inserts what a query finds, as [`Store::insert`] does: on all shards before it ends.
+    pub(crate) async fn insert_found(&self, mut query: clickhouse::query::Query) -> Result<(), StoreError> {
+        for (name, value) in self.insert_settings {
+            query = query.with_setting(*name, *value);
+        }
+        Ok(query.execute().await?)
     }
 
     /// Answers `sql` in `format` (any of ClickHouse's, such as `PrettyCompact`, `JSONEachRow`, `TSVWithNames`; a `FORMAT` in
@@ -151,13 +193,20 @@ impl Store {
 
 /// Said explicitly, since the defaults differ between versions and a server's profile may change them. The first exists from
 /// 26 on, where it overrides the second.
-const INSERT_SETTINGS: [(&str, &str); 6] = [
+///
+/// What comes in several blocks is put together, up to so many rows and whatever it takes in bytes, so that it is one block for the token, and whole
+/// or not there.
+const INSERT_SETTINGS: [(&str, &str); 9] = [
     ("deduplicate_insert", "enable"),
+    // On a cluster the rows are on their shards before we are answered.
+    ("distributed_foreground_insert", "1"),
     ("insert_deduplicate", "1"),
     ("deduplicate_blocks_in_dependent_materialized_views", "1"),
     ("async_insert", "0"),
     ("wait_end_of_query", "1"),
     ("input_format_native_allow_types_conversion", "1"),
+    ("min_insert_block_size_rows", "1048449"),
+    ("min_insert_block_size_bytes", "0"),
 ];
 
 /// Answers go back uncompressed: the network is a loopback or a data centre's, and inserts measured faster without lz4.

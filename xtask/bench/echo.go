@@ -1,10 +1,9 @@
 package main
 
 import (
-	"errors"
 	"io"
 	"net"
-	"sync"
+	"time"
 )
 
 const (
@@ -33,13 +32,13 @@ func newEcho() (*echo, error) {
 		if err != nil {
 			return nil, err
 		}
-		go serve(server)
+		go answer(server)
 		load.clients = append(load.clients, client)
 	}
 	return load, nil
 }
 
-func serve(connection net.Conn) {
+func answer(connection net.Conn) {
 	message := make([]byte, messageBytes)
 	for {
 		if _, err := io.ReadFull(connection, message); err != nil {
@@ -51,31 +50,22 @@ func serve(connection net.Conn) {
 	}
 }
 
-// do spreads n messages over the connections.
-func (e *echo) do(n int) error {
-	failures := make([]error, len(e.clients))
-	var all sync.WaitGroup
-	for i, client := range e.clients {
-		share := (n + i) / len(e.clients)
-		all.Add(1)
-		go func(i int, client net.Conn) {
-			defer all.Done()
-			failures[i] = exchange(client, share)
-		}(i, client)
-	}
-	all.Wait()
-	return errors.Join(failures...)
-}
-
-func exchange(client net.Conn, n int) error {
-	message := make([]byte, messageBytes)
-	for i := 0; i < n; i++ {
-		if _, err := client.Write(message); err != nil {
-			return err
+func (e *echo) run(length time.Duration) (work, error) {
+	began := time.Now()
+	return together(len(e.clients), func(i int) (work, error) {
+		var done work
+		message := make([]byte, messageBytes)
+		for start := began; start.Sub(began) < length; done.ops++ {
+			if _, err := e.clients[i].Write(message); err != nil {
+				return done, err
+			}
+			if _, err := io.ReadFull(e.clients[i], message); err != nil {
+				return done, err
+			}
+			now := time.Now()
+			done.took = append(done.took, now.Sub(start))
+			start = now
 		}
-		if _, err := io.ReadFull(client, message); err != nil {
-			return err
-		}
-	}
-	return nil
+		return done, nil
+	})
 }

@@ -1,66 +1,112 @@
-// Command bench is the program that `cargo xtask bench overhead` observes: it does nothing but block.
+// Command bench is what `cargo xtask bench overhead` observes, and what gives it work.
 //
-// It prints `ready`, then obeys standard input line by line: `run` measures the workload once and prints the result as
-// a line of JSON; the end of input ends it. So whoever observes it can attach between the two, and the idle program can
-// be observed too.
+//	bench work WORKLOAD                    blocks by itself: ping-pong, mutex, echo, paced, idle
+//	bench serve                            an HTTP server; prints `ready ADDRESS`
+//	bench load ADDRESS RATE CONNECTIONS    asks an HTTP server so many times a second; at rate 0 as often as it answers
+//
+// work and load print `ready`, then obey standard input line by line: `run LENGTH` works for so long and prints the result as a line
+// of JSON. So whoever observes can attach between the two. The end of input ends the program.
 package main
 
 import (
 	"bufio"
 	"encoding/json"
-	"flag"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"runtime"
-	"syscall"
+	"strconv"
+	"strings"
 	"time"
+
+	"github.com/syncline/syncline/bench/observing"
 )
 
-// pilot is how long the workload runs to find out how fast it is here and now, and to warm up.
-const pilot = 200 * time.Millisecond
-
-// A workload does n operations and returns when all are done.
+// A workload does operations until it is late.
 type workload interface {
-	do(n int) error
+	run(length time.Duration) (work, error)
 }
 
-// result of one run. The operations of the pilot are not in it, but named, because an observer has seen them as well.
-type result struct {
-	Go         string  `json:"go"`
-	Gomaxprocs int     `json:"gomaxprocs"`
-	PilotOps   int     `json:"pilot_ops"`
-	Ops        int     `json:"ops"`
-	ElapsedNs  int64   `json:"elapsed_ns"`
-	CPUNs      int64   `json:"cpu_ns"`
-	NsPerOp    float64 `json:"ns_per_op"`
+// work is what was done in a run.
+type work struct {
+	ops int
+	// took has the times of some or all of the operations.
+	took []time.Duration
 }
 
 func main() {
-	name := flag.String("workload", "ping-pong", "ping-pong or echo")
-	length := flag.Duration("length", 1500*time.Millisecond, "about how long a run takes")
-	blockProfile := flag.Bool("block-profile", false, "turn Go's own block profile on, at rate 1: every blocking")
-	flag.Parse()
-	if err := obey(*name, *length, *blockProfile); err != nil {
+	if err := command(os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func obey(name string, length time.Duration, blockProfile bool) error {
-	load, err := newWorkload(name)
-	if err != nil {
-		return err
+func command(words []string) error {
+	switch {
+	case len(words) == 2 && words[0] == "work":
+		observing.Begin()
+		load, err := newWorkload(words[1])
+		if err != nil {
+			return err
+		}
+		return obey(load)
+	case len(words) == 1 && words[0] == "serve":
+		observing.Begin()
+		return serveHTTP()
+	case len(words) == 4 && words[0] == "load":
+		rate, err := strconv.Atoi(words[2])
+		if err != nil {
+			return err
+		}
+		connections, err := strconv.Atoi(words[3])
+		if err != nil {
+			return err
+		}
+		load, err := newClients(words[1], rate, connections)
+		if err != nil {
+			return err
+		}
+		return obey(load)
 	}
-	if blockProfile {
-		runtime.SetBlockProfileRate(1)
+	return errors.New("usage: bench work WORKLOAD | serve | load ADDRESS RATE CONNECTIONS")
+}
+
+func newWorkload(name string) (workload, error) {
+	switch name {
+	case "ping-pong":
+		return pingPong{}, nil
+	case "mutex":
+		return &contended{}, nil
+	case "echo":
+		return newEcho()
+	case "paced":
+		return paced{rate: 2_500}, nil
+	case "idle":
+		park(10_000)
+		return paced{rate: 1_000}, nil
 	}
+	return nil, fmt.Errorf("unknown workload %q", name)
+}
+
+// result of one run, for whoever gave the order.
+type result struct {
+	Go        string `json:"go"`
+	Ops       int    `json:"ops"`
+	ElapsedNs int64  `json:"elapsed_ns"`
+	P99Ns     int64  `json:"p99_ns"`
+}
+
+func obey(load workload) error {
 	fmt.Println("ready")
 	orders := bufio.NewScanner(os.Stdin)
 	for orders.Scan() {
-		if orders.Text() != "run" {
+		text, is := strings.CutPrefix(orders.Text(), "run ")
+		length, err := time.ParseDuration(text)
+		if !is || err != nil || length <= 0 {
 			return fmt.Errorf("unknown order %q", orders.Text())
 		}
-		measured, err := run(load, length)
+		measured, err := measure(load, length)
 		if err != nil {
 			return err
 		}
@@ -71,60 +117,22 @@ func obey(name string, length time.Duration, blockProfile bool) error {
 	return orders.Err()
 }
 
-func newWorkload(name string) (workload, error) {
-	switch name {
-	case "ping-pong":
-		return pingPong{}, nil
-	case "echo":
-		return newEcho()
+func measure(load workload, length time.Duration) (result, error) {
+	runtime.GC()
+	start := time.Now()
+	done, err := load.run(length)
+	elapsed := time.Since(start)
+	if err == nil && len(done.took) == 0 {
+		err = errors.New("nothing was done")
 	}
-	return nil, fmt.Errorf("unknown workload %q", name)
-}
-
-// run chooses the number of operations so that the run takes about length, and measures that many.
-func run(load workload, length time.Duration) (result, error) {
-	pilotOps, perOp, err := fly(load)
 	if err != nil {
 		return result{}, err
 	}
-	ops := max(pilotOps, int(length/max(perOp, 1)))
-	runtime.GC()
-	cpu, start := cpuTime(), time.Now()
-	if err := load.do(ops); err != nil {
-		return result{}, err
-	}
-	elapsed := time.Since(start)
-	return result{
-		Go:         runtime.Version(),
-		Gomaxprocs: runtime.GOMAXPROCS(0),
-		PilotOps:   pilotOps,
-		Ops:        ops,
-		ElapsedNs:  elapsed.Nanoseconds(),
-		CPUNs:      (cpuTime() - cpu).Nanoseconds(),
-		NsPerOp:    float64(elapsed.Nanoseconds()) / float64(ops),
-	}, nil
+	return result{runtime.Version(), done.ops, elapsed.Nanoseconds(), quantile(done.took, 0.99).Nanoseconds()}, nil
 }
 
-// fly does operations until the pilot's time is over. Returns how many it did, and the time of one at the end.
-func fly(load workload) (ops int, perOp time.Duration, err error) {
-	begin := time.Now()
-	for chunk := 64; ; chunk *= 2 {
-		start := time.Now()
-		if err := load.do(chunk); err != nil {
-			return 0, 0, err
-		}
-		ops += chunk
-		if time.Since(begin) >= pilot {
-			return ops, time.Since(start) / time.Duration(chunk), nil
-		}
-	}
-}
-
-// cpuTime is what this process has used of all CPUs.
-func cpuTime() time.Duration {
-	var usage syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
-		return 0
-	}
-	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+// untilEnd blocks until whoever started the program closes its input.
+func untilEnd() error {
+	_, err := io.Copy(io.Discard, os.Stdin)
+	return err
 }

@@ -3,15 +3,25 @@
 use std::process::Command;
 
 use anyhow::{Result, bail};
+use clap::Args;
 
+use crate::chaos::{self, Uplink};
 use crate::steps::Steps;
 use crate::{fetch, place, process, test};
+
+/// What `cargo xtask ci` can be told.
+#[derive(Args)]
+pub(crate) struct Options {
+    /// How long everything is killed, stopped and cut off, half of it over gRPC and half over Kafka; see `cargo xtask chaos`
+    #[arg(long, default_value_t = 2.0, value_parser = chaos::short_minutes)]
+    chaos_minutes: f64,
+}
 
 const CARGO_DENY: &str = "0.20.2";
 
 /// # Errors
 /// When a step failed; the summary printed before says which.
-pub(crate) fn run() -> Result<()> {
+pub(crate) fn run(options: &Options) -> Result<()> {
     let mut steps = Steps::default();
     steps.run("cargo fmt --check", |_| process::run(process::cargo().args(["fmt", "--all", "--check"])));
     steps.run("gofmt", |_| gofmt());
@@ -21,6 +31,10 @@ pub(crate) fn run() -> Result<()> {
     }
     steps.run("cargo deny", |_| deny());
     test::add_to(&mut steps, &test::Options { require_bpf: true });
+    for uplink in [Uplink::Grpc, Uplink::Kafka] {
+        let chaos = chaos::Options::short(options.chaos_minutes / 2.0, uplink);
+        steps.run(&format!("cargo xtask chaos --uplink {}", uplink.name()), |_| chaos::run(&chaos));
+    }
     steps.finish()
 }
 

@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use crate::{fetch, place, process};
 
 const CARGO_FUZZ: &str = "0.13.2";
-/// Bytes of an input. The tiny programs that it starts from have some 6,000; what is larger is slower, and no different.
+/// Bytes of an input. The tiny programs that it starts from have some 6,000, the spools 1,000; what is larger is slower, and no different.
 const MAX_LENGTH: u64 = 8192;
 /// What one input may take, and all of them.
 const TIMEOUT_S: u64 = 5;
@@ -19,12 +19,15 @@ const MEMORY_MIB: u64 = 1024;
 enum Target {
     /// The reader of Go binaries
     Gosym,
+    /// Opening a spool, reading it, and going on
+    Spool,
 }
 
 impl Target {
     fn name(self) -> &'static str {
         match self {
             Self::Gosym => "gosym",
+            Self::Spool => "spool",
         }
     }
 }

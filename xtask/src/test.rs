@@ -16,7 +16,7 @@ const SKIPPED: &str = "skipped:";
 /// What `cargo xtask test` can be told.
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Fail where a test of the eBPF path or of the embedded engine would be skipped
+    /// Fail where a test of the eBPF path, of the embedded engine or of a Kafka broker would be skipped
     #[arg(long)]
     pub(crate) require_bpf: bool,
 }
@@ -44,11 +44,18 @@ fn cargo_test(options: &Options, skipped: &mut Vec<String>) -> Result<()> {
     let mut command = process::cargo();
     command.args(["test", "--workspace", "--no-fail-fast", "--", "--show-output"]);
     command.env(fetch::libchdb::OVERRIDE, fetch::libchdb::path()?);
+    command.env(fetch::formats::OVERRIDE, fetch::formats::path()?);
     if let Some(chronyd) = fetch::chrony::path() {
         command.env(fetch::chrony::OVERRIDE, chronyd);
     }
+    command.env(fetch::kafka::OVERRIDE, fetch::kafka::path()?);
+    if let Some(dir) = fetch::prometheus::path() {
+        command.env(fetch::prometheus::OVERRIDE, dir);
+    }
     if options.require_bpf {
-        command.env("SYNCLINE_REQUIRE_BPF", "1").env("SYNCLINE_REQUIRE_ENGINE", "1");
+        for part in ["BPF", "ENGINE", "KAFKA", "PROMETHEUS"] {
+            command.env(format!("SYNCLINE_REQUIRE_{part}"), "1");
+        }
     }
     run_noting_skipped(&mut command, &mut stdout(), skipped)
 }

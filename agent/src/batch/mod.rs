@@ -18,9 +18,11 @@
 //!
 //! Nothing is lost silently: every wait taken is in a batch, or counted with a cause in one.
 
+mod accounting;
 mod dictionary;
 mod index;
 mod losses;
+mod observation;
 mod seal;
 mod short;
 mod states;
@@ -29,17 +31,20 @@ mod wait;
 
 use std::sync::Arc;
 
-use syncline_event::{Batch, ClockClaim, Kind, LossCause, Origin, ProbePath, Process, TcpLossCause, limits};
+use syncline_event::{Batch, ClockClaim, DroppedBatch, LossCause, Origin, ProbePath, Process, TcpLossCause, limits};
 use syncline_timebase::{Instant, Knot, Mono, Offset, Probe, Reference, Wall};
 
+pub use accounting::Captured;
 pub use dictionary::Question;
 pub use losses::Losses;
+pub use observation::SeenObservation;
 pub use seal::{ENOUGH_WAITS, LONGEST_WAIT, SHORTEST_GAP, Sealing};
-pub use short::ShortSum;
+pub use short::{ShortSum, ShortWhat};
 pub use states::{SeenGoroutine, SeenProcessTimes};
 pub use tcp::{SeenMessage, SeenSession, TcpTotals};
 pub use wait::{FinishedWait, Symbolizer, Wanted};
 
+use accounting::Accounting;
 use dictionary::Dictionary;
 use index::Indices;
 use seal::{Holding, SealRule};
@@ -57,10 +62,12 @@ pub struct Batcher {
     waits: Vec<PendingWait>,
     open_waits: Vec<PendingWait>,
     short: ShortSums,
+    observations: Vec<SeenObservation>,
     states: PendingStates,
     tcp: PendingTcp,
     dictionary: Dictionary,
     losses: Losses,
+    accounting: Accounting,
     knots: Vec<Knot>,
     probes: Vec<Probe>,
     probe_paths: Vec<ProbePath>,
@@ -91,6 +98,8 @@ pub struct Totals {
     pub states_untold: u64,
     /// Everything lost, by cause, kernel side included.
     pub losses: Losses,
+    /// Waits of batches of earlier runs, or of nobody knows which, that were lost; they are not in `losses`.
+    pub earlier_lost: u64,
     /// Batches sealed.
     pub batches: u64,
 }
@@ -101,11 +110,13 @@ impl Batcher {
         Self {
             next_number: origin.run_first_seq,
             next_seq: origin.run_first_seq,
+            accounting: Accounting::default(),
             origin,
             rule: SealRule::new(sealing, first_knot.mono),
             waits: Vec::new(),
             open_waits: Vec::new(),
             short: ShortSums::default(),
+            observations: Vec::new(),
             states: PendingStates::default(),
             tcp: PendingTcp::default(),
             dictionary: Dictionary::default(),
@@ -128,6 +139,7 @@ impl Batcher {
         if !wait.is_sound() {
             return self.lose(LossCause::RecordGarbled, 1);
         }
+        self.accounting.take(1);
         let stacks = self.dictionary.note(&wait);
         self.waits.push(PendingWait::new(wait, stacks, self.wall_offset()));
     }
@@ -149,10 +161,11 @@ impl Batcher {
     }
 
     /// Takes a sum of short waits, of this process, kind and reason, since the last such sum.
-    pub fn push_short(&mut self, process: Arc<Process>, what: (Kind, &'static str), sum: &ShortSum) {
+    pub fn push_short(&mut self, process: Arc<Process>, what: ShortWhat, sum: &ShortSum) {
         self.totals.short_waits = self.totals.short_waits.saturating_add(sum.count);
-        if let Err(no_room) = self.short.add(process, what, sum) {
-            self.lose(LossCause::ShortWaitMapFull, no_room.count);
+        match self.short.add(process, what, sum) {
+            Ok(()) => self.accounting.take(sum.count),
+            Err(no_room) => self.lose(LossCause::ShortWaitMapFull, no_room.count),
         }
     }
 
@@ -200,6 +213,12 @@ impl Batcher {
     pub fn lose(&mut self, cause: LossCause, count: u64) {
         self.losses.add(cause, count);
         self.totals.losses.add(cause, count);
+        self.accounting.lose(count);
+    }
+
+    /// What the capture knows of its waits, told behind all of those that it has handed on.
+    pub fn set_captured(&mut self, captured: Captured) {
+        self.accounting.set_captured(captured);
     }
 
     /// The stacks to ask the aggregator for now, if there are any: those that its answer knows need not be told.
@@ -224,40 +243,47 @@ impl Batcher {
         self.dictionary.tell_again();
     }
 
-    /// A sealed batch had to go because the queue is full: its waits are lost, but what it said of losses, stacks and
-    /// symbols goes into the next one.
+    /// A sealed batch, perhaps of an earlier run, had to go because the queue is full: its waits are lost, and a later batch tells
+    /// what was in it; its stacks and symbols go into the next one.
     pub fn dropped(&mut self, batch: Batch) {
         self.lose_batch(LossCause::QueueFull, &batch);
         self.tcp.lose_batch(TcpLossCause::QueueFull, &batch);
         self.dictionary.tell_these_again(batch.stacks, batch.symbols);
     }
 
-    /// A sealed batch cannot travel, which is a fault of this program: its waits are lost. What it said of losses goes into
-    /// the next one; its stacks and symbols come again only where they are used again, since they may be the cause.
+    /// A sealed batch cannot travel, which is a fault of this program: its waits are lost, and a later batch tells what was in it.
+    /// Its stacks and symbols come again only where they are used again, since they may be the cause.
     pub fn unfit(&mut self, batch: &Batch) {
         self.lose_batch(LossCause::RecordGarbled, batch);
         self.tcp.lose_batch(TcpLossCause::Garbled, batch);
         self.dictionary.forget(&batch.symbols);
     }
 
-    /// The aggregator refused a batch for good: its waits are lost. What it said of losses goes into the next one; its
-    /// stacks and symbols are told again only where they are used again, since they may be what was refused.
+    /// The aggregator refused a batch for good: its waits are lost, and a later batch tells what was in it. Its stacks and symbols
+    /// are told again only where they are used again, since they may be what was refused.
     pub fn refused(&mut self, batch: &Batch) {
         self.lose_batch(LossCause::BatchRefused, batch);
         self.tcp.lose_batch(TcpLossCause::BatchRefused, batch);
         self.dictionary.forget(&batch.symbols);
     }
 
-    /// A whole batch is lost: its waits, long and short, and what it said of losses is still to be told.
+    /// A batch is lost of which no more is known than this; a later batch tells.
+    pub fn gone(&mut self, dropped: DroppedBatch) {
+        let (cause, waits) = (dropped.cause, dropped.events.saturating_add(dropped.summed));
+        if (dropped.boot, dropped.run_first_seq) == (self.origin.boot, self.origin.run_first_seq) {
+            self.totals.losses.add(cause, waits);
+        } else {
+            self.totals.earlier_lost = self.totals.earlier_lost.saturating_add(waits);
+        }
+        self.accounting.drop_batch(dropped);
+    }
+
+    /// A whole batch is lost: its waits, long and short. What it said of losses is in the totals already.
     fn lose_batch(&mut self, cause: LossCause, batch: &Batch) {
-        let short = batch.short_waits.iter().map(|short| short.count).fold(0, u64::saturating_add);
-        self.lose(cause, short.saturating_add(batch.waits.len() as u64));
+        self.accounting.tell_again(&batch.dropped);
+        self.gone(accounting::dropped(cause, batch));
         self.pass_over_open_waits(batch.open_waits.len() as u64);
         self.pass_over_states((batch.process_states.len() + batch.goroutine_states.len()) as u64);
-        for loss in &batch.losses {
-            // They are in the totals already.
-            self.losses.add(loss.cause, loss.count);
-        }
     }
 
     /// The next batch if it is time for one.
@@ -271,9 +297,11 @@ impl Batcher {
         let no_waits = self.waits.is_empty() && self.short.is_empty() && self.losses.is_empty();
         let nothing = no_waits
             && self.open_waits.is_empty()
+            && self.observations.is_empty()
             && self.states.is_empty()
             && self.tcp.is_empty()
-            && self.probes.is_empty();
+            && self.probes.is_empty()
+            && !self.accounting.has_news();
         (!nothing).then(|| self.seal(now, Holding::Everything))
     }
 
@@ -299,12 +327,13 @@ impl Batcher {
             |waits: &[PendingWait]| columns(waits, &mut processes, &mut reasons, &mut file_types, &mut flows);
         let (waits, open_waits) = (columns(&waits), columns(&open_waits));
         let short_waits = self.short.take(&mut processes, &mut reasons);
+        let observations = observation::take(&mut self.observations, &mut processes);
         let states = self.states.take(holding, &mut processes, &mut reasons);
         let tcp = self.tcp.take(holding, &mut processes, &mut flows);
         let of_waits = [&waits, &open_waits].into_iter().flat_map(|waits| waits.stack.iter().chain(&waits.waker_stack));
         let spoken_of = of_waits.copied().chain(tcp.sessions.iter().map(|session| session.stack)).collect();
         let (stacks, symbols) = self.dictionary.take(self.next_number, &spoken_of);
-        let batch = Batch {
+        let mut batch = Batch {
             origin: self.origin.clone(),
             number: self.next_number,
             first_seq: self.next_seq,
@@ -317,6 +346,7 @@ impl Batcher {
             waits,
             open_waits,
             short_waits,
+            observations,
             process_states: states.processes,
             goroutine_states: states.goroutines,
             stacks,
@@ -331,7 +361,10 @@ impl Batcher {
             messages: tcp.messages,
             tcp_sessions: tcp.sessions,
             tcp_losses: tcp.losses,
+            account: None,
+            dropped: Vec::new(),
         };
+        self.accounting.seal(&mut batch);
         self.next_number = self.next_number.saturating_add(1);
         self.next_seq = self.next_seq.saturating_add(batch.waits.len() as u64);
         self.totals.batches += 1;

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use syncline_event::{Kind, Process, ShortWaits, limits};
+use syncline_event::{Kind, ONCE_MILLI, Process, ShortWaits, limits};
 
 use super::index::Indices;
 use super::wait::{ProcessKey, process_key};
@@ -19,13 +19,33 @@ pub struct ShortSum {
     pub histogram: Vec<u64>,
 }
 
+/// What sums are of: only those that agree in it are one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ShortWhat {
+    /// What waited.
+    pub kind: Kind,
+    /// Wait reason by Go's own name; name of the system call.
+    pub reason: &'static str,
+    /// How many such sums it stands for, in thousandths.
+    pub weight_milli: u32,
+    /// Parts of waits that lay in windows of observation.
+    pub is_parts: bool,
+}
+
+impl ShortWhat {
+    /// Of a process that is observed all the time.
+    pub fn new(kind: Kind, reason: &'static str) -> Self {
+        Self { kind, reason, weight_milli: ONCE_MILLI, is_parts: false }
+    }
+}
+
 /// Sums by process, kind and reason.
 #[derive(Debug, Default)]
 pub(super) struct ShortSums {
     sums: HashMap<Key, (Arc<Process>, ShortSum)>,
 }
 
-type Key = (ProcessKey, (Kind, &'static str));
+type Key = (ProcessKey, ShortWhat);
 
 /// All the places of a batch are taken.
 #[derive(Debug, PartialEq, Eq)]
@@ -35,12 +55,7 @@ pub(super) struct NoRoom {
 }
 
 impl ShortSums {
-    pub(super) fn add(
-        &mut self,
-        process: Arc<Process>,
-        what: (Kind, &'static str),
-        sum: &ShortSum,
-    ) -> Result<(), NoRoom> {
+    pub(super) fn add(&mut self, process: Arc<Process>, what: ShortWhat, sum: &ShortSum) -> Result<(), NoRoom> {
         let key = (process_key(&process), what);
         if self.sums.len() >= limits::DICTIONARY && !self.sums.contains_key(&key) {
             return Err(NoRoom { count: sum.count });
@@ -58,10 +73,12 @@ impl ShortSums {
         processes: &mut Indices<ProcessKey, Arc<Process>>,
         reasons: &mut Indices<&'static str, &'static str>,
     ) -> Vec<ShortWaits> {
-        let row = |((key, (kind, reason)), (process, sum)): (Key, (Arc<Process>, ShortSum))| ShortWaits {
+        let row = |((key, what), (process, sum)): (Key, (Arc<Process>, ShortSum))| ShortWaits {
             process: processes.index(key, || process),
-            kind,
-            reason: reasons.index(reason, || reason),
+            kind: what.kind,
+            reason: reasons.index(what.reason, || what.reason),
+            weight_milli: what.weight_milli,
+            is_parts: what.is_parts,
             count: sum.count,
             total_ns: sum.total_ns,
             histogram: sum.histogram,

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use syncline_event::{Flow, Kind, Process, StackId, Symbol, Target, TraceContext, WaitFlags, Waits};
+use syncline_event::{Flow, Kind, ONCE_MILLI, Process, StackId, Symbol, Target, TraceContext, WaitFlags, Waits};
 use syncline_timebase::{Instant, Mono, Offset, Wall};
 
 use super::index::Indices;
@@ -53,6 +53,8 @@ pub struct FinishedWait {
     pub is_abandoned: bool,
     /// It was found going on at `park`, and is longer.
     pub began_before: bool,
+    /// How many such waits it stands for, in thousandths.
+    pub weight_milli: u32,
     /// The trace that it belongs to, by the goroutine's labels.
     pub trace: TraceContext,
     /// Link-time return addresses, innermost first.
@@ -106,6 +108,7 @@ impl FinishedWait {
             unbound: false,
             is_abandoned: false,
             began_before: false,
+            weight_milli: ONCE_MILLI,
             trace: TraceContext::NONE,
             stack,
             waker_stack: Vec::new(),
@@ -149,6 +152,7 @@ pub(super) struct PendingWait {
     stack: StackId,
     waker_goid: u64,
     flags: WaitFlags,
+    weight_milli: u32,
     trace: TraceContext,
     end: Instant<Mono>,
     wanted: Wanted,
@@ -161,6 +165,7 @@ impl PendingWait {
         let [stack, waker_stack] = stacks;
         Self {
             flags: flags(&wait),
+            weight_milli: wait.weight_milli,
             kind: wait.kind,
             wanted: wait.wanted,
             waker_stack,
@@ -232,5 +237,6 @@ pub(super) fn columns(
         waker_goid: waits.iter().map(|wait| wait.waker_goid).collect(),
         flags: waits.iter().map(|wait| wait.flags).collect(),
         trace: waits.iter().map(|wait| wait.trace).collect(),
+        weight_milli: waits.iter().map(|wait| wait.weight_milli).collect(),
     }
 }

@@ -278,6 +278,7 @@ impl Binary {
             g_coroarg: layout.g_coroarg.unwrap_or_default().into(),
             coroutine_reason: self.coroutine_reason(),
             has_states,
+            g_waitreason: layout.g_waitreason.into(),
         }
     }
 

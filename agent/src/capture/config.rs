@@ -9,6 +9,7 @@ use super::error::CaptureError;
 use super::target::Target;
 use super::tcp::TcpConfig;
 use crate::choice::{Rules, Settings};
+use crate::governor::Budget;
 use crate::kinds::Kinds;
 
 /// What to capture and how.
@@ -26,11 +27,13 @@ pub struct CaptureConfig {
     pub open_after: Duration,
     /// What is captured.
     pub kinds: Kinds,
+    /// What that may cost each process.
+    pub budget: Budget,
     /// How often those that live are told how they spend their time, if that is captured.
     pub states_every: Duration,
     /// How TCP is.
     pub tcp: TcpConfig,
-    /// What holds for some processes instead of `threshold`, `open_after` and `kinds`.
+    /// What holds for some processes instead of `threshold`, `open_after`, `kinds` and `budget`.
     pub rules: Rules,
     /// Where the node's own files are, to find there which service and container a process belongs to, where a rule asks for that.
     pub host_root: PathBuf,
@@ -70,7 +73,7 @@ pub(super) fn threshold_ns(settings: &Settings) -> u64 {
 }
 
 impl CaptureConfig {
-    /// The defaults: from 1 ms on, 64 frames, a ring of 4 MiB, open waits from 5 s on, the usual kinds.
+    /// The defaults: from 1 ms on, 64 frames, a ring of 4 MiB, open waits from 5 s on, the usual kinds, whatever that costs.
     #[must_use]
     pub fn new(target: Target) -> Self {
         Self {
@@ -80,6 +83,7 @@ impl CaptureConfig {
             target,
             open_after: Duration::from_secs(5),
             kinds: Kinds::USUAL,
+            budget: Budget::OFF,
             states_every: Duration::from_secs(10),
             tcp: TcpConfig::default(),
             rules: Rules::default(),
@@ -104,8 +108,8 @@ impl CaptureConfig {
 
     /// What holds for a process for which no rule says otherwise.
     pub(super) fn options(&self) -> Settings {
-        let Self { threshold, open_after, kinds, .. } = *self;
-        Settings { observe: true, threshold, open_after, kinds }
+        let Self { threshold, open_after, kinds, budget, .. } = *self;
+        Settings { observe: true, threshold, open_after, kinds, budget }
     }
 
     /// Of the kernel side, the part that does not change.

@@ -7,7 +7,7 @@ use super::before::FoundCounters;
 
 /// Cumulative numbers since capturing began. At rest two sums hold:
 ///
-/// - `parks + found = finished + map_full + map_error + park_replaced + found_stale + still parked + abandoned + parks_left_out`
+/// - `parks + found + window_found = finished + map_full + map_error + park_replaced + found_stale + still parked + abandoned + parks_left_out + cut_off`
 /// - `finished + thread_waits = emitted + aggregated + ring_full + aggregate_full + goid_mismatch + execute_fault + scratch_busy + found_short`
 ///
 /// and `emitted = delivered + idle_threads + unknown_process + undecodable + left_out` once the ring is empty.
@@ -65,6 +65,8 @@ pub struct Counters {
     pub labels_fault: u64,
     /// Kept without a trace or a span: what its label holds is no id.
     pub labels_malformed: u64,
+    /// Lost, at most: the kernel left out a run of a program that would have seen one.
+    pub probe_missed: u64,
     /// Waits handed to the sink.
     pub delivered: u64,
     /// Not handed on: threads of Go's scheduler without work.
@@ -93,11 +95,35 @@ pub struct Counters {
     pub found_short: u64,
     /// Goroutines not looked at then: too many, their process did not answer in time, or no room in the kernel.
     pub found_passed_over: u64,
+    /// Goroutines that were made ready in a window of observation in which they had not parked.
+    pub window_found: u64,
+    /// Waits that went on as a window of observation ended, or as the first gap began; the part in it is told in sums.
+    pub cut_off: u64,
+    /// The same of goroutines in C code.
+    pub calls_cut_off: u64,
+    /// Waits that began before their window and of which a part was seen: told as time, and not as waits.
+    pub parts_before: u64,
     /// Processes whose goroutines could not be looked at then: what should be their list was not one.
     pub found_refused: u64,
 }
 
 impl Counters {
+    /// Waits that were seen: of goroutines as they begin, of threads as they end, and those that were lost at that very moment.
+    #[must_use]
+    pub fn captured(&self) -> u64 {
+        let goroutines = self.parks + self.found + self.window_found + self.park_fault;
+        let calls = self.thread_waits + self.thread_map_full + self.calls_abandoned + self.calls_cut_off;
+        goroutines + calls + self.probe_missed
+    }
+
+    /// Those of them that are not told, as is wanted: of threads without work, of processes that are left out, and those of which it is
+    /// known only that they went on when observation began.
+    #[must_use]
+    pub fn passed_over(&self) -> u64 {
+        let left_out = self.left_out + self.sums_left_out + self.parks_left_out;
+        self.idle_threads + left_out + self.found_stale + self.found_short + self.parts_before
+    }
+
     /// Waits that finished or could have, and are in neither a record nor a sum: all causes together.
     #[must_use]
     pub fn lost(&self) -> u64 {
@@ -112,6 +138,7 @@ impl Counters {
             self.goid_mismatch,
             self.execute_fault,
             self.scratch_busy,
+            self.probe_missed,
             self.unknown_process,
             self.undecodable,
         ]
@@ -130,9 +157,14 @@ pub(super) struct OwnCounters {
     pub(super) abandoned: u64,
     pub(super) calls_abandoned: u64,
     pub(super) library_unopened: u64,
+    pub(super) probe_missed: u64,
     pub(super) left_out: u64,
     pub(super) sums_left_out: u64,
     pub(super) parks_left_out: u64,
+    pub(super) cut_off: u64,
+    pub(super) cut_off_stale: u64,
+    pub(super) calls_cut_off: u64,
+    pub(super) parts_before: u64,
 }
 
 pub(super) fn read(
@@ -169,6 +201,7 @@ pub(super) fn read(
         labels_unread: at(Counter::LabelsUnread),
         labels_fault: at(Counter::LabelsFault),
         labels_malformed: at(Counter::LabelsMalformed),
+        probe_missed: own.probe_missed,
         delivered: own.delivered,
         idle_threads: own.idle_threads,
         unknown_process: own.unknown_process,
@@ -180,8 +213,12 @@ pub(super) fn read(
         sums_left_out: own.sums_left_out,
         parks_left_out: own.parks_left_out,
         found: before.found,
-        found_stale: at(Counter::FoundStale) + before.stale + stale_now,
+        found_stale: at(Counter::FoundStale) + before.stale + own.cut_off_stale + stale_now,
         found_short: at(Counter::FoundShort),
+        window_found: at(Counter::WindowFound),
+        cut_off: own.cut_off.saturating_sub(own.cut_off_stale),
+        calls_cut_off: own.calls_cut_off,
+        parts_before: own.parts_before,
         found_passed_over: before.passed_over,
         found_refused: before.refused,
     }

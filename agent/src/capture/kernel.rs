@@ -1,7 +1,7 @@
 //! The loaded BPF object: its maps, opened once, and its programs.
 
 use std::fs::File;
-use std::os::fd::AsRawFd as _;
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd};
 use std::path::Path;
 
 use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, PerCpuHashMap, RingBuf};
@@ -16,6 +16,7 @@ use syncline_bpf::layout::{
 use syncline_bpf::{map, program};
 
 use super::error::KernelError;
+use super::governing::KernelCosts;
 
 /// Maps of the object, each with its key and value as plain bytes.
 pub(super) struct Maps {
@@ -34,6 +35,7 @@ pub(super) struct Maps {
     pub(super) tls_offsets: HashMap<MapData, u32, i32>,
     pub(super) short_waits: PerCpuHashMap<MapData, [u8; size_of::<ShortKey>()], [u8; size_of::<Short>()]>,
     pub(super) counters: PerCpuArray<MapData, u64>,
+    pub(super) costs: KernelCosts,
 }
 
 impl Maps {
@@ -54,6 +56,7 @@ impl Maps {
             tls_offsets: take(map::TLS_OFFSETS)?.try_into()?,
             short_waits: take(map::SHORT_WAITS)?.try_into()?,
             counters: take(map::COUNTERS)?.try_into()?,
+            costs: take(map::COSTS)?.try_into()?,
         })
     }
 }
@@ -67,7 +70,8 @@ pub(super) struct Programs {
 }
 
 /// Programs on the Go runtime.
-const UPROBES: [&str; 15] = [
+const UPROBES: [&str; 16] = [
+    program::MEASURE_WAY_IN,
     program::PARK,
     program::READY,
     program::NETPOLLREADY,
@@ -108,6 +112,11 @@ impl Programs {
         let ebpf = &mut self.ebpf;
         let mut map = |name: &str| ebpf.take_map(name).ok_or_else(|| MapError::InvalidName { name: name.to_owned() });
         take(&mut map).map_err(|e| KernelError::new("open the maps of the BPF object", e))
+    }
+
+    /// A program that is loaded.
+    pub(super) fn fd(&self, name: &str) -> Option<BorrowedFd<'_>> {
+        self.ebpf.program(name)?.fd().ok().map(AsFd::as_fd)
     }
 
     /// Attaches one program to an instruction of an executable, for all processes that run it.

@@ -3,6 +3,7 @@
 //! ```text
 //! rules ──> what holds for a process                              [choosing]
 //! /proc ──> Target ──> Binary (gosym) ──> probes on the inode     [target, executable, library, binary, probes, observing, processes]
+//! costs of each process ─> stages, windows of time                [governing]
 //! probes ─> ring buffer ─> WaitRecord ─> RawWait ─> the sink      [running, kernel, wait]
 //!        │                ├> TCP sessions and messages            [tcp]
 //!        │                └> goroutines' time by state            [states]
@@ -29,10 +30,12 @@ mod executable;
 mod file;
 mod found;
 mod frames;
+mod governing;
 mod idle;
 mod kernel;
 mod library;
 mod memory;
+mod missed;
 mod namespace;
 mod observing;
 mod open;
@@ -64,6 +67,7 @@ pub use counters::Counters;
 pub use error::{CaptureError, KernelError, Refusal};
 pub(crate) use file::flow;
 pub use frames::Frames;
+pub use governing::Observation;
 pub use open::{OpenTaken, OpenWait};
 pub(crate) use probes::points;
 pub use process::ObservedProcess;

@@ -43,8 +43,10 @@ pub struct ObservedProcess {
     pub load_bias: u64,
     /// What code it has where.
     pub(super) address_space: Arc<AddressSpace>,
-    /// What holds for it.
+    /// What holds for it: what was chosen, as far as its budget allows.
     pub settings: Settings,
+    /// What was chosen.
+    pub(super) chosen: Settings,
     /// What it belongs to, where a rule has asked for that.
     pub(crate) names: Option<Arc<Metadata>>,
     /// From which age on its waits are told of before they end.
@@ -90,6 +92,7 @@ impl ObservedProcess {
             load_bias,
             address_space,
             settings,
+            chosen: settings,
             names,
             told,
             slot,

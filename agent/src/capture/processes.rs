@@ -102,6 +102,13 @@ impl Processes {
         }
     }
 
+    /// Something else was chosen for an observed process.
+    pub(super) fn choose(&mut self, pid: u32, chosen: Settings) {
+        if let Some(process) = self.observed.get_mut(&pid) {
+            process.chosen = chosen;
+        }
+    }
+
     /// Everything that goes on was looked at.
     pub(super) fn looked_at(&mut self) {
         self.observed.values_mut().for_each(|process| process.told.looked_at());

@@ -13,8 +13,10 @@ use super::config::{CaptureConfig, Frame};
 use super::counters::{Counters, OwnCounters};
 use super::error::{CaptureError, KernelError};
 use super::frames::Frames;
+use super::governing::{Governing, WayIn};
 use super::kernel::{self, Maps, Programs};
 use super::library::Libraries;
+use super::missed::missed_waits;
 use super::open::{OpenTaken, OpenWaits};
 use super::parks::Unseen;
 use super::probes::ProbedBinaries;
@@ -81,8 +83,11 @@ pub struct Capture {
     pub(super) strangers: Strangers,
     pub(super) before: Before,
     pub(super) unseen: Unseen,
+    pub(super) governing: Governing,
     pub(super) frames: Arc<Frames>,
     pub(super) libraries: Libraries,
+    /// For good.
+    pub(super) is_detached: bool,
 }
 
 impl Capture {
@@ -97,6 +102,7 @@ impl Capture {
         let mut programs = kernel::load(config.ring_bytes, &tcp::map_sizes(&config.tcp))?;
         let maps = programs.maps(Maps::take)?;
         let tcp = Tcp::start(config.tcp, &mut programs)?;
+        let governing = Governing::new(WayIn::measure(&mut programs));
         let states = States::new(programs.maps(StateMaps::take)?, config.states_every);
         let (choosing, frame) = (Choosing::new(&config), config.frame(tcp.lacks()));
         let open = OpenWaits::new(&config);
@@ -129,8 +135,10 @@ impl Capture {
             strangers: Strangers::default(),
             before: Before::default(),
             unseen: Unseen::default(),
+            governing,
             frames: Arc::default(),
             libraries: Libraries::default(),
+            is_detached: false,
         };
         capture.configure()?;
         capture.begin()?;
@@ -167,6 +175,7 @@ impl Capture {
     /// If the ring cannot be waited for.
     pub fn poll(&mut self, timeout: Duration, sink: &mut dyn FnMut(RawWait)) -> Result<usize, CaptureError> {
         if !std::mem::take(&mut self.more) {
+            let timeout = timeout.min(self.governing.pause(mono_ns()));
             self.wakeups.wait(timeout).map_err(|e| KernelError::new("wait for the ring", e))?;
         }
         let before = self.own.delivered;
@@ -186,18 +195,33 @@ impl Capture {
                 Err(_) => self.own.undecodable += 1,
             }
         }
+        self.govern();
         Ok(usize::try_from(self.own.delivered - before).unwrap_or(usize::MAX))
+    }
+
+    /// Whether the last [`poll`](Self::poll) left something in the ring.
+    #[must_use]
+    pub fn has_more(&self) -> bool {
+        self.more
     }
 
     /// Waits below the threshold since the last call, per process and reason.
     pub fn take_short_waits(&mut self) -> Vec<ShortWait> {
-        let grown = self.short_waits.take(&self.maps.short_waits);
+        let is_in_windows = |tgid: u32| {
+            !self.is_detached
+                && self.processes.get(tgid).is_some_and(|process| self.governing.is_in_windows(process.slot))
+        };
+        let grown = self.short_waits.take(&self.maps.short_waits, is_in_windows);
         // Of one that was never to be observed, from the moment before it was looked at.
         let is_left_out = |tgid: u32| self.processes.was_left_out(tgid) && self.processes.get(tgid).is_none();
-        let (left_out, grown): (Vec<_>, Vec<_>) = grown.into_iter().partition(|(key, _)| is_left_out(key.tgid));
-        self.own.sums_left_out += left_out.iter().map(|(_, sum)| sum.count).sum::<u64>();
+        let (left_out, grown): (Vec<_>, Vec<_>) = grown.into_iter().partition(|grown| is_left_out(grown.key.tgid));
+        self.own.sums_left_out += left_out.iter().map(|grown| grown.sum.count).sum::<u64>();
+        self.own.parts_before +=
+            grown.iter().filter(|grown| grown.key.is_parts).map(|grown| grown.sum.count).sum::<u64>();
+        let parts = self.governing.take_parts();
         let binary = |tgid| self.processes.get(tgid).map(|process| &*process.binary);
-        grown.into_iter().filter_map(|(key, sum)| ShortWait::new(key, sum, binary(key.tgid))).collect()
+        let sums = grown.into_iter().filter_map(|grown| ShortWait::new(grown, binary(grown.key.tgid)));
+        sums.chain(parts.into_iter().map(|parts| ShortWait::of_parts(parts, binary(parts.0.0)))).collect()
     }
 
     /// Goroutines' waits that go on for long, in order to be told of before they end; each again when its age is four times that, and every hour. One that was told
@@ -253,7 +277,15 @@ impl Capture {
     #[must_use]
     pub fn counters(&self) -> Counters {
         let stale_now = self.before.stale_now() as u64;
-        let own = OwnCounters { library_unopened: self.frames.unopened(), ..self.own };
+        let own = OwnCounters {
+            library_unopened: self.frames.unopened(),
+            probe_missed: missed_waits(&self.programs),
+            cut_off: self.governing.cut_off,
+            cut_off_stale: self.governing.cut_off_stale,
+            calls_cut_off: self.governing.calls_cut_off,
+            parts_before: self.own.parts_before + self.governing.parts_before,
+            ..self.own
+        };
         counters::read(&self.maps.counters, own, self.before.counters(), stale_now)
     }
 
@@ -262,6 +294,15 @@ impl Capture {
     pub fn parked_now(&self) -> usize {
         let entries = self.maps.parks.keys().filter_map(Result::ok).collect::<HashSet<_>>().len();
         entries.saturating_sub(self.before.stale_now())
+    }
+
+    /// Takes every probe of waits away and waits until that is done: [`poll`](Self::poll) then hands out what is still in the ring, and
+    /// after that nothing more is captured, of no process.
+    pub fn detach(&mut self) {
+        self.cut_off_all();
+        self.probed.detach_all();
+        self.tracepoints = Tracepoints::default();
+        self.is_detached = true;
     }
 
     /// Tells the kernel side the present TAI offset (adjtimex(2)); to be called when it changes. `start` reads it itself.
@@ -320,7 +361,8 @@ impl Capture {
             *(if is_left_out { &mut self.own.left_out } else { &mut self.own.unknown_process }) += 1;
             return;
         };
-        let wait = RawWait::new(record, process, &self.frames);
+        let weight_milli = self.governing.weigh_event(slot, record.park_mono_ns);
+        let wait = RawWait { weight_milli, ..RawWait::new(record, process, &self.frames) };
         if wait.no_goroutine && idle::is_idle(&wait, &process.binary) {
             self.own.idle_threads += 1;
         } else {

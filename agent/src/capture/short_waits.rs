@@ -5,12 +5,14 @@ use std::collections::HashMap;
 
 use aya::maps::{MapData, PerCpuHashMap};
 use syncline_bpf::layout::{Short, ShortKey};
-use syncline_bpf::{HISTOGRAM_BUCKETS, ShortWaitKey, ShortWaitSum};
+use syncline_bpf::{HISTOGRAM_BUCKETS, ShortWaitKey, ShortWaitSum, WaitKind};
 use syncline_event::Kind;
 
 use super::binary::Binary;
+use super::governing::{Parts, PartsKey};
 use super::kernel::stable_keys;
 use super::wait::{UNKNOWN_REASON, kind, reason_text};
+use crate::governor::ONCE_MILLI;
 
 type KernelSums = PerCpuHashMap<MapData, [u8; size_of::<ShortKey>()], [u8; size_of::<Short>()]>;
 
@@ -28,6 +30,10 @@ pub struct ShortWait {
     pub reason: &'static str,
     /// As [`RawWait::reason_number`](super::RawWait::reason_number).
     pub reason_number: u16,
+    /// How many times they count, in thousandths: a process that is observed in windows is seen doing a part of what it does.
+    pub weight_milli: u32,
+    /// Parts of waits that lay in windows, of waits of any length: those that began in one are in `count`, and none in `histogram`.
+    pub is_parts: bool,
     /// Number of waits.
     pub count: u64,
     /// Their total length, ns.
@@ -38,44 +44,88 @@ pub struct ShortWait {
 
 impl ShortWait {
     /// None for a kind that the kernel side does not have.
-    pub(super) fn new(key: ShortWaitKey, sum: ShortWaitSum, binary: Option<&Binary>) -> Option<Self> {
+    pub(super) fn new(Grown { key, sum, weight_milli }: Grown, binary: Option<&Binary>) -> Option<Self> {
         let what = key.kind?;
+        // The kernel side sees parts of those that began before their window alone.
+        let is_parts = key.is_parts;
+        let (count, histogram) = if is_parts { (0, [0; HISTOGRAM_BUCKETS]) } else { (sum.count, sum.histogram) };
         Some(Self {
             tgid: key.tgid,
             kind: kind(what),
             reason: binary.map_or(UNKNOWN_REASON, |binary| reason_text(binary, what, key.reason)),
             reason_number: key.reason,
-            count: sum.count,
+            weight_milli,
+            is_parts,
+            count,
             total_ns: sum.total_ns,
-            histogram: sum.histogram,
+            histogram,
         })
     }
+
+    /// Of parts that were cut off as a window ended.
+    pub(super) fn of_parts(
+        ((tgid, kind, reason), parts, weight_milli): (PartsKey, Parts, u32),
+        binary: Option<&Binary>,
+    ) -> Self {
+        let what = if kind == Kind::Cgo { WaitKind::Cgo } else { WaitKind::Goroutine };
+        Self {
+            tgid,
+            kind,
+            reason: binary.map_or(UNKNOWN_REASON, |binary| reason_text(binary, what, reason)),
+            reason_number: reason,
+            weight_milli,
+            is_parts: true,
+            count: parts.began,
+            total_ns: parts.total_ns,
+            histogram: [0; HISTOGRAM_BUCKETS],
+        }
+    }
+}
+
+/// What was added to a sum, and how many times that counts, in thousandths.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Grown {
+    pub(super) key: ShortWaitKey,
+    pub(super) sum: ShortWaitSum,
+    pub(super) weight_milli: u32,
 }
 
 /// What has been handed out so far.
 #[derive(Debug, Default)]
 pub(super) struct ShortWaits {
     taken: HashMap<ShortWaitKey, ShortWaitSum>,
-    of_ended: Vec<(ShortWaitKey, ShortWaitSum)>,
+    kept: Vec<Grown>,
 }
 
 impl ShortWaits {
-    /// Growth of each sum since the last call.
-    pub(super) fn take(&mut self, kernel: &KernelSums) -> Vec<(ShortWaitKey, ShortWaitSum)> {
-        let mut grown = std::mem::take(&mut self.of_ended);
+    /// Growth of each sum since the last call, but of those processes whose sums are taken otherwise.
+    pub(super) fn take(&mut self, kernel: &KernelSums, is_other: impl Fn(u32) -> bool) -> Vec<Grown> {
+        self.take_of(kernel, |tgid| !is_other(tgid), ONCE_MILLI);
+        std::mem::take(&mut self.kept)
+    }
+
+    /// Keeps the growth of these processes' sums for the next [`take`](Self::take), with this weight.
+    pub(super) fn take_of(&mut self, kernel: &KernelSums, is_such: impl Fn(u32) -> bool, weight_milli: u32) {
         for key in keys(kernel) {
-            grown.extend(self.growth(kernel, &key));
+            if is_such(ShortWaitKey::decode(&key).tgid) {
+                let growth = self.growth(kernel, &key);
+                self.kept.extend(growth.map(|(key, sum)| Grown { key, sum, weight_milli }));
+            }
         }
-        grown
     }
 
     /// Keeps the last growth of ended processes for the next [`take`](Self::take) and removes their sums from the kernel.
-    pub(super) fn end(&mut self, kernel: &mut KernelSums, is_ended: impl Fn(u32) -> bool) {
+    pub(super) fn end(
+        &mut self,
+        kernel: &mut KernelSums,
+        is_ended: impl Fn(u32) -> bool,
+        weight_milli: impl Fn(u32) -> u32,
+    ) {
         for key in keys(kernel) {
             let decoded = ShortWaitKey::decode(&key);
             if is_ended(decoded.tgid) {
-                let growth = self.growth(kernel, &key);
-                self.of_ended.extend(growth);
+                let (growth, weight_milli) = (self.growth(kernel, &key), weight_milli(decoded.tgid));
+                self.kept.extend(growth.map(|(key, sum)| Grown { key, sum, weight_milli }));
                 self.taken.remove(&decoded);
                 // Fails only if it is gone already.
                 let _ = kernel.remove(&key);

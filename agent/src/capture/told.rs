@@ -68,10 +68,11 @@ fn after_ns(settings: &Settings) -> u64 {
 mod tests {
     use super::*;
     use crate::capture::Kinds;
+    use crate::governor::Budget;
 
     fn settings(open_after_s: u64, threshold_s: u64) -> Settings {
         let (open_after, threshold) = (Duration::from_secs(open_after_s), Duration::from_secs(threshold_s));
-        Settings { observe: true, threshold, open_after, kinds: Kinds::USUAL }
+        Settings { observe: true, threshold, open_after, kinds: Kinds::USUAL, budget: Budget::OFF }
     }
 
     #[test]

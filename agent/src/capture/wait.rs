@@ -8,6 +8,7 @@ use super::binary::Binary;
 use super::frames::{Frames, Placed};
 use super::process::ObservedProcess;
 use super::{file, syscalls};
+use crate::governor::ONCE_MILLI;
 
 /// Text for a wait reason whose number this Go version does not have.
 pub const UNKNOWN_REASON: &str = "unknown";
@@ -52,6 +53,8 @@ pub struct RawWait {
     pub unbound: bool,
     /// It was found going on at `park_mono_ns`, when the observation of its process began: it began before, and is longer.
     pub began_before: bool,
+    /// How many times it counts, in thousandths: a process that is observed in windows is seen doing a part of what it does.
+    pub weight_milli: u32,
     /// What it waited on, in the process's memory: the lock of a channel, a futex's word; of a mutex the lock of the runtime's list of
     /// those that wait, which some other mutexes share.
     pub address: Option<u64>,
@@ -108,6 +111,7 @@ impl RawWait {
             no_goroutine: record.of_scheduler,
             unbound: record.is_unbound,
             began_before: record.began_before,
+            weight_milli: ONCE_MILLI,
             address: record.address,
             result: record.result,
             fd: record.fd,

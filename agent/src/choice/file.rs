@@ -1,83 +1,66 @@
-//! The file of settings, TOML.
+//! The file of settings, TOML: what of it is about processes.
 
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use thiserror::Error;
+use syncline_config::{Document, Problem};
 use toml::Spanned;
 
 use super::rules::{Layer, Rule};
 use super::settings::Change;
 use super::text::{DurationText, RuleText};
+use crate::governor::Budget;
 use crate::kinds::CaptureKind;
-use crate::regular_file;
 
-/// Bytes of a file that are read; one that is longer is no file of settings.
-const MOST_BYTES: u64 = 1 << 20;
+/// Keys at the top that are read here, and again while the agent runs. The first four are options of the command line, too.
+pub const KEYS: [&str; 7] = ["threshold", "open_after", "budget", "without", "with", "observe", "rule"];
 
-/// Why the file cannot be used.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum FileError {
-    /// It cannot be read.
-    #[error("{}: cannot be read: {cause}", path.display())]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        cause: std::io::Error,
-    },
-    /// It says what cannot be.
-    #[error("{}:{line}: {why}", path.display())]
-    Content {
-        /// The file.
-        path: PathBuf,
-        /// The line, from 1 on.
-        line: usize,
-        /// What is wrong, and what would be right.
-        why: String,
-    },
+/// A file that may be read again while the agent runs.
+#[derive(Clone, Debug)]
+pub struct SettingsFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// What the command line and the environment say, which goes before what the file says for all.
+    pub typed: Change,
+    /// Opens it, and checks what is not about processes.
+    pub open: fn(&Path) -> Result<Document, Problem>,
 }
 
-/// Reads the file.
+impl SettingsFile {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// If it cannot be read, or something in it is wrong: then nothing of it holds.
+    pub fn read(&self) -> Result<Layer, Problem> {
+        self.read_document().map(|(layer, _)| layer)
+    }
+
+    /// Reads it, and gives what it says of all keys, too.
+    ///
+    /// # Errors
+    /// As [`SettingsFile::read`].
+    pub fn read_document(&self) -> Result<(Layer, Document), Problem> {
+        let document = (self.open)(&self.path)?;
+        let layer = layer(&document)?;
+        Ok((Layer { all: layer.all.under(&self.typed), ..layer }, document))
+    }
+}
+
+/// What a file says of processes.
 ///
 /// # Errors
-/// If it cannot be read, or something in it is wrong: then nothing of it holds.
-pub fn read(path: &Path) -> Result<Layer, FileError> {
-    let unreadable = |cause| FileError::Unreadable { path: path.to_owned(), cause };
-    let mut text = String::new();
-    let file = regular_file::open(path).map_err(unreadable)?;
-    file.take(MOST_BYTES + 1).read_to_string(&mut text).map_err(unreadable)?;
-    if text.len() as u64 > MOST_BYTES {
-        return Err(unreadable(std::io::Error::other("it is larger than 1 MiB")));
-    }
-    parse(&text).map_err(|Wrong { at, why }| FileError::Content {
-        path: path.to_owned(),
-        line: line_of(&text, at),
-        why,
-    })
-}
-
-/// What is wrong at a byte.
-struct Wrong {
-    at: usize,
-    why: String,
-}
-
-fn parse(text: &str) -> Result<Layer, Wrong> {
-    let file: FileText = toml::from_str(text).map_err(|error| Wrong {
-        at: error.span().map_or(0, |span| span.start),
-        why: error.message().trim_end().replace('\n', "; "),
-    })?;
+/// If something of that is wrong.
+pub fn layer(document: &Document) -> Result<Layer, Problem> {
+    let file: FileText = document.read(&KEYS)?;
     let duration = |text: Option<DurationText>| text.map(|DurationText(duration)| duration);
     let (threshold, open_after) = (duration(file.threshold), duration(file.open_after));
-    let all = Change::new(file.observe, threshold, open_after, (&file.without, &file.with)).map_err(|e| e.to_string());
+    let all = Change::new(file.observe, threshold, open_after, (&file.without, &file.with));
+    let all = all.map_err(|error| document.problem(0..0, error.to_string()))?.with_budget(file.budget);
     let rules = file.rule.into_iter().map(|rule| {
-        let at = rule.span().start;
-        of_file(&rule.into_inner(), line_of(text, at)).map_err(|why| Wrong { at, why })
+        let at = rule.span();
+        of_file(&rule.into_inner(), document.line(at.start)).map_err(|why| document.problem(at, why))
     });
-    Ok(Layer { all: all.map_err(|why| Wrong { at: 0, why })?, rules: rules.collect::<Result<_, _>>()? })
+    Ok(Layer { all, rules: rules.collect::<Result<_, _>>()? })
 }
 
 fn of_file(text: &RuleText, line: usize) -> Result<Rule, String> {
@@ -88,13 +71,11 @@ fn of_file(text: &RuleText, line: usize) -> Result<Rule, String> {
             .to_owned());
     }
     if change.is_empty() {
-        return Err("this rule says nothing: give it observe, threshold, open_after, without or with".to_owned());
+        return Err(
+            "this rule says nothing: give it observe, threshold, open_after, budget, without or with".to_owned()
+        );
     }
     Ok(Rule { who, change, line: Some(line) })
-}
-
-fn line_of(text: &str, at: usize) -> usize {
-    1 + text.bytes().take(at).filter(|byte| *byte == b'\n').count()
 }
 
 #[derive(Deserialize)]
@@ -103,6 +84,7 @@ struct FileText {
     observe: Option<bool>,
     threshold: Option<DurationText>,
     open_after: Option<DurationText>,
+    budget: Option<Budget>,
     #[serde(default)]
     without: Vec<CaptureKind>,
     #[serde(default)]
@@ -115,11 +97,8 @@ struct FileText {
 mod tests {
     use super::*;
 
-    /// The file as it is told of: line and reason.
-    fn refused(text: &str) -> (usize, String) {
-        let Err(Wrong { at, why }) = parse(text) else { panic!("taken: {text}") };
-        assert!(!why.contains('\n'), "{why}");
-        (line_of(text, at), why)
+    fn parse(text: &str) -> Result<Layer, Problem> {
+        layer(&Document::parse("agent.toml", text, &[])?)
     }
 
     #[test]
@@ -127,8 +106,8 @@ mod tests {
         let layer = parse(
             "threshold = \"2ms\"\nwithout = [\"off-cpu\"]\n\n[[rule]]\nservice = \"shop-*\"\nthreshold = \"5ms\"\n\n\
              [[rule]]\nexe = \"/opt/x\"\nnamespace = \"test\"\nobserve = false\n",
-        );
-        let Ok(layer) = layer else { panic!("refused") };
+        )
+        .unwrap();
         assert_eq!(layer.all.to_string(), "threshold=2ms without=off-cpu");
         let rules: Vec<_> =
             layer.rules.iter().map(|rule| (rule.line, rule.who.to_string(), rule.change.to_string())).collect();
@@ -143,15 +122,8 @@ mod tests {
     }
 
     #[test]
-    fn the_example_of_the_documentation_is_right() {
-        let Ok(layer) = parse(include_str!("../../../docs/agent.toml")) else { panic!("refused") };
-        assert_eq!((layer.rules.len(), layer.rules[0].who.to_string().as_str()), (4, "service=checkout"));
-    }
-
-    #[test]
     fn what_is_wrong_is_told_with_its_line_and_what_would_be_right() {
         for (text, line, part) in [
-            ("\nthreshhold = \"1ms\"", 2, "`threshold`"),
             ("threshold = \"1\"", 1, "250us"),
             ("threshold = 5", 1, "string"),
             ("\n\nwithout = [\"syscall\", \"disk\"]", 3, "`off-cpu`"),
@@ -165,20 +137,36 @@ mod tests {
             ("[[rule]\n", 1, "]"),
             ("a", 1, "="),
         ] {
-            let (at, why) = refused(text);
-            assert!(at == line && why.contains(part), "{text:?}: line {at}: {why}");
+            let problem = parse(text).unwrap_err();
+            let told = problem.to_string();
+            assert!(problem.line() == Some(line) && told.contains(part) && !told.contains('\n'), "{text:?}: {told}");
         }
     }
 
     #[test]
     fn a_file_is_named_where_it_is_wrong_or_not_there() {
         let dir = tempfile::tempdir().unwrap();
+        let file = SettingsFile {
+            path: dir.path().join("agent.toml"),
+            typed: Change::default(),
+            open: |path| Document::open(path, &[]),
+        };
+        let refused = || file.read().unwrap_err().to_string();
+        assert!(refused().contains("agent.toml: cannot be read"));
+        std::fs::write(&file.path, "\n\nopen_after = \"soon\"").unwrap();
+        assert!(refused().contains("agent.toml:3:14: \"soon\" is no duration"), "{}", refused());
+        std::fs::write(&file.path, vec![b'#'; (syncline_config::MOST_BYTES + 1) as usize]).unwrap();
+        assert!(refused().contains("larger"));
+    }
+
+    #[test]
+    fn what_was_typed_goes_before_what_the_file_says_for_all() {
+        let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("agent.toml");
-        assert!(read(&path).unwrap_err().to_string().contains("agent.toml: cannot be read"));
-        std::fs::write(&path, "\n\nopen_after = \"soon\"").unwrap();
-        assert!(read(&path).unwrap_err().to_string().contains("agent.toml:3: \"soon\" is no duration"));
-        std::fs::write(&path, vec![b'#'; (MOST_BYTES + 1) as usize]).unwrap();
-        assert!(read(&path).unwrap_err().to_string().contains("larger"));
-        assert!(read(dir.path()).unwrap_err().to_string().contains("regular file"));
+        std::fs::write(&path, "threshold = \"2ms\"\nopen_after = \"9s\"\nwithout = [\"off-cpu\"]\n").unwrap();
+        let threshold = Some(std::time::Duration::from_millis(7));
+        let typed = Change::new(None, threshold, None, (&[CaptureKind::Cgo], &[])).unwrap();
+        let file = SettingsFile { path, typed, open: |path| Document::open(path, &[]) };
+        assert_eq!(file.read().unwrap().all.to_string(), "threshold=7ms open_after=9s without=cgo");
     }
 }

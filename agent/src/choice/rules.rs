@@ -89,6 +89,7 @@ mod tests {
 
     use super::*;
     use crate::choice::{Pattern, ProcessId};
+    use crate::governor::Budget;
     use crate::kinds::{CaptureKind, Kinds};
     use crate::metadata::Metadata;
 
@@ -97,6 +98,7 @@ mod tests {
         threshold: Duration::from_millis(1),
         open_after: Duration::from_secs(5),
         kinds: Kinds::USUAL,
+        budget: Budget::DEFAULT,
     };
 
     fn service(name: &str) -> Selector {

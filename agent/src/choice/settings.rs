@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::governor::Budget;
 use crate::kinds::{CaptureKind, Kinds};
 use crate::units;
 
@@ -19,6 +20,8 @@ pub struct Settings {
     pub open_after: Duration,
     /// What is captured of it.
     pub kinds: Kinds,
+    /// What that may cost it.
+    pub budget: Budget,
 }
 
 impl Settings {
@@ -34,8 +37,9 @@ impl fmt::Display for Settings {
         if !self.observe {
             return f.write_str("left out");
         }
-        let Self { threshold, open_after, kinds, .. } = self;
-        write!(f, "threshold={} open_after={}", units::duration_text(*threshold), units::duration_text(*open_after))?;
+        let Self { threshold, open_after, kinds, budget, .. } = self;
+        let (threshold, open_after) = (units::duration_text(*threshold), units::duration_text(*open_after));
+        write!(f, "threshold={threshold} open_after={open_after} budget={budget}")?;
         for (word, kinds) in [("without", kinds.left_out()), ("with", kinds.added())] {
             let names: Vec<&str> = kinds.into_iter().map(CaptureKind::name).collect();
             if !names.is_empty() {
@@ -52,6 +56,7 @@ pub struct Change {
     observe: Option<bool>,
     threshold: Option<Duration>,
     open_after: Option<Duration>,
+    budget: Option<Budget>,
     /// Kinds that are captured, and kinds that are not: none is in both.
     with: Kinds,
     without: Kinds,
@@ -60,7 +65,7 @@ pub struct Change {
 impl Default for Change {
     /// That of nothing.
     fn default() -> Self {
-        Self { observe: None, threshold: None, open_after: None, with: Kinds::NONE, without: Kinds::NONE }
+        Self { observe: None, threshold: None, open_after: None, budget: None, with: Kinds::NONE, without: Kinds::NONE }
     }
 }
 
@@ -87,7 +92,14 @@ impl Change {
         if let Some(both) = without.iter().find(|kind| with.contains(kind)) {
             return Err(ChangeError::Both(both.name()));
         }
-        Ok(Self { observe, threshold, open_after, with: Kinds::of(with), without: Kinds::of(without) })
+        let (with, without) = (Kinds::of(with), Kinds::of(without));
+        Ok(Self { observe, threshold, open_after, budget: None, with, without })
+    }
+
+    /// The change with a change of the budget, if there is one.
+    #[must_use]
+    pub fn with_budget(self, budget: Option<Budget>) -> Self {
+        Self { budget, ..self }
     }
 
     /// Whether it changes nothing.
@@ -103,8 +115,16 @@ impl Change {
             observe: self.observe.unwrap_or(settings.observe),
             threshold: self.threshold.unwrap_or(settings.threshold),
             open_after: self.open_after.unwrap_or(settings.open_after),
+            budget: self.budget.unwrap_or(settings.budget),
             kinds: settings.kinds.minus(self.without).and(self.with),
         }
+    }
+
+    /// What a file says for all, where this was typed: that goes before. A list that was typed takes the place of the file's.
+    #[must_use]
+    pub fn under(&self, typed: &Self) -> Self {
+        let without = if typed.without == Kinds::NONE { self.without } else { Kinds::NONE };
+        Self { without, ..*self }.then(typed)
     }
 
     /// This change with a later one, which goes before, put into it.
@@ -114,6 +134,7 @@ impl Change {
             observe: later.observe.or(self.observe),
             threshold: later.threshold.or(self.threshold),
             open_after: later.open_after.or(self.open_after),
+            budget: later.budget.or(self.budget),
             with: self.with.minus(later.without).and(later.with),
             without: self.without.minus(later.with).and(later.without),
         }
@@ -131,6 +152,7 @@ impl fmt::Display for Change {
             self.observe.map(|observe| format!("observe={observe}")),
             duration("threshold", self.threshold),
             duration("open_after", self.open_after),
+            self.budget.map(|budget| format!("budget={budget}")),
             kinds("without", self.without),
             kinds("with", self.with),
         ];
@@ -148,6 +170,7 @@ mod tests {
         threshold: Duration::from_millis(1),
         open_after: Duration::from_secs(5),
         kinds: Kinds::USUAL,
+        budget: Budget::DEFAULT,
     };
 
     #[test]
@@ -158,6 +181,12 @@ mod tests {
         let later = Change::new(Some(false), None, None, (&[CaptureKind::OffCpu], &without)).unwrap();
         let both = first.then(&later);
         assert_eq!(both.to_string(), "observe=false threshold=5ms without=off-cpu with=cgo");
+        let budget = "2%".parse().ok();
+        assert_eq!(first.with_budget(budget).over(ALL).budget, budget.unwrap());
+        assert_eq!(
+            first.with_budget(budget).then(&later).to_string(),
+            "observe=false threshold=5ms budget=2% without=off-cpu with=cgo"
+        );
         let settings = both.over(ALL);
         assert_eq!((settings.observe, settings.needs()), (false, Kinds::NONE));
         assert_eq!(settings.kinds, Kinds::without(&[CaptureKind::OffCpu]));

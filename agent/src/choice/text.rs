@@ -1,14 +1,13 @@
 //! A rule as the file has it, and as it is asked for over the control socket.
 
-use std::time::Duration;
-
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
+pub use syncline_config::DurationText;
 
 use super::pattern::Pattern;
 use super::selector::Selector;
 use super::settings::{Change, ChangeError};
+use crate::governor::Budget;
 use crate::kinds::CaptureKind;
-use crate::units;
 
 /// For whom, and what. What is absent says nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +37,9 @@ pub struct RuleText {
     /// Age at which waits are told of before they end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub open_after: Option<DurationText>,
+    /// What observing may cost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<Budget>,
     /// Kinds to leave out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub without: Vec<CaptureKind>,
@@ -61,23 +63,7 @@ impl RuleText {
     pub fn change(&self) -> Result<Change, ChangeError> {
         let duration = |text: Option<DurationText>| text.map(|DurationText(duration)| duration);
         let (threshold, open_after) = (duration(self.threshold), duration(self.open_after));
-        Change::new(self.observe, threshold, open_after, (&self.without, &self.with))
-    }
-}
-
-/// A duration, written as people type it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DurationText(pub Duration);
-
-impl<'de> Deserialize<'de> for DurationText {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        units::duration(&text).map(Self).map_err(serde::de::Error::custom)
-    }
-}
-
-impl Serialize for DurationText {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&units::duration_text(self.0))
+        let change = Change::new(self.observe, threshold, open_after, (&self.without, &self.with))?;
+        Ok(change.with_budget(self.budget))
     }
 }

@@ -7,6 +7,7 @@ use clap::{ArgGroup, Args};
 
 use crate::choice::{DurationText, Pattern, RuleText};
 use crate::control::{Ask, SetText};
+use crate::governor::Budget;
 use crate::kinds::CaptureKind;
 use crate::units;
 
@@ -15,6 +16,7 @@ pub(super) const SET_EXAMPLES: &str = "Examples:
   syncline-agent set --service 'batch-*' --observe false      leave services out
   syncline-agent set --exe /opt/shop/cart --without off-cpu   what runs this file
   syncline-agent set --pid 4242 --threshold 100us --with cgo  one process, until it ends
+  syncline-agent set --service checkout --budget off          all of one service's waits, whatever that costs it
   syncline-agent set --without syscall,cgo,off-cpu,states            whatever no rule says otherwise of
   syncline-agent set --reset                                  back to the file and the options
 
@@ -26,7 +28,7 @@ A wait is captured if its kind was on when it began, and is an event if it is as
 
 /// Options of `set`.
 #[derive(Args, Debug)]
-#[command(group(ArgGroup::new("what").args(["observe", "threshold", "open_after", "without", "with", "reset"]).required(true).multiple(true)))]
+#[command(group(ArgGroup::new("what").args(["observe", "threshold", "open_after", "budget", "without", "with", "reset"]).required(true).multiple(true)))]
 pub struct SetArgs {
     /// Socket of the agent
     #[arg(long, value_name = "PATH", default_value = super::DEFAULT_CONTROL)]
@@ -58,6 +60,9 @@ pub struct SetArgs {
     /// Age at which waits that go on are told of; 0s tells of none
     #[arg(long, value_name = "DURATION", allow_hyphen_values = true, value_parser = units::duration)]
     open_after: Option<Duration>,
+    /// What observing may cost them, in percent of their own CPU time; `off` for no limit
+    #[arg(long, value_name = "PERCENT|off", allow_hyphen_values = true)]
+    budget: Option<Budget>,
     /// Kinds of waits to leave out, separated by commas
     #[arg(long, value_name = "KINDS", value_delimiter = ',')]
     without: Vec<CaptureKind>,
@@ -66,7 +71,7 @@ pub struct SetArgs {
     with: Vec<CaptureKind>,
     /// Forget all that was set
     #[arg(long, conflicts_with_all = ["service", "exe", "container", "pod", "namespace", "pid", "observe", "threshold", "open_after",
-        "without", "with"])]
+        "budget", "without", "with"])]
     reset: bool,
 }
 
@@ -97,6 +102,7 @@ impl SetArgs {
             observe: self.observe,
             threshold: self.threshold.map(DurationText),
             open_after: self.open_after.map(DurationText),
+            budget: self.budget,
             without: self.without,
             with: self.with,
         };

@@ -1,8 +1,11 @@
 //! The command line.
 
+mod configuration;
 mod control;
 mod inspect;
+mod kafka;
 mod replay;
+mod spool;
 mod symbols;
 mod target;
 mod tcp;
@@ -15,6 +18,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use syncline_claims::Chrony;
+use syncline_config::Problem;
 use syncline_exchange::Pacing;
 use syncline_timebase::{NodeName, Span};
 use tcp::TcpArgs;
@@ -22,16 +26,21 @@ use thiserror::Error;
 
 use crate::batch::Sealing;
 use crate::capture::{CaptureConfig, CaptureKind, Kinds};
-use crate::choice::{self, FileError, Rules};
+use crate::choice::{Change, ChangeError, Rules, SettingsFile};
 use crate::clock::Clocks;
 use crate::endpoint::Aggregator;
+use crate::governor::Budget;
 use crate::identity::{self, IdentityError};
 use crate::run::RunConfig;
 use crate::units;
 use crate::uplink::Ranking;
+use configuration::Typed;
+pub use configuration::{OPTIONS, Refusal, ValidateArgs, parse, run_syntax, validate};
 pub use control::{SetArgs, ShowArgs};
 pub use inspect::InspectArgs;
+use kafka::UplinkArgs;
 pub use replay::ReplayArgs;
+use spool::SpoolArgs;
 use symbols::SymbolsArgs;
 use target::TargetArgs;
 pub use watch::WatchArgs;
@@ -55,16 +64,19 @@ const EXAMPLES: &str = "Examples:
   syncline-agent set --service checkout --threshold 5ms another threshold, while the agent runs
   syncline-agent show                                   what it observes, and how
   syncline-agent inspect /opt/shop/checkout             what would be captured of a program, and where probes would go
+  syncline-agent validate /etc/syncline/agent.toml      whether a run would take this file
   syncline-agent run --help                             every option of a run
 
 It says `ready` on standard output once it observes and the aggregator answers; everything else goes to standard error.
 It needs root, or CAP_BPF and CAP_PERFMON, plus CAP_SYS_ADMIN on kernels with the fix of CVE-2025-38466 (July 2025), \
 and CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH to see other users' programs. `syncline doctor` tries; RUST_LOG=debug says more.
-SIGTERM ends it: probes off, the rest sent, a summary, exit code 0. Exit codes: 1 it cannot run or go on, 2 usage.";
+SIGTERM ends it: probes off, the rest sent, a summary, exit code 0. Exit codes: 1 it cannot run or go on, 2 usage, 78 a file or a \
+variable says what cannot be.";
 
-/// Where an aggregator listens unless told otherwise.
 /// How often it is told how goroutines and their processes spend their time.
 const STATES_EVERY: Duration = Duration::from_secs(10);
+
+/// Where an aggregator listens unless told otherwise.
 const DEFAULT_AGGREGATOR: &str = "http://127.0.0.1:7700";
 
 /// Where a running agent is spoken to unless told otherwise.
@@ -95,6 +107,8 @@ pub enum Command {
     Set(Box<SetArgs>),
     /// Show what a running agent observes, and how
     Show(ShowArgs),
+    /// Check a file of settings (exit code 78 where something is wrong)
+    Validate(ValidateArgs),
     /// Tell what a Go program is to the agent: its version, where probes would go, what would be captured of it and what not
     #[command(after_help = inspect::INSPECT_EXAMPLES)]
     Inspect(InspectArgs),
@@ -104,15 +118,18 @@ pub enum Command {
 #[derive(Args, Debug)]
 pub struct RunArgs {
     /// Name of this node, unique in the fleet [default: the host's name]
-    #[arg(long, env = "SYNCLINE_NODE", value_name = "NAME")]
+    #[arg(long, value_name = "NAME")]
     node: Option<NodeName>,
     /// Region of this node: the one that its aggregator serves
-    #[arg(long, env = "SYNCLINE_REGION", value_name = "NAME", value_parser = region)]
+    #[arg(long, value_name = "NAME", value_parser = region)]
     region: String,
     /// The region's aggregator; where there are several, all of them, separated by commas or one an option: the node uses one, chosen
     /// by its name, and goes to the next while that one is away
-    #[arg(long, env = "SYNCLINE_AGGREGATOR", value_name = "URL", default_value = DEFAULT_AGGREGATOR, value_delimiter = ',')]
+    #[arg(long, value_name = "URL", default_value = DEFAULT_AGGREGATOR, value_delimiter = ',')]
     aggregator: Vec<Aggregator>,
+    /// How batches travel.
+    #[command(flatten)]
+    uplink: UplinkArgs,
     /// What to observe.
     #[command(flatten)]
     target: TargetArgs,
@@ -123,6 +140,11 @@ pub struct RunArgs {
     /// every hour; --threshold if that is longer; 0s tells of none
     #[arg(long, value_name = "DURATION", default_value = "5s", allow_hyphen_values = true, value_parser = units::duration)]
     open_after: Duration,
+    /// What observing a process may cost it, in percent of its own CPU time, from 0.01% to 100%: where it costs more, the threshold is
+    /// raised, some kinds are left out, or it is observed in windows of time, each of which is told with how much it stands for; `off` for
+    /// no limit
+    #[arg(long, value_name = "PERCENT|off", default_value_t = Budget::DEFAULT, allow_hyphen_values = true)]
+    budget: Budget,
     /// Service that the observed programs belong to [default: what the program's environment says (SYNCLINE_SERVICE,
     /// OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES), else a label of its container or pod, else its executable's name]
     #[arg(long, value_name = "NAME")]
@@ -143,7 +165,7 @@ pub struct RunArgs {
     #[arg(long)]
     no_udp_probes: bool,
     /// Command port of this node's chronyd, whose claims about the clock are held against the probes
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:323")]
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:323", value_parser = units::socket_address)]
     chrony: SocketAddr,
     /// Size of the ring between kernel and agent, a power of two: more rides out longer bursts
     #[arg(long, value_name = "SIZE", default_value = "4MiB", value_parser = ring_bytes)]
@@ -161,9 +183,10 @@ pub struct RunArgs {
     /// How TCP is captured.
     #[command(flatten)]
     tcp: TcpArgs,
-    /// File (TOML) that says which processes are observed and how: --threshold, --open-after and --without for all, or by service,
-    /// executable, container or pod; it goes before those options. SIGHUP reads it again
-    #[arg(long, env = "SYNCLINE_AGENT_CONFIG", value_name = "FILE")]
+    /// File (TOML) with any of these options, their names with `_`, and with what is observed and how by service, executable, container
+    /// or pod; what is typed or set in the environment (SYNCLINE_AGENT_ and the name) goes before it. SIGHUP reads it again
+    /// [env: SYNCLINE_AGENT_CONFIG]
+    #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Socket on which `syncline-agent set` and `show` are answered; `none` for none
     #[arg(long, value_name = "PATH", default_value = DEFAULT_CONTROL)]
@@ -171,9 +194,16 @@ pub struct RunArgs {
     /// Where symbols are kept.
     #[command(flatten)]
     symbols: SymbolsArgs,
-    /// Most memory for batches that the aggregator has not acknowledged; beyond it the oldest go, and are counted
+    /// Where batches are kept that the aggregator has not acknowledged.
+    #[command(flatten)]
+    spool: SpoolArgs,
+    /// Most memory for batches that the aggregator has not acknowledged; beyond it they are on the disk only, or, where there is no
+    /// spool or its disk fails, the oldest go, and are counted
     #[arg(long, value_name = "SIZE", default_value = "32MiB", value_parser = queue_bytes)]
     queue_bytes: usize,
+    /// Address on which Prometheus may ask for metrics (GET /metrics) [default: none]
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = units::socket_address)]
+    metrics: Option<SocketAddr>,
     /// Also write everything that is sent to this file, for `replay`
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
@@ -188,6 +218,8 @@ pub struct RunArgs {
     #[cfg(feature = "inject-clock")]
     #[arg(long, value_name = "SPEC")]
     inject_clock: Option<crate::clock::Injection>,
+    #[arg(skip)]
+    typed: Typed,
 }
 
 /// The options make no run.
@@ -200,27 +232,64 @@ pub enum ConfigError {
     /// There is nobody to send to.
     #[error("--aggregator names none; an example: {DEFAULT_AGGREGATOR}")]
     NoAggregator,
+    /// Batches are to go over Kafka, and it is not said where that is.
+    #[error("--uplink kafka needs --kafka-brokers HOST:PORT")]
+    NoBrokers,
+    /// Kafka is named, and nothing is to go there.
+    #[error("--kafka-brokers and --kafka-config are for --uplink kafka, which was not given")]
+    KafkaUnused,
+    /// Kafka's settings make no producer.
+    #[error("--kafka-config: {0}")]
+    Kafka(#[from] syncline_kafka::Wrong),
     /// The file of settings says what cannot be.
     #[error(transparent)]
-    File(#[from] FileError),
+    File(#[from] Problem),
+    /// What was typed contradicts itself.
+    #[error(transparent)]
+    Change(#[from] ChangeError),
+}
+
+impl ConfigError {
+    /// The key of the file to mend.
+    fn key(&self) -> &'static str {
+        match self {
+            Self::Identity(_) => "node",
+            Self::NoAggregator => "aggregator",
+            Self::NoBrokers => "uplink",
+            Self::KafkaUnused => "kafka_brokers",
+            Self::Kafka(_) => "kafka_config",
+            Self::File(_) | Self::Change(_) => "without",
+        }
+    }
 }
 
 impl RunArgs {
     /// The settings of the run.
     ///
     /// # Errors
-    /// If no name is given and the host's is none.
+    /// They cannot be, together or at all. Where there is a file it is told as a problem of it.
     pub fn config(self) -> Result<RunConfig, ConfigError> {
+        let path = self.config.clone();
+        self.settled().map_err(|error| match path {
+            Some(path) => configuration::of_file(error, &path),
+            None => error,
+        })
+    }
+
+    fn settled(self) -> Result<RunConfig, ConfigError> {
         let clocks = self.clocks();
         let probe_interval = Span::from_ns(i64::try_from(self.probe_interval.as_nanos()).unwrap_or(i64::MAX));
+        let file = self.file()?;
         let node = self.node.map_or_else(identity::host_name, Ok)?;
         Ok(RunConfig {
             aggregators: Ranking::of(node.as_str(), self.aggregator).ok_or(ConfigError::NoAggregator)?,
             node,
             region: self.region,
+            kafka: self.uplink.kafka()?,
             capture: CaptureConfig {
                 threshold: self.threshold,
                 open_after: self.open_after,
+                budget: self.budget,
                 max_stack_depth: self.stack_depth,
                 ring_bytes: self.ring_bytes,
                 target: self.target.target(),
@@ -228,13 +297,13 @@ impl RunArgs {
                 states_every: STATES_EVERY,
                 tcp: self.tcp.config(),
                 rules: Rules {
-                    file: self.config.as_deref().map(choice::read).transpose()?.unwrap_or_default(),
+                    file: file.as_ref().map(SettingsFile::read).transpose()?.unwrap_or_default(),
                     ..Rules::default()
                 },
                 host_root: self.host_root.clone(),
                 service: self.service.clone(),
             },
-            file: self.config,
+            file,
             control: Some(self.control).filter(|path| path.as_os_str() != "none"),
             service: self.service,
             host_root: self.host_root,
@@ -244,10 +313,24 @@ impl RunArgs {
             chrony: Chrony::at(self.chrony),
             udp_probes: !self.no_udp_probes,
             queue_bytes: self.queue_bytes,
+            spool: self.spool.config(),
             record: self.record,
+            metrics: self.metrics,
             require_aggregator: (!self.keep_trying).then_some(self.require_aggregator),
             clocks,
         })
+    }
+
+    /// The file, beneath what was typed.
+    fn file(&self) -> Result<Option<SettingsFile>, ChangeError> {
+        let Some(path) = self.config.clone() else { return Ok(None) };
+        let Typed { threshold, open_after, budget, without } = self.typed;
+        let without = if without { self.without.as_slice() } else { &[] };
+        let with: &[CaptureKind] = if self.kernel_stacks { &[CaptureKind::KernelStacks] } else { &[] };
+        let (threshold, open_after) = (threshold.then_some(self.threshold), open_after.then_some(self.open_after));
+        let typed = Change::new(None, threshold, open_after, (without, with))?;
+        let typed = typed.with_budget(budget.then_some(self.budget));
+        Ok(Some(SettingsFile { path, typed, open: configuration::open }))
     }
 
     #[cfg(feature = "inject-clock")]
@@ -269,7 +352,8 @@ fn kernel_stacks(are_wanted: bool) -> Kinds {
 /// The arguments with `run` put in front where no command is given.
 pub fn with_default_command(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let mut arguments: Vec<OsString> = arguments.into_iter().collect();
-    let known = ["run", "replay", "watch", "set", "show", "inspect", "help", "--help", "-h", "--version", "-V"];
+    let known =
+        ["run", "replay", "watch", "set", "show", "inspect", "validate", "help", "--help", "-h", "--version", "-V"];
     if !arguments.get(1).is_some_and(|first| known.iter().any(|known| first == known)) {
         arguments.insert(arguments.len().min(1), "run".into());
     }
@@ -310,7 +394,11 @@ mod tests {
 
     fn parse(arguments: &str) -> Result<Cli, clap::Error> {
         let words = format!("syncline-agent {arguments}");
-        Cli::try_parse_from(with_default_command(words.split_whitespace().map(OsString::from)))
+        match super::parse(words.split_whitespace().map(OsString::from)) {
+            Ok(cli) => Ok(cli),
+            Err(Refusal::Usage(error)) => Err(error),
+            Err(Refusal::Configuration(problem)) => panic!("{problem}"),
+        }
     }
 
     #[test]
@@ -351,15 +439,44 @@ mod tests {
     }
 
     #[test]
+    fn kafka_is_where_it_is_said_to_be() {
+        let config = |arguments: &str| {
+            let Command::Run(args) = parse(&format!("--region eu --node n {arguments}")).unwrap().command else {
+                panic!("not run")
+            };
+            args.config().map(|config| config.kafka)
+        };
+        assert_eq!(config("").unwrap(), None);
+        let kafka = config("--uplink kafka --kafka-brokers a:1,b:2 --kafka-config client.rack=r").unwrap().unwrap();
+        assert_eq!((kafka.brokers(), kafka.topic()), ("a:1,b:2", "syncline.batches"));
+        for (wrong, part) in [
+            ("--uplink kafka", "--kafka-brokers"),
+            ("--kafka-brokers a:1", "--uplink kafka"),
+            ("--kafka-config client.rack=r", "--uplink kafka"),
+            ("--uplink kafka --kafka-brokers a:1 --kafka-config no.such=1", "no.such"),
+        ] {
+            let error = config(wrong).unwrap_err().to_string();
+            assert!(error.contains(part), "{wrong}: {error}");
+        }
+    }
+
+    #[test]
     fn nonsense_is_refused_by_name() {
         for (arguments, part) in [
             ("--region eu --pid 1 --exe /x", "cannot be used with"),
             ("--region eu --threshold 1", "250us"),
+            ("--region eu --budget 1", "as 1%, or off"),
+            ("--region eu --budget 101%", "0.01% to 100%"),
+            ("--region eu --budget -1%", "0.01% to 100%"),
             ("--region eu --ring-bytes 5000", "power of two"),
             ("--region eu --stack-depth 200", "127"),
             ("--region eu --aggregator localhost", "http://"),
             ("--region eu --aggregator http://a:1,", "http://"),
             ("--region eu --symbol-cache-bytes 1KiB", "1MiB to 64GiB"),
+            ("--region eu --uplink pigeon", "kafka"),
+            ("--region eu --uplink kafka --kafka-brokers kafka-1", "HOST:PORT"),
+            ("--region eu --kafka-topic a/b", "letters"),
+            ("--region eu --kafka-config acks=1", "acks is not to be set"),
             ("--region a/b", "letters"),
             ("--pid 1", "--region"),
         ] {

@@ -25,6 +25,9 @@ TIME is from parking to running again; RUNNABLE is the part of it in which the g
 NOW is how many goroutines are blocked there for a second or longer, and the longest for how long: TIME has what they have waited \
 until now. What is inside of a call of C says so instead of its SHARE, and is in no sum.
 
+What watching costs the program is not kept inside a budget, as `run` does by default: a program that blocks 10,000 times a second loses some percent of a CPU \
+to it while it is watched.
+
 Exit codes: 0 done (also by q, Ctrl-C, SIGTERM, and when the processes ended), 1 it cannot watch or write, 2 usage.";
 
 /// Options of `watch`.

@@ -17,5 +17,7 @@ mod socket;
 pub use client::ask;
 pub use error::{ControlError, SocketError};
 pub use person::{told_of_change, told_of_state};
-pub use protocol::{AsSet, Ask, BoundWaits, Outcome, Process, SetText, SettingsText, State, StateRule, VERSION};
+pub use protocol::{
+    AsSet, Ask, BoundWaits, Governed, Outcome, Process, SetText, SettingsText, State, StateRule, VERSION,
+};
 pub use server::{Command, Order, Server};

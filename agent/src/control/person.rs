@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::protocol::{AsSet, BoundWaits, SettingsText, State};
+use super::protocol::{AsSet, BoundWaits, Governed, SettingsText, State};
 use crate::choice::Settings;
 use crate::kinds::Kinds;
 
@@ -46,6 +46,9 @@ pub fn told_of_state(state: &State) -> String {
             "{:>8}  {service:width$}  {settings:40}  {bound:>9}  {no_goroutine:>12}  {unbound:>7}  {}",
             process.pid, process.executable
         );
+        if let Some(Governed { stage, load }) = process.governed.as_ref().filter(|governed| governed.stage != "full") {
+            let _ = writeln!(text, "{:>8}  observed as {stage}: all of it would cost {load:.1} times its budget", "");
+        }
         if !process.limited.is_empty() {
             let _ = writeln!(text, "{:>8}  its goroutines are not observed, only its threads: {}", "", process.limited);
         }
@@ -54,9 +57,9 @@ pub fn told_of_state(state: &State) -> String {
 }
 
 fn settings(text: &SettingsText) -> String {
-    let SettingsText { observe, threshold, open_after, without, with } = text;
+    let SettingsText { observe, threshold, open_after, budget, without, with } = text;
     let kinds = Kinds::without(without).and(Kinds::of(with));
-    Settings { observe: *observe, threshold: threshold.0, open_after: open_after.0, kinds }.to_string()
+    Settings { observe: *observe, threshold: threshold.0, open_after: open_after.0, kinds, budget: *budget }.to_string()
 }
 
 #[cfg(test)]
@@ -64,6 +67,7 @@ mod tests {
     use super::*;
     use crate::choice::DurationText;
     use crate::control::{Process, StateRule};
+    use crate::governor::Budget;
     use crate::kinds::CaptureKind;
     use crate::units;
 
@@ -73,6 +77,7 @@ mod tests {
             observe,
             threshold: duration(threshold),
             open_after: duration("5s"),
+            budget: Budget::DEFAULT,
             without: without.to_vec(),
             with: Vec::new(),
         }
@@ -86,6 +91,7 @@ mod tests {
             executable: "/opt/app".to_owned(),
             limited: if pid == 7 { "built with go1.99".to_owned() } else { String::new() },
             settings,
+            governed: (pid == 8).then(|| Governed { stage: "windows".to_owned(), load: 42.04 }),
             waits: BoundWaits { bound: 7, no_goroutine: 2, unbound_thread: 1, unbound_unreadable: 0 },
         };
         let rule = |line, who: &str, what: &str| StateRule { line, who: who.to_owned(), what: what.to_owned() };
@@ -105,18 +111,22 @@ mod tests {
         assert_eq!(
             lines,
             [
-                "defaults threshold=1ms open_after=5s",
+                "defaults threshold=1ms open_after=5s budget=1%",
                 "file /etc/syncline/agent.toml",
                 "rule set: service=a => threshold=5ms",
                 "rule line 4: exe=app => observe=false",
                 "kernel sched_process_exec",
                 "PID SERVICE SETTINGS BOUND NO GOROUTINE UNBOUND EXECUTABLE",
-                "7 a threshold=5ms open_after=5s without=cgo 7 2 1 /opt/app",
+                "7 a threshold=5ms open_after=5s budget=1% without=cgo 7 2 1 /opt/app",
                 "its goroutines are not observed, only its threads: built with go1.99",
                 "8 - left out 7 2 1 /opt/app",
+                "observed as windows: all of it would cost 42.0 times its budget",
             ]
         );
         let done = AsSet { changed: 1, state };
-        assert_eq!(told_of_change(&done), "changed=1 observed=1 left_out=1 defaults: threshold=1ms open_after=5s");
+        assert_eq!(
+            told_of_change(&done),
+            "changed=1 observed=1 left_out=1 defaults: threshold=1ms open_after=5s budget=1%"
+        );
     }
 }

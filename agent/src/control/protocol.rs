@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::choice::{DurationText, RuleText, Settings};
+use crate::governor::Budget;
 use crate::kinds::CaptureKind;
 
 /// The version of the form.
@@ -32,7 +33,7 @@ pub struct SetText {
 }
 
 /// What became of it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// It was done.
@@ -42,7 +43,7 @@ pub enum Outcome {
 }
 
 /// What holds after a request.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AsSet {
     /// Processes for which something else holds than before the request.
     pub changed: usize,
@@ -51,7 +52,7 @@ pub struct AsSet {
 }
 
 /// What holds.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct State {
     /// Where no rule fits.
     pub defaults: SettingsText,
@@ -77,7 +78,7 @@ pub struct StateRule {
 }
 
 /// A process.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Process {
     /// Its pid.
     pub pid: u32,
@@ -90,9 +91,21 @@ pub struct Process {
     pub limited: String,
     /// What holds for it.
     pub settings: SettingsText,
+    /// The stage of its observation, and what it costs, or would cost, to observe it all the time, in its budgets; None: it has no budget.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub governed: Option<Governed>,
     /// Whose the waits of its threads were.
     #[serde(default)]
     pub waits: BoundWaits,
+}
+
+/// How a process is kept inside its budget.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Governed {
+    /// The stage: `full`, `raised`, `lean`, `windows` or `off`.
+    pub stage: String,
+    /// What it costs, or would cost, to observe it all the time, in its budgets.
+    pub load: f64,
 }
 
 /// Waits of a process's threads (in system calls, off their CPUs), as far as they are events.
@@ -117,6 +130,9 @@ pub struct SettingsText {
     pub threshold: DurationText,
     /// Age at which waits are told of before they end.
     pub open_after: DurationText,
+    /// What observing may cost.
+    #[serde(default = "no_budget")]
+    pub budget: Budget,
     /// Kinds that are left out.
     pub without: Vec<CaptureKind>,
     /// Kinds beyond the usual ones.
@@ -126,10 +142,15 @@ pub struct SettingsText {
 
 impl From<Settings> for SettingsText {
     fn from(settings: Settings) -> Self {
-        let Settings { observe, threshold, open_after, kinds } = settings;
+        let Settings { observe, threshold, open_after, kinds, budget } = settings;
         let (threshold, open_after) = (DurationText(threshold), DurationText(open_after));
-        Self { observe, threshold, open_after, without: kinds.left_out(), with: kinds.added() }
+        Self { observe, threshold, open_after, budget, without: kinds.left_out(), with: kinds.added() }
     }
+}
+
+/// That of agents that know none.
+fn no_budget() -> Budget {
+    Budget::OFF
 }
 
 #[derive(Deserialize)]
@@ -217,6 +238,7 @@ mod tests {
             (r#"{"version":1,"ask":{"set":{"rule":{"threshhold":"1ms"}}}}"#, "`threshold`"),
             (r#"{"version":1,"ask":{"set":{"rule":{"threshold":"1"}}}}"#, "250us"),
             (r#"{"version":1,"ask":{"set":{"rule":{"service":""}}}}"#, "fits nothing"),
+            (r#"{"version":1,"ask":{"set":{"rule":{"budget":"1"}}}}"#, "as 1%, or off"),
         ] {
             let why = read_request(line.as_bytes()).unwrap_err();
             assert!(why.contains(part) && !why.contains('\n'), "{line}: {why}");

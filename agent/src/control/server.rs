@@ -150,7 +150,7 @@ fn order(ask: Ask) -> Result<Order, String> {
             let SetText { pid, rule } = *set;
             let change = rule.change().map_err(|e| e.to_string())?;
             if change.is_empty() {
-                return Err("it says nothing: give observe, threshold, open_after, without or with".to_owned());
+                return Err("it says nothing: give observe, threshold, open_after, budget, without or with".to_owned());
             }
             let process = pid.map(process).transpose()?;
             Ok(Order::Set(Selector { process, ..rule.selector() }, change))

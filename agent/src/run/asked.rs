@@ -1,12 +1,10 @@
 //! Who may change what holds while the agent runs: the control socket, and SIGHUP for the file.
 
-use std::path::PathBuf;
-
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 
 use super::{RunConfig, RunError};
-use crate::choice;
+use crate::choice::{KEYS, SettingsFile};
 use crate::control::{Order, Outcome, Server};
 
 /// Listens to both until the set is dropped.
@@ -27,10 +25,17 @@ pub(super) fn listen(config: &RunConfig, server: &Server) -> Result<JoinSet<()>,
     Ok(tasks)
 }
 
-async fn read_again(file: PathBuf, mut hangups: tokio::signal::unix::Signal, server: Server) {
+async fn read_again(file: SettingsFile, mut hangups: tokio::signal::unix::Signal, server: Server) {
+    // What the agent runs by; it was read a moment ago.
+    let begun = file.read_document().ok().map(|(_, document)| document);
     while hangups.recv().await.is_some() {
-        match choice::read(&file) {
-            Ok(layer) => {
+        match file.read_document() {
+            Ok((layer, document)) => {
+                let changed = begun.as_ref().map(|begun| begun.changed(&document)).unwrap_or_default();
+                let later: Vec<String> = changed.into_iter().filter(|key| !KEYS.contains(&key.as_str())).collect();
+                if !later.is_empty() {
+                    tracing::warn!("of the file, what changed of {} holds from the next start on", later.join(", "));
+                }
                 if let Outcome::Refused(why) = server.order(Order::File(layer)).await {
                     tracing::warn!("the file of settings was read again, but {why}");
                 }

@@ -4,24 +4,27 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use syncline_event::{Batch, ClockClaim, Kind, LossCause, Process, TcpLossCause};
+use syncline_event::{Batch, ClockClaim, DroppedBatch, LossCause, Process, TcpLossCause};
 use syncline_timebase::Knot;
 
 use super::gaps::Gaps;
 use super::hints::HintSender;
+use super::metrics::Tally;
 use crate::asking::{Answer, Asking};
 use crate::batch::{
-    Batcher, FinishedWait, Losses, SeenGoroutine, SeenMessage, SeenProcessTimes, SeenSession, ShortSum, TcpTotals,
-    Totals,
+    Batcher, Captured, FinishedWait, Losses, SeenGoroutine, SeenMessage, SeenObservation, SeenProcessTimes,
+    SeenSession, ShortSum, ShortWhat, TcpTotals, Totals,
 };
 use crate::clock::Clocks;
 use crate::probe::UsableProbe;
-use crate::queue::{Entry, Queue, SharedQueue};
+use crate::queue::{BatchId, Entry, Lost, Queue, SharedQueue};
 use crate::recording::Recorder;
 use crate::symbols::{SymbolCache, SymbolCounts};
 
 /// How often it looks whether a batch is due when nothing comes.
 const IDLE: Duration = Duration::from_millis(100);
+/// How old the counts are that others read.
+const TALLY_EVERY: Duration = Duration::from_secs(1);
 /// Batches made of what is left at the end: one, and one for what the first may have pushed out of the queue.
 const LAST_BATCHES: usize = 2;
 /// What the store is known to have is asked for again this often: it may have lost it.
@@ -35,9 +38,19 @@ pub(super) enum Input {
     ProcessTimes(Vec<SeenProcessTimes>),
     Goroutines(Vec<SeenGoroutine>),
     StatesPassedOver(u64),
-    Short { process: Arc<Process>, what: (Kind, &'static str), sum: ShortSum },
+    Short {
+        process: Arc<Process>,
+        what: ShortWhat,
+        sum: ShortSum,
+    },
+    Observations(Vec<SeenObservation>),
     Losses(Losses),
-    Messages { messages: Vec<SeenMessage>, mark_shift: u8 },
+    /// Behind all that was captured before.
+    Captured(Captured),
+    Messages {
+        messages: Vec<SeenMessage>,
+        mark_shift: u8,
+    },
     Sessions(Vec<SeenSession>),
     TcpLoss(TcpLossCause, u64),
     Knot(Knot),
@@ -70,6 +83,9 @@ pub(super) struct Batching {
     /// Whether the aggregator of this connection answers questions, as far as is known. It is tried again when all is asked again.
     is_answered: bool,
     ask_again_at: Instant,
+    /// Where those who watch the agent read what was counted, and when they are told anew.
+    tally: Arc<Tally>,
+    tally_at: Instant,
 }
 
 impl Batching {
@@ -95,7 +111,14 @@ impl Batching {
             hints,
             is_answered: true,
             ask_again_at: Instant::now() + ASK_AGAIN_EVERY,
+            tally: Arc::default(),
+            tally_at: Instant::now(),
         }
+    }
+
+    /// Tells what it counts here.
+    pub(super) fn telling(self, tally: Arc<Tally>) -> Self {
+        Self { tally, ..self }
     }
 
     /// Sees to it that what is looked up is written to this cache's disk.
@@ -117,6 +140,7 @@ impl Batching {
                 self.ship(&batch);
             }
             self.hints.busy(self.batcher.has_waits());
+            self.tell_tally();
             if let Some(symbols) = &self.symbols {
                 symbols.write_due(Instant::now());
             }
@@ -144,7 +168,9 @@ impl Batching {
             Input::Goroutines(all) => all.into_iter().for_each(|one| self.batcher.push_goroutine(one)),
             Input::StatesPassedOver(count) => self.batcher.pass_over_states(count),
             Input::Short { process, what, sum } => self.batcher.push_short(process, what, &sum),
+            Input::Observations(all) => all.into_iter().for_each(|one| self.batcher.push_observation(one)),
             Input::Losses(losses) => losses.iter().for_each(|loss| self.batcher.lose(loss.cause, loss.count)),
+            Input::Captured(captured) => self.batcher.set_captured(captured),
             Input::Messages { messages, mark_shift } => {
                 messages.into_iter().for_each(|message| self.batcher.push_message(message, mark_shift));
             }
@@ -166,19 +192,33 @@ impl Batching {
         }
     }
 
+    fn tell_tally(&mut self) {
+        if Instant::now() >= self.tally_at {
+            self.tally_at = Instant::now() + TALLY_EVERY;
+            self.tally.tell(self.batcher.totals(), self.batcher.tcp_totals(), &self.gaps);
+        }
+    }
+
     fn listen_to_the_queue(&mut self) {
         let connections = self.queue.look(Queue::connections);
         if connections != self.connections {
             self.connections = connections;
+            self.told_of_drops = false;
             match self.asking {
                 Some(_) => self.ask_again(),
                 None => self.batcher.tell_dictionaries_again(),
             }
         }
         for entry in self.queue.take_refused() {
-            if let Ok(batch) = syncline_proto::decode(&entry.bytes) {
-                self.batcher.refused(&batch);
+            match syncline_proto::decode(&entry.bytes) {
+                Ok(batch) => self.batcher.refused(&batch),
+                Err(_) => self.batcher.gone(gone(entry.id, LossCause::BatchRefused, (entry.waits, entry.summed))),
             }
+        }
+        let dropped = self.queue.change_quietly(Queue::take_dropped);
+        self.tell_of_drops(dropped);
+        for Lost { id, weight } in self.queue.change_quietly(Queue::take_lost) {
+            self.batcher.gone(gone(id, LossCause::SpoolDamaged, (weight, 0)));
         }
     }
 
@@ -224,25 +264,24 @@ impl Batching {
 
     fn enqueue(&mut self, batch: &Batch, bytes: Vec<u8>) {
         self.record(&bytes);
-        let entry = Entry { number: batch.number, bytes: bytes.into(), waits: batch.waits.len() as u64 };
+        let entry = Entry::of(batch, bytes.into());
         let dropped = self.queue.change(|queue| queue.push(entry));
-        self.tell_of_drops(dropped.len());
+        self.tell_of_drops(dropped);
+    }
+
+    /// In the log once a connection.
+    fn tell_of_drops(&mut self, dropped: Vec<Entry>) {
+        if !dropped.is_empty() && !std::mem::replace(&mut self.told_of_drops, true) {
+            tracing::warn!(
+                "there is no room for more unacknowledged batches: the oldest are dropped, and counted as queue_full; \
+                 is the aggregator there, and fast enough? --spool-bytes makes more room, --queue-bytes without a spool"
+            );
+        }
         for dropped in dropped {
             match syncline_proto::decode(&dropped.bytes) {
                 Ok(batch) => self.batcher.dropped(batch),
-                Err(_) => self.batcher.lose(LossCause::QueueFull, dropped.waits),
+                Err(_) => self.batcher.gone(gone(dropped.id, LossCause::QueueFull, (dropped.waits, dropped.summed))),
             }
-        }
-    }
-
-    /// Once, until a batch finds room again; the counts are in the stream.
-    fn tell_of_drops(&mut self, batches: usize) {
-        let told = std::mem::replace(&mut self.told_of_drops, batches > 0);
-        if batches > 0 && !told {
-            tracing::warn!(
-                "the queue of unacknowledged batches is full: the oldest are dropped, and counted as queue_full; \
-                 is the aggregator there, and fast enough? --queue-bytes makes more room"
-            );
         }
     }
 
@@ -253,6 +292,12 @@ impl Batching {
             self.recorder = None;
         }
     }
+}
+
+/// What is known of a batch that cannot be read, of another version or lost: its finished waits, and those in sums.
+fn gone(id: BatchId, cause: LossCause, (events, summed): (u64, u64)) -> DroppedBatch {
+    let BatchId { boot, run_first_seq, number } = id;
+    DroppedBatch { boot, number, run_first_seq, cause, events, summed, losses: Vec::new() }
 }
 
 #[cfg(test)]
@@ -335,7 +380,7 @@ mod tests {
         while let Some(entry) = queue.change(|queue| queue.send_next(usize::MAX)) {
             let batch = syncline_proto::decode(&entry.bytes).unwrap();
             kept += batch.waits.len() as u64;
-            counted += batch.losses.iter().map(|loss| loss.count).sum::<u64>();
+            counted += batch.all_losses().map(|loss| loss.count).sum::<u64>();
         }
         assert_eq!((kept + counted, totals.waits), (pushed, pushed));
         assert!(counted >= ENOUGH_WAITS as u64, "the queue was never full");

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use super::batching::Input;
 use super::gaps::{CoverageLog, Gaps};
-use crate::batch::{FinishedWait, Losses};
+use crate::batch::{Captured, FinishedWait, Losses};
 use crate::capture::{
     Capture, CaptureError, Counters, OpenTaken, RawWait, RescanReport, StateCounters, StatesTaken, TcpCounters,
     TcpTaken,
@@ -25,8 +25,6 @@ const POLL: Duration = Duration::from_millis(100);
 const CHORES_EVERY: Duration = Duration::from_millis(500);
 /// Waits in one message, so that a full channel holds a bounded number.
 const WAITS_PER_MESSAGE: usize = 256;
-/// Rounds of emptying the ring at the end; the probes are still attached, so it may never be empty.
-const LAST_ROUNDS: usize = 16;
 
 pub(super) struct Capturing {
     pub(super) capture: Capture,
@@ -88,15 +86,29 @@ impl Capturing {
                 return Ok(());
             }
         }
-        for _ in 0..LAST_ROUNDS {
-            if !matches!(self.round(Duration::ZERO)?, Ok(1..)) {
-                break;
-            }
-        }
         self.capture.tell_open_sessions();
         self.capture.tell_states();
-        let _ = self.pass_on_states()?.and_then(|()| self.pass_on_tcp()).and_then(|()| self.pass_on_sums());
+        self.capture.tell_observations();
+        let told = self.pass_on_states()?.and_then(|()| self.pass_on_observations());
+        // Nothing new comes from here on, so that what is in the ring and in the sums is the rest.
+        self.capture.detach();
+        let _ = told.and(self.pass_on_rest()?);
         Ok(())
+    }
+
+    /// Of a capture that is detached: all that is left, and the account of it.
+    fn pass_on_rest(&mut self) -> Result<Result<(), NobodyListens>, CaptureError> {
+        loop {
+            let mut raw = VecDeque::new();
+            self.capture.poll(Duration::ZERO, &mut |wait| raw.push_back(wait))?;
+            let is_last = raw.is_empty() && !self.capture.has_more();
+            if let Err(nobody) = self.pass_on(raw).and_then(|()| self.pass_on_tcp()) {
+                return Ok(Err(nobody));
+            }
+            if is_last {
+                return Ok(self.pass_on_open_waits().and_then(|()| self.pass_on_sums(true)));
+            }
+        }
     }
 
     fn round(&mut self, timeout: Duration) -> Result<Result<usize, NobodyListens>, CaptureError> {
@@ -108,11 +120,11 @@ impl Capturing {
             self.look_around();
         }
         let passed_on = self.pass_on(raw).and_then(|()| self.pass_on_tcp()).and_then(|()| self.pass_on_open_waits());
-        let passed_on = self.pass_on_states()?.and(passed_on);
+        let passed_on = self.pass_on_states()?.and(passed_on).and_then(|()| self.pass_on_observations());
         if passed_on.is_ok() && Instant::now() >= self.next_chores {
             self.next_chores = Instant::now() + CHORES_EVERY;
             self.keep_tai_offset_current()?;
-            return Ok(self.pass_on_sums().map(|()| count));
+            return Ok(self.pass_on_sums(false).map(|()| count));
         }
         Ok(passed_on.map(|()| count))
     }
@@ -165,6 +177,13 @@ impl Capturing {
         if passed_over == 0 { Ok(()) } else { self.send(Input::StatesPassedOver(passed_over)) }
     }
 
+    fn pass_on_observations(&mut self) -> Result<(), NobodyListens> {
+        let (observations, intake) = (self.capture.take_observations(), &mut self.intake);
+        let known = observations.into_iter().filter_map(|one| intake.observation(&self.capture, one));
+        let known: Vec<_> = known.collect();
+        if known.is_empty() { Ok(()) } else { self.send(Input::Observations(known)) }
+    }
+
     fn pass_on_tcp(&mut self) -> Result<(), NobodyListens> {
         let TcpTaken { sessions, messages } = self.capture.take_tcp();
         let all = sessions.len() + messages.len();
@@ -197,7 +216,8 @@ impl Capturing {
         (waits, unknown)
     }
 
-    fn pass_on_sums(&mut self) -> Result<(), NobodyListens> {
+    /// And the account of all that came so far: the last one where `is_last`.
+    fn pass_on_sums(&mut self, is_last: bool) -> Result<(), NobodyListens> {
         for short in self.capture.take_short_waits() {
             match self.intake.short(&self.capture, &short) {
                 Some((process, what, sum)) => self.send(Input::Short { process, what, sum })?,
@@ -210,7 +230,11 @@ impl Capturing {
         let now = losses(&counters);
         let grown = now.since(&self.told_losses);
         self.told_losses = now;
-        if grown.is_empty() { Ok(()) } else { self.send(Input::Losses(grown)) }
+        if !grown.is_empty() {
+            self.send(Input::Losses(grown))?;
+        }
+        let open = is_last.then(|| self.capture.parked_now() as u64);
+        self.send(Input::Captured(Captured { waits: counters.captured(), left_out: counters.passed_over(), open }))
     }
 
     fn pass_on_gaps(&mut self, counters: &Counters) -> Result<(), NobodyListens> {

@@ -8,6 +8,7 @@ use thiserror::Error;
 use crate::capture::CaptureError;
 use crate::identity::IdentityError;
 use crate::recording::RecordingError;
+use crate::spooling::SpoolingError;
 
 /// Why a run cannot start or go on.
 #[derive(Debug, Error)]
@@ -22,6 +23,9 @@ pub enum RunError {
     /// The recording cannot be written.
     #[error(transparent)]
     Recording(#[from] RecordingError),
+    /// The spool cannot be used.
+    #[error(transparent)]
+    Spool(#[from] SpoolingError),
     /// MONO is negative, which only an injected clock can do.
     #[error("the injected clock shows {0} ns since boot; choose origin_shift_ns so that MONO is positive")]
     BeforeBoot(i64),
@@ -48,6 +52,12 @@ pub enum RunError {
         /// The time it had.
         within: Duration,
     },
+    /// Kafka was of no use in time.
+    #[error("{0}; or wait for it with --keep-trying")]
+    Kafka(String),
+    /// Metrics cannot be served.
+    #[error("{0}")]
+    Metrics(String),
     /// The system refused a thread or a signal handler.
     #[error("the system refused a thread or a signal handler: {0}")]
     System(io::Error),

@@ -29,6 +29,12 @@ impl Gaps {
         let left_out = counters.left_out + counters.sums_left_out + counters.parks_left_out;
         Self { coverage, degraded, left_out }
     }
+
+    /// Waits that were kept without a part of what belongs to them, by what that is.
+    pub(super) fn degraded(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        // One that has seen nothing has no names either.
+        self.degraded.into_iter().filter(|(part, _)| !part.is_empty())
+    }
 }
 
 /// Each preceded by a blank, to follow a line; nothing where nothing is missing.

@@ -7,6 +7,7 @@
 //! | `clock-probes` | four-stamp exchanges | drops a probe when the channel is full |
 //! | `claims` | asks the kernel and chrony what they claim of the clock | drops a claim when the channel is full |
 //! | `batcher` | seals, encodes, queues | the queue drops its oldest batch when full, and counts |
+//! | `spool-write`, `spool-read` | keep unacknowledged batches on the disk, read them back, free them | batches stay in memory, as long as there is room |
 //! | main | uplink, signals, the control socket | |
 
 mod asked;
@@ -15,34 +16,40 @@ mod capturing;
 mod error;
 mod gaps;
 mod hints;
+mod metrics;
 mod obeying;
 mod stations;
 
 use std::io::Write as _;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use syncline_claims::Chrony;
 use syncline_exchange::Pacing;
+use syncline_kafka::Settings;
 use syncline_timebase::NodeName;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::batch::{Sealing, TcpTotals, Totals};
 use crate::capture::CaptureConfig;
+use crate::choice::SettingsFile;
 use crate::clock::Clocks;
 use crate::control::Server;
 use crate::queue::{Fate, Queue};
+use crate::spooling::SpoolConfig;
 use crate::symbols::{SymbolCache, SymbolCounts};
 use crate::uplink::Ranking;
 
 use batching::Outcome;
 pub use error::RunError;
 use gaps::Gaps;
+pub use metrics::families as metric_families;
 use stations::{ProbeState, Stations};
 
-/// How long the end may take: what is not acknowledged by then stays behind.
+/// How long the end may take: what is not acknowledged by then stays behind, in the spool if there is one.
 const FLUSH_WITHIN: Duration = Duration::from_secs(5);
 
 /// Settings of a run.
@@ -54,10 +61,12 @@ pub struct RunConfig {
     pub region: String,
     /// Where batches and probes go: to one of them.
     pub aggregators: Ranking,
+    /// Where batches go instead of there.
+    pub kafka: Option<Settings>,
     /// What to capture.
     pub capture: CaptureConfig,
     /// The file of settings that `capture` has the content of.
-    pub file: Option<PathBuf>,
+    pub file: Option<SettingsFile>,
     /// Where the agent is spoken to while it runs.
     pub control: Option<PathBuf>,
     /// Service of all observed processes, whatever they say themselves.
@@ -74,12 +83,16 @@ pub struct RunConfig {
     pub chrony: Chrony,
     /// Over UDP where that gets through.
     pub udp_probes: bool,
-    /// Most bytes of unacknowledged batches.
+    /// Most bytes of unacknowledged batches in memory.
     pub queue_bytes: usize,
+    /// Where they are kept for a later run; only in memory if nowhere.
+    pub spool: Option<SpoolConfig>,
     /// A file for every batch, as it is sent.
     pub record: Option<PathBuf>,
     /// Give up if the aggregator does not answer within this time of the start.
     pub require_aggregator: Option<Duration>,
+    /// Where Prometheus may ask for metrics.
+    pub metrics: Option<SocketAddr>,
     /// The node's clocks.
     pub clocks: Clocks,
 }
@@ -136,6 +149,14 @@ impl std::fmt::Display for Summary {
         if !totals.losses.is_empty() {
             write!(f, " ({})", totals.losses)?;
         }
+        let earlier = [
+            ("spooled", fate.shelved_waits),
+            ("earlier_batches", fate.earlier_batches),
+            ("earlier_lost", totals.earlier_lost),
+        ];
+        for (name, count) in earlier.into_iter().filter(|(_, count)| *count > 0) {
+            write!(f, " {name}={count}")?;
+        }
         write!(f, " open={}", totals.open_waits)?;
         if totals.open_waits_untold > 0 {
             write!(f, " open_untold={}", totals.open_waits_untold)?;
@@ -155,13 +176,23 @@ impl std::fmt::Display for Summary {
 pub async fn run(config: RunConfig) -> Result<Summary, RunError> {
     let mut signals = Signals::listen()?;
     let (server, commands) = Server::new();
+    let door = match config.metrics {
+        Some(address) => Some(syncline_metrics::listen(address).await.map_err(RunError::Metrics)?),
+        None => None,
+    };
     let mut stations = Stations::start(&config, commands)?;
+    if let Some(door) = door {
+        syncline_metrics::serve(door, Arc::new(stations.metrics(&config)), stations.stopping());
+    }
     let _asked = asked::listen(&config, &server)?;
     let outcome = tokio::select! {
         outcome = watch_over(&config, &mut stations) => outcome,
         () = signals.received() => Ok(()),
     };
-    let patience = if matches!(outcome, Err(RunError::AggregatorSilent { .. } | RunError::WrongRegion { .. })) {
+    let patience = if matches!(
+        outcome,
+        Err(RunError::AggregatorSilent { .. } | RunError::WrongRegion { .. } | RunError::Kafka(_))
+    ) {
         Duration::ZERO
     } else {
         FLUSH_WITHIN
@@ -184,9 +215,17 @@ async fn until_ready(config: &RunConfig, stations: &mut Stations) -> Result<(), 
     tokio::select! {
         answered = answered(config, probes.clone(), connected) => answered,
         () = tokio::time::sleep(deadline) => Err(wrong_region(config, &probes.borrow()).unwrap_or_else(|| {
-            RunError::AggregatorSilent { aggregators: config.aggregators.to_string(), within: deadline }
+            silent(config, stations, deadline)
         })),
         ended = stations.capture_ended() => ended,
+    }
+}
+
+/// Who did not answer in time.
+fn silent(config: &RunConfig, stations: &Stations, within: Duration) -> RunError {
+    match stations.trouble() {
+        Some(trouble) => RunError::Kafka(trouble),
+        None => RunError::AggregatorSilent { aggregators: config.aggregators.to_string(), within },
     }
 }
 
@@ -219,10 +258,13 @@ fn wrong_region(config: &RunConfig, state: &ProbeState) -> Option<RunError> {
 /// Ends the stations in the order of the data's way, and gives the aggregator some time for the rest.
 async fn finish(stations: Stations, signals: &mut Signals, patience: Duration) -> Summary {
     let queue = stations.queue();
-    let Outcome { totals, tcp, gaps, symbols } = stations.stop().await;
+    let (Outcome { totals, tcp, gaps, symbols }, spooling) = stations.stop().await;
     tokio::select! {
         _ = tokio::time::timeout(patience, queue.until(Queue::is_finished)) => {}
         () = signals.received() => {}
+    }
+    if let Some(spooling) = spooling {
+        spooling.end().await;
     }
     Summary { totals, tcp, gaps, symbols, fate: queue.look(Queue::fate) }
 }

@@ -6,7 +6,7 @@ use syncline_bpf::Bindings;
 
 use super::capturing::Capturing;
 use crate::choice::{Rule, Rules, Settings};
-use crate::control::{AsSet, BoundWaits, Command, Order, Outcome, Process, SettingsText, State, StateRule};
+use crate::control::{AsSet, BoundWaits, Command, Governed, Order, Outcome, Process, SettingsText, State, StateRule};
 use crate::proc_stat::start_time;
 
 /// An order is followed by this many times its own length without one, so that orders cost capturing a tenth of its time at most.
@@ -79,6 +79,7 @@ impl Capturing {
             executable: executable(pid),
             limited: String::new(),
             settings: left_out.clone(),
+            governed: None,
             waits: BoundWaits::default(),
         }));
         processes.sort_by_key(|process| process.pid);
@@ -95,7 +96,9 @@ impl Capturing {
         let Bindings { bound, scheduler, no_thread, unreadable } = self.capture.bindings(pid);
         let waits =
             BoundWaits { bound, no_goroutine: scheduler, unbound_thread: no_thread, unbound_unreadable: unreadable };
-        Some(Process { pid, service, executable, limited, settings, waits })
+        let governed =
+            self.capture.governed(pid).map(|(stage, load)| Governed { stage: stage.name().to_owned(), load });
+        Some(Process { pid, service, executable, limited, settings, governed, waits })
     }
 }
 

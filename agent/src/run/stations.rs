@@ -1,9 +1,9 @@
 //! The threads of a run and what lies between them.
 
+use std::future::Future;
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread;
 
 use syncline_event::Origin;
 use syncline_probe::ProberConfig;
@@ -14,6 +14,7 @@ use tonic::transport::Endpoint;
 use super::batching::{Batching, Input, Outcome};
 use super::capturing::Capturing;
 use super::hints::HintSender;
+use super::metrics::{AgentMetrics, Tally};
 use super::{RunConfig, RunError, SymbolsConfig};
 use crate::asking::Asking;
 use crate::batch::Batcher;
@@ -24,9 +25,11 @@ use crate::identity;
 use crate::intake::Intake;
 use crate::metadata::MetadataReader;
 use crate::probe::{Heard, ProbeListener};
-use crate::queue::{Queue, SharedQueue};
+use crate::queue::{BatchId, Queue, SharedQueue};
 use crate::recording::Recorder;
-use crate::uplink::Uplink;
+use crate::spooling::{SpoolConfig, Spooling};
+use crate::station::station;
+use crate::uplink::{KafkaUplink, Uplink};
 
 /// Messages between capture and batcher: with 256 waits each, 16,384 waits.
 const CHANNEL: usize = 64;
@@ -46,10 +49,13 @@ pub(super) enum ProbeState {
 pub(super) struct Stations {
     stop: watch::Sender<bool>,
     queue: Arc<SharedQueue>,
+    tally: Arc<Tally>,
     probe_state: watch::Receiver<ProbeState>,
     connected: watch::Receiver<bool>,
+    trouble: watch::Receiver<Option<String>>,
     capture: oneshot::Receiver<Result<(), CaptureError>>,
     outcome: oneshot::Receiver<Outcome>,
+    spooling: Option<Spooling>,
 }
 
 impl Stations {
@@ -59,8 +65,13 @@ impl Stations {
         let first_knot = clocks.knot();
         let origin = origin(config, first_knot)?;
         let recorder = config.record.as_deref().map(Recorder::create).transpose()?;
+        let spool = config.spool.as_ref().map(SpoolConfig::open).transpose()?.flatten();
         let capture = Capture::start(config.capture.clone())?;
-        let queue = Arc::new(SharedQueue::new(Queue::new(config.queue_bytes)));
+        let queue =
+            spool.as_ref().map_or_else(|| Queue::new(config.queue_bytes), |spool| spool.queue(config.queue_bytes));
+        let queue = Arc::new(SharedQueue::new(queue));
+        let own_run = BatchId { boot: origin.boot, run_first_seq: origin.run_first_seq, number: origin.run_first_seq };
+        let spooling = spool.map(|spool| spool.start(&queue, own_run)).transpose().map_err(RunError::System)?;
         let symbols = config.symbols.as_ref().and_then(SymbolsConfig::open);
         let (stop, stopped) = watch::channel(false);
         let (out, inputs) = sync_channel(CHANNEL);
@@ -68,26 +79,46 @@ impl Stations {
         let batcher = Batcher::new(origin, first_knot, config.sealing);
         let (hints, asking) = (HintSender::default(), Arc::<Asking>::default());
         let batching = Batching::new(batcher, clocks, Arc::clone(&queue), recorder, hints.clone(), Arc::clone(&asking));
-        let batching = batching.caching(symbols.clone());
-        let outcome = station("batcher", move || batching.run(&inputs))?;
+        let tally = Arc::<Tally>::default();
+        let batching = batching.caching(symbols.clone()).telling(Arc::clone(&tally));
+        let outcome = station("batcher", move || batching.run(&inputs)).map_err(RunError::System)?;
         start_knots(clocks, stopped.clone(), out.clone(), hints.clone())?;
         start_claims(config, stopped.clone(), out.clone())?;
         let uplink = Uplink::new(config.aggregators.clone(), Arc::clone(&queue)).of_region(config.region.clone());
         let uplink = uplink.asking(asking);
-        let (connected, in_use) = (uplink.connected(), uplink.in_use());
+        let uplink = if config.kafka.is_some() { uplink.without_batches() } else { uplink };
+        let in_use = uplink.in_use();
         let probe_state = start_probes(config, in_use, stopped.clone(), out.clone(), &hints)?;
         let metadata = MetadataReader::new(config.host_root.clone());
         let intake = Intake::new(clocks, config.service.clone(), metadata).caching(symbols);
         let mark_shift = config.capture.tcp.mark_shift;
-        let file = config.file.as_ref().map(|file| file.to_string_lossy().into_owned());
+        let file = config.file.as_ref().map(|file| file.path.to_string_lossy().into_owned());
         let capturing = Capturing::new(capture, intake, out, mark_shift, (commands, file));
-        let capture = station("capture", move || capturing.run(&stopped))?;
-        tokio::spawn(uplink.run());
-        Ok(Self { stop, queue, probe_state, connected, capture, outcome })
+        let capture = station("capture", move || capturing.run(&stopped)).map_err(RunError::System)?;
+        let (connected, trouble) = start_uplinks(config, uplink, &queue);
+        Ok(Self { stop, queue, tally, probe_state, connected, trouble, capture, outcome, spooling })
     }
 
     pub(super) fn queue(&self) -> Arc<SharedQueue> {
         Arc::clone(&self.queue)
+    }
+
+    /// What is known of the run, for whoever watches it.
+    pub(super) fn metrics(&self, config: &RunConfig) -> AgentMetrics {
+        AgentMetrics {
+            node: config.node.to_string(),
+            region: config.region.clone(),
+            tally: Arc::clone(&self.tally),
+            queue: self.queue(),
+            connected: self.connected(),
+        }
+    }
+
+    /// Ends when all are told to.
+    pub(super) fn stopping(&self) -> impl Future<Output = ()> + Send + 'static {
+        let mut stopped = self.stop.subscribe();
+        // An error means that the sender is gone, which is an end as well.
+        async move { drop(stopped.wait_for(|stopped| *stopped).await) }
     }
 
     pub(super) fn probe_state(&self) -> watch::Receiver<ProbeState> {
@@ -96,6 +127,11 @@ impl Stations {
 
     pub(super) fn connected(&self) -> watch::Receiver<bool> {
         self.connected.clone()
+    }
+
+    /// What keeps batches from going over Kafka, if they are to and something does.
+    pub(super) fn trouble(&self) -> Option<String> {
+        self.trouble.borrow().clone()
     }
 
     /// Returns when the capture thread has ended by itself, which is always a failure.
@@ -107,9 +143,10 @@ impl Stations {
     }
 
     /// Tells every thread to end, and waits for the last one: the batcher, which ends when all others have.
-    pub(super) async fn stop(self) -> Outcome {
+    /// The spool goes on meanwhile.
+    pub(super) async fn stop(self) -> (Outcome, Option<Spooling>) {
         self.stop.send_replace(true);
-        self.outcome.await.unwrap_or_default()
+        (self.outcome.await.unwrap_or_default(), self.spooling)
     }
 }
 
@@ -125,15 +162,24 @@ fn origin(config: &RunConfig, first_knot: Knot) -> Result<Origin, RunError> {
     })
 }
 
-/// Runs `work` on a thread of its own; the receiver gets its result, or fails if it panics.
-fn station<T: Send + 'static>(
-    name: &str,
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<oneshot::Receiver<T>, RunError> {
-    let (done, result) = oneshot::channel();
-    let body = move || drop(done.send(work()));
-    thread::Builder::new().name(name.to_owned()).spawn(body).map_err(RunError::System)?;
-    Ok(result)
+/// Starts what carries batches, and what leads to the aggregator; whether the former is connected, and what keeps it from that.
+fn start_uplinks(
+    config: &RunConfig,
+    uplink: Uplink,
+    queue: &Arc<SharedQueue>,
+) -> (watch::Receiver<bool>, watch::Receiver<Option<String>>) {
+    let ways = match &config.kafka {
+        Some(settings) => {
+            let (region, node) = (config.region.clone(), config.node.to_string());
+            let kafka = KafkaUplink::new(settings.clone(), region, node, Arc::clone(queue));
+            let ways = (kafka.connected(), kafka.trouble());
+            tokio::spawn(kafka.run());
+            ways
+        }
+        None => (uplink.connected(), watch::channel(None).1),
+    };
+    tokio::spawn(uplink.run());
+    ways
 }
 
 fn start_knots(
@@ -155,14 +201,14 @@ fn start_knots(
         // A knot that finds the channel full is left out: the next one comes in 100 ms.
         drop(out.try_send(Input::Knot(knot)));
     };
-    station("knots", move || sample_knots(clocks, &stop, sink)).map(drop)
+    station("knots", move || sample_knots(clocks, &stop, sink)).map(drop).map_err(RunError::System)
 }
 
 fn start_claims(config: &RunConfig, stop: watch::Receiver<bool>, out: SyncSender<Input>) -> Result<(), RunError> {
     let (clocks, chrony) = (config.clocks, config.chrony);
     // A claim that finds the channel full is left out: the next one comes soon.
     let sink = move |claim| drop(out.try_send(Input::Claim(claim)));
-    station("claims", move || ask_for_claims(clocks, chrony, &stop, sink)).map(drop)
+    station("claims", move || ask_for_claims(clocks, chrony, &stop, sink)).map(drop).map_err(RunError::System)
 }
 
 fn start_probes(

@@ -18,12 +18,13 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// An aggregator that has failed so many times in a row cannot tell: something between may let batches through and no questions.
 const MOST_FAILURES: u32 = 3;
 
-/// Answers questions as long as the connection of this number lasts.
-pub(super) async fn answer(asking: &Asking, channel: Channel, connection: u64) -> Infallible {
+/// Answers questions as long as a connection lasts; `connection` is the number of that on which the batches go.
+pub(super) async fn answer(asking: &Asking, channel: Channel, connection: impl Fn() -> u64) -> Infallible {
     let mut client = CollectorClient::new(channel);
     let mut failures = 0;
     loop {
         let stack_ids = asking.question().await.into_iter().map(|id| id.0).collect();
+        let connection = connection();
         let reply = timeout(ANSWER_WITHIN, client.known(KnownRequest { stack_ids })).await;
         failures = if matches!(reply, Ok(Ok(_))) { 0 } else { failures + 1 };
         match reply {

@@ -4,6 +4,8 @@
 //! ranking   in which order a node prefers them                          pure
 //! standing  which one is in use, after what failed and what worked      pure
 //! stream    batches to one of them, until the stream ends
+//! session   a connection to one of them where batches go another way
+//! kafka     that other way
 //! inquiry   whether one answers, and for which region
 //! answers   what it says to questions of the batcher, beside the batches
 //! ```
@@ -14,7 +16,9 @@
 
 mod answers;
 mod inquiry;
+mod kafka;
 mod ranking;
+mod session;
 mod standing;
 mod stream;
 
@@ -30,13 +34,14 @@ use crate::endpoint::Aggregator;
 use crate::queue::{Queue, SharedQueue};
 
 use inquiry::preferred_answers;
+pub use kafka::KafkaUplink;
 pub use ranking::Ranking;
 use standing::Standing;
 pub use standing::Switching;
 use stream::Ending;
 pub use stream::WINDOW;
 
-/// Sends a queue's batches to the aggregators of a region, for ever.
+/// Keeps a connection to the aggregators of a region, and sends them a queue's batches, for ever.
 #[derive(Debug)]
 pub struct Uplink {
     ranking: Ranking,
@@ -45,6 +50,8 @@ pub struct Uplink {
     standing: Standing,
     queue: Arc<SharedQueue>,
     asking: Arc<Asking>,
+    /// Whether batches go over the connection.
+    carries: bool,
     in_use: watch::Sender<Endpoint>,
     connected: watch::Sender<bool>,
     told: bool,
@@ -60,6 +67,7 @@ impl Uplink {
             standing: Standing::new(ranking.len(), switching),
             queue,
             asking: Arc::default(),
+            carries: true,
             in_use: watch::channel(ranking.at(0).endpoint().clone()).0,
             connected: watch::channel(false).0,
             told: false,
@@ -71,6 +79,12 @@ impl Uplink {
     #[must_use]
     pub fn of_region(self, region: String) -> Self {
         Self { region: Some(region), ..self }
+    }
+
+    /// Batches go another way: the connection is for questions, and tells whom to probe.
+    #[must_use]
+    pub fn without_batches(self) -> Self {
+        Self { carries: false, ..self }
     }
 
     /// Takes questions there to the aggregator.
@@ -99,7 +113,13 @@ impl Uplink {
     pub async fn run(mut self) {
         let mut backoff = Backoff::default();
         while !self.queue.look(Queue::is_finished) {
-            let ending = self.one_connection(&mut backoff).await;
+            let ending = if self.carries {
+                let ending = self.one_connection(&mut backoff).await;
+                self.queue.change_quietly(Queue::disconnected);
+                ending
+            } else {
+                self.one_session(&mut backoff).await
+            };
             self.connected.send_replace(false);
             match ending {
                 Ok(Left::Finished) => return,
@@ -124,7 +144,8 @@ impl Uplink {
         let mut changes = self.queue.changes();
         let preferred = preferred_answers(self.preferred(), self.region.clone(), self.switching);
         let asking = Arc::clone(&self.asking);
-        let answers = answers::answer(&asking, stream.channel(), self.queue.look(Queue::connections));
+        let connection = self.queue.look(Queue::connections);
+        let answers = answers::answer(&asking, stream.channel(), || connection);
         tokio::pin!(preferred, answers);
         while !self.queue.look(Queue::is_finished) {
             stream.fill(&self.queue).await?;
@@ -141,6 +162,23 @@ impl Uplink {
             }
         }
         Ok(Left::Finished)
+    }
+
+    async fn one_session(&mut self, backoff: &mut Backoff) -> Result<Left, Ending> {
+        let channel = session::open(self.aggregator(), self.region.as_deref()).await?;
+        self.connected.send_replace(true);
+        self.tell_success();
+        self.standing.worked();
+        backoff.reset();
+        let (asking, queue) = (Arc::clone(&self.asking), Arc::clone(&self.queue));
+        // The batcher asks again at each new connection of its batches, which are not this one.
+        let answers = answers::answer(&asking, channel.clone(), || queue.look(Queue::connections));
+        tokio::select! {
+            never = answers => match never {},
+            rank = preferred_answers(self.preferred(), self.region.clone(), self.switching) => Ok(Left::ForPreferred(rank)),
+            ending = session::until_gone(channel, self.region.as_deref()) => Err(ending),
+            () = queue.until(Queue::is_finished) => Ok(Left::Finished),
+        }
     }
 
     fn aggregator(&self) -> &Aggregator {

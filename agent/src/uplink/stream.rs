@@ -72,7 +72,7 @@ impl Stream {
     /// Sends what the queue has, as far as the window goes.
     pub(super) async fn fill(&self, queue: &SharedQueue) -> Result<(), Ending> {
         while let Some(entry) = queue.change_quietly(|queue| queue.send_next(WINDOW)) {
-            let request = IngestRequest { number: entry.number, batch_zstd: entry.bytes };
+            let request = IngestRequest { number: entry.number(), batch_zstd: entry.bytes };
             // The channel holds a whole window, so this waits only if the connection is stuck; then nobody else is kept.
             self.requests.send(request).await.map_err(|_| Ending::Broken("it closed the stream".into()))?;
         }

@@ -59,7 +59,17 @@ mod tests {
         for (reason, count) in [("a", 1), ("b", 5), ("c", 3), ("d", 2), ("b", 1)] {
             let histogram = [0; syncline_bpf::HISTOGRAM_BUCKETS];
             let kind = Kind::Goroutine;
-            sums.add(&ShortWait { tgid: 1, kind, reason, reason_number: 0, count, total_ns: 1_000 * count, histogram });
+            sums.add(&ShortWait {
+                tgid: 1,
+                kind,
+                reason,
+                reason_number: 0,
+                weight_milli: 1_000,
+                is_parts: false,
+                count,
+                total_ns: 1_000 * count,
+                histogram,
+            });
         }
         assert_eq!(sums.text().unwrap(), "12 waits, 12.0 µs (b 6, c 3, d 2, ...)");
     }

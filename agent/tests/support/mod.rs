@@ -8,6 +8,7 @@ pub mod namespaces;
 pub mod observe;
 pub mod scenarios;
 pub mod settings;
+pub mod small_disk;
 pub mod stuck;
 pub mod tcp;
 pub mod terminal;

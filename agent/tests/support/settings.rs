@@ -35,14 +35,23 @@ pub fn rules(all: &[(Selector, Change)]) -> Rules {
 
 /// Names of the raw tracepoints to which a process has links, as the kernel tells of them, sorted.
 pub fn linked_tracepoints(pid: u32) -> Vec<String> {
-    let files = std::fs::read_dir(format!("/proc/{pid}/fdinfo")).unwrap();
-    // One that is closed just now is none.
-    let texts = files.filter_map(|file| std::fs::read_to_string(file.ok()?.path()).ok());
     let name =
         |text: &str| text.lines().find_map(|line| line.strip_prefix("tp_name:")).map(|name| name.trim().to_owned());
-    let mut names: Vec<String> = texts.filter_map(|text| name(&text)).collect();
+    let mut names: Vec<String> = descriptors(pid).filter_map(|text| name(&text)).collect();
     names.sort();
     names
+}
+
+/// How many links to uprobes a process has.
+pub fn linked_uprobes(pid: u32) -> usize {
+    let is_such = |text: &String| text.lines().any(|line| line.split_whitespace().eq(["link_type:", "perf"]));
+    descriptors(pid).filter(is_such).count()
+}
+
+/// What the kernel tells of a process's open files. One that is closed just now is none.
+fn descriptors(pid: u32) -> impl Iterator<Item = String> {
+    let files = std::fs::read_dir(format!("/proc/{pid}/fdinfo")).unwrap();
+    files.filter_map(|file| std::fs::read_to_string(file.ok()?.path()).ok())
 }
 
 /// Bytes of the program's code in memory that are not as in its file: one for each probe.

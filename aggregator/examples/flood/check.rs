@@ -1,9 +1,29 @@
 //! What has arrived, asked of the store itself.
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use syncline_store::{DEFAULT_DATABASE, Store};
+
+/// Nobody waits longer for rows.
+const PATIENCE: Duration = Duration::from_secs(300);
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+
+/// Waits until so many waits are to be seen, and says how long that took since `began`.
+pub(crate) async fn stored(dir: &Path, events: u64, began: Instant) -> Result<String> {
+    let store = Store::connect(&engine_url(dir)?, DEFAULT_DATABASE).await?;
+    let until = Instant::now() + PATIENCE;
+    loop {
+        // It is the sum of what parts say of themselves.
+        let rows = number(&store, "SELECT count() FROM events").await?;
+        if rows >= events {
+            return Ok(serde_json::json!({ "seconds": began.elapsed().as_secs_f64() }).to_string());
+        }
+        ensure!(Instant::now() < until, "{rows} of {events} rows are there after {} s", PATIENCE.as_secs());
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
 
 /// Counts rows as stored, and what they take on disk: as they are now, and merged into one part.
 pub(crate) async fn store(dir: &Path) -> Result<String> {

@@ -1,10 +1,14 @@
 //! Batches of many simulated nodes, sent to an aggregator as fast as it acknowledges them. `cargo xtask bench throughput`
 //! starts this; alone it is of no use.
 //!
-//! It makes all batches first and says `ready`, then obeys standard input: `send` sends them and prints what came of it,
-//! `check` asks the store what arrived. So whoever started it can measure the aggregator between the two.
+//! It makes all batches first and says `ready`, then obeys standard input: `send` sends them and prints what came of it, `stored` waits until
+//! the store shows them and says how long that took from the first on, `check` asks the store what arrived. So whoever started it can measure
+//! the aggregator between them. For `cargo xtask bench pipeline` it also sends a batch a second (`--paced`), or the same waits to an
+//! OpenTelemetry Collector (`--otlp`).
 
 mod check;
+mod otlp;
+mod paced;
 mod send;
 mod traffic;
 
@@ -15,7 +19,8 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use clap::Parser;
-use traffic::Traffic;
+use send::Sent;
+use traffic::{Encoded, Traffic};
 
 #[derive(Parser)]
 struct Args {
@@ -32,11 +37,47 @@ struct Args {
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     nodes: u32,
     /// Batches of each node
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=36_000))]
     batches: u32,
     /// Waits in each batch
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=65_536))]
     waits: u32,
+    /// Send a batch a second of each node, made as it is due
+    #[arg(long, conflicts_with = "otlp")]
+    paced: bool,
+    /// Send the waits as OpenTelemetry logs, to a collector at that address
+    #[arg(long)]
+    otlp: bool,
+}
+
+/// What is to be sent.
+enum Load {
+    Batches(Vec<Vec<Encoded>>),
+    Logs(Vec<Vec<Encoded>>),
+    Paced(Vec<Traffic>),
+}
+
+impl Load {
+    fn of(args: &Args) -> Result<Self> {
+        let nodes = (0..args.nodes).map(|node| Traffic::of(node, args));
+        if args.paced {
+            return Ok(Self::Paced(nodes.collect()));
+        }
+        if args.otlp {
+            let logs =
+                |mut node: Traffic| std::iter::from_fn(move || node.next_batch()).map(|b| otlp::encoded(&b)).collect();
+            return Ok(Self::Logs(nodes.map(logs).collect()));
+        }
+        nodes.map(Iterator::collect).collect::<Result<_>>().map(Self::Batches)
+    }
+
+    async fn send(self, to: SocketAddr) -> Result<Sent> {
+        match self {
+            Self::Batches(batches) => send::all(to, batches).await,
+            Self::Logs(logs) => otlp::all(to, logs).await,
+            Self::Paced(traffic) => paced::all(to, traffic).await,
+        }
+    }
 }
 
 /// More than this would not be a benchmark of this machine any more, but of its memory.
@@ -54,17 +95,24 @@ fn main() -> ExitCode {
 
 fn obey(args: &Args) -> Result<()> {
     let events = u64::from(args.nodes) * u64::from(args.batches) * u64::from(args.waits);
-    if events > MOST_EVENTS {
+    if events > MOST_EVENTS && !args.paced {
         bail!("{events} events are too many, at most {MOST_EVENTS}");
     }
     let runtime = tokio::runtime::Runtime::new().context("no async runtime")?;
-    let mut traffic = Some((0..args.nodes).map(|node| Traffic::of(node, args)).collect::<Result<Vec<_>>>()?);
+    let (mut load, mut began) = (Some(Load::of(args)?), None);
     println!("ready events={events}");
     for order in std::io::stdin().lock().lines() {
-        match (order?.as_str(), traffic.take()) {
-            ("send", Some(traffic)) => println!("{}", runtime.block_on(send::all(args.aggregator, traffic))?),
-            ("check", _) => println!("{}", runtime.block_on(check::store(&args.store_dir))?),
-            (order, _) => bail!("cannot obey {order:?}"),
+        match (order?.as_str(), load.take(), began) {
+            ("send", Some(load), _) => {
+                let mut sent = runtime.block_on(load.send(args.aggregator))?;
+                println!("{}", sent.report());
+                began = Some(sent.began);
+            }
+            ("stored", _, Some(began)) => {
+                println!("{}", runtime.block_on(check::stored(&args.store_dir, events, began))?);
+            }
+            ("check", ..) => println!("{}", runtime.block_on(check::store(&args.store_dir))?),
+            (order, ..) => bail!("cannot obey {order:?}"),
         }
     }
     Ok(())

@@ -13,46 +13,66 @@ use tokio::task::JoinSet;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 
-use crate::traffic::{Encoded, Traffic};
+use crate::traffic::Encoded;
 
 /// Unacknowledged batches of a node; the agent's window.
-const WINDOW: usize = 16;
+pub(crate) const WINDOW: usize = 16;
 /// A benchmark that takes longer than this has no result.
-const PATIENCE: Duration = Duration::from_secs(300);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(300);
 
-/// Sends everything; returns when everything is acknowledged, with one line of JSON.
-pub(crate) async fn all(aggregator: SocketAddr, traffic: Vec<Traffic>) -> Result<String> {
+/// Sends everything, of each node its batches; returns when everything is acknowledged.
+pub(crate) async fn all(aggregator: SocketAddr, traffic: Vec<Vec<Encoded>>) -> Result<Sent> {
     let mut streams = Vec::new();
     for node in traffic {
-        streams.push(Stream::open(aggregator, node).await?);
+        streams.push((Stream::open(aggregator).await?, node));
     }
-    let start = Instant::now();
+    let began = Instant::now();
     let mut nodes = JoinSet::new();
-    for stream in streams {
-        nodes.spawn(stream.run());
+    for (stream, node) in streams {
+        nodes.spawn(stream.run(node));
     }
-    let mut sent = Sent::default();
-    while let Some(node) = tokio::time::timeout(PATIENCE, nodes.join_next()).await.context("no end in sight")? {
-        sent.add(node??);
-    }
-    Ok(sent.report(start.elapsed()))
+    Sent::of_all(began, nodes).await
 }
 
-#[derive(Default)]
-struct Sent {
+/// What was sent and acknowledged.
+pub(crate) struct Sent {
+    /// Before the first was.
+    pub(crate) began: Instant,
     events: u64,
     wire_bytes: u64,
     acknowledged_after: Vec<Duration>,
 }
 
 impl Sent {
-    fn add(&mut self, other: Self) {
+    pub(crate) fn nothing(began: Instant) -> Self {
+        Self { began, events: 0, wire_bytes: 0, acknowledged_after: Vec::new() }
+    }
+
+    /// What all of them have sent, once they have ended.
+    pub(crate) async fn of_all(began: Instant, mut senders: JoinSet<Result<Self>>) -> Result<Self> {
+        let mut sent = Self::nothing(began);
+        while let Some(one) = tokio::time::timeout(PATIENCE, senders.join_next()).await.context("no end in sight")? {
+            sent.add(one??);
+        }
+        Ok(sent)
+    }
+
+    pub(crate) fn add(&mut self, other: Self) {
         self.events += other.events;
         self.wire_bytes += other.wire_bytes;
         self.acknowledged_after.extend(other.acknowledged_after);
     }
 
-    fn report(mut self, took: Duration) -> String {
+    /// One more batch.
+    pub(crate) fn acknowledged(&mut self, after: Duration, waits: u64, wire_bytes: u64) {
+        self.events += waits;
+        self.wire_bytes += wire_bytes;
+        self.acknowledged_after.push(after);
+    }
+
+    /// A line of JSON, up to now.
+    pub(crate) fn report(&mut self) -> String {
+        let seconds = self.began.elapsed().as_secs_f64();
         self.acknowledged_after.sort_unstable();
         let batches = self.acknowledged_after.len();
         let ms = |share: f64| {
@@ -63,7 +83,7 @@ impl Sent {
             "events": self.events,
             "batches": batches,
             "wire_bytes": self.wire_bytes,
-            "seconds": took.as_secs_f64(),
+            "seconds": seconds,
             "ack_p50_ms": ms(0.5),
             "ack_p99_ms": ms(0.99),
         })
@@ -72,52 +92,60 @@ impl Sent {
 }
 
 /// One node's connection.
-struct Stream {
+pub(crate) struct Stream {
     requests: mpsc::Sender<IngestRequest>,
     replies: Streaming<IngestReply>,
-    unsent: std::vec::IntoIter<Encoded>,
-    on_the_way: HashMap<u64, (Instant, u64)>,
+    /// By the number of the batch: when it was sent, its waits and its bytes.
+    on_the_way: HashMap<u64, (Instant, u64, u64)>,
     sent: Sent,
 }
 
 impl Stream {
-    async fn open(aggregator: SocketAddr, traffic: Traffic) -> Result<Self> {
+    pub(crate) async fn open(aggregator: SocketAddr) -> Result<Self> {
         let mut client = CollectorClient::connect(format!("http://{aggregator}")).await?;
         let (requests, outgoing) = mpsc::channel(WINDOW);
         let replies = client.ingest(ReceiverStream::new(outgoing)).await?.into_inner();
-        let unsent = traffic.batches.into_iter();
-        Ok(Self { requests, replies, unsent, on_the_way: HashMap::new(), sent: Sent::default() })
+        Ok(Self { requests, replies, on_the_way: HashMap::new(), sent: Sent::nothing(Instant::now()) })
     }
 
-    async fn run(mut self) -> Result<Sent> {
-        loop {
-            self.fill_window().await?;
-            if self.on_the_way.is_empty() {
-                return Ok(self.sent);
+    async fn run(mut self, batches: Vec<Encoded>) -> Result<Sent> {
+        for batch in batches {
+            if !self.has_room() {
+                self.wait_for_reply().await?;
             }
-            let reply = self.replies.message().await?.context("the aggregator ended the stream")?;
-            self.acknowledged(reply)?;
+            self.send(batch).await?;
         }
+        self.finish().await
     }
 
-    async fn fill_window(&mut self) -> Result<()> {
-        while self.on_the_way.len() < WINDOW {
-            let Some(batch) = self.unsent.next() else { return Ok(()) };
-            self.sent.wire_bytes += batch.bytes.len() as u64;
-            self.on_the_way.insert(batch.number, (Instant::now(), batch.waits));
-            self.requests.send(IngestRequest { number: batch.number, batch_zstd: batch.bytes.into() }).await?;
-        }
+    /// Whether another batch may be on the way.
+    pub(crate) fn has_room(&self) -> bool {
+        self.on_the_way.len() < WINDOW
+    }
+
+    pub(crate) async fn send(&mut self, batch: Encoded) -> Result<()> {
+        self.on_the_way.insert(batch.number, (Instant::now(), batch.waits, batch.bytes.len() as u64));
+        self.requests.send(IngestRequest { number: batch.number, batch_zstd: batch.bytes.into() }).await?;
         Ok(())
     }
 
-    fn acknowledged(&mut self, reply: IngestReply) -> Result<()> {
+    /// The waits of the batch that is acknowledged next. Nothing is lost if this is given up before.
+    pub(crate) async fn wait_for_reply(&mut self) -> Result<u64> {
+        let reply = self.replies.message().await?.context("the aggregator ended the stream")?;
         match reply.outcome {
             Some(Outcome::Stored(_)) => {}
             other => bail!("batch {} is not stored: {other:?}", reply.number),
         }
-        let (sent, waits) = self.on_the_way.remove(&reply.number).context("acknowledged twice")?;
-        self.sent.acknowledged_after.push(sent.elapsed());
-        self.sent.events += waits;
-        Ok(())
+        let (sent, waits, bytes) = self.on_the_way.remove(&reply.number).context("acknowledged twice")?;
+        self.sent.acknowledged(sent.elapsed(), waits, bytes);
+        Ok(waits)
+    }
+
+    /// Waits for what is on the way.
+    pub(crate) async fn finish(mut self) -> Result<Sent> {
+        while !self.on_the_way.is_empty() {
+            self.wait_for_reply().await?;
+        }
+        Ok(self.sent)
     }
 }

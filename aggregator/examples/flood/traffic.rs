@@ -1,9 +1,11 @@
 //! What a busy node sends: a batch a second, with the shapes of columns that real programs make.
 
+use std::ops::RangeInclusive;
+
 use anyhow::Result;
 use syncline_event::{
-    Batch, Kind, Messages, Origin, ProbePath, Process, ShortWaits, Stack, StackId, Symbol, Target, TraceContext,
-    WaitFlags, Waits,
+    Batch, Kind, Messages, ONCE_MILLI, Origin, ProbePath, Process, ShortWaits, Stack, StackId, Symbol, Target,
+    TraceContext, WaitFlags, Waits,
 };
 use syncline_sim::{NodeSettings, Random, SimulatedNode};
 use syncline_timebase::{BootId, Instant, Knot, Mono, Offset, Probe, Span, Wall};
@@ -31,9 +33,10 @@ const REASONS: [&str; 6] = ["IO wait", "chan receive", "select", "sync.Mutex.Loc
 const IO_WAIT: u32 = 0;
 const SERVICES: [&str; 3] = ["checkout", "orders", "inventory"];
 
-/// The encoded batches of one node, in their order.
+/// The batches of one node, in their order, made as they are asked for.
 pub(crate) struct Traffic {
-    pub(crate) batches: Vec<Encoded>,
+    source: Source,
+    numbers: RangeInclusive<u32>,
 }
 
 /// A batch as it goes over the wire.
@@ -44,13 +47,24 @@ pub(crate) struct Encoded {
 }
 
 impl Traffic {
-    pub(crate) fn of(node: u32, args: &Args) -> Result<Self> {
-        let mut source = Source::new(node, args);
-        let batches = (1..=args.batches).map(|number| {
-            let bytes = syncline_proto::encode(&source.batch(u64::from(number)))?;
-            Ok(Encoded { number: number.into(), waits: args.waits.into(), bytes })
-        });
-        Ok(Self { batches: batches.collect::<Result<_>>()? })
+    pub(crate) fn of(node: u32, args: &Args) -> Self {
+        Self { source: Source::new(node, args), numbers: 1..=args.batches }
+    }
+
+    /// The next batch, not yet encoded; none after the last.
+    pub(crate) fn next_batch(&mut self) -> Option<Batch> {
+        self.numbers.next().map(|number| self.source.batch(number.into()))
+    }
+}
+
+impl Iterator for Traffic {
+    type Item = Result<Encoded>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.next_batch().map(|batch| {
+            let waits = batch.waits.len() as u64;
+            Ok(Encoded { number: batch.number, waits, bytes: syncline_proto::encode(&batch)? })
+        })
     }
 }
 
@@ -67,7 +81,9 @@ struct Source {
 
 impl Source {
     fn new(node: u32, args: &Args) -> Self {
-        let begin = today_ns() - i64::from(args.batches) * SECOND_NS;
+        // What is sent at once has happened; what is sent each second happens as it is sent.
+        let happened = if args.paced { 1 } else { i64::from(args.batches) };
+        let begin = today_ns() - happened * SECOND_NS;
         Self {
             name: format!("flood-{node}"),
             region: args.region.clone(),
@@ -101,6 +117,7 @@ impl Source {
             processes: (1000..).zip(SERVICES).map(|(pid, service)| process(pid, service)).collect(),
             waits: self.waits(begin),
             short_waits: short_waits(),
+            observations: Vec::new(),
             stacks: if first { self.stacks.clone() } else { Vec::new() },
             symbols: if first { symbols(&self.stacks) } else { Vec::new() },
             losses: Vec::new(),
@@ -111,6 +128,8 @@ impl Source {
             messages: Messages::default(),
             tcp_sessions: Vec::new(),
             tcp_losses: Vec::new(),
+            account: None,
+            dropped: Vec::new(),
             process_states: Vec::new(),
             goroutine_states: Vec::new(),
             reference_run: if probe.is_some() { 1 } else { 0 },
@@ -167,6 +186,7 @@ impl Source {
             WaitFlags::READY_SEEN
         });
         waits.trace.push(TraceContext::NONE);
+        waits.weight_milli.push(ONCE_MILLI);
     }
 
     fn stack(&mut self) -> StackId {
@@ -237,6 +257,8 @@ fn short_waits() -> Vec<ShortWaits> {
         count: histogram.iter().sum(),
         total_ns: 40_000_000,
         histogram: histogram.clone(),
+        weight_milli: ONCE_MILLI,
+        is_parts: false,
     };
     let processes = 0..SERVICES.len() as u32;
     processes

@@ -1,40 +1,44 @@
-//! The Collector service: batches in, one answer each, `stored` only after all rows are in the store. Beside it, questions which stacks
+//! The Collector service: batches in, one answer each, `stored` once the batch is in the spool, durably. Beside it, questions which stacks
 //! need not be told.
 //!
 //! ```text
-//! read -> decode -> observe, align, build rows -> insert -> answer
-//! '----- one after the other, a stream -----'    '- side by side -'
+//! read -> decode, check -> spool -> answer
 //! ```
 //!
-//! A node's batches are read and observed in the order of its stream, so its clock model sees its samples in order;
-//! their inserts overlap. What bounds a peer:
+//! A node's batches are in the spool in the order of its stream, so its clock model sees its samples in order. Where the spool is full, or its disk
+//! fails, nothing is answered and nothing more is read: agents keep what they have. What bounds a peer:
 //! - a message may have [`limits::WIRE_BYTES`] and a little (for the refusal to be an answer and not a broken stream);
 //! - a stream has at most [`IN_FLIGHT`] batches between reading and answer, then it is not read any more;
 //! - all streams together share the [`Budget`]: a batch waits for the worst case of its decoding before it is decoded,
-//!   and keeps what it really takes until it is answered;
+//!   and keeps its bytes until it is answered;
 //! - connections and streams are bounded in [`crate::connections`] and [`crate::serve`].
 //!
-//! A batch that fails here is answered `refused` with the reason and counted; the stream lives on. A stream that ends
-//! takes its unanswered batches with it: the agent sends them again, and the insert tokens see to it that each row is
-//! there once.
+//! A batch that fails here is answered `refused` with the reason and counted; the stream lives on. One of a format that only a later version knows
+//! is kept for it, and is answered `stored`. A batch that is durable and whose answer does not arrive comes again, and is stored once:
+//! the ledger tells which were there before.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use syncline_event::limits;
 use syncline_proto::v1::collector_server::{Collector, CollectorServer};
 use syncline_proto::v1::ingest_reply::Outcome;
 use syncline_proto::v1::{IngestReply, IngestRequest, KnownReply, KnownRequest, Refused, Stored};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
+use super::aside::Cause;
+use super::spooled::Spooled;
 use crate::budget::{Budget, Grant};
 use crate::counters::count;
-use crate::pipeline::{Pipeline, Prepared, Refusal, StoreOutcome};
+use crate::pipeline::{Pipeline, Refusal};
 use crate::stopping::Stopping;
 
 /// Batches of one stream between reading and answer.
 pub const IN_FLIGHT: usize = 4;
+/// How long the end of a stream waits for what is on its way to the disk.
+const DURABLE_WITHIN: Duration = Duration::from_secs(5);
 /// Room in a message beside the batch.
 const ENVELOPE_BYTES: usize = 64 << 10;
 /// What decoding a sound batch takes at most, before it is known to be sound: the compressed and the decompressed bytes,
@@ -50,14 +54,15 @@ type Reply = Result<IngestReply, Status>;
 #[derive(Debug)]
 pub struct CollectorService {
     pipeline: Arc<Pipeline>,
+    spooled: Arc<Spooled>,
     budget: Budget,
     stopping: Stopping,
 }
 
 impl CollectorService {
-    /// A service that feeds `pipeline`, within `budget`, until `stopping`.
-    pub fn new(pipeline: Arc<Pipeline>, budget: Budget, stopping: Stopping) -> Self {
-        Self { pipeline, budget, stopping }
+    /// A service that checks by `pipeline` and feeds the spool, within `budget`, until `stopping`.
+    pub(crate) fn new(pipeline: Arc<Pipeline>, spooled: Arc<Spooled>, budget: Budget, stopping: Stopping) -> Self {
+        Self { pipeline, spooled, budget, stopping }
     }
 
     /// As a tonic service.
@@ -77,6 +82,7 @@ impl Collector for CollectorService {
         let (replies, stream) = mpsc::channel(IN_FLIGHT);
         let ingest = StreamIngest {
             pipeline: Arc::clone(&self.pipeline),
+            spooled: Arc::clone(&self.spooled),
             budget: self.budget.clone(),
             stopping: self.stopping.clone(),
             places: Arc::new(Semaphore::new(IN_FLIGHT)),
@@ -99,6 +105,7 @@ impl Collector for CollectorService {
 /// One stream of batches.
 struct StreamIngest {
     pipeline: Arc<Pipeline>,
+    spooled: Arc<Spooled>,
     budget: Budget,
     stopping: Stopping,
     places: Arc<Semaphore>,
@@ -106,15 +113,15 @@ struct StreamIngest {
 }
 
 impl StreamIngest {
-    /// Until the peer ends the stream, or is gone, or we stop. Inserts under way are finished in all cases.
+    /// Until the peer ends the stream, or is gone, or we stop. What is on its way to the disk by then is answered in all cases.
     async fn run(self, requests: Streaming<IngestRequest>) {
         let end = tokio::select! {
             end = self.read(requests) => end,
             () = self.replies.closed() => None,
             () = self.stopping.clone().wanted() => Some(stopping_status()),
         };
-        // Whoever holds all places knows that nothing is in flight.
-        let finished = self.places.acquire_many(IN_FLIGHT as u32).await;
+        // Whoever holds all places knows that nothing is in flight; on a disk that fails that may take for ever.
+        let finished = tokio::time::timeout(DURABLE_WITHIN, self.places.acquire_many(IN_FLIGHT as u32)).await;
         if let Some(status) = end {
             let _ = self.replies.send(Err(status)).await;
         }
@@ -131,76 +138,81 @@ impl StreamIngest {
             };
             let number = request.number;
             let mut grant = self.budget.grant(DECODING_BYTES).await;
-            match self.prepare(request).await {
-                Ok(prepared) => {
-                    grant.shrink_to(prepared.bytes());
-                    let storing =
-                        Storing { prepared, pipeline: Arc::clone(&self.pipeline), replies: self.replies.clone() };
-                    let stopping = self.stopping.clone();
-                    tokio::spawn(async move {
-                        storing.run(stopping).await;
-                        drop((grant, place));
-                    });
+            match self.check(&request).await {
+                Ok(events) => {
+                    grant.shrink_to(request.batch_zstd.len());
+                    let durable = self.spooled.append(&request.batch_zstd, events).await;
+                    self.answer_once(durable, number, (grant, place));
                 }
-                Err(refusal) => self.refuse(number, &refusal, grant).await,
+                Err(refusal) => {
+                    drop(grant);
+                    let reply = self.refuse(&request, refusal).await;
+                    let _ = self.replies.send(Ok(reply)).await;
+                }
             }
         }
     }
 
-    async fn prepare(&self, request: IngestRequest) -> Result<Prepared, Refusal> {
-        let is_large = request.batch_zstd.len() > LARGE;
-        let batch = self.work(is_large, move |pipeline| pipeline.decode(request.number, &request.batch_zstd)).await?;
-        self.pipeline.recall(&batch.id()).await;
-        self.work(is_large, move |pipeline| pipeline.prepare(&batch)).await
-    }
-
-    /// Work that takes CPU.
-    async fn work<T: Send + 'static>(
-        &self,
-        is_large: bool,
-        work: impl FnOnce(&Pipeline) -> Result<T, Refusal> + Send + 'static,
-    ) -> Result<T, Refusal> {
+    /// How many events are in the batch, which is sound.
+    async fn check(&self, request: &IngestRequest) -> Result<u64, Refusal> {
+        let (number, batch_zstd, pipeline) = (request.number, request.batch_zstd.clone(), Arc::clone(&self.pipeline));
+        let is_large = batch_zstd.len() > LARGE;
+        let check = move || pipeline.decode(number, &batch_zstd).map(|batch| batch.waits.len() as u64);
         if !is_large {
-            return work(&self.pipeline);
+            return check();
         }
-        let pipeline = Arc::clone(&self.pipeline);
-        let task = tokio::task::spawn_blocking(move || work(&pipeline));
+        let task = tokio::task::spawn_blocking(check);
         task.await.unwrap_or_else(|error| Err(Refusal::Defect(error.to_string())))
     }
 
-    async fn refuse(&self, number: u64, refusal: &Refusal, grant: Grant) {
-        drop(grant);
-        self.pipeline.count_refusal(number, refusal);
-        let _ = self.replies.send(Ok(refused(number, refusal.to_string()))).await;
-    }
-}
-
-/// A batch on its way into the store.
-struct Storing {
-    prepared: Prepared,
-    pipeline: Arc<Pipeline>,
-    replies: mpsc::Sender<Reply>,
-}
-
-impl Storing {
-    async fn run(self, stopping: Stopping) {
-        let number = self.prepared.number();
-        let replies = self.replies.clone();
-        // Attempts are finished even then; only further ones are of no use.
-        let of_no_use = async {
-            tokio::select! {
-                () = replies.closed() => (),
-                () = stopping.wanted() => (),
+    fn answer_once(&self, durable: oneshot::Receiver<()>, number: u64, held: (Grant, OwnedSemaphorePermit)) {
+        let (pipeline, replies) = (Arc::clone(&self.pipeline), self.replies.clone());
+        tokio::spawn(async move {
+            if durable.await.is_ok() {
+                count(&pipeline.counters().batches_spooled);
+                // A peer that is gone asks again on its next stream, and is told then.
+                let _ = replies.send(Ok(stored(number))).await;
+            } else {
+                count(&pipeline.counters().batches_abandoned);
             }
-        };
-        let reply = match self.pipeline.store(self.prepared, of_no_use).await {
-            StoreOutcome::Stored => IngestReply { number, outcome: Some(Outcome::Stored(Stored {})) },
-            StoreOutcome::Refused(why) => refused(number, why),
-            StoreOutcome::Abandoned => return count(&self.pipeline.counters().batches_abandoned),
-        };
-        // A peer that is gone asks again on its next stream, and is told then.
-        let _ = self.replies.send(Ok(reply)).await;
+            drop(held);
+        });
     }
+
+    async fn refuse(&self, request: &IngestRequest, refusal: Refusal) -> IngestReply {
+        let cause = Cause::of(&refusal);
+        let is_kept = matches!(refusal, Refusal::Undecodable(_)) && self.keep(cause, request, &refusal).await;
+        if is_kept && cause == Cause::Later {
+            tracing::warn!(number = request.number, why = %refusal, "a batch is kept for a later version of the aggregator");
+            count(&self.pipeline.counters().batches_later);
+            return stored(request.number);
+        }
+        self.pipeline.count_refusal(request.number, &refusal);
+        refused(request.number, refusal.to_string())
+    }
+
+    /// Sets the batch aside; whether there was room.
+    async fn keep(&self, cause: Cause, request: &IngestRequest, why: &Refusal) -> bool {
+        let (spooled, batch_zstd, why) = (Arc::clone(&self.spooled), request.batch_zstd.clone(), why.to_string());
+        let keep = move || spooled.aside().keep(&cause.name_of(&batch_zstd), &batch_zstd, &why);
+        let kept = tokio::task::spawn_blocking(keep).await;
+        match kept {
+            Ok(Ok(Some(file))) => {
+                tracing::info!(file = %file.display(), "a batch that cannot be read is set aside");
+                true
+            }
+            Ok(Ok(None)) => false,
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "a batch that cannot be read cannot be set aside");
+                false
+            }
+            Err(_) => false,
+        }
+    }
+}
+
+fn stored(number: u64) -> IngestReply {
+    IngestReply { number, outcome: Some(Outcome::Stored(Stored {})) }
 }
 
 fn refused(number: u64, why: String) -> IngestReply {

@@ -3,6 +3,8 @@
 //! It depends on the batch and on nothing else, so that a batch sent again, perhaps to another aggregator with another
 //! clock model, puts each row where it was.
 
+use std::ops::RangeInclusive;
+
 use syncline_event::Batch;
 use syncline_timebase::{Instant, Mono, Span};
 
@@ -11,6 +13,7 @@ use syncline_timebase::{Instant, Mono, Span};
 const OLDEST: Span = Span::from_s(30 * 24 * 3_600);
 
 const MINUTE_S: i64 = 60;
+const DAY_S: u32 = 86_400;
 
 /// Start of the minute of an event that started at `start`, in seconds since 1970.
 pub(crate) fn of_event(batch: &Batch, start: Instant<Mono>) -> u32 {
@@ -20,6 +23,13 @@ pub(crate) fn of_event(batch: &Batch, start: Instant<Mono>) -> u32 {
 /// Start of the minute in which the batch was sealed.
 pub(crate) fn of_batch(batch: &Batch) -> u32 {
     minute(batch, batch.sealed_at)
+}
+
+/// The days, since 1970, in which the batch was sealed and its events and connections began.
+pub(crate) fn days(batch: &Batch) -> RangeInclusive<u32> {
+    let waits = batch.waits.start.iter().chain(&batch.open_waits.start).chain(&batch.messages.at).copied();
+    let first = waits.chain(batch.tcp_sessions.iter().map(|session| session.first)).min().unwrap_or(batch.sealed_at);
+    of_event(batch, first) / DAY_S..=of_batch(batch) / DAY_S
 }
 
 fn minute(batch: &Batch, at: Instant<Mono>) -> u32 {

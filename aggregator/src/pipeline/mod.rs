@@ -6,13 +6,15 @@
 //!                  ▲ recall: a node that is not known goes on with the state that was saved of its model
 //! ```
 //!
-//! Exactly once: every block carries the batch's identity as its insert token, so a batch that comes again, or is
-//! tried again after a part of its tables were written, adds only what is missing. Rows of one batch depend on nothing
-//! that two attempts could disagree about except the clock model, and there the first attempt wins.
+//! Exactly once: every block carries the identity of the batch, or of the group of batches, as its insert token, so one that
+//! is tried again after a part of its tables were written adds only what is missing. Rows of one batch depend on nothing
+//! that two attempts could disagree about except the clock model, and there the first attempt wins. Whether a batch has come before, in
+//! whichever group, the ledger tells ([`Pipeline::stored`]).
 
-mod bucket;
+pub(crate) mod bucket;
 mod claims;
 mod known;
+mod look;
 mod nodes;
 mod outage;
 mod revision;
@@ -25,6 +27,7 @@ mod sighting;
 mod sink;
 mod states;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -32,24 +35,27 @@ use syncline_clock::{ClaimVerdict, NodeClock, Tolerance};
 use syncline_event::{Batch, BatchId};
 use syncline_proto::WireError;
 use syncline_store::rows::ClockClaimRows;
-use syncline_store::{Block, Settlement, Store, StoreError};
+use syncline_store::{Block, LedgerKey, Settlement, Store, StoreError};
 use syncline_timebase::{Mono, Offset, Reference as ReferenceScale};
 use syncline_timeline::place;
 use thiserror::Error;
+use xxhash_rust::xxh3::xxh3_128;
 
-use crate::counters::{Counters, add, count};
+use crate::counters::{Counters, LossCounts, add, count};
 use crate::links::Links;
 use crate::reference::Reference;
-use crate::utc::UtcClock;
+use crate::utc::{UtcClock, UtcOfReference};
 use known::{Known, ToldStack};
-use nodes::{Freshness, Node, Nodes, SharedNode};
+use nodes::{Freshness, Node, Nodes};
 use outage::Outage;
 use seen::Seen;
 use settler::Settler;
 use sighting::{ReferenceChange, Sighting};
-use sink::Sink;
+use sink::{Piece, Sink};
 use states::States;
 
+pub(crate) use look::NodeLook;
+pub(crate) use nodes::{LONGEST_SAVE, SharedNode};
 pub use sink::StoreOutcome;
 pub(crate) use sink::is_fault_of_the_rows;
 
@@ -129,6 +135,7 @@ pub struct Pipeline {
     links: Arc<Links>,
     utc: UtcClock,
     config: PipelineConfig,
+    store: Store,
     nodes: Nodes,
     known: Known,
     processes_seen: Seen,
@@ -136,6 +143,7 @@ pub struct Pipeline {
     states: States,
     settler: Settler,
     counters: Arc<Counters>,
+    losses: LossCounts,
 }
 
 /// A batch as blocks, ready to be stored.
@@ -144,6 +152,8 @@ pub struct Prepared {
     id: BatchId,
     events: u64,
     blocks: Vec<Block>,
+    /// To be stored behind all of them.
+    ledger: Block,
     stacks: Vec<ToldStack>,
     stack_rows: Vec<u64>,
     symbols: Vec<u64>,
@@ -155,15 +165,38 @@ pub struct Prepared {
     settlement: Settlement,
 }
 
+/// A group of batches that is in the store.
+#[derive(Debug)]
+pub struct StoredGroup {
+    /// Those that the store will never take, by their places, and why.
+    pub refused: BTreeMap<usize, String>,
+    /// Places of those after which the model of their node is saved.
+    pub states_saved: Vec<usize>,
+}
+
+/// The state of a node's clock model, as it is to be saved.
+struct State {
+    index: usize,
+    /// The batch after which it is.
+    id: BatchId,
+    block: Block,
+    node: SharedNode,
+}
+
 impl Prepared {
-    /// Number of the batch.
-    pub fn number(&self) -> u64 {
-        self.id.number
+    /// Identity of the batch.
+    pub fn id(&self) -> &BatchId {
+        &self.id
+    }
+
+    /// The node, as it is after the batch.
+    pub(crate) fn node(&self) -> &SharedNode {
+        &self.node
     }
 
     /// Memory it takes until it is stored, about.
     pub fn bytes(&self) -> usize {
-        self.blocks.iter().map(Block::byte_len).sum()
+        self.blocks.iter().chain([&self.ledger]).map(Block::byte_len).sum()
     }
 }
 
@@ -185,6 +218,7 @@ impl Pipeline {
             links,
             utc,
             config,
+            store: store.clone(),
             nodes: Nodes::new(config.tolerance, config.nodes),
             known: Known::new(store.clone(), config.seen, Arc::clone(&counters)),
             processes_seen: Seen::new(config.seen, SEEN_LONG),
@@ -192,12 +226,33 @@ impl Pipeline {
             settler: Settler::spawn(store.clone(), Arc::clone(&counters)),
             sink: Sink::new(store, config.inserts, outage, Arc::clone(&counters)),
             counters,
+            losses: LossCounts::default(),
         }
     }
 
     /// What happened so far.
     pub fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    /// The region whose batches these are.
+    pub fn region(&self) -> &str {
+        &self.region
+    }
+
+    /// What agents told that they lost.
+    pub fn losses(&self) -> &LossCounts {
+        &self.losses
+    }
+
+    /// The clocks of the first `most` nodes by name, and how many nodes there are.
+    pub(crate) fn look(&self, most: usize, now: Instant) -> (Vec<NodeLook>, usize) {
+        self.nodes.look(most, now)
+    }
+
+    /// UTC by the region's reference, if anybody claims to know.
+    pub(crate) fn utc_now(&self) -> Option<UtcOfReference> {
+        self.utc.utc_of(&self.reference)
     }
 
     /// Nodes whose clocks are kept.
@@ -210,14 +265,33 @@ impl Pipeline {
     /// # Errors
     /// The batch will never be stored, and why.
     pub fn decode(&self, number: u64, batch_zstd: &[u8]) -> Result<Batch, Refusal> {
-        let batch = syncline_proto::decode(batch_zstd)?;
+        let (batch, _) = self.decode_any(batch_zstd)?;
         if batch.number != number {
             return Err(Refusal::OtherNumber { outer: number, inner: batch.number });
         }
+        Ok(batch)
+    }
+
+    /// Decodes a batch of any number, and tells how many bytes it has without compression. Takes CPU, not time.
+    ///
+    /// # Errors
+    /// The batch will never be stored, and why.
+    pub fn decode_any(&self, batch_zstd: &[u8]) -> Result<(Batch, usize), Refusal> {
+        let (batch, bytes) = syncline_proto::decode_sized(batch_zstd)?;
         if batch.origin.region != *self.region {
             return Err(Refusal::OtherRegion { found: batch.origin.region, here: Arc::clone(&self.region) });
         }
-        Ok(batch)
+        Ok((batch, bytes))
+    }
+
+    /// Of each of `batches` whether all of its rows are in the store.
+    ///
+    /// # Errors
+    /// The store does not tell.
+    pub async fn stored(&self, batches: &[&Batch]) -> Result<Vec<bool>, StoreError> {
+        let keys: Vec<LedgerKey> = batches.iter().map(|batch| rows::ledger_key(batch)).collect();
+        let stored = self.store.stored_batches(&self.region, &keys).await?;
+        Ok(keys.iter().map(|key| stored.contains(key)).collect())
     }
 
     /// Sees to it that the node of `id` is known with all that led to that batch, if need be from what another aggregator left of
@@ -260,21 +334,74 @@ impl Pipeline {
 
     /// Stores a prepared batch, trying again until it is in or trying is `of_no_use` any more.
     pub async fn store(&self, prepared: Prepared, of_no_use: impl Future<Output = ()>) -> StoreOutcome {
-        let outcome = self.sink.store(&prepared.id, prepared.blocks, of_no_use).await;
-        if matches!(outcome, StoreOutcome::Stored) {
-            prepared.node.lock().settle(prepared.id.number);
+        let token = prepared.id.to_string();
+        match self.store_group(&token, vec![prepared], of_no_use).await {
+            None => StoreOutcome::Abandoned,
+            Some(mut group) => group.refused.remove(&0).map_or(StoreOutcome::Stored, StoreOutcome::Refused),
+        }
+    }
+
+    /// Stores prepared batches together under `token`, each table in one insert, trying again until all are in or trying is `of_no_use` any more
+    /// (`None`).
+    pub async fn store_group(
+        &self,
+        token: &str,
+        mut group: Vec<Prepared>,
+        of_no_use: impl Future<Output = ()>,
+    ) -> Option<StoredGroup> {
+        let blocks = group.iter_mut().enumerate().flat_map(|(index, prepared)| {
+            let blocks = std::mem::take(&mut prepared.blocks);
+            blocks.into_iter().map(move |block| Piece { index, block })
+        });
+        let blocks: Vec<Piece> = blocks.collect();
+        let ledger = group.iter().enumerate().map(|(index, prepared)| Piece { index, block: prepared.ledger.clone() });
+        let refused = self.sink.store(token, blocks, ledger.collect(), of_no_use).await?;
+        // Those that are refused, too: they never will be stored.
+        group.iter().for_each(|prepared| prepared.node.lock().settle(prepared.id.number));
+        let mut states = Vec::new();
+        for (index, prepared) in group.into_iter().enumerate().filter(|(index, _)| !refused.contains_key(index)) {
             self.settler.settle(prepared.settlement);
-            self.save_state(&prepared.id, prepared.state, &prepared.node).await;
             let now = Instant::now();
             self.known.believed().stored(&prepared.stack_rows, &prepared.symbols, &prepared.stacks, now);
             self.processes_seen.stored(&prepared.processes, now);
             count(&self.counters.batches_stored);
             add(&self.counters.events_stored, prepared.events);
-        } else if matches!(outcome, StoreOutcome::Refused(_)) {
-            // It never will be.
-            prepared.node.lock().settle(prepared.id.number);
+            states.extend(prepared.state.map(|block| State { index, id: prepared.id, block, node: prepared.node }));
         }
-        outcome
+        Some(StoredGroup { refused, states_saved: self.save_states(token, states).await })
+    }
+
+    /// Saves the models of nodes that lie still, as they are after the newest batch of each, which are stored. Gives the places of those that are
+    /// saved.
+    pub(crate) async fn save_idle(&self, nodes: &[(BatchId, SharedNode)]) -> Vec<usize> {
+        let state = |(index, (id, node)): (usize, &(BatchId, SharedNode))| {
+            let state = node.lock().state_now(Instant::now())?;
+            let id = BatchId { number: state.batch, ..id.clone() };
+            let block = rows::state(&self.region, &id, state).into_block().ok()?;
+            Some(State { index, id, block, node: node.clone() })
+        };
+        let states: Vec<State> = nodes.iter().enumerate().filter_map(state).collect();
+        let token = states.iter().map(|state| state.id.to_string()).collect::<Vec<_>>().join(",");
+        self.save_states(&format!("idle/{:032x}", xxh3_128(token.as_bytes())), states).await
+    }
+
+    /// Saves states, of batches that are stored, if those before them are too: what one of these told of its first sight
+    /// would be lost if the model came back from here.
+    async fn save_states(&self, token: &str, mut states: Vec<State>) -> Vec<usize> {
+        states.retain(|state| {
+            let mut node = state.node.lock();
+            let is_early = node.has_unsettled_before(state.id.number);
+            if is_early {
+                node.state_is_unsaved();
+            }
+            !is_early
+        });
+        let blocks: Vec<Block> = states.iter().map(|state| state.block.clone()).collect();
+        if self.states.save(&blocks, token).await {
+            return states.into_iter().map(|state| state.index).collect();
+        }
+        states.iter().for_each(|state| state.node.lock().state_is_unsaved());
+        Vec::new()
     }
 
     /// Of each of `stacks` whether the store has it with the names of all its addresses, so that it need not be told.
@@ -285,16 +412,6 @@ impl Pipeline {
     /// Forgets the clocks of nodes that are gone.
     pub fn forget_idle(&self) {
         self.count_evicted(self.nodes.forget_idle(self.config.idle, Instant::now()));
-    }
-
-    /// Saves the state after a batch that is stored, if those before it are too: what one of them told of its first sight
-    /// would be lost if the model came back from here.
-    async fn save_state(&self, id: &BatchId, state: Option<Block>, node: &SharedNode) {
-        let Some(state) = state else { return };
-        let saved = !node.lock().has_unsettled_before(id.number) && self.states.save(id, state).await;
-        if !saved {
-            node.lock().state_is_unsaved();
-        }
     }
 
     /// Aligns a batch and makes its rows. Takes CPU, not time. A node's batches must be prepared in their order.
@@ -312,7 +429,9 @@ impl Pipeline {
         let (mut blocks, settlement, state) = {
             let mut node = shared.lock();
             let (blocks, settlement) = self.node_blocks(batch, &mut node)?;
-            let state = node.state_if_due(Instant::now()).map(|state| rows::state(batch, state).into_block());
+            let state = node
+                .state_if_due(Instant::now())
+                .map(|state| rows::state(&self.region, &batch.id(), state).into_block());
             (blocks, settlement, state.transpose()?)
         };
         blocks.extend(self.dictionary_blocks(batch, &stacks, &symbols)?);
@@ -323,6 +442,7 @@ impl Pipeline {
             id: batch.id(),
             events: batch.waits.len() as u64,
             blocks,
+            ledger: rows::ledger(batch).into_block()?,
             stacks: believed.unknown_stacks(batch, now),
             stack_rows: stacks.into_iter().map(|(_, id)| id).collect(),
             symbols: symbols.into_iter().map(|(_, key)| key).collect(),
@@ -333,10 +453,23 @@ impl Pipeline {
         })
     }
 
+    /// Shows the node's clock a batch that is in the store already, and gives the node. A node's batches must be shown in their order.
+    pub(crate) fn observe(&self, batch: &Batch) -> SharedNode {
+        let (shared, evicted) = self.nodes.of(&batch.id(), Instant::now());
+        self.count_evicted(evicted);
+        let (sighting, freshness) = shared.lock().sight(batch, &self.links);
+        shared.lock().settle(batch.number);
+        self.count_sighting(&sighting, freshness);
+        shared
+    }
+
     /// Rows that depend on the node's clock, and the counts; and what is to be settled of those before.
     fn node_blocks(&self, batch: &Batch, node: &mut Node) -> Result<(Vec<Block>, Settlement), StoreError> {
         let (sighting, freshness) = node.sight(batch, &self.links);
         self.count_sighting(&sighting, freshness);
+        if freshness == Freshness::New {
+            batch.losses.iter().for_each(|loss| self.losses.add(loss));
+        }
         let aligned = syncline_timeline::align(&batch.waits, &node.clock);
         let open = syncline_timeline::align(&batch.open_waits, &node.clock);
         let messages = place(batch.messages.at.iter().copied(), &node.clock);
@@ -348,9 +481,11 @@ impl Pipeline {
             rows::events(batch, &aligned, run).into_block()?,
             rows::open_waits(batch, &open, run).into_block()?,
             rows::short_waits(batch).into_block()?,
+            rows::observations(batch, clock, run).into_block()?,
             rows::process_states(batch, clock, run).into_block()?,
             rows::goroutine_states(batch, clock, run).into_block()?,
             rows::losses(batch).into_block()?,
+            rows::dropped_batches(batch).into_block()?,
             rows::messages(batch, &messages, run).into_block()?,
             rows::tcp_sessions(batch, &started, &updated, run).into_block()?,
             rows::tcp_losses(batch).into_block()?,
@@ -367,7 +502,9 @@ impl Pipeline {
 
     /// What the node says of its wall clock, judged. A claim that becomes false is told once.
     fn claim_rows(&self, batch: &Batch, node: &mut Node) -> ClockClaimRows {
-        let utc = if batch.claims.is_empty() { None } else { self.utc.utc_of(&self.reference) };
+        // What is known of UTC is of our reference; over Kafka come batches of nodes that probe another one.
+        let is_of_ours = node.reference_run().is_none_or(|run| run == self.reference.run());
+        let utc = if batch.claims.is_empty() || !is_of_ours { None } else { self.utc.utc_of(&self.reference) };
         let (clock, tolerance) = (&node.clock, self.config.tolerance.absolute);
         let judge = |claim| (claim, claims::judge(claim, utc, clock, tolerance));
         let judged: Vec<_> = batch.claims.iter().map(judge).collect();

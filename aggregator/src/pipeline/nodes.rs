@@ -20,7 +20,7 @@ const UNSETTLED: usize = 64;
 
 /// A model's state is saved this long after the first time, then after twice as long each time, up to the longest.
 const FIRST_SAVE: Duration = Duration::from_secs(1);
-const LONGEST_SAVE: Duration = Duration::from_secs(10);
+pub(crate) const LONGEST_SAVE: Duration = Duration::from_secs(10);
 
 /// A state that cannot be gone on with: the model begins anew.
 #[derive(Debug, Error)]
@@ -98,6 +98,24 @@ impl Node {
             return None;
         }
         self.saved = Some((now, (2 * pause).clamp(FIRST_SAVE, LONGEST_SAVE)));
+        self.state()
+    }
+
+    /// The state as it is, which counts as saved then; none before the first probe.
+    pub(crate) fn state_now(&mut self, now: Instant) -> Option<ClockState> {
+        self.saved = Some((now, LONGEST_SAVE));
+        self.state()
+    }
+
+    /// Whether there is a model: before the first probe there is nothing to save.
+    pub(crate) fn has_model(&self) -> bool {
+        self.run != 0
+    }
+
+    fn state(&self) -> Option<ClockState> {
+        if self.run == 0 {
+            return None;
+        }
         let segment_end = self.segment_end.map_or(0, |end| u64::try_from(end.ns()).unwrap_or(0));
         Some(ClockState { ref_run: self.run, batch: self.newest?, segment_end, state: self.clock.snapshot() })
     }
@@ -172,6 +190,11 @@ impl Node {
         tracing::info!(%node, "another reference: the node's clock model goes on along what is known of the two");
         self.clock = clock;
         ReferenceChange::HandedOver
+    }
+
+    /// Where the newest batch ended.
+    pub(crate) fn segment_end(&self) -> Option<syncline_timebase::Instant<Mono>> {
+        self.segment_end
     }
 
     /// Whether its row in `nodes` is due; it counts as written then.
@@ -272,6 +295,12 @@ impl Nodes {
         let before = places.len();
         places.retain(|_, place| now.saturating_duration_since(place.used) < idle);
         before - places.len()
+    }
+
+    /// All of them, with when they were last used.
+    pub(crate) fn places(&self) -> Vec<(NodeName, Instant, SharedNode)> {
+        let places = self.lock();
+        places.iter().map(|((name, _), place)| (name.clone(), place.used, place.node.clone())).collect()
     }
 
     /// How many there are.

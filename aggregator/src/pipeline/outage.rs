@@ -32,7 +32,7 @@ impl Outage {
         tracing::warn!(
             store,
             error,
-            "ClickHouse does not take rows. Nothing is acknowledged and nothing lost while inserts are tried again; mend it there"
+            "ClickHouse does not take rows. It is tried again, and what is acknowledged waits in the spool; mend it there"
         );
     }
 

@@ -1,8 +1,8 @@
 //! A small batch for unit tests.
 
 use syncline_event::{
-    Batch, Container, Kind, Loss, LossCause, Messages, Origin, ProbePath, Process, ShortWaits, Stack, StackId, Symbol,
-    Target, TraceContext, WaitFlags, Waits,
+    Batch, Container, Kind, Loss, LossCause, Messages, ONCE_MILLI, Observation, ObservationReason, ObservationStage,
+    Origin, ProbePath, Process, ShortWaits, Stack, StackId, Symbol, Target, TraceContext, WaitFlags, Waits,
 };
 use syncline_timebase::{BootId, Instant, Knot, Offset, Probe, Span};
 
@@ -56,6 +56,22 @@ pub(crate) fn batch(node: &str, number: u64) -> Batch {
             count: 3,
             total_ns: 300,
             histogram: vec![0, 3],
+            weight_milli: ONCE_MILLI,
+            is_parts: false,
+        }],
+        observations: vec![Observation {
+            process: 0,
+            from: Instant::from_ns(sealed - SECOND),
+            duration_ns: SECOND.unsigned_abs(),
+            observed_ns: 20_000_000,
+            windows: 1,
+            stage: ObservationStage::Windows,
+            reason: ObservationReason::OverBudget,
+            threshold_ns: 1_000_000,
+            without: "states".into(),
+            budget_ppm: 10_000,
+            cost_ns: 9_000_000,
+            cpu_ns: 900_000_000,
         }],
         symbols: vec![Symbol {
             build_id: 7,
@@ -75,6 +91,8 @@ pub(crate) fn batch(node: &str, number: u64) -> Batch {
         messages: Messages::default(),
         tcp_sessions: Vec::new(),
         tcp_losses: Vec::new(),
+        account: None,
+        dropped: Vec::new(),
         process_states: Vec::new(),
         goroutine_states: Vec::new(),
         reference_run: 0xf00d,
@@ -101,6 +119,7 @@ fn waits(start: i64, stack: StackId) -> Waits {
             trace_id: 0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736,
             span_id: 0x00f0_67aa_0ba9_02b7,
         }],
+        weight_milli: vec![50_000],
     }
 }
 

@@ -12,12 +12,13 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::counters::{Counters, add};
 
-/// An update costs the same for one piece of a node as for many: they are collected for so long.
+/// An update of many pieces of many nodes costs far less than one for each: they are collected for so long.
 const COLLECTED_FOR: Duration = Duration::from_secs(5);
 /// Settlements that wait; more are not taken.
 const MOST_WAITING: usize = 4_096;
-/// Pieces in one update.
+/// Pieces of one node in one update, and nodes that are tried again together.
 const MOST_PIECES: usize = 64;
+const MOST_NODES: usize = 512;
 /// Pause before a store that does not answer is tried again, and how often it is: others wait behind.
 const PAUSE: Duration = Duration::from_secs(5);
 const ATTEMPTS: u32 = 12;
@@ -55,23 +56,23 @@ async fn run(store: Store, mut settlements: mpsc::Receiver<Settlement>, counters
         while let Ok(Some(next)) = timeout_at(until, settlements.recv()).await {
             collected.push(next);
         }
-        for settlement in merged(collected) {
-            settle(&store, &settlement, &counters).await;
+        for settlements in merged(collected).chunks(MOST_NODES) {
+            settle(&store, settlements, &counters).await;
         }
     }
 }
 
-async fn settle(store: &Store, settlement: &Settlement, counters: &Counters) {
-    let pieces = settlement.pieces.len() as u64;
+async fn settle(store: &Store, settlements: &[Settlement], counters: &Counters) {
+    let pieces = settlements.iter().map(|settlement| settlement.pieces.len() as u64).sum();
     for _ in 0..ATTEMPTS {
-        match timeout(PATIENCE, store.settle_events(settlement)).await {
+        match timeout(PATIENCE, store.settle_events(settlements)).await {
             Ok(Ok(())) => return add(&counters.pieces_settled, pieces),
             Ok(Err(error)) if !error.is_retryable() => {
-                tracing::warn!(node = settlement.node, %error, "rows cannot be settled in place; events_live has them right");
+                tracing::warn!(nodes = settlements.len(), %error, "rows cannot be settled in place; events_live has them right");
                 break;
             }
-            Ok(Err(error)) => tracing::debug!(node = settlement.node, %error, "settling waits"),
-            Err(_) => tracing::debug!(node = settlement.node, "settling takes longer than {PATIENCE:?}"),
+            Ok(Err(error)) => tracing::debug!(nodes = settlements.len(), %error, "settling waits"),
+            Err(_) => tracing::debug!(nodes = settlements.len(), "settling takes longer than {PATIENCE:?}"),
         }
         tokio::time::sleep(PAUSE).await;
     }

@@ -1,12 +1,12 @@
 //! Blocks into ClickHouse: side by side, bounded in number, tried again until they are in.
 
-use std::pin::pin;
+use std::collections::BTreeMap;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::{Either, join_all, select};
-use syncline_event::BatchId;
-use syncline_store::{Block, Store, StoreError};
+use syncline_store::{Block, MAX_BLOCK_ROWS, Store, StoreError};
 use tokio::sync::Semaphore;
 
 use super::outage::Outage;
@@ -39,58 +39,130 @@ impl Sink {
         Self { store, inserts: Semaphore::new(inserts.max(1)), outage, counters }
     }
 
-    /// Inserts `blocks` under the token of `id`. An attempt under way is always finished; further ones are not made once
-    /// they are `of_no_use`.
+    /// Inserts the pieces, each table in one insert under `token`, and when all of them are in, the `ledger`. An attempt under way is always finished;
+    /// further ones are not made once they are `of_no_use` (`None`). Gives what the store will never take, by the places of the batches: it is left
+    /// out of the ledger.
     pub(crate) async fn store(
         &self,
-        id: &BatchId,
-        mut blocks: Vec<Block>,
+        token: &str,
+        pieces: Vec<Piece>,
+        mut ledger: Vec<Piece>,
         of_no_use: impl Future<Output = ()>,
-    ) -> StoreOutcome {
-        let (token, mut of_no_use, mut pause) = (id.to_string(), pin!(of_no_use), FIRST_PAUSE);
+    ) -> Option<BTreeMap<usize, String>> {
+        let (mut of_no_use, mut refused) = (pin!(of_no_use), BTreeMap::new());
+        self.insert_all(token, pieces, &mut refused, of_no_use.as_mut()).await?;
+        ledger.retain(|piece| !refused.contains_key(&piece.index));
+        self.insert_all(token, ledger, &mut refused, of_no_use).await?;
+        Some(refused)
+    }
+
+    async fn insert_all(
+        &self,
+        token: &str,
+        pieces: Vec<Piece>,
+        refused: &mut BTreeMap<usize, String>,
+        mut of_no_use: Pin<&mut impl Future<Output = ()>>,
+    ) -> Option<()> {
+        let (mut left, mut pause) = (by_table(token, pieces), FIRST_PAUSE);
         loop {
-            blocks = match self.attempt(blocks, &token).await {
-                Ok(left) if left.is_empty() => return StoreOutcome::Stored,
-                Ok(left) => left,
-                Err(error) => return self.refuse(&token, &error),
-            };
+            let count_before = left.len();
+            left = self.attempt(left, refused).await;
+            if left.is_empty() {
+                return Some(());
+            }
+            // What was taken apart is new and is tried at once.
+            if left.len() > count_before {
+                continue;
+            }
             let pausing = pin!(tokio::time::sleep(pause));
             if let Either::Left(_) = select(of_no_use.as_mut(), pausing).await {
-                return StoreOutcome::Abandoned;
+                return None;
             }
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 
-    /// One attempt at each block. Gives back those to be tried again, or the error that will not pass.
-    async fn attempt(&self, blocks: Vec<Block>, token: &str) -> Result<Vec<Block>, StoreError> {
+    /// One attempt at each insert. Gives those that are to be tried next.
+    async fn attempt(&self, inserts: Vec<Insert>, refused: &mut BTreeMap<usize, String>) -> Vec<Insert> {
         let mut left = Vec::new();
-        for (block, inserted) in join_all(blocks.into_iter().map(|block| self.insert(block, token))).await {
+        for (insert, inserted) in join_all(inserts.into_iter().map(|insert| self.insert(insert))).await {
             match inserted {
                 Ok(()) => self.outage.succeeded(self.store.shown_url(), Instant::now()),
-                Err(error) if is_fault_of_the_rows(&error) => return Err(error),
+                Err(error) if is_fault_of_the_rows(&error) => match insert.apart() {
+                    Ok(pieces) => left.extend(pieces),
+                    Err(index) => {
+                        tracing::error!(batch = insert.token, store = self.store.shown_url(), %error, "ClickHouse will never take this batch");
+                        if refused.insert(index, format!("ClickHouse does not take it: {error}")).is_none() {
+                            count(&self.counters.batches_unstorable);
+                        }
+                    }
+                },
                 Err(error) => {
                     count(&self.counters.insert_retries);
                     self.outage.failed(self.store.shown_url(), &error.to_string(), Instant::now());
-                    left.push(block);
+                    left.push(insert);
                 }
             }
         }
-        Ok(left)
+        left
     }
 
-    async fn insert(&self, block: Block, token: &str) -> (Block, Result<(), StoreError>) {
+    async fn insert(&self, insert: Insert) -> (Insert, Result<(), StoreError>) {
         // Only a closed semaphore fails, and nobody closes this one.
         let _turn = self.inserts.acquire().await.ok();
-        let inserted = self.store.insert(block.clone(), token).await;
-        (block, inserted)
+        let inserted = self.store.insert_together(&insert.blocks, &insert.token).await;
+        (insert, inserted)
     }
+}
 
-    fn refuse(&self, token: &str, error: &StoreError) -> StoreOutcome {
-        count(&self.counters.batches_unstorable);
-        tracing::error!(batch = token, store = self.store.shown_url(), %error, "ClickHouse will never take this batch; it is refused");
-        StoreOutcome::Refused(format!("ClickHouse does not take it: {error}"))
+/// Rows of one batch for one table.
+#[derive(Debug)]
+pub(crate) struct Piece {
+    /// Place of the batch in its group.
+    pub(crate) index: usize,
+    pub(crate) block: Block,
+}
+
+/// Blocks of one table that go in together.
+#[derive(Debug)]
+struct Insert {
+    token: String,
+    /// Places of the batches, and what is of them.
+    places: Vec<usize>,
+    blocks: Vec<Block>,
+}
+
+impl Insert {
+    /// The same, each batch by itself, under tokens of their own that follow from this one's; or the place of the batch if there is only one.
+    fn apart(&self) -> Result<Vec<Self>, usize> {
+        if let [index] = self.places[..] {
+            return Err(index);
+        }
+        let one = |(index, block): (&usize, &Block)| Self {
+            token: format!("{}/{index}", self.token),
+            places: vec![*index],
+            blocks: vec![block.clone()],
+        };
+        Ok(self.places.iter().zip(&self.blocks).map(one).collect())
     }
+}
+
+/// An insert for each table; more for one whose rows are more than one block may have.
+fn by_table(token: &str, pieces: Vec<Piece>) -> Vec<Insert> {
+    let mut tables: BTreeMap<String, Vec<Insert>> = BTreeMap::new();
+    for Piece { index, block } in pieces {
+        let inserts = tables.entry(block.table().to_owned()).or_default();
+        let held = inserts.last().map_or(0, |insert| insert.blocks.iter().map(Block::rows).sum::<usize>());
+        if inserts.is_empty() || held + block.rows() > MAX_BLOCK_ROWS {
+            let token = if inserts.is_empty() { token.to_owned() } else { format!("{token}/+{}", inserts.len()) };
+            inserts.push(Insert { token, places: Vec::new(), blocks: Vec::new() });
+        }
+        if let Some(insert) = inserts.last_mut() {
+            insert.places.push(index);
+            insert.blocks.push(block);
+        }
+    }
+    tables.into_values().flatten().collect()
 }
 
 /// Whether the same insert can never succeed. Everything that an operator can mend (a table dropped, a password
@@ -98,13 +170,17 @@ impl Sink {
 pub(crate) fn is_fault_of_the_rows(error: &StoreError) -> bool {
     match error {
         StoreError::Block { .. } => true,
+        // The same code says that merges are behind, which passes.
+        StoreError::Sql { code: TOO_MANY_PARTS, message } => message.contains("partitions for single INSERT"),
         StoreError::Sql { code, .. } => DATA_CODES.contains(code),
         _ => false,
     }
 }
 
+const TOO_MANY_PARTS: u32 = 252;
+
 /// Codes of ClickHouse's `ErrorCodes.cpp` that speak of the data and not of the server, its tables or its users.
-const DATA_CODES: [u32; 12] = [
+const DATA_CODES: [u32; 13] = [
     6,   // CANNOT_PARSE_TEXT
     8,   // THERE_IS_NO_COLUMN (in the block)
     9,   // SIZES_OF_COLUMNS_DOESNT_MATCH
@@ -116,15 +192,34 @@ const DATA_CODES: [u32; 12] = [
     131, // TOO_LARGE_STRING_SIZE
     190, // SIZES_OF_ARRAYS_DONT_MATCH
     321, // VALUE_IS_OUT_OF_RANGE_OF_DATA_TYPE
+    469, // VIOLATED_CONSTRAINT
     691, // UNKNOWN_ELEMENT_OF_ENUM
 ];
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use syncline_store::{BlockBuilder, Column};
 
     fn sql(code: u32) -> StoreError {
         StoreError::Sql { code, message: String::new() }
+    }
+
+    #[test]
+    fn a_table_is_one_insert_and_can_be_taken_apart() {
+        let piece = |index, table: &str, rows: u64| Piece {
+            index,
+            block: BlockBuilder::new(table).column("a", Column::U64((0..rows).collect())).build().unwrap(),
+        };
+        let half = MAX_BLOCK_ROWS as u64 / 2;
+        let pieces = [(0, "a", 1), (0, "b", half), (1, "a", 2), (1, "b", half), (2, "b", half)];
+        let inserts = by_table("t", pieces.into_iter().map(|(index, table, rows)| piece(index, table, rows)).collect());
+        let told: Vec<_> = inserts.iter().map(|insert| (insert.token.as_str(), &insert.places[..])).collect();
+        assert_eq!(told, [("t", &[0, 1][..]), ("t", &[0, 1]), ("t/+1", &[2])]);
+        let apart = inserts[0].apart().unwrap();
+        let told: Vec<_> = apart.iter().map(|insert| (insert.token.as_str(), insert.blocks[0].rows())).collect();
+        assert_eq!(told, [("t/0", 1), ("t/1", 2)]);
+        assert_eq!(apart[1].apart().unwrap_err(), 1);
     }
 
     #[test]
@@ -133,6 +228,9 @@ mod tests {
         for operator_can_mend in [60, 81, 241, 252, 497, 516] {
             assert!(!is_fault_of_the_rows(&sql(operator_can_mend)), "{operator_can_mend}");
         }
+        let too_many = |message: &str| StoreError::Sql { code: TOO_MANY_PARTS, message: message.to_owned() };
+        assert!(is_fault_of_the_rows(&too_many("Too many partitions for single INSERT block (more than 100).")));
+        assert!(!is_fault_of_the_rows(&too_many("Too many parts (3000). Merges are processing slower than inserts")));
         assert!(!is_fault_of_the_rows(&StoreError::Network { reason: String::new() }));
     }
 }

@@ -48,11 +48,11 @@ impl States {
         }
     }
 
-    /// Saves the state after batch `id`, trying once; whether it did.
-    pub(crate) async fn save(&self, id: &BatchId, state: Block) -> bool {
-        let saved = self.store.insert(state, &id.to_string()).await;
+    /// Saves states together under `token`, trying once; whether it did.
+    pub(crate) async fn save(&self, states: &[Block], token: &str) -> bool {
+        let saved = self.store.insert_together(states, token).await;
         if let Err(error) = &saved {
-            tracing::debug!(node = %id.node, %error, "the state of a clock model was not saved");
+            tracing::debug!(states = states.len(), %error, "states of clock models were not saved");
         }
         saved.is_ok()
     }

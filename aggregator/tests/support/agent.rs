@@ -1,12 +1,13 @@
 //! A simulated agent: a node with a clock of its own, whose truth is known, and batches of waits from it.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use syncline_event::{
     Batch, BlockedTime, Container, Direction, Flow, GoroutineFate, GoroutineState, GoroutineStates, Kind, Loss,
-    LossCause, Messages, Origin, ProbePath, Process, ProcessStates, ShortWaits, Stack, StackId, StateTimes, Symbol,
-    Target, TraceContext, WaitFlags, Waits,
+    LossCause, Messages, ONCE_MILLI, Origin, ProbePath, Process, ProcessStates, ShortWaits, Stack, StackId, StateTimes,
+    Symbol, Target, TraceContext, WaitFlags, Waits,
 };
 use syncline_proto::v1::collector_client::CollectorClient;
 use syncline_proto::v1::ingest_reply::Outcome;
@@ -18,6 +19,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 
 use super::DEADLINE;
+use super::program::{self, Program};
 
 const SECOND: i64 = 1_000_000_000;
 const WAIT_NS: i64 = 2_000_000;
@@ -106,7 +108,10 @@ impl SimulatedAgent {
                 count: 3,
                 total_ns: 300,
                 histogram: vec![0, 3],
+                weight_milli: ONCE_MILLI,
+                is_parts: false,
             }],
+            observations: Vec::new(),
             symbols: vec![Symbol {
                 build_id: 7,
                 pc: 0x40_1000,
@@ -124,6 +129,8 @@ impl SimulatedAgent {
             messages: Messages::default(),
             tcp_sessions: Vec::new(),
             tcp_losses: Vec::new(),
+            account: None,
+            dropped: Vec::new(),
             process_states: vec![self.process_states(second)],
             goroutine_states: vec![self.goroutine_states(second)],
             reference_run: if probe.is_some() { self.run } else { 0 },
@@ -237,6 +244,7 @@ impl SimulatedAgent {
         waits.target = vec![Target::default(); rows];
         waits.waker_stack = vec![StackId::NONE; rows];
         waits.trace = vec![TraceContext::NONE; rows];
+        waits.weight_milli = vec![ONCE_MILLI; rows];
         waits
     }
 
@@ -259,18 +267,39 @@ impl SimulatedAgent {
 pub(crate) struct Uplink {
     requests: mpsc::Sender<IngestRequest>,
     replies: Streaming<IngestReply>,
+    /// Where the aggregator's engine is.
+    dir: PathBuf,
 }
 
 impl Uplink {
-    pub(crate) async fn connect(url: &str) -> Self {
-        let mut client = CollectorClient::connect(url.to_owned()).await.unwrap();
+    pub(crate) async fn to(program: &Program) -> Self {
+        Self::to_if_there(program).await.expect("an aggregator that answers")
+    }
+
+    /// None if the aggregator does not answer any more.
+    pub(crate) async fn to_if_there(program: &Program) -> Option<Self> {
+        let mut client = CollectorClient::connect(program.url()).await.ok()?;
         let (requests, stream) = mpsc::channel(64);
-        let replies = client.ingest(ReceiverStream::new(stream)).await.unwrap().into_inner();
-        Self { requests, replies }
+        let replies = client.ingest(ReceiverStream::new(stream)).await.ok()?.into_inner();
+        Some(Self { requests, replies, dir: program.dir().to_owned() })
     }
 
     pub(crate) async fn send(&self, batch: &Batch) {
         self.send_bytes(batch.number, syncline_proto::encode(batch).unwrap()).await;
+    }
+
+    /// As [`send`](Self::send), to an aggregator that may be gone.
+    pub(crate) async fn send_if_there(&self, batch: &Batch) {
+        let batch_zstd = syncline_proto::encode(batch).unwrap().into();
+        let _ = self.requests.send(IngestRequest { number: batch.number, batch_zstd }).await;
+    }
+
+    /// The next batch that is acknowledged; none if there is no answer within so long, or the aggregator is gone.
+    pub(crate) async fn answer_within(&mut self, time: Duration) -> Option<u64> {
+        let reply = tokio::time::timeout(time, self.replies.message()).await.ok()?.ok()??;
+        let (number, outcome) = outcome(reply);
+        assert_eq!(outcome, Ok(()));
+        Some(number)
     }
 
     pub(crate) async fn send_bytes(&self, number: u64, bytes: Vec<u8>) {
@@ -283,15 +312,20 @@ impl Uplink {
         outcome(reply.unwrap().expect("the stream ended"))
     }
 
-    /// Whether there is no answer for so long.
-    pub(crate) async fn is_silent_for(&mut self, time: Duration) -> bool {
-        tokio::time::timeout(time, self.replies.message()).await.is_err()
-    }
-
-    /// Sends and waits until it is stored.
-    pub(crate) async fn store(&mut self, batch: &Batch) {
+    /// Sends and waits until it is acknowledged.
+    pub(crate) async fn deliver(&mut self, batch: &Batch) {
         self.send(batch).await;
         assert_eq!(self.answer().await, (batch.number, Ok(())));
+    }
+
+    /// Sends and waits until it is in the ledger.
+    pub(crate) async fn store(&mut self, batch: &Batch) {
+        self.deliver(batch).await;
+        let store = program::store(&self.dir).await;
+        let (node, number) = (&batch.origin.node, batch.number);
+        let rows = format!("SELECT count() FROM ingest_ledger WHERE node = '{node}' AND batch = {number}");
+        let is_stored = async || program::ask(&store, &rows).await == "1";
+        super::eventually("an acknowledged batch is stored", is_stored).await;
     }
 
     /// What ends the stream.

@@ -4,7 +4,10 @@
 
 pub(crate) mod agent;
 pub(crate) mod chronyd;
+pub(crate) mod hook;
+pub(crate) mod kafka;
 pub(crate) mod program;
+pub(crate) mod prometheus;
 pub(crate) mod relay;
 pub(crate) mod truth;
 pub(crate) mod udp_relay;

@@ -15,6 +15,7 @@ pub(crate) struct Program {
     child: Child,
     /// Its one line on stdout.
     pub(crate) ready: String,
+    dir: PathBuf,
     stderr: PathBuf,
 }
 
@@ -51,9 +52,15 @@ impl Program {
             .unwrap();
         let mut ready = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut ready).unwrap();
-        let program = Self { child, ready, stderr };
+        let program = Self { child, ready, dir: dir.to_owned(), stderr };
         assert!(program.ready.starts_with("ready "), "not ready: {:?}\n{}", program.ready, program.log());
         program
+    }
+
+    /// The run of its reference.
+    pub(crate) fn reference_run(&self) -> u64 {
+        let run = self.ready.split_whitespace().find_map(|word| word.strip_prefix("reference_run=0x"));
+        u64::from_str_radix(run.unwrap(), 16).unwrap()
     }
 
     /// On an embedded engine in `dir`, as the root region `us`.
@@ -70,6 +77,11 @@ impl Program {
     /// Where it listens.
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.says("listen"))
+    }
+
+    /// Where it was started, with the engine that it uses.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
     }
 
     /// What it logged.

@@ -5,17 +5,16 @@
 mod query;
 mod report;
 
-use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 
+use crate::answer::{print_json, print_text};
 use crate::args::{Format, StoreArgs, span};
-use crate::colour::Palette;
 use crate::source::Source;
 use crate::whose::Whose;
 use crate::window::{Window, Wish};
-use crate::{terminal, time, waits};
+use crate::{time, waits};
 pub(crate) use report::{callers, short};
 
 /// The length of a window of which only one end is given.
@@ -84,17 +83,9 @@ pub(crate) async fn run(store: &StoreArgs, args: &BlockersArgs) -> anyhow::Resul
     let found = find(&source, wish, now_ns, args).await;
     source.close().await?;
     let (window, sites, newest_ns) = found?;
-    let mut out = io::stdout().lock();
     match args.format {
-        Format::Text => {
-            let width = if terminal::is_terminal() { terminal::width() } else { usize::MAX };
-            let palette = Palette { enabled: terminal::wants_colour() };
-            out.write_all(report::text(window, &sites, args, newest_ns, width, palette).as_bytes())?;
-        }
-        Format::Json => {
-            serde_json::to_writer_pretty(&mut out, &report::Document::of(window, &sites)).map_err(io::Error::from)?;
-            writeln!(out)?;
-        }
+        Format::Text => print_text(|width, palette| report::text(window, &sites, args, newest_ns, width, palette))?,
+        Format::Json => print_json(&report::Document::of(window, &sites))?,
     }
     Ok(ExitCode::SUCCESS)
 }

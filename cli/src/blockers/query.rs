@@ -92,7 +92,7 @@ pub(super) async fn sites(source: &Source, window: Window, args: &BlockersArgs) 
 /// Targets of a site that are counted while the commonest is looked for; it is the true one unless there are more.
 const TARGETS: u32 = 1_000;
 
-/// Each moment of a goroutine counts once, see `syncline_insight`'s nesting. The site is found as the agent's watch finds it (`syncline_insight::CallStack::blocking_frame`). Go's own goroutines are those
+/// Each wait counts by its weight. Each moment of a goroutine counts once, see `syncline_insight`'s nesting. The site is found as the agent's watch finds it (`syncline_insight::CallStack::blocking_frame`). Go's own goroutines are those
 /// with nothing but the runtime on a stack that was taken in full.
 fn question(window: Window, args: &BlockersArgs) -> (String, Vec<(String, String)>) {
     let mut waits = Overlapping::window(window);
@@ -116,10 +116,12 @@ fn question(window: Window, args: &BlockersArgs) -> (String, Vec<(String, String
                 multiIf(outside != '', outside, inside != '', inside, notEmpty(frames), frames[1], '(no stack)') AS site, \
                 toUInt8({is_own}) AS is_own \
                 FROM chosen LEFT JOIN named ON chosen.stack_id = named.stack_id) \
-        SELECT is_own, toString(placed.service) AS service, site, in_words AS reason, is_inside, count() AS waits, \
+        SELECT is_own, toString(placed.service) AS service, site, in_words AS reason, is_inside, toUInt64(round(sum(placed.weight))) AS waits, \
             uniqExact(placed.region, placed.node) AS nodes, uniqExact(placed.region, placed.node, placed.boot, placed.pid) AS processes, \
-            sum(placed.dur_ns) AS waited_ns, sumOrNullIf(placed.run_delay_ns, bitTest(placed.flags, 0)) AS runnable_ns, \
-            quantileExact(0.5)(placed.dur_ns) AS p50_ns, quantileExact(0.99)(placed.dur_ns) AS p99_ns, max(placed.dur_ns) AS max_ns, \
+            toUInt64(round(sum(placed.dur_ns * placed.weight))) AS waited_ns, \
+            toUInt64(round(sumOrNullIf(placed.run_delay_ns * placed.weight, bitTest(placed.flags, 0)))) AS runnable_ns, \
+            quantileExactWeighted(0.5)(placed.dur_ns, toUInt64(round(1000 * placed.weight))) AS p50_ns, \
+            quantileExactWeighted(0.99)(placed.dur_ns, toUInt64(round(1000 * placed.weight))) AS p99_ns, max(placed.dur_ns) AS max_ns, \
             toUnixTimestamp64Nano(argMax(placed.aligned, placed.dur_ns)) AS longest_start_ns, argMax(placed.stack_id, placed.dur_ns) AS stack_id, \
             topK(1, {TARGETS})((toString(placed.fd_type), placed.peer))[1] AS target, \
             count() OVER (PARTITION BY is_own) AS all_sites, sum(if(is_inside, 0, waits)) OVER (PARTITION BY is_own) AS all_waits, \

@@ -7,10 +7,10 @@ use syncline_timebase::{Instant, Reference};
 
 use super::args::ReplayArgs;
 use super::model::When;
-use super::output::Output;
 use super::record::Event;
 use super::replay::{Sink, Summary};
 use crate::failure::usage;
+use crate::output::{Output, check_distinct, to_standard_output};
 
 /// All outputs of one replay.
 pub(crate) struct Answers {
@@ -22,7 +22,8 @@ pub(crate) struct Answers {
 impl Answers {
     /// Opens what is asked for, so that what cannot be written is known before the work.
     pub(crate) fn create(args: &ReplayArgs) -> anyhow::Result<Self> {
-        check_standard_output(args)?;
+        let wanted_outputs = [Some(&args.answers), args.steps.as_ref(), args.smooth.as_ref()];
+        to_standard_output(wanted_outputs.into_iter().flatten())?;
         let wanted =
             |option, path: &Option<PathBuf>| path.as_deref().map(|path| Output::create(option, path)).transpose();
         let created = Self {
@@ -39,16 +40,11 @@ impl Answers {
         let outputs: Vec<&Output> =
             [Some(&self.answers), self.steps.as_ref(), self.smooth.as_ref()].into_iter().flatten().collect();
         let stream = stream.canonicalize().ok();
-        for (position, output) in outputs.iter().enumerate() {
-            let Some(file) = output.file() else { continue };
-            if stream.as_deref() == Some(file) {
-                return Err(usage(format!("{} would replace the stream: name another file", output.name())));
-            }
-            if let Some(other) = outputs[..position].iter().find(|other| other.file() == Some(file)) {
-                return Err(usage(format!("{} and {} are one file: name two", other.name(), output.name())));
-            }
+        let is_stream = |output: &&&Output| stream.is_some() && output.file() == stream.as_deref();
+        if let Some(output) = outputs.iter().find(is_stream) {
+            return Err(usage(format!("{} would replace the stream: name another file", output.name())));
         }
-        Ok(())
+        check_distinct(&outputs)
     }
 
     /// Makes all outputs appear, complete. Pipes come last: their reader may go away, which is no error.
@@ -70,14 +66,6 @@ impl Sink for Answers {
 
     fn step(&mut self, declared_at: Instant<Reference>) -> anyhow::Result<()> {
         self.steps.as_mut().map_or(Ok(()), |steps| steps.write(|out| writeln!(out, "{}", declared_at.ns())))
-    }
-}
-
-fn check_standard_output(args: &ReplayArgs) -> anyhow::Result<()> {
-    let outputs = [Some(&args.answers), args.steps.as_ref(), args.smooth.as_ref()].into_iter().flatten();
-    match outputs.filter(|path| path.as_path() == Path::new("-")).count() {
-        0 | 1 => Ok(()),
-        _ => Err(usage("only one output can go to standard output: name files for the others")),
     }
 }
 

@@ -9,7 +9,6 @@ mod args;
 mod explain;
 mod lag;
 mod model;
-mod output;
 mod record;
 mod replay;
 mod steps;
@@ -25,6 +24,7 @@ use anyhow::Context;
 
 use syncline_timebase::Instant;
 
+use crate::answer::print_json;
 use crate::args::{Format, StoreArgs};
 use crate::failure::usage;
 use crate::source::Source;
@@ -70,13 +70,9 @@ async fn explain_node(store: &StoreArgs, args: &ExplainArgs) -> anyhow::Result<E
     let at = Instant::from_ns(at_ns.unwrap_or(newest));
     let explanation = explain::explain(&args.which.node, &stream, at)
         .map_err(|explain::Unknown| usage(format!("nothing is known of node {:?} at that time", args.which.node)))?;
-    let mut out = io::stdout().lock();
     match args.format {
-        Format::Text => out.write_all(explanation.text().as_bytes())?,
-        Format::Json => {
-            serde_json::to_writer_pretty(&mut out, &explanation).map_err(io::Error::from)?;
-            writeln!(out)?;
-        }
+        Format::Text => io::stdout().lock().write_all(explanation.text().as_bytes())?,
+        Format::Json => print_json(&explanation)?,
     }
     Ok(ExitCode::SUCCESS)
 }

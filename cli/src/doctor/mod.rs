@@ -11,14 +11,14 @@ mod store;
 mod system_calls;
 mod tools;
 
-use std::io::{self, Write};
 use std::process::ExitCode;
 
 use serde::Serialize;
 
+use crate::answer::{print_json, print_text};
 use crate::args::{DoctorArgs, StoreArgs};
 use crate::colour::{Colour, Palette};
-use crate::{place, terminal};
+use crate::place;
 use check::{Check, Need, Status};
 use privileges::Capabilities;
 
@@ -32,12 +32,10 @@ struct Report {
 
 pub(crate) fn run(store: &StoreArgs, args: &DoctorArgs) -> anyhow::Result<ExitCode> {
     let report = Report::of(examine(store));
-    let mut out = io::stdout().lock();
     if args.json {
-        serde_json::to_writer_pretty(&mut out, &report).map_err(io::Error::from)?;
-        writeln!(out)?;
+        print_json(&report)?;
     } else {
-        out.write_all(report.text(Palette { enabled: terminal::wants_colour() }).as_bytes())?;
+        print_text(|_, palette| report.text(palette))?;
     }
     Ok(if report.can_capture { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -9,17 +9,16 @@ mod query;
 mod report;
 mod story;
 
-use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Args;
 
+use crate::answer::{print_json, print_text};
 use crate::args::{Format, StoreArgs};
-use crate::colour::Palette;
 use crate::source::Source;
 use crate::whose::process_id;
 use crate::window::{Window, Wish};
-use crate::{states, terminal, time, waits};
+use crate::{states, time, waits};
 
 /// The length of a window of which only one end is given.
 const USUAL_NS: i64 = 600_000_000_000;
@@ -70,7 +69,7 @@ have not ended come last, and are in no sum: those that go on, and one that neve
 as for `syncline timeline`.";
 
 /// A goroutine id of Go.
-fn goroutine_id(text: &str) -> Result<u64, String> {
+pub(crate) fn goroutine_id(text: &str) -> Result<u64, String> {
     let id = text.parse().ok().filter(|id| *id > 0);
     id.ok_or_else(|| {
         "not a goroutine: its number, as in `goroutine 18 [select]` of Go's stack traces, and in `syncline stuck --each`".to_owned()
@@ -85,17 +84,9 @@ pub(crate) async fn run(store: &StoreArgs, args: &GoroutineArgs) -> anyhow::Resu
     let found = find(&source, wish, now_ns, args).await;
     source.close().await?;
     let found = found?;
-    let mut out = io::stdout().lock();
     match args.format {
-        Format::Text => {
-            let width = if terminal::is_terminal() { terminal::width() } else { usize::MAX };
-            let palette = Palette { enabled: terminal::wants_colour() };
-            out.write_all(report::text(&found, args, width, palette).as_bytes())?;
-        }
-        Format::Json => {
-            serde_json::to_writer_pretty(&mut out, &document::Document::of(&found, args)).map_err(io::Error::from)?;
-            writeln!(out)?;
-        }
+        Format::Text => print_text(|width, palette| report::text(&found, args, width, palette))?,
+        Format::Json => print_json(&document::Document::of(&found, args))?,
     }
     Ok(ExitCode::SUCCESS)
 }

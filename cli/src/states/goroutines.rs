@@ -16,6 +16,8 @@ pub(super) struct Document<'a> {
     to: String,
     /// Goroutines that there are; `goroutines` holds the first of them.
     matched: u64,
+    /// Of how many processes they are not known somewhere in the window, to keep a budget.
+    processes_without: u64,
     goroutines: Vec<Named<'a>>,
 }
 
@@ -71,6 +73,7 @@ impl<'a> Document<'a> {
             from: time::rfc3339(found.window.from_ns),
             to: time::rfc3339(found.window.to_ns),
             matched: found.matched,
+            processes_without: found.without,
             goroutines: goroutines.iter().map(named).collect(),
         }
     }

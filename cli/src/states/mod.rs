@@ -7,18 +7,18 @@ mod goroutines;
 mod query;
 mod report;
 
-use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
-use serde::Serialize;
 
+use crate::answer::{print_json, print_text};
 use crate::args::{Format, StoreArgs};
 use crate::colour::Palette;
+use crate::observed::{LeftOut, count_without, said};
 use crate::source::Source;
 use crate::whose::Whose;
 use crate::window::{Window, Wish};
-use crate::{terminal, time, units};
+use crate::{time, units};
 
 pub(crate) use goroutines::{Entry, split_of_one};
 pub(crate) use query::{Goroutine, of_goroutine};
@@ -71,7 +71,8 @@ Examples:
 runnable: ready, but no processor (GOMAXPROCS) took it. HANDOFFS: returns from a system call or C code whose processor had been
 given to others meanwhile. MOSTLY BLOCKED BY: the reason of most of the time blocked, and its share. What only Go's own
 goroutines wait for, such as `GC worker (idle)`, is left out there (--runtime: not), but its time is in BLOCKED.
-`> 5 s`: it was there before. Times are written as for `syncline timeline`.";
+`> 5 s`: it was there before. Times are written as for `syncline timeline`. The states of a process are left out first where an agent
+keeps its budget: of how many processes they were, at some time in the window, is said below.";
 
 /// A state, to rank by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -104,25 +105,15 @@ pub(crate) async fn run(store: &StoreArgs, args: &StatesArgs) -> anyhow::Result<
     source.close().await?;
     let found = found?;
     match args.format {
-        Format::Text => {
-            let width = if terminal::is_terminal() { terminal::width() } else { usize::MAX };
-            let palette = Palette { enabled: terminal::wants_colour() };
-            let lines = text(&found, args, width, palette);
-            let text: String = lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect();
-            io::stdout().lock().write_all(text.as_bytes())?;
-        }
+        Format::Text => print_text(|width, palette| {
+            text(&found, args, width, palette).iter().flat_map(|line| [line.as_str(), "\n"]).collect()
+        })?,
         Format::Json => match &found.what {
-            What::Processes(processes) => write_json(&report::Document::of(&found, processes))?,
-            What::Goroutines(goroutines) => write_json(&goroutines::Document::of(&found, goroutines))?,
+            What::Processes(processes) => print_json(&report::Document::of(&found, processes))?,
+            What::Goroutines(goroutines) => print_json(&goroutines::Document::of(&found, goroutines))?,
         },
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn write_json(document: &impl Serialize) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    serde_json::to_writer_pretty(&mut out, document).map_err(io::Error::from)?;
-    writeln!(out)
 }
 
 /// What was found.
@@ -131,6 +122,8 @@ struct Found {
     /// How many there are; listed are the first of them.
     matched: u64,
     what: What,
+    /// Of how many processes they are not known somewhere in the window, to keep a budget.
+    without: u64,
     /// Where nothing was found: the newest moment of which the store knows anything of this kind.
     newest_ns: Option<i64>,
 }
@@ -163,7 +156,8 @@ async fn find(source: &Source, wish: Wish, now_ns: i64, args: &StatesArgs) -> an
         (What::Processes(processes), matched)
     };
     let newest_ns = if matched == 0 { query::newest_ns(source, table).await? } else { None };
-    Ok(Found { window, matched, what, newest_ns })
+    let without = count_without(source, LeftOut::States, window, &args.whose).await?;
+    Ok(Found { window, matched, what, without, newest_ns })
 }
 
 fn text(found: &Found, args: &StatesArgs, width: usize, palette: Palette) -> Vec<String> {
@@ -187,6 +181,7 @@ fn text(found: &Found, args: &StatesArgs, width: usize, palette: Palette) -> Vec
     if more > 0 {
         lines.push(format!("and {} more (--limit)", counted(more, one)));
     }
+    lines.extend(said(LeftOut::States, found.without));
     lines
 }
 
@@ -208,7 +203,7 @@ fn nothing(found: &Found, args: &StatesArgs) -> Vec<String> {
     };
     let what = if args.goroutines { "goroutines" } else { "processes" };
     let first = format!("no states of {what} are known{}, {}", args.filters(), span_of(found.window));
-    vec![crate::table::printable(&first), hint]
+    [crate::table::printable(&first), hint].into_iter().chain(said(LeftOut::States, found.without)).collect()
 }
 
 fn counted(count: u64, one: &str) -> String {

@@ -137,14 +137,7 @@ pub(crate) async fn of_goroutine(
     goid: u64,
     place: [Option<&String>; 2],
 ) -> anyhow::Result<Vec<Goroutine>> {
-    #[derive(Deserialize)]
-    struct Views {
-        views: u64,
-    }
-    let sql =
-        "SELECT count() AS views FROM system.tables WHERE database = currentDatabase() AND name = 'goroutine_split'";
-    let views: Vec<Views> = source.rows(sql, &[]).await?;
-    if views.first().is_none_or(|found| found.views == 0) {
+    if !source.has("goroutine_split").await? {
         return Ok(Vec::new());
     }
     let mut conditions = "pid = {pid:UInt32} AND goid = {goid:UInt64}".to_owned();

@@ -16,6 +16,8 @@ pub(super) struct Document<'a> {
     to: String,
     /// Processes that there are; `processes` holds the first of them.
     matched: u64,
+    /// Of how many processes they are not known somewhere in the window, to keep a budget.
+    processes_without: u64,
     processes: Vec<Entry<'a>>,
 }
 
@@ -82,6 +84,7 @@ impl<'a> Document<'a> {
             from: time::rfc3339(found.window.from_ns),
             to: time::rfc3339(found.window.to_ns),
             matched: found.matched,
+            processes_without: found.without,
             processes: processes.iter().map(entry).collect(),
         }
     }

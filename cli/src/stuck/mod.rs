@@ -6,18 +6,23 @@ mod query;
 mod report;
 mod sites;
 
-use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Args;
 
+use crate::answer::{print_json, print_text};
 use crate::args::{Format, StoreArgs, span, trace_id};
-use crate::colour::Palette;
+use crate::observed::{LeftOut, count_without};
 use crate::source::Source;
+use crate::time;
 use crate::whose::Whose;
-use crate::{terminal, time};
+use crate::window::Window;
 
+use query::Stuck;
 pub(crate) use query::{Wanted, stuck};
+
+/// How a process is observed is told every 10 s, and is in the store some seconds later.
+const OBSERVED_WITHIN_NS: i64 = 60_000_000_000;
 
 /// Tell which goroutines have waited for long and still do, over all nodes: what is stuck now, and where.
 ///
@@ -61,28 +66,27 @@ Examples:
   syncline sql 'SELECT * FROM open_waits_now ORDER BY since LIMIT 5'
 
 FOR is what most of them wait for: the other end of a connection, or the kind of file. Servers that wait for their next client are
-listed as well: nothing tells them from those that wait in vain.";
+listed as well: nothing tells them from those that wait in vain. While an agent observes a process in windows of time, to keep its budget,
+it does not tell of its goroutines' waits that go on: of how many processes that is so now is said below.";
 
 pub(crate) async fn run(store: &StoreArgs, args: &StuckArgs) -> anyhow::Result<ExitCode> {
     let source = Source::open(store).await?;
-    let found = stuck(&source, &args.wanted()).await;
+    let found = find(&source, args).await;
     source.close().await?;
-    let found = found?;
+    let (found, untold) = found?;
     let now_ns = time::now_ns();
-    let mut out = io::stdout().lock();
     match args.format {
-        Format::Text => {
-            let width = if terminal::is_terminal() { terminal::width() } else { usize::MAX };
-            let palette = Palette { enabled: terminal::wants_colour() };
-            out.write_all(report::text(&found, args, now_ns, width, palette).as_bytes())?;
-        }
-        Format::Json => {
-            let document = report::Document::of(&found, args.top, now_ns);
-            serde_json::to_writer_pretty(&mut out, &document).map_err(io::Error::from)?;
-            writeln!(out)?;
-        }
+        Format::Text => print_text(|width, palette| report::text(&found, untold, args, now_ns, width, palette))?,
+        Format::Json => print_json(&report::Document::of(&found, untold, args.top, now_ns))?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// And of how many processes it is not told.
+async fn find(source: &Source, args: &StuckArgs) -> anyhow::Result<(Stuck, u64)> {
+    let now = Window::ending_at(time::now_ns(), OBSERVED_WITHIN_NS);
+    let untold = count_without(source, LeftOut::OpenWaits, now, &args.whose).await?;
+    Ok((stuck(source, &args.wanted()).await?, untold))
 }
 
 impl StuckArgs {

@@ -21,8 +21,8 @@ pub(crate) struct Wait {
     pub(super) boot: u64,
     pub(super) service: String,
     pub(super) pid: u32,
-    pub(super) goid: u64,
-    pub(super) kind: String,
+    pub(crate) goid: u64,
+    pub(crate) kind: String,
     pub(super) reason: String,
     /// Its begin, and when it was looked at last: the region's clock, ns since 1970.
     pub(super) since_ns: i64,

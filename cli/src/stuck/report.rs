@@ -7,6 +7,7 @@ use super::query::{Stuck, Wait};
 use super::sites::{Site, sites};
 use crate::blockers::{callers, short};
 use crate::colour::Palette;
+use crate::observed::{LeftOut, said};
 use crate::skew::with_heading;
 use crate::table::{Align, Table};
 use crate::target::Target;
@@ -21,6 +22,8 @@ pub(super) struct Document<'a> {
     runtime: u64,
     /// Not told of again although they should have been, not in the above.
     silent: u64,
+    /// Processes that were observed in windows, or less, in the last minute: of those it is not told.
+    untold_processes: u64,
     waits: Vec<Entry<'a>>,
 }
 
@@ -47,7 +50,7 @@ struct Entry<'a> {
 }
 
 impl<'a> Document<'a> {
-    pub(super) fn of(found: &'a Stuck, top: u32, now_ns: i64) -> Self {
+    pub(super) fn of(found: &'a Stuck, untold_processes: u64, top: u32, now_ns: i64) -> Self {
         let entry = |wait: &'a Wait| Entry {
             region: &wait.region,
             node: &wait.node,
@@ -65,11 +68,18 @@ impl<'a> Document<'a> {
             stack: &wait.stack,
         };
         let waits = found.waits.iter().take(top as usize).map(entry).collect();
-        Self { stuck: found.waits.len(), runtime: found.own, silent: found.silent, waits }
+        Self { stuck: found.waits.len(), runtime: found.own, silent: found.silent, untold_processes, waits }
     }
 }
 
-pub(super) fn text(found: &Stuck, args: &StuckArgs, now_ns: i64, width: usize, palette: Palette) -> String {
+pub(super) fn text(
+    found: &Stuck,
+    untold_processes: u64,
+    args: &StuckArgs,
+    now_ns: i64,
+    width: usize,
+    palette: Palette,
+) -> String {
     let top = args.top as usize;
     let mut lines = Vec::new();
     if found.waits.is_empty() {
@@ -96,6 +106,7 @@ pub(super) fn text(found: &Stuck, args: &StuckArgs, now_ns: i64, width: usize, p
     if found.is_cut {
         lines.push("there are more: choose with --service, --node, --reason or --min-duration".to_owned());
     }
+    lines.extend(said(LeftOut::OpenWaits, untold_processes));
     lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect()
 }
 

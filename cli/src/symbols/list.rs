@@ -1,17 +1,16 @@
 //! The builds in the store.
 
-use std::io::{self, Write};
 use std::process::ExitCode;
 
 use serde::{Deserialize, Serialize};
 
 use super::ListArgs;
+use crate::answer::{print_json, print_text};
 use crate::args::{Format, StoreArgs};
 use crate::colour::Palette;
 use crate::skew::with_heading;
 use crate::source::Source;
 use crate::table::{Align, Table};
-use crate::terminal;
 
 const BUILDS: &str = "SELECT build, services, executables, go_versions, stacks, addresses, unnamed, is_kept = 1 AS uploaded FROM builds \
     ORDER BY unnamed DESC, stacks DESC, build";
@@ -45,16 +44,9 @@ pub(super) async fn run(store: &StoreArgs, args: &ListArgs) -> anyhow::Result<Ex
     source.close().await?;
     let mut builds = builds?;
     builds.retain(|build| !args.unnamed || build.unnamed > 0);
-    let mut out = io::stdout().lock();
     match args.format {
-        Format::Text => {
-            let width = if terminal::is_terminal() { terminal::width() } else { usize::MAX };
-            out.write_all(text(&builds, width, Palette { enabled: terminal::wants_colour() }).as_bytes())?;
-        }
-        Format::Json => {
-            serde_json::to_writer_pretty(&mut out, &Document { builds }).map_err(io::Error::from)?;
-            writeln!(out)?;
-        }
+        Format::Text => print_text(|width, palette| text(&builds, width, palette))?,
+        Format::Json => print_json(&Document { builds })?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -8,9 +8,10 @@ use std::process::ExitCode;
 use anyhow::Context;
 use serde::Serialize;
 use syncline_gosym::GoBinary;
-use syncline_store::{ADDRESSES_AT_ONCE, Binary, MOST_BINARY_BYTES, Names, Store, StoreError};
+use syncline_store::{ADDRESSES_AT_ONCE, Binary, MOST_BINARY_BYTES, Names, Role, Store, StoreError};
 
 use super::UploadArgs;
+use crate::answer::print_json;
 use crate::args::{Format, StoreArgs};
 use crate::failure::usage;
 use crate::source::{explain, open_store};
@@ -37,17 +38,13 @@ pub(super) async fn run(store: &StoreArgs, args: &UploadArgs) -> anyhow::Result<
     let binary = GoBinary::parse(&bytes).map_err(refused)?;
     // It would be kept for nothing.
     binary.symbolizer().map_err(refused)?;
-    let store = open_store(store).await?;
+    let store = open_store(store, Role::Writer).await?;
     let done = upload(&store, args, &bytes, &binary).await;
     store.close().await?;
     let done = done?;
-    let mut out = io::stdout().lock();
     match args.format {
-        Format::Text => writeln!(out, "{}", text(&done))?,
-        Format::Json => {
-            serde_json::to_writer_pretty(&mut out, &done).map_err(io::Error::from)?;
-            writeln!(out)?;
-        }
+        Format::Text => writeln!(io::stdout().lock(), "{}", text(&done))?,
+        Format::Json => print_json(&done)?,
     }
     Ok(ExitCode::SUCCESS)
 }

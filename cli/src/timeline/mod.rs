@@ -15,6 +15,7 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 
+use crate::answer::print_json;
 use crate::args::{Format, StoreArgs, TimelineArgs};
 use crate::colour::Palette;
 use crate::source::Source;
@@ -34,13 +35,9 @@ pub(crate) async fn run(store: &StoreArgs, args: &TimelineArgs) -> anyhow::Resul
     let found = find(&source, wish, now_ns, args).await;
     source.close().await?;
     let view = found?;
-    let mut out = io::stdout().lock();
     match args.format {
-        Format::Text => out.write_all(picture(&view, look(args)).as_bytes())?,
-        Format::Json => {
-            serde_json::to_writer_pretty(&mut out, &Document::of(&view)).map_err(io::Error::from)?;
-            writeln!(out)?;
-        }
+        Format::Text => io::stdout().lock().write_all(picture(&view, look(args)).as_bytes())?,
+        Format::Json => print_json(&Document::of(&view))?,
     }
     Ok(ExitCode::SUCCESS)
 }

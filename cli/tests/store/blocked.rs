@@ -121,7 +121,7 @@ fn blockers_rank_sites_over_nodes_and_regions(fixture: &Fixture) {
     let lock = ["550 ms", "51.6 %", "3", "2", "100 ms", "400 ms", "400 ms", "3.00 µs", "cart", "sync.Mutex.Lock"];
     let rest = ["main.(*Cart).Add cart.go:3", "main.serve < main.main"];
     assert_eq!(cells(&text, "(*Cart).Add"), [&lock[..], &rest].concat(), "{text}");
-    let reads = ["310 ms", "29.1 %", "2", "1", "290 ms", "290 ms", "290 ms", "2.00 µs", "cart", "IO wait"];
+    let reads = ["310 ms", "29.1 %", "2", "1", "20.0 ms", "290 ms", "290 ms", "2.00 µs", "cart", "IO wait"];
     assert_eq!(cells(&text, "readFrame")[..10], reads, "{text}");
     assert!(text.contains("1.06 s of waits: 7 waits at 4 sites, by time"), "{text}");
     assert!(text.ends_with("not listed: 1 wait of Go's own goroutines, 900 ms (--runtime lists them)\n"), "{text}");

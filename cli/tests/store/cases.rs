@@ -21,6 +21,7 @@ pub(crate) const ALL: &[Case] = cases![
     sql_speaks_all_formats,
     sql_reads_standard_input_and_parameters,
     sql_cannot_write,
+    what_one_query_may_take_is_limited,
     sql_errors_are_one_line,
     sql_stops_silently_when_its_reader_goes,
     sql_fails_when_an_answer_breaks_off,
@@ -95,17 +96,40 @@ fn sql_cannot_write(fixture: &Fixture) {
         "INSERT INTO FUNCTION url('http://127.0.0.1:1/', 'CSV', 'a Int8') VALUES (1)",
         "INSERT INTO FUNCTION remote('127.0.0.1:1', 'syncline', 'events') (seq) VALUES (1)",
         "WITH 1 AS one INSERT INTO events (seq) SELECT one",
-        "SELECT 1 INTO OUTFILE 'x'",
         "CREATE TEMPORARY TABLE t (a Int8)",
         "CREATE USER u",
+        "SELECT * FROM file('/etc/hostname', 'LineAsString')",
+        "SELECT 1 SETTINGS max_memory_usage_for_user = 0",
     ] {
         let error = fixture.refusal(&["sql", sql], 1);
         assert!(error.contains("ClickHouse error"), "{sql}: {error}");
+        let is_limit = error.contains("constraint") || error.contains("should not be changed");
+        assert!(error.contains("only reads the store's tables and views") || is_limit, "{sql}: {error}");
     }
+    assert!(fixture.refusal(&["sql", "SELECT 1 INTO OUTFILE 'x'"], 1).contains("ClickHouse error"));
     assert!(fixture.refusal(&["sql", "SELECT 1", "--setting", "readonly=0"], 2).contains("always read-only"));
     let threads = ["sql", "SELECT getSetting('max_threads') FORMAT TSV", "--setting", "max_threads=1"];
     assert_eq!(fixture.answer(&threads), "1\n");
     assert_eq!(fixture.answer(&["sql", "SELECT count() FROM events FORMAT TSV"]), "5\n");
+    fixture.release(store);
+}
+
+fn what_one_query_may_take_is_limited(fixture: &Fixture) {
+    let store = fixture.hold();
+    for (sql, limit) in [
+        ("SELECT length(groupArray(number)) FROM numbers(1000000000)", "memory"),
+        ("SELECT sum(number) FROM numbers(100000000000)", "rows"),
+        (
+            "SELECT sum(sleepEachRow(0.1)) FROM numbers(1000) SETTINGS max_execution_time = 1, max_block_size = 1",
+            "imeout",
+        ),
+    ] {
+        let error = fixture.refusal(&["sql", sql], 1);
+        assert!(error.contains(limit) && error.contains("ask for a shorter time, or for less"), "{sql}: {error}");
+    }
+    let beyond = fixture.refusal(&["sql", "SELECT 1", "--setting", "max_execution_time=100000"], 1);
+    assert!(beyond.contains("max_execution_time shouldn't be greater than 3600"), "{beyond}");
+    assert!(fixture.refusal(&["sql", "SELECT 1", "--setting", "max_memory_usage=0"], 1).contains("max_memory_usage"));
     fixture.release(store);
 }
 

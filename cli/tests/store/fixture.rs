@@ -7,7 +7,7 @@ use syncline_store::{Location, OpenOptions, OpenStore, open};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use crate::{blocked, sends, states, story, stuck};
+use crate::{alerts, blocked, export, ledger, observed, sends, states, story, stuck};
 
 /// The store in a directory of its own. Nobody holds it unless a case does.
 pub(crate) struct Fixture {
@@ -29,8 +29,20 @@ pub(crate) const STATES: &str = "states";
 /// The database with the rows of [`story`].
 pub(crate) const STORY: &str = "story";
 
+/// The database with the rows of [`observed`].
+pub(crate) const OBSERVED: &str = "observed";
+
 /// The database with the rows of [`sends`].
 pub(crate) const SENDS: &str = "sends";
+
+/// The database with the rows of [`alerts`].
+pub(crate) const ALERTS: &str = "alerts";
+
+/// The database with the rows of [`export`].
+pub(crate) const EXPORT: &str = "export";
+
+/// The database with the rows of [`ledger`].
+pub(crate) const LEDGER: &str = "ledger";
 
 /// The database of [`symbols`](crate::symbols), empty but for the tables.
 pub(crate) const SYMBOLS: &str = "symbols";
@@ -56,6 +68,10 @@ impl Fixture {
         fixture.fill(STATES, &states::rows(base_ns));
         fixture.fill(STORY, &story::rows(base_ns));
         fixture.fill(SENDS, &sends::rows(base_ns));
+        fixture.fill(ALERTS, &alerts::rows(base_ns));
+        fixture.fill(EXPORT, &export::rows(base_ns));
+        fixture.fill(OBSERVED, &observed::rows(base_ns));
+        fixture.fill(LEDGER, &ledger::rows(base_ns));
         fixture.fill(SYMBOLS, &[]);
         fixture
     }
@@ -82,6 +98,14 @@ impl Fixture {
 
     pub(crate) fn release(&self, store: OpenStore) {
         self.runtime.block_on(store.close()).unwrap();
+    }
+
+    /// Asks the engine itself, as who may do more than the program lets people.
+    pub(crate) fn ask(&self, sql: &str, format: &str) -> String {
+        let store = self.hold();
+        let answer = self.runtime.block_on(store.query_text(sql, format)).unwrap();
+        self.release(store);
+        String::from_utf8(answer).unwrap()
     }
 
     pub(crate) fn path(&self) -> &Path {

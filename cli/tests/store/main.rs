@@ -6,14 +6,20 @@
 // clippy.toml lets tests unwrap, but knows only the functions marked as tests, and here none is.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod alerts;
 mod blocked;
 mod cases;
+mod export;
 mod fixture;
+mod ledger;
+mod observed;
+mod questions;
 mod sends;
 mod states;
 mod story;
 mod stuck;
 mod symbols;
+mod traces;
 
 use std::process::ExitCode;
 
@@ -31,7 +37,13 @@ fn main() -> ExitCode {
         .chain(states::ALL)
         .chain(story::ALL)
         .chain(sends::ALL)
+        .chain(observed::ALL)
+        .chain(ledger::ALL)
         .chain(symbols::ALL)
+        .chain(alerts::ALL)
+        .chain(export::ALL)
+        .chain(traces::ALL)
+        .chain(questions::ALL)
         .filter(|(name, _)| filters.is_empty() || filters.iter().any(|filter| name.contains(filter.as_str())))
         .collect();
     if arguments.iter().any(|argument| argument == "--list") {

@@ -22,7 +22,7 @@ pub(crate) const ALL: &[Case] = cases![
 /// Process, goroutine, kind, reason, begin after the base and length, ms, stack, and more columns with their values.
 type Wait = (u32, u64, &'static str, &'static str, i64, i64, u64, &'static [(&'static str, &'static str)]);
 
-const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+pub(crate) const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 
 const WAITS: [Wait; 7] = [
     (

@@ -10,6 +10,7 @@ pub(crate) const ALL: &[Case] = cases![
     each_is_listed_with_what_it_waits_for,
     stuck_json_has_every_stack,
     what_is_not_stuck_is_said_so,
+    of_how_many_processes_it_is_not_told_is_said,
 ];
 
 /// The ages are such that none is overdue, or reaches a bound of the cases, while these run.
@@ -46,8 +47,20 @@ pub(crate) fn rows() -> Vec<String> {
          (3, 40, 0, 'main.serve', '/shop/serve.go', 9), (3, 60, 0, 'main.readFrame', '/shop/frame.go', 6), \
          (3, 70, 0, 'runtime.bgsweep', '/go/mgcsweep.go', 7)"
             .to_owned(),
+        // Told every ten seconds, until long after these run. One is observed with less, and told of all the same.
+        observations(50, "windows"),
+        observations(51, "off"),
+        observations(52, "lean"),
     ]);
     statements
+}
+
+fn observations(pid: u32, stage: &str) -> String {
+    format!(
+        "INSERT INTO observations (bucket, region, service, node, boot, pid, mono_ns, dur_ns, stage, al_off) \
+         WITH toUnixTimestamp64Nano(now64(9)) + number * 10000000000 AS begun \
+         SELECT toDateTime(intDiv(begun, 60000000000) * 60), 'eu-west', 'busy', 'eu-5', 1, {pid}, begun, 10000000000, '{stage}', 0 FROM numbers(360)"
+    )
 }
 
 fn row(told: &Told) -> String {
@@ -95,11 +108,8 @@ fn each_is_listed_with_what_it_waits_for(fixture: &Fixture) {
     assert!(of_trace.starts_with("1 goroutine is stuck") && of_trace.contains("tcp 10.0.0.9:443"), "{of_trace}");
     let is_older = |answer: &str| answer.lines().filter(|line| line.trim_start().starts_with("at least 4")).count();
     assert_eq!((is_older(&flock), is_older(&answer)), (1, 0), "{flock}");
-    assert_eq!(
-        ask(fixture, &["--min-duration", "200000d"]),
-        ask(fixture, &["--service", "stock"]),
-        "longer than time goes"
-    );
+    let longer_than_time_goes = ask(fixture, &["--min-duration", "200000d", "--service", "cart"]);
+    assert_eq!(longer_than_time_goes, ask(fixture, &["--service", "stock"]));
     assert!(
         ask(fixture, &["--reason", "mutex", "--min-duration", "2h"]).starts_with("1 goroutine is stuck at 1 place\n")
     );
@@ -125,4 +135,16 @@ fn stuck_json_has_every_stack(fixture: &Fixture) {
 
 fn what_is_not_stuck_is_said_so(fixture: &Fixture) {
     assert_eq!(ask(fixture, &["--service", "stock"]), "no goroutine is known to be stuck\n");
+}
+
+fn of_how_many_processes_it_is_not_told_is_said(fixture: &Fixture) {
+    let untold = |whose: &[&str]| {
+        let answer: Value = serde_json::from_str(&ask(fixture, &[whose, &["--format", "json"]].concat())).unwrap();
+        answer["untold_processes"].as_u64()
+    };
+    assert_eq!([&[][..], &["--pid", "50"], &["--service", "cart"]].map(untold), [Some(2), Some(1), Some(0)]);
+    let note =
+        "not told: waits of 2 processes observed in windows of time, or less, for a budget (syncline observed)\n";
+    assert!(ask(fixture, &[]).ends_with(note));
+    assert_eq!(ask(fixture, &["--service", "busy"]), format!("no goroutine is known to be stuck\n{note}"));
 }

@@ -4,7 +4,10 @@ use std::fmt;
 
 use syncline_timebase::{BootId, Instant, Knot, Mono, NodeName, Offset, Probe, Reference, Wall};
 
-use crate::{Container, Flow, GoroutineStates, Kind, Loss, Messages, ProcessStates, Stack, TcpLoss, TcpSession, Waits};
+use crate::{
+    Account, Container, DroppedBatch, Flow, GoroutineStates, Kind, Loss, Messages, Observation, ProcessStates, Stack,
+    TcpLoss, TcpSession, Waits,
+};
 
 /// Which node speaks, and since when.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -121,6 +124,11 @@ pub struct ShortWaits {
     pub total_ns: u64,
     /// Bucket i counts waits of [2^i, 2^(i+1)) ns.
     pub histogram: Vec<u64>,
+    /// How many such sums this stands for, in thousandths.
+    pub weight_milli: u32,
+    /// Parts of waits of any length that lay in windows of observation: `total_ns` is of all, `count` of those that began in one, and the
+    /// histogram is empty.
+    pub is_parts: bool,
 }
 
 /// Everything that an agent says at once.
@@ -157,11 +165,13 @@ pub struct Batch {
     pub process_states: Vec<ProcessStates>,
     /// How single goroutines did, each since it was first seen; they come again, and the newest holds.
     pub goroutine_states: Vec<GoroutineStates>,
+    /// How processes were observed since this was told last: those whose observation has a budget.
+    pub observations: Vec<Observation>,
     /// Stacks that the aggregator may not have seen yet.
     pub stacks: Vec<Stack>,
     /// Symbols that the aggregator may not have seen yet.
     pub symbols: Vec<Symbol>,
-    /// What was lost since the last batch.
+    /// What was lost since the last batch, but for what was in batches that were dropped.
     pub losses: Vec<Loss>,
     /// Clock readings since the last batch, in order of MONO.
     pub knots: Vec<Knot>,
@@ -182,11 +192,25 @@ pub struct Batch {
     pub tcp_sessions: Vec<TcpSession>,
     /// What was lost of TCP since the last batch.
     pub tcp_losses: Vec<TcpLoss>,
+    /// Where everything that this run has captured went; none from agents that do not tell.
+    pub account: Option<Account>,
+    /// Batches that will not come, since the last batch.
+    pub dropped: Vec<DroppedBatch>,
 }
 
 impl Batch {
     /// Identity of the batch.
     pub fn id(&self) -> BatchId {
         BatchId { node: self.origin.node.clone(), boot: self.origin.boot, number: self.number }
+    }
+
+    /// Waits in its sums.
+    pub fn summed_waits(&self) -> u64 {
+        self.short_waits.iter().map(|short| short.count).fold(0, u64::saturating_add)
+    }
+
+    /// All waits that it says are lost: since the last batch, and those of the dropped batches that it tells of.
+    pub fn all_losses(&self) -> impl Iterator<Item = Loss> + '_ {
+        self.losses.iter().copied().chain(self.dropped.iter().flat_map(DroppedBatch::all_losses))
     }
 }

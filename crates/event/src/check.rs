@@ -98,6 +98,16 @@ pub enum BatchError {
         /// Its duration.
         duration_ns: u64,
     },
+    /// A process was observed for longer than there was time.
+    #[error("observation {row}: observed for {observed_ns} ns of {duration_ns} ns")]
+    ObservedTooLong {
+        /// Row of the observation.
+        row: usize,
+        /// Observed.
+        observed_ns: u64,
+        /// Of that time.
+        duration_ns: u64,
+    },
     /// A goroutine that is not blocked has a reason for it.
     #[error("goroutine's states {row}: a reason to be blocked of one that is {state}")]
     ReasonOfNone {
@@ -105,6 +115,14 @@ pub enum BatchError {
         row: usize,
         /// Its state.
         state: &'static str,
+    },
+    /// A run that begins after its own batches.
+    #[error("dropped batch {number} is of a run that begins later, at {run_first_seq}")]
+    DroppedBeforeItsRun {
+        /// Number of the batch.
+        number: u64,
+        /// First sequence number of the run.
+        run_first_seq: u64,
     },
     /// Sequence numbers would pass the end of their range.
     #[error("sequence number {first_seq} + {count} overflows")]
@@ -128,12 +146,21 @@ impl Batch {
         self.check_short_waits()?;
         self.check_tcp()?;
         self.check_states()?;
+        self.check_dropped()?;
         self.stacks.iter().try_for_each(check_stack)
+    }
+
+    fn check_dropped(&self) -> Result<(), BatchError> {
+        let early = self.dropped.iter().find(|dropped| dropped.number < dropped.run_first_seq);
+        early.map_or(Ok(()), |dropped| {
+            Err(BatchError::DroppedBeforeItsRun { number: dropped.number, run_first_seq: dropped.run_first_seq })
+        })
     }
 
     fn check_sizes(&self) -> Result<(), BatchError> {
         at_most("waits", self.waits.len(), limits::WAITS)?;
         at_most("open waits", self.open_waits.len(), limits::OPEN_WAITS)?;
+        at_most("dropped batches", self.dropped.len(), limits::DROPPED)?;
         at_most("reasons", self.reasons.len(), limits::DICTIONARY)?;
         at_most("file types", self.file_types.len(), limits::DICTIONARY)?;
         at_most("processes", self.processes.len(), limits::DICTIONARY)?;

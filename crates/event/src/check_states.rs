@@ -3,7 +3,7 @@
 use syncline_timebase::{Instant, Mono};
 
 use crate::check::{at_most, indices_inside};
-use crate::{Batch, BatchError, GoroutineState, GoroutineStates, StateTimes, limits};
+use crate::{Batch, BatchError, GoroutineState, GoroutineStates, Observation, StateTimes, limits};
 
 impl Batch {
     pub(crate) fn check_states(&self) -> Result<(), BatchError> {
@@ -13,6 +13,7 @@ impl Batch {
         indices_inside("process_states.process", &processes, self.processes.len())?;
         let processes: Vec<u32> = self.goroutine_states.iter().map(|states| states.process).collect();
         indices_inside("goroutine_states.process", &processes, self.processes.len())?;
+        self.check_observations()?;
         for (row, states) in self.process_states.iter().enumerate() {
             check_time("process's states", row, states.from, states.duration_ns)?;
             self.check_blocked("process_states.times.blocked.reason", &states.times)?;
@@ -21,6 +22,21 @@ impl Batch {
             check_time("goroutine's states", row, states.first, states.duration_ns)?;
             self.check_blocked("goroutine_states.times.blocked.reason", &states.times)?;
             self.check_goroutine(row, states)?;
+        }
+        Ok(())
+    }
+
+    fn check_observations(&self) -> Result<(), BatchError> {
+        at_most("observations", self.observations.len(), limits::OBSERVATIONS)?;
+        let processes: Vec<u32> = self.observations.iter().map(|one| one.process).collect();
+        indices_inside("observations.process", &processes, self.processes.len())?;
+        for (row, one) in self.observations.iter().enumerate() {
+            check_time("observation", row, one.from, one.duration_ns)?;
+            at_most("bytes of a text", one.without.len(), limits::TEXT_BYTES)?;
+            if one.observed_ns > one.duration_ns {
+                let Observation { observed_ns, duration_ns, .. } = *one;
+                return Err(BatchError::ObservedTooLong { row, observed_ns, duration_ns });
+            }
         }
         Ok(())
     }

@@ -24,6 +24,8 @@ pub const MARK_SHIFT: u32 = 31;
 pub const TCP_SESSIONS: usize = 16_384;
 /// Processes whose goroutines' states one batch tells of.
 pub const PROCESS_STATES: usize = 4_096;
+/// Times of observation that one batch tells of.
+pub const OBSERVATIONS: usize = 16_384;
 /// Goroutines whose states one batch tells of.
 pub const GOROUTINE_STATES: usize = 65_536;
 /// Reasons by which one process or goroutine was blocked: Go itself knows about forty.
@@ -32,6 +34,8 @@ pub const BLOCKED_REASONS: usize = 256;
 pub const BLOCKED_TIMES: usize = 1 << 20;
 /// Bytes of one text (service, path, function).
 pub const TEXT_BYTES: usize = 4_096;
+/// Dropped batches that one batch tells of.
+pub const DROPPED: usize = 4_096;
 /// Buckets of a short-wait histogram: bucket i counts waits of [2^i, 2^(i+1)) ns.
 pub const HISTOGRAM_BUCKETS: usize = 40;
 /// Bytes of a batch on the wire, compressed.

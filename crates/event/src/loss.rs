@@ -25,11 +25,17 @@ pub enum LossCause {
     BatchRefused,
     /// The kernel's map of threads that wait (in a system call, off their CPUs, in C code) was full when one began to.
     ThreadMapFull,
+    /// The kernel did not run the program that would have seen it, at most: another one of ours ran on that CPU.
+    ProbeMissed,
+    /// The disk does not have the batch any more that was durable there until it could be sent; at most.
+    SpoolDamaged,
+    /// A cause that this version does not know: its agent is newer.
+    Unknown,
 }
 
 impl LossCause {
-    /// Every cause, in the order of their wire numbers.
-    pub const ALL: [Self; 10] = [
+    /// Every cause that is known, in the order of their wire numbers.
+    pub const ALL: [Self; 12] = [
         Self::RingBufferFull,
         Self::ParkMapFull,
         Self::ShortWaitMapFull,
@@ -40,6 +46,8 @@ impl LossCause {
         Self::ParkAbandoned,
         Self::BatchRefused,
         Self::ThreadMapFull,
+        Self::ProbeMissed,
+        Self::SpoolDamaged,
     ];
 
     /// The name users see, stable.
@@ -55,6 +63,9 @@ impl LossCause {
             Self::ParkAbandoned => "park_abandoned",
             Self::BatchRefused => "batch_refused",
             Self::ThreadMapFull => "thread_map_full",
+            Self::ProbeMissed => "probe_missed",
+            Self::SpoolDamaged => "spool_damaged",
+            Self::Unknown => "unknown",
         }
     }
 }

@@ -52,7 +52,8 @@ impl WaitFlags {
     pub const UNBOUND: Self = Self(32);
     /// It never ended: its process, or its program, did in the middle of it.
     pub const ABANDONED: Self = Self(64);
-    /// It was found going on when the observation of its process began, and that is its begin here: it began before, and is longer.
+    /// It was found going on when the observation of its process, or a window of it, began, and that is its begin here: it began before, and
+    /// is longer.
     pub const BEGAN_BEFORE: Self = Self(128);
 
     /// From the wire; unknown bits are kept.
@@ -110,6 +111,8 @@ pub struct Waits {
     pub waker_stack: Vec<StackId>,
     /// The trace that it belongs to, or [`TraceContext::NONE`].
     pub trace: Vec<TraceContext>,
+    /// How many such waits each stands for, in thousandths: of a process that is observed in windows only a part is seen.
+    pub weight_milli: Vec<u32>,
 }
 
 impl Waits {
@@ -130,7 +133,7 @@ impl Waits {
     }
 
     /// Lengths of all columns, by name, for the check that they agree.
-    pub(crate) fn lengths(&self) -> [(&'static str, usize); 15] {
+    pub(crate) fn lengths(&self) -> [(&'static str, usize); 16] {
         [
             ("kind", self.kind.len()),
             ("reason", self.reason.len()),
@@ -147,6 +150,7 @@ impl Waits {
             ("target", self.target.len()),
             ("waker_stack", self.waker_stack.len()),
             ("trace", self.trace.len()),
+            ("weight_milli", self.weight_milli.len()),
         ]
     }
 }

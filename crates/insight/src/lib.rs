@@ -4,8 +4,10 @@
 //! Wait ──> Sites ──> ranked sites: count, time by state, quantiles, who woke      [wait, nesting, state, sum, site, sites, tally]
 //!               └──> stacks ──> pprof profile                                     [pprof]
 //!                          └──> flame graph                                       [flame]
+//! blocks + Go's own block profile of the same run ──> what it saw of them           [pprof::read, bias]
 //! ```
 
+pub mod bias;
 mod call;
 mod flame;
 mod nesting;
@@ -19,12 +21,13 @@ mod sum;
 mod tally;
 mod text;
 mod wait;
+mod xml;
 
 pub use call::{Build, Call, CallStack, FOREIGN_PATTERN, Frame, is_foreign, is_plumbing, parks, plumbing_pattern};
 pub use flame::{Caption, flame_svg};
 pub use nesting::{blocks, blocks_condition, inside, is_in_c, is_inside_expression};
 pub use own_reasons::is_own_reason;
-pub use pprof::{Recorded, pprof_gz};
+pub use pprof::{BlockProfile, Contention, ProfileError, ProfiledStack, Recorded, Tag, pprof_gz, read_block_profile};
 pub use site::Site;
 pub use sites::{MAX_SITES, MAX_STACKS, Order, Sites, StackSum};
 pub use state::{State, StateTimes};

@@ -5,7 +5,9 @@ use std::process::Command;
 use std::sync::Arc;
 
 use syncline_event::{Kind, StackId};
-use syncline_insight::{Build, Call, CallStack, Frame, Recorded, Sites, StateTimes, Wait, WaitId, Waker, pprof_gz};
+use syncline_insight::{
+    Build, Call, CallStack, Contention, Frame, Recorded, Sites, StateTimes, Wait, WaitId, Waker, pprof_gz,
+};
 
 const MS: u64 = 1_000_000;
 
@@ -50,7 +52,7 @@ fn pprof(arguments: &[&str]) -> String {
     let file = dir.path().join("block.pb.gz");
     let comments = vec!["lost 0".to_owned()];
     let recorded = Recorded { start_wall_ns: 1_795_442_700_000_000_000, duration_ns: 2_000_000_000, comments };
-    std::fs::write(&file, pprof_gz(&sites().stacks(), &recorded).unwrap()).unwrap();
+    std::fs::write(&file, pprof_gz(sites().stacks().into_iter().map(Contention::of), &recorded).unwrap()).unwrap();
     let mut command = Command::new("go");
     command.args(["tool", "pprof"]).args(arguments).arg(&file).env("PPROF_TMPDIR", dir.path());
     let output = command.output().expect("the go command is needed for this test");

@@ -82,6 +82,22 @@ pub struct SimulatedNode {
     oscillator: Oscillator,
     path: Path,
     random: Random,
+    steered: Vec<Steered>,
+}
+
+/// A stretch in which MONO and WALL are steered alike.
+struct Steered {
+    /// Time lived through.
+    from_ns: i64,
+    ppb: f64,
+    /// What all before it have added.
+    gained_ns: f64,
+}
+
+impl Steered {
+    fn gained_ns(&self, alive_ns: i64) -> f64 {
+        self.gained_ns + (alive_ns - self.from_ns).max(0) as f64 * self.ppb * 1e-9
+    }
 }
 
 impl SimulatedNode {
@@ -89,7 +105,29 @@ impl SimulatedNode {
     pub fn new(settings: NodeSettings, seed: u64) -> Self {
         let oscillator = Oscillator::new(settings.oscillator, seed ^ 0x05C1);
         let path = Path::new(settings.path, seed ^ 0x9A7B);
-        Self { settings, oscillator, path, random: Random::seeded(seed) }
+        let mut node = Self { oscillator, path, random: Random::seeded(seed), steered: Vec::new(), settings };
+        for (from_ns, ppb) in std::mem::take(&mut node.settings.steering) {
+            node.steer_from(from_ns, ppb);
+        }
+        node
+    }
+
+    /// From `true_ns` on MONO and WALL run faster by `ppb`, until they are steered otherwise. What was said of later times is
+    /// forgotten.
+    pub fn steer(&mut self, true_ns: i64, ppb: f64) {
+        let alive_ns = alive_ns(&self.settings.pauses, true_ns);
+        self.steered.retain(|steered| steered.from_ns < alive_ns);
+        self.steer_from(alive_ns, ppb);
+    }
+
+    /// WALL is set, by so much, at `true_ns`; not before an earlier step.
+    pub fn set_wall(&mut self, true_ns: i64, size_ns: i64) {
+        self.settings.wall_steps.push(WallStep { at_ns: true_ns, size_ns });
+    }
+
+    fn steer_from(&mut self, from_ns: i64, ppb: f64) {
+        let gained_ns = self.steered.last().map_or(0.0, |last| last.gained_ns(from_ns));
+        self.steered.push(Steered { from_ns, ppb, gained_ns });
     }
 
     /// The path, to change its route.
@@ -191,10 +229,9 @@ impl SimulatedNode {
 
     /// What NTP's steering has added to it.
     fn steered_ns(&self, alive_ns: i64) -> i64 {
-        let starts = self.settings.steering.iter();
-        let ends = starts.clone().skip(1).map(|(from, _)| *from).chain([i64::MAX]);
-        let gained = |((from, ppb), end): (&(i64, f64), i64)| (alive_ns.min(end) - from).max(0) as f64 * ppb * 1e-9;
-        starts.zip(ends).map(gained).sum::<f64>().round() as i64
+        let begun = self.steered.partition_point(|steered| steered.from_ns <= alive_ns);
+        let newest = begun.checked_sub(1).and_then(|newest| self.steered.get(newest));
+        newest.map_or(0, |steered| steered.gained_ns(alive_ns).round() as i64)
     }
 }
 
@@ -235,6 +272,19 @@ mod tests {
         let mut node = SimulatedNode::new(settings, 1);
         let ahead = node.mono(5 * SECOND).ns() - node.raw(5 * SECOND).ns();
         assert_eq!(ahead, 500_000);
+    }
+
+    #[test]
+    fn a_daemon_may_steer_and_step_as_time_goes_on() {
+        let steering = vec![(0, 5_000.0), (SECOND, 100_000.0), (9 * SECOND, -1.0)];
+        let settings = NodeSettings { steering, pauses: vec![(2 * SECOND, SECOND)], ..NodeSettings::default() };
+        let mut node = SimulatedNode::new(settings, 1);
+        node.steer(4 * SECOND, -20_000.0);
+        node.set_wall(5 * SECOND, SECOND);
+        let mut ahead = |at| node.mono(at).ns() - node.raw(at).ns();
+        assert_eq!([1, 2, 3, 4, 6].map(|s| ahead(s * SECOND)), [5_000, 105_000, 105_000, 205_000, 165_000]);
+        let gained = node.wall(5 * SECOND) - node.wall(5 * SECOND - 1);
+        assert!((gained.ns() - SECOND).abs() <= 2, "{gained:?}");
     }
 
     #[test]

@@ -10,6 +10,8 @@ pub(crate) const REFERENCE_AT_ZERO_NS: i64 = 1_790_000_000_000_000_000;
 pub struct ReferenceClock {
     /// Reference time at true time zero, ns since 1970.
     pub anchor_ns: i64,
+    /// How much faster than true time it runs, ppb.
+    pub rate_ppb: i64,
     /// Its host is frozen, and its clock with it: (from, length), true ns, in order.
     pub pauses: Vec<(i64, i64)>,
     /// It jumps: (when in true ns, by how much in ns), in order.
@@ -18,7 +20,7 @@ pub struct ReferenceClock {
 
 impl Default for ReferenceClock {
     fn default() -> Self {
-        Self { anchor_ns: REFERENCE_AT_ZERO_NS, pauses: Vec::new(), steps: Vec::new() }
+        Self { anchor_ns: REFERENCE_AT_ZERO_NS, rate_ppb: 0, pauses: Vec::new(), steps: Vec::new() }
     }
 }
 
@@ -27,7 +29,10 @@ impl ReferenceClock {
     pub fn at(&self, true_ns: i64) -> Instant<Reference> {
         let steps = self.steps.iter().filter(|(at, _)| *at <= true_ns);
         let stepped = steps.fold(0i64, |sum, (_, size)| sum.saturating_add(*size));
-        Instant::from_ns(self.anchor_ns.saturating_add(alive_ns(&self.pauses, true_ns)).saturating_add(stepped))
+        let alive = alive_ns(&self.pauses, true_ns);
+        let gained = i128::from(alive) * i128::from(self.rate_ppb) / 1_000_000_000;
+        let gained = i64::try_from(gained).unwrap_or(0);
+        Instant::from_ns(self.anchor_ns.saturating_add(alive).saturating_add(gained).saturating_add(stepped))
     }
 
     /// The first true time from `true_ns` on at which its host runs, ns.
@@ -59,5 +64,7 @@ mod tests {
         let shown = |true_ns| clock.at(true_ns).ns() - clock.anchor_ns;
         assert_eq!([100, 120, 150, 200, 299, 300].map(shown), [100, 100, 100, 150, 249, 243]);
         assert_eq!([99, 100, 149, 150].map(|at| clock.awake_ns(at)), [99, 150, 150, 150]);
+        let fast = ReferenceClock { rate_ppb: 20_000, ..clock };
+        assert_eq!(fast.at(1_000_000_050).ns() - fast.anchor_ns, 1_000_000_000 - 7 + 20_000);
     }
 }

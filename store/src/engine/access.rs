@@ -10,19 +10,27 @@ use serde::{Deserialize, Serialize};
 use super::files::{DataDir, write_private};
 use crate::StoreError;
 
-/// Password and last port of a data directory's engine, in a file for its owner only.
+/// Passwords and last port of a data directory's engine, in a file for its owner only.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Access {
+    /// The writer's.
     pub(super) password: String,
+    /// The reader's; older versions had no such user.
+    #[serde(default)]
+    pub(super) reader_password: String,
     /// The port of the last start; another is taken when it is not free.
     port: Option<u16>,
 }
 
 impl Access {
-    /// What the directory's last start used; a new password where there was none, or its file cannot be read.
+    /// What the directory's last start used; new passwords where there were none, or their file cannot be read.
     pub(super) fn of(dir: &DataDir) -> Result<Self, StoreError> {
         let kept = fs::read(dir.access()).ok().and_then(|text| serde_json::from_slice(&text).ok());
-        kept.map_or_else(|| Ok(Self { password: new_password()?, port: None }), Ok)
+        let mut access = kept.unwrap_or(Self { password: String::new(), reader_password: String::new(), port: None });
+        for missing in [&mut access.password, &mut access.reader_password].into_iter().filter(|text| text.is_empty()) {
+            *missing = new_password()?;
+        }
+        Ok(access)
     }
 
     /// A free port: the last one if it is.
@@ -46,7 +54,10 @@ fn any_free_port() -> Result<u16, StoreError> {
 }
 
 /// 128 random bits in hex.
-fn new_password() -> Result<String, StoreError> {
+///
+/// # Errors
+/// The system gives none.
+pub fn new_password() -> Result<String, StoreError> {
     let mut bytes = [0u8; 16];
     File::open("/dev/urandom")
         .and_then(|mut random| random.read_exact(&mut bytes))
@@ -66,8 +77,19 @@ mod tests {
         let port = first.free_port().unwrap();
         first.keep(port, &dir).unwrap();
         let second = Access::of(&dir).unwrap();
-        assert_eq!((second.password.as_str(), second.free_port().unwrap()), (first.password.as_str(), port));
+        assert_eq!((&second.password, &second.reader_password), (&first.password, &first.reader_password));
+        assert_ne!(first.password, first.reader_password);
+        assert_eq!(second.free_port().unwrap(), port);
         let _taken = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
         assert_ne!(second.free_port().unwrap(), port);
+    }
+
+    #[test]
+    fn what_an_older_version_kept_gets_a_reader() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = DataDir::create(temp.path()).unwrap();
+        write_private(&dir.access(), r#"{"password":"kept","port":null}"#).unwrap();
+        let access = Access::of(&dir).unwrap();
+        assert_eq!((access.password.as_str(), access.reader_password.len()), ("kept", 32));
     }
 }

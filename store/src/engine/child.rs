@@ -15,6 +15,7 @@ use std::{env, fs, io, thread};
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW, Symbol};
 use rustix::event::{PollFd, PollFlags, poll};
 
+use super::confine::confine;
 use super::files::{DataDir, Lock};
 
 /// The first argument that makes a process the engine's child. The others are the library, the data directory and the port.
@@ -65,7 +66,25 @@ impl Child {
         // Some of the engine's scratch files have relative names.
         env::set_current_dir(self.dir.clickhouse())
             .map_err(|error| format!("entering the engine's directory: {error}"))?;
-        serve(&self.library, &self.arguments())
+        self.serve()
+    }
+
+    /// Returns only if the engine fails or stops by itself.
+    fn serve(&self) -> Result<(), String> {
+        let owned: Vec<CString> = self
+            .arguments()
+            .into_iter()
+            .map(|argument| CString::new(argument.into_vec()))
+            .collect::<Result<_, _>>()
+            .map_err(|_| "the data directory's path holds a NUL byte".to_owned())?;
+        let mut pointers: Vec<*mut c_char> = owned.iter().map(|argument| argument.as_ptr().cast_mut()).collect();
+        let count = c_int::try_from(pointers.len()).map_err(|_| "too many arguments".to_owned())?;
+        let engine = Engine::load(&self.library)?;
+        fs::create_dir_all(self.dir.tmp()).map_err(|error| format!("creating the engine's directory: {error}"))?;
+        if let Err(error) = confine(&self.dir, &self.library) {
+            eprintln!("queries can read every file that this user can: the kernel cannot confine the engine ({error})");
+        }
+        engine.query_cmdline(count, &mut pointers)
     }
 
     fn arguments(&self) -> Vec<OsString> {
@@ -83,19 +102,6 @@ impl Child {
             format!("--query={SERVE}").into(),
         ]
     }
-}
-
-/// Returns only if the engine fails or stops by itself.
-fn serve(library: &Path, arguments: &[OsString]) -> Result<(), String> {
-    let owned: Vec<CString> = arguments
-        .iter()
-        .map(|argument| CString::new(argument.clone().into_vec()))
-        .collect::<Result<_, _>>()
-        .map_err(|_| "the data directory's path holds a NUL byte".to_owned())?;
-    let mut pointers: Vec<*mut c_char> = owned.iter().map(|argument| argument.as_ptr().cast_mut()).collect();
-    let count = c_int::try_from(pointers.len()).map_err(|_| "too many arguments".to_owned())?;
-    let engine = Engine::load(library)?;
-    engine.query_cmdline(count, &mut pointers)
 }
 
 type QueryCmdline = unsafe extern "C" fn(c_int, *mut *mut c_char) -> *mut c_void;

@@ -2,11 +2,16 @@
 
 use std::path::Path;
 
-/// The user that Syncline and its users log in as. `default` is libchdb's own.
-pub(super) const USER: &str = "syncline";
+use sha2::{Digest as _, Sha256};
+
+use crate::users::{READER, ReaderLimits};
+
+/// The user that writes. `default` is libchdb's own.
+pub(super) const WRITER: &str = "syncline";
 
 /// Server settings: a memory cap (the default is 0.9 of the machine), caches that fit below it, and scratch space in the data
-/// directory rather than in `/var/lib/clickhouse`.
+/// directory rather than in `/var/lib/clickhouse`. What is inserted is on the disk before that is answered: whoever has it otherwise, an aggregator's
+/// spool or Kafka's group, lets go of it then.
 pub(super) fn server_xml(users: &Path, tmp: &Path, max_memory_bytes: u64) -> String {
     let cache = max_memory_bytes / 16;
     format!(
@@ -15,6 +20,10 @@ pub(super) fn server_xml(users: &Path, tmp: &Path, max_memory_bytes: u64) -> Str
   <mark_cache_size>{cache}</mark_cache_size>
   <index_mark_cache_size>{cache}</index_mark_cache_size>
   <uncompressed_cache_size>0</uncompressed_cache_size>
+  <merge_tree>
+    <fsync_after_insert>1</fsync_after_insert>
+    <fsync_part_directory>1</fsync_part_directory>
+  </merge_tree>
   <tmp_path>{tmp}/</tmp_path>
   <users_config>{users}</users_config>
 </clickhouse>
@@ -24,12 +33,19 @@ pub(super) fn server_xml(users: &Path, tmp: &Path, max_memory_bytes: u64) -> Str
     )
 }
 
-/// Two users, both on the loopback only. `default` is what libchdb itself runs the child's query as; over HTTP it needs no
-/// password, so it is granted what that query needs and nothing else.
-pub(super) fn users_xml(password: &str) -> String {
+/// Three users, all on the loopback only. `default` is what libchdb itself runs the child's query as; over HTTP it needs no
+/// password, so it is granted what that query needs and nothing else. The reader may select, inside of its limits. Whoever changes over to
+/// another profile (`SET profile`) has its constraints from then on, unless his own forbid what it sets: so `default` sets something.
+pub(super) fn users_xml(writer_password: &str, reader_password: &str, limits: ReaderLimits) -> String {
     format!(
         "<clickhouse>
-  <profiles><default/></profiles>
+  <profiles>
+    <default><readonly>0</readonly></default>
+    <{READER}>
+{values}      <constraints>
+{most}      </constraints>
+    </{READER}>
+  </profiles>
   <quotas><default/></quotas>
   <users>
     <default>
@@ -42,18 +58,40 @@ pub(super) fn users_xml(password: &str) -> String {
         <query>GRANT SELECT ON system.numbers</query>
       </grants>
     </default>
-    <{USER}>
-      <password>{password}</password>
+    <{WRITER}>
+      <password_sha256_hex>{writer_password}</password_sha256_hex>
       <networks><ip>127.0.0.1</ip></networks>
       <profile>default</profile>
       <quota>default</quota>
-      <access_management>1</access_management>
-    </{USER}>
+    </{WRITER}>
+    <{READER}>
+      <password_sha256_hex>{reader_password}</password_sha256_hex>
+      <networks><ip>127.0.0.1</ip></networks>
+      <profile>{READER}</profile>
+      <quota>default</quota>
+      <grants><query>GRANT SHOW, SELECT ON *.*</query></grants>
+    </{READER}>
   </users>
 </clickhouse>
 ",
-        password = escape(password),
+        values = limits.settings().map(|(name, value, _)| format!("      <{name}>{value}</{name}>\n")).concat(),
+        most = limits
+            .settings()
+            .map(|(name, _, most)| format!("        <{name}>{}</{name}>\n", constraint(most)))
+            .concat(),
+        writer_password = hash(writer_password),
+        reader_password = hash(reader_password),
     )
+}
+
+/// As the configuration has it, which queries can read.
+fn hash(password: &str) -> String {
+    Sha256::digest(password).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn constraint(most: Option<u64>) -> String {
+    // 0 would be no limit at all.
+    most.map_or_else(|| "<const/>".to_owned(), |most| format!("<min>1</min><max>{most}</max>"))
 }
 
 fn escape(text: &str) -> String {

@@ -123,8 +123,11 @@ fn open_lock(path: &Path) -> Result<File, StoreError> {
 /// How others reach a running engine. Valid only while `pid` holds the directory's lock.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Endpoint {
-    /// With user and password.
+    /// With the writer's name and password.
     pub(crate) url: String,
+    /// With the reader's; a holder of an older version has none.
+    #[serde(default)]
+    pub(crate) reader_url: Option<String>,
     /// The process that holds the engine.
     pub(crate) pid: u32,
     /// The engine's own process.
@@ -183,7 +186,12 @@ mod tests {
     fn an_endpoint_survives_the_disk_and_is_private() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("endpoint.json");
-        let endpoint = Endpoint { url: "http://u:p@127.0.0.1:1".into(), pid: 1, engine_pid: 2 };
+        let endpoint = Endpoint {
+            url: "http://u:p@127.0.0.1:1".into(),
+            reader_url: Some("http://r:p@127.0.0.1:1".into()),
+            pid: 1,
+            engine_pid: 2,
+        };
         endpoint.write(&path).unwrap();
         assert_eq!(Endpoint::read(&path), Some(endpoint));
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);

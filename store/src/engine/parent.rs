@@ -15,6 +15,7 @@ use super::child::CHILD_ARGUMENT;
 use super::files::{DataDir, Endpoint, Lock, remove, write_private};
 use super::{config, library};
 use crate::StoreError;
+use crate::users::{READER, ReaderLimits};
 
 const START_DEADLINE: Duration = Duration::from_secs(60);
 /// A stranger on the port may accept and say nothing.
@@ -60,6 +61,7 @@ pub fn default_max_memory_bytes() -> u64 {
 #[derive(Debug)]
 pub struct EmbeddedEngine {
     url: String,
+    reader_url: String,
     dir: DataDir,
     child: Option<Child>,
     _lock: Lock,
@@ -78,22 +80,34 @@ impl EmbeddedEngine {
         // Whoever wrote it is gone: we hold the lock.
         remove(&dir.endpoint())?;
         let access = Access::of(&dir)?;
-        write_private(&dir.users_xml(), &config::users_xml(&access.password))?;
+        // What people ask may take three quarters of it together: the rest is for what is written.
+        let of_people = config.max_memory_bytes / 4 * 3;
+        let limits = ReaderLimits::with_memory(of_people, of_people);
+        write_private(&dir.users_xml(), &config::users_xml(&access.password, &access.reader_password, limits))?;
         let server_xml = config::server_xml(&dir.users_xml(), &dir.tmp(), config.max_memory_bytes);
         write_private(&dir.server_xml(), &server_xml)?;
 
         let mut starting = Starting { library, dir: &dir, access, port: config.http_port };
-        let (child, url) = starting.start().await?;
-        let endpoint = Endpoint { url: url.clone(), pid: std::process::id(), engine_pid: child.id() };
-        let engine = Self { url, child: Some(child), _lock: lock, dir };
+        let (child, port) = starting.start().await?;
+        let url = url(config::WRITER, &starting.access.password, port);
+        let reader_url = self::url(READER, &starting.access.reader_password, port);
+        let (pid, engine_pid) = (std::process::id(), child.id());
+        let endpoint = Endpoint { url: url.clone(), reader_url: Some(reader_url.clone()), pid, engine_pid };
+        let engine = Self { url, reader_url, child: Some(child), _lock: lock, dir };
         endpoint.write(&engine.dir.endpoint())?;
         Ok(engine)
     }
 
-    /// `http://user:password@127.0.0.1:port`, for [`Store::connect`](crate::Store::connect).
+    /// `http://user:password@127.0.0.1:port`, for [`Store::connect`](crate::Store::connect), of the user that writes.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// The same of the user that may only read, inside of limits.
+    #[must_use]
+    pub fn reader_url(&self) -> &str {
+        &self.reader_url
     }
 
     /// The engine's process id; `None` once it was stopped.
@@ -157,14 +171,14 @@ struct Starting<'a> {
 
 impl Starting<'_> {
     /// A free port may be taken between our look and the engine's; then another one is tried.
-    async fn start(&mut self) -> Result<(Child, String), StoreError> {
+    async fn start(&mut self) -> Result<(Child, u16), StoreError> {
         let mut attempt = 1;
         loop {
             let port = self.port.map_or_else(|| self.access.free_port(), Ok)?;
             match self.start_at(port).await {
-                Ok(started) => {
+                Ok(child) => {
                     self.access.keep(port, self.dir)?;
-                    return Ok(started);
+                    return Ok((child, port));
                 }
                 Err(StoreError::EngineStart { reason, .. })
                     if attempt < START_ATTEMPTS && self.port.is_none() && is_port_taken(&reason) =>
@@ -177,9 +191,9 @@ impl Starting<'_> {
         }
     }
 
-    async fn start_at(&self, port: u16) -> Result<(Child, String), StoreError> {
+    async fn start_at(&self, port: u16) -> Result<Child, StoreError> {
         let mut guard = Guard(Some(self.spawn(port)?));
-        let url = format!("http://{}:{}@127.0.0.1:{port}", config::USER, self.access.password);
+        let url = url(config::WRITER, &self.access.password, port);
         let deadline = Instant::now() + START_DEADLINE;
         while !answers(&url).await {
             let exited = guard.0.as_mut().and_then(|child| child.try_wait().transpose());
@@ -192,10 +206,7 @@ impl Starting<'_> {
             }
             tokio::time::sleep(POLL_INTERVAL).await;
         }
-        match guard.0.take() {
-            Some(child) => Ok((child, url)),
-            None => Err(self.failed("it ended")),
-        }
+        guard.0.take().ok_or_else(|| self.failed("it ended"))
     }
 
     fn spawn(&self, port: u16) -> Result<Child, StoreError> {
@@ -231,6 +242,10 @@ impl Starting<'_> {
         let reason = format!("{what}: {said}");
         StoreError::EngineStart { dir: self.dir.path().to_owned(), reason }
     }
+}
+
+fn url(user: &str, password: &str, port: u16) -> String {
+    format!("http://{user}:{password}@127.0.0.1:{port}")
 }
 
 /// Asks with our password, so that a stranger on the same port does not count.

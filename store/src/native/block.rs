@@ -45,8 +45,24 @@ impl Block {
         self.bytes.clone()
     }
 
-    pub(crate) fn insert_sql(&self) -> String {
-        format!("INSERT INTO `{}` (`{}`) FORMAT Native", self.table, self.names.join("`, `"))
+    /// The statement that inserts all of `blocks`; none where there is no row.
+    pub(crate) fn insert_sql_of(blocks: &[Self]) -> Result<Option<String>, StoreError> {
+        let mut blocks = blocks.iter().filter(|block| !block.is_empty());
+        let Some(first) = blocks.next() else { return Ok(None) };
+        let rows = blocks.try_fold(first.rows, |rows, block| {
+            let fits = block.table == first.table && block.names == first.names;
+            if fits {
+                Ok(rows + block.rows)
+            } else {
+                Err(format!("a block of `{}` is not like the others", block.table))
+            }
+        });
+        let refuse = |reason| StoreError::Block { table: first.table.clone(), reason };
+        let rows = rows.map_err(refuse)?;
+        if rows > MAX_BLOCK_ROWS {
+            return Err(refuse(format!("{rows} rows together are more than the {MAX_BLOCK_ROWS} of one block")));
+        }
+        Ok(Some(format!("INSERT INTO `{}` (`{}`) FORMAT Native", first.table, first.names.join("`, `"))))
     }
 }
 
@@ -117,6 +133,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn only_blocks_of_one_table_go_together() {
+        let block = |table: &str, rows: u64| {
+            BlockBuilder::new(table).column("a", Column::U64((0..rows).collect())).build().unwrap()
+        };
+        let sql = Block::insert_sql_of(&[block("t", 0), block("t", 1), block("t", 2)]).unwrap();
+        assert_eq!(sql.as_deref(), Some("INSERT INTO `t` (`a`) FORMAT Native"));
+        assert_eq!(Block::insert_sql_of(&[block("t", 0)]).unwrap(), None);
+        let error = Block::insert_sql_of(&[block("t", 1), block("u", 1)]).unwrap_err();
+        assert!(error.to_string().contains("not like the others"), "{error}");
+        let many = MAX_BLOCK_ROWS as u64;
+        assert!(Block::insert_sql_of(&[block("t", many), block("t", 1)]).is_err());
+    }
+
+    #[test]
     fn a_small_block_is_byte_exact() {
         let block = BlockBuilder::new("t")
             .column("a", Column::U16(vec![1, 0xABCD]))
@@ -125,7 +155,8 @@ mod tests {
             .unwrap();
         let expected = b"\x02\x02\x01a\x06UInt16\x01\x00\xCD\xAB\x01s\x06String\x01x\x00";
         assert_eq!(block.bytes().as_ref(), expected);
-        assert_eq!(block.insert_sql(), "INSERT INTO `t` (`a`, `s`) FORMAT Native");
+        let sql = Block::insert_sql_of(std::slice::from_ref(&block)).unwrap();
+        assert_eq!(sql.as_deref(), Some("INSERT INTO `t` (`a`, `s`) FORMAT Native"));
     }
 
     #[test]

@@ -170,3 +170,89 @@ wire_enum! {
         Remote = 2,
     }
 }
+
+wire_enum! {
+    /// With what a process was observed.
+    ObservationStage {
+        /// With all that was asked for.
+        Full = 1,
+        /// With a higher threshold.
+        Raised = 2,
+        /// Without what is dear.
+        Lean = 3,
+        /// As lean, and in windows.
+        Windows = 4,
+        /// Not at all.
+        Off = 5,
+    }
+}
+
+wire_enum! {
+    /// Why with that.
+    ObservationReason {
+        /// Its observation began.
+        Began = 1,
+        /// It cost more than its budget.
+        OverBudget = 2,
+        /// Its budget allows for it.
+        Affordable = 3,
+        /// It was off for long enough.
+        Rested = 4,
+    }
+}
+
+wire_enum! {
+    /// How far an alert has come.
+    AlertState {
+        /// Its rule is met, not yet for long enough.
+        Pending = 1,
+        /// It is so.
+        Firing = 2,
+        /// It is over, or was not for long enough.
+        Resolved = 3,
+    }
+}
+
+wire_enum! {
+    /// How much an alert matters.
+    SeverityLevel {
+        /// To be known.
+        Info = 1,
+        /// To be looked at.
+        Warning = 2,
+        /// To be looked at now.
+        Critical = 3,
+    }
+}
+
+wire_enum! {
+    /// What an alert's values are counted in.
+    AlertUnit {
+        /// Nanoseconds.
+        Ns = 1,
+        /// Parts per billion.
+        Ppb = 2,
+    }
+}
+
+wire_enum! {
+    /// What happened to an incident.
+    IncidentKind {
+        /// It began.
+        Opened = 1,
+        /// All of it is over.
+        Resolved = 2,
+    }
+}
+
+wire_enum! {
+    /// What came of telling a target.
+    DeliveryOutcome {
+        /// It took it.
+        Delivered = 1,
+        /// It never will.
+        Refused = 2,
+        /// It was over for too long.
+        Expired = 3,
+    }
+}

@@ -87,6 +87,8 @@ rows! {
         trace_id: Vec<[u8; 16]> => Column::FixedString16,
         /// Span id by the goroutine's labels; 0 without one.
         span_id: Vec<u64> => Column::U64,
+        /// How many such waits it stands for, in thousandths.
+        weight_milli: Vec<u32> => Column::U32,
     }
 }
 
@@ -188,6 +190,12 @@ rows! {
         total_ns: Vec<u64> => Column::U64,
         /// Element k (from 0) counts the waits of [2^k, 2^(k+1)) ns.
         hist: Arrays => Column::ArrayU64,
+        /// How many such sums it stands for, in thousandths.
+        weight_milli: Vec<u32> => Column::U32,
+        /// 1 = parts of waits that lay in windows.
+        is_parts: Vec<u8> => Column::U8,
+        /// Number of the batch.
+        batch: Vec<u64> => Column::U64,
     }
 }
 
@@ -208,5 +216,7 @@ rows! {
         cause: LowCardinality => Column::LowCardinality,
         /// Events lost since the previous row of the same run and cause.
         count: Vec<u64> => Column::U64,
+        /// Number of the batch that told, or of the dropped one that had it.
+        batch: Vec<u64> => Column::U64,
     }
 }

@@ -6,28 +6,35 @@
 //! Scales: `mono` is a node's CLOCK_MONOTONIC, `raw` its CLOCK_MONOTONIC_RAW, `wall` its CLOCK_REALTIME, `REF` the reference
 //! clock of the node's region. The fleet's one clock is the REF of the root region.
 
+mod alerts;
 mod binaries;
 mod clock;
 mod enums;
 mod events;
+mod ledger;
 mod nodes;
+mod observations;
 mod processes;
 mod regions;
 mod stacks;
 mod states;
 mod tcp;
 
+pub use alerts::{AlertDeliveryRows, AlertLeaseRows, AlertStateRows, SkewAlertRows, SkewIncidentRows};
 pub use binaries::BinaryRows;
 pub use clock::{ClockClaimRows, ClockProbeRows, ClockSegmentRows, ClockStateRows, ClockStepRows, RegionClockRows};
 pub use enums::{
-    BoundClass, ClaimSource, ClaimVerdict, ClockScale, ClockStatus, EventKind, GoroutineFate, GoroutineState,
-    MessageDirection, PairVerdict, ProbeKind, SessionOpener,
+    AlertState, AlertUnit, BoundClass, ClaimSource, ClaimVerdict, ClockScale, ClockStatus, DeliveryOutcome, EventKind,
+    GoroutineFate, GoroutineState, IncidentKind, MessageDirection, ObservationReason, ObservationStage, PairVerdict,
+    ProbeKind, SessionOpener, SeverityLevel,
 };
 pub use events::{
     EventRows, FLAG_ABANDONED, FLAG_BEGAN_BEFORE, FLAG_READY_SEEN, FLAG_WOKEN_BY_NETPOLL, LossRows, OpenWaitRows,
     ShortWaitRows,
 };
+pub use ledger::{DroppedBatchRows, LedgerRows};
 pub use nodes::NodeRows;
+pub use observations::ObservationRows;
 pub use processes::ProcessRows;
 pub use regions::{RegionClaimRows, RegionLinkRows, RegionPairRows};
 pub use stacks::{StackRows, SymbolRows};

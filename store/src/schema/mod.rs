@@ -5,11 +5,13 @@
 //! REPLACE VIEW`), since ClickHouse has no transactions: a migration that was interrupted, or that another process runs at the
 //! same time, is simply run again.
 
+mod cluster;
 mod split;
 
 use clickhouse::Client;
 
 use crate::StoreError;
+pub use cluster::ClusterStatement;
 use split::statements;
 
 struct Migration {
@@ -43,6 +45,13 @@ const MIGRATIONS: &[Migration] = &[
     migration!(15, "0015_open_traces"),
     migration!(16, "0016_binaries"),
     migration!(17, "0017_sites"),
+    migration!(18, "0018_ledger"),
+    migration!(19, "0019_observations"),
+    migration!(20, "0020_alerts"),
+    migration!(21, "0021_alert_deliveries"),
+    migration!(22, "0022_comments"),
+    migration!(23, "0023_rollups"),
+    migration!(24, "0024_alert_leases"),
 ];
 
 /// What [`Store::migrate`](crate::Store::migrate) found and did.
@@ -56,21 +65,102 @@ pub struct MigrationReport {
     pub applied: Vec<&'static str>,
 }
 
-pub(crate) async fn migrate(server: &Client, client: &Client, database: &str) -> Result<MigrationReport, StoreError> {
-    run(server, &format!("CREATE DATABASE IF NOT EXISTS `{database}`")).await?;
-    let schema = Schema { client, database };
-    if !schema.has_migrations_table().await? {
-        schema.refuse_foreign_tables().await?;
-        run(client, MIGRATIONS_TABLE).await?;
+/// What [`Store::migrate`](crate::Store::migrate) would do, as [`Store::plan`](crate::Store::plan) found it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MigrationPlan {
+    /// The version found; 0 for a database without our schema, or none.
+    pub from: u32,
+    /// The version afterwards.
+    pub to: u32,
+    /// What is to be applied, in order: each a name and its statements, the first of which make the database and its table of versions
+    /// where they are missing.
+    pub steps: Vec<(&'static str, Vec<String>)>,
+}
+
+impl MigrationPlan {
+    /// The steps in their form for a cluster, whose servers have the macros `shard` and `replica`: see [`ClusterStatement`].
+    ///
+    /// # Errors
+    /// [`StoreError::SchemaForeign`] for a statement that has no such form, of which there is none.
+    pub fn on_cluster(
+        &self,
+        database: &str,
+        cluster: &str,
+    ) -> Result<Vec<(&'static str, Vec<ClusterStatement>)>, StoreError> {
+        cluster::steps(self, database, cluster).map_err(|statement| StoreError::SchemaForeign {
+            database: database.to_owned(),
+            reason: format!("`{statement}` has no form for a cluster"),
+        })
     }
-    let from = schema.checked_version().await?;
-    let mut report = MigrationReport { from, to: from, applied: Vec::new() };
-    for migration in MIGRATIONS.iter().filter(|migration| migration.version > from) {
-        schema.apply(migration).await?;
-        report.to = migration.version;
-        report.applied.push(migration.name);
+}
+
+/// Looks, and changes nothing; takes versions up to `newest`.
+pub(crate) async fn plan(
+    server: &Client,
+    client: &Client,
+    database: &str,
+    newest: u32,
+) -> Result<MigrationPlan, StoreError> {
+    let schema = Schema { client, database };
+    let mut steps = Vec::new();
+    let has_database =
+        !fetch(server, &format!("SELECT 1 FROM system.databases WHERE name = '{database}'")).await?.is_empty();
+    let from = if has_database && schema.has_migrations_table().await? {
+        schema.checked_version().await?
+    } else {
+        if has_database {
+            schema.refuse_foreign_tables().await?;
+        }
+        let create = format!("CREATE DATABASE IF NOT EXISTS `{database}`");
+        steps.push(("schema_migrations", vec![create, MIGRATIONS_TABLE.trim().to_owned()]));
+        0
+    };
+    let pending = MIGRATIONS.iter().filter(|migration| migration.version > from && migration.version <= newest);
+    steps.extend(pending.map(|migration| (migration.name, migration.statements())));
+    Ok(MigrationPlan { from, to: from.max(newest), steps })
+}
+
+pub(crate) async fn migrate(
+    server: &Client,
+    client: &Client,
+    database: &str,
+    newest: u32,
+) -> Result<MigrationReport, StoreError> {
+    let plan = plan(server, client, database, newest).await?;
+    if !plan.steps.is_empty() && (Schema { client: server, database }).is_of_a_cluster().await? {
+        return Err(StoreError::SchemaOfCluster { database: database.to_owned(), found: plan.from, known: newest });
+    }
+    let mut report = MigrationReport { from: plan.from, to: plan.from, applied: Vec::new() };
+    for (name, statements) in plan.steps {
+        for statement in statements {
+            // Before there is a database none can be spoken of.
+            let client = if statement.starts_with("CREATE DATABASE") { server } else { client };
+            run(client, &statement).await?;
+        }
+        if let Some(migration) = MIGRATIONS.iter().find(|migration| migration.name == name) {
+            report.to = migration.version;
+            report.applied.push(name);
+        }
     }
     Ok(report)
+}
+
+/// The newest version that this program knows.
+pub(crate) fn newest() -> u32 {
+    MIGRATIONS.last().map_or(0, |migration| migration.version)
+}
+
+impl Migration {
+    /// With the one that records it, at the end.
+    fn statements(&self) -> Vec<String> {
+        let Self { version, name, sql } = self;
+        let mut statements = statements(sql);
+        statements.push(format!(
+            "INSERT INTO schema_migrations (version, name, checksum) SETTINGS async_insert = 0 VALUES ({version}, '{name}', {})",
+            checksum(sql)
+        ));
+        statements
+    }
 }
 
 const MIGRATIONS_TABLE: &str = "
@@ -91,6 +181,14 @@ impl Schema<'_> {
     async fn has_migrations_table(&self) -> Result<bool, StoreError> {
         let sql = "SELECT name FROM system.tables WHERE database = currentDatabase() AND name = 'schema_migrations'";
         Ok(!fetch(self.client, sql).await?.trim().is_empty())
+    }
+
+    async fn is_of_a_cluster(&self) -> Result<bool, StoreError> {
+        let sql = format!(
+            "SELECT 1 FROM system.tables WHERE database = '{}' AND name = 'schema_migrations' AND engine = 'Distributed'",
+            self.database
+        );
+        Ok(!fetch(self.client, &sql).await?.is_empty())
     }
 
     async fn refuse_foreign_tables(&self) -> Result<(), StoreError> {
@@ -118,26 +216,14 @@ impl Schema<'_> {
     }
 
     fn check(&self, version: u32, checksum: u64) -> Result<(), StoreError> {
-        let known = MIGRATIONS.last().map_or(0, |migration| migration.version);
         match MIGRATIONS.iter().find(|migration| migration.version == version) {
             Some(migration) if self::checksum(migration.sql) == checksum => Ok(()),
             Some(migration) => Err(self.foreign(format!(
                 "its migration {} is not the one this program has: it was written by another build; name another database",
                 migration.name
             ))),
-            None => Err(StoreError::SchemaNewer { database: self.database.to_owned(), found: version, known }),
+            None => Err(StoreError::SchemaNewer { database: self.database.to_owned(), found: version, known: newest() }),
         }
-    }
-
-    async fn apply(&self, migration: &Migration) -> Result<(), StoreError> {
-        for statement in statements(migration.sql) {
-            run(self.client, &statement).await?;
-        }
-        let (version, name, checksum) = (migration.version, migration.name, checksum(migration.sql));
-        let record = format!(
-            "INSERT INTO schema_migrations (version, name, checksum) SETTINGS async_insert = 0 VALUES ({version}, '{name}', {checksum})"
-        );
-        run(self.client, &record).await
     }
 
     fn foreign(&self, reason: String) -> StoreError {

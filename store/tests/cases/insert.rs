@@ -74,6 +74,7 @@ pub(super) async fn the_same_token_stores_once() {
         run_seq: vec![2],
         cause: LowCardinality::constant("ring buffer full", 1),
         count: vec![count],
+        batch: vec![8],
     };
     for (count, token) in [(1, "n1/1/10"), (1, "n1/1/10"), (7, "n1/1/10"), (1, "n1/1/20")] {
         fixture.store.insert(losses(count).into_block().unwrap(), token).await.unwrap();
@@ -153,6 +154,7 @@ pub(super) async fn every_table_takes_its_rows() {
             model_rev: vec![14],
             trace_id: vec![*b"0123456789abcdef"],
             span_id: vec![15],
+            weight_milli: vec![1_000],
         }
         .into_block(),
         OpenWaitRows {
@@ -201,6 +203,31 @@ pub(super) async fn every_table_takes_its_rows() {
             count: vec![3],
             total_ns: vec![4],
             hist: Arrays::from_iter([&[0, 3][..]]),
+            batch: vec![7],
+            weight_milli: vec![2_500],
+            is_parts: vec![1],
+        }
+        .into_block(),
+        ObservationRows {
+            bucket: bucket(),
+            region: one(),
+            service: one(),
+            node: one(),
+            boot: vec![1],
+            pid: vec![2],
+            mono_ns: vec![3],
+            dur_ns: vec![4],
+            observed_ns: vec![5],
+            windows: vec![6],
+            stage: vec![ObservationStage::Windows],
+            reason: vec![ObservationReason::OverBudget],
+            threshold_ns: vec![7],
+            without: one(),
+            budget_ppm: vec![8],
+            cost_ns: vec![9],
+            cpu_ns: vec![10],
+            ref_run: vec![11],
+            al_off: vec![-12],
         }
         .into_block(),
         StackRows { stack_id: vec![1], build_id: vec![2], pcs: Arrays::from_iter([&[3][..]]), last_seen: vec![4] }
@@ -329,7 +356,7 @@ pub(super) async fn every_table_takes_its_rows() {
         assert_eq!(fixture.ask(&format!("SELECT count() FROM {table}")).await, "1", "{table}");
     }
     let event = fixture.ask("SELECT * EXCEPT (bucket) FROM events").await;
-    let expected = "x\tx\tx\t18446744073709551615\t18446744073709551615\t1\t2\t3\tcgo\tx\t4\t-5\t6\t7\t3\t8\t9\t16\t10\t11\t18446744073709551615\t12\tbudgeted\tdisrupted\t13\t14\t17\t18\t-19\t-1\tx\tffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff\t65535\t::\t0\t0123456789abcdef\t15";
+    let expected = "x\tx\tx\t18446744073709551615\t18446744073709551615\t1\t2\t3\tcgo\tx\t4\t-5\t6\t7\t3\t8\t9\t16\t10\t11\t18446744073709551615\t12\tbudgeted\tdisrupted\t13\t14\t17\t18\t-19\t-1\tx\tffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff\t65535\t::\t0\t0123456789abcdef\t15\t1000";
     assert_eq!(event, expected);
 }
 

@@ -1,11 +1,18 @@
 //! The cases and what they share.
 
+mod access;
+mod alerts;
+mod cluster;
+mod documentation;
 mod edges;
 mod engine;
+mod health;
 mod insert;
+mod ledger;
 mod open_waits;
 mod pairs;
 mod realign;
+mod rollups;
 mod schema;
 mod sends;
 mod skew;
@@ -43,7 +50,21 @@ pub(crate) const ALL: &[Case] = cases![
     engine::memory_is_capped_and_strangers_may_nothing,
     engine::a_missing_or_broken_library_is_named,
     engine::a_port_in_use_is_an_error,
+    access::the_reader_reads_and_nothing_else,
+    access::the_readers_limits_hold_whatever_it_asks_for,
+    access::who_opens_to_read_is_the_reader,
+    access::the_users_of_a_server_are_sql_that_clickhouse_parses,
+    cluster::every_statement_for_a_cluster_is_one_that_clickhouse_parses,
+    cluster::two_shards_answer_as_one_server_does,
+    documentation::each_table_and_its_columns_are_told_as_clickhouse_describes_them,
+    documentation::each_view_and_its_columns_are_told,
+    health::parts_and_space_are_told,
+    rollups::hours_count_each_wait_once_and_outlive_it,
+    rollups::hours_and_places_count_by_weight,
+    rollups::blockers_are_ranked_by_place,
     schema::migrating_again_changes_nothing,
+    schema::each_earlier_version_is_brought_up_to_date_with_its_rows,
+    schema::a_plan_is_what_migrating_does_and_changes_nothing,
     schema::the_live_view_has_all_columns_of_events,
     schema::a_newer_schema_is_refused,
     schema::a_changed_migration_is_refused,
@@ -68,11 +89,15 @@ pub(crate) const ALL: &[Case] = cases![
     edges::what_is_no_edge_across_nodes_is_none,
     edges::lock_sites_name_who_held_the_locks,
     edges::the_site_stays_the_go_function_where_other_code_waits,
+    ledger::a_run_adds_up_from_its_start_and_from_any_minute_on,
+    ledger::a_batch_that_is_missing_is_known_and_so_are_those_that_were_given_up,
+    ledger::rows_that_are_missing_or_there_twice_are_found,
     open_waits::those_that_go_on_are_shown_as_they_were_seen_last,
     open_waits::those_that_ended_are_left_out_also_of_the_minutes_around,
     open_waits::one_that_is_overdue_is_marked,
     realign::rows_are_live_at_once_and_settled_by_an_update,
     realign::a_server_without_updates_rewrites_the_parts,
+    realign::nodes_are_settled_together,
     realign::the_order_of_two_moments_is_told_only_where_it_can_be,
     pairs::sends_meet_their_receipts_and_are_judged,
     pairs::each_send_is_of_one_minute_and_its_receipt_of_any,
@@ -95,6 +120,11 @@ pub(crate) const ALL: &[Case] = cases![
     symbols::addresses_without_a_name_come_in_order_and_those_of_one_build_keep_no_other_from_coming,
     symbols::a_binary_is_kept_once_and_whole_or_not_at_all,
     symbols::builds_tell_who_runs_them_and_what_has_no_name,
+    alerts::rounds_are_what_was_known_in_them_however_they_are_read,
+    alerts::a_node_that_says_no_more_is_silent_and_a_false_claim_of_a_region_is_told,
+    alerts::stored_history_leads_to_the_alert_and_its_state_is_left,
+    alerts::rounds_and_silences_are_read_by_who_may_change_no_setting,
+    alerts::a_lease_has_one_holder_however_many_take_it_at_once,
     skew::the_newest_of_each_node_on_the_fleets_clock,
     skew::one_region_needs_no_map,
 ];

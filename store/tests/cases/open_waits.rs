@@ -115,6 +115,7 @@ async fn insert_ended(fixture: &Fixture, ended: &[(Told, i64)]) {
         model_rev: vec![1; n],
         trace_id: vec![[0; 16]; n],
         span_id: vec![0; n],
+        weight_milli: vec![1_000; n],
     };
     fixture.store.insert(rows.into_block().unwrap(), "ended").await.unwrap();
 }

@@ -102,6 +102,40 @@ async fn check(fixture: &Fixture, from: &str) {
     }
 }
 
+/// Each by what is known of it, in one update; and what nobody has, or says nothing, changes nothing.
+pub(crate) async fn nodes_are_settled_together() {
+    let fixture = Fixture::migrated().await;
+    waits(&fixture).await;
+    let placed = async |node: &str| {
+        let columns = "goid, ref_run, al_off, al_end_off, err_ns, err_end_ns, toString(clock_status), epoch, model_rev";
+        fixture.ask(&format!("SELECT {columns} FROM events WHERE node = '{node}' ORDER BY goid, ref_run")).await
+    };
+    let first = base_ns() - MONO_S * SECOND;
+    let piece = SettledPiece { ref_off: [first + 7_000; 2], err_ns: 77, epoch: 9, ..pieces()[0] };
+    let piece = SettledPiece { mono: [(MONO_S * SECOND) as u64, ((MONO_S + 6) * SECOND) as u64], ..piece };
+    let us = Settlement {
+        region: "us".to_owned(),
+        node: "us-1".to_owned(),
+        ref_run: run_of("us"),
+        revision: 3,
+        pieces: vec![piece],
+        ..settlement()
+    };
+    let nobody = Settlement { node: "nobody's".to_owned(), ..us.clone() };
+    let other_boot = Settlement { boot: 2, revision: 4, ..settlement() };
+    let silent = Settlement { pieces: Vec::new(), ..us.clone() };
+    fixture.store.settle_events(&[settlement()]).await.unwrap();
+    let alone = placed("eu-1").await;
+    fixture.store.settle_events(&[silent, us, nobody, settlement(), other_boot]).await.unwrap();
+    assert_eq!(placed("eu-1").await, alone);
+    // Its wait begins in the piece and ends behind it.
+    let run = run_of("us");
+    assert_eq!(
+        placed("us-1").await,
+        format!("5\t{run}\t{}\t{}\t77\t900\tsynchronized\t0\t3", first + 7_000, first + 7)
+    );
+}
+
 /// The window of all waits.
 fn live() -> String {
     let second = base_ns() / SECOND;
@@ -117,7 +151,7 @@ pub(crate) async fn rows_are_live_at_once_and_settled_by_an_update() {
     assert_eq!(before, "1", "nothing is settled yet");
     // Twice is as good as once.
     for _ in 0..2 {
-        fixture.store.settle_events(&settlement()).await.unwrap();
+        fixture.store.settle_events(&[settlement()]).await.unwrap();
         check(&fixture, "events").await;
     }
     check(&fixture, &live()).await;
@@ -129,7 +163,7 @@ pub(crate) async fn a_server_without_updates_rewrites_the_parts() {
     let fixture = Fixture::migrated().await;
     waits(&fixture).await;
     insert_revision(&fixture).await;
-    fixture.store.settle_events_by_rewriting(&settlement()).await.unwrap();
+    fixture.store.settle_events_by_rewriting(&[settlement()]).await.unwrap();
     check(&fixture, "events").await;
     check(&fixture, &live()).await;
 }

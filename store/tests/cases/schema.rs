@@ -25,6 +25,63 @@ pub(super) async fn migrating_again_changes_nothing() {
     assert_eq!(fixture.ask(uncommented).await, "", "columns without a comment");
 }
 
+/// Of a database, so that two can be compared.
+async fn definitions(store: &Store) -> String {
+    let sql = "SELECT name, replaceAll(create_table_query, concat(currentDatabase(), '.'), '') FROM system.tables \
+        WHERE database = currentDatabase() ORDER BY name";
+    super::ask(store, sql).await
+}
+
+pub(super) async fn each_earlier_version_is_brought_up_to_date_with_its_rows() {
+    let fixture = Fixture::migrated().await;
+    let (newest, expected) = (fixture.store.plan().await.unwrap().to, definitions(&fixture.store).await);
+    for version in 0..newest {
+        let store = Store::connect(fixture.engine.url(), &format!("from_{version}")).await.unwrap();
+        assert_eq!(store.migrate_to(version).await.unwrap().to, version);
+        let has_tables = version > 0;
+        if has_tables {
+            for sql in [
+                "INSERT INTO nodes (region, node, boot) VALUES ('eu', 'eu-1', 1)",
+                "INSERT INTO events (bucket, region, service, node, boot, seq, mono_ns, dur_ns, al_off, err_ns, stack_id) \
+                 SELECT now(), 'eu', 'cart', 'eu-1', 1, 1, 1000, 5000, toUnixTimestamp64Nano(now64(9)), 7, 3",
+                "INSERT INTO stacks (stack_id, build_id, pcs, last_seen) VALUES (3, 4, [5], now())",
+                "INSERT INTO symbols (build_id, pc, depth, func) VALUES (4, 5, 0, 'main.wait')",
+            ] {
+                run(&store, sql).await;
+            }
+        }
+        let report = store.migrate().await.unwrap();
+        assert_eq!((report.from, report.to, report.applied.len() as u32), (version, newest, newest - version));
+        assert_eq!(definitions(&store).await, expected, "from version {version}");
+        let rows = super::ask(
+            &store,
+            "SELECT service, dur_ns, err_ns, stack, weight FROM timeline(t0 = now64(9) - 600, t1 = now64(9) + 1)",
+        )
+        .await;
+        assert_eq!(rows, if has_tables { "cart\t5000\t7\tmain.wait\t1" } else { "" }, "from version {version}");
+        run(&store, &format!("DROP DATABASE from_{version}")).await;
+    }
+}
+
+pub(super) async fn a_plan_is_what_migrating_does_and_changes_nothing() {
+    let fixture = Fixture::start().await;
+    let databases = "SELECT name FROM system.databases ORDER BY name";
+    let server = Store::connect(fixture.engine.url(), "system").await.unwrap();
+    let before = super::ask(&server, databases).await;
+    let plan = fixture.store.plan().await.unwrap();
+    assert_eq!(super::ask(&server, databases).await, before);
+    assert_eq!((plan.from, plan.steps[0].0, plan.steps.len() as u32), (0, "schema_migrations", plan.to + 1));
+
+    // Statement by statement, as an administrator may do it.
+    for statement in plan.steps.iter().flat_map(|(_, statements)| statements) {
+        let store = if statement.starts_with("CREATE DATABASE") { &server } else { &fixture.store };
+        run(store, statement).await;
+    }
+    let plan = fixture.store.plan().await.unwrap();
+    assert_eq!((plan.from, plan.steps.len()), (plan.to, 0));
+    assert_eq!(fixture.store.migrate().await.unwrap().applied.len(), 0);
+}
+
 /// A column that is added to `events` is easily forgotten there.
 pub(super) async fn the_live_view_has_all_columns_of_events() {
     let fixture = Fixture::migrated().await;

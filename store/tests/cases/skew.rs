@@ -80,6 +80,19 @@ async fn skew(fixture: &Fixture) -> String {
     fixture.ask(&sql).await
 }
 
+/// The history of the ten seconds around, without what is of probes.
+async fn history(fixture: &Fixture) -> String {
+    let base = base_ns();
+    let moment = |seconds: i64| format!("fromUnixTimestamp64Nano({}, 'UTC')", base + seconds * 1_000_000_000);
+    let sql = format!(
+        "SELECT region, node, boot, epoch, status, wall_offset_ns, err_ns, drift_ppb, toUnixTimestamp64Nano(at) - {base}, region_err_ns
+         FROM skew_history(t0 = {}, t1 = {}) ORDER BY region, node, at",
+        moment(-5),
+        moment(5)
+    );
+    fixture.ask(&sql).await
+}
+
 pub(super) async fn the_newest_of_each_node_on_the_fleets_clock() {
     let fixture = Fixture::migrated().await;
     insert_maps(&fixture, &[US]).await;
@@ -116,6 +129,17 @@ pub(super) async fn the_newest_of_each_node_on_the_fleets_clock() {
         format!("us\tc\t1\t3\tunknown\t-5000000\t{max}\t-1000\t5000000\t{none}\t{none}\t2000"),
     ];
     assert_eq!(skew(&fixture).await, expected.join("\n"));
+
+    let told = history(&fixture).await;
+    let told: Vec<&str> = told.lines().collect();
+    // Two of them are one segment, of which the later word counts.
+    assert_eq!(told.len(), ends.len() - 1, "{told:#?}");
+    for newest in &expected {
+        let cells: Vec<&str> = newest.split('\t').collect();
+        let row = [&cells[..9], &cells[11..]].concat().join("\t");
+        assert!(told.contains(&row.as_str()), "{row} is not in {told:#?}");
+    }
+    assert!(told.contains(&"eu\ta\t1\t3\tsynchronized\t5\t10\t0\t15\t0"), "{told:#?}");
 }
 
 pub(super) async fn one_region_needs_no_map() {

@@ -71,6 +71,7 @@ pub(super) async fn insert_waits(fixture: &Fixture, waits: &[Wait]) {
         model_rev: vec![1; n],
         trace_id: vec![[0; 16]; n],
         span_id: vec![0; n],
+        weight_milli: vec![1_000; n],
     };
     let token = format!("{:?}", waits.iter().map(|wait| (wait.region, wait.goid)).collect::<Vec<_>>());
     fixture.store.insert(rows.into_block().unwrap(), &token).await.unwrap();

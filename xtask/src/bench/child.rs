@@ -15,7 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(300);
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// A running program.
-pub(super) struct Child {
+pub(crate) struct Child {
     name: &'static str,
     process: Started,
     input: Option<ChildStdin>,
@@ -25,7 +25,7 @@ pub(super) struct Child {
 
 impl Child {
     /// Starts it; its errors go to a file in `logs`.
-    pub(super) fn start(name: &'static str, mut command: Command, logs: &Path) -> Result<Self> {
+    pub(crate) fn start(name: &'static str, mut command: Command, logs: &Path) -> Result<Self> {
         let log = logs.join(format!("{name}.log"));
         let file = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(file);
@@ -37,18 +37,18 @@ impl Child {
         Ok(Self { name, input: process.stdin.take(), process, lines, log })
     }
 
-    pub(super) fn id(&self) -> u32 {
+    pub(crate) fn id(&self) -> u32 {
         self.process.id()
     }
 
     /// Writes a line to its input.
-    pub(super) fn order(&mut self, line: &str) -> Result<()> {
+    pub(crate) fn order(&mut self, line: &str) -> Result<()> {
         let input = self.input.as_mut().context("its input is closed")?;
         writeln!(input, "{line}").with_context(|| format!("{} takes no orders: {}", self.name, self.last_words()))
     }
 
     /// Its next line that begins with `beginning`.
-    pub(super) fn line(&self, beginning: &str) -> Result<String> {
+    pub(crate) fn line(&self, beginning: &str) -> Result<String> {
         let deadline = Instant::now() + PATIENCE;
         loop {
             match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
@@ -60,14 +60,36 @@ impl Child {
         }
     }
 
+    /// Waits until its log has this text.
+    pub(crate) fn logged(&self, text: &str) -> Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        while !self.has_logged(text) {
+            if Instant::now() > deadline {
+                bail!("{} does not log {text:?}: {}", self.name, self.last_words());
+            }
+            std::thread::sleep(LOOK_EVERY);
+        }
+        Ok(())
+    }
+
+    /// Whether its log has this text.
+    pub(crate) fn has_logged(&self, text: &str) -> bool {
+        self.log_text().contains(text)
+    }
+
+    /// Whether it has not ended.
+    pub(crate) fn is_running(&mut self) -> Result<bool> {
+        Ok(self.process.try_wait()?.is_none())
+    }
+
     /// Sends a signal.
-    pub(super) fn signal(&self, signal: Signal) -> Result<()> {
+    pub(crate) fn signal(&self, signal: Signal) -> Result<()> {
         let pid = Pid::from_child(&self.process);
         kill_process(pid, signal).with_context(|| format!("cannot signal {}", self.name))
     }
 
     /// Sends a signal (none: only closes its input), waits for its end, and gives what else it printed and its log.
-    pub(super) fn end(mut self, signal: Option<Signal>) -> Result<(String, String)> {
+    pub(crate) fn end(mut self, signal: Option<Signal>) -> Result<(String, String)> {
         self.input = None;
         if let Some(signal) = signal {
             self.signal(signal)?;

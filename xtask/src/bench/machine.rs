@@ -10,7 +10,7 @@ use super::statistics::Spread;
 const WATCHED: Duration = Duration::from_secs(1);
 
 /// One line: CPU, memory, kernel.
-pub(super) fn description() -> String {
+pub(crate) fn description() -> String {
     let cpus = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = field(&cpus, "model name").unwrap_or("unknown CPU");
     let virtualized = field(&cpus, "flags").is_some_and(|flags| flags.split_whitespace().any(|f| f == "hypervisor"));
@@ -27,7 +27,7 @@ pub(super) fn description() -> String {
 }
 
 /// The share of all CPUs that is busy, watched for a while in which we do nothing: what others take.
-pub(super) fn busy_share() -> f64 {
+pub(crate) fn busy_share() -> f64 {
     let (busy, all) = cpu_ticks();
     thread::sleep(WATCHED);
     let (busy_later, all_later) = cpu_ticks();
@@ -35,7 +35,7 @@ pub(super) fn busy_share() -> f64 {
 }
 
 /// In words, what [`busy_share`] found in the pauses of a measurement.
-pub(super) fn disturbance(shares: impl IntoIterator<Item = f64>) -> String {
+pub(crate) fn disturbance(shares: impl IntoIterator<Item = f64>) -> String {
     let percent = Spread::of(shares).times(100.0);
     format!("In the pauses between, others used {percent} % of the CPUs.")
 }

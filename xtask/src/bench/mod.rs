@@ -2,21 +2,27 @@
 //!
 //! Progress goes to standard error; the tables of the pages, in Markdown, go to standard output.
 
-mod build;
-mod child;
+mod alerts;
+pub(crate) mod build;
+pub(crate) mod child;
 mod clock;
-mod machine;
+mod dots;
+mod export;
+pub(crate) mod machine;
 mod observer;
 mod overhead;
 mod page;
+mod pipeline;
 mod probes;
-mod region;
+pub(crate) mod region;
 mod regions;
+mod spool;
 mod statistics;
+mod svg;
 mod symbols;
 pub(crate) mod table;
 mod throughput;
-mod usage;
+pub(crate) mod usage;
 mod waits;
 
 use std::fmt;
@@ -24,19 +30,28 @@ use std::fmt;
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand, ValueEnum};
 
-pub(crate) use statistics::whole;
+pub(crate) use build::agent;
+pub(crate) use statistics::{quantile, whole};
 
 /// What can be measured.
 #[derive(Subcommand)]
 pub(crate) enum Benchmark {
     /// How far clock estimates are off in simulation, ours beside those of others
     Clock(clock::Options),
+    /// What is told of a scripted day of 300 simulated nodes, beside node-mixin's rules
+    Alerts(alerts::Options),
+    /// How fast waits go into files of other tools' formats, and how large those are
+    Export(export::Options),
     /// How far the references of regions are known against each other in simulation
     Regions(regions::Options),
-    /// What observing costs the observed program, beside Go's block profile and bpftrace
+    /// What observing costs programs, beside Go's own observers, bpftrace and empty probes
     Overhead(overhead::Options),
+    /// The way of events from gRPC into ClickHouse and what is asked of them there, beside an OpenTelemetry Collector
+    Pipeline(pipeline::Options),
     /// What a clock probe costs at both of its ends
     Probes(probes::Options),
+    /// What a spool makes durable in a second, and how long one of 1 GiB takes to open
+    Spool(spool::Options),
     /// What opening a large Go binary and looking addresses up costs, beside blazesym and go tool addr2line
     Symbols(symbols::Options),
     /// How many events a second go from the agents' side into ClickHouse
@@ -47,16 +62,23 @@ pub(crate) enum Benchmark {
 
 /// How Syncline is built for a measurement.
 #[derive(Args, Clone, Copy)]
-struct Built {
+pub(crate) struct Built {
     /// Cargo profile; figures worth keeping are made with release
     #[arg(long, value_enum, default_value_t = Profile::Release)]
     profile: Profile,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Profile {
+pub(crate) enum Profile {
     Dev,
     Release,
+}
+
+impl Built {
+    /// As the tests are built.
+    pub(crate) fn dev() -> Self {
+        Self { profile: Profile::Dev }
+    }
 }
 
 impl fmt::Display for Built {
@@ -73,9 +95,13 @@ impl fmt::Display for Built {
 pub(crate) fn run(benchmark: &Benchmark) -> Result<()> {
     match benchmark {
         Benchmark::Clock(options) => clock::run(options),
+        Benchmark::Alerts(options) => alerts::run(options),
+        Benchmark::Export(options) => export::run(options),
         Benchmark::Regions(options) => regions::run(options),
         Benchmark::Overhead(options) => overhead::run(options),
+        Benchmark::Pipeline(options) => pipeline::run(options),
         Benchmark::Probes(options) => probes::run(options),
+        Benchmark::Spool(options) => spool::run(options),
         Benchmark::Symbols(options) => symbols::run(options),
         Benchmark::Throughput(options) => throughput::run(options),
         Benchmark::Waits(options) => waits::run(options),

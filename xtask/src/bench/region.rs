@@ -3,20 +3,22 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::thread::sleep;
+use std::time::{Duration, Instant, SystemTime};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::child::Child;
-use super::usage::{self, Memory};
+use super::usage;
 use crate::fetch;
+use crate::spooled::{LOOK_EVERY, STORED_WITHIN, is_stored};
 
 /// Its name.
-pub(super) const NAME: &str = "bench";
+pub(crate) const NAME: &str = "bench";
 
 /// A running aggregator and the ClickHouse in its child process.
-pub(super) struct Region {
+pub(crate) struct Region {
     aggregator: Child,
     address: String,
     engine: u32,
@@ -28,13 +30,13 @@ pub(super) struct Region {
 pub(super) struct Used {
     pub(super) aggregator_cpu: Duration,
     pub(super) engine_cpu: Duration,
-    pub(super) aggregator_memory: Memory,
-    pub(super) engine_memory: Memory,
+    pub(super) aggregator_peak_bytes: u64,
+    pub(super) engine_peak_bytes: u64,
 }
 
 impl Region {
     /// Starts it in `dir`, on a port that is free.
-    pub(super) fn start(program: &Path, dir: &Path) -> Result<Self> {
+    pub(crate) fn start(program: &Path, dir: &Path) -> Result<Self> {
         let store = dir.join("store");
         let mut command = Command::new(program);
         command.args(["--region", NAME, "--listen", "127.0.0.1:0", "--store-dir"]).arg(&store);
@@ -50,12 +52,12 @@ impl Region {
     }
 
     /// Where it listens, as `host:port`.
-    pub(super) fn address(&self) -> &str {
+    pub(crate) fn address(&self) -> &str {
         &self.address
     }
 
     /// The directory of its store.
-    pub(super) fn store(&self) -> &Path {
+    pub(crate) fn store(&self) -> &Path {
         &self.store
     }
 
@@ -64,34 +66,44 @@ impl Region {
         Ok(Used {
             aggregator_cpu: usage::cpu(self.aggregator.id())?,
             engine_cpu: usage::cpu(self.engine)?,
-            aggregator_memory: usage::memory(self.aggregator.id())?,
-            engine_memory: usage::memory(self.engine)?,
+            aggregator_peak_bytes: usage::peak_memory(self.aggregator.id())?,
+            engine_peak_bytes: usage::peak_memory(self.engine)?,
         })
     }
 
     /// Keeps both processes from running until the guard is dropped, so that what they do with events is not taken for the
     /// agent's cost.
-    pub(super) fn pause(&self) -> Result<Paused<'_>> {
+    pub(crate) fn pause(&self) -> Result<Paused<'_>> {
         let paused = Paused(self);
         self.signal(Signal::STOP)?;
         Ok(paused)
     }
 
     /// The aggregator's process.
-    pub(super) fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.aggregator.id()
     }
 
     /// Where its ClickHouse answers, for another aggregator.
-    pub(super) fn engine_url(&self) -> Result<String> {
+    pub(crate) fn engine_url(&self) -> Result<String> {
         let path = self.store.join("endpoint.json");
         let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
         let endpoint: serde_json::Value = serde_json::from_str(&text)?;
         Ok(endpoint["url"].as_str().context("endpoint.json has no url")?.to_owned())
     }
 
+    /// Waits until all that it has acknowledged is in the store.
+    pub(crate) fn until_all_is_stored(&self) -> Result<()> {
+        let (spool, now, deadline) = (self.store.join("spool"), SystemTime::now(), Instant::now() + STORED_WITHIN);
+        while !is_stored(&spool, now)? {
+            ensure!(Instant::now() < deadline, "the aggregator does not store what it has acknowledged");
+            sleep(LOOK_EVERY);
+        }
+        Ok(())
+    }
+
     /// Ends it; what it logged.
-    pub(super) fn end(self) -> Result<String> {
+    pub(crate) fn end(self) -> Result<String> {
         self.aggregator.end(Some(Signal::TERM)).map(|(_, log)| log)
     }
 
@@ -103,7 +115,7 @@ impl Region {
 }
 
 /// Two processes that do not run.
-pub(super) struct Paused<'a>(&'a Region);
+pub(crate) struct Paused<'a>(&'a Region);
 
 impl Drop for Paused<'_> {
     fn drop(&mut self) {

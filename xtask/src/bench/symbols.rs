@@ -15,7 +15,7 @@ use serde::Deserialize;
 
 use super::page::Page;
 use super::statistics::Spread;
-use super::{machine, scratch, table};
+use super::{build, machine, scratch, table};
 use crate::{fetch, place, process};
 
 /// What `cargo xtask bench symbols` can be told.
@@ -56,8 +56,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     fetch::run(fetch::Part::Go)?;
     let dir = scratch()?;
     let measure = measuring_program()?;
-    let built = caddy(dir.path(), false)?;
-    let (binary, packed) = (written_in(SMALL_PIECES, &built)?, caddy(dir.path(), true)?);
+    let built = build::caddy(dir.path(), false)?;
+    let (binary, packed) = (written_in(SMALL_PIECES, &built)?, build::caddy(dir.path(), true)?);
     let in_large_pieces = written_in(LARGE_PIECES, &built)?;
     let mut tool = Command::new("go");
     tool.current_dir(std::env::temp_dir()).env("GOTOOLCHAIN", fetch::NEWEST_GO).args(["tool", "-n", "addr2line"]);
@@ -107,17 +107,6 @@ fn written_in(bytes: usize, path: &Path) -> Result<PathBuf> {
     Ok(to)
 }
 
-/// With its debug information packed, as the go command does it, or not, so that nobody's time is spent on that.
-fn caddy(dir: &Path, is_packed: bool) -> Result<PathBuf> {
-    let path = dir.join(if is_packed { "caddy-packed" } else { "caddy" });
-    let mut command = Command::new("go");
-    command.current_dir(place::workspace().join("xtask/symbols/caddy"));
-    command.env("GOTOOLCHAIN", fetch::NEWEST_GO).env("GOWORK", "off");
-    command.args(["build", "-trimpath", &format!("-ldflags=-compressdwarf={is_packed}"), "-o"]).arg(&path).arg(".");
-    process::run(&mut command).context("caddy")?;
-    Ok(path)
-}
-
 fn one(measure: &Path, who: &str, binary: &Path, addresses: u32) -> Result<Round> {
     let output = process::capture(Command::new(measure).arg(who).arg(binary).arg(addresses.to_string()))?;
     serde_json::from_slice(&output.stdout).with_context(|| format!("what was measured of {who}"))
@@ -127,13 +116,13 @@ fn rows(found: &[Vec<Round>; 3], [of_packed, of_large]: [&[Round]; 2], addresses
     let row = |what: String, number: fn(&Round) -> Option<f64>| {
         let [ours, others @ ..] = found.each_ref().map(|rounds| Spread::of(rounds.iter().filter_map(number)));
         let beside = |other: Spread| match other.median / ours.median {
-            ratio if ratio.is_finite() => format!("{} (x {ratio:.1})", shown(other)),
+            ratio if ratio.is_finite() => format!("{} (x {ratio:.1})", other.short()),
             _ => "-".to_owned(),
         };
-        [vec![what, shown(ours)], others.map(beside).to_vec()].concat()
+        [vec![what, ours.short()], others.map(beside).to_vec()].concat()
     };
-    let packed = shown(Spread::of(of_packed.iter().map(|round| round.open_ms)));
-    let large = shown(Spread::of(of_large.iter().filter_map(|round| round.open_mib)));
+    let packed = Spread::of(of_packed.iter().map(|round| round.open_ms)).short();
+    let large = Spread::of(of_large.iter().filter_map(|round| round.open_mib)).short();
     let of_ours = |what: &str, number: &str| [what, number, "-", "-"].map(str::to_owned).to_vec();
     let rows = [
         row("opening, ms".to_owned(), |round| Some(round.open_ms)),
@@ -149,16 +138,6 @@ fn rows(found: &[Vec<Round>; 3], [of_packed, of_large]: [&[Round]; 2], addresses
         row("resident at most, MiB".to_owned(), |round| round.peak_mib),
     ];
     table::text(&["CPU time, median (least to most)", "ours", "blazesym", "go tool addr2line"], &rows)
-}
-
-/// With as many digits as say something.
-fn shown(spread: Spread) -> String {
-    let digits = |number: f64| match number.abs() {
-        ..1.0 => format!("{number:.2}"),
-        1.0..100.0 => format!("{number:.1}"),
-        _ => super::whole(number),
-    };
-    format!("{} ({} to {})", digits(spread.median), digits(spread.min), digits(spread.max))
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! `cargo xtask bench throughput`: batches of simulated nodes into a real aggregator on its embedded ClickHouse, as fast as it
-//! acknowledges them; and an acknowledgement means that the rows are in ClickHouse.
+//! acknowledges them, which means that they are on its disk; and until the rows of all of them are in ClickHouse.
 
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -61,6 +61,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 struct Outcome {
     load: Load,
     sent: Sent,
+    /// From the first batch sent to the last row stored.
+    stored_after: Duration,
     stored: Stored,
     before: Used,
     after: Used,
@@ -98,14 +100,19 @@ fn measure(programs: &Programs, load: Load) -> Result<Outcome> {
     let mut flood = Child::start("flood", flood(programs, load, &region), dir.path())?;
     flood.line("ready")?;
     let (before, sender_before) = (region.used()?, usage::cpu(flood.id())?);
+    let begun = Instant::now();
     flood.order("send")?;
     let sent: Sent = parse(&flood.line("{")?)?;
+    flood.order("stored")?;
+    flood.line("{")?;
+    let stored_after = begun.elapsed();
     let (after, sender_after) = (region.used()?, usage::cpu(flood.id())?);
     flood.order("check")?;
     let stored: Stored = parse(&flood.line("{")?)?;
     flood.end(None)?;
     region.end()?;
-    let outcome = Outcome { load, sent, stored, before, after, sender_cpu: sender_after - sender_before, others };
+    let outcome =
+        Outcome { load, sent, stored_after, stored, before, after, sender_cpu: sender_after - sender_before, others };
     eprintln!("{} nodes, {} waits a batch: {} events/s", load.nodes, load.waits, whole(outcome.events_per_second()));
     outcome.verify()?;
     Ok(outcome)
@@ -158,10 +165,11 @@ fn report(outcomes: &[Outcome]) {
     headings.extend(outcomes.iter().map(|outcome| heading(&outcome.load)));
     let headings: Vec<&str> = headings.iter().map(String::as_str).collect();
     type Cell = fn(&Outcome) -> String;
-    let lines: [(&str, Cell); 14] = [
+    let lines: [(&str, Cell); 15] = [
         ("events", |o| whole(o.sent.events as f64)),
         ("**events/s, acknowledged**", |o| format!("**{}**", whole(o.events_per_second()))),
-        ("batches/s", |o| whole(o.sent.batches as f64 / o.sent.seconds)),
+        ("**events/s, stored**", |o| format!("**{}**", whole(o.sent.events as f64 / o.stored_after.as_secs_f64()))),
+        ("batches/s, acknowledged", |o| whole(o.sent.batches as f64 / o.sent.seconds)),
         ("acknowledged after, median, ms", |o| format!("{:.0}", o.sent.ack_p50_ms)),
         ("acknowledged after, 99 %, ms", |o| format!("{:.0}", o.sent.ack_p99_ms)),
         ("bytes per event on the wire", |o| format!("{:.1}", o.per_event(o.sent.wire_bytes))),
@@ -177,7 +185,7 @@ fn report(outcomes: &[Outcome]) {
         ("sender's CPU, us per event", |o| o.cpu_us_per_event(o.sender_cpu)),
         ("memory at most: aggregator / ClickHouse, MiB", |o| {
             let mib = |bytes: u64| whole(bytes as f64 / 1_048_576.0);
-            format!("{} / {}", mib(o.after.aggregator_memory.peak), mib(o.after.engine_memory.peak))
+            format!("{} / {}", mib(o.after.aggregator_peak_bytes), mib(o.after.engine_peak_bytes))
         }),
     ];
     let rows: Vec<Vec<String>> = lines

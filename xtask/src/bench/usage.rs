@@ -1,38 +1,35 @@
-//! What a process has used, from /proc.
+//! What a process has used.
 
 use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use nix::time::clock_getcpuclockid;
+use nix::unistd::Pid;
 
-/// The kernel shows CPU time in USER_HZ, which is 100 a second wherever we run.
-const MS_PER_TICK: u64 = 10;
-
-/// CPU time so far, user and system, all threads.
+/// CPU time so far, user and system, all threads: by the process's own clock, which /proc rounds to 10 ms.
 pub(super) fn cpu(pid: u32) -> Result<Duration> {
-    let text = read(pid, "stat")?;
-    let ticks = cpu_ticks(&text).with_context(|| format!("/proc/{pid}/stat is unreadable: {text}"))?;
-    Ok(Duration::from_millis(ticks * MS_PER_TICK))
+    let of = || format!("process {pid} is gone");
+    let clock = clock_getcpuclockid(Pid::from_raw(i32::try_from(pid)?)).with_context(of)?;
+    Ok(clock.now().with_context(of)?.into())
 }
 
-/// Memory of a process, bytes.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Memory {
-    /// Resident now.
-    pub(super) now: u64,
-    /// The most that was ever resident.
-    pub(super) peak: u64,
-}
-
-/// Its resident memory.
-pub(super) fn memory(pid: u32) -> Result<Memory> {
+/// The most that was ever resident of its memory, bytes.
+pub(crate) fn peak_memory(pid: u32) -> Result<u64> {
     let text = read(pid, "status")?;
-    let field = |name| status_kib(&text, name).with_context(|| format!("/proc/{pid}/status has no {name}"));
-    Ok(Memory { now: field("VmRSS")? * 1024, peak: field("VmHWM")? * 1024 })
+    let kib = status_kib(&text, "VmHWM").with_context(|| format!("/proc/{pid}/status has no VmHWM"))?;
+    Ok(kib * 1024)
+}
+
+/// What is resident of its memory now, bytes.
+pub(super) fn memory(pid: u32) -> Result<u64> {
+    let text = read(pid, "status")?;
+    let kib = status_kib(&text, "VmRSS").with_context(|| format!("/proc/{pid}/status has no VmRSS"))?;
+    Ok(kib * 1024)
 }
 
 /// Its child processes.
-pub(super) fn children(pid: u32) -> Result<Vec<u32>> {
+pub(crate) fn children(pid: u32) -> Result<Vec<u32>> {
     let mut children = Vec::new();
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).with_context(|| format!("process {pid} is gone"))?;
     for task in tasks {
@@ -46,14 +43,6 @@ fn read(pid: u32, file: &str) -> Result<String> {
     fs::read_to_string(format!("/proc/{pid}/{file}")).with_context(|| format!("process {pid} is gone"))
 }
 
-/// utime + stime of proc_pid_stat(5): fields 14 and 15, counted after the name, which may hold anything.
-fn cpu_ticks(stat: &str) -> Option<u64> {
-    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
-    let user: u64 = fields.next()?.parse().ok()?;
-    let system: u64 = fields.next()?.parse().ok()?;
-    Some(user + system)
-}
-
 fn status_kib(status: &str, name: &str) -> Option<u64> {
     let value = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
     value.trim().strip_suffix("kB")?.trim().parse().ok()
@@ -62,13 +51,6 @@ fn status_kib(status: &str, name: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn cpu_time_is_found_behind_any_name() {
-        let stat = "7 (a) b (c) S 1 2 3 4 5 6 7 8 9 10 70 30 0 0 20";
-        assert_eq!(cpu_ticks(stat), Some(100));
-        assert_eq!(cpu_ticks("nonsense"), None);
-    }
 
     #[test]
     fn memory_is_found_by_its_whole_name() {
@@ -81,8 +63,9 @@ mod tests {
     #[test]
     fn our_own_usage_can_be_read() {
         let pid = std::process::id();
-        assert!(memory(pid).unwrap().peak >= memory(pid).unwrap().now / 2);
-        cpu(pid).unwrap();
+        assert!(peak_memory(pid).unwrap() > 0);
+        let before = cpu(pid).unwrap();
+        while cpu(pid).unwrap() == before {}
         children(pid).unwrap();
     }
 }

@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::time::{Instant, SystemTime};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 use tokio::process::Command;
 
@@ -12,6 +13,10 @@ use super::child::Process;
 use super::fleet::{Directories, start_link};
 use super::plan::{Link, REGIONS, ROOT, Region};
 use crate::fetch;
+use crate::spooled::{LOOK_EVERY, STORED_WITHIN, is_stored};
+
+/// Partitions of the topic that the regions share.
+const PARTITIONS: &str = "6";
 
 /// How the regions' clocks are compared.
 #[derive(Clone, Copy)]
@@ -30,6 +35,8 @@ struct Setup {
     state: PathBuf,
     logs: PathBuf,
     store: String,
+    /// The brokers by which batches come, if not over gRPC.
+    kafka: Option<String>,
 }
 
 /// An aggregator that is not the root's.
@@ -57,8 +64,9 @@ impl Aggregators {
         dirs: &Directories,
         libchdb: &Path,
         comparison: Comparison,
+        kafka: Option<&str>,
     ) -> Result<Self> {
-        let mut aggregators = Self::start_root(programs, dirs, libchdb).await?;
+        let mut aggregators = Self::start_root(programs, dirs, libchdb, kafka).await?;
         let root = aggregators.root.said("listen")?.to_owned();
         for region in REGIONS.iter().filter(|region| region.name != ROOT) {
             match comparison {
@@ -78,12 +86,18 @@ impl Aggregators {
     }
 
     /// The root's alone.
-    pub(crate) async fn start_root(programs: &Programs, dirs: &Directories, libchdb: &Path) -> Result<Self> {
+    pub(crate) async fn start_root(
+        programs: &Programs,
+        dirs: &Directories,
+        libchdb: &Path,
+        kafka: Option<&str>,
+    ) -> Result<Self> {
         let mut setup = Setup {
             program: programs.aggregator.clone(),
             state: dirs.state.clone(),
             logs: dirs.logs.clone(),
             store: String::new(),
+            kafka: kafka.map(str::to_owned),
         };
         let mut command = setup.command(ROOT, "127.0.0.1:0");
         command.arg("--store-dir").arg(&dirs.store).env(fetch::libchdb::OVERRIDE, libchdb);
@@ -152,8 +166,23 @@ impl Aggregators {
         others.chain(&mut self.links).chain([&mut self.root]).try_for_each(Process::check_alive)
     }
 
-    /// Stops the root last: it has the store.
+    /// Waits until all that they have acknowledged is in the store.
+    async fn until_all_is_stored(&self) -> Result<()> {
+        let (now, deadline) = (SystemTime::now(), Instant::now() + STORED_WITHIN);
+        for region in self.others.iter().map(|member| member.region).chain([ROOT]) {
+            let spool = self.setup.state.join(region).join("spool");
+            while !is_stored(&spool, now)? {
+                let is_late = Instant::now() > deadline;
+                ensure!(!is_late, "the aggregator of {region} does not store what it has acknowledged; see its log");
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Stops them once all is stored, the root last: it has the store.
     pub(crate) async fn stop(self) -> Result<()> {
+        self.until_all_is_stored().await?;
         for member in self.others {
             member.process.stop().await?;
         }
@@ -169,6 +198,9 @@ impl Setup {
         let mut command = Command::new(&self.program);
         command.env_remove("SYNCLINE_URL").env_remove("SYNCLINE_STORE");
         command.args(["--region", region, "--listen", listen, "--state-dir"]).arg(self.state.join(region));
+        if let Some(brokers) = &self.kafka {
+            command.args(["--kafka-brokers", brokers, "--kafka-create-topic", PARTITIONS]);
+        }
         command
     }
 

@@ -7,6 +7,7 @@ use syncline_timeline::Order;
 
 use super::journal::{Message, Moment};
 use super::plan::REGIONS;
+use super::questions::Questions;
 use super::report::{Messages, Stored};
 use super::truth::{Judged, JudgedRow};
 
@@ -46,6 +47,10 @@ pub(crate) struct Findings {
     pub(crate) unmatched: usize,
     /// What the kernels saw sent and received, by each two nodes; none of a recording, which may be from before there were any.
     pub(crate) fed: Option<Vec<Messages>>,
+    /// How many questions of docs/schema.md were asked; none of a recording.
+    pub(crate) questions: Option<usize>,
+    /// Those without an answer.
+    pub(crate) unanswered: Vec<String>,
 }
 
 impl Findings {
@@ -92,6 +97,13 @@ impl Findings {
         Self { fed, ..self }
     }
 
+    /// With what docs/schema.md asks.
+    pub(crate) fn with_questions(self, questions: Option<&Questions>) -> Self {
+        let Some(asked) = questions.map(Questions::unanswered) else { return self };
+        let (unanswered, all) = asked;
+        Self { questions: Some(all), unanswered: unanswered.into_iter().map(str::to_owned).collect(), ..self }
+    }
+
     fn message_failures(&self) -> Vec<String> {
         let Some(fed) = &self.fed else { return Vec::new() };
         let between = |src: &str, dst: &str| fed.iter().find(|fed| fed.src_node == src && fed.dst_node == dst);
@@ -121,7 +133,8 @@ impl Findings {
     pub(crate) fn failures(&self) -> Vec<String> {
         let rows =
             self.missing_regions().chain(self.repeats()).chain(self.too_few_inside()).chain(self.useless_bound());
-        rows.chain(self.order_failures()).chain(self.message_failures()).collect()
+        let unanswered = self.unanswered.iter().map(|heading| format!("docs/schema.md: no answer to {heading:?}"));
+        rows.chain(self.order_failures()).chain(self.message_failures()).chain(unanswered).collect()
     }
 
     fn missing_regions(&self) -> impl Iterator<Item = String> {
@@ -181,7 +194,9 @@ impl fmt::Display for Findings {
         write!(f, "offset_error_p99_us={} bound_p50_us={bound}", micros(self.error_p99_ns))?;
         let Some(fed) = &self.fed else { return Ok(()) };
         let sum = |number: fn(&Messages) -> usize| fed.iter().map(number).sum::<usize>();
-        write!(f, " messages={} violated={}", sum(|fed| fed.pairs), sum(|fed| fed.violated))
+        write!(f, " messages={} violated={}", sum(|fed| fed.pairs), sum(|fed| fed.violated))?;
+        let Some(questions) = self.questions else { return Ok(()) };
+        write!(f, " questions={questions} answered={}", questions.saturating_sub(self.unanswered.len()))
     }
 }
 

@@ -19,6 +19,7 @@ pub(crate) struct Directories {
     pub(crate) state: PathBuf,
     pub(crate) journals: PathBuf,
     pub(crate) logs: PathBuf,
+    pub(crate) kafka: PathBuf,
 }
 
 impl Directories {
@@ -36,7 +37,8 @@ impl Directories {
             std::fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
             Ok(dir)
         };
-        Ok(Self { store: make("store")?, state: make("state")?, journals: make("journals")?, logs: make("logs")? })
+        let (store, state, journals) = (make("store")?, make("state")?, make("journals")?);
+        Ok(Self { store, state, journals, logs: make("logs")?, kafka: make("kafka")? })
     }
 
     pub(crate) fn journal(&self, region: &Region) -> PathBuf {
@@ -153,6 +155,8 @@ pub(crate) struct Post<'a> {
     pub(crate) clock: &'a InjectedClock,
     /// Address of its aggregator, or of what relays to that.
     pub(crate) aggregator: String,
+    /// The Kafka brokers by which its batches go, if not over gRPC.
+    pub(crate) kafka: Option<&'a str>,
 }
 
 /// The agents, in the order of their posts.
@@ -171,12 +175,18 @@ impl Agents {
             let mut command = Command::new(&programs.agent);
             command.args(["--node", post.node, "--region", post.region.name, "--service", SERVICE]);
             command.args(["--aggregator", &format!("http://{}", post.aggregator)]);
-            command.args(["--pid", &post.pid.to_string(), "--threshold", "1ms"]);
+            // What an earlier demo left behind has no place in this one.
+            command.args(["--pid", &post.pid.to_string(), "--threshold", "1ms", "--spool", "none"]);
+            // What the demo promises is of all that the services do.
+            command.args(["--budget", "off"]);
             // A mark in each block of the services' feed.
             command.args(["--tcp-message-every", "256", "--tcp-messages", "2000"]);
             command.args(["--inject-clock", &post.clock.to_string()]);
             if !udp {
                 command.arg("--no-udp-probes");
+            }
+            if let Some(brokers) = post.kafka {
+                command.args(["--uplink", "kafka", "--kafka-brokers", brokers]);
             }
             if let Some(recording) = recording {
                 command.arg("--record").arg(recording.batches(post.region));

@@ -5,16 +5,21 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use super::aggregators::{Aggregators, Comparison};
+use super::broker::Broker;
 use super::fleet::{Agents, Post, Services, injected};
 use super::knots::{self, Sampler};
 use super::plan::REGIONS;
+use super::questions::{Questions, When};
 use super::recording::Recording;
 use super::staging::Staged;
 use super::truth::Truth;
-use super::{Demo, Options, Ran};
+use super::{Demo, Options, Ran, Uplink, http};
 
 /// What the agents take to start, about: the step shall come in the middle of what they see.
 const START_UP: Duration = Duration::from_secs(2);
+/// How long the last batches may take into the store.
+const STORED_WITHIN: Duration = Duration::from_secs(60);
+const LOOK_EVERY: Duration = Duration::from_millis(200);
 const PROGRESS: Duration = Duration::from_secs(5);
 
 impl Demo {
@@ -25,7 +30,9 @@ impl Demo {
         let sampler = Sampler::start()?;
         let delayed = options.wan_probes.then_some(REGIONS[0].link).flatten();
         let comparison = delayed.map_or(Comparison::Direct { udp: !options.grpc_probes }, Comparison::Through);
-        let mut aggregators = Aggregators::start(&self.programs, &self.dirs, &self.libchdb, comparison).await?;
+        let broker = self.start_broker(options.uplink).await?;
+        let kafka = broker.as_ref().map(Broker::address);
+        let mut aggregators = Aggregators::start(&self.programs, &self.dirs, &self.libchdb, comparison, kafka).await?;
         self.say("three aggregators are running, the root's with the embedded ClickHouse store");
         let mut services = Services::start(&self.programs.wan, programs, &self.dirs).await?;
         self.say("three services are running, each calling the next: us -> eu -> ap");
@@ -37,7 +44,7 @@ impl Demo {
         let pids = services.pids()?;
         let posts = REGIONS.iter().zip(&pids).zip(&clocks).map(|((region, pid), clock)| {
             let aggregator = aggregators.address(region)?.to_owned();
-            Ok(Post { node: region.node, region, pid: *pid, clock, aggregator })
+            Ok(Post { node: region.node, region, pid: *pid, clock, aggregator, kafka })
         });
         let (posts, udp) = (posts.collect::<Result<Vec<_>>>()?, !options.grpc_probes);
         let mut agents = Agents::start(&self.programs, &self.dirs, &posts, udp, recording.as_ref()).await?;
@@ -53,17 +60,53 @@ impl Demo {
             agents.check_alive()?;
         }
         let observed = from..knots::now().mono;
+        let mut questions = Questions::read()?;
+        questions.ask(&self.store(), When::Running).await?;
         agents.stop().await?;
         services.stop().await?;
         self.say("agents and services have stopped");
+        until_all_is_stored(aggregators.store()).await?;
+        questions.ask(&self.store(), When::Stored).await?;
+        self.say("all is stored, and the questions of docs/schema.md are asked");
         let root_anchor_ns = aggregators.root_anchor_ns()?;
         aggregators.stop().await?;
-        let ran = Ran { truth: Truth { clocks, knots: sampler.finish()?, root_anchor_ns }, observed };
+        let ran = Ran {
+            truth: Truth { clocks, knots: sampler.finish()?, root_anchor_ns },
+            observed,
+            questions: Some(questions),
+        };
         if let Some(recording) = &recording {
             recording.keep(&ran, &self.dirs, &self.store()).await?;
             self.say(&format!("recorded into {}", recording.path().display()));
         }
         Ok(ran)
+    }
+
+    async fn start_broker(&self, uplink: Uplink) -> Result<Option<Broker>> {
+        if matches!(uplink, Uplink::Grpc) {
+            return Ok(None);
+        }
+        let broker = Broker::start(&self.dirs.kafka, &self.dirs.logs).await?;
+        self.say("a Kafka broker is running");
+        Ok(Some(broker))
+    }
+}
+
+/// A batch that is acknowledged may not be in the store yet. The last one of an agent says that it is that.
+async fn until_all_is_stored(store: &str) -> Result<()> {
+    let fails_until = format!(
+        "SELECT throwIf(uniqExactIf(node, open >= 0) < {}) FROM syncline.ingest_ledger FORMAT Null",
+        REGIONS.len()
+    );
+    let deadline = Instant::now() + STORED_WITHIN;
+    loop {
+        match http::execute(store, &fails_until).await {
+            Ok(()) => return Ok(()),
+            Err(error) if Instant::now() > deadline => {
+                return Err(error.context("not all batches came into the store; see the aggregators' logs"));
+            }
+            Err(_) => tokio::time::sleep(LOOK_EVERY).await,
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 //! and the services keep a journal that only the check reads.
 
 mod aggregators;
+pub(crate) mod broker;
 mod build;
 mod check;
 mod child;
@@ -16,6 +17,7 @@ mod journal;
 mod knots;
 mod live;
 mod plan;
+mod questions;
 mod recording;
 mod relay;
 mod replay;
@@ -31,7 +33,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::build::Programs;
@@ -40,6 +42,7 @@ use self::diagnosis::Diagnosis;
 use self::fleet::Directories;
 use self::journal::{Entry, Message, Moment};
 use self::plan::REGIONS;
+use self::questions::Questions;
 use self::recording::Recording;
 use self::report::{Report, Window};
 use self::store::Store;
@@ -71,11 +74,23 @@ pub(crate) struct Options {
     /// Probe clocks over gRPC only, as where UDP does not get through: stamps are then taken in user space
     #[arg(long)]
     pub(crate) grpc_probes: bool,
+    /// How batches travel
+    #[arg(long, value_enum, default_value = "grpc", conflicts_with_all = ["replay", "record"])]
+    pub(crate) uplink: Uplink,
     /// Let everything go wrong that may happen to clocks, for two and a half minutes: delay, jitter, loss and other routes
     /// between agents and aggregators, steps, drift, slews, a stopped agent, a restarted aggregator, a stepped reference, a
     /// node that lies
-    #[arg(long, conflicts_with_all = ["replay", "record", "seconds", "wan_probes", "grpc_probes"])]
+    #[arg(long, conflicts_with_all = ["replay", "record", "seconds", "wan_probes", "grpc_probes", "uplink"])]
     pub(crate) clock_faults: bool,
+}
+
+/// How batches travel.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Uplink {
+    /// Each agent sends them to its region's aggregator
+    Grpc,
+    /// Through a Kafka broker, which is fetched and started for that; clock probes do not
+    Kafka,
 }
 
 const DEFAULT_SECONDS: u64 = 25;
@@ -85,7 +100,8 @@ impl Options {
     pub(crate) fn checked(live: bool) -> Self {
         let (seconds, record) = (DEFAULT_SECONDS, None);
         let (replay, wan_probes, grpc_probes, clock_faults) = (false, false, false, false);
-        Self { check: true, live, replay, record, seconds, wan_probes, grpc_probes, clock_faults }
+        let uplink = Uplink::Grpc;
+        Self { check: true, live, replay, record, seconds, wan_probes, grpc_probes, uplink, clock_faults }
     }
 }
 
@@ -145,7 +161,9 @@ impl Source {
         }
         match Diagnosis::of_this_machine(cli)?.why_not_live() {
             None => Ok(Self::Kernel),
-            Some(reason) if options.live || options.clock_faults => bail!("live capture is impossible here: {reason}"),
+            Some(reason) if options.live || options.clock_faults || options.uplink == Uplink::Kafka => {
+                bail!("live capture is impossible here: {reason}")
+            }
             Some(reason) => {
                 println!("live capture is impossible here: {reason}; a recording of the same services is replayed");
                 Ok(Self::Recording)
@@ -169,6 +187,8 @@ struct Ran {
     truth: Truth,
     /// MONO of this machine between which every agent was capturing.
     observed: Range<i64>,
+    /// What docs/schema.md asks, and the answers; none of a recording, of which not all is known.
+    questions: Option<Questions>,
 }
 
 impl Ran {
@@ -245,7 +265,7 @@ impl Demo {
         let rows = ran.truth.judge(report.rows().await?)?;
         let findings = Findings::of(&rows, report.stored().await?, &ran.messages(&self.journals()?)?);
         let fed = if matches!(source, Source::Kernel) { Some(report.messages().await?) } else { None };
-        let findings = findings.with_messages(fed);
+        let findings = findings.with_messages(fed).with_questions(ran.questions.as_ref());
         report.show(&rows, &findings).await?;
         Ok(findings)
     }

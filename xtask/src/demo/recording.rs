@@ -106,7 +106,7 @@ impl Recording {
             serde_json::from_str(&read(&path)?).with_context(|| format!("{} is damaged", path.display()))?;
         let clocks = kept.clocks.iter().map(|text| Ok(text.parse()?)).collect::<Result<Vec<_>>>()?;
         let truth = Truth { clocks, knots: kept.knots, root_anchor_ns: kept.root_anchor_ns };
-        Ok(Ran { truth, observed: kept.observed })
+        Ok(Ran { truth, observed: kept.observed, questions: None })
     }
 }
 

@@ -14,7 +14,7 @@ impl Demo {
     pub(super) async fn replay(&self, recording: &Recording) -> Result<Ran> {
         let ran = recording.ran()?;
         recording.unpack_journals(&self.dirs)?;
-        let aggregators = Aggregators::start(&self.programs, &self.dirs, &self.libchdb, Comparison::None).await?;
+        let aggregators = Aggregators::start(&self.programs, &self.dirs, &self.libchdb, Comparison::None, None).await?;
         self.say("three aggregators are running, the root's with the embedded ClickHouse store");
         let store = aggregators.store();
         // The recording is older than what a store keeps.

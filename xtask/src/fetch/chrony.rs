@@ -4,8 +4,9 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 
+use super::deb;
 use crate::{place, process};
 
 /// What tells the tests where it is.
@@ -30,20 +31,8 @@ fn unpacked() -> Result<PathBuf> {
     Ok(place::cache()?.join("chrony").join("usr/sbin/chronyd"))
 }
 
-/// apt checks the package against its archive's signature.
 fn fetch() -> Result<PathBuf> {
-    if !process::is_installed("apt-get") || !process::is_installed("dpkg-deb") {
-        bail!("install chrony with this system's package manager");
-    }
-    let dir = place::cache()?.join("chrony");
-    std::fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
-    println!("fetching chronyd (`apt-get download chrony`, unpacked into {})", dir.display());
-    process::capture(Command::new("apt-get").args(["download", "-q", "chrony"]).current_dir(&dir))
-        .context("check the network, then `apt-get update`")?;
-    let is_package = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "deb");
-    let mut files = std::fs::read_dir(&dir)?.filter_map(|entry| Some(entry.ok()?.path()));
-    let package = files.find(is_package).context("apt-get download gave no package")?;
-    process::capture(Command::new("dpkg-deb").arg("-x").arg(package).arg(&dir))?;
+    deb::unpack(&["chrony"], &place::cache()?.join("chrony"))?;
     unpacked()
 }
 

@@ -4,10 +4,14 @@ go 1.25
 
 require (
 	github.com/caddyserver/caddy/v2 v2.10.2
+	github.com/syncline/syncline/bench v0.0.0
 	github.com/syncline/syncline/symbols/walk v0.0.0
 )
 
-replace github.com/syncline/syncline/symbols/walk => ../walk
+replace (
+	github.com/syncline/syncline/bench => ../../bench
+	github.com/syncline/syncline/symbols/walk => ../walk
+)
 
 require (
 	cel.dev/expr v0.24.0 // indirect

@@ -62,13 +62,20 @@ impl Place {
 /// When these waits begin here, CLOCK_MONOTONIC and CLOCK_REALTIME ns.
 type Began = (u64, u64);
 
-pub(super) fn put_in(listing: Listing, process: &ObservedProcess, kinds: Kinds, maps: &mut Maps) -> PutIn {
+pub(super) fn put_in(
+    listing: Listing,
+    process: &ObservedProcess,
+    kinds: Kinds,
+    since: Option<Began>,
+    maps: &mut Maps,
+) -> PutIn {
     // After they were looked at: until now they waited.
-    let began = (mono_ns(), wall_ns());
+    let now = (mono_ns(), wall_ns());
+    let began = since.unwrap_or(now);
     let mut put_in = PutIn::default();
     let parked = if kinds.has(CaptureKind::Park) { listing.parked } else { Vec::new() };
     for at in parked {
-        if mono_ns().saturating_sub(began.0) > LONGEST_NS {
+        if mono_ns().saturating_sub(now.0) > LONGEST_NS {
             put_in.no_room += 1;
             continue;
         }
@@ -131,6 +138,7 @@ fn put_parked((g, goroutine): &AtAddress, tgid: u32, began: Began, maps: &mut Ma
         tid: 0,
         reason: goroutine.reason,
         found_pc: Some(goroutine.pc),
+        is_part: false,
     };
     let is_new = is_new(&mut maps.parks, key, parked.encode_found())?;
     Ok(is_new.then_some(Found::Parked(key, parked)))

@@ -82,8 +82,15 @@ pub(super) struct Waiting {
 }
 
 impl Before {
-    /// Puts what waits now in a process into the maps; its probes must be there.
-    pub(super) fn look_at(&mut self, process: &ObservedProcess, kinds: Kinds, maps: &mut Maps) -> Looked {
+    /// Puts what waits now in a process into the maps; its probes must be there. It waits since `since` (CLOCK_MONOTONIC and CLOCK_REALTIME
+    /// ns), from when on all that begin are seen; None: since now.
+    pub(super) fn look_at(
+        &mut self,
+        process: &ObservedProcess,
+        kinds: Kinds,
+        since: Option<(u64, u64)>,
+        maps: &mut Maps,
+    ) -> Looked {
         let began = Instant::now();
         let subject = process.clone();
         let list = move |found: &patience::Found<Listing>| reading::list(&subject, found);
@@ -101,7 +108,7 @@ impl Before {
         if unread > 0 {
             tracing::warn!(pid, unread, "not all of its goroutines could be looked at");
         }
-        let put_in = entries::put_in(listing, process, kinds, maps);
+        let put_in = entries::put_in(listing, process, kinds, since, maps);
         let passed_over = unread + put_in.no_room;
         let (parked, calls) = (put_in.parked.len(), put_in.calls.len());
         self.counted.found += parked as u64;

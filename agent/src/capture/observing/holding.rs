@@ -65,7 +65,10 @@ impl Capture {
         let mut wanted: BTreeMap<u32, Kinds> = BTreeMap::new();
         for (slot, kinds) in running.chain(whoever_comes).chain(coming.iter().copied()) {
             let all = wanted.entry(slot).or_insert(Kinds::NONE);
-            *all = all.and(kinds.effective());
+            // Between windows.
+            if !self.governing.is_closed(slot) {
+                *all = all.and(kinds.effective());
+            }
         }
         wanted
     }

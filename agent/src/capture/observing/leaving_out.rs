@@ -1,6 +1,7 @@
 //! Processes that are left out by what holds for them.
 
 use crate::capture::states::LetGo;
+use crate::governor::ONCE_MILLI;
 use crate::proc_stat::start_time;
 use syncline_bpf::Watched;
 
@@ -92,7 +93,7 @@ impl Capture {
             |(pid, left_ns): (&u32, &u64)| (*pid, if self.processes.is_left_out(*pid) { u64::MAX } else { *left_ns });
         let ended = self.to_leave.iter().map(until).collect();
         let is_gone = |tgid| self.to_leave.contains_key(&tgid) && self.processes.observed(tgid).is_none();
-        self.short_waits.end(&mut self.maps.short_waits, is_gone);
+        self.short_waits.end(&mut self.maps.short_waits, is_gone, |_| ONCE_MILLI);
         if let Some(forgotten) = parks::forget(&mut self.maps, &ended) {
             let parked = forgotten.iter().filter(|(found, _)| found.is_parked()).count();
             self.own.parks_left_out = self.own.parks_left_out.saturating_add(parked as u64);

@@ -22,6 +22,7 @@ use crate::capture::running::Capture;
 use crate::capture::target::Target;
 use crate::capture::wait::RawWait;
 use crate::capture::{parks, privileges};
+use crate::governor::ONCE_MILLI;
 use crate::kinds::{CaptureKind, Kinds};
 use crate::proc_stat::{is_gone, start_time};
 
@@ -123,7 +124,7 @@ impl Capture {
     /// Observes the process if it is wanted, is Go, and is not observed yet.
     pub(in crate::capture) fn look_at(&mut self, pid: u32) {
         let Ok(file) = FileId::of_process(pid) else { return };
-        if pid == std::process::id() {
+        if pid == std::process::id() || self.is_detached {
             return;
         }
         if let Some(process) = self.processes.observed(pid) {
@@ -192,7 +193,9 @@ impl Capture {
         let open = || go_file.open(pid, libraries);
         let slot = self.probed.probe(ready, settings.kinds, open, &mut self.maps, &mut self.programs)?;
         let binary = self.probed.binary(slot).cloned().ok_or_else(Unfit::ended)?;
-        let process = ObservedProcess::look(pid, slot, file, binary, chosen).map_err(new)?;
+        let mut process = ObservedProcess::look(pid, slot, file, binary, chosen).map_err(new)?;
+        let settings = self.governing.in_force(slot, settings);
+        process.settings = settings;
         self.attach_for(&[(slot, settings.kinds)]);
         self.list(pid, slot, &settings).map_err(|e| new(Refusal::Kernel(e)))?;
         if let Some(offset) = process.thread_local_offset() {
@@ -237,8 +240,12 @@ impl Capture {
         if !kinds.is_any() {
             return;
         }
+        // As each window opens it is looked for.
+        if self.governing.is_in_windows(process.slot) {
+            return;
+        }
         let has_states = process.settings.kinds.has(CaptureKind::States);
-        let Looked { passed_over, waiting } = self.before.look_at(process, kinds, &mut self.maps);
+        let Looked { passed_over, waiting } = self.before.look_at(process, kinds, None, &mut self.maps);
         if has_states {
             self.states.found(pid, &waiting);
         }
@@ -336,7 +343,9 @@ impl Capture {
     /// A pid that is observed again keeps its sums, which go on, and what parked since.
     fn forget_ended(&mut self) {
         let is_gone = |tgid| self.to_forget.contains_key(&tgid) && self.processes.observed(tgid).is_none();
-        self.short_waits.end(&mut self.maps.short_waits, is_gone);
+        let weight =
+            |tgid| self.processes.get(tgid).map_or(ONCE_MILLI, |gone| self.governing.weight_of_sums(gone.slot));
+        self.short_waits.end(&mut self.maps.short_waits, is_gone, weight);
         if !self.states.end(&self.to_forget, &self.processes) {
             // Tried again; what is parked of them waits with that.
             return;

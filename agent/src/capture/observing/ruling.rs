@@ -1,5 +1,6 @@
 //! What holds for which process, changed while the capture runs.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use syncline_bpf::Watched;
@@ -11,6 +12,7 @@ use crate::capture::running::Capture;
 use crate::capture::states::LetGo;
 use crate::choice::{Rules, Settings};
 use crate::kinds::{CaptureKind, Kinds};
+use crate::metadata::Metadata;
 
 /// Finding what waits already in other processes waits while it keeps us for so long.
 const FINDING: Duration = Duration::from_millis(100);
@@ -39,7 +41,8 @@ impl Capture {
         let observed = pids.into_iter().filter_map(|pid| self.processes.observed(pid));
         let chosen: Vec<_> =
             observed.map(|process| (process.pid, process.slot, self.choosing.of_observed(process))).collect();
-        let coming: Vec<_> = chosen.iter().map(|(_, slot, chosen)| (*slot, chosen.settings.needs())).collect();
+        let needs = |slot, settings| self.governing.in_force(slot, settings).needs();
+        let coming: Vec<_> = chosen.iter().map(|(_, slot, chosen)| (*slot, needs(*slot, chosen.settings))).collect();
         self.attach_for(&coming);
         self.set_defaults();
         for (pid, slot, chosen) in chosen {
@@ -84,10 +87,22 @@ impl Capture {
 
     /// What was chosen holds for the process from now on; what that needs is attached.
     fn change(&mut self, pid: u32, slot: u32, Chosen { settings, names }: Chosen) {
-        let Some(before) = self.processes.observed(pid).map(|process| process.settings) else { return };
         if !settings.observe {
             return self.leave_out_observed(pid);
         }
+        self.processes.choose(pid, settings);
+        self.put_in_force(pid, slot, self.governing.in_force(slot, settings), names);
+    }
+
+    /// These settings hold for the process from now on.
+    pub(in crate::capture) fn put_in_force(
+        &mut self,
+        pid: u32,
+        slot: u32,
+        settings: Settings,
+        names: Option<Arc<Metadata>>,
+    ) {
+        let Some(before) = self.processes.observed(pid).map(|process| process.settings) else { return };
         let began = settings.kinds.effective().minus(before.kinds.effective());
         let ended = before.kinds.effective().minus(settings.kinds.effective());
         if began.has(CaptureKind::States) {
@@ -108,7 +123,7 @@ impl Capture {
         }
         self.processes.change(pid, settings, names);
         if began.is_any() {
-            self.to_find.insert(pid, began);
+            self.find_later(pid, began);
         }
     }
 
@@ -128,7 +143,8 @@ impl Capture {
     /// Has the process observed by the probes of this slot only, and as these settings say.
     pub(in crate::capture) fn list(&mut self, pid: u32, slot: u32, settings: &Settings) -> Result<(), KernelError> {
         let kinds = self.frame.of_kernel(settings.kinds);
-        let value = Watched { slot, threshold_ns: threshold_ns(settings), kinds }.encode();
+        let window = self.governing.window(slot, pid);
+        let value = Watched { slot, threshold_ns: threshold_ns(settings), kinds, window }.encode();
         self.maps.watched.insert(pid, value, 0).map_err(|e| KernelError::new("watch a process", e))
     }
 
@@ -138,9 +154,15 @@ impl Capture {
         let _ = self.maps.watched.remove(&pid);
     }
 
+    /// What waits already of these kinds, too, is to be found in this process.
+    pub(in crate::capture) fn find_later(&mut self, pid: u32, kinds: Kinds) {
+        let all = self.to_find.entry(pid).or_insert(Kinds::NONE);
+        *all = all.and(kinds);
+    }
+
     /// Finds what waits already of the kinds that are captured of these processes from now on; for a while, then with the next look at
     /// them.
-    pub(super) fn find_what_waits_anew(&mut self) {
+    pub(in crate::capture) fn find_what_waits_anew(&mut self) {
         let began = Instant::now();
         while let Some((pid, kinds)) = self.to_find.pop_first() {
             self.find_what_waits(pid, kinds);

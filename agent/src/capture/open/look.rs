@@ -10,6 +10,7 @@ use crate::capture::found::Found;
 use crate::capture::memory::Memory;
 use crate::capture::process::{ObservedProcess, mono_ns};
 use crate::capture::wait::{RawWait, kind, reason_text};
+use crate::governor::ONCE_MILLI;
 
 /// States of a goroutine (`runtime/runtime2.go`), and the bit that says that the garbage collector looks at it.
 const RUNNABLE: u64 = 1;
@@ -174,6 +175,7 @@ pub(super) fn of_map(found: &Found, process: &ObservedProcess, until_mono_ns: u6
         no_goroutine: false,
         unbound: false,
         began_before: found.began_before(),
+        weight_milli: ONCE_MILLI,
         address: parked.and_then(|parked| parked.address),
         result: 0,
         fd: None,

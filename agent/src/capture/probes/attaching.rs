@@ -28,6 +28,12 @@ impl Links {
         self
     }
 
+    /// The same, with nothing to go before anything else: for when none of them does anything any more.
+    pub(super) fn in_any_order(mut self) -> Self {
+        self.beginnings.append(&mut self.ends);
+        self
+    }
+
     /// Detaches. The kernel needs some 100 ms for each (it waits for all CPUs), and no longer for many at once.
     fn detach(self) {
         for links in [self.beginnings, self.ends] {

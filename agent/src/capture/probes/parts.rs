@@ -16,7 +16,7 @@ pub(super) enum Probes {
     #[default]
     None,
     Attached(Links),
-    /// Not tried again.
+    /// Not tried again, but for the next window where there are windows.
     Failed,
 }
 
@@ -81,6 +81,20 @@ impl ProbedBinaries {
         }
     }
 
+    /// Detaches all of a binary's parts, all at once: the kernel side holds to a window that is over. One that could not be attached is
+    /// tried again as the next opens.
+    pub(in crate::capture) fn detach_for_gap(&mut self, index: u32) {
+        let Some(slot) = self.slots.get_mut(&index) else { return };
+        let (mut parts, mut links) = (Vec::new(), Links::default());
+        for part in Part::ALL {
+            if let Probes::Attached(attached) = std::mem::take(slot.part_mut(part)) {
+                links = links.and(attached);
+                parts.push(part);
+            }
+        }
+        self.detaching.push(Detaching { slot: index, parts, thread: detach_in_background(links.in_any_order()) });
+    }
+
     /// Which parts have gone since the last call, each with its slot.
     pub(in crate::capture) fn detached(&mut self) -> Vec<(u32, Part)> {
         let (finished, under_way) = std::mem::take(&mut self.detaching).into_iter().partition(Detaching::is_finished);
@@ -88,6 +102,11 @@ impl ProbedBinaries {
         let mut detached = std::mem::take(&mut self.detached);
         detached.extend(parts_of(finished));
         detached
+    }
+
+    /// Whether probes of this binary are still on their way off.
+    pub(in crate::capture) fn is_detaching(&self, index: u32) -> bool {
+        self.detaching.iter().any(|of| of.slot == index && !of.is_finished())
     }
 
     /// Waits for parts that are still on their way off, since two probes of each kind would see everything twice.

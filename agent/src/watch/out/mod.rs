@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use syncline_insight::{Caption, Recorded, StackSum, flame_svg, pprof_gz};
+use syncline_insight::{Caption, Contention, Recorded, StackSum, flame_svg, pprof_gz};
 use tempfile::NamedTempFile;
 
 use super::WatchError;
@@ -88,7 +88,8 @@ impl OpenOut {
         let outcome = match self.writer {
             Writer::Events(mut file) => file.flush(),
             Writer::AtEnd(OutKind::Svg, file) => put(file, flame_svg(stacks, caption).as_bytes(), &self.path),
-            Writer::AtEnd(_, file) => pprof_gz(stacks, recorded).and_then(|bytes| put(file, &bytes, &self.path)),
+            Writer::AtEnd(_, file) => pprof_gz(stacks.iter().map(|sum| Contention::of(sum)), recorded)
+                .and_then(|bytes| put(file, &bytes, &self.path)),
         };
         outcome.map_err(|cause| WatchError::Out { path: self.path, cause })
     }

@@ -2,14 +2,15 @@ package main
 
 import (
 	"bufio"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
 )
 
 // runChurn has n pairs of goroutines that hand a value to and fro as fast as they can, and two goroutines that wait for a moment and
-// then compute for long, so that they are made to yield; one more hangs. At the next line all but that one end.
-func runChurn(input *bufio.Reader, n int) {
+// then compute for long, so that they are made to yield; idle ones and one more hang. At the next line all but those end.
+func runChurn(input *bufio.Reader, n, idle int) {
 	ids := make(chan uint64, 1)
 	go func() {
 		ids <- goid()
@@ -19,6 +20,8 @@ func runChurn(input *bufio.Reader, n int) {
 	awaitParked(hung)
 	var stop atomic.Bool
 	var busy sync.WaitGroup
+	// Else those who compute keep a machine of two processors to themselves, and hardly a value is handed on.
+	runtime.GOMAXPROCS(4)
 	busy.Add(2*n + 2)
 	for i := 0; i < n; i++ {
 		there, back := make(chan int), make(chan int)
@@ -47,8 +50,15 @@ func runChurn(input *bufio.Reader, n int) {
 			}
 		}()
 	}
+	for i := 0; i < idle; i++ {
+		go hangIdly()
+	}
 	report(map[string]any{"event": "churning", "hung": hung})
 	awaitLine(input)
 	stop.Store(true)
 	busy.Wait()
+}
+
+func hangIdly() {
+	<-make(chan int)
 }

@@ -6,7 +6,7 @@
 //	waits pingpong        two goroutines hand a value to and fro as fast as they can, until standard input is closed
 //	waits become PROGRAM [ARGUMENT]...  parks a few goroutines for ever, then runs that program in its place (execve)
 //	waits labels          goroutines with profiler labels of several kinds wait, and are reported
-//	waits churn N         N pairs of goroutines do that, others compute in between, and one hangs, until the next line
+//	waits churn N IDLE    N pairs of goroutines do that, others compute in between, and one hangs, until the next line; so do IDLE more
 //	waits crowd N ROUNDS  N goroutines wait at once and are released together, ROUNDS times
 package main
 
@@ -35,7 +35,7 @@ func main() {
 	case "labels":
 		runLabels()
 	case "churn":
-		runChurn(input, number(2))
+		runChurn(input, number(2), number(3))
 	case "crowd":
 		runCrowd(number(2), number(3))
 	}

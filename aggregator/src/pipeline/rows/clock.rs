@@ -1,11 +1,11 @@
 //! Rows of what a batch says of its node's clock, and of what became of it.
 
 use syncline_clock::{ClaimVerdict, Segment};
-use syncline_event::{Batch, ClaimSource, ClockClaim, ProbePath};
+use syncline_event::{Batch, BatchId, ClaimSource, ClockClaim, ProbePath};
 use syncline_store::rows::{
     self, ClockClaimRows, ClockProbeRows, ClockScale, ClockSegmentRows, ClockStateRows, ClockStepRows, ProbeKind,
 };
-use syncline_store::{ClockState, SettledPiece, Settlement};
+use syncline_store::{ClockState, LowCardinality, SettledPiece, Settlement};
 use syncline_timebase::{Instant, Knot, Mono, Offset, Reference, Span, Wall};
 
 use super::{ONLINE_REVISION, SETTLED_REVISION, Whose, bound_ns, mono_ns};
@@ -94,13 +94,12 @@ pub(crate) fn segments(batch: &Batch, sighting: &Sighting) -> ClockSegmentRows {
     }
 }
 
-/// The node's clock model as it is after the batch.
-pub(crate) fn state(batch: &Batch, state: ClockState) -> ClockStateRows {
-    let Whose { region, node, boot } = Whose::of(batch, 1);
+/// The clock model of a node as it is after batch `id`.
+pub(crate) fn state(region: &str, id: &BatchId, state: ClockState) -> ClockStateRows {
     ClockStateRows {
-        region,
-        node,
-        boot,
+        region: LowCardinality::constant(region, 1),
+        node: LowCardinality::constant(id.node.as_str(), 1),
+        boot: vec![id.boot.0],
         ref_run: vec![state.ref_run],
         batch: vec![state.batch],
         segment_end: vec![state.segment_end],

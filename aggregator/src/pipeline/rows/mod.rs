@@ -2,13 +2,15 @@
 
 mod clock;
 mod ends;
+mod ledger;
+mod observations;
 mod processes;
 mod states;
 mod tcp;
 
 use syncline_event::{Batch, Flow, Kind, Stack, Symbol, Target, Waits};
 use syncline_store::rows::{
-    EventKind, EventRows, LossRows, NodeRows, OpenWaitRows, ShortWaitRows, StackRows, SymbolRows, UNBOUNDED_NS,
+    EventKind, EventRows, NodeRows, OpenWaitRows, ShortWaitRows, StackRows, SymbolRows, UNBOUNDED_NS,
 };
 use syncline_store::{Arrays, LowCardinality};
 use syncline_timebase::{ErrorBound, Instant, Mono, Offset, Reference};
@@ -20,6 +22,8 @@ use crate::segment::{bound_class, clock_status};
 use ends::Ends;
 
 pub(crate) use clock::{claims, probes, segments, settlement, state, steps};
+pub(crate) use ledger::{dropped_batches, ledger, ledger_key, losses};
+pub(crate) use observations::observations;
 pub(crate) use processes::{processes, processes_key};
 pub(crate) use states::{goroutine_states, process_states};
 pub(crate) use tcp::{messages, tcp_losses, tcp_sessions};
@@ -143,6 +147,7 @@ fn of_waits(batch: &Batch, waits: &Waits, aligned: &Aligned, run: u64) -> EventR
         model_rev: vec![ONLINE_REVISION; rows],
         trace_id: waits.trace.iter().map(|trace| trace.trace_id.to_be_bytes()).collect(),
         span_id: waits.trace.iter().map(|trace| trace.span_id).collect(),
+        weight_milli: waits.weight_milli.clone(),
     }
 }
 
@@ -165,21 +170,9 @@ pub(crate) fn short_waits(batch: &Batch) -> ShortWaitRows {
         count: short.iter().map(|short| short.count).collect(),
         total_ns: short.iter().map(|short| short.total_ns).collect(),
         hist,
-    }
-}
-
-/// Losses.
-pub(crate) fn losses(batch: &Batch) -> LossRows {
-    let (losses, rows) = (&batch.losses, batch.losses.len());
-    let Whose { region, node, boot } = Whose::of(batch, rows);
-    LossRows {
-        bucket: vec![bucket::of_batch(batch); rows],
-        region,
-        node,
-        boot,
-        run_seq: vec![batch.origin.run_first_seq; rows],
-        cause: texts(losses.iter().map(|loss| loss.cause.name())),
-        count: losses.iter().map(|loss| loss.count).collect(),
+        weight_milli: short.iter().map(|short| short.weight_milli).collect(),
+        is_parts: short.iter().map(|short| short.is_parts.into()).collect(),
+        batch: vec![batch.number; rows],
     }
 }
 
@@ -381,6 +374,7 @@ mod tests {
         let blocks = [
             events(&batch, &align(&batch.waits, &clock), 7).into_block(),
             short_waits(&batch).into_block(),
+            observations(&batch, &clock, 7).into_block(),
             losses(&batch).into_block(),
             stacks(batch.stacks.iter(), now).into_block(),
             symbols(batch.symbols.iter()).into_block(),

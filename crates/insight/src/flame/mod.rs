@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 
 use crate::sites::StackSum;
 use crate::text::{span, waits};
+use crate::xml::escaped;
 use tree::{Kind, Node, Tree};
 
 const WIDTH: f64 = 1200.0;
@@ -157,25 +158,6 @@ fn label(node: &Node, width: f64) -> Option<String> {
     }
     let start = name.chars().take(room.saturating_sub(1)).collect::<String>();
     (room >= 4).then(|| format!("{start}…"))
-}
-
-/// Text for XML: names are the observed program's, and none may leave its place in the document. What XML 1.0 has no character
-/// for is replaced.
-fn escaped(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => safe.push_str("&amp;"),
-            '<' => safe.push_str("&lt;"),
-            '>' => safe.push_str("&gt;"),
-            '"' => safe.push_str("&quot;"),
-            '\'' => safe.push_str("&#39;"),
-            '\n' | '\t' => safe.push(c),
-            c if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') => safe.push(char::REPLACEMENT_CHARACTER),
-            c => safe.push(c),
-        }
-    }
-    safe
 }
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
 //! Stacks as a profile of the same kind as Go's block profile: `go tool pprof` reads it like one of net/http/pprof.
 //!
 //! Sample types contentions/count and delay/nanoseconds, as in runtime/pprof. Other than there nothing is sampled: every wait that
-//! was captured is in it, and a delay is measured from parking to running again. Each sample is labelled with its reason and pid.
+//! was captured is in it, and a delay is measured from parking to running again. Samples are labelled with what tells their waits apart.
 
 mod message;
+mod read;
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -14,8 +15,10 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use prost::Message as _;
 
-use crate::call::{Build, Call, Frame};
+use crate::call::{Build, Call, CallStack, Frame};
 use crate::sites::StackSum;
+pub use read::{BlockProfile, ProfileError, ProfiledStack, read_block_profile};
+
 use message::{Function, Label, Line, Location, Mapping, Profile, Sample, ValueType};
 
 /// Functions that pprof leaves out of its views with all they call, so that a wait ends where it does in Go's own block profile:
@@ -34,17 +37,48 @@ pub struct Recorded {
     pub comments: Vec<String>,
 }
 
+/// Waits with one stack and the same labels: a sample of a profile.
+#[derive(Clone, Debug)]
+pub struct Contention<'a> {
+    /// Where.
+    pub stack: &'a CallStack,
+    /// How many.
+    pub count: u64,
+    /// How long all together, ns.
+    pub delay_ns: u64,
+    /// What `go tool pprof -tagfocus` finds them by.
+    pub labels: Vec<(&'static str, Tag<'a>)>,
+}
+
+/// The value of a label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tag<'a> {
+    /// A text.
+    Text(&'a str),
+    /// A number.
+    Number(i64),
+}
+
+impl<'a> Contention<'a> {
+    /// All waits of one process for one reason with one stack.
+    #[must_use]
+    pub fn of(sum: &'a StackSum) -> Self {
+        let labels = vec![("reason", Tag::Text(&sum.reason)), ("pid", Tag::Number(sum.pid.into()))];
+        Self { stack: &sum.stack, count: sum.sum.waits(), delay_ns: sum.sum.times.waited_ns(), labels }
+    }
+}
+
 /// The profile, compressed as pprof files are.
 ///
 /// # Errors
 /// If it cannot be compressed, which needs no more than memory.
-pub fn pprof_gz(stacks: &[&StackSum], recorded: &Recorded) -> io::Result<Vec<u8>> {
+pub fn pprof_gz<'a>(contentions: impl IntoIterator<Item = Contention<'a>>, recorded: &Recorded) -> io::Result<Vec<u8>> {
     let mut gz = GzEncoder::new(Vec::new(), Compression::default());
-    gz.write_all(&profile(stacks, recorded).encode_to_vec())?;
+    gz.write_all(&profile(contentions, recorded).encode_to_vec())?;
     gz.finish()
 }
 
-fn profile(stacks: &[&StackSum], recorded: &Recorded) -> Profile {
+fn profile<'a>(all: impl IntoIterator<Item = Contention<'a>>, recorded: &Recorded) -> Profile {
     let mut tables = Tables::default();
     // The string table must begin with the empty string.
     tables.text("");
@@ -52,7 +86,7 @@ fn profile(stacks: &[&StackSum], recorded: &Recorded) -> Profile {
     let delay = ValueType { kind: tables.text("delay"), unit: tables.text("nanoseconds") };
     Profile {
         sample_types: vec![contentions, delay],
-        samples: stacks.iter().map(|sum| tables.sample(sum)).collect(),
+        samples: all.into_iter().map(|one| tables.sample(&one)).collect(),
         drop_frames: tables.text(DROPPED),
         comment_texts: recorded.comments.iter().map(|comment| tables.text(comment)).collect(),
         mappings: tables.mappings,
@@ -80,16 +114,21 @@ struct Tables {
 }
 
 impl Tables {
-    fn sample(&mut self, sum: &StackSum) -> Sample {
-        let mapping = self.mapping(&sum.stack.build);
-        let reason = Label { key: self.text("reason"), value_text: self.text(&sum.reason), number: 0 };
-        let pid = Label { key: self.text("pid"), value_text: 0, number: sum.pid.into() };
+    fn sample(&mut self, of: &Contention<'_>) -> Sample {
+        let mapping = self.mapping(&of.stack.build);
+        let values = [of.count, of.delay_ns].map(|value| i64::try_from(value).unwrap_or(i64::MAX));
         Sample {
-            location_ids: sum.stack.calls.iter().map(|call| self.location(mapping, call)).collect(),
-            values: [sum.sum.waits(), sum.sum.times.waited_ns()]
-                .map(|value| i64::try_from(value).unwrap_or(i64::MAX))
-                .to_vec(),
-            labels: vec![reason, pid],
+            location_ids: of.stack.calls.iter().map(|call| self.location(mapping, call)).collect(),
+            values: values.to_vec(),
+            labels: of.labels.iter().map(|(key, tag)| self.label(key, *tag)).collect(),
+        }
+    }
+
+    fn label(&mut self, key: &str, tag: Tag<'_>) -> Label {
+        let key = self.text(key);
+        match tag {
+            Tag::Text(text) => Label { key, value_text: self.text(text), number: 0 },
+            Tag::Number(number) => Label { key, value_text: 0, number },
         }
     }
 
@@ -164,7 +203,7 @@ mod tests {
 
     fn encoded(sites: &Sites) -> Profile {
         let recorded = Recorded { start_wall_ns: 5, duration_ns: 7, comments: vec!["lost 0".to_owned()] };
-        let gz = pprof_gz(&sites.stacks(), &recorded).unwrap();
+        let gz = pprof_gz(sites.stacks().into_iter().map(Contention::of), &recorded).unwrap();
         let mut bytes = Vec::new();
         GzDecoder::new(gz.as_slice()).read_to_end(&mut bytes).unwrap();
         Profile::decode(bytes.as_slice()).unwrap()

@@ -28,6 +28,7 @@ use super::page::Page;
 use crate::process;
 use condition::Condition;
 use outcome::{Outcome, Runs};
+pub(super) use seeds::each;
 
 const PAGE: Page = Page { name: "accuracy.md", mark: "bench clock" };
 

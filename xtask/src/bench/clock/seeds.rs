@@ -6,7 +6,7 @@ use std::sync::mpsc;
 use std::thread;
 
 /// Works on each seed and merges what comes of them in the order of the seeds.
-pub(super) fn each<R: Send>(seeds: &[u64], work: impl Fn(u64) -> R + Sync, mut merge: impl FnMut(R)) {
+pub(in crate::bench) fn each<R: Send>(seeds: &[u64], work: impl Fn(u64) -> R + Sync, mut merge: impl FnMut(R)) {
     let threads = thread::available_parallelism().map_or(1, usize::from);
     let (next, (sender, receiver)) = (AtomicUsize::new(0), mpsc::channel());
     thread::scope(|scope| {

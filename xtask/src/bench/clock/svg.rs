@@ -3,6 +3,8 @@
 use std::fmt::{self, Write};
 use std::ops::Range;
 
+use crate::bench::svg::{write_begin, write_text};
+
 /// Panels side by side that share their axes.
 pub(super) struct Chart {
     pub(super) x_label: &'static str,
@@ -41,12 +43,7 @@ impl Chart {
     fn write(&self, out: &mut String) -> fmt::Result {
         let width = LEFT + self.panels.len() as f64 * (PANEL.0 + GAP);
         let height = TOP + PANEL.1 + BOTTOM;
-        writeln!(
-            out,
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width:.0} {height:.0}\" width=\"{width:.0}\" \
-             height=\"{height:.0}\" font-family=\"sans-serif\" font-size=\"12\">"
-        )?;
-        writeln!(out, "<rect width=\"{width:.0}\" height=\"{height:.0}\" fill=\"#ffffff\"/>")?;
+        write_begin(out, width, height)?;
         self.write_legend(out)?;
         let middle = TOP + PANEL.1 / 2.0;
         let turned = format!(" transform=\"rotate(-90 16 {middle:.0})\"");
@@ -112,11 +109,6 @@ impl Chart {
     }
 }
 
-fn write_text(out: &mut String, x: f64, y: f64, anchor: &str, more: &str, text: &str) -> fmt::Result {
-    let text = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
-    writeln!(out, "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\"{more}>{text}</text>")
-}
-
 /// A power of ten of microseconds, in words.
 fn length(decade: i32) -> String {
     let (unit, above) = match decade {
@@ -131,6 +123,7 @@ fn length(decade: i32) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bench::svg::unbalanced;
 
     fn chart() -> Chart {
         Chart {
@@ -144,27 +137,6 @@ mod tests {
                 Panel { title: "b".to_owned(), curves: vec![Vec::new(), Vec::new()] },
             ],
         }
-    }
-
-    /// Tags that are open at the end, or the first that does not fit.
-    fn unbalanced(text: &str) -> Option<String> {
-        let mut open: Vec<String> = Vec::new();
-        for tag in text.split('<').skip(1) {
-            let (tag, _) = tag.split_once('>')?;
-            if tag.matches('"').count() % 2 == 1 {
-                return Some(tag.to_owned());
-            }
-            let name = tag.split([' ', '/']).find(|word| !word.is_empty())?.to_owned();
-            match () {
-                () if tag.starts_with('/') => match open.pop() {
-                    Some(last) if last == name => {}
-                    _ => return Some(name),
-                },
-                () if !tag.ends_with('/') => open.push(name),
-                () => {}
-            }
-        }
-        open.pop()
     }
 
     #[test]

@@ -1,145 +1,147 @@
-//! From runs to tables.
+//! From figures to tables.
 
-use super::{Idle, Observed, Round, Run, Workload};
+use super::figures::{Figures, Run, cpu_ns_per_op, ops_per_s, p99_us};
+use super::targets;
+use super::workload::{Pace, Workload};
 use crate::bench::observer::Way;
 use crate::bench::statistics::{Spread, whole};
 use crate::bench::table;
 
-const HEADINGS: [&str; 8] = [
+const HEADINGS: [&str; 10] = [
     "observed by",
-    "ns/op",
+    "op/s",
     "times",
-    "added ns/op",
-    "added ns/block",
-    "added CPU ns/block",
+    "CPU, us/op",
+    "times",
+    "p99, us",
+    "times",
     "observer's CPU",
+    "its memory",
     "blocks seen",
 ];
 const MIB: f64 = 1_048_576.0;
 
-/// Prints everything.
-pub(super) fn print(ways: &[Way], rounds: &[Round], idle: &Idle) {
-    for workload in Workload::ALL {
-        let figures = Figures { rounds, workload };
-        println!("### {}\n", workload.title());
-        println!("{:.2} blocks per operation, as the agent counts them.\n", figures.blocks_per_op());
-        table::print(&HEADINGS, &ways.iter().map(|way| figures.row(*way)).collect::<Vec<_>>());
+/// All tables.
+pub(super) fn text(workloads: &[&'static Workload], ways: &[Way], figures: &Figures<'_>) -> String {
+    let figures = *figures;
+    let mut text = targets::text(workloads, figures);
+    let of_blocks: Vec<&'static Workload> =
+        workloads.iter().copied().filter(|workload| workload.pace == Pace::Blocks).collect();
+    if !of_blocks.is_empty() {
+        text += &format!("### What a block costs, ns\n\n{}", block_table(&of_blocks, ways, figures));
     }
-    println!("### The agent itself\n");
-    table::print(
-        &["agent", "memory before", "memory at most", "CPU", "waits/s", "as events", "in sums", "lost, counted"],
-        &agent_rows(rounds, idle),
-    );
+    for workload in workloads {
+        let blocks = figures.blocks_per_op(workload);
+        text += &format!("### {}\n\n{blocks:.2} blocks an operation, as the agent counts them.\n\n", workload.title);
+        let rows: Vec<Vec<String>> = ways.iter().map(|way| row(figures, workload, *way)).collect();
+        text += &table::text(&HEADINGS, &rows);
+    }
+    text += &format!("### The agent itself\n\n{}", agent_table(workloads, figures));
+    text
 }
 
-/// All runs of one workload.
-struct Figures<'a> {
-    rounds: &'a [Round],
-    workload: Workload,
-}
-
-impl Figures<'_> {
-    fn runs(&self, way: Way) -> impl Iterator<Item = &Run> {
-        self.rounds.iter().flatten().filter(move |run| run.way == way && run.workload == self.workload)
-    }
-
-    fn observed(&self, way: Way) -> impl Iterator<Item = &Observed> {
-        self.runs(way).filter_map(|run| run.observer.as_ref())
-    }
-
-    /// From the agent whose counts come from the kernel's sums: nothing of it goes through a ring that may be full.
-    fn blocks_per_op(&self) -> f64 {
-        let runs = self.runs(Way::AgentAboveThreshold);
-        let per_op = |run: &Run| Some(run.observer.as_ref()?.seen.waits() as f64 / run.measured.all_ops() as f64);
-        Spread::of(runs.filter_map(per_op)).median
-    }
-
-    fn ns_per_op(&self, way: Way) -> Spread {
-        Spread::of(self.runs(way).map(|run| run.measured.ns_per_op))
-    }
-
-    /// What a way adds to a figure of the same round; each round has one run of each way.
-    fn added(&self, way: Way, figure: impl Fn(&Run) -> f64) -> Spread {
-        let pairs = self.runs(way).zip(self.runs(Way::Nothing));
-        Spread::of(pairs.map(|(run, base)| figure(run) - figure(base)))
-    }
-
-    fn row(&self, way: Way) -> Vec<String> {
-        let (here, base) = (self.ns_per_op(way), self.ns_per_op(Way::Nothing));
-        let mut row = vec![way.name().to_owned(), here.to_string(), format!("{:.1}", here.median / base.median)];
-        if way != Way::Nothing {
-            row.extend(self.added_cells(way));
-        }
-        let of_observer = Spread::of(self.observed(way).map(|observer| observer.cpu_share)).median;
-        if !of_observer.is_nan() {
-            row.extend([percent(of_observer), share(self.seen_per_op(way) / self.blocks_per_op())]);
-        }
-        row.resize(HEADINGS.len(), String::new());
-        row
-    }
-
-    fn added_cells(&self, way: Way) -> [String; 3] {
-        let (added, added_cpu) = (self.added(way, |run| run.measured.ns_per_op), self.added(way, cpu_ns_per_op));
-        let per_block = 1.0 / self.blocks_per_op();
-        [added, added.times(per_block), added_cpu.times(per_block)].map(|spread| spread.to_string())
-    }
-
-    /// Waits that the observer knows of as such, for an operation.
-    fn seen_per_op(&self, way: Way) -> f64 {
-        let per_op = |run: &Run| {
-            let seen = run.observer.as_ref()?.seen;
-            Some((seen.events + seen.summed) as f64 / run.measured.all_ops() as f64)
-        };
-        Spread::of(self.runs(way).filter_map(per_op)).median
+/// What the tables are not worth, by the shares of the CPUs that others took in the pauses; nothing where they took next to none.
+pub(super) fn caution(others: &[f64]) -> &'static str {
+    const BUSY: f64 = 0.1;
+    if Spread::of(others.iter().copied()).median > BUSY {
+        "**Others kept the machine busy: throughput and p99 say little here. CPU times hold.**\n\n"
+    } else {
+        ""
     }
 }
 
-/// The program's own, user and system: the probes' work is in it.
-fn cpu_ns_per_op(run: &Run) -> f64 {
-    run.measured.cpu_ns as f64 / run.measured.ops as f64
+/// What is not in the tables, and why; nothing where all is.
+pub(super) fn left_out(left_out: &[String], failures: &[String]) -> String {
+    let left_out = left_out.iter().map(|what| format!("- Left out: {what}\n"));
+    let failed = failures.iter().map(|what| format!("- Failed: {what}\n"));
+    let lines: String = left_out.chain(failed).collect();
+    if lines.is_empty() { lines } else { lines + "\n" }
 }
 
-fn agent_rows(rounds: &[Round], idle: &Idle) -> Vec<Vec<String>> {
-    let nothing = || std::iter::repeat_n(String::new(), 4);
-    let mut rows = vec![
-        ["default, program asleep".to_owned(), String::new(), mib(idle.memory.peak), percent(idle.cpu_share)]
-            .into_iter()
-            .chain(nothing())
-            .collect(),
-    ];
-    for (way, name) in [(Way::AgentAboveThreshold, "default"), (Way::AgentEverything, "threshold 0")] {
-        for workload in Workload::ALL {
-            let mut row = vec![format!("{name}, {}", workload.argument())];
-            row.extend(agent_cells(&Figures { rounds, workload }, way));
-            rows.push(row);
-        }
+/// Time and CPU time that each way adds to a block.
+fn block_table(workloads: &[&'static Workload], ways: &[Way], figures: Figures<'_>) -> String {
+    let columns = workloads.iter().flat_map(|workload| ["time", "CPU"].map(|of| format!("{}, {of}", workload.name)));
+    let headings: Vec<String> = std::iter::once("added by".to_owned()).chain(columns).collect();
+    let row = |way: &Way| {
+        let cells = workloads.iter().flat_map(|workload| figures.added_to_a_block(workload, *way));
+        std::iter::once(way.name().to_owned()).chain(cells.map(|spread| spread.to_string())).collect()
+    };
+    let rows: Vec<Vec<String>> = ways.iter().filter(|way| **way != Way::Nothing).map(row).collect();
+    table::text(&headings.iter().map(String::as_str).collect::<Vec<_>>(), &rows)
+}
+
+fn row(figures: Figures<'_>, workload: &'static Workload, way: Way) -> Vec<String> {
+    let mut row = vec![way.name().to_owned()];
+    let figures_shown: [fn(&Run) -> f64; 3] = [ops_per_s, |run| cpu_ns_per_op(run) / 1e3, p99_us];
+    for figure in figures_shown {
+        row.push(figures.spread(workload, way, figure).short());
+        row.push(if way == Way::Nothing { String::new() } else { figures.times(workload, way, figure).short() });
     }
-    rows
+    let cpu = figures.observers_cpu(workload, way).median;
+    if !cpu.is_nan() {
+        row.extend([percent(cpu), mib(figures.observers_memory(workload, way))]);
+        row.extend([figures.seen_share(workload, way)].into_iter().filter(|share| !share.is_nan()).map(percent));
+    }
+    row.resize(HEADINGS.len(), String::new());
+    row
 }
 
-fn agent_cells(figures: &Figures<'_>, way: Way) -> Vec<String> {
-    let median = |what: &dyn Fn(&Observed) -> f64| Spread::of(figures.observed(way).map(what)).median;
-    let highest = |what: &dyn Fn(&Observed) -> f64| Spread::of(figures.observed(way).map(what)).max;
-    vec![
-        mib(highest(&|observer| observer.before.now as f64) as u64),
-        mib(highest(&|observer| observer.after.peak as f64) as u64),
-        percent(median(&|observer| observer.cpu_share)),
-        whole(median(&|observer| observer.seen.waits() as f64 / observer.took.as_secs_f64())),
-        share(median(&|observer| observer.seen.events as f64 / observer.seen.waits() as f64)),
-        share(median(&|observer| observer.seen.summed as f64 / observer.seen.waits() as f64)),
-        share(median(&|observer| observer.seen.lost as f64 / observer.seen.waits() as f64)),
-    ]
+fn agent_table(workloads: &[&'static Workload], figures: Figures<'_>) -> String {
+    let ways = [Way::AgentInBudget, Way::AgentAboveThreshold, Way::AgentEverything];
+    let row = |way: Way, workload: &&'static Workload| {
+        vec![
+            format!("{}, {}", way.label(), workload.label),
+            mib(figures.observers_memory(workload, way)),
+            percent(figures.observers_cpu(workload, way).median),
+            whole(figures.events_per_s(workload, way).median),
+            percent(figures.lost_share(workload, way)),
+        ]
+    };
+    let rows: Vec<Vec<String>> = ways.iter().flat_map(|way| workloads.iter().map(|one| row(*way, one))).collect();
+    table::text(&["agent", "memory at most", "CPU, of a core", "events/s", "lost, counted"], &rows)
 }
 
-fn mib(bytes: u64) -> String {
-    format!("{:.1} MiB", bytes as f64 / MIB)
+fn mib(bytes: f64) -> String {
+    if bytes.is_nan() { "?".to_owned() } else { format!("{:.1} MiB", bytes / MIB) }
 }
 
-/// Of one core.
 fn percent(share: f64) -> String {
-    format!("{:.1} % of a core", share * 100.0)
+    if share.is_nan() { "?".to_owned() } else { format!("{:.1} %", share * 100.0) }
 }
 
-fn share(share: f64) -> String {
-    format!("{:.1} %", share * 100.0)
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::overhead::figures::tests::run;
+    use crate::bench::overhead::workload::ALL;
+
+    #[test]
+    fn tables_have_a_row_for_each_way_and_say_where_nothing_was_measured() {
+        let workload = &ALL[0];
+        let runs = [run(0, Way::Nothing, workload, 1_000_000), run(0, Way::AgentAboveThreshold, workload, 200_000)];
+        let ways = [Way::Nothing, Way::AgentAboveThreshold, Way::Bpftrace];
+        let text = text(&[workload], &ways, &Figures { runs: &runs });
+        assert!(
+            text.contains("| nobody observes | 1,000,000 (1,000,000 to 1,000,000) |  | 0.50 (0.50 to 0.50) |"),
+            "{text}"
+        );
+        assert!(text.contains("| 200,000 (200,000 to 200,000) | 0.20 (0.20 to 0.20) | 2.5 (2.5 to 2.5) |"), "{text}");
+        assert!(text.contains("| 2.0 % | 30.0 MiB | 100.0 % |"), "{text}");
+        assert!(text.contains("threshold 1 ms | 2,000 (2,000 to 2,000) | 1,000 (1,000 to 1,000) |"), "{text}");
+        assert!(text.contains("at function entry | ? (? to ?) | ? (? to ?) |"), "{text}");
+        assert!(text.contains("2.00 blocks an operation"), "{text}");
+    }
+
+    #[test]
+    fn a_busy_machine_is_said() {
+        assert_eq!([caution(&[]), caution(&[0.01, 0.02, 0.9])], ["", ""]);
+        assert!(caution(&[0.5, 0.0, 1.0]).contains("CPU times hold"));
+    }
+
+    #[test]
+    fn what_is_missing_is_said() {
+        assert_eq!(left_out(&[], &[]), "");
+        let said = left_out(&["bpftrace: none".to_owned()], &["echo, nobody observes: it broke".to_owned()]);
+        assert_eq!(said, "- Left out: bpftrace: none\n- Failed: echo, nobody observes: it broke\n\n");
+    }
 }

@@ -69,12 +69,12 @@ impl Demo {
         let (anchors, root_anchor_ns) = (fleet.aggregators.anchors().clone(), fleet.aggregators.root_anchor_ns()?);
         fleet.stop().await?;
         self.say("everything has stopped");
-        let ran = Ran { truth: Truth { clocks, knots: sampler.finish()?, root_anchor_ns }, observed };
+        let ran = Ran { truth: Truth { clocks, knots: sampler.finish()?, root_anchor_ns }, observed, questions: None };
         Ok(Outcome { ran, liars_clock, anchors, traffic })
     }
 
     async fn start_aggregators(&self) -> Result<(Aggregators, Vec<Path>)> {
-        let mut aggregators = Aggregators::start_root(&self.programs, &self.dirs, &self.libchdb).await?;
+        let mut aggregators = Aggregators::start_root(&self.programs, &self.dirs, &self.libchdb, None).await?;
         let (root, mut to_root) = (aggregators.address(&REGIONS[0])?.to_owned(), Vec::new());
         for (index, region) in REGIONS.iter().enumerate().skip(1) {
             let (name, host) = (format!("{}-root", region.name), [127, 0, 3, host_to_root(index)]);
@@ -104,6 +104,7 @@ impl Demo {
             pid,
             clock,
             aggregator: path.address.to_string(),
+            kafka: None,
         });
         let posts: Vec<_> = posts.collect();
         Ok((Agents::start(&self.programs, &self.dirs, &posts, true, None).await?, paths))

@@ -1,0 +1,3 @@
+module example.com/governed
+
+go 1.21

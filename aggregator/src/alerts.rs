@@ -1,0 +1,322 @@
+//! The evaluation of alerts, at the root, which alone sees all regions.
+//!
+//! ```text
+//! every 15 s   Rounds (what was stored) ──► Engine (crates/alerts) ──► skew_alerts, skew_incidents; its state ──► alert_states
+//! ```
+//!
+//! Rounds end at whole multiples of the database's clock and are made of what is stored. Of several aggregators of the root's region one at a time
+//! evaluates (`lease`); the next one goes on from the state that was left. What both would write of a round is the same row with the same token:
+//! stored once.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use syncline_alerts::text::said;
+use syncline_alerts::{
+    Engine, Kind, Notification, Outcome, Policy, PolicyError, Round, Severity, Silence, State, Transition, Unit,
+};
+use syncline_store::rows::{AlertState, AlertUnit, IncidentKind, SeverityLevel};
+use syncline_store::rows::{AlertStateRows, SkewAlertRows, SkewIncidentRows};
+use syncline_store::{Block, DeclaredSilence, LowCardinality, Rounds, Store, StoreError};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::counters::{add, count};
+use crate::delivery::{self, Deliveries};
+use crate::lease::{self, Lease};
+use crate::settings::Alerts;
+use crate::stopping::Stopping;
+
+/// From round to round.
+const EVERY_MS: i64 = 15_000;
+const EVERY: Duration = Duration::from_millis(EVERY_MS.unsigned_abs());
+/// What belongs to a round has been inserted so long after it, as a rule; what comes later is of the next.
+const ARRIVED_MS: i64 = 2_000;
+/// Rounds that are caught up with after a pause.
+const CATCH_UP: i64 = 40;
+/// The state is saved each so many rounds, and whenever an alert has changed.
+const SAVE_EVERY: i64 = 20;
+const MS: i64 = 1_000_000;
+
+/// Evaluates and tells until `stopping`.
+pub(crate) fn spawn(region: &Arc<str>, alerts: Alerts, store: &Store, stopping: &Stopping) -> Running {
+    let holder = lease::holder();
+    let (told, news) = watch::channel(0);
+    let Alerts { policy, silences, targets, runbook } = alerts;
+    let (deliveries, mut tasks) = delivery::spawn((targets, region, &runbook), store, &news, &holder, stopping);
+    let gauges = Arc::new(AlertGauges::begun(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()));
+    let watched = Arc::clone(&gauges);
+    let lease = Lease::wanted(store, format!("evaluation/{region}"), &holder, Duration::ZERO);
+    let evaluator = Evaluator { region: Arc::clone(region), store: store.clone(), policy, silences, told, gauges };
+    tasks.push(tokio::spawn(evaluator.evaluate(lease, stopping.clone())));
+    Running { gauges: watched, deliveries, tasks }
+}
+
+/// The evaluation and those who are told of it.
+pub(crate) struct Running {
+    pub(crate) gauges: Arc<AlertGauges>,
+    pub(crate) deliveries: Deliveries,
+    /// They end by themselves when it is time to stop.
+    pub(crate) tasks: Vec<JoinHandle<()>>,
+}
+
+/// How alerts stand.
+#[derive(Debug, Default)]
+pub(crate) struct AlertGauges {
+    pub(crate) pending: AtomicU64,
+    pub(crate) firing: AtomicU64,
+    /// Incidents that are open.
+    pub(crate) incidents: AtomicU64,
+    /// End of the newest round, ms since 1970; before the first one, the start, so that one that never comes is seen.
+    pub(crate) evaluated_ms: AtomicU64,
+    /// 1 where it is this one of several aggregators that evaluates.
+    pub(crate) evaluates: AtomicU64,
+    /// Evaluations that came to nothing.
+    pub(crate) failures: AtomicU64,
+    /// What there was to tell.
+    pub(crate) notifications: AtomicU64,
+}
+
+impl AlertGauges {
+    fn begun(now: Duration) -> Self {
+        let now_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+        Self { evaluated_ms: AtomicU64::new(now_ms), ..Self::default() }
+    }
+
+    /// Another aggregator evaluates, and has alerts to tell of.
+    fn stand_by(&self) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.evaluated_ms.store(u64::try_from(now.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        for gauge in [&self.pending, &self.firing, &self.incidents, &self.evaluates] {
+            gauge.store(0, Ordering::Relaxed);
+        }
+    }
+
+    fn take(&self, engine: &Engine, at_ms: i64) {
+        self.evaluates.store(1, Ordering::Relaxed);
+        let in_state = |state| engine.alerts().filter(|(_, alert)| alert.state == state).count() as u64;
+        self.pending.store(in_state(State::Pending), Ordering::Relaxed);
+        self.firing.store(in_state(State::Firing), Ordering::Relaxed);
+        self.incidents.store(engine.incidents().count() as u64, Ordering::Relaxed);
+        self.evaluated_ms.store(at_ms.unsigned_abs(), Ordering::Relaxed);
+    }
+}
+
+/// What rounds are evaluated by, and what is done about them.
+struct Evaluator {
+    region: Arc<str>,
+    store: Store,
+    policy: Policy,
+    silences: Vec<Silence>,
+    /// Changes when there is something new to tell.
+    told: watch::Sender<u64>,
+    gauges: Arc<AlertGauges>,
+}
+
+/// An engine and where it reads on.
+struct Evaluating {
+    engine: Engine,
+    rounds: Rounds,
+    saved_ms: i64,
+}
+
+impl Evaluator {
+    async fn evaluate(self, mut lease: Lease, stopping: Stopping) {
+        tokio::select! {
+            () = self.tick_on(&mut lease) => (),
+            () = stopping.wanted() => (),
+        }
+        lease.give_back().await;
+    }
+
+    async fn tick_on(&self, lease: &mut Lease) {
+        let mut is_failing = false;
+        // Of the term that it was begun in.
+        let mut evaluating = None;
+        loop {
+            let Some(term) = lease.term(Duration::ZERO) else {
+                evaluating = None;
+                self.gauges.stand_by();
+                tokio::select! {
+                    () = lease.changed() => (),
+                    () = tokio::time::sleep(EVERY) => (),
+                }
+                continue;
+            };
+            if evaluating.as_ref().is_some_and(|(begun, _)| *begun != term) {
+                evaluating = None;
+            }
+            let mut this = evaluating.take().map(|(_, this)| this);
+            let outcome = self.tick(&mut this, || lease.term(Duration::ZERO) == Some(term)).await;
+            if let Err(error) = &outcome {
+                this = None;
+                count(&self.gauges.failures);
+                if !is_failing {
+                    tracing::warn!(%error, "alerts are not evaluated; it is tried again every {} s", EVERY.as_secs());
+                }
+            }
+            is_failing = outcome.is_err();
+            evaluating = this.map(|this| (term, this));
+            tokio::time::sleep(outcome.unwrap_or(EVERY)).await;
+        }
+    }
+
+    /// Evaluates the rounds that are over; how long until the next is.
+    async fn tick(
+        &self,
+        evaluating: &mut Option<Evaluating>,
+        is_ours: impl Fn() -> bool,
+    ) -> Result<Duration, StoreError> {
+        let now_ms = self.store.now_ms().await?;
+        let over_ms = (now_ms - ARRIVED_MS).div_euclid(EVERY_MS) * EVERY_MS;
+        let this = match evaluating {
+            Some(this) if (over_ms - this.rounds.at_ms()) / EVERY_MS <= CATCH_UP => this,
+            _ => evaluating.insert(self.begin(over_ms).await?),
+        };
+        while this.rounds.at_ms() < over_ms && is_ours() {
+            for round in this.rounds.next(&self.store, 1).await? {
+                self.take(this, &round).await?;
+            }
+        }
+        let next_ms = over_ms + EVERY_MS + ARRIVED_MS - now_ms;
+        Ok(Duration::from_millis(u64::try_from(next_ms).unwrap_or(0).max(100)))
+    }
+
+    /// Goes on from what was left, however old: what is over by now ends as it would have, and nothing is told twice.
+    async fn begin(&self, over_ms: i64) -> Result<Evaluating, StoreError> {
+        let left = self.store.alert_state(&self.region).await?;
+        let engine = match left.map(|state| Engine::restore(&state, self.policy.clone())) {
+            Some(Ok(engine)) => engine,
+            Some(Err(why)) => {
+                tracing::warn!(%why, "the state of alerts that was left is of no use");
+                self.anew(over_ms).await?
+            }
+            None => self.anew(over_ms).await?,
+        };
+        let at_ms = engine.at_ns().map_or(over_ms, |at_ns| at_ns / MS).max(over_ms - CATCH_UP * EVERY_MS);
+        Ok(Evaluating { rounds: Rounds::begin(&self.store, at_ms, EVERY_MS).await?, saved_ms: at_ms, engine })
+    }
+
+    /// Begins with nothing known. What was told before and is not over would be so for ever: it ends, and is told again if it still is so.
+    async fn anew(&self, at_ms: i64) -> Result<Engine, StoreError> {
+        let engine = Engine::new(self.policy.clone())
+            .map_err(|error: PolicyError| StoreError::Protocol { reason: error.to_string() })?;
+        let engine = engine.numbered_after(self.store.last_incident().await?);
+        self.store.close_alerts(at_ms).await?;
+        // So that who begins next goes on from here, and does not end what begins from now on.
+        let token = format!("{}/{at_ms}/anew", self.region);
+        self.store.insert(state_rows(&engine, &self.region, at_ms)?, &token).await?;
+        self.told.send_modify(|number| *number += 1);
+        Ok(engine)
+    }
+
+    /// Those of the file, and those that people declared since.
+    async fn silences(&self, at_ms: i64) -> Result<Vec<Silence>, StoreError> {
+        let declared = self.store.silences(at_ms).await?;
+        let declared = declared.iter().filter_map(
+            |DeclaredSilence { number, region, node, rules, from_ms, until_ms, comment }| {
+                let silence = Silence::declared((region, node, rules), (from_ms * MS, until_ms * MS), comment);
+                // Whoever declares one by the program is told; this one came another way.
+                silence.inspect_err(|why| tracing::debug!(number, %why, "a declared silence is none")).ok()
+            },
+        );
+        Ok(self.silences.iter().cloned().chain(declared).collect())
+    }
+
+    /// A round whose rows cannot be stored is evaluated again from the state that was left, and tells the same.
+    async fn take(&self, this: &mut Evaluating, round: &Round) -> Result<(), StoreError> {
+        let (store, at_ms) = (&self.store, round.at_ns / MS);
+        let silences = self.silences(at_ms).await?;
+        let outcome = match this.engine.evaluate(round, &silences) {
+            Ok(outcome) => outcome,
+            Err(error) => return Err(StoreError::Protocol { reason: error.to_string() }),
+        };
+        let token = format!("{}/{at_ms}", self.region);
+        store.insert(transition_rows(&outcome.transitions).into_block()?, &token).await?;
+        store.insert(incident_rows(&outcome.notifications).into_block()?, &token).await?;
+        outcome.notifications.iter().for_each(log);
+        self.gauges.take(&this.engine, at_ms);
+        add(&self.gauges.notifications, outcome.notifications.len() as u64);
+        if !outcome.notifications.is_empty() {
+            self.told.send_modify(|number| *number += 1);
+        }
+        let is_due = (at_ms - this.saved_ms) / EVERY_MS >= SAVE_EVERY;
+        if is_due || outcome != Outcome::default() {
+            this.saved_ms = at_ms;
+            store.insert(state_rows(&this.engine, &self.region, at_ms)?, &token).await?;
+        }
+        Ok(())
+    }
+}
+
+fn state_rows(engine: &Engine, region: &str, at_ms: i64) -> Result<Block, StoreError> {
+    let state = engine.snapshot().map_err(|error| StoreError::Protocol { reason: error.to_string() })?;
+    AlertStateRows { region: LowCardinality::constant(region, 1), at: vec![at_ms * MS], state: vec![state] }
+        .into_block()
+}
+
+fn log(told: &Notification) {
+    let Notification { incident, text, .. } = told;
+    match told.kind {
+        Kind::Opened => tracing::warn!(incident, "{text} (`syncline alerts explain {incident}`)"),
+        Kind::Resolved => tracing::info!(incident, "over: {text}"),
+    }
+}
+
+fn transition_rows(transitions: &[Transition]) -> SkewAlertRows {
+    let mut rows = SkewAlertRows::default();
+    for Transition { key, to, at_ns, since_ns, value, worst, limit, severity, incident, is_silenced, .. } in transitions
+    {
+        rows.at.push(*at_ns);
+        rows.rule.push(key.rule.name());
+        rows.subject.push(key.subject.to_string());
+        rows.region.push(key.subject.region().unwrap_or_default());
+        rows.node.push(key.subject.node().unwrap_or_default());
+        rows.state.push(state(*to));
+        rows.severity.push(level(*severity));
+        rows.since.push(*since_ns);
+        rows.low.push(value.low);
+        rows.high.push(value.high);
+        rows.worst_low.push(worst.low);
+        rows.worst_high.push(worst.high);
+        rows.limit_value.push(*limit);
+        rows.unit.push(if key.rule.unit() == Unit::Ns { AlertUnit::Ns } else { AlertUnit::Ppb });
+        rows.incident.push(incident.unwrap_or_default());
+        rows.silenced.push(u8::from(*is_silenced));
+        rows.text.push(said(key, *worst, *limit));
+    }
+    rows
+}
+
+fn incident_rows(notifications: &[Notification]) -> SkewIncidentRows {
+    let mut rows = SkewIncidentRows::default();
+    for Notification { incident, kind, at_ns, severity, cause, subjects, text, .. } in notifications {
+        rows.at.push(*at_ns);
+        rows.incident.push(*incident);
+        rows.kind.push(if *kind == Kind::Opened { IncidentKind::Opened } else { IncidentKind::Resolved });
+        rows.severity.push(level(*severity));
+        rows.rule.push(cause.rule.name());
+        rows.subject.push(cause.subject.to_string());
+        let subjects: Vec<String> = subjects.iter().map(ToString::to_string).collect();
+        rows.subjects.push(subjects.join(","));
+        rows.text.push(text.clone());
+    }
+    rows
+}
+
+fn state(state: State) -> AlertState {
+    match state {
+        State::Pending => AlertState::Pending,
+        State::Firing => AlertState::Firing,
+        State::Resolved => AlertState::Resolved,
+    }
+}
+
+fn level(severity: Severity) -> SeverityLevel {
+    match severity {
+        Severity::Info => SeverityLevel::Info,
+        Severity::Warning => SeverityLevel::Warning,
+        Severity::Critical => SeverityLevel::Critical,
+    }
+}

@@ -1,0 +1,153 @@
+//! Where to send, and what the other end says to it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::Read as _;
+use std::time::Duration;
+
+use ureq::http::{HeaderName, HeaderValue, Response, Uri};
+
+/// Bytes of an answer that are read, to tell why it is a refusal.
+const ANSWER_BYTES: u64 = 4 << 10;
+
+/// A URL with what goes along to it. Only host and port are ever shown: the rest may be secret.
+#[derive(Clone)]
+pub struct Address {
+    url: Uri,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    timeout: Duration,
+}
+
+impl Address {
+    /// Checks a URL and headers for it.
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    pub fn new(url: &str, headers: &BTreeMap<String, String>, timeout: Duration) -> Result<Self, String> {
+        let help = "write http://HOST:PORT/PATH or https://HOST/PATH";
+        let parsed: Uri = url.parse().map_err(|error| format!("the URL is none ({error}): {help}"))?;
+        if !matches!(parsed.scheme_str(), Some("http" | "https")) || parsed.host().is_none_or(str::is_empty) {
+            return Err(format!("the URL is none that can be posted to: {help}"));
+        }
+        if parsed.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+            return Err("the URL has a password in it: write headers = { Authorization = \"Basic ...\" }".to_owned());
+        }
+        let header = |(name, value): (&String, &String)| {
+            let name: HeaderName = name.parse().map_err(|_| format!("{name:?} is no name of a header"))?;
+            let mut value: HeaderValue =
+                value.parse().map_err(|_| format!("the value of the header {name} has characters that none has"))?;
+            value.set_sensitive(true);
+            Ok((name, value))
+        };
+        let headers = headers.iter().map(header).collect::<Result<_, String>>()?;
+        Ok(Self { url: parsed, headers, timeout })
+    }
+
+    /// Host and port.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        self.url.authority().map(ToString::to_string).unwrap_or_default()
+    }
+
+    /// How long a post may take.
+    pub(super) fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    /// The same with a path below.
+    #[must_use]
+    pub fn below(&self, path: &str) -> Self {
+        let base = self.url.path().trim_end_matches('/');
+        let scheme = self.url.scheme_str().unwrap_or("http");
+        let url = format!("{scheme}://{}{base}{path}", self.shown()).parse();
+        Self { url: url.unwrap_or_else(|_| self.url.clone()), ..self.clone() }
+    }
+
+    /// Posts `body` and waits for the answer.
+    pub(super) fn post(&self, (content_type, key): (&str, Option<&str>), body: &str) -> Answer {
+        let config = ureq::Agent::config_builder().timeout_global(Some(self.timeout)).http_status_as_error(false);
+        let agent = config.max_redirects(0).build().new_agent();
+        let mut request = agent.post(&self.url).header("Content-Type", content_type);
+        request = request.header("User-Agent", concat!("syncline/", env!("CARGO_PKG_VERSION")));
+        if let Some(key) = key {
+            request = request.header("Idempotency-Key", key);
+        }
+        for (name, value) in &self.headers {
+            request = request.header(name, value);
+        }
+        match request.send(body) {
+            Ok(mut answer) => Answer::of(&mut answer),
+            Err(error) => Answer::Failed { why: error.to_string(), after: None },
+        }
+    }
+}
+
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Address({})", self.shown())
+    }
+}
+
+/// What came of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// It was taken.
+    Taken,
+    /// It never will be.
+    Refused(String),
+    /// It may be, later.
+    Failed {
+        why: String,
+        /// Not before, by its own word.
+        after: Option<Duration>,
+    },
+}
+
+impl Answer {
+    fn of(response: &mut Response<ureq::Body>) -> Self {
+        let status = response.status();
+        if status.is_success() {
+            return Self::Taken;
+        }
+        let after = response.headers().get("Retry-After").and_then(|value| value.to_str().ok()?.trim().parse().ok());
+        let mut bytes = Vec::new();
+        // What cannot be read of it is not told.
+        let _ = response.body_mut().as_reader().take(ANSWER_BYTES).read_to_end(&mut bytes);
+        let text = String::from_utf8_lossy(&bytes);
+        let line: String = text.lines().next().unwrap_or_default().trim().chars().take(200).collect();
+        let why = format!("HTTP {status}{}{line}", if line.is_empty() { "" } else { ": " });
+        if status.is_server_error() || matches!(status.as_u16(), 408 | 429) {
+            Self::Failed { why, after: after.map(Duration::from_secs) }
+        } else {
+            Self::Refused(why)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(url: &str) -> Result<Address, String> {
+        Address::new(url, &BTreeMap::new(), Duration::from_secs(1))
+    }
+
+    #[test]
+    fn what_cannot_be_posted_to_is_refused() {
+        for url in ["", "localhost:9093", "ftp://a", "http://", "/x", "http://me:secret@a/"] {
+            assert!(address(url).is_err(), "{url}");
+        }
+        let error = address("http://me:secret@a/").unwrap_err();
+        assert!(error.contains("Authorization") && !error.contains("secret"), "{error}");
+    }
+
+    #[test]
+    fn nothing_but_host_and_port_is_shown() {
+        let hook = address("https://hooks.example:8443/T0/secret").unwrap();
+        assert_eq!(
+            (hook.shown().as_str(), format!("{hook:?}").as_str()),
+            ("hooks.example:8443", "Address(hooks.example:8443)")
+        );
+        assert_eq!(address("http://a:1/x/").unwrap().below("/api").url, "http://a:1/x/api");
+    }
+}

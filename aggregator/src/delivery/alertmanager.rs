@@ -1,0 +1,122 @@
+//! What Alertmanager is told (API v2): all that lasts, again and again, each time until a little later; and for a while what is over.
+//!
+//! An alert is known there by its labels. They are those of the incident as it began, so whoever sends them, however often, means the same one:
+//! nothing is told twice after a restart, and of several aggregators.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::message::{Incident, Sender, rfc3339};
+
+/// All is sent again after so long, as Prometheus does.
+pub(super) const RESEND: Duration = Duration::from_secs(60);
+/// It ends by itself if nothing is heard of it for so long: four times that.
+const LASTS_NS: i64 = 240_000_000_000;
+/// What is over is sent for so long, as Prometheus does: it may have been away.
+const RESOLVED_NS: i64 = 900_000_000_000;
+
+/// An alert as it is posted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Posted {
+    labels: BTreeMap<&'static str, String>,
+    annotations: BTreeMap<&'static str, String>,
+    starts_at: String,
+    ends_at: String,
+}
+
+/// What there is to post at `now_ns`, and what of it differs from before as soon as it does: incidents with whether they are over.
+pub(super) fn alerts(sender: &Sender, incidents: &[Incident], now_ns: i64) -> (Vec<Posted>, BTreeSet<(u64, bool)>) {
+    let is_fresh = |incident: &&Incident| match &incident.resolved {
+        Some(resolved) => now_ns.saturating_sub(resolved.at_ns) < RESOLVED_NS,
+        None => true,
+    };
+    let told: Vec<&Incident> = incidents.iter().filter(is_fresh).collect();
+    let state = told.iter().map(|incident| (incident.opened.incident, incident.resolved.is_some())).collect();
+    (told.into_iter().map(|incident| posted(sender, incident, now_ns)).collect(), state)
+}
+
+fn posted(sender: &Sender, incident: &Incident, now_ns: i64) -> Posted {
+    let message = sender.message(incident, incident.resolved.is_some());
+    let labels = [
+        ("alertname", format!("SynclineClock{}", capitalised(&message.rule))),
+        ("severity", message.severity),
+        ("rule", message.rule),
+        ("incident", message.incident.to_string()),
+        ("subject", message.subject),
+        ("region", message.region),
+        ("node", message.node),
+        ("root", message.root),
+    ];
+    let annotations = [
+        ("summary", message.text),
+        ("description", format!("`syncline alerts explain {}` shows what it rests on", message.incident)),
+        ("runbook_url", message.runbook_url),
+    ];
+    Posted {
+        labels: labels.into_iter().filter(|(_, value)| !value.is_empty()).collect(),
+        annotations: annotations.into_iter().collect(),
+        starts_at: message.starts_at,
+        ends_at: message.ends_at.unwrap_or_else(|| rfc3339(now_ns.saturating_add(LASTS_NS))),
+    }
+}
+
+fn capitalised(rule: &str) -> String {
+    let mut letters = rule.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use syncline_store::ToldIncident;
+
+    use super::*;
+
+    const MINUTE: i64 = 60_000_000_000;
+
+    fn incident(opened_ns: i64, resolved_ns: Option<i64>) -> Incident {
+        let row = |at_ns, is_resolved, text: &str| ToldIncident {
+            incident: 7,
+            is_resolved,
+            at_ns,
+            severity: "critical".to_owned(),
+            rule: "reference".to_owned(),
+            subject: "eu".to_owned(),
+            subjects: "eu".to_owned(),
+            text: text.to_owned(),
+        };
+        Incident {
+            opened: row(opened_ns, false, "it jumped"),
+            resolved: resolved_ns.map(|at_ns| row(at_ns, true, "it is over")),
+        }
+    }
+
+    fn sender() -> Sender {
+        Sender { root: "us".to_owned(), runbook: "r".to_owned() }
+    }
+
+    #[test]
+    fn what_lasts_ends_a_little_later_each_time_and_is_the_same_alert() {
+        let at = |now_ns| alerts(&sender(), &[incident(0, None)], now_ns).0.remove(0);
+        let (one, other) = (at(MINUTE), at(2 * MINUTE));
+        assert_eq!(
+            (one.ends_at.as_str(), other.ends_at.as_str()),
+            ("1970-01-01T00:05:00.000Z", "1970-01-01T00:06:00.000Z")
+        );
+        assert_eq!((&one.labels, &one.starts_at), (&other.labels, &other.starts_at));
+        assert_eq!(one.labels["alertname"], "SynclineClockReference");
+        assert!(!one.labels.contains_key("node"), "an empty label is none");
+    }
+
+    #[test]
+    fn what_is_over_is_the_same_alert_and_is_told_for_a_while() {
+        let (lasts, over) = (incident(0, None), incident(0, Some(MINUTE)));
+        let ((begun, before), (ended, after)) =
+            (alerts(&sender(), &[lasts], MINUTE), alerts(&sender(), std::slice::from_ref(&over), 2 * MINUTE));
+        assert_eq!(begun[0].labels, ended[0].labels);
+        assert_eq!((ended[0].ends_at.as_str(), before != after), ("1970-01-01T00:01:00.000Z", true));
+        assert!(alerts(&sender(), &[over], 16 * MINUTE).0.is_empty());
+    }
+}

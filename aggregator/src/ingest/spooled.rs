@@ -1,0 +1,202 @@
+//! The spool between acknowledging a batch and storing it, and how it stands.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::SystemTime;
+
+use anyhow::Context as _;
+use syncline_spool::{Appender, Config, Disk, GroupCommit, Overflow, Reader, Reason, RecordNo, Refused, Spool};
+use syncline_timebase::{Instant, Reference as ReferenceScale, Span};
+use tokio::sync::oneshot;
+
+use super::aside::Aside;
+use super::record::{self, RECORD_BYTES};
+use super::waiting::{Said, Waiting};
+use crate::pipeline::Pipeline;
+use crate::reference::Reference;
+
+/// Its one cursor.
+const CURSOR: &str = "store";
+/// What may wait in memory to be made durable.
+const QUEUE_BYTES: u64 = 64 << 20;
+/// The share of the spool's bytes that may be taken by what is set aside.
+const ASIDE_SHARE: u64 = 16;
+/// The fewest bytes that a spool can do with.
+pub const LEAST_BYTES: u64 = 64 << 20;
+
+/// Where the spool is, and what it may take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SpoolConfig {
+    /// Its directory.
+    pub dir: PathBuf,
+    /// Bytes of the disk that it may take: [`LEAST_BYTES`] at least.
+    pub max_bytes: u64,
+}
+
+/// Takes batches, durably.
+#[derive(Debug)]
+pub(crate) struct Spooled {
+    group: GroupCommit<Disk>,
+    appender: Appender,
+    aside: Arc<Aside>,
+    progress: Arc<Progress>,
+    reference: Reference,
+    dir: PathBuf,
+    limit_bytes: u64,
+}
+
+/// How far the store has come; the writer tells.
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
+    /// The first record that is not stored.
+    stored: AtomicU64,
+    /// When that came, REF in ns; 0 where there is none.
+    since_ns: AtomicI64,
+}
+
+impl Progress {
+    /// Everything before `next` is stored.
+    pub(crate) fn stored(&self, next: RecordNo) {
+        self.since_ns.store(0, Ordering::Relaxed);
+        self.stored.store(next.0, Ordering::Relaxed);
+    }
+
+    /// The oldest record that waits came at `received`.
+    pub(crate) fn waits_since(&self, received: Instant<ReferenceScale>) {
+        self.since_ns.store(received.ns(), Ordering::Relaxed);
+    }
+}
+
+/// Takes what was kept for a later version, however it had come, if this is one. Waits for the disk.
+pub(crate) fn readmit(aside: &Aside, spooled: &Spooled, pipeline: &Pipeline) {
+    let files = aside.later().unwrap_or_else(|error| {
+        tracing::warn!(%error, "what is kept for a later version cannot be read");
+        Vec::new()
+    });
+    for file in files {
+        let taken = fs::read(&file).context("cannot read it").and_then(|batch_zstd| {
+            let (batch, _) = pipeline.decode_any(&batch_zstd)?;
+            anyhow::ensure!(
+                spooled.append_and_wait(&batch_zstd, batch.waits.len() as u64),
+                "the spool does not take it"
+            );
+            // If this is not done the batch comes again, and the ledger knows it.
+            aside.remove(&file).context("it is taken, and cannot be removed")
+        });
+        match taken {
+            Ok(()) => {
+                tracing::info!(file = %file.display(), "a batch that was kept for a later version is taken by this one");
+            }
+            Err(why) => {
+                tracing::warn!(file = %file.display(), why = format!("{why:#}"), "a batch is still kept for a later version");
+            }
+        }
+    }
+}
+
+/// A spool, and who reads it.
+pub(crate) struct Opened {
+    pub(crate) spooled: Spooled,
+    pub(crate) reader: Reader<Disk>,
+    pub(crate) aside: Arc<Aside>,
+    pub(crate) progress: Arc<Progress>,
+}
+
+impl Spooled {
+    /// Opens the spool, or makes it.
+    ///
+    /// # Errors
+    /// What is there cannot be used, or is in use by another process.
+    pub(crate) fn open(config: &SpoolConfig, reference: Reference) -> anyhow::Result<Opened> {
+        let what = || format!("cannot use the spool {} (--spool)", config.dir.display());
+        let disk = Disk::open(&config.dir).with_context(what)?;
+        let (spool, recovery) = Spool::open(disk, spool_config(config.max_bytes)).with_context(what)?;
+        if !recovery.is_undamaged() {
+            tracing::warn!(?recovery, spool = %config.dir.display(), "the spool was damaged");
+        }
+        let aside = Aside::open(config.dir.join("aside"), config.max_bytes / ASIDE_SHARE).with_context(what)?;
+        let aside = Arc::new(aside);
+        let reader = spool.reader(CURSOR).with_context(what)?;
+        let group = GroupCommit::start(spool, QUEUE_BYTES).with_context(what)?;
+        let progress = Arc::<Progress>::default();
+        let spooled = Self {
+            appender: group.appender(),
+            group,
+            aside: Arc::clone(&aside),
+            progress: Arc::clone(&progress),
+            reference,
+            dir: config.dir.clone(),
+            limit_bytes: config.max_bytes,
+        };
+        Ok(Opened { spooled, reader, aside, progress })
+    }
+
+    /// Takes a batch of so many events, waiting for room, and gives what tells once it is durable, or that it will not be. Batches are in the order
+    /// in which this returns.
+    pub(crate) async fn append(&self, batch_zstd: &[u8], events: u64) -> oneshot::Receiver<()> {
+        let mut record = record::encode(self.reference.now(), batch_zstd);
+        let (durable, told) = oneshot::channel();
+        let mut done: syncline_spool::Done = Box::new(move |result| {
+            // Where it is not, nobody is told: the sender is dropped.
+            if result.is_ok() {
+                let _ = durable.send(());
+            }
+        });
+        while let Err(refused) = self.appender.try_append(record, events, done) {
+            let Refused { reason, record: back, done: undone } = refused;
+            if reason != Reason::Busy {
+                break;
+            }
+            (record, done) = (back, undone);
+            let (wake, woken) = oneshot::channel();
+            self.appender.when_room(Box::new(move || {
+                let _ = wake.send(());
+            }));
+            let _ = woken.await;
+        }
+        told
+    }
+
+    /// As [`append`](Self::append), from a thread that may wait, until it is durable; whether it is.
+    pub(crate) fn append_and_wait(&self, batch_zstd: &[u8], events: u64) -> bool {
+        let (durable, told) = std::sync::mpsc::channel();
+        let done = Box::new(move |result: Result<RecordNo, _>| {
+            let _ = durable.send(result.is_ok());
+        });
+        let record = record::encode(self.reference.now(), batch_zstd);
+        self.appender.append(record, events, done).is_ok() && told.recv().unwrap_or(false)
+    }
+
+    pub(crate) fn aside(&self) -> &Aside {
+        &self.aside
+    }
+
+    /// What waits.
+    pub(crate) fn waiting(&self) -> Waiting {
+        let status = self.group.status();
+        let stored = self.progress.stored.load(Ordering::Relaxed).max(status.oldest.0);
+        let since = self.progress.since_ns.load(Ordering::Relaxed);
+        let waits = self.reference.now() - Instant::from_ns(since);
+        let oldest = if since == 0 { Span::ZERO } else { waits };
+        Waiting {
+            batches: status.end.0.saturating_sub(stored),
+            oldest_ms: u64::try_from(oldest.ns()).unwrap_or(0) / 1_000_000,
+            spool_bytes: status.bytes,
+            limit_bytes: self.limit_bytes,
+            trouble: self.appender.trouble().map(|trouble| trouble.message),
+        }
+    }
+
+    /// Says how it stands to whoever asks by `status`.
+    pub(crate) fn say(&self, runs: bool) {
+        if let Err(error) = Said::new(self.waiting(), runs, SystemTime::now()).save(&self.dir) {
+            tracing::debug!(%error, "how much waits cannot be written");
+        }
+    }
+}
+
+fn spool_config(max_bytes: u64) -> Config {
+    Config { max_bytes, overflow: Overflow::Refuse, max_record_bytes: RECORD_BYTES, ..Config::default() }
+}

@@ -1,0 +1,158 @@
+//! Alerts, evaluated by the real program on what is in a real store.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use support::program::{Program, ask, store};
+use support::{engine_is_here, eventually};
+use syncline_alerts::{Engine, Policy, Round};
+use syncline_store::DeclaredSilence;
+
+const MS: i64 = 1_000_000;
+const EVERY_MS: i64 = 15_000;
+const ROUNDS: i64 = 20;
+
+/// An aggregator that evaluates nothing, as another region is the root; it only makes the tables.
+fn not_at_the_root(dir: &Path) -> Program {
+    let options = ["--region", "us", "--root", "http://127.0.0.1:9", "--listen", "127.0.0.1:0", "--store-dir"];
+    Program::start(dir, &[&options[..], &[dir.to_str().unwrap()]].concat())
+}
+
+fn now_ms() -> i64 {
+    i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap()
+}
+
+/// What an aggregator left that was stopped `ROUNDS` rounds ago, and what was stored since: four nodes, of which one was set by 400 ms. When
+/// it was stopped, ms.
+async fn leave_behind(dir: &Path) -> i64 {
+    let begin_ms = now_ms().div_euclid(EVERY_MS) * EVERY_MS - ROUNDS * EVERY_MS;
+    let program = not_at_the_root(dir);
+    let opened = store(dir).await;
+    let mut engine = Engine::new(Policy::default()).unwrap().numbered_after(41);
+    engine.evaluate(&Round { at_ns: begin_ms * MS, ..Round::default() }, &[]).unwrap();
+    let left = engine.snapshot().unwrap();
+    let at = |ms: i64| format!("fromUnixTimestamp64Milli({ms}, 'UTC')");
+    let mut rows = vec![format!("INSERT INTO alert_states VALUES ('us', {}, '{left}')", at(begin_ms))];
+    for round in 0..ROUNDS {
+        for node in 1..=4 {
+            let (created, off) = (begin_ms + round * EVERY_MS + 4_000, (begin_ms - 9_000_000) * MS);
+            let (mono, wall_ms) = (created - begin_ms + 9_000_000, if node == 1 && round >= 10 { 400 } else { 0 });
+            rows.push(format!(
+                "INSERT INTO clock_segments_log (region, node, boot, ref_run, epoch, mono_from, mono_to, ref_off, ref_off_to, rate_ppb, \
+                 err_from_ns, err_to_ns, bound_class, wall_off, status, rev, created) VALUES ('us', 'us-{node}', 7, 9, 0, {}, {}, {off}, {off}, 0, \
+                 90000, 90000, 'hard', {}, 'synchronized', 1, {})",
+                (mono - EVERY_MS) * MS,
+                mono * MS,
+                off + wall_ms * MS,
+                at(created),
+            ));
+        }
+    }
+    let stepped_ms = begin_ms + 10 * EVERY_MS + 2_000;
+    rows.push(format!(
+        "INSERT INTO clock_steps (region, node, boot, mono_ns, at, size_ns, scale) VALUES ('us', 'us-1', 7, {}, {}, 400000000, 'wall')",
+        (stepped_ms - begin_ms + 9_000_000) * MS,
+        at(stepped_ms),
+    ));
+    for sql in &rows {
+        opened.query_text(sql, "Null").await.unwrap();
+    }
+    assert!(program.terminate().success());
+    begin_ms
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_came_while_no_aggregator_ran_is_evaluated_and_told_once() {
+    if !engine_is_here() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let begin_ms = leave_behind(dir.path()).await;
+    let program = Program::embedded(dir.path());
+    let store = store(dir.path()).await;
+    let told = "SELECT incident, kind, rule, subject FROM skew_incidents";
+    eventually("an incident is told", async || !ask(&store, told).await.is_empty()).await;
+    assert_eq!(ask(&store, told).await, "42\topened\tstep\tus/us-1");
+    let firing =
+        "SELECT rule FROM skew_alerts WHERE state = 'firing' AND node = 'us-1' AND incident = 42 ORDER BY rule";
+    assert_eq!(ask(&store, firing).await, "offset\nstep");
+    let at = format!("SELECT (toUnixTimestamp64Milli(min(at)) - {begin_ms}) / {EVERY_MS} FROM skew_alerts");
+    assert_eq!(ask(&store, &at).await, "11", "in the round that it was stored in");
+    let left = format!("SELECT toUnixTimestamp64Milli(max(at)) > {begin_ms} FROM alert_states");
+    eventually("its state is left", async || ask(&store, &left).await == "1").await;
+    assert!(program.terminate().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_maintenance_was_declared_of_is_listed_and_not_told() {
+    if !engine_is_here() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let begin_ms = leave_behind(dir.path()).await;
+    let program = not_at_the_root(dir.path());
+    let silence = DeclaredSilence {
+        number: 5,
+        node: "us-[0-9]".to_owned(),
+        from_ms: begin_ms,
+        until_ms: now_ms() + 3_600_000,
+        comment: "new disks".to_owned(),
+        ..DeclaredSilence::default()
+    };
+    store(dir.path()).await.declare(&silence).await.unwrap();
+    assert!(program.terminate().success());
+
+    let program = Program::embedded(dir.path());
+    let store = store(dir.path()).await;
+    let firing = "SELECT rule, silenced FROM skew_alerts WHERE state = 'firing' AND node = 'us-1' ORDER BY rule";
+    eventually("they fire", async || ask(&store, firing).await == "offset\t1\nstep\t1").await;
+    assert_eq!(ask(&store, "SELECT count() FROM skew_incidents").await, "0");
+    assert!(program.terminate().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nobody_remembers_ends_and_begins_anew_where_it_still_is_so() {
+    if !engine_is_here() {
+        return;
+    }
+    for left in [None, Some("no state"), Some("{\"version\": 999999}")] {
+        let dir = tempfile::tempdir().unwrap();
+        leave_behind(dir.path()).await;
+        let program = not_at_the_root(dir.path());
+        let opened = store(dir.path()).await;
+        let run = async |sql: &str| drop(opened.query_text(sql, "Null").await.unwrap());
+        run("TRUNCATE TABLE alert_states").await;
+        if let Some(left) = left {
+            run(&format!("INSERT INTO alert_states VALUES ('us', now64(9) - 60, '{left}')")).await;
+        }
+        run("INSERT INTO skew_incidents (at, incident, kind, severity, rule, subject, subjects, text) VALUES \
+             (now64(9) - 600, 6, 'opened', 'warning', 'offset', 'us/us-9', 'us/us-9', 'old'), \
+             (now64(9) - 500, 6, 'resolved', 'warning', 'offset', 'us/us-9', 'us/us-9', 'over'), \
+             (now64(9) - 400, 7, 'opened', 'warning', 'offset', 'us/us-1', 'us/us-1', 'it is off')")
+        .await;
+        run("INSERT INTO skew_alerts (at, rule, subject, region, node, state, severity, since, unit, incident, text) VALUES \
+             (now64(9) - 400, 'offset', 'us/us-1', 'us', 'us-1', 'firing', 'warning', now64(9) - 400, 'ns', 7, 'it is off')").await;
+        assert!(program.terminate().success());
+
+        let program = Program::embedded(dir.path());
+        let store = store(dir.path()).await;
+        let told = "SELECT incident, count(), countIf(text LIKE '%judged anew%') FROM skew_incidents WHERE kind = 'resolved' GROUP BY incident ORDER BY incident";
+        eventually("what was open is over", async || ask(&store, told).await == "6\t1\t0\n7\t1\t1").await;
+        let open = "SELECT count() FROM (SELECT * FROM skew_alerts ORDER BY at DESC LIMIT 1 BY rule, subject) WHERE state != 'resolved' AND incident = 7";
+        assert_eq!(ask(&store, open).await, "0");
+        assert!(program.terminate().success());
+        // Now there is a state: a start ends nothing.
+        let program = Program::embedded(dir.path());
+        let store = support::program::store(dir.path()).await;
+        eventually("it is its turn", async || program.log().matches("evaluation/us").count() == 2).await;
+        let evaluated = "SELECT count() FROM alert_states FINAL WHERE state LIKE '{%' AND state NOT LIKE '%999999%'";
+        assert_eq!(
+            (ask(&store, told).await.as_str(), ask(&store, evaluated).await.as_str()),
+            ("6\t1\t0\n7\t1\t1", "1")
+        );
+        assert!(program.terminate().success());
+    }
+}

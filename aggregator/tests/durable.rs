@@ -1,0 +1,422 @@
+//! What was acknowledged is stored once, whatever happens to the aggregator and to ClickHouse.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::time::Duration;
+
+use rustix::process::{Signal, kill_process};
+use support::agent::{SimulatedAgent, Uplink};
+use support::program::{Program, ask, command, engine_pid, engine_url, error_line, fails, store};
+use support::relay::{Mode, Relay};
+use support::truth::check;
+use support::{DEADLINE, engine_is_here, eventually, prometheus};
+use syncline_event::Batch;
+use syncline_sim::NodeSettings;
+use syncline_store::Store;
+
+fn agent(name: &str) -> SimulatedAgent {
+    SimulatedAgent::new(name, "us", name.bytes().map(u64::from).sum(), NodeSettings::default())
+}
+
+/// An aggregator that may be killed, on the engine at `url` of another one; it comes back with the state that it had.
+fn start(dir: &Path, url: &str, more: &[&str]) -> Program {
+    let state = dir.join("behind");
+    let arguments = ["--region", "us", "--listen", "127.0.0.1:0", "--clickhouse-url", url, "--state-dir"];
+    Program::start(dir, &[&arguments[..], &[state.to_str().unwrap()], more].concat())
+}
+
+/// The engine's URL by way of a relay.
+async fn relayed(dir: &Path) -> (Relay, String) {
+    let url = engine_url(dir);
+    let (user, target) = url.strip_prefix("http://").unwrap().rsplit_once('@').unwrap();
+    let relay = Relay::to(target.trim_end_matches('/').to_owned()).await;
+    let url = format!("http://{user}@{}", relay.address);
+    (relay, url)
+}
+
+async fn number(store: &Store, sql: &str) -> u64 {
+    ask(store, sql).await.parse().unwrap()
+}
+
+/// That the store has these batches, each once and whole, and no others.
+async fn holds(store: &Store, batches: &BTreeMap<String, BTreeSet<u64>>, events: u64) {
+    let all: u64 = batches.values().map(|numbers| numbers.len() as u64).sum();
+    eventually("all are stored", async || {
+        number(store, "SELECT uniqExact(node, boot, batch) FROM ingest_ledger").await >= all
+    })
+    .await;
+    for (node, numbers) in batches {
+        let told = ask(store, &format!("SELECT batch FROM ingest_ledger WHERE node = '{node}' ORDER BY batch")).await;
+        let told: Vec<u64> = told.lines().map(|line| line.parse().unwrap()).collect();
+        assert_eq!(told, numbers.iter().copied().collect::<Vec<_>>(), "the ledger of {node}");
+    }
+    let counts = ask(store, "SELECT count(), uniqExact(node, boot, seq) FROM events").await;
+    assert_eq!(counts, format!("{events}\t{events}"), "rows, and different ones");
+    let whole = "SELECT count(), countIf(is_whole) FROM batch_audit(t0 = now() - 7200, t1 = now() + 7200)";
+    assert_eq!(ask(store, whole).await, format!("{all}\t{all}"));
+}
+
+/// Some agents that send one batch after the other, and keep what is not acknowledged.
+struct Fleet {
+    agents: Vec<(SimulatedAgent, Vec<Batch>)>,
+    sent: BTreeMap<String, BTreeSet<u64>>,
+    events: u64,
+}
+
+impl Fleet {
+    fn new(names: &[&str]) -> Self {
+        let agents = names.iter().map(|name| (agent(name), Vec::new())).collect();
+        Self { agents, sent: BTreeMap::new(), events: 0 }
+    }
+
+    /// Sends, until the aggregator is not there any more.
+    async fn send_until_broken(&mut self, program: &Program) {
+        while Uplink::to_if_there(program).await.is_some() {
+            self.send(program, 4).await;
+        }
+    }
+
+    /// Sends what is left, and so many more each, as far as the aggregator is there.
+    async fn send(&mut self, program: &Program, batches: usize) {
+        for (agent, left) in &mut self.agents {
+            for _ in 0..batches {
+                let batch = agent.next_batch(20);
+                self.events += batch.waits.len() as u64;
+                self.sent.entry(batch.origin.node.to_string()).or_default().insert(batch.number);
+                left.push(batch);
+            }
+            let Some(mut uplink) = Uplink::to_if_there(program).await else { continue };
+            let mut acknowledged = BTreeSet::new();
+            for batch in &*left {
+                uplink.send_if_there(batch).await;
+                // Some are on their way at any time.
+                if batch.number % 3 == 0 {
+                    acknowledged.extend(uplink.answer_within(DEADLINE).await);
+                }
+            }
+            while acknowledged.len() < left.len()
+                && let Some(number) = uplink.answer_within(DEADLINE).await
+            {
+                acknowledged.insert(number);
+            }
+            left.retain(|batch| !acknowledged.contains(&batch.number));
+        }
+    }
+}
+
+/// How often it is killed.
+fn kills() -> u64 {
+    std::env::var("SYNCLINE_INGEST_KILLS").map_or(12, |text| text.parse().expect("SYNCLINE_INGEST_KILLS: a number"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_again_and_again_an_aggregator_stores_all_that_it_acknowledged_once() {
+    if !engine_is_here() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let engine = Program::embedded(dir.path());
+    let (url, store) = (engine_url(dir.path()), store(dir.path()).await);
+    let mut fleet = Fleet::new(&["k1", "k2", "k3"]);
+    for kill in 0..kills() {
+        let program = start(dir.path(), &url, &[]);
+        let pid = program.pid();
+        // At any time: while it takes batches in, and while it stores them.
+        let after = Duration::from_millis(kill * 37 % 600);
+        let killing = tokio::spawn(async move {
+            tokio::time::sleep(after).await;
+            let pid = rustix::process::Pid::from_raw(pid.try_into().unwrap()).unwrap();
+            kill_process(pid, Signal::KILL).unwrap();
+        });
+        fleet.send_until_broken(&program).await;
+        killing.await.unwrap();
+        program.kill();
+    }
+    let program = start(dir.path(), &url, &[]);
+    fleet.send(&program, 1).await;
+    holds(&store, &fleet.sent, fleet.events).await;
+    println!(
+        "ingest: kills={} batches={} events={} lost=0 duplicate=0",
+        kills(),
+        fleet.sent.values().map(BTreeSet::len).sum::<usize>(),
+        fleet.events
+    );
+    drop((program, engine));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_whose_insert_is_not_known_to_have_happened_is_the_same_after_a_kill() {
+    if !engine_is_here() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let engine = Program::embedded(dir.path());
+    let store = store(dir.path()).await;
+    let (relay, url) = relayed(dir.path()).await;
+    let program = start(dir.path(), &url, &[]);
+    let mut fleet = Fleet::new(&["g1", "g2"]);
+    fleet.send(&program, 1).await;
+    holds(&store, &fleet.sent, 40).await;
+    // It cannot ask which batches are new: the first waits alone, and the others are one group once it can.
+    relay.set(Mode::Cut);
+    fleet.send(&program, 5).await;
+    eventually("it tries", async || program.log().contains("the store does not tell which batches it has")).await;
+    let broken = "CREATE MATERIALIZED VIEW broken ENGINE = Null AS SELECT throwIf(CAST(node, 'String') = 'g2') AS never FROM ingest_ledger";
+    ask(&store, broken).await;
+    relay.set(Mode::Pass);
+    eventually("all but the ledger is stored", async || number(&store, "SELECT count() FROM events").await == 240)
+        .await;
+    eventually("the ledger was tried", async || program.log().contains("insert failed again")).await;
+    program.kill();
+    let program = start(dir.path(), &url, &[]);
+    eventually("the group is stored again", async || program.log().contains("is stored again")).await;
+    // What comes again meanwhile, in groups of its own.
+    for (agent, _) in &mut fleet.agents {
+        let mut uplink = Uplink::to(&program).await;
+        let batch = agent.next_batch(20);
+        uplink.deliver(&batch).await;
+        uplink.deliver(&batch).await;
+        fleet.sent.get_mut(batch.origin.node.as_str()).unwrap().insert(batch.number);
+        fleet.events += 20;
+    }
+    ask(&store, "DROP VIEW broken").await;
+    holds(&store, &fleet.sent, fleet.events).await;
+    drop((program, engine));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_that_comes_a_hundred_times_is_stored_once() {
+    if !engine_is_here() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let program = Program::embedded(dir.path());
+    let store = store(dir.path()).await;
+    let mut agent = agent("again");
+    let batches: Vec<Batch> = (0..60).map(|_| agent.next_batch(10)).collect();
+    let mut uplinks = [Uplink::to(&program).await, Uplink::to(&program).await];
+    for batch in &batches {
+        uplinks[0].deliver(batch).await;
+    }
+    // Out of order, on two streams, among others and after them.
+    for time in 0..100_usize {
+        for again in [time * 7 % 60, 3] {
+            uplinks[time % 2].deliver(&batches[again]).await;
+        }
+    }
+    let sent = BTreeMap::from([("again".to_owned(), batches.iter().map(|batch| batch.number).collect())]);
+    holds(&store, &sent, 600).await;
+    uplinks[0].store(&agent.next_batch(10)).await;
+    assert_eq!(ask(&store, "SELECT count(), uniqExact(seq) FROM events").await, "610\t610");
+    assert_eq!(check(&store, "events", &agent.truth).await.rows, 610);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_store_refuses_is_set_aside_and_the_rest_of_its_group_is_stored() {
+    if !engine_is_here() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let engine = Program::embedded(dir.path());
+    let store = store(dir.path()).await;
+    let (relay, url) = relayed(dir.path()).await;
+    let program = start(dir.path(), &url, &[]);
+    ask(&store, "ALTER TABLE short_waits ADD CONSTRAINT sound CHECK node != 'bad'").await;
+    relay.set(Mode::Cut);
+    let (mut good, mut bad) = (agent("good"), agent("bad"));
+    let mut uplink = Uplink::to(&program).await;
+    for _ in 0..3 {
+        uplink.deliver(&good.next_batch(10)).await;
+        uplink.deliver(&bad.next_batch(10)).await;
+    }
+    relay.set(Mode::Pass);
+    uplink.store(&good.next_batch(10)).await;
+    let ledger = "SELECT node, count() FROM ingest_ledger GROUP BY node";
+    eventually("the good ones are stored", async || ask(&store, ledger).await == "good\t4").await;
+    assert_eq!(ask(&store, "SELECT count() FROM short_waits").await, "4");
+    let aside = dir.path().join("behind/spool/aside");
+    let is_kept = |name: &str| name.starts_with("unstorable-") && name.ends_with(".batch");
+    let files = || std::fs::read_dir(&aside).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
+    eventually("the bad ones are set aside", async || files().filter(|name| is_kept(name)).count() == 3).await;
+    assert!(program.log().contains("will never be stored; it is set aside"));
+    drop((program, engine));
+}
+
+/// A power loss after it would find nothing that the spool still had, otherwise.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_engine_has_answered_is_on_the_disk() {
+    if !engine_is_here() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let program = Program::embedded(dir.path());
+    let store = store(dir.path()).await;
+    let synced = "SELECT value FROM system.events WHERE event = 'DirectorySync'";
+    let before = ask(&store, synced).await.parse().unwrap_or(0);
+    Uplink::to(&program).await.store(&agent("synced").next_batch(10)).await;
+    assert!(number(&store, synced).await > before, "{before}");
+    let off = "SELECT count() FROM system.merge_tree_settings WHERE name IN ('fsync_after_insert', 'fsync_part_directory') AND value != '1'";
+    assert_eq!(ask(&store, off).await, "0");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_is_told_to_whoever_asks() {
+    if !engine_is_here() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let engine = Program::embedded(dir.path());
+    let (relay, url) = relayed(dir.path()).await;
+    let program = start(dir.path(), &url, &["--metrics", "127.0.0.1:0"]);
+    let spool = dir.path().join("behind/spool");
+    let status = || {
+        let of = ["status", "--store-dir", dir.path().to_str().unwrap(), "--spool", spool.to_str().unwrap()];
+        let output = command(&of).output().unwrap();
+        (output.status.success(), String::from_utf8(output.stdout).unwrap())
+    };
+    let says = |what: &'static str| eventually(what, async move || status().1.contains(what));
+    let (mut agent, mut uplink) = (agent("told"), Uplink::to(&program).await);
+    uplink.store(&agent.next_batch(10)).await;
+    says(" batches=0 oldest_s=0.0 ").await;
+    assert!(status().0);
+    relay.set(Mode::Cut);
+    for _ in 0..3 {
+        uplink.deliver(&agent.next_batch(10)).await;
+    }
+    says(" batches=3 ").await;
+    eventually("it is seen to be behind", async || !status().0).await;
+    let metrics = prometheus::get(&format!("http://{}/metrics", program.says("metrics"))).unwrap();
+    assert!(metrics.contains("\nsyncline_aggregator_spool_waiting_batches 3\n"), "{metrics}");
+    relay.set(Mode::Pass);
+    says(" batches=0 ").await;
+    assert!(program.terminate().success());
+    assert!(status().1.contains(" ended_s_ago="));
+    let none =
+        command(&["status", "--store-dir", dir.path().to_str().unwrap(), "--spool", "/nowhere"]).output().unwrap();
+    assert!(error_line(&none).contains("/nowhere"), "{}", error_line(&none));
+    drop(engine);
+}
+
+/// A batch as a later version would send it.
+fn from_the_future(batch: &Batch) -> Vec<u8> {
+    let message = zstd::decode_all(&*syncline_proto::encode(batch).unwrap()).unwrap();
+    zstd::encode_all(&*[&message[..], &[0xf8, 0x01, 0x01]].concat(), 1).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_from_the_future_is_kept_for_it() {
+    if !engine_is_here() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let program = Program::embedded(dir.path());
+    let mut agent = agent("later");
+    let (later, plain) = (agent.next_batch(10), agent.next_batch(10));
+    let mut uplink = Uplink::to(&program).await;
+    uplink.send_bytes(later.number, from_the_future(&later)).await;
+    assert_eq!(uplink.answer().await, (later.number, Ok(())));
+    uplink.store(&plain).await;
+    let aside = dir.path().join("spool/aside");
+    let files = || std::fs::read_dir(&aside).unwrap().map(|file| file.unwrap().path()).collect::<Vec<_>>();
+    let mut kept = files();
+    kept.sort();
+    assert!(kept.len() == 2 && kept[0].to_string_lossy().contains("/later-"), "{kept:?}");
+    assert_eq!(std::fs::read(&kept[0]).unwrap(), from_the_future(&later));
+    assert!(program.terminate().success());
+
+    // Of a version that does not know it, it is kept on; what this version knows is stored at the next start.
+    let again = agent.next_batch(10);
+    std::fs::write(aside.join("later-0.batch"), syncline_proto::encode(&again).unwrap()).unwrap();
+    let program = Program::embedded(dir.path());
+    let store = store(dir.path()).await;
+    eventually("it is stored", async || number(&store, "SELECT count() FROM ingest_ledger").await == 2).await;
+    eventually("its file is gone", async || files().iter().all(|file| kept.contains(file))).await;
+    assert!(program.log().contains("still kept for a later version"));
+}
+
+/// Resident memory of a process, bytes.
+fn memory(program: &Program) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", program.pid())).unwrap();
+    let kib = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
+    kib.unwrap() << 10
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_clickhouse_stands_still_the_spool_fills_and_memory_does_not() {
+    if !engine_is_here() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let engine = Program::embedded(dir.path());
+    let store = store(dir.path()).await;
+    let program = start(dir.path(), &engine_url(dir.path()), &["--spool-bytes", "64MiB"]);
+    let mut agent = agent("full");
+    let mut uplink = Uplink::to(&program).await;
+    uplink.store(&agent.next_batch(1_000)).await;
+    kill_process(engine_pid(dir.path()), Signal::STOP).unwrap();
+
+    // So large that the spool has soon as much as it may.
+    let mut sent = BTreeMap::from([("full".to_owned(), BTreeSet::from([1]))]);
+    let (mut acknowledged, mut full_memory, mut early_memory) = (0, 0, 0);
+    for step in 0.. {
+        let batch = bulky(agent.next_batch(100));
+        sent.get_mut("full").unwrap().insert(batch.number);
+        uplink.send(&batch).await;
+        let Some(number) = uplink.answer_within(Duration::from_secs(3)).await else {
+            full_memory = memory(&program).max(full_memory);
+            break;
+        };
+        assert_eq!(number, batch.number);
+        acknowledged += 1;
+        if step == 8 {
+            early_memory = memory(&program);
+        }
+        assert!(acknowledged < 1_000, "the spool takes more than it may");
+    }
+    assert!(acknowledged > 10, "{acknowledged} batches were acknowledged");
+    assert!(full_memory < early_memory + (128 << 20), "{} MiB, then {} MiB", early_memory >> 20, full_memory >> 20);
+    kill_process(engine_pid(dir.path()), Signal::CONT).unwrap();
+    // The one that waits for room is acknowledged, too.
+    let last = *sent["full"].iter().next_back().unwrap();
+    assert_eq!(uplink.answer().await, (last, Ok(())));
+    let events = 1_000 + 100 * (sent["full"].len() as u64 - 1);
+    holds(&store, &sent, events).await;
+    println!("stall: acknowledged={acknowledged} memory_mib={}/{}", early_memory >> 20, full_memory >> 20);
+    drop((program, engine));
+}
+
+/// The same batch with a megabyte of reasons that nobody has, of letters by chance, which do not compress.
+fn bulky(mut batch: Batch) -> Batch {
+    let mut state = batch.number.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut letter = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        char::from(b' ' + (state % 94) as u8)
+    };
+    batch.reasons.extend((0..256).map(|_| (0..4_096).map(|_| letter()).collect::<String>()));
+    batch
+}
+
+#[test]
+fn a_spool_is_for_one_aggregator() {
+    if !engine_is_here() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let _engine = Program::embedded(dir.path());
+    let (url, spool) = (engine_url(dir.path()), dir.path().join("spool"));
+    let arguments = ["--region", "us", "--listen", "127.0.0.1:0", "--clickhouse-url", &url];
+    let (state, spool) = (dir.path().join("other"), spool.to_str().unwrap());
+    let output = fails(&[&arguments[..], &["--state-dir", state.to_str().unwrap(), "--spool", spool]].concat());
+    let line = error_line(&output);
+    assert!(line.contains(spool) && line.contains("in use by another process"), "{line}");
+    let output = fails(&[&arguments[..], &["--state-dir", state.to_str().unwrap(), "--spool", "/proc/none"]].concat());
+    let line = error_line(&output);
+    assert!(line.contains("cannot use the spool /proc/none (--spool)"), "{line}");
+}

@@ -1,0 +1,138 @@
+//! Batches that two aggregators of a region hold at once: one has acknowledged them to nobody who heard it, so their node went to the other.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::path::Path;
+
+use support::agent::{SimulatedAgent, Uplink};
+use support::program::{Program, ask, engine_url, store};
+use support::relay::{Mode, Relay};
+use support::truth::check;
+use support::{engine_is_here, eventually};
+use syncline_event::Batch;
+use syncline_sim::NodeSettings;
+use syncline_store::Store;
+
+const WAITS: usize = 20;
+const TOLD_APART: &str = "SELECT count(), uniqExact(node, boot, seq) FROM events";
+
+fn agent() -> SimulatedAgent {
+    SimulatedAgent::new("n", "us", 5, NodeSettings::default())
+}
+
+/// One of the two, on the engine in `dir` by way of a relay.
+async fn start(dir: &Path, name: &str) -> (Program, Relay) {
+    let url = engine_url(dir);
+    let (user, target) = url.strip_prefix("http://").unwrap().rsplit_once('@').unwrap();
+    let relay = Relay::to(target.trim_end_matches('/').to_owned()).await;
+    let url = format!("http://{user}@{}", relay.address);
+    (start_at(dir, name, &url), relay)
+}
+
+fn start_at(dir: &Path, name: &str, url: &str) -> Program {
+    let state = dir.join(name);
+    let arguments = ["--region", "us", "--listen", "127.0.0.1:0", "--clickhouse-url", url, "--state-dir"];
+    Program::start(dir, &[&arguments[..], &[state.to_str().unwrap()]].concat())
+}
+
+/// Batches until `agent` has made so many.
+fn batches(agent: &mut SimulatedAgent, count: usize) -> Vec<Batch> {
+    (0..count).map(|_| agent.next_batch(WAITS)).collect()
+}
+
+async fn deliver(program: &Program, batches: &[Batch]) {
+    let mut uplink = Uplink::to(program).await;
+    for batch in batches {
+        uplink.deliver(batch).await;
+    }
+}
+
+/// How many batches it says wait.
+fn waiting(dir: &Path, name: &str) -> Option<u64> {
+    let said = std::fs::read(dir.join(name).join("spool/waiting.json")).ok()?;
+    serde_json::from_slice::<serde_json::Value>(&said).ok()?["waiting"]["batches"].as_u64()
+}
+
+async fn has_stored(store: &Store, rows: usize) {
+    assert_eq!(ask(store, TOLD_APART).await, format!("{rows}\t{rows}"));
+    let audit = "SELECT countIf(NOT is_whole) FROM batch_audit(t0 = now() - 7200, t1 = now() + 7200)";
+    assert_eq!(ask(store, audit).await, "0");
+}
+
+/// The ledger tells the one that comes later, however much later; and what only the first has is placed rightly by a model that is older than the
+/// node's.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_other_one_has_stored_is_not_stored_again() {
+    if !engine_is_here() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let engine = Program::embedded(dir.path());
+    let store = store(dir.path()).await;
+    let ((first, relay), (second, _relay)) = (start(dir.path(), "first").await, start(dir.path(), "second").await);
+    let mut agent = agent();
+    let mut uplink = Uplink::to(&first).await;
+    for batch in batches(&mut agent, 3) {
+        uplink.store(&batch).await;
+    }
+    relay.set(Mode::Cut);
+    let (only_first, both) = (batches(&mut agent, 3), batches(&mut agent, 4));
+    deliver(&first, &only_first).await;
+    deliver(&first, &both).await;
+    eventually("it is behind", async || waiting(dir.path(), "first") == Some(7)).await;
+    first.kill();
+
+    let mut uplink = Uplink::to(&second).await;
+    for batch in both.iter().chain(&batches(&mut agent, 5)) {
+        uplink.store(batch).await;
+    }
+    has_stored(&store, (3 + 4 + 5) * WAITS).await;
+
+    let first = start_at(dir.path(), "first", &engine_url(dir.path()));
+    eventually("the first has caught up", async || waiting(dir.path(), "first") == Some(0)).await;
+    has_stored(&store, agent.truth.len()).await;
+    // It goes on there: what the other one stored meanwhile is known.
+    deliver(&first, &batches(&mut agent, 1)).await;
+    eventually("the next is stored", async || check(&store, "events", &agent.truth).await.rows == agent.truth.len())
+        .await;
+    has_stored(&store, agent.truth.len()).await;
+    drop((second, engine));
+}
+
+/// Both ask the ledger before the other one has written to it. What comes of it depends on who is faster; that it is seen does not.
+#[tokio::test(flavor = "multi_thread")]
+async fn where_both_store_at_once_the_audit_names_what_is_there_twice() {
+    if !engine_is_here() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let engine = Program::embedded(dir.path());
+    let store = store(dir.path()).await;
+    let ((first, to_first), (second, to_second)) =
+        (start(dir.path(), "first").await, start(dir.path(), "second").await);
+    let mut agent = agent();
+    let held = batches(&mut agent, 8);
+    for relay in [&to_first, &to_second] {
+        relay.set(Mode::Cut);
+    }
+    deliver(&first, &held[..6]).await;
+    deliver(&second, &held[2..]).await;
+    eventually("both are behind", async || ["first", "second"].iter().all(|name| waiting(dir.path(), name) == Some(6)))
+        .await;
+    for relay in [&to_first, &to_second] {
+        relay.set(Mode::Pass);
+    }
+    eventually("both have caught up", async || {
+        ["first", "second"].iter().all(|name| waiting(dir.path(), name) == Some(0))
+    })
+    .await;
+    let told = ask(&store, TOLD_APART).await;
+    let (rows, different) = told.split_once('\t').unwrap();
+    assert_eq!(different.parse::<usize>().unwrap(), agent.truth.len(), "nothing is lost");
+    let twice = (rows.parse::<usize>().unwrap() - agent.truth.len()) / WAITS;
+    let named = "SELECT countIf(NOT is_whole) FROM batch_audit(t0 = now() - 7200, t1 = now() + 7200)";
+    assert_eq!(ask(&store, named).await, twice.to_string(), "batches that are there twice, of the 4 that both held");
+    println!("two aggregators: twice={twice} of 4");
+    drop((first, second, engine));
+}

@@ -1,0 +1,162 @@
+//! The states of one alert.
+//!
+//! ```text
+//!          breaks              breaks in `rounds` on end           below the clear limit for `quiet`
+//! (none) ─────────► pending ───────────────────────────► firing ─────────────────────────────────────► resolved
+//!                      └── does not break: resolved        ▲ └── breaks or holds: quiet begins anew
+//! ```
+
+use serde::{Deserialize, Serialize};
+
+use crate::conditions::{Condition, Level};
+use crate::{Interval, Key, Policy, Severity};
+
+/// How far an alert has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// Its rule is met, not yet for long enough.
+    Pending,
+    /// It is so.
+    Firing,
+    /// It is not any more, or was not for long enough.
+    Resolved,
+}
+
+impl State {
+    /// The name users see, stable.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Firing => "firing",
+            Self::Resolved => "resolved",
+        }
+    }
+}
+
+/// An alert that is pending or firing.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Alert {
+    /// Pending or firing.
+    pub state: State,
+    /// Since when its rule is met, ns since 1970.
+    pub since_ns: i64,
+    /// When it began to fire; none while pending.
+    pub fired_ns: Option<i64>,
+    /// The newest value that met the rule, in the rule's unit.
+    pub value: Interval,
+    /// The one furthest beyond the limit.
+    pub worst: Interval,
+    /// The limit that it is beyond.
+    pub limit: u64,
+    /// The incident that it is part of; none while pending.
+    pub incident: Option<u64>,
+    /// A silence covered it when it began to fire.
+    pub was_silenced: bool,
+    rounds: u32,
+    /// Since when it is below the clear limit.
+    quiet_ns: Option<i64>,
+}
+
+/// An alert has another state.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Transition {
+    /// Which alert.
+    pub key: Key,
+    /// Before; none where there was no such alert.
+    pub from: Option<State>,
+    /// Now.
+    pub to: State,
+    /// When, ns since 1970.
+    pub at_ns: i64,
+    /// Since when its rule is met.
+    pub since_ns: i64,
+    /// The value that met the rule last, in its unit.
+    pub value: Interval,
+    /// The one furthest beyond the limit.
+    pub worst: Interval,
+    /// The limit.
+    pub limit: u64,
+    /// How much it matters.
+    pub severity: Severity,
+    /// What it is part of; none where it never fired.
+    pub incident: Option<u64>,
+    /// A silence covers it.
+    pub is_silenced: bool,
+}
+
+impl Alert {
+    pub(crate) fn new(at_ns: i64, condition: &Condition) -> Self {
+        Self {
+            state: State::Pending,
+            since_ns: at_ns,
+            fired_ns: None,
+            value: condition.value,
+            worst: condition.value,
+            limit: condition.limit,
+            incident: None,
+            was_silenced: false,
+            rounds: 0,
+            quiet_ns: None,
+        }
+    }
+
+    /// Takes a round in which its condition is this, or none; the state after it. `is_known` is false where nothing can be told
+    /// of its subject, which ends nothing.
+    pub(crate) fn take(&mut self, at_ns: i64, condition: Option<&Condition>, is_known: bool, policy: &Policy) -> State {
+        if let Some(condition) = condition {
+            (self.value, self.limit) = (condition.value, condition.limit);
+            if condition.value.at_least().unsigned_abs() > self.worst.at_least().unsigned_abs() {
+                self.worst = condition.value;
+            }
+        }
+        let breaks = condition.is_some_and(|condition| condition.level == Level::Breaks);
+        if self.state == State::Pending {
+            return self.take_pending(at_ns, breaks, is_known, policy.rounds);
+        }
+        if condition.is_some() || !is_known {
+            self.quiet_ns = None;
+            return State::Firing;
+        }
+        let quiet_ns = *self.quiet_ns.get_or_insert(at_ns);
+        let is_over = at_ns.saturating_sub(quiet_ns) >= i64::try_from(policy.quiet_ns).unwrap_or(i64::MAX);
+        if is_over { State::Resolved } else { State::Firing }
+    }
+
+    fn take_pending(&mut self, at_ns: i64, breaks: bool, is_known: bool, rounds: u32) -> State {
+        match (breaks, is_known) {
+            (true, _) => {
+                self.rounds += 1;
+                if self.rounds >= rounds {
+                    (self.state, self.fired_ns) = (State::Firing, Some(at_ns));
+                }
+                self.state
+            }
+            (false, false) => State::Pending,
+            (false, true) => State::Resolved,
+        }
+    }
+
+    /// Whether a value that does not meet the rule says that it is over. One that is known far worse than before, as while UTC is known by links
+    /// alone, says nothing.
+    pub(crate) fn is_told_by(&self, value: Interval) -> bool {
+        value.half_width() <= self.limit.max(self.worst.half_width()).saturating_mul(2)
+    }
+
+    /// What there is to say of another state of it: before and now.
+    pub(crate) fn transition(
+        &self,
+        key: Key,
+        (from, to): (Option<State>, State),
+        at_ns: i64,
+        (severity, is_silenced): (Severity, bool),
+    ) -> Transition {
+        let Self { since_ns, value, worst, limit, incident, .. } = *self;
+        Transition { key, from, to, at_ns, since_ns, value, worst, limit, severity, incident, is_silenced }
+    }
+
+    /// Whether its rule was met in the newest round.
+    pub fn is_met(&self) -> bool {
+        self.quiet_ns.is_none()
+    }
+}

@@ -1,0 +1,307 @@
+//! From rounds to what is to be told.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::alert::{Alert, State, Transition};
+use crate::conditions::{Condition, Level, Node, conditions};
+use crate::drifts::Drifts;
+use crate::incident::{Fired, Incident, Incidents};
+use crate::memory::NodeMemory;
+use crate::notification::{Kind, Notification};
+use crate::round::{NodeSeen, RegionSeen, Round};
+use crate::{Interval, Key, Policy, PolicyError, Rule, Severity, Silence, Subject, entries, text};
+
+/// An offset so many times its limit is critical.
+const FAR_OFF: u64 = 10;
+
+/// A round that cannot be evaluated.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum RoundError {
+    /// It is not after the one before.
+    #[error(
+        "the round at {at_ns} ns is not after the one before, at {before_ns} ns: rounds are evaluated in order, each once"
+    )]
+    NotAfter {
+        /// When it is.
+        at_ns: i64,
+        /// When the one before was.
+        before_ns: i64,
+    },
+}
+
+/// All alerts of a fleet. The same rounds lead to the same alerts, on every machine.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Engine {
+    at_ns: Option<i64>,
+    #[serde(with = "entries")]
+    nodes: BTreeMap<(String, String), NodeMemory>,
+    #[serde(with = "entries")]
+    alerts: BTreeMap<Key, Alert>,
+    incidents: Incidents,
+    /// Regions whose aggregator's claim of UTC is false, or was, with the rounds that claims of their nodes still say nothing for.
+    doubted: BTreeMap<String, u32>,
+    /// By what alerts are evaluated. It is given anew after a restart.
+    #[serde(skip)]
+    policy: Policy,
+}
+
+/// What a round brought.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Outcome {
+    /// Alerts that have another state, in the order of their keys.
+    pub transitions: Vec<Transition>,
+    /// What is to be told of incidents, each once.
+    pub notifications: Vec<Notification>,
+}
+
+impl Engine {
+    /// One that has seen nothing.
+    ///
+    /// # Errors
+    /// The policy makes no sense.
+    pub fn new(policy: Policy) -> Result<Self, PolicyError> {
+        let (nodes, alerts, incidents) = (BTreeMap::new(), BTreeMap::new(), Incidents::default());
+        Ok(Self { at_ns: None, nodes, alerts, incidents, doubted: BTreeMap::new(), policy: policy.checked()? })
+    }
+
+    /// The same with another policy, as after a restart.
+    ///
+    /// # Errors
+    /// It makes no sense.
+    pub fn with(self, policy: Policy) -> Result<Self, PolicyError> {
+        Ok(Self { policy: policy.checked()?, ..self })
+    }
+
+    /// Evaluates a round, with the silences that are declared now.
+    ///
+    /// # Errors
+    /// It is not after the one before. Nothing has changed then.
+    pub fn evaluate(&mut self, round: &Round, silences: &[Silence]) -> Result<Outcome, RoundError> {
+        let at_ns = round.at_ns;
+        if let Some(before_ns) = self.at_ns.filter(|before_ns| at_ns <= *before_ns) {
+            return Err(RoundError::NotAfter { at_ns, before_ns });
+        }
+        self.at_ns = Some(at_ns);
+        let nodes = self.read(round);
+        let conditions = conditions(&nodes, (&round.regions, &round.links, &round.violations), &self.policy);
+        let (known, drifts) = (Known::of(&nodes), Drifts::of(&nodes));
+        let mut outcome = Outcome::default();
+        let changed = self.advance(at_ns, &conditions, &known);
+        self.sort_out(at_ns, &changed, (silences, &drifts), &mut outcome);
+        self.tell(at_ns, (silences, &drifts), &mut outcome);
+        self.forget(at_ns, &drifts, &mut outcome);
+        Ok(outcome)
+    }
+
+    /// The same, whose incidents are numbered after `incident`: where others are remembered that this engine does not know.
+    #[must_use]
+    pub fn numbered_after(mut self, incident: u64) -> Self {
+        self.incidents.number_after(incident);
+        self
+    }
+
+    /// Alerts that are pending or firing.
+    pub fn alerts(&self) -> impl Iterator<Item = (&Key, &Alert)> {
+        self.alerts.iter()
+    }
+
+    /// Incidents that are open, by number.
+    pub fn incidents(&self) -> impl Iterator<Item = (u64, &Incident)> {
+        self.incidents.open.iter().map(|(number, incident)| (*number, incident))
+    }
+
+    /// When the newest round was, ns since 1970.
+    pub fn at_ns(&self) -> Option<i64> {
+        self.at_ns
+    }
+
+    fn read<'a>(&mut self, round: &'a Round) -> Vec<Node<'a>> {
+        let utc = round.regions.iter().filter_map(|seen| Some(((seen.region.as_str(), seen.run), seen.utc_ns?)));
+        let utc: BTreeMap<(&str, u64), Interval> = utc.collect();
+        let peers = of_regions(round.nodes.iter().map(|seen| (seen.region.as_str(), seen.skew_ns)));
+        let offset = |seen: &NodeSeen| {
+            let region = seen.region.as_str();
+            let skew = seen.skew_ns?;
+            // REF - UTC where that is known, or else what most wall clocks of the region say.
+            let utc = utc.get(&(region, seen.run));
+            utc.map(|utc| skew.plus(*utc)).or_else(|| peers.get(region).map(|wall| skew.minus(*wall)))
+        };
+        let offsets: Vec<Option<Interval>> = round.nodes.iter().map(offset).collect();
+        let common = of_regions(round.nodes.iter().zip(&offsets).map(|(seen, offset)| (seen.region.as_str(), *offset)));
+        self.doubt(&round.regions);
+        let mut nodes = Vec::with_capacity(round.nodes.len());
+        for (seen, offset_ns) in round.nodes.iter().zip(offsets) {
+            let memory = self.nodes.entry((seen.region.clone(), seen.node.clone())).or_default();
+            let common_ns = common.get(seen.region.as_str()).map_or(0, |common| common.middle());
+            let is_doubted = self.doubted.contains_key(&seen.region);
+            nodes.push((seen, memory.take(round.at_ns, seen, (offset_ns, common_ns), (is_doubted, &self.policy))));
+        }
+        nodes
+    }
+
+    /// What nodes claimed while their region's claim was false comes for some rounds more.
+    fn doubt(&mut self, regions: &[RegionSeen]) {
+        self.doubted.values_mut().for_each(|left| *left = left.saturating_sub(1));
+        self.doubted.retain(|_, left| *left > 0);
+        for RegionSeen { region, false_by_ns, .. } in regions {
+            let key = Key { rule: Rule::Reference, subject: Subject::Region(region.clone()) };
+            let limit = self.policy.limit(&key).map(|limit| self.policy.clear(limit));
+            if false_by_ns.zip(limit).is_some_and(|(by_ns, limit)| by_ns > limit) {
+                self.doubted.insert(region.clone(), self.policy.rounds + 1);
+            }
+        }
+    }
+
+    /// All alerts by a round; those that have another state, with the one before.
+    fn advance(
+        &mut self,
+        at_ns: i64,
+        conditions: &BTreeMap<Key, Condition>,
+        known: &Known<'_>,
+    ) -> Vec<(Key, Option<State>, State)> {
+        let mut changed = Vec::new();
+        let begun = conditions.iter().filter(|(_, condition)| condition.level == Level::Breaks);
+        let begun: Vec<_> = begun.filter(|(key, _)| !self.alerts.contains_key(key)).collect();
+        let mut new = BTreeSet::new();
+        for (key, condition) in begun {
+            self.alerts.insert(key.clone(), Alert::new(at_ns, condition));
+            new.insert(key.clone());
+        }
+        for (key, alert) in &mut self.alerts {
+            let before = (!new.contains(key)).then_some(alert.state);
+            let is_known = known.has(key, alert);
+            let after = alert.take(at_ns, conditions.get(key), is_known, &self.policy);
+            if before != Some(after) {
+                changed.push((key.clone(), before, after));
+            }
+        }
+        changed
+    }
+
+    /// Gives those that began to fire their incidents, and lets go those that are over.
+    fn sort_out(
+        &mut self,
+        at_ns: i64,
+        changed: &[(Key, Option<State>, State)],
+        (silences, drifts): (&[Silence], &Drifts<'_>),
+        outcome: &mut Outcome,
+    ) {
+        let is_new = |alert: &Alert| alert.state == State::Pending || alert.fired_ns == Some(at_ns);
+        let met = self.alerts.iter().filter(|(_, alert)| is_new(alert));
+        let met: BTreeMap<Key, i64> = met.map(|(key, alert)| (key.clone(), alert.since_ns)).collect();
+        for (key, from, to) in changed {
+            let Some(alert) = self.alerts.get_mut(key) else { continue };
+            let severity = severity(key, alert);
+            let is_silenced = silences.iter().any(|silence| silence.covers(key, at_ns));
+            if *to == State::Firing {
+                alert.was_silenced = is_silenced;
+                let fired = Fired { key, since_ns: alert.since_ns, severity };
+                alert.incident = Some(self.incidents.take(at_ns, &fired, &met));
+            }
+            let incident = alert.incident;
+            let transition = alert.transition(key.clone(), (*from, *to), at_ns, (severity, is_silenced));
+            outcome.transitions.push(transition);
+            if *to == State::Resolved {
+                self.alerts.remove(key);
+                self.leave(at_ns, incident, key, drifts, outcome);
+            }
+        }
+    }
+
+    fn leave(&mut self, at_ns: i64, number: Option<u64>, key: &Key, drifts: &Drifts<'_>, outcome: &mut Outcome) {
+        let Some(number) = number else { return };
+        if let Some(incident) = self.incidents.leave(number, key).filter(|incident| incident.is_told) {
+            outcome.notifications.push(Notification::of(
+                number,
+                &incident,
+                Kind::Resolved,
+                at_ns,
+                text::of(&incident, &self.alerts, drifts),
+            ));
+        }
+    }
+
+    /// Tells of incidents that were not, unless all that is in them is silenced. What happened under a silence is not told after it; what still
+    /// is so then, is.
+    fn tell(&mut self, at_ns: i64, (silences, drifts): (&[Silence], &Drifts<'_>), outcome: &mut Outcome) {
+        for (number, incident) in self.incidents.open.iter_mut().filter(|(_, incident)| !incident.is_told) {
+            let is_quiet = |key: &Key| {
+                let was = self.alerts.get(key).is_none_or(|alert| alert.was_silenced || !alert.is_met());
+                let is_silenced = silences.iter().any(|silence| silence.covers(key, at_ns));
+                if key.rule.is_event() {
+                    was || is_silenced
+                } else {
+                    is_silenced || !self.alerts.get(key).is_some_and(Alert::is_met)
+                }
+            };
+            if !incident.alerts.iter().all(is_quiet) {
+                incident.is_told = true;
+                let text = text::of(incident, &self.alerts, drifts);
+                outcome.notifications.push(Notification::of(*number, incident, Kind::Opened, at_ns, text));
+            }
+        }
+    }
+
+    /// Nodes that are gone, and their alerts with them: nothing will ever end those.
+    fn forget(&mut self, at_ns: i64, drifts: &Drifts<'_>, outcome: &mut Outcome) {
+        let forget_ns = i64::try_from(self.policy.forget_ns).unwrap_or(i64::MAX);
+        self.nodes.retain(|_, memory| at_ns.saturating_sub(memory.seen_ns) <= forget_ns);
+        let nodes = &self.nodes;
+        let is_gone = |subject: &Subject| match subject {
+            Subject::Node(region, node) => !nodes.contains_key(&(region.clone(), node.clone())),
+            _ => false,
+        };
+        let gone: Vec<Key> = self.alerts.keys().filter(|key| is_gone(&key.subject)).cloned().collect();
+        for key in gone {
+            let Some(alert) = self.alerts.remove(&key) else { continue };
+            let states = (Some(alert.state), State::Resolved);
+            let transition = alert.transition(key.clone(), states, at_ns, (severity(&key, &alert), false));
+            outcome.transitions.push(transition);
+            self.leave(at_ns, alert.incident, &key, drifts, outcome);
+        }
+    }
+}
+
+/// What most nodes of each region agree on.
+fn of_regions<'a>(values: impl Iterator<Item = (&'a str, Option<Interval>)>) -> BTreeMap<&'a str, Interval> {
+    let mut by_region: BTreeMap<&str, Vec<Interval>> = BTreeMap::new();
+    for (region, value) in values {
+        by_region.entry(region).or_default().extend(value);
+    }
+    by_region.into_iter().filter_map(|(region, all)| Some((region, Interval::common(all.into_iter())?))).collect()
+}
+
+/// What can be told of the nodes in a round. What cannot be is not over.
+struct Known<'a>(BTreeMap<(&'a str, &'a str), &'a Node<'a>>);
+
+impl<'a> Known<'a> {
+    fn of(nodes: &'a [Node<'a>]) -> Self {
+        Self(nodes.iter().map(|node| ((node.0.region.as_str(), node.0.node.as_str()), node)).collect())
+    }
+
+    /// Whether enough is known to say that this alert is over.
+    fn has(&self, key: &Key, alert: &Alert) -> bool {
+        let Subject::Node(region, node) = &key.subject else { return true };
+        let Some((seen, reading)) = self.0.get(&(region.as_str(), node.as_str())) else { return false };
+        match key.rule {
+            Rule::Silence => true,
+            Rule::Drift => reading.drift_ppb.is_some_and(|drift| alert.is_told_by(drift)),
+            Rule::Offset => reading.offset_ns.is_some_and(|offset| alert.is_told_by(offset)),
+            Rule::Frequency => reading.frequency_ppb.is_some(),
+            Rule::Claim => seen.skew_ns.is_some() && !reading.is_doubted,
+            _ => seen.skew_ns.is_some(),
+        }
+    }
+}
+
+fn severity(key: &Key, alert: &Alert) -> Severity {
+    let is_far = || alert.worst.is_beyond(alert.limit.saturating_mul(FAR_OFF));
+    match key.rule {
+        Rule::Reference | Rule::Causality => Severity::Critical,
+        Rule::Offset if is_far() => Severity::Critical,
+        _ => Severity::Warning,
+    }
+}

@@ -1,0 +1,126 @@
+//! Intervals that hold a value nobody knows exactly, and what whole groups of them say together.
+
+use serde::{Deserialize, Serialize};
+
+/// A value is in here, ends included. The unit is that of the field it stands in: ns, or ppb.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Interval {
+    /// At least.
+    pub low: i64,
+    /// At most.
+    pub high: i64,
+}
+
+impl Interval {
+    /// A value that is known.
+    pub const fn exactly(value: i64) -> Self {
+        Self { low: value, high: value }
+    }
+
+    /// `half` either way of `middle`.
+    pub const fn around(middle: i64, half: u64) -> Self {
+        Self { low: middle.saturating_sub_unsigned(half), high: middle.saturating_add_unsigned(half) }
+    }
+
+    /// Its middle.
+    pub const fn middle(self) -> i64 {
+        self.low.saturating_add_unsigned(self.high.abs_diff(self.low) / 2)
+    }
+
+    /// Half its width, rounded up.
+    pub const fn half_width(self) -> u64 {
+        self.high.abs_diff(self.low).div_ceil(2)
+    }
+
+    /// The sum of two such values.
+    #[must_use]
+    pub const fn plus(self, other: Self) -> Self {
+        Self { low: self.low.saturating_add(other.low), high: self.high.saturating_add(other.high) }
+    }
+
+    /// The difference of two such values.
+    #[must_use]
+    pub const fn minus(self, other: Self) -> Self {
+        Self { low: self.low.saturating_sub(other.high), high: self.high.saturating_sub(other.low) }
+    }
+
+    /// The same value against another zero, which is known.
+    #[must_use]
+    pub const fn against(self, zero: i64) -> Self {
+        Self { low: self.low.saturating_sub(zero), high: self.high.saturating_sub(zero) }
+    }
+
+    /// The same with `by` more doubt either way.
+    #[must_use]
+    pub const fn widened(self, by: u64) -> Self {
+        Self { low: self.low.saturating_sub_unsigned(by), high: self.high.saturating_add_unsigned(by) }
+    }
+
+    /// How far the whole interval is from zero: the value is no nearer. Zero where it may be zero; signed as the value is.
+    pub const fn at_least(self) -> i64 {
+        if self.low > 0 {
+            self.low
+        } else if self.high < 0 {
+            self.high
+        } else {
+            0
+        }
+    }
+
+    /// Whether the whole interval is further from zero than `limit`.
+    pub const fn is_beyond(self, limit: u64) -> bool {
+        self.at_least().unsigned_abs() > limit
+    }
+
+    /// What most of `all` agree on: between the median of their lower ends and that of their upper ones. As long as more than half of them
+    /// are of values near one another, none of the others can move it away from those. `None` of fewer than three.
+    pub(crate) fn common(all: impl Iterator<Item = Self>) -> Option<Self> {
+        let (mut low, mut high): (Vec<i64>, Vec<i64>) = all.map(|one| (one.low, one.high)).unzip();
+        if low.len() < FEWEST {
+            return None;
+        }
+        Some(Self { low: median(&mut low), high: median(&mut high) })
+    }
+}
+
+/// Of fewer than so many nobody can say what most of them do.
+pub(crate) const FEWEST: usize = 3;
+
+fn median(values: &mut [i64]) -> i64 {
+    let (middle, is_even) = (values.len() / 2, values.len().is_multiple_of(2));
+    let (below, at, _) = values.select_nth_unstable(middle);
+    match below.iter().max() {
+        // Between the two in the middle, so that neither half alone decides.
+        Some(below) if is_even => Interval { low: *below, high: *at }.middle(),
+        _ => *at,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_whole_interval_is_beyond() {
+        let is_beyond = |low, high| Interval { low, high }.is_beyond(50);
+        assert!(is_beyond(51, 60) && is_beyond(-60, -51));
+        assert!(!is_beyond(50, 60) && !is_beyond(-60, -50) && !is_beyond(-100, 100) && !is_beyond(0, 1_000));
+    }
+
+    #[test]
+    fn what_most_agree_on_is_moved_by_no_minority() {
+        let common = |values: &[i64]| Interval::common(values.iter().map(|value| Interval::around(*value, 2)));
+        assert_eq!(common(&[1, 2]), None);
+        assert_eq!(common(&[1, 2, 1_000_000]), Some(Interval { low: 0, high: 4 }));
+        assert_eq!(common(&[i64::MIN, 1, 3, 5]), Some(Interval { low: 0, high: 4 }));
+    }
+
+    #[test]
+    fn edges_saturate() {
+        let all = Interval { low: i64::MIN, high: i64::MAX };
+        assert_eq!((all.minus(all), all.plus(all)), (all, all));
+        assert_eq!((all.middle(), all.half_width()), (-1, 1 << 63));
+        assert!(!all.is_beyond(0));
+        assert!(Interval::exactly(i64::MIN).is_beyond(1));
+    }
+}

@@ -1,0 +1,263 @@
+//! What has to be remembered of a node from round to round.
+
+use std::collections::VecDeque;
+
+use serde::{Deserialize, Serialize};
+
+use crate::round::{Contradiction, NodeSeen, Step};
+use crate::{Interval, Policy};
+
+/// The kernel steers by so much at most, ppb (MAXFREQ).
+const STEERED_PPB: i64 = 500_000;
+/// Points that drift is measured between are kept so far apart, ns.
+const POINT_EVERY_NS: i64 = 60_000_000_000;
+/// What is called recent, ns.
+const RECENT_NS: i64 = 120_000_000_000;
+/// An oscillator's frequency moves by no more in some minutes, ppb (the clock model's tolerance of wander).
+const WANDER_PPB: u64 = 1_000;
+/// What a claim said is true of the next rounds for so long, ns: claims are made each 16 s, and come when a batch does.
+const CLAIM_LASTS_NS: i64 = 60_000_000_000;
+
+/// What is remembered of a node.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct NodeMemory {
+    /// When the node was last in a round.
+    pub(crate) seen_ns: i64,
+    boot: u64,
+    /// The run of the reference and the epoch that its clock model was last of.
+    model: Option<(u64, u32)>,
+    /// The newest skew that was known, and when.
+    last: Option<(i64, Interval)>,
+    /// Steps since then, ns, and whether there was a disruption.
+    stepped_ns: i64,
+    is_disrupted: bool,
+    /// Jumps and steps of the last rounds, with the rounds that are left to them.
+    jumps: VecDeque<(u32, Interval)>,
+    steps: VecDeque<(u32, Step)>,
+    /// By how much its claims were last false (see `Contradiction::gap_ns`), and when.
+    gap: Option<(i64, i64)>,
+    /// How far its wall clock was last off beyond what is common to its region, ns.
+    own_ns: Option<i64>,
+    /// Offsets from UTC, a minute apart, since the last step or disruption.
+    points: VecDeque<(i64, Interval)>,
+    /// Since when its frequency has been estimated without a disruption.
+    settling_ns: Option<i64>,
+}
+
+/// A node in a round, with what its past says.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Reading {
+    /// WALL - UTC.
+    pub(crate) offset_ns: Option<Interval>,
+    /// How fast that grows.
+    pub(crate) drift_ppb: Option<Interval>,
+    /// The same over some minutes, at best.
+    pub(crate) recent_ppb: Option<i64>,
+    /// Frequency error of its oscillator, once it has been estimated for long enough.
+    pub(crate) frequency_ppb: Option<Interval>,
+    /// Jumps against REF that steps do not explain, of the last rounds together.
+    pub(crate) jump_ns: Option<Interval>,
+    /// Steps of the last rounds together, but for those that put the clock right.
+    pub(crate) step_ns: i64,
+    /// By how much its claims are false; 0 where they may be true, none where there are none.
+    pub(crate) gap_ns: Option<i64>,
+    /// What claims are held against is false itself.
+    pub(crate) is_doubted: bool,
+}
+
+impl NodeMemory {
+    /// Takes a round. `offset_ns` is WALL - UTC in it, `common_ns` what most nodes of the region have of it; `is_doubted`
+    /// says that what claims are held against is false itself.
+    pub(crate) fn take(
+        &mut self,
+        at_ns: i64,
+        seen: &NodeSeen,
+        (offset_ns, common_ns): (Option<Interval>, i64),
+        (is_doubted, policy): (bool, &Policy),
+    ) -> Reading {
+        if self.boot != seen.boot {
+            *self = Self { boot: seen.boot, ..Self::default() };
+        }
+        self.seen_ns = at_ns;
+        self.pass_round();
+        let is_disrupted = self.take_model(seen);
+        self.take_jump(at_ns, seen, policy.rounds);
+        self.take_steps(seen, offset_ns.map(|offset| offset.against(common_ns).middle()), policy.rounds);
+        self.take_claims(at_ns, seen, is_doubted);
+        if is_disrupted || !seen.steps.is_empty() {
+            self.points.clear();
+        }
+        let window_ns = i64::try_from(policy.drift_window_ns).unwrap_or(i64::MAX);
+        let drift_ppb = offset_ns.and_then(|offset| self.drift(at_ns, offset, window_ns));
+        let recent_ppb = offset_ns.and_then(|offset| self.drift(at_ns, offset, RECENT_NS)).map(Interval::middle);
+        self.keep_point(at_ns, offset_ns, window_ns);
+        Reading {
+            offset_ns,
+            drift_ppb,
+            recent_ppb,
+            frequency_ppb: self.frequency(at_ns, seen, window_ns),
+            jump_ns: self.jumps.iter().map(|(_, jump)| *jump).reduce(Interval::plus),
+            step_ns: self.steps.iter().fold(0i64, |sum, (_, step)| sum.saturating_add(step.size_ns)),
+            gap_ns: self.gap.map(|(_, gap)| gap),
+            is_doubted,
+        }
+    }
+
+    fn pass_round(&mut self) {
+        self.jumps.iter_mut().for_each(|(left, _)| *left = left.saturating_sub(1));
+        self.steps.iter_mut().for_each(|(left, _)| *left = left.saturating_sub(1));
+        self.jumps.retain(|(left, _)| *left > 0);
+        self.steps.retain(|(left, _)| *left > 0);
+    }
+
+    /// Whether the model tells of a disruption. Another model, as of another aggregator, cannot be compared with the one before.
+    fn take_model(&mut self, seen: &NodeSeen) -> bool {
+        if seen.skew_ns.is_none() {
+            return false;
+        }
+        let before = self.model.replace((seen.run, seen.epoch));
+        let goes_on = before.is_some_and(|(run, epoch)| run == seen.run && epoch <= seen.epoch);
+        if !goes_on {
+            (self.last, self.settling_ns) = (None, None);
+        }
+        let is_disrupted = goes_on && before.is_some_and(|(_, epoch)| epoch < seen.epoch);
+        if is_disrupted {
+            (self.is_disrupted, self.settling_ns) = (true, None);
+        }
+        is_disrupted
+    }
+
+    /// The size of a disruption.
+    fn take_jump(&mut self, at_ns: i64, seen: &NodeSeen, rounds: u32) {
+        self.stepped_ns = seen.steps.iter().fold(self.stepped_ns, |sum, step| sum.saturating_add(step.size_ns));
+        let Some(skew) = seen.skew_ns else { return };
+        if let Some((then_ns, then)) = self.last.filter(|_| self.is_disrupted) {
+            let slewed = i128::from(at_ns.saturating_sub(then_ns)) * i128::from(STEERED_PPB) / 1_000_000_000;
+            let slewed = u64::try_from(slewed).unwrap_or(u64::MAX);
+            self.jumps.push_back((rounds, skew.minus(then).against(self.stepped_ns).widened(slewed)));
+        }
+        (self.last, self.stepped_ns, self.is_disrupted) = (Some((at_ns, skew)), 0, false);
+    }
+
+    /// A step that leaves less than half of the error puts the clock right: it ends what is told already.
+    fn take_steps(&mut self, seen: &NodeSeen, own_ns: Option<i64>, rounds: u32) {
+        let is_less = |(before, after): (i64, i64)| after.unsigned_abs() < before.unsigned_abs() / 2;
+        if !self.own_ns.zip(own_ns).is_some_and(is_less) {
+            self.steps.extend(seen.steps.iter().map(|step| (rounds, *step)));
+        }
+        self.own_ns = own_ns.or(self.own_ns);
+    }
+
+    /// Of several sources the one that is off furthest counts.
+    fn take_claims(&mut self, at_ns: i64, seen: &NodeSeen, is_doubted: bool) {
+        let gaps = seen.claims.iter().map(|claim| claim.contradiction.map_or(0, Contradiction::gap_ns));
+        let newest = gaps.max_by_key(|gap| gap.unsigned_abs()).map(|gap| (at_ns, gap));
+        let newest = newest.filter(|_| !is_doubted);
+        self.gap =
+            newest.or(self.gap.filter(|(then_ns, _)| !is_doubted && at_ns.saturating_sub(*then_ns) < CLAIM_LASTS_NS));
+    }
+
+    /// Against the newest point that is old enough.
+    fn drift(&self, at_ns: i64, offset: Interval, window_ns: i64) -> Option<Interval> {
+        let is_old = |then_ns: i64| at_ns.saturating_sub(then_ns) >= window_ns;
+        let (then_ns, then) = self.points.iter().rev().find(|(then_ns, _)| is_old(*then_ns))?;
+        let (grown, elapsed_ns) = (offset.minus(*then), i128::from(at_ns) - i128::from(*then_ns));
+        let ppb = |ns: i64| {
+            let ppb = i128::from(ns) * 1_000_000_000 / elapsed_ns.max(1);
+            i64::try_from(ppb).unwrap_or(if ppb < 0 { i64::MIN } else { i64::MAX })
+        };
+        Some(Interval { low: ppb(grown.low), high: ppb(grown.high) })
+    }
+
+    /// As estimated, and what an oscillator wanders by; a model that begins may say anything.
+    fn frequency(&mut self, at_ns: i64, seen: &NodeSeen, window_ns: i64) -> Option<Interval> {
+        let frequency_ppb = seen.frequency_ppb?;
+        let since_ns = *self.settling_ns.get_or_insert(at_ns);
+        let is_settled = at_ns.saturating_sub(since_ns) >= window_ns;
+        is_settled.then(|| Interval::around(frequency_ppb, WANDER_PPB))
+    }
+
+    /// One a minute, for the window and a minute or two.
+    fn keep_point(&mut self, at_ns: i64, offset_ns: Option<Interval>, window_ns: i64) {
+        let age_ns = |(then_ns, _): &(i64, Interval)| at_ns.saturating_sub(*then_ns);
+        let is_due = self.points.back().is_none_or(|last| age_ns(last) >= POINT_EVERY_NS);
+        self.points.extend(offset_ns.filter(|_| is_due).map(|offset| (at_ns, offset)));
+        let lasts_ns = window_ns.saturating_add(2 * POINT_EVERY_NS);
+        while self.points.front().is_some_and(|first| age_ns(first) > lasts_ns) {
+            self.points.pop_front();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: i64 = 1_000_000_000;
+    const MS: i64 = 1_000_000;
+
+    fn take(memory: &mut NodeMemory, at_s: i64, skew_ms: Option<i64>, change: impl FnOnce(&mut NodeSeen)) -> Reading {
+        let skew_ns = skew_ms.map(|ms| Interval::around(ms * MS, 100_000));
+        let mut seen = NodeSeen { skew_ns, ..NodeSeen::default() };
+        change(&mut seen);
+        memory.take(at_s * SECOND, &seen, (skew_ns, 0), (false, &Policy::default()))
+    }
+
+    #[test]
+    fn a_pause_is_as_long_as_the_skew_jumped_but_for_steps_and_slews() {
+        let mut memory = NodeMemory::default();
+        take(&mut memory, 0, Some(1), |_| ());
+        let step = |seen: &mut NodeSeen| seen.steps.push(Step { at_ns: 0, size_ns: 200 * MS });
+        assert_eq!(take(&mut memory, 15, None, step).jump_ns, None, "nothing is known yet");
+        let jump = take(&mut memory, 30, Some(-799), |seen| seen.epoch = 1).jump_ns.unwrap();
+        assert_eq!(jump, Interval::around(-1_000 * MS, (15 * MS + 200_000) as u64));
+        assert_eq!(take(&mut memory, 45, Some(-799), |seen| seen.epoch = 1).jump_ns, Some(jump), "for two rounds");
+        assert_eq!(take(&mut memory, 60, Some(-799), |seen| seen.epoch = 1).jump_ns, None);
+    }
+
+    #[test]
+    fn another_model_is_not_compared_with_the_one_before() {
+        let mut memory = NodeMemory::default();
+        let model = |run: u64, epoch: u32| move |seen: &mut NodeSeen| (seen.run, seen.epoch) = (run, epoch);
+        for (second, (run, epoch)) in [(7, 3), (8, 4), (8, 0), (9, 2)].into_iter().enumerate() {
+            let skew_ms = 900 * second as i64;
+            assert_eq!(take(&mut memory, 15 * second as i64, Some(skew_ms), model(run, epoch)).jump_ns, None);
+        }
+        assert!(take(&mut memory, 90, Some(0), model(9, 3)).jump_ns.is_some());
+    }
+
+    #[test]
+    fn a_step_that_puts_the_clock_right_is_none() {
+        let mut memory = NodeMemory::default();
+        let step = |size_ms: i64| move |seen: &mut NodeSeen| seen.steps.push(Step { at_ns: 0, size_ns: size_ms * MS });
+        take(&mut memory, 0, Some(1), |_| ());
+        assert_eq!(take(&mut memory, 15, Some(301), step(300)).step_ns, 300 * MS);
+        take(&mut memory, 90, Some(300), |_| ());
+        assert_eq!(take(&mut memory, 150, Some(1), step(-299)).step_ns, 0);
+    }
+
+    #[test]
+    fn drift_is_measured_over_the_window_and_not_over_a_step() {
+        let mut memory = NodeMemory::default();
+        let mut drift = None;
+        for second in (0..=600).step_by(15) {
+            assert_eq!(drift, None);
+            drift = take(&mut memory, second, Some(second / 20), |_| ()).drift_ppb;
+        }
+        let drift = drift.unwrap();
+        assert!(drift.middle().abs_diff(50_000) <= 1 && drift.half_width() == 334, "{drift:?}");
+        let step = |seen: &mut NodeSeen| seen.steps.push(Step { at_ns: 0, size_ns: MS });
+        assert_eq!(take(&mut memory, 615, Some(0), step).drift_ppb, None);
+        assert_eq!(take(&mut memory, 1_200, Some(0), |_| ()).drift_ppb, None);
+        assert!(take(&mut memory, 1_215, Some(0), |_| ()).drift_ppb.is_some());
+    }
+
+    #[test]
+    fn it_remembers_no_more_than_the_window() {
+        let mut memory = NodeMemory::default();
+        for second in (0..100_000).step_by(15) {
+            take(&mut memory, second, Some(0), |_| ());
+        }
+        assert!(memory.points.len() <= 13, "{}", memory.points.len());
+    }
+}

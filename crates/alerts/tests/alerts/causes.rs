@@ -1,0 +1,216 @@
+//! What many have in common is told once, by its name.
+
+use syncline_alerts::round::{ClaimSeen, Contradiction, LinkSeen, Violation};
+use syncline_alerts::{Interval, Subject};
+
+use crate::fleet::{EVERY_NS, Fleet, MS, SECOND};
+
+const THREE: [(&str, usize); 3] = [("ap", 40), ("eu", 40), ("us", 40)];
+
+fn fleet() -> Fleet {
+    let mut fleet = Fleet::of(&THREE);
+    assert!(fleet.quiet(3).transitions.is_empty());
+    fleet
+}
+
+/// The clocks of a node, or its region's reference, jump: the wall clock is ahead by so much more.
+fn jump(fleet: &mut Fleet, name: &str, by_ns: i64) {
+    fleet.skew(name, by_ns);
+    fleet.node(name).epoch += 1;
+}
+
+#[test]
+fn a_reference_that_jumps_is_one_alert_and_no_node_is_blamed() {
+    let mut fleet = fleet();
+    (0..40).for_each(|number| jump(&mut fleet, &format!("eu-{number}"), 900 * MS));
+    fleet.round.regions[1].utc_ns = Some(Interval::around(-900 * MS, 20_000_000));
+    let told = fleet.quiet(100);
+    assert_eq!(told.opened(), ["reference of eu"]);
+    assert!(told.transitions.iter().all(|one| one.key.subject == Subject::Region("eu".into())), "{:?}", told.states());
+}
+
+#[test]
+fn one_that_is_seen_by_some_nodes_a_round_before_the_others_is_still_one() {
+    for first in 1..40 {
+        let mut fleet = fleet();
+        fleet.round.regions[1].utc_ns = Some(Interval::around(-450 * MS, 480_000_000));
+        let told = fleet.rounds(100, |fleet, round| match round {
+            0 => (0..first).for_each(|number| jump(fleet, &format!("eu-{number}"), 900 * MS)),
+            1 => (first..40).for_each(|number| jump(fleet, &format!("eu-{number}"), 900 * MS)),
+            _ => {}
+        });
+        assert_eq!(told.opened(), ["reference of eu"], "{first} of 40 in the first round: {:?}", told.states());
+    }
+}
+
+#[test]
+fn a_false_claim_of_a_region_speaks_for_all_that_is_held_against_it() {
+    let mut fleet = fleet();
+    let contradiction =
+        Contradiction { claimed_ns: Interval::around(80 * MS, 2_000_000), measured_ns: Interval::around(0, 100_000) };
+    let claim = ClaimSeen { source: "chrony".into(), contradiction: Some(contradiction) };
+    let told = fleet.rounds(50, |fleet, round| {
+        // Claims come each 16 s: a part of the nodes has not said anything again in the first round.
+        let claiming = if round == 0 { 15 } else { 40 };
+        (0..claiming).for_each(|number| fleet.node(&format!("eu-{number}")).claims.push(claim.clone()));
+        // It is mended within a round whose claims were made before, and some come after it.
+        fleet.round.regions[1].false_by_ns = (1..20).contains(&round).then_some(60_000_000);
+        if round > 21 {
+            fleet.round.nodes.iter_mut().for_each(|node| node.claims.clear());
+        }
+    });
+    assert_eq!(told.opened(), ["reference of eu"]);
+}
+
+#[test]
+fn a_false_claim_of_a_node_is_not_over_while_that_of_its_region_is_false_too() {
+    let mut fleet = fleet();
+    let contradiction =
+        Contradiction { claimed_ns: Interval::around(30 * MS, 2_000_000), measured_ns: Interval::around(0, 100_000) };
+    let claim = ClaimSeen { source: "chrony".into(), contradiction: Some(contradiction) };
+    let told = fleet.rounds(200, |fleet, round| {
+        fleet.node("eu-3").claims.push(claim.clone());
+        fleet.round.regions[1].false_by_ns = (50..150).contains(&round).then_some(60_000_000);
+    });
+    assert_eq!(told.opened(), ["claim of eu/eu-3", "reference of eu"]);
+}
+
+#[test]
+fn a_leap_smear_is_one_alert_of_the_fleet_whatever_it_trips_first() {
+    let mut fleet = fleet();
+    // Each node's daemon is somewhat late, its claim somewhat good.
+    let late = |number: usize| 1.0 + 0.1 * (number % 7) as f64;
+    let told = fleet.rounds(600, |fleet, round| {
+        for place in 0..fleet.round.nodes.len() {
+            let lag = if round < 2 { late(place) } else { 1.0 };
+            let by = (11_574.0 * (EVERY_NS / SECOND) as f64 / lag) as i64;
+            let node = &mut fleet.round.nodes[place];
+            node.skew_ns = node.skew_ns.map(|skew| skew.against(-by));
+            let measured_ns = node.skew_ns.map(|skew| Interval { low: -skew.high, high: -skew.low }).unwrap();
+            let claimed_ns = Interval::around(0, 1_000_000 + 200_000 * (place as u64 % 9));
+            let contradiction = Contradiction { claimed_ns, measured_ns };
+            let contradiction = (contradiction.gap_ns() != 0).then_some(contradiction);
+            node.claims = vec![ClaimSeen { source: "chrony".into(), contradiction }];
+        }
+    });
+    let subjects: Vec<&Subject> = told.notifications.iter().map(|told| &told.cause.subject).collect();
+    assert_eq!(subjects, [&Subject::Fleet]);
+    assert!(told.notifications[0].text.contains("a leap smear"), "{}", told.notifications[0].text);
+    let fired = |rule: &str| told.states().contains(&format!("{rule} of fleet: firing"));
+    assert!(fired("claim") && fired("drift") && fired("offset"), "{:?}", told.states());
+    assert!(told.transitions.iter().all(|one| one.key.subject == Subject::Fleet), "{:?}", told.states());
+}
+
+#[test]
+fn one_bad_clock_is_told_during_what_all_have_in_common() {
+    let mut fleet = fleet();
+    let told = fleet.rounds(200, |fleet, round| {
+        for place in 0..fleet.round.nodes.len() {
+            let node = &mut fleet.round.nodes[place];
+            node.skew_ns = node.skew_ns.map(|skew| skew.against(-11_574 * EVERY_NS / SECOND));
+        }
+        if round == 100 {
+            fleet.step("us-7", -120 * MS);
+        }
+    });
+    assert_eq!(told.opened(), ["drift of fleet", "step of us/us-7"]);
+}
+
+#[test]
+fn a_host_that_stands_still_is_one_alert_for_all_its_machines_and_all_its_pauses() {
+    let mut fleet = fleet();
+    let told = fleet.rounds(20, |fleet, round| {
+        for number in 0..12 {
+            let is_hit = match round {
+                0 => number < 5,
+                1 => number >= 5,
+                6 | 11 => true,
+                _ => false,
+            };
+            if is_hit {
+                jump(fleet, &format!("eu-{number}"), -700 * MS);
+            }
+        }
+    });
+    assert_eq!(told.opened(), ["pause of eu/eu-0"]);
+    let told = &told.notifications[0];
+    assert_eq!(told.subjects.len(), 12);
+    assert!(
+        told.text.starts_with("12 nodes of eu together (eu-0, eu-1, eu-10 and 9 more): stood still"),
+        "{}",
+        told.text
+    );
+}
+
+#[test]
+fn a_region_that_nothing_comes_from_is_one_alert() {
+    let mut fleet = fleet();
+    let told = fleet.rounds(30, |fleet, _| {
+        for (number, node) in fleet.round.nodes.iter_mut().filter(|node| node.region == "ap").enumerate() {
+            // Each was last heard at another time.
+            node.silent_ns = node.silent_ns.max(8_000_000_000 * (number as u64 % 4) / 4) + EVERY_NS.unsigned_abs();
+        }
+    });
+    assert_eq!(told.opened(), ["silence of ap"]);
+}
+
+#[test]
+fn with_two_regions_what_both_do_is_of_the_fleet_and_what_one_does_is_its_own() {
+    let mut fleet = Fleet::of(&[("eu", 9), ("us", 9)]);
+    fleet.quiet(3);
+    (0..9).for_each(|number| fleet.skew(&format!("eu-{number}"), 300 * MS));
+    assert_eq!(fleet.quiet(5).opened(), ["offset of eu"]);
+    (0..9).for_each(|number| fleet.skew(&format!("us-{number}"), 300 * MS));
+    let both = fleet.quiet(5);
+    assert!(both.opened().is_empty() && both.states().contains(&"offset of fleet: firing".to_owned()), "{both:?}");
+}
+
+#[test]
+fn without_utc_a_clock_is_held_against_most_of_its_region() {
+    let mut fleet = Fleet::of(&[("eu", 9)]);
+    fleet.round.regions.clear();
+    let told = fleet.rounds(200, |fleet, round| {
+        // The reference runs 30 ppm fast: all drift against it, and none against another.
+        for node in &mut fleet.round.nodes {
+            node.skew_ns = node.skew_ns.map(|skew| skew.against(30_000 * EVERY_NS / SECOND));
+        }
+        if round == 100 {
+            fleet.step("eu-4", -70 * MS);
+        }
+    });
+    assert_eq!(told.opened(), ["step of eu/eu-4"]);
+    assert!(told.states().contains(&"offset of eu/eu-4: firing".to_owned()));
+}
+
+fn violation(from: &str, to: &str) -> Violation {
+    let of = |node: &str| ("eu".to_owned(), node.to_owned());
+    Violation { from: of(from), to: of(to), messages: 3, by_ns: 5_000_000 }
+}
+
+#[test]
+fn the_node_that_several_others_contradict_is_the_one_that_is_wrong() {
+    let mut fleet = fleet();
+    let told = fleet.rounds(5, |fleet, _| {
+        let pairs = [("eu-1", "eu-5"), ("eu-5", "eu-2"), ("eu-5", "eu-3"), ("eu-7", "eu-8")];
+        fleet.round.violations = pairs.map(|(from, to)| violation(from, to)).to_vec();
+    });
+    assert_eq!(told.opened(), ["causality of eu/eu-5", "causality of eu/eu-7 to eu/eu-8"]);
+}
+
+#[test]
+fn messages_that_contradict_a_clock_that_is_known_to_be_wrong_are_told_with_it() {
+    let mut fleet = fleet();
+    fleet.skew("eu-5", 90 * MS);
+    assert_eq!(fleet.quiet(2).opened(), ["offset of eu/eu-5"]);
+    let more = fleet.rounds(5, |fleet, _| fleet.round.violations = vec![violation("eu-5", "eu-2")]);
+    assert!(more.opened().is_empty() && !more.transitions.is_empty());
+}
+
+#[test]
+fn regions_whose_link_cannot_be_true_are_told() {
+    let mut fleet = fleet();
+    let apart_ns = Interval::around(0, 1_000_000);
+    fleet.round.links =
+        vec![LinkSeen { region: "ap".into(), peer: "us".into(), apart_ns, false_by_ns: Some(3_000_000) }];
+    assert_eq!(fleet.quiet(5).opened(), ["regions of ap and us"]);
+}

@@ -1,0 +1,105 @@
+//! What is to be told of incidents, and what was.
+
+use serde::Deserialize;
+
+use crate::{Store, StoreError, json};
+
+/// A row of `skew_incidents`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+pub struct ToldIncident {
+    /// Number of the incident.
+    pub incident: u64,
+    /// It is over; else it began.
+    #[serde(deserialize_with = "number_as_bool")]
+    pub is_resolved: bool,
+    /// When, ns since 1970.
+    pub at_ns: i64,
+    /// How much it matters.
+    pub severity: String,
+    /// Rule of the alert that tells why.
+    pub rule: String,
+    /// What that one is about.
+    pub subject: String,
+    /// All that the incident is about, separated by commas.
+    pub subjects: String,
+    /// In words.
+    pub text: String,
+}
+
+/// A row of `alert_deliveries`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Delivery {
+    /// Number of the incident; 0 where it tells only since when the target is told.
+    pub incident: u64,
+    /// Of the word that it is over.
+    #[serde(deserialize_with = "number_as_bool")]
+    pub is_resolved: bool,
+    /// When, ns since 1970.
+    pub at_ns: i64,
+}
+
+/// What lasts, and what was over no longer ago than the given time.
+const INCIDENTS: &str = "SELECT incident, kind = 'resolved' AS is_resolved, toUnixTimestamp64Nano(at) AS at_ns, toString(severity) AS severity, \
+    toString(rule) AS rule, subject, subjects, text FROM skew_incidents WHERE incident IN (SELECT incident FROM skew_incidents GROUP BY incident \
+    HAVING countIf(kind = 'resolved') = 0 OR max(at) >= fromUnixTimestamp64Nano(toInt64(?), 'UTC')) ORDER BY skew_incidents.at, incident";
+
+const DELIVERIES: &str = "SELECT incident, kind = 'resolved' AS is_resolved, toUnixTimestamp64Nano(min(at)) AS at_ns FROM alert_deliveries \
+    WHERE target = ? GROUP BY incident, kind";
+
+/// Alerts that are not over, as over.
+const CLOSE_ALERTS: &str = "INSERT INTO skew_alerts (at, rule, subject, region, node, state, severity, since, low, high, worst_low, worst_high, \
+    limit_value, unit, incident, silenced, text) SELECT fromUnixTimestamp64Milli(toInt64(?), 'UTC'), rule, subject, region, node, 'resolved', \
+    severity, since, low, high, worst_low, worst_high, limit_value, unit, incident, silenced, text \
+    FROM (SELECT * FROM skew_alerts ORDER BY at DESC, incident DESC LIMIT 1 BY rule, subject) WHERE state != 'resolved'";
+
+/// Incidents that are not over, as over.
+const CLOSE_INCIDENTS: &str = "INSERT INTO skew_incidents (at, incident, kind, severity, rule, subject, subjects, text) \
+    SELECT fromUnixTimestamp64Milli(toInt64(?), 'UTC'), incident, 'resolved', severity, rule, subject, subjects, \
+    concat('what was remembered of it is lost, it is judged anew: ', text) FROM skew_incidents WHERE kind = 'opened' AND incident NOT IN \
+    (SELECT incident FROM skew_incidents WHERE kind = 'resolved') LIMIT 1 BY incident";
+
+impl Store {
+    /// Ends all alerts and incidents that are not over, by `at_ms`: nobody remembers what they rest on. What still is so begins anew.
+    ///
+    /// # Errors
+    /// As [`Store::told_incidents`]. Some may be ended then.
+    pub async fn close_alerts(&self, at_ms: i64) -> Result<(), StoreError> {
+        // The incidents last: while one is open, there is something left to do.
+        for sql in [CLOSE_ALERTS, CLOSE_INCIDENTS] {
+            self.insert_found(self.client().query(sql).bind(at_ms)).await?;
+        }
+        Ok(())
+    }
+
+    /// What was told of incidents that last, or were over at `since_ns` or later; by time.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`] and [`StoreError::Network`] from ClickHouse; [`StoreError::Protocol`] for an answer that is none.
+    pub async fn told_incidents(&self, since_ns: i64) -> Result<Vec<ToldIncident>, StoreError> {
+        let query = self.client().query(INCIDENTS).bind(since_ns);
+        json::rows(&query.fetch_bytes("JSONEachRow")?.collect().await?, "incidents")
+    }
+
+    /// What a target was told.
+    ///
+    /// # Errors
+    /// As [`Store::told_incidents`].
+    pub async fn deliveries(&self, target: &str) -> Result<Vec<Delivery>, StoreError> {
+        let query = self.client().query(DELIVERIES).bind(target);
+        json::rows(&query.fetch_bytes("JSONEachRow")?.collect().await?, "incidents")
+    }
+}
+
+/// A comparison is a UInt8 in some versions of ClickHouse, a Bool in others.
+fn number_as_bool<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Either {
+        Bool(bool),
+        Number(u8),
+    }
+    Ok(match Either::deserialize(deserializer)? {
+        Either::Bool(is) => is,
+        Either::Number(number) => number != 0,
+    })
+}

@@ -1,0 +1,51 @@
+//! Maintenance that people declared.
+
+use serde::Deserialize;
+
+use crate::{Store, StoreError, json};
+
+/// A row of `alert_silences`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+pub struct DeclaredSilence {
+    /// Its number.
+    pub number: u64,
+    /// Regular expression for the region; empty = any.
+    pub region: String,
+    /// Regular expression for the node; empty = any.
+    pub node: String,
+    /// Names of rules, separated by commas; empty = all.
+    pub rules: String,
+    /// From when, ms since 1970.
+    pub from_ms: i64,
+    /// Until when, ms since 1970.
+    pub until_ms: i64,
+    /// Why.
+    pub comment: String,
+}
+
+const SILENCES: &str = "SELECT number, region, node, rules, toUnixTimestamp64Milli(since) AS from_ms, toUnixTimestamp64Milli(until) AS until_ms, comment \
+    FROM alert_silences FINAL WHERE until > fromUnixTimestamp64Milli(toInt64(?), 'UTC') ORDER BY number";
+
+const DECLARE: &str = "INSERT INTO alert_silences (number, region, node, rules, since, until, comment, created) \
+    SELECT ?, ?, ?, ?, fromUnixTimestamp64Milli(toInt64(?), 'UTC'), fromUnixTimestamp64Milli(toInt64(?), 'UTC'), ?, now64(3, 'UTC')";
+
+impl Store {
+    /// Silences that are not over by `at_ms`.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`] and [`StoreError::Network`] from ClickHouse; [`StoreError::Protocol`] for an answer that is none.
+    pub async fn silences(&self, at_ms: i64) -> Result<Vec<DeclaredSilence>, StoreError> {
+        let answer = self.client().query(SILENCES).bind(at_ms).fetch_bytes("JSONEachRow")?.collect().await?;
+        json::rows(&answer, "silences")
+    }
+
+    /// Declares a silence, or declares the one of that number anew.
+    ///
+    /// # Errors
+    /// As [`Store::silences`].
+    pub async fn declare(&self, silence: &DeclaredSilence) -> Result<(), StoreError> {
+        let DeclaredSilence { number, region, node, rules, from_ms, until_ms, comment } = silence;
+        let query = self.client().query(DECLARE).bind(number).bind(region).bind(node).bind(rules);
+        Ok(query.bind(from_ms).bind(until_ms).bind(comment).execute().await?)
+    }
+}

@@ -1,0 +1,209 @@
+//! What alerts are evaluated on, read back from what is stored, and what they leave.
+
+use syncline_alerts::round::{Contradiction, Step};
+use syncline_alerts::{Engine, Interval, Kind, Policy, Round};
+use syncline_store::rows::*;
+use syncline_store::{LowCardinality, Rounds, Store};
+
+use super::{Fixture, base_ns, run};
+
+const EVERY_MS: i64 = 15_000;
+const MS: i64 = 1_000_000;
+
+/// Begin of the first round, by the database's clock. Regions' references are a minute ahead of it.
+fn begin_ms() -> i64 {
+    base_ns() / MS + 600_000
+}
+
+/// A batch of a node: what came of it is inserted `at_ms` after the begin. Its wall clock is `wall_ms` ahead of REF.
+async fn batch(fixture: &Fixture, node: &str, at_ms: i64, wall_ms: i64, epoch: u32) {
+    let (created, mono) = (begin_ms() + at_ms, 5_000_000 * MS + at_ms * MS);
+    let off = (created + 60_000) * MS - mono;
+    let sql = format!(
+        "INSERT INTO clock_segments_log (region, node, boot, ref_run, epoch, mono_from, mono_to, ref_off, ref_off_to, rate_ppb, err_from_ns, \
+         err_to_ns, bound_class, wall_off, status, rev, created) VALUES ('eu', '{node}', 7, 9, {epoch}, {}, {mono}, {off}, {off}, -20000, \
+         100000, 100000, 'hard', {}, 'synchronized', 1, fromUnixTimestamp64Milli({created}, 'UTC'))",
+        mono - 15_000 * MS,
+        off + wall_ms * MS,
+    );
+    run(&fixture.store, &sql).await;
+    let t2 = mono + off;
+    let sql = format!(
+        "INSERT INTO clock_probes (region, node, boot, t1, t2, t3, t4, rtt_ns, kind, used, received) VALUES ('eu', '{node}', 7, {mono}, {t2}, \
+         {t2}, {mono}, 240000, 'udp', 1, fromUnixTimestamp64Milli({created}, 'UTC'))"
+    );
+    run(&fixture.store, &sql).await;
+}
+
+/// A step of `a`, and a false claim, at `at_ms`; and what the root makes of regions then.
+async fn happen(fixture: &Fixture, at_ms: i64) {
+    let (mono, at) = (5_000_000 * MS + at_ms * MS, (begin_ms() + at_ms + 60_000) * MS);
+    let sql = format!(
+        "INSERT INTO clock_steps (region, node, boot, mono_ns, at, size_ns, scale) VALUES \
+         ('eu', 'a', 7, {mono}, fromUnixTimestamp64Nano({at}, 'UTC'), 300000000, 'wall')"
+    );
+    run(&fixture.store, &sql).await;
+    let sql = format!(
+        "INSERT INTO clock_claims (region, node, boot, mono_ns, at, source, synchronized, verdict, claimed_low_ns, claimed_high_ns, \
+         measured_low_ns, measured_high_ns) VALUES ('eu', 'a', 7, {mono}, fromUnixTimestamp64Nano({at}, 'UTC'), 'chrony', 1, 'contradicted', -1, 1, \
+         -300000001, -300000000), ('eu', 'b', 7, {mono}, fromUnixTimestamp64Nano({at}, 'UTC'), 'kernel', 1, 'consistent', 0, 0, 0, 0), \
+         ('eu', 'b', 6, {mono}, fromUnixTimestamp64Nano({at}, 'UTC'), 'kernel', 1, 'contradicted', 5, 6, 7, 8)"
+    );
+    run(&fixture.store, &sql).await;
+}
+
+async fn regions(fixture: &Fixture, at_ms: i64, verdict: &str) {
+    let created = begin_ms() + at_ms;
+    let sql = format!(
+        "INSERT INTO region_pairs (region, peer, ref_run, peer_run, at, off, low, high, direct, verdict, off_by_ns, created) VALUES \
+         ('eu', '(utc)', 9, 0, fromUnixTimestamp64Milli({created}, 'UTC'), -60000000000, -60000200000, -59999800000, 1, '{verdict}', 7, \
+         fromUnixTimestamp64Milli({created}, 'UTC')), \
+         ('eu', 'us', 9, 8, fromUnixTimestamp64Milli({created}, 'UTC'), 5, 1, 9, 1, 'consistent', 0, fromUnixTimestamp64Milli({created}, 'UTC'))"
+    );
+    run(&fixture.store, &sql).await;
+}
+
+async fn fleet() -> Fixture {
+    let fixture = Fixture::migrated().await;
+    for round in 0..8 {
+        for node in ["a", "b", "c", "d"] {
+            let stepped_ms = if node == "a" && round >= 3 { 300 } else { 0 };
+            batch(&fixture, node, round * EVERY_MS + 5_000, 60_000 - 120_000 + stepped_ms, 0).await;
+        }
+        regions(&fixture, round * EVERY_MS + 3_000, "consistent").await;
+    }
+    happen(&fixture, 3 * EVERY_MS + 4_000).await;
+    fixture
+}
+
+async fn read(fixture: &Fixture, at_once: u32) -> Vec<Round> {
+    let mut rounds = Rounds::begin(&fixture.store, begin_ms(), EVERY_MS).await.unwrap();
+    let mut all = Vec::new();
+    while all.len() < 8 {
+        all.extend(rounds.next(&fixture.store, at_once).await.unwrap());
+    }
+    all
+}
+
+pub(super) async fn rounds_are_what_was_known_in_them_however_they_are_read() {
+    let fixture = fleet().await;
+    let rounds = read(&fixture, 1).await;
+    assert_eq!(read(&fixture, 8).await, rounds);
+    assert_eq!(rounds[0].at_ns, (begin_ms() + EVERY_MS) * MS);
+    let a = rounds[3].nodes.iter().find(|seen| seen.node == "a").unwrap();
+    assert_eq!((a.boot, a.run, a.epoch, a.frequency_ppb, a.round_trip_ns), (7, 9, 0, Some(20_000), Some(240_000)));
+    assert_eq!(a.skew_ns, Some(Interval::around(-59_700 * MS, 100_000)));
+    assert_eq!(a.silent_ns, 10_000_000_000);
+    let at_ns = (begin_ms() + 3 * EVERY_MS + 4_000 + 60_000) * MS;
+    assert_eq!(a.steps, [Step { at_ns, size_ns: 300_000_000 }]);
+    let said = |node: &str, round: usize| -> Vec<Option<Contradiction>> {
+        let seen = rounds[round].nodes.iter().find(|seen| seen.node == node).unwrap();
+        seen.claims.iter().map(|claim| claim.contradiction).collect()
+    };
+    let measured_ns = Interval { low: -300_000_001, high: -300_000_000 };
+    assert_eq!(said("a", 3), [Some(Contradiction { claimed_ns: Interval { low: -1, high: 1 }, measured_ns })]);
+    assert_eq!((said("b", 3), said("b", 4), said("a", 2)), (vec![None], vec![], vec![]));
+    let region = &rounds[3].regions[0];
+    // 12 s old, and as much as a round lasts: 50 ppm of 27 s.
+    let utc = Interval::around(60_000 * MS, 200_000 + 27 * 50_000);
+    assert_eq!((region.run, region.utc_ns, region.false_by_ns), (9, Some(utc), None));
+    assert_eq!((rounds[3].links.len(), rounds[3].links[0].apart_ns), (1, Interval { low: 1, high: 9 }));
+}
+
+pub(super) async fn a_node_that_says_no_more_is_silent_and_a_false_claim_of_a_region_is_told() {
+    let fixture = fleet().await;
+    batch(&fixture, "e", 2_000, 0, 0).await;
+    regions(&fixture, 7 * EVERY_MS + 9_000, "false").await;
+    let rounds = read(&fixture, 8).await;
+    let silent = rounds[7].nodes.iter().find(|seen| seen.node == "e").unwrap();
+    assert_eq!((silent.silent_ns / 1_000_000_000, silent.skew_ns, silent.boot), (118, None, 7));
+    assert_eq!(rounds[7].regions[0].false_by_ns, Some(7));
+    // It is known to those that begin later, too, and forgotten in a day.
+    let late = begin_ms() + 8 * EVERY_MS;
+    let mut later = Rounds::begin(&fixture.store, late, EVERY_MS).await.unwrap();
+    let round = later.next(&fixture.store, 1).await.unwrap().remove(0);
+    assert_eq!(round.nodes.len(), 5);
+    let mut gone = Rounds::begin(&fixture.store, late + 86_400_000, EVERY_MS).await.unwrap();
+    assert!(gone.next(&fixture.store, 1).await.unwrap()[0].nodes.is_empty());
+}
+
+pub(super) async fn stored_history_leads_to_the_alert_and_its_state_is_left() {
+    let fixture = fleet().await;
+    let mut engine = Engine::new(Policy::default()).unwrap();
+    let mut told = Vec::new();
+    for round in read(&fixture, 4).await {
+        told.extend(engine.evaluate(&round, &[]).unwrap().notifications);
+    }
+    let words: Vec<(Kind, String)> = told.iter().map(|told| (told.kind, told.cause.to_string())).collect();
+    assert_eq!(words, [(Kind::Opened, "step of eu/a".to_owned())]);
+    let (state, at_ms) = (engine.snapshot().unwrap(), begin_ms() + 8 * EVERY_MS);
+    let rows = |state: &str, at_ms: i64| AlertStateRows {
+        region: LowCardinality::constant("eu", 1),
+        at: vec![at_ms * MS],
+        state: vec![state.to_owned()],
+    };
+    fixture.store.insert(rows("older", at_ms - 1).into_block().unwrap(), "1").await.unwrap();
+    fixture.store.insert(rows(&state, at_ms).into_block().unwrap(), "2").await.unwrap();
+    assert_eq!(fixture.store.alert_state("eu").await.unwrap(), Some(state));
+    assert_eq!(fixture.store.alert_state("us").await.unwrap(), None);
+    assert_eq!(fixture.store.last_incident().await.unwrap(), 0);
+    let told = SkewIncidentRows {
+        at: vec![at_ms * MS],
+        incident: vec![7],
+        kind: vec![IncidentKind::Opened],
+        severity: vec![SeverityLevel::Warning],
+        rule: LowCardinality::constant("step", 1),
+        subject: vec!["eu/a".to_owned()],
+        subjects: vec!["eu/a".to_owned()],
+        text: vec!["words".to_owned()],
+    };
+    fixture.store.insert(told.into_block().unwrap(), "7").await.unwrap();
+    assert_eq!(fixture.store.last_incident().await.unwrap(), 7);
+}
+
+pub(super) async fn a_lease_has_one_holder_however_many_take_it_at_once() {
+    let Fixture { store, .. } = &Fixture::migrated().await;
+    assert_eq!(store.lease("x").await.unwrap(), syncline_store::LeaseRow::default());
+    for number in 0..4 {
+        let mut takes = tokio::task::JoinSet::new();
+        for one in 0..8 {
+            let (store, lasts) = (store.clone(), std::time::Duration::from_secs(30));
+            takes.spawn(
+                async move { (one, store.take_lease("x", number, &format!("holder-{one}"), lasts).await.unwrap()) },
+            );
+        }
+        let mut taken = takes.join_all().await;
+        taken.sort_unstable();
+        let taken: Vec<bool> = taken.into_iter().map(|(_, is_taken)| is_taken).collect();
+        assert_eq!(taken.iter().filter(|is_taken| **is_taken).count(), 1, "{number}: {taken:?}");
+        let holder = format!("holder-{}", taken.iter().position(|is_taken| *is_taken).unwrap());
+        let row = store.lease("x").await.unwrap();
+        assert_eq!((row.number, row.holder, row.lasts_ms), (number + 1, holder, 30_000));
+        assert!(!store.take_lease("x", number, "late", std::time::Duration::ZERO).await.unwrap());
+    }
+    assert_eq!(store.lease("y").await.unwrap().number, 0, "another one is another matter");
+}
+
+/// As a user with `readonly = 1` does, who may change no setting; and on a server that quotes wide integers.
+pub(super) async fn rounds_and_silences_are_read_by_who_may_change_no_setting() {
+    let fixture = fleet().await;
+    let silence = syncline_store::DeclaredSilence {
+        number: 1 << 40,
+        node: "7".to_owned(),
+        from_ms: begin_ms(),
+        until_ms: i64::MAX / 10_000_000,
+        ..syncline_store::DeclaredSilence::default()
+    };
+    fixture.store.declare(&silence).await.unwrap();
+    let url =
+        format!("{}/?output_format_json_quote_64bit_integers=1&readonly=1", fixture.engine.url().trim_end_matches('/'));
+    let narrow = Store::connect(&url, fixture.store.database()).await.unwrap();
+    let refused = narrow.query_text("SELECT 1 SETTINGS max_threads = 1", "TSV").await.unwrap_err().to_string();
+    assert!(refused.contains("readonly"), "{refused}");
+    assert_eq!(narrow.query_text("SELECT toUInt64(1) AS a", "JSONEachRow").await.unwrap(), b"{\"a\":\"1\"}\n");
+    let mut rounds = Rounds::begin(&narrow, begin_ms(), EVERY_MS).await.unwrap();
+    assert_eq!(rounds.next(&narrow, 8).await.unwrap(), read(&fixture, 8).await);
+    assert_eq!(narrow.silences(begin_ms()).await.unwrap(), [silence]);
+    narrow.told_incidents(begin_ms() * MS).await.unwrap();
+    assert_eq!((narrow.last_incident().await.unwrap(), narrow.alert_state("eu").await.unwrap()), (0, None));
+}

@@ -1,0 +1,3 @@
+module example.com/syncline/chaos
+
+go 1.21

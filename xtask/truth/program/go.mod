@@ -1,0 +1,3 @@
+module github.com/syncline/syncline/truth/program
+
+go 1.21

@@ -1,0 +1,3 @@
+module github.com/syncline/syncline/verify/ledger
+
+go 1.21
