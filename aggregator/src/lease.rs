@@ -27,10 +27,18 @@ struct Held {
     until: Instant,
 }
 
+/// What was last found of it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Found {
+    held: Option<Held>,
+    /// When it was last seen to be somebody else's, if that was what was last seen.
+    anothers: Option<Instant>,
+}
+
 /// Something that this process does alone while it holds this.
 #[derive(Debug)]
 pub(crate) struct Lease {
-    held: watch::Receiver<Option<Held>>,
+    found: watch::Receiver<Found>,
     give_back: oneshot::Sender<()>,
     keeping: JoinHandle<()>,
 }
@@ -38,21 +46,26 @@ pub(crate) struct Lease {
 impl Lease {
     /// Wants the lease called `name` from now on. What is done under it may take `task`, which is the time that it lasts longer.
     pub(crate) fn wanted(store: &Store, name: String, holder: &Arc<str>, task: Duration) -> Self {
-        let (told, held) = watch::channel(None);
+        let (told, found) = watch::channel(Found::default());
         let (give_back, given_back) = oneshot::channel();
         let keeper = Keeper { store: store.clone(), name, holder: Arc::clone(holder), lasts: LASTS + task, told };
-        Self { held, give_back, keeping: tokio::spawn(keeper.keep(given_back)) }
+        Self { found, give_back, keeping: tokio::spawn(keeper.keep(given_back)) }
     }
 
     /// The term for which it is held, with `task` to go at least; another one each time that it was somebody else's in between.
     pub(crate) fn term(&self, task: Duration) -> Option<u64> {
-        let held = (*self.held.borrow())?;
+        let held = self.found.borrow().held?;
         (Instant::now() + task < held.until).then_some(held.term)
+    }
+
+    /// Whether it is known that somebody else has it, or takes it if that one is gone. While the store does not answer nobody knows.
+    pub(crate) fn is_anothers(&self) -> bool {
+        self.found.borrow().anothers.is_some_and(|at| at.elapsed() < LASTS)
     }
 
     /// Waits until something about it changes.
     pub(crate) async fn changed(&mut self) {
-        if self.held.changed().await.is_err() {
+        if self.found.changed().await.is_err() {
             // Nobody keeps it any more, as at a stop.
             std::future::pending::<()>().await;
         }
@@ -83,7 +96,7 @@ struct Keeper {
     name: String,
     holder: Arc<str>,
     lasts: Duration,
-    told: watch::Sender<Option<Held>>,
+    told: watch::Sender<Found>,
 }
 
 impl Keeper {
@@ -93,7 +106,8 @@ impl Keeper {
         loop {
             match self.look(&mut seen, &mut term).await {
                 Ok(held) => {
-                    self.told.send_replace(held);
+                    let anothers = held.is_none().then(Instant::now);
+                    self.told.send_replace(Found { held, anothers });
                 }
                 Err(error) => tracing::debug!(name = self.name, %error, "the lease cannot be looked at"),
             }
@@ -103,7 +117,7 @@ impl Keeper {
                 () = tokio::time::sleep(seen.pause(&self.holder, Instant::now())) => (),
             }
         }
-        self.told.send_replace(None);
+        self.told.send_replace(Found::default());
         if term.is_some()
             && let Err(error) = self.end().await
         {

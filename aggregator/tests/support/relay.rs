@@ -38,6 +38,15 @@ impl Relay {
         Self { address, mode }
     }
 
+    /// In front of the engine that a program runs in `dir`, and the URL that leads to it by way of the relay.
+    pub(crate) async fn to_engine_in(dir: &std::path::Path) -> (Self, String) {
+        let url = super::program::engine_url(dir);
+        let (user, target) = url.strip_prefix("http://").unwrap().rsplit_once('@').unwrap();
+        let relay = Self::to(target.trim_end_matches('/').to_owned()).await;
+        let url = format!("http://{user}@{}", relay.address);
+        (relay, url)
+    }
+
     pub(crate) fn set(&self, mode: Mode) {
         self.mode.send_replace(mode);
     }
