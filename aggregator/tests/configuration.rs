@@ -106,25 +106,28 @@ async fn sighup_says_what_holds_from_the_next_start_on() {
     let (path, store) = (dir.path().join("aggregator.toml"), dir.path().join("store"));
     std::fs::create_dir(&store).unwrap();
     let file = |more: &str| {
-        let text =
-            format!("region = \"us\"\nlisten = \"127.0.0.1:0\"\nstore_dir = {:?}\n{more}", store.to_str().unwrap());
+        let text = format!("listen = \"127.0.0.1:0\"\nstore_dir = {:?}\n{more}", store.to_str().unwrap());
         std::fs::write(&path, text).unwrap();
     };
     file("memory_mib = 512\n");
-    let program = Program::start(dir.path(), &["--config", path.to_str().unwrap()]);
+    // The region is typed: a start with the same arguments needs none in the file.
+    let program = Program::start(dir.path(), &["--region", "us", "--config", path.to_str().unwrap()]);
     let hang_up = || {
         let pid = rustix::process::Pid::from_raw(program.pid().try_into().unwrap()).unwrap();
         rustix::process::kill_process(pid, rustix::process::Signal::HUP).unwrap();
     };
+    let said = async |part: &str| program.log().contains(part);
+    hang_up();
+    eventually("nothing has changed", async || said("the file says what it said at the start").await).await;
     file("memory_mib = 1024\n[alerts]\nrounds = 3\n");
     hang_up();
-    let said = async |part: &str| program.log().contains(part);
     eventually("changed keys are named", async || {
         said("what changed of alerts, memory_mib holds from the next start on").await
     })
     .await;
     file("memory_mib = 1\n");
     hang_up();
-    eventually("what is wrong is told", async || said("aggregator.toml:4:14: 1 is not in 256..=1048576").await).await;
+    eventually("what is wrong is told", async || said("aggregator.toml:3:14: 1 is not in 256..=1048576").await).await;
+    assert_eq!(program.log().matches("A start would fail").count(), 1);
     assert!(program.terminate().success(), "it goes on");
 }

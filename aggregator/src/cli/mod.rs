@@ -66,7 +66,8 @@ pub fn parse(arguments: Vec<OsString>) -> Result<Task, Refusal> {
     let environment = |name: &str| std::env::var_os(name);
     let file = OPTIONS.typed_or_set(&syntax, &arguments, &environment, "config").map(PathBuf::from);
     let file = file.map(|path| Document::open(&path, SECRETS)).transpose().map_err(Refusal::Configuration)?;
-    let args = args(syntax, &arguments, file.as_ref())?;
+    let mut args = args(syntax, &arguments, file.as_ref())?;
+    args.file = file;
     Ok(Task::Serve(Box::new(args)))
 }
 
@@ -104,10 +105,19 @@ pub fn syntax() -> Command {
 /// # Errors
 /// The first thing that is wrong with it.
 pub fn validate(path: &Path) -> Result<(), Problem> {
+    read_again(path, &["syncline-aggregator".into()]).map(drop)
+}
+
+/// Reads a file as a start with these arguments would.
+///
+/// # Errors
+/// Why that would fail.
+pub fn read_again(path: &Path, arguments: &[OsString]) -> Result<Document, Problem> {
     let document = Document::open(path, SECRETS)?;
     OPTIONS.check(&syntax(), &document)?;
-    args(syntax(), &["syncline-aggregator".into()], Some(&document)).map(drop).map_err(|refusal| match refusal {
-        Refusal::Configuration(problem) => problem,
-        Refusal::Usage(error) => document.missing(&error),
-    })
+    match args(syntax(), arguments, Some(&document)) {
+        Ok(_) => Ok(document),
+        Err(Refusal::Configuration(problem)) => Err(problem),
+        Err(Refusal::Usage(error)) => Err(document.missing(&error)),
+    }
 }
