@@ -7,6 +7,7 @@ use std::path::Path;
 
 use support::hook::Hook;
 use support::program::{Program, ask, store};
+use support::relay::{Mode, Relay};
 use support::{engine_is_here, eventually, prometheus};
 use syncline_store::Store;
 
@@ -142,6 +143,34 @@ impl One {
         let pid = rustix::process::Pid::from_raw(self.program.pid().try_into().unwrap()).unwrap();
         rustix::process::kill_process(pid, signal).unwrap();
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_taken_as_the_store_went_away_is_not_told_again_when_its_turn_was_over_meanwhile() {
+    if !engine_is_here() {
+        return;
+    }
+    let (dir, hook) = (tempfile::tempdir().unwrap(), Hook::start());
+    let options = ["--region", "ap", "--root", "http://127.0.0.1:9", "--listen", "127.0.0.1:0", "--store-dir"];
+    let owner = Program::start(dir.path(), &[&options[..], &[dir.path().to_str().unwrap()]].concat());
+    let (relay, url) = Relay::to_engine_in(dir.path()).await;
+    let relay = std::sync::Arc::new(relay);
+    let one = One::start(&url, &hook);
+    let opened = evaluated(dir.path()).await;
+    let rows = async |of: &str| ask(&opened, &format!("SELECT count() FROM alert_deliveries WHERE {of}")).await;
+    eventually("it is its turn", async || rows("incident = 0").await == "1").await;
+    let cutting = std::sync::Arc::clone(&relay);
+    hook.meanwhile(move || cutting.set(Mode::Cut));
+    told(&opened, 1, "opened", 0).await;
+    eventually("it is told", async || keys(&hook) == ["us/1/firing"]).await;
+    eventually("its turn is over", async || one.program.log().contains("not this one's turn any more")).await;
+    assert_eq!(rows("incident = 1").await, "0", "which nobody knows of");
+    relay.set(Mode::Pass);
+    told(&opened, 2, "opened", 0).await;
+    eventually("it goes on", async || keys(&hook).contains(&"us/2/firing".to_owned())).await;
+    assert_eq!(keys(&hook), ["us/1/firing", "us/2/firing"], "nothing is told twice");
+    eventually("and it is remembered", async || rows("incident IN (1, 2)").await == "2").await;
+    assert!(one.program.terminate().success() && owner.terminate().success());
 }
 
 #[tokio::test(flavor = "multi_thread")]
