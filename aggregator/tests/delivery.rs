@@ -4,8 +4,9 @@
 mod support;
 
 use std::path::Path;
+use std::time::Duration;
 
-use support::hook::Hook;
+use support::hook::{Hook, RETRY_AFTER_S};
 use support::program::{Program, ask, store};
 use support::relay::{Mode, Relay};
 use support::{engine_is_here, eventually, prometheus};
@@ -113,6 +114,27 @@ async fn a_word_that_is_never_taken_holds_up_none_behind_it() {
     assert!(program.terminate().success());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn when_to_come_again_holds_for_all_words() {
+    if !engine_is_here() {
+        return;
+    }
+    let (dir, hook) = (tempfile::tempdir().unwrap(), Hook::start());
+    let program = aggregator(dir.path(), &format!("[[alerts.webhook]]\nname = \"chat\"\nurl = {:?}\n", hook.url));
+    let opened = evaluated(&dir.path().join("store")).await;
+    let begun = "SELECT count() FROM alert_deliveries";
+    eventually("it is there", async || ask(&opened, begun).await == "1").await;
+    hook.answer_with(&[429]);
+    let both = "INSERT INTO skew_incidents (at, incident, kind, severity, rule, subject, subjects, text) SELECT now64(9), number, \
+                'opened', 'warning', 'step', 'eu/web', 'eu/web', 'text' FROM numbers(1, 2)";
+    opened.query_text(both, "Null").await.unwrap();
+    eventually("all are told", async || hook.posted().len() == 3).await;
+    let (first, second) = (hook.posted()[0].at, hook.posted()[1].at);
+    assert!(second - first >= Duration::from_secs(RETRY_AFTER_S), "{:?}", second - first);
+    assert_eq!(keys(&hook)[1], "us/2/firing", "the one that has not failed");
+    assert!(program.terminate().success());
+}
+
 /// One of several aggregators on one store.
 struct One {
     program: Program,
@@ -211,7 +233,7 @@ async fn of_several_aggregators_one_tells_and_another_one_does_when_it_stands_st
     let begun = std::time::Instant::now();
     assert!(first.program.terminate().success());
     eventually("what is given back is taken at once", async || third.turns() == 1).await;
-    assert!(begun.elapsed() < std::time::Duration::from_secs(25), "sooner than it would have lasted");
+    assert!(begun.elapsed() < Duration::from_secs(25), "sooner than it would have lasted");
     told(&opened, 4, "resolved", 0).await;
     eventually("and goes on", async || keys(&hook).len() == 5).await;
     assert_eq!(keys(&hook)[4], "us/4/resolved");

@@ -1,6 +1,6 @@
 //! One target, and what it was told.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,10 +9,11 @@ use syncline_store::{LowCardinality, Store, StoreError};
 
 use super::address::Answer;
 use super::alertmanager;
+use super::backoff::Backoff;
 use super::counts::TargetCounts;
 use super::message::{Incident, Sender};
 use super::webhook::{self, Due, Webhook, Word};
-use super::{LONGEST_PAUSE, Target, Way, pause, post};
+use super::{Target, Way, post};
 use crate::counters::count;
 use crate::lease::Lease;
 use crate::stopping::Stopping;
@@ -41,15 +42,8 @@ pub(super) struct Telling {
 struct Told {
     begun_ns: i64,
     done: BTreeSet<Word>,
-    /// Those that could not be told yet.
-    failed: BTreeMap<Word, Attempts>,
-}
-
-/// Attempts that came to nothing.
-#[derive(Clone, Copy)]
-struct Attempts {
-    count: u32,
-    not_before: Instant,
+    /// Of those that could not be told yet.
+    backoff: Backoff,
 }
 
 #[derive(Clone)]
@@ -181,7 +175,7 @@ impl Telling {
         };
         let outcome = self.tell_due(&mut told, webhook, (incidents, now_ns), (term, stopping)).await;
         let saved = self.save().await;
-        let next = told.failed.values().map(|failed| failed.not_before).min();
+        let next = told.backoff.next();
         self.told = Some((term, told));
         outcome.and(saved.map_err(Failed::from))?;
         Ok(next.map(|next| next.saturating_duration_since(Instant::now())))
@@ -221,12 +215,12 @@ impl Telling {
         (term, stopping): (u64, &Stopping),
     ) -> Result<(), Failed> {
         let mut all = webhook::due(incidents, &told.done, told.begun_ns, now_ns);
-        told.failed.retain(|word, _| all.iter().any(|due| due.word == *word));
-        let failures = |word: &Word| told.failed.get(word).map_or(0, |failed| failed.count);
-        all.sort_by_key(|due| failures(&due.word).max(failures(&(due.word.0, false))));
+        told.backoff.retain(|word| all.iter().any(|due| due.word == word));
+        let failures = |word| told.backoff.failures(word);
+        all.sort_by_key(|due| failures(due.word).max(failures((due.word.0, false))));
         for Due { word, is_expired } in all {
             let Some(incident) = incidents.iter().find(|incident| incident.opened.incident == word.0) else { continue };
-            let waits = told.failed.get(&word).is_some_and(|failed| Instant::now() < failed.not_before);
+            let waits = told.backoff.waits(word, Instant::now());
             if !is_expired && (waits || word.1 && !told.done.contains(&(word.0, false))) {
                 continue;
             }
@@ -240,10 +234,12 @@ impl Telling {
             } else {
                 match self.tell_word(webhook, incident, word).await {
                     Answer::Taken => {
+                        told.backoff.answered();
                         count(&self.counts.delivered);
                         (DeliveryOutcome::Delivered, String::new())
                     }
                     Answer::Refused(why) => {
+                        told.backoff.answered();
                         count(&self.counts.refused);
                         tracing::error!(target = self.name(), incident = word.0, why, "it will not take this alert");
                         (DeliveryOutcome::Refused, why)
@@ -255,7 +251,7 @@ impl Telling {
                     }
                 }
             };
-            let failed = told.failed.remove(&word).map_or(0, |failed| failed.count);
+            let failed = told.backoff.done(word);
             told.done.insert(word);
             self.unsaved.push(Row { word, outcome, attempts: failed + u32::from(!is_expired), at_ns: now_ns, note });
             // Before the next one: what was told must not be told again, whatever happens to us.
@@ -265,13 +261,11 @@ impl Telling {
     }
 
     fn note_failure(&self, told: &mut Told, word: Word, why: &str, after: Option<Duration>) {
-        let failures = told.failed.get(&word).map_or(0, |failed| failed.count) + 1;
+        let failures = told.backoff.failed(word, after, Instant::now());
         if failures == 1 {
             let incident = word.0;
             tracing::warn!(target = self.name(), incident, why, "it cannot be told of this alert; it is tried again");
         }
-        let wait = after.unwrap_or_else(|| pause(failures)).min(LONGEST_PAUSE);
-        told.failed.insert(word, Attempts { count: failures, not_before: Instant::now() + wait });
     }
 
     async fn tell_word(&self, webhook: &Webhook, incident: &Incident, (_, is_end): Word) -> Answer {

@@ -3,10 +3,12 @@
 use std::io::{BufRead, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 /// A post that arrived.
 #[derive(Clone, Debug)]
 pub(crate) struct Posted {
+    pub(crate) at: Instant,
     pub(crate) headers: Vec<String>,
     pub(crate) body: serde_json::Value,
 }
@@ -22,6 +24,9 @@ impl Posted {
 
 /// What is done once, before an answer.
 type Meanwhile = Box<dyn FnOnce() + Send>;
+
+/// Seconds after which who was answered with 429 may come again.
+pub(crate) const RETRY_AFTER_S: u64 = 4;
 
 /// Answers each post with the next status it was told, and with 200 when there is none left.
 #[derive(Clone)]
@@ -76,7 +81,7 @@ impl Hook {
                 line => headers.push(line.to_owned()),
             }
         }
-        let mut posted = Posted { headers, body: serde_json::Value::Null };
+        let mut posted = Posted { at: Instant::now(), headers, body: serde_json::Value::Null };
         let length = posted.header("Content-Length").and_then(|length| length.parse().ok()).unwrap_or_default();
         let mut body = vec![0; length];
         reader.read_exact(&mut body).unwrap();
@@ -92,6 +97,7 @@ impl Hook {
         if let Some(act) = meanwhile {
             act();
         }
-        let _ = write!(stream, "HTTP/1.1 {status} X\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        let more = if status == 429 { format!("Retry-After: {RETRY_AFTER_S}\r\n") } else { String::new() };
+        let _ = write!(stream, "HTTP/1.1 {status} X\r\n{more}Content-Length: 0\r\nConnection: close\r\n\r\n");
     }
 }
