@@ -47,7 +47,9 @@ pub(crate) fn spawn(region: &Arc<str>, alerts: Alerts, store: &Store, stopping: 
     let (deliveries, mut tasks) = delivery::spawn((targets, region, &runbook), store, &news, &holder, stopping);
     let gauges = Arc::new(AlertGauges::begun(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()));
     let watched = Arc::clone(&gauges);
-    let lease = Lease::wanted(store, format!("evaluation/{region}"), &holder, Duration::ZERO);
+    // Of the store and not of the region: what is open, and the numbers of incidents, are the store's. One that is started as another root has no
+    // turn, and ends nothing.
+    let lease = Lease::wanted(store, "evaluation".to_owned(), &holder, Duration::ZERO);
     let evaluator = Evaluator { region: Arc::clone(region), store: store.clone(), policy, silences, told, gauges };
     tasks.push(tokio::spawn(evaluator.evaluate(lease, stopping.clone())));
     Running { gauges: watched, deliveries, tasks }

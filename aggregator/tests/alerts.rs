@@ -148,7 +148,7 @@ async fn what_nobody_remembers_ends_and_begins_anew_where_it_still_is_so() {
         // Now there is a state: a start ends nothing.
         let program = Program::embedded(dir.path());
         let store = support::program::store(dir.path()).await;
-        eventually("it is its turn", async || program.log().matches("evaluation/us").count() == 2).await;
+        eventually("it is its turn", async || program.log().matches("name=\"evaluation\"").count() == 2).await;
         let evaluated = "SELECT count() FROM alert_states FINAL WHERE state LIKE '{%' AND state NOT LIKE '%999999%'";
         assert_eq!(
             (ask(&store, told).await.as_str(), ask(&store, evaluated).await.as_str()),
@@ -191,4 +191,27 @@ async fn who_is_cut_off_from_the_store_does_not_say_that_another_one_evaluates()
     relay.set(Mode::Pass);
     eventually("it goes on", async || evaluates() == 1.0).await;
     assert!(program.terminate().success() && owner.terminate().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_started_as_another_root_ends_no_incidents() {
+    if !engine_is_here() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let program = Program::embedded(dir.path());
+    let store = store(dir.path()).await;
+    eventually("it evaluates", async || ask(&store, "SELECT count() FROM alert_states").await != "0").await;
+    let opened = "INSERT INTO skew_incidents (at, incident, kind, severity, rule, subject, subjects, text) VALUES \
+                  (now64(9), 7, 'opened', 'warning', 'offset', 'us/us-1', 'us/us-1', 'it is off')";
+    store.query_text(opened, "Null").await.unwrap();
+    let (url, state) = (support::program::engine_url(dir.path()), dir.path().join("state"));
+    let options = ["--region", "eu", "--listen", "127.0.0.1:0", "--metrics", "127.0.0.1:0", "--clickhouse-url", &url];
+    let other = Program::start(dir.path(), &[&options[..], &["--state-dir", state.to_str().unwrap()]].concat());
+    let stood_by = || metric(&other, "syncline_alerts_evaluated_timestamp_seconds");
+    let begun = stood_by();
+    eventually("it waits for its turn", async || stood_by() > begun).await;
+    assert_eq!(metric(&other, "syncline_alerts_evaluating"), 0.0);
+    assert_eq!(ask(&store, "SELECT count() FROM skew_incidents WHERE kind = 'resolved'").await, "0");
+    assert!(other.terminate().success() && program.terminate().success());
 }
