@@ -104,17 +104,22 @@ impl Keeper {
         let mut seen = Seen::default();
         let mut term = None;
         loop {
-            match self.look(&mut seen, &mut term).await {
-                Ok(held) => {
+            let looked = tokio::time::timeout(RENEW_EVERY, self.look(&mut seen, &mut term)).await;
+            let is_late = looked.is_err();
+            match looked {
+                Ok(Ok(held)) => {
                     let anothers = held.is_none().then(Instant::now);
                     self.told.send_replace(Found { held, anothers });
                 }
-                Err(error) => tracing::debug!(name = self.name, %error, "the lease cannot be looked at"),
+                Ok(Err(error)) => tracing::debug!(name = self.name, %error, "the lease cannot be looked at"),
+                Err(_) => tracing::debug!(name = self.name, "the store does not say whose the lease is"),
             }
+            // What did not answer in time is asked again at once.
+            let pause = if is_late { Duration::ZERO } else { seen.pause(&self.holder, Instant::now()) };
             tokio::select! {
                 // Who wanted it is gone, or gives it back.
                 _ = &mut given_back => break,
-                () = tokio::time::sleep(seen.pause(&self.holder, Instant::now())) => (),
+                () = tokio::time::sleep(pause) => (),
             }
         }
         self.told.send_replace(Found::default());
@@ -127,12 +132,14 @@ impl Keeper {
 
     /// Takes or renews it, where that may be.
     async fn look(&self, seen: &mut Seen, term: &mut Option<u64>) -> Result<Option<Held>, syncline_store::StoreError> {
+        // Who has it counts from before it asked, who waits from after that: the read may take long.
+        let before = Instant::now();
         let row = self.store.lease(&self.name).await?;
         if *row.holder != *self.holder {
             *term = None;
         }
-        let (number, before) = (row.number, Instant::now());
-        if !seen.take(row, &self.holder, before) {
+        let number = row.number;
+        if !seen.take(row, &self.holder, Instant::now()) {
             return Ok(None);
         }
         if !self.store.take_lease(&self.name, number, &self.holder, self.lasts).await? {
