@@ -97,6 +97,22 @@ fn a_flag_of_the_file_can_be_typed_off() {
     assert_eq!(output.status.code(), Some(2), "{output:?}");
 }
 
+#[test]
+fn the_file_is_not_blamed_for_what_was_typed_or_set() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("aggregator.toml");
+    std::fs::write(&path, "region = \"eu\"\nroot = \"http://us:7700\"\n").unwrap();
+    let start = ["--config", path.to_str().unwrap()];
+    let output = fails(&[&start[..], &["--root", "b"]].concat());
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(2) && stderr.contains("error: cannot use --root b"), "{stderr}");
+    assert!(!stderr.contains("aggregator.toml"), "{stderr}");
+    let output = command(&start).env("SYNCLINE_AGGREGATOR_ROOT", "b").output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    let told = "SYNCLINE_AGGREGATOR_ROOT: cannot use --root b";
+    assert!(output.status.code() == Some(78) && stderr.contains(told) && !stderr.contains(".toml"), "{stderr}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn sighup_says_what_holds_from_the_next_start_on() {
     if !engine_is_here() {

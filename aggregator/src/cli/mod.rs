@@ -6,8 +6,9 @@ mod args;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use clap::error::ErrorKind;
 use clap::{ArgMatches, Command, CommandFactory as _, FromArgMatches as _, Parser as _, Subcommand as _};
-use syncline_config::{Document, Options, Problem};
+use syncline_config::{Document, Given, Options, Problem};
 
 use crate::settings;
 pub use administration::{Administration, MigrateArgs, StatusArgs, StoreArgs, UsersArgs};
@@ -77,12 +78,17 @@ fn args(syntax: Command, arguments: &[OsString], file: Option<&Document>) -> Res
     let layered = OPTIONS.layered(syntax, arguments, &environment, file).map_err(Refusal::Configuration)?;
     let alerts = file.map(settings::alerts).transpose().map_err(Refusal::Configuration)?;
     let (syntax, arguments) = layered;
-    let matches: ArgMatches = syntax.try_get_matches_from(arguments).map_err(Refusal::Usage)?;
+    let matches: ArgMatches = syntax.clone().try_get_matches_from(arguments).map_err(Refusal::Usage)?;
     let mut args = Args::from_arg_matches(&matches).map_err(Refusal::Usage)?;
     args.alerts = alerts.unwrap_or_default();
     if let Some(file) = file {
-        let refused = |Contradiction { key, why }| Refusal::Configuration(file.problem_of(key, &why));
-        args.check().map_err(refused)?;
+        let typed = |why| clap::Error::raw(ErrorKind::ValueValidation, format!("{why}\n"));
+        args.check().map_err(|Contradiction { key, why }| {
+            match Given::of(&syntax, &matches).problem(file, key, &why) {
+                Some(problem) => Refusal::Configuration(problem),
+                None => Refusal::Usage(typed(why)),
+            }
+        })?;
     }
     Ok(args)
 }
