@@ -215,3 +215,28 @@ async fn who_is_started_as_another_root_ends_no_incidents() {
     assert_eq!(ask(&store, "SELECT count() FROM skew_incidents WHERE kind = 'resolved'").await, "0");
     assert!(other.terminate().success() && program.terminate().success());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_did_not_answer_once_is_asked_again_whose_turn_it_is() {
+    if !engine_is_here() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let owner = not_at_the_root(dir.path());
+    let ((relay, url), state) = (Relay::to_engine_in(dir.path()).await, dir.path().join("state"));
+    let options = ["--region", "us", "--listen", "127.0.0.1:0", "--clickhouse-url", &url, "--state-dir"];
+    let program = Program::start(dir.path(), &[&options[..], &[state.to_str().unwrap()]].concat());
+    let store = store(dir.path()).await;
+    let number = async || {
+        let number = ask(&store, "SELECT max(number) FROM alert_leases WHERE name = 'evaluation'").await;
+        number.parse::<u64>().unwrap()
+    };
+    eventually("it is its turn", async || number().await > 0).await;
+    relay.set(Mode::Stall);
+    eventually("nobody answers", async || program.log().contains("does not say whose the lease is")).await;
+    let before = number().await;
+    relay.set(Mode::Pass);
+    eventually("the lease is renewed", async || number().await > before).await;
+    program.kill();
+    assert!(owner.terminate().success());
+}
