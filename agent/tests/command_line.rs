@@ -74,6 +74,15 @@ fn what_is_typed_goes_before_the_environment_and_that_before_the_file() {
     }
     let (code, stderr) = recorded_to(&[("SYNCLINE_AGENT_QUEUE_BYTES", "1")], &[]);
     assert!(code == Some(78) && stderr.contains("SYNCLINE_AGENT_QUEUE_BYTES: must be 1MiB to 64GiB"), "{stderr}");
+    // The file has an uplink that is right: it is not to blame for another one.
+    std::fs::write(&path, "region = \"eu\"\nuplink = \"grpc\"\n").unwrap();
+    for (variables, typed, expected, part) in [
+        (&[][..], &["--uplink", "kafka"][..], 1, "error: --uplink kafka needs"),
+        (&[("SYNCLINE_AGENT_UPLINK", "kafka")], &[], 78, "error: SYNCLINE_AGENT_UPLINK: --uplink kafka needs"),
+    ] {
+        let (code, stderr) = recorded_to(variables, typed);
+        assert!(code == Some(expected) && stderr.contains(part) && !stderr.contains(".toml"), "{code:?} {stderr}");
+    }
 }
 
 #[test]

@@ -47,7 +47,9 @@ pub(crate) fn spawn(region: &Arc<str>, alerts: Alerts, store: &Store, stopping: 
     let (deliveries, mut tasks) = delivery::spawn((targets, region, &runbook), store, &news, &holder, stopping);
     let gauges = Arc::new(AlertGauges::begun(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()));
     let watched = Arc::clone(&gauges);
-    let lease = Lease::wanted(store, format!("evaluation/{region}"), &holder, Duration::ZERO);
+    // Of the store and not of the region: what is open, and the numbers of incidents, are the store's. One that is started as another root has no
+    // turn, and ends nothing.
+    let lease = Lease::wanted(store, "evaluation".to_owned(), &holder, Duration::ZERO);
     let evaluator = Evaluator { region: Arc::clone(region), store: store.clone(), policy, silences, told, gauges };
     tasks.push(tokio::spawn(evaluator.evaluate(lease, stopping.clone())));
     Running { gauges: watched, deliveries, tasks }
@@ -137,10 +139,14 @@ impl Evaluator {
         loop {
             let Some(term) = lease.term(Duration::ZERO) else {
                 evaluating = None;
-                self.gauges.stand_by();
+                self.gauges.evaluates.store(0, Ordering::Relaxed);
+                if lease.is_anothers() {
+                    self.gauges.stand_by();
+                    is_failing = false;
+                }
                 tokio::select! {
                     () = lease.changed() => (),
-                    () = tokio::time::sleep(EVERY) => (),
+                    () = tokio::time::sleep(EVERY) => is_failing = self.is_nobodys(lease, is_failing),
                 }
                 continue;
             };
@@ -160,6 +166,18 @@ impl Evaluator {
             evaluating = this.map(|this| (term, this));
             tokio::time::sleep(outcome.unwrap_or(EVERY)).await;
         }
+    }
+
+    /// Whether it is neither this one's turn nor known to be another's, which is told: as far as anybody here knows nobody evaluates.
+    fn is_nobodys(&self, lease: &Lease, was_failing: bool) -> bool {
+        if lease.is_anothers() || lease.term(Duration::ZERO).is_some() {
+            return false;
+        }
+        count(&self.gauges.failures);
+        if !was_failing {
+            tracing::warn!("alerts are not evaluated: the store does not say whose turn it is");
+        }
+        true
     }
 
     /// Evaluates the rounds that are over; how long until the next is.

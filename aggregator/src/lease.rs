@@ -27,10 +27,18 @@ struct Held {
     until: Instant,
 }
 
+/// What was last found of it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Found {
+    held: Option<Held>,
+    /// When it was last seen to be somebody else's, if that was what was last seen.
+    anothers: Option<Instant>,
+}
+
 /// Something that this process does alone while it holds this.
 #[derive(Debug)]
 pub(crate) struct Lease {
-    held: watch::Receiver<Option<Held>>,
+    found: watch::Receiver<Found>,
     give_back: oneshot::Sender<()>,
     keeping: JoinHandle<()>,
 }
@@ -38,21 +46,26 @@ pub(crate) struct Lease {
 impl Lease {
     /// Wants the lease called `name` from now on. What is done under it may take `task`, which is the time that it lasts longer.
     pub(crate) fn wanted(store: &Store, name: String, holder: &Arc<str>, task: Duration) -> Self {
-        let (told, held) = watch::channel(None);
+        let (told, found) = watch::channel(Found::default());
         let (give_back, given_back) = oneshot::channel();
         let keeper = Keeper { store: store.clone(), name, holder: Arc::clone(holder), lasts: LASTS + task, told };
-        Self { held, give_back, keeping: tokio::spawn(keeper.keep(given_back)) }
+        Self { found, give_back, keeping: tokio::spawn(keeper.keep(given_back)) }
     }
 
     /// The term for which it is held, with `task` to go at least; another one each time that it was somebody else's in between.
     pub(crate) fn term(&self, task: Duration) -> Option<u64> {
-        let held = (*self.held.borrow())?;
+        let held = self.found.borrow().held?;
         (Instant::now() + task < held.until).then_some(held.term)
+    }
+
+    /// Whether it is known that somebody else has it, or takes it if that one is gone. While the store does not answer nobody knows.
+    pub(crate) fn is_anothers(&self) -> bool {
+        self.found.borrow().anothers.is_some_and(|at| at.elapsed() < LASTS)
     }
 
     /// Waits until something about it changes.
     pub(crate) async fn changed(&mut self) {
-        if self.held.changed().await.is_err() {
+        if self.found.changed().await.is_err() {
             // Nobody keeps it any more, as at a stop.
             std::future::pending::<()>().await;
         }
@@ -83,7 +96,7 @@ struct Keeper {
     name: String,
     holder: Arc<str>,
     lasts: Duration,
-    told: watch::Sender<Option<Held>>,
+    told: watch::Sender<Found>,
 }
 
 impl Keeper {
@@ -91,19 +104,25 @@ impl Keeper {
         let mut seen = Seen::default();
         let mut term = None;
         loop {
-            match self.look(&mut seen, &mut term).await {
-                Ok(held) => {
-                    self.told.send_replace(held);
+            let looked = tokio::time::timeout(RENEW_EVERY, self.look(&mut seen, &mut term)).await;
+            let is_late = looked.is_err();
+            match looked {
+                Ok(Ok(held)) => {
+                    let anothers = held.is_none().then(Instant::now);
+                    self.told.send_replace(Found { held, anothers });
                 }
-                Err(error) => tracing::debug!(name = self.name, %error, "the lease cannot be looked at"),
+                Ok(Err(error)) => tracing::debug!(name = self.name, %error, "the lease cannot be looked at"),
+                Err(_) => tracing::debug!(name = self.name, "the store does not say whose the lease is"),
             }
+            // What did not answer in time is asked again at once.
+            let pause = if is_late { Duration::ZERO } else { seen.pause(&self.holder, Instant::now()) };
             tokio::select! {
                 // Who wanted it is gone, or gives it back.
                 _ = &mut given_back => break,
-                () = tokio::time::sleep(seen.pause(&self.holder, Instant::now())) => (),
+                () = tokio::time::sleep(pause) => (),
             }
         }
-        self.told.send_replace(None);
+        self.told.send_replace(Found::default());
         if term.is_some()
             && let Err(error) = self.end().await
         {
@@ -113,12 +132,14 @@ impl Keeper {
 
     /// Takes or renews it, where that may be.
     async fn look(&self, seen: &mut Seen, term: &mut Option<u64>) -> Result<Option<Held>, syncline_store::StoreError> {
+        // Who has it counts from before it asked, who waits from after that: the read may take long.
+        let before = Instant::now();
         let row = self.store.lease(&self.name).await?;
         if *row.holder != *self.holder {
             *term = None;
         }
-        let (number, before) = (row.number, Instant::now());
-        if !seen.take(row, &self.holder, before) {
+        let number = row.number;
+        if !seen.take(row, &self.holder, Instant::now()) {
             return Ok(None);
         }
         if !self.store.take_lease(&self.name, number, &self.holder, self.lasts).await? {

@@ -81,7 +81,8 @@ fn run(task: &Task) -> anyhow::Result<()> {
 
 async fn serve(args: &Args) -> anyhow::Result<()> {
     let mut signals = Signals::new().context("cannot listen for signals")?;
-    hangup::listen(args.config.clone()).context("cannot listen for signals")?;
+    let file = args.config.clone().zip(args.file.clone());
+    hangup::listen(file, std::env::args_os().collect()).context("cannot listen for signals")?;
     let (place, regions) = (args.store()?, args.regions()?);
     let state_dir = args.state_dir(&place)?;
     let kafka = args.kafka(&state_dir)?;

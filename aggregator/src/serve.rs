@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use futures_util::future::select_all;
 use syncline_claims::Chrony;
 use syncline_exchange::MasterKey;
 use syncline_stamping::StampedSocket;
@@ -215,7 +216,7 @@ impl Aggregator {
         syncline_metrics::serve(door, metrics, self.stopping.clone().wanted());
     }
 
-    /// Ends when serving or storing ends by itself, which they do only in failure.
+    /// Ends when serving, storing, or what goes on about alerts ends by itself, which they do only in failure.
     ///
     /// # Errors
     /// Why.
@@ -223,6 +224,7 @@ impl Aggregator {
         tokio::select! {
             served = &mut self.serving => served.context("the server's task ended")?.context("serving failed"),
             stored = self.writer.ended() => stored,
+            why = one_ended(&mut self.alerting) => Err(why.context("alerts are not evaluated, or not told, any more")),
         }
     }
 
@@ -268,6 +270,16 @@ impl Aggregator {
         tracing::info!(counters = %self.counters, "stopped");
         Ok(())
     }
+}
+
+/// Why one of these tasks has ended, which is among them no more; never where there are none.
+async fn one_ended(tasks: &mut Vec<JoinHandle<()>>) -> anyhow::Error {
+    if tasks.is_empty() {
+        return std::future::pending().await;
+    }
+    let (ended, index, _) = select_all(tasks.iter_mut()).await;
+    tasks.swap_remove(index);
+    ended.err().map_or_else(|| anyhow::anyhow!("a task ended by itself"), anyhow::Error::from)
 }
 
 /// Answers probes over UDP at the port of `address`, or at any other that is free.
@@ -370,5 +382,22 @@ async fn watch(spooled: Arc<Spooled>, stopping: Stopping) {
     tokio::select! {
         () = watching => (),
         () = stopping.wanted() => (),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn of_many_tasks_the_one_that_ended_is_told_and_is_gone() {
+        let (_kept, lasting) = tokio::sync::oneshot::channel::<()>();
+        let lasting = tokio::spawn(async move { drop(lasting.await) });
+        #[allow(clippy::panic, reason = "what is tested")]
+        let mut tasks = vec![lasting, tokio::spawn(async { panic!("of a test") })];
+        let why = one_ended(&mut tasks).await;
+        assert!(why.to_string().contains("panicked") && tasks.len() == 1, "{why}");
+        let none = tokio::time::timeout(Duration::from_millis(1), one_ended(&mut tasks)).await;
+        assert!(none.is_err(), "the other one goes on");
     }
 }

@@ -7,7 +7,8 @@ use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use support::program::{Program, ask, store};
-use support::{engine_is_here, eventually};
+use support::relay::{Mode, Relay};
+use support::{engine_is_here, eventually, prometheus};
 use syncline_alerts::{Engine, Policy, Round};
 use syncline_store::DeclaredSilence;
 
@@ -147,7 +148,7 @@ async fn what_nobody_remembers_ends_and_begins_anew_where_it_still_is_so() {
         // Now there is a state: a start ends nothing.
         let program = Program::embedded(dir.path());
         let store = support::program::store(dir.path()).await;
-        eventually("it is its turn", async || program.log().matches("evaluation/us").count() == 2).await;
+        eventually("it is its turn", async || program.log().matches("name=\"evaluation\"").count() == 2).await;
         let evaluated = "SELECT count() FROM alert_states FINAL WHERE state LIKE '{%' AND state NOT LIKE '%999999%'";
         assert_eq!(
             (ask(&store, told).await.as_str(), ask(&store, evaluated).await.as_str()),
@@ -155,4 +156,87 @@ async fn what_nobody_remembers_ends_and_begins_anew_where_it_still_is_so() {
         );
         assert!(program.terminate().success());
     }
+}
+
+/// The number of a metric without labels.
+fn metric(program: &Program, name: &str) -> f64 {
+    let text = prometheus::get(&format!("http://{}/metrics", program.says("metrics"))).unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    line.and_then(|number| number.trim().parse().ok()).unwrap_or_else(|| panic!("no {name} in {text}"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_cut_off_from_the_store_does_not_say_that_another_one_evaluates() {
+    if !engine_is_here() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let owner = not_at_the_root(dir.path());
+    let ((relay, url), state) = (Relay::to_engine_in(dir.path()).await, dir.path().join("state"));
+    let options = ["--region", "us", "--listen", "127.0.0.1:0", "--metrics", "127.0.0.1:0", "--clickhouse-url", &url];
+    let program = Program::start(dir.path(), &[&options[..], &["--state-dir", state.to_str().unwrap()]].concat());
+    let evaluates = || metric(&program, "syncline_alerts_evaluating");
+    let failures = || metric(&program, "syncline_alert_evaluation_failures_total");
+    eventually("it is its turn", async || evaluates() == 1.0).await;
+
+    relay.set(Mode::Cut);
+    let cut_ms = now_ms();
+    eventually("its turn is over", async || evaluates() == 0.0).await;
+    let before = failures();
+    eventually("failures are counted on", async || failures() >= before + 2.0).await;
+    let evaluated_ms = metric(&program, "syncline_alerts_evaluated_timestamp_seconds") * 1e3;
+    assert!(evaluated_ms <= cut_ms as f64, "nothing was evaluated since, and nothing says so");
+    assert_eq!(program.log().matches("alerts are not evaluated").count(), 1, "it is told once");
+
+    relay.set(Mode::Pass);
+    eventually("it goes on", async || evaluates() == 1.0).await;
+    assert!(program.terminate().success() && owner.terminate().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_started_as_another_root_ends_no_incidents() {
+    if !engine_is_here() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let program = Program::embedded(dir.path());
+    let store = store(dir.path()).await;
+    eventually("it evaluates", async || ask(&store, "SELECT count() FROM alert_states").await != "0").await;
+    let opened = "INSERT INTO skew_incidents (at, incident, kind, severity, rule, subject, subjects, text) VALUES \
+                  (now64(9), 7, 'opened', 'warning', 'offset', 'us/us-1', 'us/us-1', 'it is off')";
+    store.query_text(opened, "Null").await.unwrap();
+    let (url, state) = (support::program::engine_url(dir.path()), dir.path().join("state"));
+    let options = ["--region", "eu", "--listen", "127.0.0.1:0", "--metrics", "127.0.0.1:0", "--clickhouse-url", &url];
+    let other = Program::start(dir.path(), &[&options[..], &["--state-dir", state.to_str().unwrap()]].concat());
+    let stood_by = || metric(&other, "syncline_alerts_evaluated_timestamp_seconds");
+    let begun = stood_by();
+    eventually("it waits for its turn", async || stood_by() > begun).await;
+    assert_eq!(metric(&other, "syncline_alerts_evaluating"), 0.0);
+    assert_eq!(ask(&store, "SELECT count() FROM skew_incidents WHERE kind = 'resolved'").await, "0");
+    assert!(other.terminate().success() && program.terminate().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_did_not_answer_once_is_asked_again_whose_turn_it_is() {
+    if !engine_is_here() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let owner = not_at_the_root(dir.path());
+    let ((relay, url), state) = (Relay::to_engine_in(dir.path()).await, dir.path().join("state"));
+    let options = ["--region", "us", "--listen", "127.0.0.1:0", "--clickhouse-url", &url, "--state-dir"];
+    let program = Program::start(dir.path(), &[&options[..], &[state.to_str().unwrap()]].concat());
+    let store = store(dir.path()).await;
+    let number = async || {
+        let number = ask(&store, "SELECT max(number) FROM alert_leases WHERE name = 'evaluation'").await;
+        number.parse::<u64>().unwrap()
+    };
+    eventually("it is its turn", async || number().await > 0).await;
+    relay.set(Mode::Stall);
+    eventually("nobody answers", async || program.log().contains("does not say whose the lease is")).await;
+    let before = number().await;
+    relay.set(Mode::Pass);
+    eventually("the lease is renewed", async || number().await > before).await;
+    program.kill();
+    assert!(owner.terminate().success());
 }

@@ -97,6 +97,22 @@ fn a_flag_of_the_file_can_be_typed_off() {
     assert_eq!(output.status.code(), Some(2), "{output:?}");
 }
 
+#[test]
+fn the_file_is_not_blamed_for_what_was_typed_or_set() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("aggregator.toml");
+    std::fs::write(&path, "region = \"eu\"\nroot = \"http://us:7700\"\n").unwrap();
+    let start = ["--config", path.to_str().unwrap()];
+    let output = fails(&[&start[..], &["--root", "b"]].concat());
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(2) && stderr.contains("error: cannot use --root b"), "{stderr}");
+    assert!(!stderr.contains("aggregator.toml"), "{stderr}");
+    let output = command(&start).env("SYNCLINE_AGGREGATOR_ROOT", "b").output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    let told = "SYNCLINE_AGGREGATOR_ROOT: cannot use --root b";
+    assert!(output.status.code() == Some(78) && stderr.contains(told) && !stderr.contains(".toml"), "{stderr}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn sighup_says_what_holds_from_the_next_start_on() {
     if !engine_is_here() {
@@ -106,25 +122,28 @@ async fn sighup_says_what_holds_from_the_next_start_on() {
     let (path, store) = (dir.path().join("aggregator.toml"), dir.path().join("store"));
     std::fs::create_dir(&store).unwrap();
     let file = |more: &str| {
-        let text =
-            format!("region = \"us\"\nlisten = \"127.0.0.1:0\"\nstore_dir = {:?}\n{more}", store.to_str().unwrap());
+        let text = format!("listen = \"127.0.0.1:0\"\nstore_dir = {:?}\n{more}", store.to_str().unwrap());
         std::fs::write(&path, text).unwrap();
     };
     file("memory_mib = 512\n");
-    let program = Program::start(dir.path(), &["--config", path.to_str().unwrap()]);
+    // The region is typed: a start with the same arguments needs none in the file.
+    let program = Program::start(dir.path(), &["--region", "us", "--config", path.to_str().unwrap()]);
     let hang_up = || {
         let pid = rustix::process::Pid::from_raw(program.pid().try_into().unwrap()).unwrap();
         rustix::process::kill_process(pid, rustix::process::Signal::HUP).unwrap();
     };
+    let said = async |part: &str| program.log().contains(part);
+    hang_up();
+    eventually("nothing has changed", async || said("the file says what it said at the start").await).await;
     file("memory_mib = 1024\n[alerts]\nrounds = 3\n");
     hang_up();
-    let said = async |part: &str| program.log().contains(part);
     eventually("changed keys are named", async || {
         said("what changed of alerts, memory_mib holds from the next start on").await
     })
     .await;
     file("memory_mib = 1\n");
     hang_up();
-    eventually("what is wrong is told", async || said("aggregator.toml:4:14: 1 is not in 256..=1048576").await).await;
+    eventually("what is wrong is told", async || said("aggregator.toml:3:14: 1 is not in 256..=1048576").await).await;
+    assert_eq!(program.log().matches("A start would fail").count(), 1);
     assert!(program.terminate().success(), "it goes on");
 }

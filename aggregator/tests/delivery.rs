@@ -4,9 +4,11 @@
 mod support;
 
 use std::path::Path;
+use std::time::Duration;
 
-use support::hook::Hook;
+use support::hook::{Hook, RETRY_AFTER_S};
 use support::program::{Program, ask, store};
+use support::relay::{Mode, Relay};
 use support::{engine_is_here, eventually, prometheus};
 use syncline_store::Store;
 
@@ -112,6 +114,27 @@ async fn a_word_that_is_never_taken_holds_up_none_behind_it() {
     assert!(program.terminate().success());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn when_to_come_again_holds_for_all_words() {
+    if !engine_is_here() {
+        return;
+    }
+    let (dir, hook) = (tempfile::tempdir().unwrap(), Hook::start());
+    let program = aggregator(dir.path(), &format!("[[alerts.webhook]]\nname = \"chat\"\nurl = {:?}\n", hook.url));
+    let opened = evaluated(&dir.path().join("store")).await;
+    let begun = "SELECT count() FROM alert_deliveries";
+    eventually("it is there", async || ask(&opened, begun).await == "1").await;
+    hook.answer_with(&[429]);
+    let both = "INSERT INTO skew_incidents (at, incident, kind, severity, rule, subject, subjects, text) SELECT now64(9), number, \
+                'opened', 'warning', 'step', 'eu/web', 'eu/web', 'text' FROM numbers(1, 2)";
+    opened.query_text(both, "Null").await.unwrap();
+    eventually("all are told", async || hook.posted().len() == 3).await;
+    let (first, second) = (hook.posted()[0].at, hook.posted()[1].at);
+    assert!(second - first >= Duration::from_secs(RETRY_AFTER_S), "{:?}", second - first);
+    assert_eq!(keys(&hook)[1], "us/2/firing", "the one that has not failed");
+    assert!(program.terminate().success());
+}
+
 /// One of several aggregators on one store.
 struct One {
     program: Program,
@@ -142,6 +165,34 @@ impl One {
         let pid = rustix::process::Pid::from_raw(self.program.pid().try_into().unwrap()).unwrap();
         rustix::process::kill_process(pid, signal).unwrap();
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_taken_as_the_store_went_away_is_not_told_again_when_its_turn_was_over_meanwhile() {
+    if !engine_is_here() {
+        return;
+    }
+    let (dir, hook) = (tempfile::tempdir().unwrap(), Hook::start());
+    let options = ["--region", "ap", "--root", "http://127.0.0.1:9", "--listen", "127.0.0.1:0", "--store-dir"];
+    let owner = Program::start(dir.path(), &[&options[..], &[dir.path().to_str().unwrap()]].concat());
+    let (relay, url) = Relay::to_engine_in(dir.path()).await;
+    let relay = std::sync::Arc::new(relay);
+    let one = One::start(&url, &hook);
+    let opened = evaluated(dir.path()).await;
+    let rows = async |of: &str| ask(&opened, &format!("SELECT count() FROM alert_deliveries WHERE {of}")).await;
+    eventually("it is its turn", async || rows("incident = 0").await == "1").await;
+    let cutting = std::sync::Arc::clone(&relay);
+    hook.meanwhile(move || cutting.set(Mode::Cut));
+    told(&opened, 1, "opened", 0).await;
+    eventually("it is told", async || keys(&hook) == ["us/1/firing"]).await;
+    eventually("its turn is over", async || one.program.log().contains("not this one's turn any more")).await;
+    assert_eq!(rows("incident = 1").await, "0", "which nobody knows of");
+    relay.set(Mode::Pass);
+    told(&opened, 2, "opened", 0).await;
+    eventually("it goes on", async || keys(&hook).contains(&"us/2/firing".to_owned())).await;
+    assert_eq!(keys(&hook), ["us/1/firing", "us/2/firing"], "nothing is told twice");
+    eventually("and it is remembered", async || rows("incident IN (1, 2)").await == "2").await;
+    assert!(one.program.terminate().success() && owner.terminate().success());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -182,7 +233,7 @@ async fn of_several_aggregators_one_tells_and_another_one_does_when_it_stands_st
     let begun = std::time::Instant::now();
     assert!(first.program.terminate().success());
     eventually("what is given back is taken at once", async || third.turns() == 1).await;
-    assert!(begun.elapsed() < std::time::Duration::from_secs(25), "sooner than it would have lasted");
+    assert!(begun.elapsed() < Duration::from_secs(25), "sooner than it would have lasted");
     told(&opened, 4, "resolved", 0).await;
     eventually("and goes on", async || keys(&hook).len() == 5).await;
     assert_eq!(keys(&hook)[4], "us/4/resolved");

@@ -30,7 +30,7 @@ async fn a_real_prometheus_reads_them_and_evaluates_the_shipped_rules() {
     assert!(lost.len() > 10 && lost.iter().all(|(_, count)| *count == 0.0), "{lost:?}");
     let rules = async || {
         let answer = prometheus::get(&format!("{}/api/v1/rules", prometheus.url)).unwrap_or_default();
-        answer.matches("\"health\":\"ok\"").count() == 12
+        answer.matches("\"health\":\"ok\"").count() == 13
     };
     eventually("all rules are evaluated well", rules).await;
     assert!(program.terminate().success());

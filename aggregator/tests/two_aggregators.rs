@@ -23,10 +23,7 @@ fn agent() -> SimulatedAgent {
 
 /// One of the two, on the engine in `dir` by way of a relay.
 async fn start(dir: &Path, name: &str) -> (Program, Relay) {
-    let url = engine_url(dir);
-    let (user, target) = url.strip_prefix("http://").unwrap().rsplit_once('@').unwrap();
-    let relay = Relay::to(target.trim_end_matches('/').to_owned()).await;
-    let url = format!("http://{user}@{}", relay.address);
+    let (relay, url) = Relay::to_engine_in(dir).await;
     (start_at(dir, name, &url), relay)
 }
 

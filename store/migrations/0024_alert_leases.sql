@@ -1,7 +1,7 @@
 -- Which of several aggregators does what must be done by one at a time.
 
 CREATE TABLE IF NOT EXISTS alert_leases (
-    name     String COMMENT 'what is done: evaluation/REGION, or webhook/NAME' CODEC(ZSTD(1)),
+    name     String COMMENT 'what is done: evaluation, or webhook/NAME' CODEC(ZSTD(1)),
     number   UInt64 COMMENT 'one more each time it is taken, renewed or given back; of two who insert the same number, the first is stored' CODEC(ZSTD(1)),
     holder   String COMMENT 'the process that has it; empty = it was given back' CODEC(ZSTD(1)),
     lasts_ms UInt64 COMMENT 'who sees this number for so long, and none after it, may take it' CODEC(ZSTD(1)),

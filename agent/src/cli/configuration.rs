@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command as Syntax, CommandFactory as _, FromArgMatches as _};
-use syncline_config::{Document, Options, Problem};
+use syncline_config::{Document, Given, Options, Problem};
 
 use super::{Cli, Command, ConfigError, RunArgs, with_default_command};
 use crate::choice;
@@ -69,18 +69,20 @@ impl Typed {
 /// Something of it is wrong, or it asks for help.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, Refusal> {
     let mut arguments = with_default_command(arguments);
-    let mut syntax = Cli::command();
+    let (mut syntax, mut run) = (Cli::command(), run_syntax());
     let is_run = arguments.get(1).is_some_and(|command| command == "run");
     if is_run && !Options::is_question(&syntax, &arguments) {
-        let (run, of_run) = layered(arguments.get(1..).unwrap_or_default()).map_err(Refusal::Configuration)?;
+        let of_run;
+        (run, of_run) = layered(arguments.get(1..).unwrap_or_default()).map_err(Refusal::Configuration)?;
         arguments.truncate(1);
         arguments.extend(of_run);
-        syntax = syntax.mut_subcommand("run", |_| run);
+        syntax = syntax.mut_subcommand("run", |_| run.clone());
     }
     let matches = syntax.try_get_matches_from(arguments).map_err(Refusal::Usage)?;
     let mut cli = Cli::from_arg_matches(&matches).map_err(Refusal::Usage)?;
     if let (Command::Run(args), Some(matches)) = (&mut cli.command, matches.subcommand_matches("run")) {
         args.typed = Typed::of(matches);
+        args.given = Given::of(&run, matches);
     }
     Ok(cli)
 }
@@ -100,20 +102,24 @@ pub fn validate(path: &Path) -> Result<(), Problem> {
     choice::layer(&document)?;
     let arguments: [OsString; 3] = ["run".into(), "--config".into(), path.into()];
     let (syntax, arguments) = layered(&arguments)?;
-    let matches = syntax.try_get_matches_from(arguments).map_err(|error| document.missing(&error))?;
+    let matches = syntax.clone().try_get_matches_from(arguments).map_err(|error| document.missing(&error))?;
     let mut run = RunArgs::from_arg_matches(&matches).map_err(|error| document.missing(&error))?;
     run.typed = Typed::of(&matches);
+    run.given = Given::of(&syntax, &matches);
     run.config().map(drop).map_err(|error| match error {
         ConfigError::File(problem) => problem,
         error => Problem::of(path.to_string_lossy(), error.to_string()),
     })
 }
 
-/// The same as a problem of the file, which is where to mend it.
-pub(super) fn of_file(error: ConfigError, path: &Path) -> ConfigError {
+/// The same as a problem of the variable or the file, where that is where to mend it.
+pub(super) fn of_file(error: ConfigError, path: &Path, given: &Given) -> ConfigError {
     match (error, Document::open(path, SECRETS)) {
         (ConfigError::File(problem), _) => ConfigError::File(problem),
-        (error, Ok(document)) => ConfigError::File(document.problem_of(error.key(), &error.to_string())),
+        (error, Ok(document)) => match given.problem(&document, error.key(), &error.to_string()) {
+            Some(problem) => ConfigError::File(problem),
+            None => error,
+        },
         (error, Err(_)) => error,
     }
 }

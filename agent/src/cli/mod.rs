@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use syncline_claims::Chrony;
-use syncline_config::Problem;
+use syncline_config::{Given, Problem};
 use syncline_exchange::Pacing;
 use syncline_timebase::{NodeName, Span};
 use tcp::TcpArgs;
@@ -220,6 +220,9 @@ pub struct RunArgs {
     inject_clock: Option<crate::clock::Injection>,
     #[arg(skip)]
     typed: Typed,
+    /// What was typed or set, for which the file is not to blame.
+    #[arg(skip)]
+    given: Given,
 }
 
 /// The options make no run.
@@ -267,11 +270,11 @@ impl RunArgs {
     /// The settings of the run.
     ///
     /// # Errors
-    /// They cannot be, together or at all. Where there is a file it is told as a problem of it.
+    /// They cannot be, together or at all. Where it was neither typed nor set, and there is a file, it is told as a problem of that.
     pub fn config(self) -> Result<RunConfig, ConfigError> {
-        let path = self.config.clone();
+        let (path, given) = (self.config.clone(), self.given.clone());
         self.settled().map_err(|error| match path {
-            Some(path) => configuration::of_file(error, &path),
+            Some(path) => configuration::of_file(error, &path, &given),
             None => error,
         })
     }

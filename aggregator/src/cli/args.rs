@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Parser;
 use syncline_clock::Tolerance;
-use syncline_config::units;
+use syncline_config::{Document, units};
 use syncline_kafka::{Broker, DEFAULT_TOPIC, Setting, Settings, Topic};
 use syncline_store::{DEFAULT_DATABASE, Store};
 use syncline_timebase::FrequencyError;
@@ -107,6 +107,9 @@ pub struct Args {
     /// What the file says of alerts.
     #[arg(skip)]
     pub alerts: Alerts,
+    /// The file as it was read.
+    #[arg(skip)]
+    pub file: Option<Document>,
 }
 
 const EXAMPLES: &str = "\

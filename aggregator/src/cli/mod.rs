@@ -6,8 +6,9 @@ mod args;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use clap::error::ErrorKind;
 use clap::{ArgMatches, Command, CommandFactory as _, FromArgMatches as _, Parser as _, Subcommand as _};
-use syncline_config::{Document, Options, Problem};
+use syncline_config::{Document, Given, Options, Problem};
 
 use crate::settings;
 pub use administration::{Administration, MigrateArgs, StatusArgs, StoreArgs, UsersArgs};
@@ -66,7 +67,8 @@ pub fn parse(arguments: Vec<OsString>) -> Result<Task, Refusal> {
     let environment = |name: &str| std::env::var_os(name);
     let file = OPTIONS.typed_or_set(&syntax, &arguments, &environment, "config").map(PathBuf::from);
     let file = file.map(|path| Document::open(&path, SECRETS)).transpose().map_err(Refusal::Configuration)?;
-    let args = args(syntax, &arguments, file.as_ref())?;
+    let mut args = args(syntax, &arguments, file.as_ref())?;
+    args.file = file;
     Ok(Task::Serve(Box::new(args)))
 }
 
@@ -76,12 +78,17 @@ fn args(syntax: Command, arguments: &[OsString], file: Option<&Document>) -> Res
     let layered = OPTIONS.layered(syntax, arguments, &environment, file).map_err(Refusal::Configuration)?;
     let alerts = file.map(settings::alerts).transpose().map_err(Refusal::Configuration)?;
     let (syntax, arguments) = layered;
-    let matches: ArgMatches = syntax.try_get_matches_from(arguments).map_err(Refusal::Usage)?;
+    let matches: ArgMatches = syntax.clone().try_get_matches_from(arguments).map_err(Refusal::Usage)?;
     let mut args = Args::from_arg_matches(&matches).map_err(Refusal::Usage)?;
     args.alerts = alerts.unwrap_or_default();
     if let Some(file) = file {
-        let refused = |Contradiction { key, why }| Refusal::Configuration(file.problem_of(key, &why));
-        args.check().map_err(refused)?;
+        let typed = |why| clap::Error::raw(ErrorKind::ValueValidation, format!("{why}\n"));
+        args.check().map_err(|Contradiction { key, why }| {
+            match Given::of(&syntax, &matches).problem(file, key, &why) {
+                Some(problem) => Refusal::Configuration(problem),
+                None => Refusal::Usage(typed(why)),
+            }
+        })?;
     }
     Ok(args)
 }
@@ -104,10 +111,19 @@ pub fn syntax() -> Command {
 /// # Errors
 /// The first thing that is wrong with it.
 pub fn validate(path: &Path) -> Result<(), Problem> {
+    read_again(path, &["syncline-aggregator".into()]).map(drop)
+}
+
+/// Reads a file as a start with these arguments would.
+///
+/// # Errors
+/// Why that would fail.
+pub fn read_again(path: &Path, arguments: &[OsString]) -> Result<Document, Problem> {
     let document = Document::open(path, SECRETS)?;
     OPTIONS.check(&syntax(), &document)?;
-    args(syntax(), &["syncline-aggregator".into()], Some(&document)).map(drop).map_err(|refusal| match refusal {
-        Refusal::Configuration(problem) => problem,
-        Refusal::Usage(error) => document.missing(&error),
-    })
+    match args(syntax(), arguments, Some(&document)) {
+        Ok(_) => Ok(document),
+        Err(Refusal::Configuration(problem)) => Err(problem),
+        Err(Refusal::Usage(error)) => Err(document.missing(&error)),
+    }
 }

@@ -11,6 +11,7 @@
 
 mod address;
 mod alertmanager;
+mod backoff;
 mod counts;
 mod message;
 mod telling;

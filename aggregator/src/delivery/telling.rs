@@ -1,6 +1,6 @@
 //! One target, and what it was told.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,10 +9,11 @@ use syncline_store::{LowCardinality, Store, StoreError};
 
 use super::address::Answer;
 use super::alertmanager;
+use super::backoff::Backoff;
 use super::counts::TargetCounts;
 use super::message::{Incident, Sender};
 use super::webhook::{self, Due, Webhook, Word};
-use super::{LONGEST_PAUSE, Target, Way, pause, post};
+use super::{Target, Way, post};
 use crate::counters::count;
 use crate::lease::Lease;
 use crate::stopping::Stopping;
@@ -32,6 +33,8 @@ pub(super) struct Telling {
     lease: Option<Lease>,
     /// Of a webhook: what it was told by the term of the lease that this was read in.
     told: Option<(u64, Told)>,
+    /// Of a webhook: what of that is not stored yet, whichever term it is of.
+    unsaved: Vec<Row>,
 }
 
 /// What a webhook was told.
@@ -39,17 +42,8 @@ pub(super) struct Telling {
 struct Told {
     begun_ns: i64,
     done: BTreeSet<Word>,
-    /// What of that is not stored yet.
-    unsaved: Vec<Row>,
-    /// Those that could not be told yet.
-    failed: BTreeMap<Word, Attempts>,
-}
-
-/// Attempts that came to nothing.
-#[derive(Clone, Copy)]
-struct Attempts {
-    count: u32,
-    not_before: Instant,
+    /// Of those that could not be told yet.
+    backoff: Backoff,
 }
 
 #[derive(Clone)]
@@ -91,7 +85,7 @@ impl Telling {
                 Some(Lease::wanted(&store, name, holder, target.address.timeout()))
             }
         };
-        Self { target: Arc::new(target), sender, store, counts, posted: None, lease, told: None }
+        Self { target: Arc::new(target), sender, store, counts, posted: None, lease, told: None, unsaved: Vec::new() }
     }
 
     /// Waits until it may be this process's turn.
@@ -123,8 +117,11 @@ impl Telling {
     pub(super) async fn round(&mut self, stopping: &Stopping) -> Result<Option<Duration>, Failed> {
         let target = Arc::clone(&self.target);
         if matches!(target.way, Way::Webhook(_)) && self.term().is_none() {
-            self.told = None;
-            return Ok(None);
+            if self.told.take().is_some() {
+                tracing::debug!(target = self.name(), "it is not this one's turn any more");
+            }
+            // Whoever's turn it is should know of it.
+            return Ok(self.save().await.map(|()| None)?);
         }
         let now_ns = self.store.now_ms().await?.saturating_mul(1_000_000);
         let incidents = Incident::all(self.store.told_incidents(now_ns - LOOK_BACK_NS).await?);
@@ -169,22 +166,23 @@ impl Telling {
         stopping: &Stopping,
     ) -> Result<Option<Duration>, Failed> {
         let Some(term) = self.term() else { return Ok(None) };
+        // What it was told before is to be known when it is read.
+        self.save().await?;
         let mut told = match self.told.take() {
             Some((of, told)) if of == term => told,
             // Somebody else may have told it since.
             _ => self.recall(now_ns).await?,
         };
-        let is_ours = || self.term() == Some(term) && !stopping.is_wanted();
-        let outcome = self.tell_due(&mut told, webhook, (incidents, now_ns), is_ours).await;
-        let saved = self.save(&mut told).await;
-        let next = told.failed.values().map(|failed| failed.not_before).min();
+        let outcome = self.tell_due(&mut told, webhook, (incidents, now_ns), (term, stopping)).await;
+        let saved = self.save().await;
+        let next = told.backoff.next();
         self.told = Some((term, told));
         outcome.and(saved.map_err(Failed::from))?;
         Ok(next.map(|next| next.saturating_duration_since(Instant::now())))
     }
 
     /// What it was told by whoever ran before. A target that is new is told of what is so from now on.
-    async fn recall(&self, now_ns: i64) -> Result<Told, StoreError> {
+    async fn recall(&mut self, now_ns: i64) -> Result<Told, StoreError> {
         let mut told = Told { begun_ns: now_ns, ..Told::default() };
         let deliveries = self.store.deliveries(&self.target.name).await?;
         if deliveries.is_empty() {
@@ -195,7 +193,7 @@ impl Telling {
                 at_ns: now_ns,
                 note: String::new(),
             };
-            told.unsaved.push(row);
+            self.unsaved.push(row);
         }
         for delivery in deliveries {
             if delivery.incident == 0 {
@@ -210,24 +208,24 @@ impl Telling {
     /// One after another, those first that failed least, then by time, and the end of an incident after its begin. The first that fails ends the
     /// round: it is likely that the target is away. If it is not, those behind are before it in the next one.
     async fn tell_due(
-        &self,
+        &mut self,
         told: &mut Told,
         webhook: &Webhook,
         (incidents, now_ns): (&[Incident], i64),
-        is_ours: impl Fn() -> bool,
+        (term, stopping): (u64, &Stopping),
     ) -> Result<(), Failed> {
         let mut all = webhook::due(incidents, &told.done, told.begun_ns, now_ns);
-        told.failed.retain(|word, _| all.iter().any(|due| due.word == *word));
-        let failures = |word: &Word| told.failed.get(word).map_or(0, |failed| failed.count);
-        all.sort_by_key(|due| failures(&due.word).max(failures(&(due.word.0, false))));
+        told.backoff.retain(|word| all.iter().any(|due| due.word == word));
+        let failures = |word| told.backoff.failures(word);
+        all.sort_by_key(|due| failures(due.word).max(failures((due.word.0, false))));
         for Due { word, is_expired } in all {
             let Some(incident) = incidents.iter().find(|incident| incident.opened.incident == word.0) else { continue };
-            let waits = told.failed.get(&word).is_some_and(|failed| Instant::now() < failed.not_before);
+            let waits = told.backoff.waits(word, Instant::now());
             if !is_expired && (waits || word.1 && !told.done.contains(&(word.0, false))) {
                 continue;
             }
             // Before each: it may have become another one's turn.
-            if !is_ours() {
+            if self.term() != Some(term) || stopping.is_wanted() {
                 return Ok(());
             }
             let (outcome, note) = if is_expired {
@@ -236,10 +234,12 @@ impl Telling {
             } else {
                 match self.tell_word(webhook, incident, word).await {
                     Answer::Taken => {
+                        told.backoff.answered();
                         count(&self.counts.delivered);
                         (DeliveryOutcome::Delivered, String::new())
                     }
                     Answer::Refused(why) => {
+                        told.backoff.answered();
                         count(&self.counts.refused);
                         tracing::error!(target = self.name(), incident = word.0, why, "it will not take this alert");
                         (DeliveryOutcome::Refused, why)
@@ -251,23 +251,21 @@ impl Telling {
                     }
                 }
             };
-            let failed = told.failed.remove(&word).map_or(0, |failed| failed.count);
+            let failed = told.backoff.done(word);
             told.done.insert(word);
-            told.unsaved.push(Row { word, outcome, attempts: failed + u32::from(!is_expired), at_ns: now_ns, note });
+            self.unsaved.push(Row { word, outcome, attempts: failed + u32::from(!is_expired), at_ns: now_ns, note });
             // Before the next one: what was told must not be told again, whatever happens to us.
-            self.save(told).await?;
+            self.save().await?;
         }
         Ok(())
     }
 
     fn note_failure(&self, told: &mut Told, word: Word, why: &str, after: Option<Duration>) {
-        let failures = told.failed.get(&word).map_or(0, |failed| failed.count) + 1;
+        let failures = told.backoff.failed(word, after, Instant::now());
         if failures == 1 {
             let incident = word.0;
             tracing::warn!(target = self.name(), incident, why, "it cannot be told of this alert; it is tried again");
         }
-        let wait = after.unwrap_or_else(|| pause(failures)).min(LONGEST_PAUSE);
-        told.failed.insert(word, Attempts { count: failures, not_before: Instant::now() + wait });
     }
 
     async fn tell_word(&self, webhook: &Webhook, incident: &Incident, (_, is_end): Word) -> Answer {
@@ -278,8 +276,8 @@ impl Telling {
         }
     }
 
-    async fn save(&self, told: &mut Told) -> Result<(), StoreError> {
-        while let Some(Row { word: (incident, is_end), outcome, attempts, at_ns, note }) = told.unsaved.first().cloned()
+    async fn save(&mut self) -> Result<(), StoreError> {
+        while let Some(Row { word: (incident, is_end), outcome, attempts, at_ns, note }) = self.unsaved.first().cloned()
         {
             let rows = AlertDeliveryRows {
                 target: LowCardinality::constant(&self.target.name, 1),
@@ -292,7 +290,7 @@ impl Telling {
             };
             let token = format!("{}/{incident}/{is_end}", self.target.name);
             self.store.insert(rows.into_block()?, &token).await?;
-            told.unsaved.remove(0);
+            self.unsaved.remove(0);
         }
         Ok(())
     }

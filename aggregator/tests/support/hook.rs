@@ -3,10 +3,12 @@
 use std::io::{BufRead, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 /// A post that arrived.
 #[derive(Clone, Debug)]
 pub(crate) struct Posted {
+    pub(crate) at: Instant,
     pub(crate) headers: Vec<String>,
     pub(crate) body: serde_json::Value,
 }
@@ -20,6 +22,12 @@ impl Posted {
     }
 }
 
+/// What is done once, before an answer.
+type Meanwhile = Box<dyn FnOnce() + Send>;
+
+/// Seconds after which who was answered with 429 may come again.
+pub(crate) const RETRY_AFTER_S: u64 = 4;
+
 /// Answers each post with the next status it was told, and with 200 when there is none left.
 #[derive(Clone)]
 pub(crate) struct Hook {
@@ -27,13 +35,15 @@ pub(crate) struct Hook {
     posted: Arc<Mutex<Vec<Posted>>>,
     statuses: Arc<Mutex<Vec<u16>>>,
     unwanted: Arc<Mutex<Vec<String>>>,
+    meanwhile: Arc<Mutex<Option<Meanwhile>>>,
 }
 
 impl Hook {
     pub(crate) fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/hook", listener.local_addr().unwrap());
-        let hook = Self { url, posted: Arc::default(), statuses: Arc::default(), unwanted: Arc::default() };
+        let (posted, statuses, unwanted, meanwhile) = Default::default();
+        let hook = Self { url, posted, statuses, unwanted, meanwhile };
         let answering = hook.clone();
         std::thread::spawn(move || listener.incoming().flatten().for_each(|stream| answering.answer(stream)));
         hook
@@ -47,6 +57,11 @@ impl Hook {
     /// What has this key is answered with 500, for ever.
     pub(crate) fn fail_on(&self, key: &str) {
         self.unwanted.lock().unwrap().push(key.to_owned());
+    }
+
+    /// This is done when the next post has come, before it is answered.
+    pub(crate) fn meanwhile(&self, act: impl FnOnce() + Send + 'static) {
+        *self.meanwhile.lock().unwrap() = Some(Box::new(act));
     }
 
     pub(crate) fn posted(&self) -> Vec<Posted> {
@@ -66,7 +81,7 @@ impl Hook {
                 line => headers.push(line.to_owned()),
             }
         }
-        let mut posted = Posted { headers, body: serde_json::Value::Null };
+        let mut posted = Posted { at: Instant::now(), headers, body: serde_json::Value::Null };
         let length = posted.header("Content-Length").and_then(|length| length.parse().ok()).unwrap_or_default();
         let mut body = vec![0; length];
         reader.read_exact(&mut body).unwrap();
@@ -78,6 +93,11 @@ impl Hook {
             self.statuses.lock().unwrap().pop().unwrap_or(200)
         };
         self.posted.lock().unwrap().push(posted);
-        let _ = write!(stream, "HTTP/1.1 {status} X\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        let meanwhile = self.meanwhile.lock().unwrap().take();
+        if let Some(act) = meanwhile {
+            act();
+        }
+        let more = if status == 429 { format!("Retry-After: {RETRY_AFTER_S}\r\n") } else { String::new() };
+        let _ = write!(stream, "HTTP/1.1 {status} X\r\n{more}Content-Length: 0\r\nConnection: close\r\n\r\n");
     }
 }

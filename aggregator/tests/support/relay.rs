@@ -15,6 +15,8 @@ pub(crate) enum Mode {
     Pass,
     /// Closes every connection.
     Cut,
+    /// Passes nothing, and closes nothing. A connection that was used meanwhile stays so.
+    Stall,
     /// Passes requests, and closes the connection instead of passing the first byte of the answer.
     LoseAnswers,
 }
@@ -38,6 +40,15 @@ impl Relay {
         Self { address, mode }
     }
 
+    /// In front of the engine that a program runs in `dir`, and the URL that leads to it by way of the relay.
+    pub(crate) async fn to_engine_in(dir: &std::path::Path) -> (Self, String) {
+        let url = super::program::engine_url(dir);
+        let (user, target) = url.strip_prefix("http://").unwrap().rsplit_once('@').unwrap();
+        let relay = Self::to(target.trim_end_matches('/').to_owned()).await;
+        let url = format!("http://{user}@{}", relay.address);
+        (relay, url)
+    }
+
     pub(crate) fn set(&self, mode: Mode) {
         self.mode.send_replace(mode);
     }
@@ -52,16 +63,19 @@ async fn relay(mut client: TcpStream, target: String, mut mode: watch::Receiver<
     let (from_server, to_server) = server.split();
     let answers = mode.clone();
     tokio::select! {
-        () = pump(from_client, to_server, || true) => (),
-        () = pump(from_server, to_client, || *answers.borrow() == Mode::Pass) => (),
+        () = pump(from_client, to_server, || true, || *answers.borrow() == Mode::Stall) => (),
+        () = pump(from_server, to_client, || *answers.borrow() == Mode::Pass, || *answers.borrow() == Mode::Stall) => (),
         _ = mode.wait_for(|mode| *mode == Mode::Cut) => (),
     }
 }
 
-/// Passes bytes on until one side ends or `passes` says no.
-async fn pump(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, passes: impl Fn() -> bool) {
+/// Passes bytes on until one side ends, `passes` says no, or for ever once something came while `stalls`.
+async fn pump(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, passes: impl Fn() -> bool, stalls: impl Fn() -> bool) {
     let mut bytes = [0; 16 << 10];
     while let Ok(n @ 1..) = from.read(&mut bytes).await {
+        if stalls() {
+            std::future::pending::<()>().await;
+        }
         if !passes() || to.write_all(&bytes[..n]).await.is_err() {
             return;
         }

@@ -64,8 +64,7 @@ pub(super) struct UnsilenceArgs {
 
 /// `now`, `2h` and the like are by the database's clock, which alerts are evaluated by: this machine's may be the one that is wrong.
 pub(super) async fn declare(args: &StoreArgs, wanted: &SilenceArgs) -> anyhow::Result<String> {
-    // What is wrong whatever time it is, is told before anybody is asked.
-    silence(wanted, time::now_ns())?;
+    check(wanted)?;
     let declared = writing(args, async |store| {
         let now_ns = store.now_ms().await?.saturating_mul(MS);
         let silence = silence(wanted, now_ns)?;
@@ -82,7 +81,23 @@ pub(super) async fn declare(args: &StoreArgs, wanted: &SilenceArgs) -> anyhow::R
     ))
 }
 
+/// What is wrong whatever time it is, which is told before anybody is asked. Whether it would end before it begins only the database's clock says.
+fn check(wanted: &SilenceArgs) -> anyhow::Result<()> {
+    times(wanted, time::now_ns())?;
+    declared(wanted, (0, 1)).map(drop)
+}
+
 fn silence(wanted: &SilenceArgs, now_ns: i64) -> anyhow::Result<DeclaredSilence> {
+    let (from_ns, until_ns) = times(wanted, now_ns)?;
+    let (region, node, rules) = declared(wanted, (from_ns, until_ns))?;
+    // Of the time in ms: two that are declared in one are one.
+    let number = now_ns.unsigned_abs() / MS.unsigned_abs();
+    let (from_ms, until_ms, comment) = (from_ns / MS, until_ns / MS, wanted.comment.clone());
+    Ok(DeclaredSilence { number, region, node, rules, from_ms, until_ms, comment })
+}
+
+/// From when until when.
+fn times(wanted: &SilenceArgs, now_ns: i64) -> anyhow::Result<(i64, i64)> {
     let read =
         |option: &str, text: &str| time::parse(text, now_ns).map_err(|error| usage(format!("--{option}: {error}")));
     let from_ns = read("from", &wanted.from)?;
@@ -94,14 +109,15 @@ fn silence(wanted: &SilenceArgs, now_ns: i64) -> anyhow::Result<DeclaredSilence>
             from_ns.saturating_add(span.ok_or_else(|| usage(format!("--for: {text:?} is no time, as 2h or 30m is")))?)
         }
     };
+    Ok((from_ns, until_ns))
+}
+
+/// The patterns of regions and nodes, and the rules.
+fn declared(wanted: &SilenceArgs, times: (i64, i64)) -> anyhow::Result<(String, String, String)> {
     let (region, node) = (wanted.region.clone().unwrap_or_default(), wanted.node.clone().unwrap_or_default());
     let rules = wanted.rule.join(",");
-    Silence::declared((&region, &node, &rules), (from_ns, until_ns), &wanted.comment)
-        .map_err(|error| usage(error.to_string()))?;
-    // Of the time in ms: two that are declared in one are one.
-    let number = now_ns.unsigned_abs() / MS.unsigned_abs();
-    let (from_ms, until_ms, comment) = (from_ns / MS, until_ns / MS, wanted.comment.clone());
-    Ok(DeclaredSilence { number, region, node, rules, from_ms, until_ms, comment })
+    Silence::declared((&region, &node, &rules), times, &wanted.comment).map_err(|error| usage(error.to_string()))?;
+    Ok((region, node, rules))
 }
 
 pub(super) async fn end(args: &StoreArgs, wanted: &UnsilenceArgs) -> anyhow::Result<String> {
@@ -176,4 +192,44 @@ async fn writing<T>(args: &StoreArgs, work: impl AsyncFnOnce(&Store) -> anyhow::
     });
     open.close().await?;
     done
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wanted() -> SilenceArgs {
+        SilenceArgs {
+            node: Some("db-.*".to_owned()),
+            region: None,
+            rule: vec!["step".to_owned()],
+            from: "now".to_owned(),
+            until: Some("2001-09-09T01:46:40Z".to_owned()),
+            lasting: None,
+            comment: "new disks".to_owned(),
+        }
+    }
+
+    /// This machine's clock may be years ahead.
+    #[test]
+    fn how_times_lie_is_by_the_clock_that_is_asked() {
+        assert!(check(&wanted()).is_ok(), "long ago by ours");
+        let until_ns = 1_000_000_000 * 1_000_000_000;
+        let silence_at = |now_ns| silence(&wanted(), now_ns);
+        assert_eq!(silence_at(until_ns - 60_000_000_000).unwrap().until_ms, until_ns / MS);
+        assert!(silence_at(until_ns + 1).is_err());
+    }
+
+    #[test]
+    fn what_is_wrong_at_any_time_is_told_before_anybody_is_asked() {
+        for wrong in [
+            SilenceArgs { node: Some("(".to_owned()), ..wanted() },
+            SilenceArgs { rule: vec!["stop".to_owned()], ..wanted() },
+            SilenceArgs { until: Some("soon".to_owned()), ..wanted() },
+            SilenceArgs { from: "soon".to_owned(), ..wanted() },
+            SilenceArgs { until: None, lasting: Some("-2h".to_owned()), ..wanted() },
+        ] {
+            assert!(check(&wrong).is_err(), "{wrong:?}");
+        }
+    }
 }

@@ -111,6 +111,11 @@ impl Document {
         }
     }
 
+    /// Whether values of this key are never told.
+    pub(crate) fn is_secret(&self, key: &str) -> bool {
+        self.secrets.contains(&key)
+    }
+
     /// What clap says of a command line without anything typed: what is missing, or not to be together.
     #[must_use]
     pub fn missing(&self, error: &clap::Error) -> Problem {

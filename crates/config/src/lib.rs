@@ -11,6 +11,7 @@
 //! A [`Problem`] says what is wrong where, with the line and a caret under it.
 
 mod document;
+mod given;
 mod nearest;
 mod options;
 mod problem;
@@ -20,6 +21,7 @@ pub mod units;
 mod values;
 
 pub use document::{Document, MOST_BYTES};
+pub use given::Given;
 pub use options::Options;
 pub use problem::{EX_CONFIG, Problem};
 pub use values::{DurationText, PercentText, PpmText};

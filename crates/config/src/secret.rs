@@ -2,41 +2,48 @@
 
 use std::ops::Range;
 
+use toml::de::DeTable;
+
 use crate::nearest::nearest;
 
 /// Whether what stands there is, or is beside, the value of one of these keys.
 ///
-/// It goes by lines, since what is wrong may be that the file is no TOML: by the line itself, which may have several keys, by the newest key at or
-/// before it, whose value may go on there, and by the table. Rather too much is hidden than too little.
+/// It goes by lines, since what is wrong may be that the file is no TOML. From the head of a table that is called so, and from a key that is, unless
+/// its value ends with its line, all is hidden down to the next head. Rather too much is hidden than too little.
 pub(crate) fn is_secret(text: &str, span: &Range<usize>, secrets: &[&str]) -> bool {
-    let floor = |at: usize| (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
-    let begin = floor(span.start);
-    let line_begin = text[..begin].rfind('\n').map_or(0, |at| at + 1);
+    let begin = (0..=span.start.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
     let line_end = text[begin..].find('\n').map_or(text.len(), |at| begin + at);
-    let names = |line: &str| {
-        let mut words = line.split(|c: char| !(c.is_alphanumeric() || c == '_' || c == '-'));
-        // One that was misspelled, too.
-        let key = words.clone().find(|word| !word.is_empty()).unwrap_or_default();
-        let is_meant = nearest(key, secrets.iter().copied().filter(|secret| secret.len() > 4)).is_some();
-        is_meant || words.any(|word| secrets.contains(&word))
-    };
-    if names(&text[line_begin..line_end]) {
-        return true;
+    let mut is_within = false;
+    let mut is_hidden = false;
+    // A line break at the end begins another line, which is empty.
+    for line in text[..line_end].split('\n') {
+        let line = line.strip_suffix('\r').unwrap_or(line);
+        let is_named = names(line, secrets);
+        let begins_table = line.trim_start().starts_with('[');
+        is_within = if begins_table && is_named {
+            true
+        } else if is_head(line) {
+            false
+        } else {
+            is_within || is_named && DeTable::parse(line).is_err()
+        };
+        is_hidden = is_within || is_named;
     }
-    let mut above = text[..line_end].lines().rev().filter(|line| begins_something(line));
-    let Some(newest) = above.next() else { return false };
-    // The table that it is in, too.
-    names(newest) || !newest.starts_with('[') && above.find(|line| line.starts_with('[')).is_some_and(names)
+    is_hidden
 }
 
-/// A key or the head of a table, as they begin lines; what is indented may be within a text of many lines, or a list.
-fn begins_something(line: &str) -> bool {
-    let is_bare = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.');
-    if line.starts_with('[') {
-        return line.trim_end().ends_with(']') && !line.contains(['"', '\'', '=']);
-    }
-    let key = line.trim_start_matches(is_bare);
-    key.len() < line.len() && key.trim_start().starts_with('=') && !line.ends_with("\\")
+/// Whether one of the keys is in the line, maybe misspelled.
+fn names(line: &str, secrets: &[&str]) -> bool {
+    let mut words = line.split(|c: char| !(c.is_alphanumeric() || c == '_' || c == '-'));
+    // Short ones are near to too much.
+    let long = || secrets.iter().copied().filter(|secret| secret.len() > 4);
+    words.any(|word| secrets.contains(&word) || nearest(word, long()).is_some())
+}
+
+/// The head of a table, and no item of a list.
+fn is_head(line: &str) -> bool {
+    let head = line.split('#').next().unwrap_or_default().trim();
+    head.starts_with('[') && head.ends_with(']') && !head.contains(['"', '\'', '=', ','])
 }
 
 /// Words on a value without the value: what they quote goes.
@@ -78,6 +85,13 @@ mod tests {
             ("clickhouse_url = \"http://u:hunter2@c\n", "hunter2"),
             ("region = \"eu\"\nkafka_config = [\"sasl.password=hunter2\n", "hunter2"),
             ("clickhouse_url = http://u:hunter2@c\nregion = \"eu\"", "hunter2"),
+            ("[alerts.webhook.headers] # chat\nAuthorization = \"Bearer hunter2\n", "hunter2"),
+            ("[alerts]\n  [alerts.webhook.headers]\n  Authorization = \"Bearer hunter2\n", "hunter2"),
+            ("[alerts.webhook.\"headers\"]\nAuthorization = \"Bearer hunter2\n", "hunter2"),
+            ("[alerts.webhook.haeders]\nAuthorization = \"Bearer hunter2\n", "hunter2"),
+            ("kafka_config = \"\"\"\nsasl.password=hunter2\\q\n\"\"\"\n", "hunter2"),
+            ("[[alerts.webhook]]\nheaders = {\n  X = \"a\",\n  Authorization = \"Bearer hunter2\n}\n", "hunter2"),
+            ("[[alerts.webhook]]\nheaders = {\nX = \"a\",\nAuthorization = 5 # hunter2\n}\n", "5 # hunter2"),
         ] {
             let told = shown(text, part);
             assert!(!told.contains("hunter2") && told.contains("a.toml:"), "{text}: {told}");
@@ -88,5 +102,7 @@ mod tests {
     fn what_is_no_secret_is_told() {
         let text = "clickhouse_url = \"http://c\"\nregion = \"eu/1\"\n";
         assert!(shown(text, "eu/1").contains("2 | region = \"eu/1\"\n"));
+        let text = "[alerts.webhook.headers]\nX = \"y\"\n\n [alerts.limits] # all's\nstep = \"1\"\n";
+        assert!(shown(text, "\"1\"").contains("5 | step = \"1\"\n"));
     }
 }
