@@ -337,6 +337,34 @@ async fn a_batch_from_the_future_is_kept_for_it() {
     assert!(program.log().contains("still kept for a later version"));
 }
 
+/// The first record that the spool in `dir` has to keep, of the newer of its cursor's two slots.
+fn cursor(dir: &Path) -> u64 {
+    let slots = std::fs::read(dir.join("store.cursor")).unwrap();
+    let number = |slot: &[u8], at: usize| u64::from_le_bytes(slot[at..at + 8].try_into().unwrap());
+    let (_, next) = slots.chunks_exact(8_192).map(|slot| (number(slot, 32), number(slot, 40))).max().unwrap();
+    next
+}
+
+/// What its model has seen and no saved state has would pin the spool, for as long as the others send.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_falls_silent_among_others_does_not_keep_the_spool() {
+    if !engine_is_here() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let program = Program::embedded(dir.path());
+    let (mut silent, mut steady) = (agent("silent"), agent("steady"));
+    let mut uplink = Uplink::to(&program).await;
+    for _ in 0..3 {
+        uplink.deliver(&silent.next_batch(10)).await;
+    }
+    eventually("the cursor is behind what the silent one has sent", async || {
+        uplink.deliver(&steady.next_batch(1)).await;
+        cursor(&dir.path().join("spool")) >= 3
+    })
+    .await;
+}
+
 /// Resident memory of a process, bytes.
 fn memory(program: &Program) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", program.pid())).unwrap();

@@ -80,6 +80,7 @@ impl Writer {
             stopping,
             stored: note.stored,
             begun: Instant::now(),
+            looked: Instant::now(),
             carried: None,
             tails: HashMap::new(),
         };
@@ -134,6 +135,8 @@ struct Writing {
     stored: RecordNo,
     /// When the last group began.
     begun: Instant,
+    /// When it was last looked after nodes that lie still.
+    looked: Instant,
     /// Read, and of the next group.
     carried: Option<Taken>,
     tails: HashMap<(NodeName, BootId), Tail>,
@@ -158,6 +161,10 @@ impl Writing {
                 let intent = self.intend(&group)?;
                 self.save(Some(&intent))?;
                 self.insert(&group, &intent)?;
+                // Among busy nodes, too, some lie still.
+                if self.looked.elapsed() >= PAUSE {
+                    self.save_idle();
+                }
             } else if self.stopping.is_wanted() {
                 self.save(None)?;
                 return Ok(());
@@ -415,6 +422,7 @@ impl Writing {
     /// Saves the models of nodes that have not sent anything for a while: what they have seen would be kept in the spool for ever.
     fn save_idle(&mut self) {
         let now = Instant::now();
+        self.looked = now;
         let is_old = |tail: &&Tail| now.saturating_duration_since(tail.since) >= LONGEST_SAVE;
         let old = self.tails.iter().filter(|(_, tail)| is_old(tail)).take(IDLE_AT_ONCE);
         let old: Vec<(BatchId, SharedNode)> = old
