@@ -10,7 +10,7 @@
 //! The cursor stays behind what is stored: at the first batch that a node's saved clock model has not seen. From there the next process shows
 //! the batches to the models again, so that these are as if nobody had been interrupted.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
@@ -151,7 +151,7 @@ impl Writing {
     fn try_run(&mut self, intent: Option<Intent>) -> Result<(), Stopped> {
         self.show_stored_to_the_models()?;
         if let Some(intent) = intent {
-            self.insert_again(&intent)?;
+            self.insert_again(intent)?;
         }
         loop {
             let group = self.gather()?;
@@ -194,8 +194,9 @@ impl Writing {
         Ok(())
     }
 
-    /// The group that was about to be inserted as the process before ended: the very same.
-    fn insert_again(&mut self, intent: &Intent) -> Result<(), Stopped> {
+    /// The group that was about to be inserted as the process before ended: the very same, but for what the ledger has of it. That is whole, be it
+    /// by that process or by another aggregator since; of the others each table has the rows under the group's token, or takes them now.
+    fn insert_again(&mut self, mut intent: Intent) -> Result<(), Stopped> {
         let mut group = Vec::new();
         while self.reader.position() < intent.end {
             match self.next()? {
@@ -209,7 +210,20 @@ impl Writing {
             token = intent.token,
             "a group that was being stored as the aggregator ended is stored again"
         );
-        self.insert(&group, intent)
+        let batches: Vec<(RecordNo, &Batch)> =
+            group.iter().filter_map(|taken| taken.batch.as_ref().map(|(batch, _)| (taken.number, batch))).collect();
+        let stored = self.stored_already(&batches.iter().map(|(_, batch)| *batch).collect::<Vec<_>>())?;
+        for ((number, _), _) in batches.iter().zip(stored).filter(|(_, is_stored)| *is_stored) {
+            if let Some(is_new) = self.place(*number).and_then(|place| intent.is_new.get_mut(place)) {
+                *is_new = false;
+            }
+        }
+        self.insert(&group, &intent)
+    }
+
+    /// The place of a record in the group behind what is stored.
+    fn place(&self, number: RecordNo) -> Option<usize> {
+        number.0.checked_sub(self.stored.0).and_then(|place| usize::try_from(place).ok())
     }
 
     /// The next records that go together; none if nothing has come for a while.
@@ -332,20 +346,20 @@ impl Writing {
         let batches: Vec<&Batch> =
             group.iter().filter_map(|taken| taken.batch.as_ref().map(|(batch, _)| batch)).collect();
         self.recall(&batches)?;
-        let (mut prepared, mut origins) = (Vec::new(), Vec::new());
+        let (mut prepared, mut origins) = (Vec::new(), BTreeMap::new());
         for taken in group {
             let Some((batch, _)) = &taken.batch else { continue };
-            let place = taken.number.0.checked_sub(self.stored.0).and_then(|place| usize::try_from(place).ok());
-            if !place.and_then(|place| intent.is_new.get(place)).copied().unwrap_or(false) {
+            let is_new = |place: &usize| intent.is_new.get(*place).copied().unwrap_or(false);
+            let Some(place) = self.place(taken.number).filter(is_new) else {
                 self.show(taken.number, batch);
                 continue;
-            }
+            };
             // A node whose batches are not all here may have been elsewhere.
             self.recall(&[batch])?;
             match unpanicked(|| self.pipeline.prepare(batch)) {
                 Ok(rows) => {
-                    prepared.push(rows);
-                    origins.push(taken);
+                    prepared.push((place, rows));
+                    origins.insert(place, taken);
                 }
                 Err(refusal) => {
                     self.pipeline.count_refusal(batch.number, &refusal);
@@ -359,21 +373,27 @@ impl Writing {
         Ok(())
     }
 
-    fn store(&mut self, prepared: Vec<Prepared>, origins: &[&Taken], token: &str) -> Result<(), Stopped> {
+    /// Stores batches of a group, each with its place in it.
+    fn store(
+        &mut self,
+        prepared: Vec<(usize, Prepared)>,
+        origins: &BTreeMap<usize, &Taken>,
+        token: &str,
+    ) -> Result<(), Stopped> {
         if prepared.is_empty() {
             return Ok(());
         }
         let nodes: Vec<(BatchId, SharedNode)> =
-            prepared.iter().map(|prepared| (prepared.id().clone(), prepared.node().clone())).collect();
+            prepared.iter().map(|(_, prepared)| (prepared.id().clone(), prepared.node().clone())).collect();
         let stored = self.pipeline.store_group(token, prepared, self.stopping.clone().wanted());
         let stored = self.runtime.block_on(stored).ok_or(Stopped)?;
         count(&self.pipeline.counters().groups_stored);
-        for (index, why) in &stored.refused {
-            self.set_aside(Cause::Unstorable, &origins[*index].batch_zstd, why);
+        for (taken, why) in stored.refused.iter().filter_map(|(place, why)| Some((origins.get(place)?, why))) {
+            self.set_aside(Cause::Unstorable, &taken.batch_zstd, why);
         }
         let saved: HashSet<usize> = stored.states_saved.into_iter().collect();
-        for (index, ((id, node), taken)) in nodes.into_iter().zip(origins).enumerate() {
-            if saved.contains(&index) {
+        for ((id, node), (place, taken)) in nodes.into_iter().zip(origins) {
+            if saved.contains(place) {
                 self.tails.remove(&(id.node, id.boot));
             } else {
                 self.has_seen(taken.number, &id, node);

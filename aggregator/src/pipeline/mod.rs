@@ -335,31 +335,32 @@ impl Pipeline {
     /// Stores a prepared batch, trying again until it is in or trying is `of_no_use` any more.
     pub async fn store(&self, prepared: Prepared, of_no_use: impl Future<Output = ()>) -> StoreOutcome {
         let token = prepared.id.to_string();
-        match self.store_group(&token, vec![prepared], of_no_use).await {
+        match self.store_group(&token, vec![(0, prepared)], of_no_use).await {
             None => StoreOutcome::Abandoned,
             Some(mut group) => group.refused.remove(&0).map_or(StoreOutcome::Stored, StoreOutcome::Refused),
         }
     }
 
     /// Stores prepared batches together under `token`, each table in one insert, trying again until all are in or trying is `of_no_use` any more
-    /// (`None`).
+    /// (`None`). Each comes with its place in what the token stands for, which is the same whenever it is tried, whatever else is left out by then.
     pub async fn store_group(
         &self,
         token: &str,
-        mut group: Vec<Prepared>,
+        mut group: Vec<(usize, Prepared)>,
         of_no_use: impl Future<Output = ()>,
     ) -> Option<StoredGroup> {
-        let blocks = group.iter_mut().enumerate().flat_map(|(index, prepared)| {
+        let blocks = group.iter_mut().flat_map(|(index, prepared)| {
             let blocks = std::mem::take(&mut prepared.blocks);
+            let index = *index;
             blocks.into_iter().map(move |block| Piece { index, block })
         });
         let blocks: Vec<Piece> = blocks.collect();
-        let ledger = group.iter().enumerate().map(|(index, prepared)| Piece { index, block: prepared.ledger.clone() });
+        let ledger = group.iter().map(|(index, prepared)| Piece { index: *index, block: prepared.ledger.clone() });
         let refused = self.sink.store(token, blocks, ledger.collect(), of_no_use).await?;
         // Those that are refused, too: they never will be stored.
-        group.iter().for_each(|prepared| prepared.node.lock().settle(prepared.id.number));
+        group.iter().for_each(|(_, prepared)| prepared.node.lock().settle(prepared.id.number));
         let mut states = Vec::new();
-        for (index, prepared) in group.into_iter().enumerate().filter(|(index, _)| !refused.contains_key(index)) {
+        for (index, prepared) in group.into_iter().filter(|(index, _)| !refused.contains_key(index)) {
             self.settler.settle(prepared.settlement);
             let now = Instant::now();
             self.known.believed().stored(&prepared.stack_rows, &prepared.symbols, &prepared.stacks, now);
