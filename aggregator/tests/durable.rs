@@ -15,6 +15,7 @@ use support::truth::check;
 use support::{DEADLINE, engine_is_here, eventually, prometheus};
 use syncline_event::Batch;
 use syncline_sim::NodeSettings;
+use syncline_spool::{Config, Disk, Spool};
 use syncline_store::Store;
 
 fn agent(name: &str) -> SimulatedAgent {
@@ -363,6 +364,51 @@ async fn a_node_that_falls_silent_among_others_does_not_keep_the_spool() {
         cursor(&dir.path().join("spool")) >= 3
     })
     .await;
+}
+
+/// A spool in `dir` as an aggregator of another version left it, with these batches.
+fn fill(dir: &Path, batches: impl IntoIterator<Item = Vec<u8>>) {
+    std::fs::create_dir_all(dir).unwrap();
+    let (mut spool, _) = Spool::open(Disk::open(dir).unwrap(), Config::default()).unwrap();
+    for batch in batches {
+        spool.append(&[&[1, 0, 0, 0, 0, 0, 0, 0, 0], &batch[..]].concat(), 0).unwrap();
+        if spool.pending_bytes() > 1 << 20 {
+            spool.commit().unwrap();
+        }
+    }
+    spool.commit().unwrap();
+}
+
+/// As after a rollback: what the newer version acknowledged is for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_later_version_acknowledged_is_kept_for_it_and_waits_for_room() {
+    if !engine_is_here() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let engine = Program::embedded(dir.path());
+    let (url, store) = (engine_url(dir.path()), store(dir.path()).await);
+    let spool = dir.path().join("behind/spool");
+    let mut agent = agent("rolled-back");
+    let later = (0..8).map(|_| from_the_future(&bulky(agent.next_batch(10)))).collect::<Vec<_>>();
+    fill(&spool, later.into_iter().chain([syncline_proto::encode(&agent.next_batch(10)).unwrap()]));
+    let kept = || {
+        let files = std::fs::read_dir(spool.join("aside")).unwrap();
+        let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| name.starts_with("later-") && name.ends_with(".batch")).count()
+    };
+    let stored = async || number(&store, "SELECT count() FROM ingest_ledger").await;
+
+    let program = start(dir.path(), &url, &["--spool-bytes", "64MiB"]);
+    eventually("there is no room for all", async || program.log().contains("there is no more room")).await;
+    assert!((1..8).contains(&kept()), "{}", kept());
+    assert_eq!(stored().await, 0, "what is behind waits");
+    assert!(program.terminate().success());
+
+    let program = start(dir.path(), &url, &["--spool-bytes", "1GiB"]);
+    eventually("what is behind is stored", async || stored().await == 1).await;
+    assert_eq!(kept(), 8);
+    drop((program, engine));
 }
 
 /// Resident memory of a process, bytes.

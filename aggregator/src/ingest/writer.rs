@@ -269,7 +269,7 @@ impl Writing {
         loop {
             match self.reader.next() {
                 Ok(Some(Item { first, content: Content::Record(record), .. })) => {
-                    return Ok(Some(self.taken(first, record)));
+                    return self.taken(first, record).map(Some);
                 }
                 Ok(Some(lost)) => {
                     add(&self.pipeline.counters().batches_damaged, lost.records());
@@ -285,24 +285,52 @@ impl Writing {
         }
     }
 
-    fn taken(&self, number: RecordNo, record: Vec<u8>) -> Taken {
+    fn taken(&self, number: RecordNo, record: Vec<u8>) -> Result<Taken, Stopped> {
+        // What is stored, or set aside, is read for the clocks only.
+        let is_stored = number < self.stored;
         let (received, batch_zstd) = match record::decode(&record) {
             Ok((received, batch_zstd)) => (received, batch_zstd.to_vec()),
             Err(error) => {
-                self.set_aside(Cause::Undecodable, &record, &error.to_string());
-                return Taken { number, received: At::from_ns(0), batch_zstd: record, batch: None };
+                if !is_stored {
+                    self.set_aside(Cause::Undecodable, &record, &error.to_string());
+                }
+                return Ok(Taken { number, received: At::from_ns(0), batch_zstd: record, batch: None });
             }
         };
         let batch = match unpanicked(|| self.pipeline.decode_any(&batch_zstd)) {
             Ok((batch, bytes)) => Some((load(&batch, bytes), batch)),
             Err(refusal) => {
                 // It was looked at as it came, by another version perhaps.
-                self.pipeline.count_refusal(number.0, &refusal);
-                self.set_aside(Cause::Undecodable, &batch_zstd, &refusal.to_string());
+                if !is_stored {
+                    self.keep_refused(number, &batch_zstd, &refusal)?;
+                }
                 None
             }
         };
-        Taken { number, received, batch_zstd, batch: batch.map(|(load, batch)| (batch, load)) }
+        Ok(Taken { number, received, batch_zstd, batch: batch.map(|(load, batch)| (batch, load)) })
+    }
+
+    /// Sets aside what cannot be decoded. What a later version can read, as after a rollback, is kept for it by all means: where there is no room, that
+    /// is waited for.
+    fn keep_refused(&self, number: RecordNo, batch_zstd: &[u8], refusal: &Refusal) -> Result<(), Stopped> {
+        let (cause, why) = (Cause::of(refusal), refusal.to_string());
+        if cause != Cause::Later {
+            self.pipeline.count_refusal(number.0, refusal);
+            self.set_aside(cause, batch_zstd, &why);
+            return Ok(());
+        }
+        loop {
+            let trouble = match self.aside.keep(&cause.name_of(batch_zstd), batch_zstd, &why) {
+                Ok(Some(file)) => {
+                    count(&self.pipeline.counters().batches_later);
+                    tracing::warn!(why, file = %file.display(), "an acknowledged batch is kept for a later version");
+                    return Ok(());
+                }
+                Ok(None) => "there is no more room: start that version, or give more --spool-bytes".to_owned(),
+                Err(error) => error.to_string(),
+            };
+            self.pause("an acknowledged batch is for a later version, and cannot be set aside", &trouble)?;
+        }
     }
 
     /// Which of the group are new, by the ledger, and what the group is known by.
