@@ -411,6 +411,24 @@ async fn what_a_later_version_acknowledged_is_kept_for_it_and_waits_for_room() {
     drop((program, engine));
 }
 
+/// What a group may have is bounded in records that are no batches, too: what is noted of it has its limit.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_of_records_that_are_no_batches_is_passed() {
+    if !engine_is_here() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let engine = Program::embedded(dir.path());
+    let (url, store) = (engine_url(dir.path()), store(dir.path()).await);
+    let spool = dir.path().join("behind/spool");
+    let none = std::iter::repeat_n(b"no batch".to_vec(), syncline_spool::NOTE_LIMIT * 8 + 1);
+    fill(&spool, none.chain([syncline_proto::encode(&agent("behind").next_batch(10)).unwrap()]));
+    let program = start(dir.path(), &url, &[]);
+    eventually("what is behind is stored", async || number(&store, "SELECT count() FROM ingest_ledger").await == 1)
+        .await;
+    drop((program, engine));
+}
+
 /// Resident memory of a process, bytes.
 fn memory(program: &Program) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", program.pid())).unwrap();

@@ -11,6 +11,7 @@
 //! the batches to the models again, so that these are as if nobody had been interrupted.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::RangeInclusive;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
@@ -115,6 +116,14 @@ struct Taken {
     batch_zstd: Vec<u8>,
     /// `None` where it is none and was set aside.
     batch: Option<(Batch, Load)>,
+}
+
+impl Taken {
+    /// What it brings into a group; one that is no batch takes memory, and its bit of the intent.
+    fn load(&self) -> Load {
+        let none = || Load { rows: 0, bytes: self.batch_zstd.len(), days: RangeInclusive::new(1, 0) };
+        self.batch.as_ref().map_or_else(none, |(_, load)| load.clone())
+    }
 }
 
 /// What a node's model has seen since it was saved.
@@ -245,7 +254,7 @@ impl Writing {
             };
             let begin = group.first().map_or(taken.number, |first: &Taken| first.number);
             let follows = taken.number.0 == begin.0 + group.len() as u64;
-            let fits = taken.batch.as_ref().is_none_or(|(_, load)| gathering.take(load));
+            let fits = gathering.take(&taken.load());
             if !follows || !fits {
                 self.carried = Some(taken);
                 break;
