@@ -429,6 +429,41 @@ async fn a_run_of_records_that_are_no_batches_is_passed() {
     drop((program, engine));
 }
 
+/// Of three batches in the spool, the first two of which were about to be stored, the disk has lost the second.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_behind_a_loss_in_a_group_that_was_under_way_is_stored() {
+    if !engine_is_here() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let engine = Program::embedded(dir.path());
+    let (url, store) = (engine_url(dir.path()), store(dir.path()).await);
+    let spool = dir.path().join("behind/spool");
+    let mut agent = agent("lost");
+    let batches: Vec<Vec<u8>> = (0..3).map(|_| syncline_proto::encode(&agent.next_batch(10)).unwrap()).collect();
+    fill(&spool, batches.clone());
+    {
+        let (spool, _) = Spool::open(Disk::open(&spool).unwrap(), Config::default()).unwrap();
+        let number = |number: u64| number.to_le_bytes();
+        let intent = [&[1], &number(0)[..], &number(2), &[0b11], b"group/lost"].concat();
+        spool.reader("store").unwrap().save(&intent).unwrap();
+    }
+    let at = |bytes: &[u8]| bytes.windows(batches[1].len()).position(|part| part == batches[1]);
+    let files = std::fs::read_dir(&spool).unwrap().map(|file| file.unwrap().path());
+    let files = files.filter(|path| path.is_file()).map(|path| (path.clone(), std::fs::read(path).unwrap()));
+    let (segment, mut bytes) = files.into_iter().find(|(_, bytes)| at(bytes).is_some()).unwrap();
+    let damaged = at(&bytes).unwrap();
+    bytes[damaged] ^= 1;
+    std::fs::write(&segment, bytes).unwrap();
+
+    let program = start(dir.path(), &url, &[]);
+    let ledger = "SELECT batch FROM ingest_ledger ORDER BY batch";
+    eventually("the others are stored", async || ask(&store, ledger).await.lines().count() == 2).await;
+    assert_eq!(ask(&store, ledger).await, "1\n3");
+    assert!(program.log().contains("the spool's disk has lost batches"), "{}", program.log());
+    drop((program, engine));
+}
+
 /// Resident memory of a process, bytes.
 fn memory(program: &Program) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", program.pid())).unwrap();

@@ -187,8 +187,7 @@ impl Writing {
     /// What the store has and the saved models have not seen.
     fn show_stored_to_the_models(&mut self) -> Result<(), Stopped> {
         let first = self.reader.position();
-        while self.reader.position() < self.stored {
-            let Some(taken) = self.next()? else { break };
+        while let Some(taken) = self.next_below(self.stored)? {
             if let Some((batch, _)) = &taken.batch {
                 self.recall(&[batch])?;
                 self.show(taken.number, batch);
@@ -207,12 +206,8 @@ impl Writing {
     /// by that process or by another aggregator since; of the others each table has the rows under the group's token, or takes them now.
     fn insert_again(&mut self, mut intent: Intent) -> Result<(), Stopped> {
         let mut group = Vec::new();
-        while self.reader.position() < intent.end {
-            match self.next()? {
-                Some(taken) => group.push(taken),
-                // Only where the spool has lost its end: what is left is what there is.
-                None => break,
-            }
+        while let Some(taken) = self.next_below(intent.end)? {
+            group.push(taken);
         }
         tracing::info!(
             batches = group.len(),
@@ -268,6 +263,20 @@ impl Writing {
             group.push(taken);
         }
         Ok(group)
+    }
+
+    /// The next batch before `bound`, if there is one: there is none where the spool has lost it. What is behind such a loss is of the next group.
+    fn next_below(&mut self, bound: RecordNo) -> Result<Option<Taken>, Stopped> {
+        if self.carried.is_none() && self.reader.position() >= bound {
+            return Ok(None);
+        }
+        match self.next()? {
+            Some(taken) if taken.number >= bound => {
+                self.carried = Some(taken);
+                Ok(None)
+            }
+            next => Ok(next),
+        }
     }
 
     /// The next batch, decoded; losses of the spool are counted and passed over.
