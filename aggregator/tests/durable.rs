@@ -464,6 +464,36 @@ async fn what_is_behind_a_loss_in_a_group_that_was_under_way_is_stored() {
     drop((program, engine));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn how_long_the_oldest_batch_waits_is_told_after_a_kill_too() {
+    if !engine_is_here() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let engine = Program::embedded(dir.path());
+    let (relay, url) = relayed(dir.path()).await;
+    let program = start(dir.path(), &url, &[]);
+    let (mut agent, mut uplink) = (agent("old"), Uplink::to(&program).await);
+    uplink.store(&agent.next_batch(10)).await;
+    relay.set(Mode::LoseInserts);
+    uplink.deliver(&agent.next_batch(10)).await;
+    eventually("it is under way", async || relay.lost_inserts() > 0).await;
+    program.kill();
+    let program = start(dir.path(), &url, &[]);
+    eventually("it is stored again", async || program.log().contains("is stored again")).await;
+    let waiting = || {
+        let said = std::fs::read(dir.path().join("behind/spool/waiting.json")).unwrap();
+        serde_json::from_slice::<serde_json::Value>(&said).unwrap()["waiting"].clone()
+    };
+    eventually("how old it is is told", async || {
+        waiting()["batches"] == 1 && waiting()["oldest_ms"].as_u64() > Some(0)
+    })
+    .await;
+    relay.set(Mode::Pass);
+    eventually("nothing waits", async || waiting()["batches"] == 0 && waiting()["oldest_ms"] == 0).await;
+    drop((program, engine));
+}
+
 /// Resident memory of a process, bytes.
 fn memory(program: &Program) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", program.pid())).unwrap();

@@ -179,9 +179,10 @@ impl Spooled {
         let stored = self.progress.stored.load(Ordering::Relaxed).max(status.oldest.0);
         let since = self.progress.since_ns.load(Ordering::Relaxed);
         let waits = self.reference.now() - Instant::from_ns(since);
-        let oldest = if since == 0 { Span::ZERO } else { waits };
+        let batches = status.end.0.saturating_sub(stored);
+        let oldest = if since == 0 || batches == 0 { Span::ZERO } else { waits };
         Waiting {
-            batches: status.end.0.saturating_sub(stored),
+            batches,
             oldest_ms: u64::try_from(oldest.ns()).unwrap_or(0) / 1_000_000,
             spool_bytes: status.bytes,
             limit_bytes: self.limit_bytes,

@@ -189,10 +189,13 @@ impl Writing {
         let first = self.reader.position();
         while let Some(taken) = self.next_below(self.stored)? {
             if let Some((batch, _)) = &taken.batch {
+                // What waits behind it came later, by some seconds.
+                self.progress.waits_since(taken.received);
                 self.recall(&[batch])?;
                 self.show(taken.number, batch);
             }
         }
+        self.progress.stored(self.stored);
         if first < self.stored {
             tracing::info!(
                 batches = self.stored.0 - first.0,
@@ -214,6 +217,9 @@ impl Writing {
             token = intent.token,
             "a group that was being stored as the aggregator ended is stored again"
         );
+        if let Some(first) = group.first() {
+            self.progress.waits_since(first.received);
+        }
         let batches: Vec<(RecordNo, &Batch)> =
             group.iter().filter_map(|taken| taken.batch.as_ref().map(|(batch, _)| (taken.number, batch))).collect();
         let stored = self.stored_already(&batches.iter().map(|(_, batch)| *batch).collect::<Vec<_>>())?;
