@@ -21,7 +21,7 @@ use crate::connections;
 use crate::counters::Counters;
 use crate::ingest::grpc::CollectorService;
 use crate::ingest::kafka::{self, Membership};
-use crate::ingest::spooled::{Opened, SpoolConfig, Spooled, readmit};
+use crate::ingest::spooled::{Opened, SpoolConfig, Spooled, readmit_all};
 use crate::ingest::writer::Writer;
 use crate::links::Links;
 use crate::metrics::AggregatorMetrics;
@@ -166,8 +166,8 @@ impl Aggregator {
                 .context("cannot take part in Kafka")
         });
         let kafka = kafka.transpose()?;
-        let (to_read, by) = (Arc::clone(&spooled), Arc::clone(&pipeline));
-        tokio::task::spawn_blocking(move || asides.iter().for_each(|aside| readmit(aside, &to_read, &by)));
+        readmit_all(asides, Arc::clone(&spooled), Arc::clone(&pipeline))
+            .context("cannot start the thread that takes what was kept for a later version")?;
         let metrics = Arc::new(AggregatorMetrics {
             region: of_region,
             pipeline: Arc::clone(&pipeline),

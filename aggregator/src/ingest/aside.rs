@@ -96,7 +96,7 @@ impl Aside {
         Ok(Some(path))
     }
 
-    /// The files of those that a later version than the one that set them aside may read: perhaps this one.
+    /// The files of those that a later version than the one that set them aside may read: perhaps this one. In the order in which they came.
     ///
     /// # Errors
     /// The directory cannot be read.
@@ -106,7 +106,9 @@ impl Aside {
             let name = file.file_name().unwrap_or_default().to_string_lossy();
             name.starts_with(&prefix) && name.ends_with(SUFFIX)
         };
-        Ok(files(&self.dir)?.into_iter().filter(is_later).collect())
+        let mut files: Vec<PathBuf> = files(&self.dir)?.into_iter().filter(is_later).collect();
+        files.sort_by_cached_key(|file| fs::metadata(file).and_then(|meta| meta.modified()).ok());
+        Ok(files)
     }
 
     /// Removes the file of a batch that is where it belongs by now, and its reason.
@@ -162,6 +164,18 @@ mod tests {
         assert!(aside.keep("more", b"6", "").unwrap().is_some());
         assert!(aside.later().unwrap().is_empty());
         assert_eq!(fs::read_dir(dir.path().join("aside")).unwrap().count(), 4);
+    }
+
+    #[test]
+    fn what_is_for_a_later_version_is_given_in_the_order_in_which_it_came() {
+        let dir = tempfile::tempdir().unwrap();
+        let aside = Aside::open(dir.path().to_owned(), 1 << 20).unwrap();
+        let files = ["later-2", "later-3", "later-1"].map(|name| aside.keep(name, b"", "new").unwrap().unwrap());
+        for (second, file) in (1..).zip(&files) {
+            let then = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(second);
+            fs::File::options().write(true).open(file).unwrap().set_modified(then).unwrap();
+        }
+        assert_eq!(aside.later().unwrap(), files);
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! The spool between acknowledging a batch and storing it, and how it stands.
 
 use std::fs;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::thread;
 use std::time::SystemTime;
 
 use anyhow::Context as _;
@@ -14,7 +16,7 @@ use tokio::sync::oneshot;
 use super::aside::Aside;
 use super::record::{self, RECORD_BYTES};
 use super::waiting::{Said, Waiting};
-use crate::pipeline::Pipeline;
+use crate::pipeline::{Pipeline, unpanicked};
 use crate::reference::Reference;
 
 /// Its one cursor.
@@ -69,15 +71,24 @@ impl Progress {
     }
 }
 
-/// Takes what was kept for a later version, however it had come, if this is one. Waits for the disk.
-pub(crate) fn readmit(aside: &Aside, spooled: &Spooled, pipeline: &Pipeline) {
+/// Takes what was kept for a later version, however it had come, if this is one: on a thread of its own, which waits for room in the spool, however
+/// long, and which nobody waits for.
+///
+/// # Errors
+/// There can be no thread.
+pub(crate) fn readmit_all(asides: Vec<Arc<Aside>>, spooled: Arc<Spooled>, pipeline: Arc<Pipeline>) -> io::Result<()> {
+    let readmit = move || asides.iter().for_each(|aside| readmit(aside, &spooled, &pipeline));
+    thread::Builder::new().name("readmission".to_owned()).spawn(readmit).map(drop)
+}
+
+fn readmit(aside: &Aside, spooled: &Spooled, pipeline: &Pipeline) {
     let files = aside.later().unwrap_or_else(|error| {
         tracing::warn!(%error, "what is kept for a later version cannot be read");
         Vec::new()
     });
     for file in files {
         let taken = fs::read(&file).context("cannot read it").and_then(|batch_zstd| {
-            let (batch, _) = pipeline.decode_any(&batch_zstd)?;
+            let (batch, _) = unpanicked(|| pipeline.decode_any(&batch_zstd))?;
             anyhow::ensure!(
                 spooled.append_and_wait(&batch_zstd, batch.waits.len() as u64),
                 "the spool does not take it"

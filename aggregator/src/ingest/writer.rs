@@ -12,7 +12,6 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::RangeInclusive;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -33,7 +32,7 @@ use super::note::{Intent, Note};
 use super::record;
 use super::spooled::Progress;
 use crate::counters::{add, count};
-use crate::pipeline::{LONGEST_SAVE, Pipeline, Prepared, Refusal, SharedNode, bucket};
+use crate::pipeline::{LONGEST_SAVE, Pipeline, Prepared, Refusal, SharedNode, bucket, unpanicked};
 use crate::stopping::Stopping;
 
 /// Groups begin so far apart, where they are not full before: an insert costs the same for one batch as for many.
@@ -574,13 +573,4 @@ fn load(batch: &Batch, bytes: usize) -> Load {
         + batch.symbols.len()
         + batch.probes.len();
     Load { rows, bytes, days: bucket::days(batch) }
-}
-
-/// What a batch makes us do may be a defect of ours; the ones behind it are to be stored all the same.
-fn unpanicked<T>(work: impl FnOnce() -> Result<T, Refusal>) -> Result<T, Refusal> {
-    let defect = |panic: Box<dyn std::any::Any + Send>| {
-        let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-        Refusal::Defect(text.unwrap_or("a panic").to_owned())
-    };
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(defect(panic)))
 }

@@ -28,6 +28,7 @@ mod sink;
 mod states;
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -125,6 +126,15 @@ pub enum Refusal {
     /// We are broken.
     #[error("the aggregator failed on this batch (a defect, please report it): {0}")]
     Defect(String),
+}
+
+/// What a batch makes us do may be a defect of ours; the ones behind it are to be stored all the same.
+pub(crate) fn unpanicked<T>(work: impl FnOnce() -> Result<T, Refusal>) -> Result<T, Refusal> {
+    let defect = |panic: Box<dyn std::any::Any + Send>| {
+        let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+        Refusal::Defect(text.unwrap_or("a panic").to_owned())
+    };
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(defect(panic)))
 }
 
 /// Batches of one region into one store.
