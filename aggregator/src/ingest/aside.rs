@@ -16,6 +16,8 @@ use crate::state_file;
 
 const SUFFIX: &str = ".batch";
 const REASON_SUFFIX: &str = ".batch.txt";
+/// What file systems give to a file at a time, as a rule.
+const BLOCK_BYTES: u64 = 4_096;
 
 /// Why a batch is set aside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,7 +72,7 @@ impl Aside {
     pub(crate) fn open(dir: PathBuf, limit_bytes: u64) -> io::Result<Self> {
         let mut held_bytes = 0;
         for file in files(&dir)? {
-            held_bytes += fs::metadata(file)?.len();
+            held_bytes += on_disk(fs::metadata(file)?.len());
         }
         Ok(Self { dir, limit_bytes, held_bytes: Mutex::new(held_bytes) })
     }
@@ -86,7 +88,8 @@ impl Aside {
             return Ok(Some(path));
         }
         let reason = format!("{why}\n");
-        let bytes = held_bytes.saturating_add((batch_zstd.len() + reason.len()) as u64);
+        let files_bytes = on_disk(batch_zstd.len() as u64) + on_disk(reason.len() as u64);
+        let bytes = held_bytes.saturating_add(files_bytes);
         if bytes > self.limit_bytes {
             return Ok(None);
         }
@@ -118,13 +121,18 @@ impl Aside {
     pub(crate) fn remove(&self, file: &Path) -> io::Result<()> {
         let mut held_bytes = self.held_bytes.lock().unwrap_or_else(PoisonError::into_inner);
         for file in [file, &file.with_added_extension("txt")] {
-            match fs::metadata(file).and_then(|meta| fs::remove_file(file).map(|()| meta.len())) {
+            match fs::metadata(file).and_then(|meta| fs::remove_file(file).map(|()| on_disk(meta.len()))) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 bytes => *held_bytes = held_bytes.saturating_sub(bytes?),
             }
         }
         Ok(())
     }
+}
+
+/// What a file of so many bytes takes of a disk, about: many small ones take more than they hold.
+fn on_disk(bytes: u64) -> u64 {
+    bytes.next_multiple_of(BLOCK_BYTES)
 }
 
 fn files(dir: &Path) -> io::Result<Vec<PathBuf>> {
@@ -149,7 +157,7 @@ mod tests {
     #[test]
     fn a_batch_is_kept_once_with_its_reason_and_within_the_limit() {
         let dir = tempfile::tempdir().unwrap();
-        let aside = Aside::open(dir.path().join("aside"), 18).unwrap();
+        let aside = Aside::open(dir.path().join("aside"), 4 * BLOCK_BYTES).unwrap();
         let file = aside.keep("later-1", b"12345", "new").unwrap().unwrap();
         assert_eq!(aside.keep("later-1", b"12345", "new").unwrap(), Some(file.clone()));
         assert_eq!(fs::read(&file).unwrap(), b"12345");
@@ -158,7 +166,7 @@ mod tests {
         assert_eq!(aside.keep("more", b"6", "").unwrap(), None);
         assert_eq!(aside.later().unwrap(), std::slice::from_ref(&file));
 
-        let aside = Aside::open(dir.path().join("aside"), 18).unwrap();
+        let aside = Aside::open(dir.path().join("aside"), 4 * BLOCK_BYTES).unwrap();
         assert_eq!(aside.keep("more", b"6", "").unwrap(), None, "what was there before counts");
         aside.remove(&file).unwrap();
         assert!(aside.keep("more", b"6", "").unwrap().is_some());
