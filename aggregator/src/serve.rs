@@ -215,7 +215,7 @@ impl Aggregator {
         syncline_metrics::serve(door, metrics, self.stopping.clone().wanted());
     }
 
-    /// Ends when serving or storing ends by itself, which they do only in failure.
+    /// Ends when serving, taking in or storing ends by itself, which they do only in failure.
     ///
     /// # Errors
     /// Why.
@@ -223,6 +223,7 @@ impl Aggregator {
         tokio::select! {
             served = &mut self.serving => served.context("the server's task ended")?.context("serving failed"),
             stored = self.writer.ended() => stored,
+            () = self.spooled.ended() => anyhow::bail!("the thread that makes batches durable has panicked"),
         }
     }
 

@@ -11,7 +11,7 @@ use std::time::SystemTime;
 use anyhow::Context as _;
 use syncline_spool::{Appender, Config, Disk, GroupCommit, Overflow, Reader, Reason, RecordNo, Refused, Spool};
 use syncline_timebase::{Instant, Reference as ReferenceScale, Span};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use super::aside::Aside;
 use super::record::{self, RECORD_BYTES};
@@ -45,9 +45,15 @@ pub(crate) struct Spooled {
     aside: Arc<Aside>,
     progress: Arc<Progress>,
     reference: Reference,
+    /// Somebody found that nothing is made durable any more.
+    found_ended: Notify,
     dir: PathBuf,
     limit_bytes: u64,
 }
+
+/// The thread that makes batches durable has ended, by a defect.
+#[derive(Debug)]
+pub(crate) struct Ended;
 
 /// How far the store has come; the writer tells.
 #[derive(Debug, Default)]
@@ -138,6 +144,7 @@ impl Spooled {
             aside: Arc::clone(&aside),
             progress: Arc::clone(&progress),
             reference,
+            found_ended: Notify::new(),
             dir: config.dir.clone(),
             limit_bytes: config.max_bytes,
         };
@@ -146,7 +153,10 @@ impl Spooled {
 
     /// Takes a batch of so many events, waiting for room, and gives what tells once it is durable, or that it will not be. Batches are in the order
     /// in which this returns.
-    pub(crate) async fn append(&self, batch_zstd: &[u8], events: u64) -> oneshot::Receiver<()> {
+    ///
+    /// # Errors
+    /// No batch will be taken any more.
+    pub(crate) async fn append(&self, batch_zstd: &[u8], events: u64) -> Result<oneshot::Receiver<()>, Ended> {
         let mut record = record::encode(self.reference.now(), batch_zstd);
         let (durable, told) = oneshot::channel();
         let mut done: syncline_spool::Done = Box::new(move |result| {
@@ -157,8 +167,13 @@ impl Spooled {
         });
         while let Err(refused) = self.appender.try_append(record, events, done) {
             let Refused { reason, record: back, done: undone } = refused;
-            if reason != Reason::Busy {
-                break;
+            match reason {
+                Reason::Busy => {}
+                Reason::TooLarge => break,
+                Reason::Closed => {
+                    self.found_ended.notify_one();
+                    return Err(Ended);
+                }
             }
             (record, done) = (back, undone);
             let (wake, woken) = oneshot::channel();
@@ -167,7 +182,12 @@ impl Spooled {
             }));
             let _ = woken.await;
         }
-        told
+        Ok(told)
+    }
+
+    /// Waits until a batch was not taken because nothing is made durable any more.
+    pub(crate) async fn ended(&self) {
+        self.found_ended.notified().await;
     }
 
     /// As [`append`](Self::append), from a thread that may wait, until it is durable; whether it is.
@@ -211,4 +231,24 @@ impl Spooled {
 
 fn spool_config(max_bytes: u64) -> Config {
     Config { max_bytes, overflow: Overflow::Refuse, max_record_bytes: RECORD_BYTES, ..Config::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn without_the_thread_that_commits_nothing_is_taken_and_that_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let reference = Reference::open(dir.path(), "us").unwrap();
+        let config = SpoolConfig { dir: dir.path().join("spool"), max_bytes: LEAST_BYTES };
+        let Opened { spooled, .. } = Spooled::open(&config, reference).unwrap();
+        assert!(spooled.append(b"batch", 0).await.unwrap().await.is_ok());
+        spooled.appender.append(vec![1], 0, Box::new(|_| panic!("a defect"))).unwrap();
+        // What it had taken is told not to be durable.
+        while let Ok(durable) = spooled.append(b"batch", 0).await {
+            let _ = durable.await;
+        }
+        spooled.ended().await;
+    }
 }
