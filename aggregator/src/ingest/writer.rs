@@ -414,6 +414,8 @@ impl Writing {
                 }
                 Err(refusal) => {
                     self.pipeline.count_refusal(batch.number, &refusal);
+                    // Nothing of it is waited for: the node's model may be saved.
+                    self.pipeline.give_up(&batch.id());
                     self.set_aside(Cause::Unstorable, &taken.batch_zstd, &refusal.to_string());
                 }
             }
@@ -478,7 +480,10 @@ impl Writing {
     fn show(&mut self, number: RecordNo, batch: &Batch) {
         match unpanicked(|| Ok(self.pipeline.observe(batch))) {
             Ok(node) => self.has_seen(number, &batch.id(), node),
-            Err(refusal) => self.pipeline.count_refusal(batch.number, &refusal),
+            Err(refusal) => {
+                self.pipeline.count_refusal(batch.number, &refusal);
+                self.pipeline.give_up(&batch.id());
+            }
         }
     }
 

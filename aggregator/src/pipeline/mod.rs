@@ -474,6 +474,13 @@ impl Pipeline {
         shared
     }
 
+    /// A batch that was refused as it was prepared or shown is not coming.
+    pub(crate) fn give_up(&self, id: &BatchId) {
+        let (shared, evicted) = self.nodes.of(id, Instant::now());
+        self.count_evicted(evicted);
+        shared.lock().settle(id.number);
+    }
+
     /// Rows that depend on the node's clock, and the counts; and what is to be settled of those before.
     fn node_blocks(&self, batch: &Batch, node: &mut Node) -> Result<(Vec<Block>, Settlement), StoreError> {
         let (sighting, freshness) = node.sight(batch, &self.links);
