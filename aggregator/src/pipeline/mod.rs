@@ -379,7 +379,7 @@ impl Pipeline {
             add(&self.counters.events_stored, prepared.events);
             states.extend(prepared.state.map(|block| State { index, id: prepared.id, block, node: prepared.node }));
         }
-        Some(StoredGroup { refused, states_saved: self.save_states(token, states).await })
+        Some(StoredGroup { refused, states_saved: self.save_states(states).await })
     }
 
     /// Saves the models of nodes that lie still, as they are after the newest batch of each, which are stored. Gives the places of those that are
@@ -392,13 +392,12 @@ impl Pipeline {
             Some(State { index, id, block, node: node.clone() })
         };
         let states: Vec<State> = nodes.iter().enumerate().filter_map(state).collect();
-        let token = states.iter().map(|state| state.id.to_string()).collect::<Vec<_>>().join(",");
-        self.save_states(&format!("idle/{:032x}", xxh3_128(token.as_bytes())), states).await
+        self.save_states(states).await
     }
 
     /// Saves states, of batches that are stored, if those before them are too: what one of these told of its first sight
-    /// would be lost if the model came back from here.
-    async fn save_states(&self, token: &str, mut states: Vec<State>) -> Vec<usize> {
+    /// would be lost if the model came back from here. Their token is made of which they are: of a group that is stored again others may be due.
+    async fn save_states(&self, mut states: Vec<State>) -> Vec<usize> {
         states.retain(|state| {
             let mut node = state.node.lock();
             let is_early = node.has_unsettled_before(state.id.number);
@@ -407,8 +406,10 @@ impl Pipeline {
             }
             !is_early
         });
-        let blocks: Vec<Block> = states.iter().map(|state| state.block.clone()).collect();
-        if self.states.save(&blocks, token).await {
+        let (ids, blocks): (Vec<String>, Vec<Block>) =
+            states.iter().map(|state| (state.id.to_string(), state.block.clone())).unzip();
+        let token = format!("states/{:032x}", xxh3_128(ids.join(",").as_bytes()));
+        if self.states.save(&blocks, &token).await {
             return states.into_iter().map(|state| state.index).collect();
         }
         states.iter().for_each(|state| state.node.lock().state_is_unsaved());
