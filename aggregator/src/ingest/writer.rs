@@ -383,12 +383,17 @@ impl Writing {
         loop {
             let asked = timeout(ANSWER_WITHIN, self.pipeline.stored(batches));
             let answer = self.runtime.block_on(self.unless_stopped(asked))?;
-            let why: &dyn std::fmt::Display = match &answer {
-                Ok(Ok(stored)) => return Ok(stored.clone()),
-                Ok(Err(error)) => error,
-                Err(late) => late,
+            let why = match answer {
+                Ok(Ok(stored)) => {
+                    self.pipeline.heard_of_the_store(Ok(()));
+                    return Ok(stored);
+                }
+                Ok(Err(error)) => error.to_string(),
+                Err(_) => format!("no answer within {} s", ANSWER_WITHIN.as_secs()),
             };
-            self.pause("the store does not tell which batches it has", why)?;
+            tracing::debug!(why, "the store does not tell which batches it has");
+            self.pipeline.heard_of_the_store(Err(&why));
+            self.rest()?;
         }
     }
 
@@ -548,6 +553,10 @@ impl Writing {
     /// Something that may pass does not go.
     fn pause(&self, what: &'static str, error: &dyn std::fmt::Display) -> Result<(), Stopped> {
         tracing::warn!(%error, "{what}; trying again");
+        self.rest()
+    }
+
+    fn rest(&self) -> Result<(), Stopped> {
         let stopping = self.stopping.clone();
         self.runtime.block_on(async {
             tokio::select! {

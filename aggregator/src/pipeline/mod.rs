@@ -151,6 +151,7 @@ pub struct Pipeline {
     processes_seen: Seen,
     sink: Sink,
     states: States,
+    outage: Arc<Outage>,
     settler: Settler,
     counters: Arc<Counters>,
     losses: LossCounts,
@@ -234,7 +235,8 @@ impl Pipeline {
             processes_seen: Seen::new(config.seen, SEEN_LONG),
             states: States::new(store.clone(), Arc::clone(&outage)),
             settler: Settler::spawn(store.clone(), Arc::clone(&counters)),
-            sink: Sink::new(store, config.inserts, outage, Arc::clone(&counters)),
+            sink: Sink::new(store, config.inserts, Arc::clone(&outage), Arc::clone(&counters)),
+            outage,
             counters,
             losses: LossCounts::default(),
         }
@@ -302,6 +304,14 @@ impl Pipeline {
         let keys: Vec<LedgerKey> = batches.iter().map(|batch| rows::ledger_key(batch)).collect();
         let stored = self.store.stored_batches(&self.region, &keys).await?;
         Ok(keys.iter().map(|key| stored.contains(key)).collect())
+    }
+
+    /// The store answered, or why it did not: what people are told once of an outage, however often it is asked.
+    pub(crate) fn heard_of_the_store(&self, answer: Result<(), &str>) {
+        match answer {
+            Ok(()) => self.outage.succeeded(self.store.shown_url(), Instant::now()),
+            Err(why) => self.outage.failed(self.store.shown_url(), why, Instant::now()),
+        }
     }
 
     /// Sees to it that the node of `id` is known with all that led to that batch, if need be from what another aggregator left of
