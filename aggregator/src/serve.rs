@@ -22,7 +22,7 @@ use crate::connections;
 use crate::counters::Counters;
 use crate::ingest::grpc::CollectorService;
 use crate::ingest::kafka::{self, Membership};
-use crate::ingest::spooled::{Opened, SpoolConfig, Spooled, readmit};
+use crate::ingest::spooled::{Opened, SpoolConfig, Spooled, readmit_all};
 use crate::ingest::writer::Writer;
 use crate::links::Links;
 use crate::metrics::AggregatorMetrics;
@@ -167,8 +167,8 @@ impl Aggregator {
                 .context("cannot take part in Kafka")
         });
         let kafka = kafka.transpose()?;
-        let (to_read, by) = (Arc::clone(&spooled), Arc::clone(&pipeline));
-        tokio::task::spawn_blocking(move || asides.iter().for_each(|aside| readmit(aside, &to_read, &by)));
+        readmit_all(asides, Arc::clone(&spooled), Arc::clone(&pipeline))
+            .context("cannot start the thread that takes what was kept for a later version")?;
         let metrics = Arc::new(AggregatorMetrics {
             region: of_region,
             pipeline: Arc::clone(&pipeline),
@@ -216,7 +216,7 @@ impl Aggregator {
         syncline_metrics::serve(door, metrics, self.stopping.clone().wanted());
     }
 
-    /// Ends when serving, storing, or what goes on about alerts ends by itself, which they do only in failure.
+    /// Ends when serving, taking in, storing, or what goes on about alerts ends by itself, which they do only in failure.
     ///
     /// # Errors
     /// Why.
@@ -224,6 +224,7 @@ impl Aggregator {
         tokio::select! {
             served = &mut self.serving => served.context("the server's task ended")?.context("serving failed"),
             stored = self.writer.ended() => stored,
+            () = self.spooled.ended() => anyhow::bail!("the thread that makes batches durable has panicked"),
             why = one_ended(&mut self.alerting) => Err(why.context("alerts are not evaluated, or not told, any more")),
         }
     }

@@ -84,7 +84,7 @@ async fn a_state_that_is_of_no_use_begins_a_new_model_and_is_told() {
     let program = start(dir.path(), &url);
     Uplink::to(&program).await.store(&agent.next_batch(10)).await;
     // Behind the ledger.
-    eventually("its state is saved", async || ask(&store, "SELECT count() FROM clock_states").await == "1").await;
+    eventually("the state is saved", async || ask(&store, "SELECT count() FROM clock_states").await == "1").await;
     program.kill();
     let garbled = "INSERT INTO clock_states (region, node, boot, ref_run, batch, segment_end, state)
         SELECT region, node, boot, ref_run, batch + 1, segment_end, concat(state, 'x') FROM clock_states";

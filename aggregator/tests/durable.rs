@@ -15,6 +15,7 @@ use support::truth::check;
 use support::{DEADLINE, engine_is_here, eventually, prometheus};
 use syncline_event::Batch;
 use syncline_sim::NodeSettings;
+use syncline_spool::{Config, Disk, Spool};
 use syncline_store::Store;
 
 fn agent(name: &str) -> SimulatedAgent {
@@ -338,6 +339,162 @@ async fn a_batch_from_the_future_is_kept_for_it() {
     eventually("it is stored", async || number(&store, "SELECT count() FROM ingest_ledger").await == 2).await;
     eventually("its file is gone", async || files().iter().all(|file| kept.contains(file))).await;
     assert!(program.log().contains("still kept for a later version"));
+}
+
+/// The first record that the spool in `dir` has to keep, of the newer of its cursor's two slots.
+fn cursor(dir: &Path) -> u64 {
+    let slots = std::fs::read(dir.join("store.cursor")).unwrap();
+    let number = |slot: &[u8], at: usize| u64::from_le_bytes(slot[at..at + 8].try_into().unwrap());
+    let (_, next) = slots.chunks_exact(8_192).map(|slot| (number(slot, 32), number(slot, 40))).max().unwrap();
+    next
+}
+
+/// What its model has seen and no saved state has would pin the spool, for as long as the others send.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_falls_silent_among_others_does_not_keep_the_spool() {
+    if !engine_is_here() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let program = Program::embedded(dir.path());
+    let (mut silent, mut steady) = (agent("silent"), agent("steady"));
+    let mut uplink = Uplink::to(&program).await;
+    for _ in 0..3 {
+        uplink.deliver(&silent.next_batch(10)).await;
+    }
+    eventually("the cursor is behind what the silent one has sent", async || {
+        uplink.deliver(&steady.next_batch(1)).await;
+        cursor(&dir.path().join("spool")) >= 3
+    })
+    .await;
+}
+
+/// A spool in `dir` as an aggregator of another version left it, with these batches.
+fn fill(dir: &Path, batches: impl IntoIterator<Item = Vec<u8>>) {
+    std::fs::create_dir_all(dir).unwrap();
+    let (mut spool, _) = Spool::open(Disk::open(dir).unwrap(), Config::default()).unwrap();
+    for batch in batches {
+        spool.append(&[&[1, 0, 0, 0, 0, 0, 0, 0, 0], &batch[..]].concat(), 0).unwrap();
+        if spool.pending_bytes() > 1 << 20 {
+            spool.commit().unwrap();
+        }
+    }
+    spool.commit().unwrap();
+}
+
+/// As after a rollback: what the newer version acknowledged is for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_later_version_acknowledged_is_kept_for_it_and_waits_for_room() {
+    if !engine_is_here() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let engine = Program::embedded(dir.path());
+    let (url, store) = (engine_url(dir.path()), store(dir.path()).await);
+    let spool = dir.path().join("behind/spool");
+    let mut agent = agent("rolled-back");
+    let later = (0..8).map(|_| from_the_future(&bulky(agent.next_batch(10)))).collect::<Vec<_>>();
+    fill(&spool, later.into_iter().chain([syncline_proto::encode(&agent.next_batch(10)).unwrap()]));
+    let kept = || {
+        let files = std::fs::read_dir(spool.join("aside")).unwrap();
+        let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| name.starts_with("later-") && name.ends_with(".batch")).count()
+    };
+    let stored = async || number(&store, "SELECT count() FROM ingest_ledger").await;
+
+    let program = start(dir.path(), &url, &["--spool-bytes", "64MiB"]);
+    eventually("there is no room for all", async || program.log().contains("there is no more room")).await;
+    assert!((1..8).contains(&kept()), "{}", kept());
+    assert_eq!(stored().await, 0, "what is behind waits");
+    assert!(program.terminate().success());
+
+    let program = start(dir.path(), &url, &["--spool-bytes", "1GiB"]);
+    eventually("what is behind is stored", async || stored().await == 1).await;
+    assert_eq!(kept(), 8);
+    drop((program, engine));
+}
+
+/// What a group may have is bounded in records that are no batches, too: what is noted of it has its limit.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_of_records_that_are_no_batches_is_passed() {
+    if !engine_is_here() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let engine = Program::embedded(dir.path());
+    let (url, store) = (engine_url(dir.path()), store(dir.path()).await);
+    let spool = dir.path().join("behind/spool");
+    let none = std::iter::repeat_n(b"no batch".to_vec(), syncline_spool::NOTE_LIMIT * 8 + 1);
+    fill(&spool, none.chain([syncline_proto::encode(&agent("behind").next_batch(10)).unwrap()]));
+    let program = start(dir.path(), &url, &[]);
+    eventually("what is behind is stored", async || number(&store, "SELECT count() FROM ingest_ledger").await == 1)
+        .await;
+    drop((program, engine));
+}
+
+/// Of three batches in the spool, the first two of which were about to be stored, the disk has lost the second.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_behind_a_loss_in_a_group_that_was_under_way_is_stored() {
+    if !engine_is_here() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let engine = Program::embedded(dir.path());
+    let (url, store) = (engine_url(dir.path()), store(dir.path()).await);
+    let spool = dir.path().join("behind/spool");
+    let mut agent = agent("lost");
+    let batches: Vec<Vec<u8>> = (0..3).map(|_| syncline_proto::encode(&agent.next_batch(10)).unwrap()).collect();
+    fill(&spool, batches.clone());
+    {
+        let (spool, _) = Spool::open(Disk::open(&spool).unwrap(), Config::default()).unwrap();
+        let number = |number: u64| number.to_le_bytes();
+        let intent = [&[1], &number(0)[..], &number(2), &[0b11], b"group/lost"].concat();
+        spool.reader("store").unwrap().save(&intent).unwrap();
+    }
+    let at = |bytes: &[u8]| bytes.windows(batches[1].len()).position(|part| part == batches[1]);
+    let files = std::fs::read_dir(&spool).unwrap().map(|file| file.unwrap().path());
+    let files = files.filter(|path| path.is_file()).map(|path| (path.clone(), std::fs::read(path).unwrap()));
+    let (segment, mut bytes) = files.into_iter().find(|(_, bytes)| at(bytes).is_some()).unwrap();
+    let damaged = at(&bytes).unwrap();
+    bytes[damaged] ^= 1;
+    std::fs::write(&segment, bytes).unwrap();
+
+    let program = start(dir.path(), &url, &[]);
+    let ledger = "SELECT batch FROM ingest_ledger ORDER BY batch";
+    eventually("the others are stored", async || ask(&store, ledger).await.lines().count() == 2).await;
+    assert_eq!(ask(&store, ledger).await, "1\n3");
+    assert!(program.log().contains("the spool's disk has lost batches"), "{}", program.log());
+    drop((program, engine));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn how_long_the_oldest_batch_waits_is_told_after_a_kill_too() {
+    if !engine_is_here() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let engine = Program::embedded(dir.path());
+    let (relay, url) = relayed(dir.path()).await;
+    let program = start(dir.path(), &url, &[]);
+    let (mut agent, mut uplink) = (agent("old"), Uplink::to(&program).await);
+    uplink.store(&agent.next_batch(10)).await;
+    relay.set(Mode::LoseInserts);
+    uplink.deliver(&agent.next_batch(10)).await;
+    eventually("it is under way", async || relay.lost_inserts() > 0).await;
+    program.kill();
+    let program = start(dir.path(), &url, &[]);
+    eventually("it is stored again", async || program.log().contains("is stored again")).await;
+    let waiting = || {
+        let said = std::fs::read(dir.path().join("behind/spool/waiting.json")).unwrap();
+        serde_json::from_slice::<serde_json::Value>(&said).unwrap()["waiting"].clone()
+    };
+    eventually("how old it is is told", async || {
+        waiting()["batches"] == 1 && waiting()["oldest_ms"].as_u64() > Some(0)
+    })
+    .await;
+    relay.set(Mode::Pass);
+    eventually("nothing waits", async || waiting()["batches"] == 0 && waiting()["oldest_ms"] == 0).await;
+    drop((program, engine));
 }
 
 /// Resident memory of a process, bytes.

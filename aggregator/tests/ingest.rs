@@ -185,7 +185,7 @@ async fn without_clickhouse_batches_are_acknowledged_and_with_it_again_they_are_
     for _ in 0..40 {
         uplink.deliver(&agent.next_batch(50)).await;
     }
-    eventually("the outage is logged", async || program.log().contains("trying again")).await;
+    eventually("the outage is logged", async || program.log().contains("ClickHouse does not take rows")).await;
     assert_eq!(count(&store, "events").await, 50);
 
     relay.set(Mode::Pass);
@@ -230,7 +230,7 @@ async fn a_termination_in_an_outage_ends_in_time_and_tells_the_agents() {
     let (mut agent, mut uplink) = (agent(8), Uplink::to(&program).await);
     relay.set(Mode::Cut);
     uplink.deliver(&agent.next_batch(50)).await;
-    eventually("the outage is noticed", async || program.log().contains("trying again")).await;
+    eventually("the outage is noticed", async || program.log().contains("ClickHouse does not take rows")).await;
     let ending = tokio::task::spawn_blocking(|| program.terminate());
     assert_eq!(uplink.end().await.code(), tonic::Code::Unavailable);
     assert!(ending.await.unwrap().success());

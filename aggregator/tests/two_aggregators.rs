@@ -97,6 +97,39 @@ async fn what_the_other_one_has_stored_is_not_stored_again() {
     drop((second, engine));
 }
 
+/// What it was about to insert as it was killed, and could not, the other one has stored in part as it comes back.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_other_one_has_stored_of_a_group_that_was_under_way_is_not_stored_again() {
+    if !engine_is_here() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let engine = Program::embedded(dir.path());
+    let store = store(dir.path()).await;
+    let ((first, relay), (second, _relay)) = (start(dir.path(), "first").await, start(dir.path(), "second").await);
+    let mut agent = agent();
+    let held = batches(&mut agent, 6);
+    Uplink::to(&first).await.store(&held[0]).await;
+    // The one that is known is a group by itself, and the others are one behind it.
+    relay.set(Mode::Cut);
+    deliver(&first, &held).await;
+    eventually("it is behind", async || waiting(dir.path(), "first") == Some(6)).await;
+    relay.set(Mode::LoseInserts);
+    eventually("the group is under way", async || relay.lost_inserts() > 0).await;
+    first.kill();
+
+    let mut uplink = Uplink::to(&second).await;
+    for batch in &held[1..4] {
+        uplink.store(batch).await;
+    }
+    let first = start_at(dir.path(), "first", &engine_url(dir.path()));
+    eventually("the first has caught up", async || waiting(dir.path(), "first") == Some(0)).await;
+    assert!(first.log().contains("is stored again"));
+    has_stored(&store, agent.truth.len()).await;
+    check(&store, "events", &agent.truth).await;
+    drop((first, second, engine));
+}
+
 /// Both ask the ledger before the other one has written to it. What comes of it depends on who is faster; that it is seen does not.
 #[tokio::test(flavor = "multi_thread")]
 async fn where_both_store_at_once_the_audit_names_what_is_there_twice() {

@@ -16,6 +16,8 @@ use crate::state_file;
 
 const SUFFIX: &str = ".batch";
 const REASON_SUFFIX: &str = ".batch.txt";
+/// What file systems give to a file at a time, as a rule.
+const BLOCK_BYTES: u64 = 4_096;
 
 /// Why a batch is set aside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,7 +72,7 @@ impl Aside {
     pub(crate) fn open(dir: PathBuf, limit_bytes: u64) -> io::Result<Self> {
         let mut held_bytes = 0;
         for file in files(&dir)? {
-            held_bytes += fs::metadata(file)?.len();
+            held_bytes += on_disk(fs::metadata(file)?.len());
         }
         Ok(Self { dir, limit_bytes, held_bytes: Mutex::new(held_bytes) })
     }
@@ -86,7 +88,8 @@ impl Aside {
             return Ok(Some(path));
         }
         let reason = format!("{why}\n");
-        let bytes = held_bytes.saturating_add((batch_zstd.len() + reason.len()) as u64);
+        let files_bytes = on_disk(batch_zstd.len() as u64) + on_disk(reason.len() as u64);
+        let bytes = held_bytes.saturating_add(files_bytes);
         if bytes > self.limit_bytes {
             return Ok(None);
         }
@@ -96,7 +99,7 @@ impl Aside {
         Ok(Some(path))
     }
 
-    /// The files of those that a later version than the one that set them aside may read: perhaps this one.
+    /// The files of those that a later version than the one that set them aside may read: perhaps this one. In the order in which they came.
     ///
     /// # Errors
     /// The directory cannot be read.
@@ -106,7 +109,9 @@ impl Aside {
             let name = file.file_name().unwrap_or_default().to_string_lossy();
             name.starts_with(&prefix) && name.ends_with(SUFFIX)
         };
-        Ok(files(&self.dir)?.into_iter().filter(is_later).collect())
+        let mut files: Vec<PathBuf> = files(&self.dir)?.into_iter().filter(is_later).collect();
+        files.sort_by_cached_key(|file| fs::metadata(file).and_then(|meta| meta.modified()).ok());
+        Ok(files)
     }
 
     /// Removes the file of a batch that is where it belongs by now, and its reason.
@@ -116,13 +121,18 @@ impl Aside {
     pub(crate) fn remove(&self, file: &Path) -> io::Result<()> {
         let mut held_bytes = self.held_bytes.lock().unwrap_or_else(PoisonError::into_inner);
         for file in [file, &file.with_added_extension("txt")] {
-            match fs::metadata(file).and_then(|meta| fs::remove_file(file).map(|()| meta.len())) {
+            match fs::metadata(file).and_then(|meta| fs::remove_file(file).map(|()| on_disk(meta.len()))) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 bytes => *held_bytes = held_bytes.saturating_sub(bytes?),
             }
         }
         Ok(())
     }
+}
+
+/// What a file of so many bytes takes of a disk, about: many small ones take more than they hold.
+fn on_disk(bytes: u64) -> u64 {
+    bytes.next_multiple_of(BLOCK_BYTES)
 }
 
 fn files(dir: &Path) -> io::Result<Vec<PathBuf>> {
@@ -147,7 +157,7 @@ mod tests {
     #[test]
     fn a_batch_is_kept_once_with_its_reason_and_within_the_limit() {
         let dir = tempfile::tempdir().unwrap();
-        let aside = Aside::open(dir.path().join("aside"), 18).unwrap();
+        let aside = Aside::open(dir.path().join("aside"), 4 * BLOCK_BYTES).unwrap();
         let file = aside.keep("later-1", b"12345", "new").unwrap().unwrap();
         assert_eq!(aside.keep("later-1", b"12345", "new").unwrap(), Some(file.clone()));
         assert_eq!(fs::read(&file).unwrap(), b"12345");
@@ -156,12 +166,24 @@ mod tests {
         assert_eq!(aside.keep("more", b"6", "").unwrap(), None);
         assert_eq!(aside.later().unwrap(), std::slice::from_ref(&file));
 
-        let aside = Aside::open(dir.path().join("aside"), 18).unwrap();
+        let aside = Aside::open(dir.path().join("aside"), 4 * BLOCK_BYTES).unwrap();
         assert_eq!(aside.keep("more", b"6", "").unwrap(), None, "what was there before counts");
         aside.remove(&file).unwrap();
         assert!(aside.keep("more", b"6", "").unwrap().is_some());
         assert!(aside.later().unwrap().is_empty());
         assert_eq!(fs::read_dir(dir.path().join("aside")).unwrap().count(), 4);
+    }
+
+    #[test]
+    fn what_is_for_a_later_version_is_given_in_the_order_in_which_it_came() {
+        let dir = tempfile::tempdir().unwrap();
+        let aside = Aside::open(dir.path().to_owned(), 1 << 20).unwrap();
+        let files = ["later-2", "later-3", "later-1"].map(|name| aside.keep(name, b"", "new").unwrap().unwrap());
+        for (second, file) in (1..).zip(&files) {
+            let then = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(second);
+            fs::File::options().write(true).open(file).unwrap().set_modified(then).unwrap();
+        }
+        assert_eq!(aside.later().unwrap(), files);
     }
 
     #[test]

@@ -141,7 +141,9 @@ impl StreamIngest {
             match self.check(&request).await {
                 Ok(events) => {
                     grant.shrink_to(request.batch_zstd.len());
-                    let durable = self.spooled.append(&request.batch_zstd, events).await;
+                    let Ok(durable) = self.spooled.append(&request.batch_zstd, events).await else {
+                        return Some(failed_status());
+                    };
                     self.answer_once(durable, number, (grant, place));
                 }
                 Err(refusal) => {
@@ -174,6 +176,8 @@ impl StreamIngest {
                 let _ = replies.send(Ok(stored(number))).await;
             } else {
                 count(&pipeline.counters().batches_abandoned);
+                // The peer need not wait for an answer that does not come.
+                let _ = replies.send(Err(failed_status())).await;
             }
             drop(held);
         });
@@ -217,6 +221,10 @@ fn stored(number: u64) -> IngestReply {
 
 fn refused(number: u64, why: String) -> IngestReply {
     IngestReply { number, outcome: Some(Outcome::Refused(Refused { why })) }
+}
+
+fn failed_status() -> Status {
+    Status::unavailable("the aggregator's spool has failed; send again what was not acknowledged")
 }
 
 fn stopping_status() -> Status {

@@ -1,20 +1,22 @@
 //! The spool between acknowledging a batch and storing it, and how it stands.
 
 use std::fs;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::thread;
 use std::time::SystemTime;
 
 use anyhow::Context as _;
 use syncline_spool::{Appender, Config, Disk, GroupCommit, Overflow, Reader, Reason, RecordNo, Refused, Spool};
 use syncline_timebase::{Instant, Reference as ReferenceScale, Span};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use super::aside::Aside;
 use super::record::{self, RECORD_BYTES};
 use super::waiting::{Said, Waiting};
-use crate::pipeline::Pipeline;
+use crate::pipeline::{Pipeline, unpanicked};
 use crate::reference::Reference;
 
 /// Its one cursor.
@@ -43,9 +45,15 @@ pub(crate) struct Spooled {
     aside: Arc<Aside>,
     progress: Arc<Progress>,
     reference: Reference,
+    /// Somebody found that nothing is made durable any more.
+    found_ended: Notify,
     dir: PathBuf,
     limit_bytes: u64,
 }
+
+/// The thread that makes batches durable has ended, by a defect.
+#[derive(Debug)]
+pub(crate) struct Ended;
 
 /// How far the store has come; the writer tells.
 #[derive(Debug, Default)]
@@ -69,15 +77,24 @@ impl Progress {
     }
 }
 
-/// Takes what was kept for a later version, however it had come, if this is one. Waits for the disk.
-pub(crate) fn readmit(aside: &Aside, spooled: &Spooled, pipeline: &Pipeline) {
+/// Takes what was kept for a later version, however it had come, if this is one: on a thread of its own, which waits for room in the spool, however
+/// long, and which nobody waits for.
+///
+/// # Errors
+/// There can be no thread.
+pub(crate) fn readmit_all(asides: Vec<Arc<Aside>>, spooled: Arc<Spooled>, pipeline: Arc<Pipeline>) -> io::Result<()> {
+    let readmit = move || asides.iter().for_each(|aside| readmit(aside, &spooled, &pipeline));
+    thread::Builder::new().name("readmission".to_owned()).spawn(readmit).map(drop)
+}
+
+fn readmit(aside: &Aside, spooled: &Spooled, pipeline: &Pipeline) {
     let files = aside.later().unwrap_or_else(|error| {
         tracing::warn!(%error, "what is kept for a later version cannot be read");
         Vec::new()
     });
     for file in files {
         let taken = fs::read(&file).context("cannot read it").and_then(|batch_zstd| {
-            let (batch, _) = pipeline.decode_any(&batch_zstd)?;
+            let (batch, _) = unpanicked(|| pipeline.decode_any(&batch_zstd))?;
             anyhow::ensure!(
                 spooled.append_and_wait(&batch_zstd, batch.waits.len() as u64),
                 "the spool does not take it"
@@ -127,6 +144,7 @@ impl Spooled {
             aside: Arc::clone(&aside),
             progress: Arc::clone(&progress),
             reference,
+            found_ended: Notify::new(),
             dir: config.dir.clone(),
             limit_bytes: config.max_bytes,
         };
@@ -135,7 +153,10 @@ impl Spooled {
 
     /// Takes a batch of so many events, waiting for room, and gives what tells once it is durable, or that it will not be. Batches are in the order
     /// in which this returns.
-    pub(crate) async fn append(&self, batch_zstd: &[u8], events: u64) -> oneshot::Receiver<()> {
+    ///
+    /// # Errors
+    /// No batch will be taken any more.
+    pub(crate) async fn append(&self, batch_zstd: &[u8], events: u64) -> Result<oneshot::Receiver<()>, Ended> {
         let mut record = record::encode(self.reference.now(), batch_zstd);
         let (durable, told) = oneshot::channel();
         let mut done: syncline_spool::Done = Box::new(move |result| {
@@ -146,8 +167,13 @@ impl Spooled {
         });
         while let Err(refused) = self.appender.try_append(record, events, done) {
             let Refused { reason, record: back, done: undone } = refused;
-            if reason != Reason::Busy {
-                break;
+            match reason {
+                Reason::Busy => {}
+                Reason::TooLarge => break,
+                Reason::Closed => {
+                    self.found_ended.notify_one();
+                    return Err(Ended);
+                }
             }
             (record, done) = (back, undone);
             let (wake, woken) = oneshot::channel();
@@ -156,7 +182,12 @@ impl Spooled {
             }));
             let _ = woken.await;
         }
-        told
+        Ok(told)
+    }
+
+    /// Waits until a batch was not taken because nothing is made durable any more.
+    pub(crate) async fn ended(&self) {
+        self.found_ended.notified().await;
     }
 
     /// As [`append`](Self::append), from a thread that may wait, until it is durable; whether it is.
@@ -179,9 +210,10 @@ impl Spooled {
         let stored = self.progress.stored.load(Ordering::Relaxed).max(status.oldest.0);
         let since = self.progress.since_ns.load(Ordering::Relaxed);
         let waits = self.reference.now() - Instant::from_ns(since);
-        let oldest = if since == 0 { Span::ZERO } else { waits };
+        let batches = status.end.0.saturating_sub(stored);
+        let oldest = if since == 0 || batches == 0 { Span::ZERO } else { waits };
         Waiting {
-            batches: status.end.0.saturating_sub(stored),
+            batches,
             oldest_ms: u64::try_from(oldest.ns()).unwrap_or(0) / 1_000_000,
             spool_bytes: status.bytes,
             limit_bytes: self.limit_bytes,
@@ -199,4 +231,24 @@ impl Spooled {
 
 fn spool_config(max_bytes: u64) -> Config {
     Config { max_bytes, overflow: Overflow::Refuse, max_record_bytes: RECORD_BYTES, ..Config::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn without_the_thread_that_commits_nothing_is_taken_and_that_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let reference = Reference::open(dir.path(), "us").unwrap();
+        let config = SpoolConfig { dir: dir.path().join("spool"), max_bytes: LEAST_BYTES };
+        let Opened { spooled, .. } = Spooled::open(&config, reference).unwrap();
+        assert!(spooled.append(b"batch", 0).await.unwrap().await.is_ok());
+        spooled.appender.append(vec![1], 0, Box::new(|_| panic!("a defect"))).unwrap();
+        // What it had taken is told not to be durable.
+        while let Ok(durable) = spooled.append(b"batch", 0).await {
+            let _ = durable.await;
+        }
+        spooled.ended().await;
+    }
 }

@@ -10,8 +10,8 @@
 //! The cursor stays behind what is stored: at the first batch that a node's saved clock model has not seen. From there the next process shows
 //! the batches to the models again, so that these are as if nobody had been interrupted.
 
-use std::collections::{HashMap, HashSet};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -32,7 +32,7 @@ use super::note::{Intent, Note};
 use super::record;
 use super::spooled::Progress;
 use crate::counters::{add, count};
-use crate::pipeline::{LONGEST_SAVE, Pipeline, Prepared, Refusal, SharedNode, bucket};
+use crate::pipeline::{LONGEST_SAVE, Pipeline, Prepared, Refusal, SharedNode, bucket, unpanicked};
 use crate::stopping::Stopping;
 
 /// Groups begin so far apart, where they are not full before: an insert costs the same for one batch as for many.
@@ -80,6 +80,7 @@ impl Writer {
             stopping,
             stored: note.stored,
             begun: Instant::now(),
+            looked: Instant::now(),
             carried: None,
             tails: HashMap::new(),
         };
@@ -116,6 +117,14 @@ struct Taken {
     batch: Option<(Batch, Load)>,
 }
 
+impl Taken {
+    /// What it brings into a group; one that is no batch takes memory, and its bit of the intent.
+    fn load(&self) -> Load {
+        let none = || Load { rows: 0, bytes: self.batch_zstd.len(), days: RangeInclusive::new(1, 0) };
+        self.batch.as_ref().map_or_else(none, |(_, load)| load.clone())
+    }
+}
+
 /// What a node's model has seen since it was saved.
 struct Tail {
     first: RecordNo,
@@ -134,6 +143,8 @@ struct Writing {
     stored: RecordNo,
     /// When the last group began.
     begun: Instant,
+    /// When it was last looked after nodes that lie still.
+    looked: Instant,
     /// Read, and of the next group.
     carried: Option<Taken>,
     tails: HashMap<(NodeName, BootId), Tail>,
@@ -148,7 +159,7 @@ impl Writing {
     fn try_run(&mut self, intent: Option<Intent>) -> Result<(), Stopped> {
         self.show_stored_to_the_models()?;
         if let Some(intent) = intent {
-            self.insert_again(&intent)?;
+            self.insert_again(intent)?;
         }
         loop {
             let group = self.gather()?;
@@ -158,6 +169,10 @@ impl Writing {
                 let intent = self.intend(&group)?;
                 self.save(Some(&intent))?;
                 self.insert(&group, &intent)?;
+                // Among busy nodes, too, some lie still.
+                if self.looked.elapsed() >= PAUSE {
+                    self.save_idle();
+                }
             } else if self.stopping.is_wanted() {
                 self.save(None)?;
                 return Ok(());
@@ -171,13 +186,15 @@ impl Writing {
     /// What the store has and the saved models have not seen.
     fn show_stored_to_the_models(&mut self) -> Result<(), Stopped> {
         let first = self.reader.position();
-        while self.reader.position() < self.stored {
-            let Some(taken) = self.next()? else { break };
+        while let Some(taken) = self.next_below(self.stored)? {
             if let Some((batch, _)) = &taken.batch {
+                // What waits behind it came later, by some seconds.
+                self.progress.waits_since(taken.received);
                 self.recall(&[batch])?;
                 self.show(taken.number, batch);
             }
         }
+        self.progress.stored(self.stored);
         if first < self.stored {
             tracing::info!(
                 batches = self.stored.0 - first.0,
@@ -187,22 +204,35 @@ impl Writing {
         Ok(())
     }
 
-    /// The group that was about to be inserted as the process before ended: the very same.
-    fn insert_again(&mut self, intent: &Intent) -> Result<(), Stopped> {
+    /// The group that was about to be inserted as the process before ended: the very same, but for what the ledger has of it. That is whole, be it
+    /// by that process or by another aggregator since; of the others each table has the rows under the group's token, or takes them now.
+    fn insert_again(&mut self, mut intent: Intent) -> Result<(), Stopped> {
         let mut group = Vec::new();
-        while self.reader.position() < intent.end {
-            match self.next()? {
-                Some(taken) => group.push(taken),
-                // Only where the spool has lost its end: what is left is what there is.
-                None => break,
-            }
+        while let Some(taken) = self.next_below(intent.end)? {
+            group.push(taken);
         }
         tracing::info!(
             batches = group.len(),
             token = intent.token,
             "a group that was being stored as the aggregator ended is stored again"
         );
-        self.insert(&group, intent)
+        if let Some(first) = group.first() {
+            self.progress.waits_since(first.received);
+        }
+        let batches: Vec<(RecordNo, &Batch)> =
+            group.iter().filter_map(|taken| taken.batch.as_ref().map(|(batch, _)| (taken.number, batch))).collect();
+        let stored = self.stored_already(&batches.iter().map(|(_, batch)| *batch).collect::<Vec<_>>())?;
+        for ((number, _), _) in batches.iter().zip(stored).filter(|(_, is_stored)| *is_stored) {
+            if let Some(is_new) = self.place(*number).and_then(|place| intent.is_new.get_mut(place)) {
+                *is_new = false;
+            }
+        }
+        self.insert(&group, &intent)
+    }
+
+    /// The place of a record in the group behind what is stored.
+    fn place(&self, number: RecordNo) -> Option<usize> {
+        number.0.checked_sub(self.stored.0).and_then(|place| usize::try_from(place).ok())
     }
 
     /// The next records that go together; none if nothing has come for a while.
@@ -224,7 +254,7 @@ impl Writing {
             };
             let begin = group.first().map_or(taken.number, |first: &Taken| first.number);
             let follows = taken.number.0 == begin.0 + group.len() as u64;
-            let fits = taken.batch.as_ref().is_none_or(|(_, load)| gathering.take(load));
+            let fits = gathering.take(&taken.load());
             if !follows || !fits {
                 self.carried = Some(taken);
                 break;
@@ -240,6 +270,20 @@ impl Writing {
         Ok(group)
     }
 
+    /// The next batch before `bound`, if there is one: there is none where the spool has lost it. What is behind such a loss is of the next group.
+    fn next_below(&mut self, bound: RecordNo) -> Result<Option<Taken>, Stopped> {
+        if self.carried.is_none() && self.reader.position() >= bound {
+            return Ok(None);
+        }
+        match self.next()? {
+            Some(taken) if taken.number >= bound => {
+                self.carried = Some(taken);
+                Ok(None)
+            }
+            next => Ok(next),
+        }
+    }
+
     /// The next batch, decoded; losses of the spool are counted and passed over.
     fn next(&mut self) -> Result<Option<Taken>, Stopped> {
         if let Some(carried) = self.carried.take() {
@@ -248,7 +292,7 @@ impl Writing {
         loop {
             match self.reader.next() {
                 Ok(Some(Item { first, content: Content::Record(record), .. })) => {
-                    return Ok(Some(self.taken(first, record)));
+                    return self.taken(first, record).map(Some);
                 }
                 Ok(Some(lost)) => {
                     add(&self.pipeline.counters().batches_damaged, lost.records());
@@ -264,24 +308,52 @@ impl Writing {
         }
     }
 
-    fn taken(&self, number: RecordNo, record: Vec<u8>) -> Taken {
+    fn taken(&self, number: RecordNo, record: Vec<u8>) -> Result<Taken, Stopped> {
+        // What is stored, or set aside, is read for the clocks only.
+        let is_stored = number < self.stored;
         let (received, batch_zstd) = match record::decode(&record) {
             Ok((received, batch_zstd)) => (received, batch_zstd.to_vec()),
             Err(error) => {
-                self.set_aside(Cause::Undecodable, &record, &error.to_string());
-                return Taken { number, received: At::from_ns(0), batch_zstd: record, batch: None };
+                if !is_stored {
+                    self.set_aside(Cause::Undecodable, &record, &error.to_string());
+                }
+                return Ok(Taken { number, received: At::from_ns(0), batch_zstd: record, batch: None });
             }
         };
         let batch = match unpanicked(|| self.pipeline.decode_any(&batch_zstd)) {
             Ok((batch, bytes)) => Some((load(&batch, bytes), batch)),
             Err(refusal) => {
                 // It was looked at as it came, by another version perhaps.
-                self.pipeline.count_refusal(number.0, &refusal);
-                self.set_aside(Cause::Undecodable, &batch_zstd, &refusal.to_string());
+                if !is_stored {
+                    self.keep_refused(number, &batch_zstd, &refusal)?;
+                }
                 None
             }
         };
-        Taken { number, received, batch_zstd, batch: batch.map(|(load, batch)| (batch, load)) }
+        Ok(Taken { number, received, batch_zstd, batch: batch.map(|(load, batch)| (batch, load)) })
+    }
+
+    /// Sets aside what cannot be decoded. What a later version can read, as after a rollback, is kept for it by all means: where there is no room, that
+    /// is waited for.
+    fn keep_refused(&self, number: RecordNo, batch_zstd: &[u8], refusal: &Refusal) -> Result<(), Stopped> {
+        let (cause, why) = (Cause::of(refusal), refusal.to_string());
+        if cause != Cause::Later {
+            self.pipeline.count_refusal(number.0, refusal);
+            self.set_aside(cause, batch_zstd, &why);
+            return Ok(());
+        }
+        loop {
+            let trouble = match self.aside.keep(&cause.name_of(batch_zstd), batch_zstd, &why) {
+                Ok(Some(file)) => {
+                    count(&self.pipeline.counters().batches_later);
+                    tracing::warn!(why, file = %file.display(), "an acknowledged batch is kept for a later version");
+                    return Ok(());
+                }
+                Ok(None) => "there is no more room: start that version, or give more --spool-bytes".to_owned(),
+                Err(error) => error.to_string(),
+            };
+            self.pause("an acknowledged batch is for a later version, and cannot be set aside", &trouble)?;
+        }
     }
 
     /// Which of the group are new, by the ledger, and what the group is known by.
@@ -311,12 +383,17 @@ impl Writing {
         loop {
             let asked = timeout(ANSWER_WITHIN, self.pipeline.stored(batches));
             let answer = self.runtime.block_on(self.unless_stopped(asked))?;
-            let why: &dyn std::fmt::Display = match &answer {
-                Ok(Ok(stored)) => return Ok(stored.clone()),
-                Ok(Err(error)) => error,
-                Err(late) => late,
+            let why = match answer {
+                Ok(Ok(stored)) => {
+                    self.pipeline.heard_of_the_store(Ok(()));
+                    return Ok(stored);
+                }
+                Ok(Err(error)) => error.to_string(),
+                Err(_) => format!("no answer within {} s", ANSWER_WITHIN.as_secs()),
             };
-            self.pause("the store does not tell which batches it has", why)?;
+            tracing::debug!(why, "the store does not tell which batches it has");
+            self.pipeline.heard_of_the_store(Err(&why));
+            self.rest()?;
         }
     }
 
@@ -325,23 +402,25 @@ impl Writing {
         let batches: Vec<&Batch> =
             group.iter().filter_map(|taken| taken.batch.as_ref().map(|(batch, _)| batch)).collect();
         self.recall(&batches)?;
-        let (mut prepared, mut origins) = (Vec::new(), Vec::new());
+        let (mut prepared, mut origins) = (Vec::new(), BTreeMap::new());
         for taken in group {
             let Some((batch, _)) = &taken.batch else { continue };
-            let place = taken.number.0.checked_sub(self.stored.0).and_then(|place| usize::try_from(place).ok());
-            if !place.and_then(|place| intent.is_new.get(place)).copied().unwrap_or(false) {
+            let is_new = |place: &usize| intent.is_new.get(*place).copied().unwrap_or(false);
+            let Some(place) = self.place(taken.number).filter(is_new) else {
                 self.show(taken.number, batch);
                 continue;
-            }
+            };
             // A node whose batches are not all here may have been elsewhere.
             self.recall(&[batch])?;
             match unpanicked(|| self.pipeline.prepare(batch)) {
                 Ok(rows) => {
-                    prepared.push(rows);
-                    origins.push(taken);
+                    prepared.push((place, rows));
+                    origins.insert(place, taken);
                 }
                 Err(refusal) => {
                     self.pipeline.count_refusal(batch.number, &refusal);
+                    // Nothing of it is waited for: the node's model may be saved.
+                    self.pipeline.give_up(&batch.id());
                     self.set_aside(Cause::Unstorable, &taken.batch_zstd, &refusal.to_string());
                 }
             }
@@ -352,21 +431,27 @@ impl Writing {
         Ok(())
     }
 
-    fn store(&mut self, prepared: Vec<Prepared>, origins: &[&Taken], token: &str) -> Result<(), Stopped> {
+    /// Stores batches of a group, each with its place in it.
+    fn store(
+        &mut self,
+        prepared: Vec<(usize, Prepared)>,
+        origins: &BTreeMap<usize, &Taken>,
+        token: &str,
+    ) -> Result<(), Stopped> {
         if prepared.is_empty() {
             return Ok(());
         }
         let nodes: Vec<(BatchId, SharedNode)> =
-            prepared.iter().map(|prepared| (prepared.id().clone(), prepared.node().clone())).collect();
+            prepared.iter().map(|(_, prepared)| (prepared.id().clone(), prepared.node().clone())).collect();
         let stored = self.pipeline.store_group(token, prepared, self.stopping.clone().wanted());
         let stored = self.runtime.block_on(stored).ok_or(Stopped)?;
         count(&self.pipeline.counters().groups_stored);
-        for (index, why) in &stored.refused {
-            self.set_aside(Cause::Unstorable, &origins[*index].batch_zstd, why);
+        for (taken, why) in stored.refused.iter().filter_map(|(place, why)| Some((origins.get(place)?, why))) {
+            self.set_aside(Cause::Unstorable, &taken.batch_zstd, why);
         }
         let saved: HashSet<usize> = stored.states_saved.into_iter().collect();
-        for (index, ((id, node), taken)) in nodes.into_iter().zip(origins).enumerate() {
-            if saved.contains(&index) {
+        for ((id, node), (place, taken)) in nodes.into_iter().zip(origins) {
+            if saved.contains(place) {
                 self.tails.remove(&(id.node, id.boot));
             } else {
                 self.has_seen(taken.number, &id, node);
@@ -400,7 +485,10 @@ impl Writing {
     fn show(&mut self, number: RecordNo, batch: &Batch) {
         match unpanicked(|| Ok(self.pipeline.observe(batch))) {
             Ok(node) => self.has_seen(number, &batch.id(), node),
-            Err(refusal) => self.pipeline.count_refusal(batch.number, &refusal),
+            Err(refusal) => {
+                self.pipeline.count_refusal(batch.number, &refusal);
+                self.pipeline.give_up(&batch.id());
+            }
         }
     }
 
@@ -415,6 +503,7 @@ impl Writing {
     /// Saves the models of nodes that have not sent anything for a while: what they have seen would be kept in the spool for ever.
     fn save_idle(&mut self) {
         let now = Instant::now();
+        self.looked = now;
         let is_old = |tail: &&Tail| now.saturating_duration_since(tail.since) >= LONGEST_SAVE;
         let old = self.tails.iter().filter(|(_, tail)| is_old(tail)).take(IDLE_AT_ONCE);
         let old: Vec<(BatchId, SharedNode)> = old
@@ -464,6 +553,10 @@ impl Writing {
     /// Something that may pass does not go.
     fn pause(&self, what: &'static str, error: &dyn std::fmt::Display) -> Result<(), Stopped> {
         tracing::warn!(%error, "{what}; trying again");
+        self.rest()
+    }
+
+    fn rest(&self) -> Result<(), Stopped> {
         let stopping = self.stopping.clone();
         self.runtime.block_on(async {
             tokio::select! {
@@ -494,13 +587,4 @@ fn load(batch: &Batch, bytes: usize) -> Load {
         + batch.symbols.len()
         + batch.probes.len();
     Load { rows, bytes, days: bucket::days(batch) }
-}
-
-/// What a batch makes us do may be a defect of ours; the ones behind it are to be stored all the same.
-fn unpanicked<T>(work: impl FnOnce() -> Result<T, Refusal>) -> Result<T, Refusal> {
-    let defect = |panic: Box<dyn std::any::Any + Send>| {
-        let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-        Refusal::Defect(text.unwrap_or("a panic").to_owned())
-    };
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(defect(panic)))
 }

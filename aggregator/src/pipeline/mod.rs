@@ -28,6 +28,7 @@ mod sink;
 mod states;
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -127,6 +128,15 @@ pub enum Refusal {
     Defect(String),
 }
 
+/// What a batch makes us do may be a defect of ours; the ones behind it are to be stored all the same.
+pub(crate) fn unpanicked<T>(work: impl FnOnce() -> Result<T, Refusal>) -> Result<T, Refusal> {
+    let defect = |panic: Box<dyn std::any::Any + Send>| {
+        let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+        Refusal::Defect(text.unwrap_or("a panic").to_owned())
+    };
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(defect(panic)))
+}
+
 /// Batches of one region into one store.
 #[derive(Debug)]
 pub struct Pipeline {
@@ -141,6 +151,7 @@ pub struct Pipeline {
     processes_seen: Seen,
     sink: Sink,
     states: States,
+    outage: Arc<Outage>,
     settler: Settler,
     counters: Arc<Counters>,
     losses: LossCounts,
@@ -224,7 +235,8 @@ impl Pipeline {
             processes_seen: Seen::new(config.seen, SEEN_LONG),
             states: States::new(store.clone(), Arc::clone(&outage)),
             settler: Settler::spawn(store.clone(), Arc::clone(&counters)),
-            sink: Sink::new(store, config.inserts, outage, Arc::clone(&counters)),
+            sink: Sink::new(store, config.inserts, Arc::clone(&outage), Arc::clone(&counters)),
+            outage,
             counters,
             losses: LossCounts::default(),
         }
@@ -294,6 +306,14 @@ impl Pipeline {
         Ok(keys.iter().map(|key| stored.contains(key)).collect())
     }
 
+    /// The store answered, or why it did not: what people are told once of an outage, however often it is asked.
+    pub(crate) fn heard_of_the_store(&self, answer: Result<(), &str>) {
+        match answer {
+            Ok(()) => self.outage.succeeded(self.store.shown_url(), Instant::now()),
+            Err(why) => self.outage.failed(self.store.shown_url(), why, Instant::now()),
+        }
+    }
+
     /// Sees to it that the node of `id` is known with all that led to that batch, if need be from what another aggregator left of
     /// its clock model: waits for the store where batches are missing. A model that has not seen them might be carried over a
     /// freeze of all clocks that their probes showed.
@@ -335,31 +355,32 @@ impl Pipeline {
     /// Stores a prepared batch, trying again until it is in or trying is `of_no_use` any more.
     pub async fn store(&self, prepared: Prepared, of_no_use: impl Future<Output = ()>) -> StoreOutcome {
         let token = prepared.id.to_string();
-        match self.store_group(&token, vec![prepared], of_no_use).await {
+        match self.store_group(&token, vec![(0, prepared)], of_no_use).await {
             None => StoreOutcome::Abandoned,
             Some(mut group) => group.refused.remove(&0).map_or(StoreOutcome::Stored, StoreOutcome::Refused),
         }
     }
 
     /// Stores prepared batches together under `token`, each table in one insert, trying again until all are in or trying is `of_no_use` any more
-    /// (`None`).
+    /// (`None`). Each comes with its place in what the token stands for, which is the same whenever it is tried, whatever else is left out by then.
     pub async fn store_group(
         &self,
         token: &str,
-        mut group: Vec<Prepared>,
+        mut group: Vec<(usize, Prepared)>,
         of_no_use: impl Future<Output = ()>,
     ) -> Option<StoredGroup> {
-        let blocks = group.iter_mut().enumerate().flat_map(|(index, prepared)| {
+        let blocks = group.iter_mut().flat_map(|(index, prepared)| {
             let blocks = std::mem::take(&mut prepared.blocks);
+            let index = *index;
             blocks.into_iter().map(move |block| Piece { index, block })
         });
         let blocks: Vec<Piece> = blocks.collect();
-        let ledger = group.iter().enumerate().map(|(index, prepared)| Piece { index, block: prepared.ledger.clone() });
+        let ledger = group.iter().map(|(index, prepared)| Piece { index: *index, block: prepared.ledger.clone() });
         let refused = self.sink.store(token, blocks, ledger.collect(), of_no_use).await?;
         // Those that are refused, too: they never will be stored.
-        group.iter().for_each(|prepared| prepared.node.lock().settle(prepared.id.number));
+        group.iter().for_each(|(_, prepared)| prepared.node.lock().settle(prepared.id.number));
         let mut states = Vec::new();
-        for (index, prepared) in group.into_iter().enumerate().filter(|(index, _)| !refused.contains_key(index)) {
+        for (index, prepared) in group.into_iter().filter(|(index, _)| !refused.contains_key(index)) {
             self.settler.settle(prepared.settlement);
             let now = Instant::now();
             self.known.believed().stored(&prepared.stack_rows, &prepared.symbols, &prepared.stacks, now);
@@ -368,7 +389,7 @@ impl Pipeline {
             add(&self.counters.events_stored, prepared.events);
             states.extend(prepared.state.map(|block| State { index, id: prepared.id, block, node: prepared.node }));
         }
-        Some(StoredGroup { refused, states_saved: self.save_states(token, states).await })
+        Some(StoredGroup { refused, states_saved: self.save_states(states).await })
     }
 
     /// Saves the models of nodes that lie still, as they are after the newest batch of each, which are stored. Gives the places of those that are
@@ -381,13 +402,12 @@ impl Pipeline {
             Some(State { index, id, block, node: node.clone() })
         };
         let states: Vec<State> = nodes.iter().enumerate().filter_map(state).collect();
-        let token = states.iter().map(|state| state.id.to_string()).collect::<Vec<_>>().join(",");
-        self.save_states(&format!("idle/{:032x}", xxh3_128(token.as_bytes())), states).await
+        self.save_states(states).await
     }
 
     /// Saves states, of batches that are stored, if those before them are too: what one of these told of its first sight
-    /// would be lost if the model came back from here.
-    async fn save_states(&self, token: &str, mut states: Vec<State>) -> Vec<usize> {
+    /// would be lost if the model came back from here. Their token is made of which they are: of a group that is stored again others may be due.
+    async fn save_states(&self, mut states: Vec<State>) -> Vec<usize> {
         states.retain(|state| {
             let mut node = state.node.lock();
             let is_early = node.has_unsettled_before(state.id.number);
@@ -396,8 +416,10 @@ impl Pipeline {
             }
             !is_early
         });
-        let blocks: Vec<Block> = states.iter().map(|state| state.block.clone()).collect();
-        if self.states.save(&blocks, token).await {
+        let (ids, blocks): (Vec<String>, Vec<Block>) =
+            states.iter().map(|state| (state.id.to_string(), state.block.clone())).unzip();
+        let token = format!("states/{:032x}", xxh3_128(ids.join(",").as_bytes()));
+        if self.states.save(&blocks, &token).await {
             return states.into_iter().map(|state| state.index).collect();
         }
         states.iter().for_each(|state| state.node.lock().state_is_unsaved());
@@ -461,6 +483,13 @@ impl Pipeline {
         shared.lock().settle(batch.number);
         self.count_sighting(&sighting, freshness);
         shared
+    }
+
+    /// A batch that was refused as it was prepared or shown is not coming.
+    pub(crate) fn give_up(&self, id: &BatchId) {
+        let (shared, evicted) = self.nodes.of(id, Instant::now());
+        self.count_evicted(evicted);
+        shared.lock().settle(id.number);
     }
 
     /// Rows that depend on the node's clock, and the counts; and what is to be settled of those before.

@@ -13,6 +13,8 @@ use super::outage::Outage;
 const RECALLED_AT_ONCE: usize = 16;
 /// Pause before a store that does not answer is asked again.
 const PAUSE: Duration = Duration::from_secs(1);
+/// A question that takes longer is asked again: its connection may be dead.
+const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 
 #[derive(Debug)]
 pub(crate) struct States {
@@ -31,7 +33,13 @@ impl States {
         // Only a closed semaphore fails, and nobody closes this one.
         let _turn = self.turns.acquire().await.ok();
         loop {
-            match self.store.clock_state(region, id.node.as_str(), id.boot.0).await {
+            let asked = self.store.clock_state(region, id.node.as_str(), id.boot.0);
+            let Ok(answer) = tokio::time::timeout(ANSWER_WITHIN, asked).await else {
+                let why = format!("no answer within {} s", ANSWER_WITHIN.as_secs());
+                self.outage.failed(self.store.shown_url(), &why, Instant::now());
+                continue;
+            };
+            match answer {
                 Ok(state) => {
                     self.outage.succeeded(self.store.shown_url(), Instant::now());
                     return state;

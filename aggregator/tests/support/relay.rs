@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{ReadHalf, WriteHalf};
@@ -19,11 +20,14 @@ pub(crate) enum Mode {
     Stall,
     /// Passes requests, and closes the connection instead of passing the first byte of the answer.
     LoseAnswers,
+    /// Passes questions and their answers, and closes the connection instead of passing on an insert.
+    LoseInserts,
 }
 
 pub(crate) struct Relay {
     pub(crate) address: SocketAddr,
     mode: Arc<watch::Sender<Mode>>,
+    lost_inserts: Arc<AtomicU64>,
 }
 
 impl Relay {
@@ -31,13 +35,19 @@ impl Relay {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let mode = Arc::new(watch::Sender::new(Mode::Pass));
-        let modes = Arc::clone(&mode);
+        let (modes, lost_inserts) = (Arc::clone(&mode), Arc::<AtomicU64>::default());
+        let lost = Arc::clone(&lost_inserts);
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(relay(client, target.clone(), modes.subscribe()));
+                tokio::spawn(relay(client, target.clone(), modes.subscribe(), Arc::clone(&lost)));
             }
         });
-        Self { address, mode }
+        Self { address, mode, lost_inserts }
+    }
+
+    /// Inserts that were not passed on.
+    pub(crate) fn lost_inserts(&self) -> u64 {
+        self.lost_inserts.load(Ordering::Relaxed)
     }
 
     /// In front of the engine that a program runs in `dir`, and the URL that leads to it by way of the relay.
@@ -54,30 +64,46 @@ impl Relay {
     }
 }
 
-async fn relay(mut client: TcpStream, target: String, mut mode: watch::Receiver<Mode>) {
+async fn relay(mut client: TcpStream, target: String, mut mode: watch::Receiver<Mode>, lost_inserts: Arc<AtomicU64>) {
     if *mode.borrow() == Mode::Cut {
         return;
     }
     let Ok(mut server) = TcpStream::connect(target).await else { return };
     let (from_client, to_client) = client.split();
     let (from_server, to_server) = server.split();
-    let answers = mode.clone();
+    let (requests, answers) = (mode.clone(), mode.clone());
+    let passes = |bytes: &[u8]| {
+        let is_lost = *requests.borrow() == Mode::LoseInserts && is_insert(bytes);
+        lost_inserts.fetch_add(u64::from(is_lost), Ordering::Relaxed);
+        !is_lost
+    };
     tokio::select! {
-        () = pump(from_client, to_server, || true, || *answers.borrow() == Mode::Stall) => (),
-        () = pump(from_server, to_client, || *answers.borrow() == Mode::Pass, || *answers.borrow() == Mode::Stall) => (),
+        () = pump(from_client, to_server, passes, || *answers.borrow() == Mode::Stall) => (),
+        () = pump(from_server, to_client, |_| *answers.borrow() != Mode::LoseAnswers, || *answers.borrow() == Mode::Stall) => (),
         _ = mode.wait_for(|mode| *mode == Mode::Cut) => (),
     }
 }
 
 /// Passes bytes on until one side ends, `passes` says no, or for ever once something came while `stalls`.
-async fn pump(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, passes: impl Fn() -> bool, stalls: impl Fn() -> bool) {
+async fn pump(
+    mut from: ReadHalf<'_>,
+    mut to: WriteHalf<'_>,
+    passes: impl Fn(&[u8]) -> bool,
+    stalls: impl Fn() -> bool,
+) {
     let mut bytes = [0; 16 << 10];
     while let Ok(n @ 1..) = from.read(&mut bytes).await {
         if stalls() {
             std::future::pending::<()>().await;
         }
-        if !passes() || to.write_all(&bytes[..n]).await.is_err() {
+        if !passes(&bytes[..n]) || to.write_all(&bytes[..n]).await.is_err() {
             return;
         }
     }
+}
+
+/// Whether a request begins here whose query, which is in its address, is an insert.
+fn is_insert(bytes: &[u8]) -> bool {
+    let line = bytes.split(|byte| *byte == b'\r').next().unwrap_or_default();
+    line.starts_with(b"POST ") && line.windows(b"query=INSERT".len()).any(|part| part == b"query=INSERT")
 }

@@ -24,6 +24,8 @@ const POLL_INTERVAL: Duration = Duration::from_millis(20);
 const LOCK_PATIENCE: Duration = Duration::from_millis(200);
 const STOP_GRACE: Duration = Duration::from_secs(10);
 const START_ATTEMPTS: u32 = 3;
+/// What the engine's process has of our environment: what libraries look for there.
+const ENVIRONMENT: [&str; 7] = ["HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PATH", "TMPDIR", "TZ"];
 
 /// How to run an embedded engine.
 #[derive(Clone, Debug)]
@@ -219,6 +221,9 @@ impl Starting<'_> {
             .arg(&self.library)
             .arg(self.dir.path())
             .arg(port.to_string())
+            // Whoever may read can have it told what is in its own: no secret of ours may be.
+            .env_clear()
+            .envs(ENVIRONMENT.iter().filter_map(|name| Some((name, std::env::var_os(name)?))))
             .stdin(Stdio::piped())
             .stdout(log)
             .stderr(log_too)

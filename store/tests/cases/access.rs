@@ -55,6 +55,12 @@ pub(super) async fn the_reader_reads_and_nothing_else() {
     }
     let users = ask(&reader, "SELECT file('../users.xml')").await;
     assert!(!users.contains(password_of(fixture.engine.url())) && users.contains("password_sha256_hex"), "{users}");
+    // Of ours, which may have passwords, the engine's process has only what is of no interest. Cargo's are in that of this test.
+    let environment = ask(&reader, "SELECT file('/proc/self/environ')").await;
+    let names = environment.split("\\0").filter_map(|variable| Some(variable.split_once('=')?.0));
+    let allowed = ["HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PATH", "TMPDIR", "TZ"];
+    let others: Vec<_> = names.filter(|name| !allowed.contains(name)).collect();
+    assert!(others.is_empty() && environment.contains("PATH="), "{environment}");
     assert_eq!(ask(&reader, "KILL QUERY WHERE user = 'syncline' TEST").await, "", "it sees no queries of others");
 }
 
