@@ -183,27 +183,3 @@ pub(super) async fn a_lease_has_one_holder_however_many_take_it_at_once() {
     }
     assert_eq!(store.lease("y").await.unwrap().number, 0, "another one is another matter");
 }
-
-/// As a user with `readonly = 1` does, who may change no setting; and on a server that quotes wide integers.
-pub(super) async fn rounds_and_silences_are_read_by_who_may_change_no_setting() {
-    let fixture = fleet().await;
-    let silence = syncline_store::DeclaredSilence {
-        number: 1 << 40,
-        node: "7".to_owned(),
-        from_ms: begin_ms(),
-        until_ms: i64::MAX / 10_000_000,
-        ..syncline_store::DeclaredSilence::default()
-    };
-    fixture.store.declare(&silence).await.unwrap();
-    let url =
-        format!("{}/?output_format_json_quote_64bit_integers=1&readonly=1", fixture.engine.url().trim_end_matches('/'));
-    let narrow = Store::connect(&url, fixture.store.database()).await.unwrap();
-    let refused = narrow.query_text("SELECT 1 SETTINGS max_threads = 1", "TSV").await.unwrap_err().to_string();
-    assert!(refused.contains("readonly"), "{refused}");
-    assert_eq!(narrow.query_text("SELECT toUInt64(1) AS a", "JSONEachRow").await.unwrap(), b"{\"a\":\"1\"}\n");
-    let mut rounds = Rounds::begin(&narrow, begin_ms(), EVERY_MS).await.unwrap();
-    assert_eq!(rounds.next(&narrow, 8).await.unwrap(), read(&fixture, 8).await);
-    assert_eq!(narrow.silences(begin_ms()).await.unwrap(), [silence]);
-    narrow.told_incidents(begin_ms() * MS).await.unwrap();
-    assert_eq!((narrow.last_incident().await.unwrap(), narrow.alert_state("eu").await.unwrap()), (0, None));
-}

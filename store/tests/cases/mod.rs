@@ -123,7 +123,6 @@ pub(crate) const ALL: &[Case] = cases![
     alerts::rounds_are_what_was_known_in_them_however_they_are_read,
     alerts::a_node_that_says_no_more_is_silent_and_a_false_claim_of_a_region_is_told,
     alerts::stored_history_leads_to_the_alert_and_its_state_is_left,
-    alerts::rounds_and_silences_are_read_by_who_may_change_no_setting,
     alerts::a_lease_has_one_holder_however_many_take_it_at_once,
     skew::the_newest_of_each_node_on_the_fleets_clock,
     skew::one_region_needs_no_map,
