@@ -3,7 +3,7 @@
 use syncline_alerts::round::{Contradiction, Step};
 use syncline_alerts::{Engine, Interval, Kind, Policy, Round};
 use syncline_store::rows::*;
-use syncline_store::{LowCardinality, Rounds, Store};
+use syncline_store::{LowCardinality, Rounds};
 
 use super::{Fixture, base_ns, run};
 
