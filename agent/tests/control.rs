@@ -240,19 +240,19 @@ async fn what_is_set_over_the_socket_holds_for_what_is_observed() {
     assert_eq!((&processes[&a]["service"], &processes[&b]["service"]), (&"a".into(), &"b".into()));
     stage.round().await;
     let each = EACH as u64;
-    eventually("a's are events, b's a sum", || stage.sleeps() == [(EACH, 0), (0, each)]).await;
+    eventually("a's are events, b's a sum", async || stage.sleeps() == [(EACH, 0), (0, each)]).await;
 
     let said = agent.set(&["--service", "b", "--threshold", "1ms", "--without", "syscall"]);
     assert!(said.contains("changed=1 observed=2"), "{said}");
     agent.logged("set for service=b: threshold=1ms without=syscall");
     stage.round().await;
-    eventually("b's are events, too", || stage.sleeps() == [(2 * EACH, 0), (EACH, each)]).await;
-    eventually("but not its calls", || stage.calls() == [2 * EACH, 0]).await;
+    eventually("b's are events, too", async || stage.sleeps() == [(2 * EACH, 0), (EACH, each)]).await;
+    eventually("but not its calls", async || stage.calls() == [2 * EACH, 0]).await;
 
     assert!(agent.set(&["--pid", &a.to_string(), "--observe", "false"]).contains("observed=1 left_out=1"));
     assert_eq!(agent.shown().1[&a]["settings"]["observe"], false);
     stage.round().await;
-    eventually("only b's arrive", || stage.sleeps() == [(2 * EACH, 0), (2 * EACH, each)]).await;
+    eventually("only b's arrive", async || stage.sleeps() == [(2 * EACH, 0), (2 * EACH, each)]).await;
 
     agent.set(&["--without", "syscall,cgo,off-cpu,states"]);
     assert_eq!(linked_tracepoints(agent.child.id()), ["sched_process_exec", "sched_process_exit"]);
@@ -261,7 +261,7 @@ async fn what_is_set_over_the_socket_holds_for_what_is_observed() {
     let text = String::from_utf8(agent.run(&["show"]).stdout).unwrap();
     assert!(text.contains("line 1: service=b => threshold=1s") && !text.contains("set:"), "{text}");
     stage.round().await;
-    eventually("as at the start", || stage.sleeps() == [(3 * EACH, 0), (2 * EACH, 2 * each)]).await;
+    eventually("as at the start", async || stage.sleeps() == [(3 * EACH, 0), (2 * EACH, 2 * each)]).await;
     let losses: Vec<_> = stage.batches().into_iter().flat_map(|batch| batch.losses).collect();
     assert!(losses.is_empty(), "{losses:?}");
     agent.end();
@@ -315,9 +315,9 @@ async fn whoever_speaks_nonsense_or_nothing_to_the_socket_holds_up_only_himself(
     // More than may be open at once say nothing; waits go on arriving, and once those are gone the agent answers again.
     let silent: Vec<_> = (0..20).map(|_| UnixStream::connect(&agent.socket).unwrap()).collect();
     stage.round().await;
-    eventually("the waits of both", || stage.sleeps() == [(EACH, 0), (EACH, 0)]).await;
+    eventually("the waits of both", async || stage.sleeps() == [(EACH, 0), (EACH, 0)]).await;
     drop(silent);
-    eventually("it answers", || agent.run(&["show"]).status.success()).await;
+    eventually("it answers", async || agent.run(&["show"]).status.success()).await;
     agent.end();
 }
 

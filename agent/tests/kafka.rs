@@ -159,7 +159,7 @@ async fn brokers_that_are_away_get_everything_when_they_are_back() {
     }
     assert_eq!(queue.look(Queue::fate).stored_batches, 10, "nobody is there");
     cluster.broker_up(1).unwrap();
-    eventually("everything is stored", || queue.look(Queue::fate).stored_batches == 30).await;
+    eventually("everything is stored", async || queue.look(Queue::fate).stored_batches == 30).await;
     assert_eq!(arrived(&settings).0, (1..31).collect::<Vec<_>>());
 }
 

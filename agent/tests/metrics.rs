@@ -11,7 +11,7 @@ use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 
-use fake::{Answer, Fake};
+use fake::{Answer, Fake, eventually};
 use support::go_program::{ANY, GoProgram};
 
 /// Ends the agent with the test.
@@ -63,7 +63,7 @@ async fn what_is_captured_stored_and_lost_is_counted() {
     program.next_event();
     let url = format!("http://{address}/metrics");
     let text = || ureq::get(&url).call().unwrap().body_mut().read_to_string().unwrap();
-    fake::eventually("the waits are counted as they are captured, and as they are stored", || {
+    eventually("the waits are counted as they are captured, and as they are stored", async || {
         let text = text();
         let at_least = |name: &str, least: f64| value(&text, name).is_some_and(|value| value >= least);
         at_least("syncline_agent_waits_total", 5.0) && at_least("syncline_agent_stored_waits_total", 5.0)
@@ -91,12 +91,4 @@ async fn a_real_prometheus_reads_them(address: &str) {
     assert!(ask("syncline_agent_stored_waits_total")[0].1 >= 5.0);
     let lost = ask("syncline_agent_lost_waits_total");
     assert!(lost.len() > 10 && lost.iter().all(|(of, _)| of["cause"].is_string()), "{lost:?}");
-}
-
-async fn eventually<F: AsyncFnMut() -> bool>(what: &str, mut holds: F) {
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
-    while !holds().await {
-        assert!(std::time::Instant::now() < deadline, "still not: {what}");
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    }
 }

@@ -63,7 +63,7 @@ async fn the_offset_of_the_reference_lies_between_the_four_stamps() {
     let offset_ns = 123_456_789_012;
     fake.reference.offset_ns.store(offset_ns, Ordering::SeqCst);
     let probing = Probing::start(&fake);
-    eventually("ten probes finish", || probing.usable().len() >= 10).await;
+    eventually("ten probes finish", async || probing.usable().len() >= 10).await;
     for UsableProbe { probe, path, run, knots } in probing.usable() {
         // Node and reference share a clock here, so causality gives hard bounds without any tolerance.
         let arrival: Instant<Reference> = probe.received;
@@ -75,16 +75,16 @@ async fn the_offset_of_the_reference_lies_between_the_four_stamps() {
         assert_eq!((path, run), (ProbePath::Grpc, 1), "the fake has no UDP");
     }
     probing.stop.send_replace(true);
-    eventually("the thread ends", || probing.thread.is_finished()).await;
+    eventually("the thread ends", async || probing.thread.is_finished()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_probe_says_against_which_run_of_the_reference_it_was_made() {
     let fake = Fake::start(|_, _| Answer::Store).await;
     let probing = Probing::start(&fake);
-    eventually("a probe finishes", || !probing.usable().is_empty()).await;
+    eventually("a probe finishes", async || !probing.usable().is_empty()).await;
     fake.reference.run.store(2, Ordering::SeqCst);
-    eventually("a probe against the second run", || probing.usable().iter().any(|probe| probe.run == 2)).await;
+    eventually("a probe against the second run", async || probing.usable().iter().any(|probe| probe.run == 2)).await;
     let runs: Vec<u64> = probing.usable().iter().map(|probe| probe.run).collect();
     assert!(runs.is_sorted() && runs[0] == 1);
 }
@@ -94,7 +94,7 @@ async fn an_aggregator_of_another_region_is_not_believed() {
     let fake = Fake::start(|_, _| Answer::Store).await;
     "us".clone_into(&mut fake.reference.region.lock().unwrap());
     let probing = Probing::start(&fake);
-    eventually("it is told", || !probing.heard().is_empty()).await;
+    eventually("it is told", async || !probing.heard().is_empty()).await;
     let told = Heard::WrongRegion { aggregator: fake.url(), theirs: "us".to_owned() };
     assert!(probing.heard().iter().all(|heard| *heard == told));
 }
@@ -104,9 +104,9 @@ async fn probes_go_to_another_aggregator_as_soon_as_that_is_in_use() {
     let (first, second) = (Fake::start(|_, _| Answer::Store).await, Fake::start(|_, _| Answer::Store).await);
     second.reference.run.store(2, Ordering::SeqCst);
     let probing = Probing::start(&first);
-    eventually("a probe finishes", || !probing.usable().is_empty()).await;
+    eventually("a probe finishes", async || !probing.usable().is_empty()).await;
     probing.whom.send_replace(second.aggregator().endpoint().clone());
-    eventually("a probe of the second", || probing.usable().iter().any(|probe| probe.run == 2)).await;
+    eventually("a probe of the second", async || probing.usable().iter().any(|probe| probe.run == 2)).await;
     let runs: Vec<u64> = probing.usable().iter().map(|probe| probe.run).collect();
     assert!(runs.is_sorted(), "none of the first afterwards: {runs:?}");
 }
@@ -118,7 +118,7 @@ async fn another_aggregator_is_probed_as_fast_as_the_first_was_at_the_start() {
     // After those of a start the next probe comes when this test is long over.
     let probing = Probing::start_at(&first, Pacing::every(Span::from_s(3_600)));
     let of_run = |run| probing.usable().iter().filter(|probe| probe.run == run).count();
-    eventually("the probes of a start", || of_run(1) >= 16).await;
+    eventually("the probes of a start", async || of_run(1) >= 16).await;
     probing.whom.send_replace(second.aggregator().endpoint().clone());
-    eventually("as many of the second", || of_run(2) >= 16).await;
+    eventually("as many of the second", async || of_run(2) >= 16).await;
 }

@@ -96,22 +96,24 @@ async fn where_the_preferred_one_stops_the_other_gets_the_rest_and_it_gets_it_ba
     let mut region = Region::start(|_| ()).await;
     region.push(1..13);
     let preferred = region.preferred.take().unwrap();
-    eventually("all have arrived, and three are stored", || numbers(&preferred).len() == 12 && region.stored() == 3)
-        .await;
+    eventually("all have arrived, and three are stored", async || {
+        numbers(&preferred).len() == 12 && region.stored() == 3
+    })
+    .await;
     assert!(region.uses(&preferred.fake.url()) && numbers(&region.other).is_empty());
 
     let address = preferred.fake.address;
     drop(preferred);
     region.open.store(true, Ordering::SeqCst);
-    eventually("all are stored", || region.stored() == 12).await;
+    eventually("all are stored", async || region.stored() == 12).await;
     assert_eq!(numbers(&region.other), (4..13).collect::<Vec<_>>(), "what was acknowledged does not come again");
     assert!(region.other.fake.arrivals().iter().all(|arrival| arrival.bytes == bytes(arrival.number)));
     assert!(region.uses(&region.other.fake.url()));
 
     let back = Stoppable::start(address, |_, _| Answer::Store).await;
-    eventually("it is in use again", || region.uses(&back.fake.url())).await;
+    eventually("it is in use again", async || region.uses(&back.fake.url())).await;
     region.push(13..20);
-    eventually("all are stored", || region.stored() == 19).await;
+    eventually("all are stored", async || region.stored() == 19).await;
     assert_eq!(numbers(&back), (13..20).collect::<Vec<_>>());
     assert_eq!(numbers(&region.other).len(), 9);
 }
@@ -121,7 +123,7 @@ async fn an_aggregator_of_another_region_gets_no_batch() {
     let of_us = |preferred: &Stoppable| "us".clone_into(&mut preferred.fake.reference.region.lock().unwrap());
     let region = Region::start(of_us).await;
     region.push(1..4);
-    eventually("all are stored", || region.stored() == 3).await;
+    eventually("all are stored", async || region.stored() == 3).await;
     assert!(numbers(region.preferred.as_ref().unwrap()).is_empty());
     assert_eq!(numbers(&region.other), [1, 2, 3]);
 }
@@ -149,7 +151,7 @@ async fn one_that_takes_connections_and_no_batches_is_left() {
     let uplink = tokio::spawn(uplink.run());
     let entry = entry(1);
     assert!(queue.change(|queue| queue.push(entry)).is_empty());
-    eventually("it is stored by the other", || queue.look(Queue::fate).stored_batches == 1).await;
+    eventually("it is stored by the other", async || queue.look(Queue::fate).stored_batches == 1).await;
     assert_eq!(numbers(&other), [1]);
     uplink.abort();
 }

@@ -104,7 +104,7 @@ impl Run {
         let uplink = self.uplink(fake);
         let delivering = tokio::spawn(uplink.run());
         self.push_fitting();
-        eventually("all is stored", || self.queue.look(Queue::fate).stored_batches == 1).await;
+        eventually("all is stored", async || self.queue.look(Queue::fate).stored_batches == 1).await;
         let lost = self.queue.change(Queue::take_lost);
         self.push(lost.iter().map(|lost| lost.id).collect());
         self.queue.change(Queue::close);
@@ -257,16 +257,16 @@ async fn with_a_full_disk_batches_travel_from_memory_and_it_recovers_by_itself()
     // More than the segment has room for that was begun.
     for _ in 0..40 {
         let number = run.push_fitting();
-        eventually("it is stored", || fake.arrivals().iter().any(|arrival| arrival.number == number)).await;
+        eventually("it is stored", async || fake.arrivals().iter().any(|arrival| arrival.number == number)).await;
     }
-    eventually("all are", || run.queue.look(Queue::fate).stored_batches == 41).await;
+    eventually("all are", async || run.queue.look(Queue::fate).stored_batches == 41).await;
     is_open.store(false, Ordering::SeqCst);
     let dropped: Vec<u64> = (0..60).flat_map(|_| run.push(Vec::new()).1).map(|entry| entry.number()).collect();
     assert!(!dropped.is_empty() && run.queue.look(Queue::bytes) <= 256 << 10);
     assert!(run.queue.look(Queue::has_unwritten));
     std::fs::remove_file(filler).unwrap();
     let mended = Instant::now();
-    eventually("all is durable", || !run.queue.look(Queue::has_unwritten)).await;
+    eventually("all is durable", async || !run.queue.look(Queue::has_unwritten)).await;
     assert!(mended.elapsed() < RECOVERED, "{:?}", mended.elapsed());
     println!("durable {:?} after there was room", mended.elapsed());
     uplink.abort();
@@ -338,14 +338,14 @@ async fn a_damaged_batch_is_told_by_its_number_and_the_others_are_sent() {
     let mut run = Run::start(directory.path(), 64 << 10, SOFT_BYTES);
     let uplink = tokio::spawn(run.uplink(&fake).run());
     let mut lost = Vec::new();
-    eventually("the loss is told", || {
+    eventually("the loss is told", async || {
         lost.extend(run.queue.change(Queue::take_lost));
         !lost.is_empty()
     })
     .await;
     assert_eq!(lost.iter().map(|lost| (lost.id, lost.weight)).collect::<Vec<_>>(), [(id(first, hurt), 10)]);
     run.push(vec![lost[0].id]);
-    eventually("the others are stored", || run.queue.look(Queue::fate).earlier_batches == 29).await;
+    eventually("the others are stored", async || run.queue.look(Queue::fate).earlier_batches == 29).await;
     run.queue.change(Queue::close);
     uplink.await.unwrap();
     run.spooling.end().await;

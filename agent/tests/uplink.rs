@@ -89,7 +89,7 @@ async fn no_more_than_a_window_is_on_its_way() {
         Fake::start(move |_, _| if policy.load(Ordering::SeqCst) { Answer::Store } else { Answer::KeepSilent }).await;
     let queue = queue_of(1..41);
     let uplink = tokio::spawn(Uplink::new(fake.aggregator().into(), Arc::clone(&queue)).run());
-    eventually("a window has arrived", || fake.arrivals().len() >= WINDOW).await;
+    eventually("a window has arrived", async || fake.arrivals().len() >= WINDOW).await;
     // Give it every chance to send too much: a change of the queue wakes it.
     for _ in 0..10 {
         queue.change(|_| ());
@@ -112,7 +112,7 @@ async fn an_aggregator_that_starts_late_gets_everything() {
     drop(nobody);
     assert!(!*connected.borrow());
     let fake = Fake::serve(TcpListener::bind(address).await.unwrap(), |_, _| Answer::Store);
-    eventually("everything is stored", || queue.look(Queue::fate).stored_batches == 3).await;
+    eventually("everything is stored", async || queue.look(Queue::fate).stored_batches == 3).await;
     assert!(*connected.borrow());
     assert_eq!(fake.arrivals().len(), 3);
 }
@@ -120,7 +120,7 @@ async fn an_aggregator_that_starts_late_gets_everything() {
 /// The answer of the present connection; asked for again, as the batcher does, where that of another has gone.
 async fn told(asking: &Asking, queue: &SharedQueue, stacks: &[u64]) -> Told {
     let mut answer = None;
-    eventually("an answer", || {
+    eventually("an answer", async || {
         answer = asking.take(queue.look(Queue::connections));
         if answer.is_none() && asking.is_idle() {
             asking.ask(Question { stacks: stacks.iter().copied().map(StackId).collect(), again: 0 });

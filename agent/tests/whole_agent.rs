@@ -105,7 +105,8 @@ async fn what_a_go_program_waits_for_arrives_once_named_and_behind_a_probe() {
     program.go();
     let reported = program.events_until_done().len();
     assert!(reported > 0);
-    eventually("as many waits have arrived as the program reports", || waits_in(&batches(&fake)) >= reported).await;
+    eventually("as many waits have arrived as the program reports", async || waits_in(&batches(&fake)) >= reported)
+        .await;
     let summary = agent.terminate();
     assert!(program.is_running());
     assert!(program.finish().success());
@@ -145,7 +146,7 @@ async fn told_of_the_build(fake: &Fake, cache: &Path, probe_interval: &str) -> (
     agent.wait_until_ready();
     program.go();
     let reported = program.events_until_done().len();
-    eventually("its waits have arrived", || waits_in(&batches(fake)[before..]) >= reported).await;
+    eventually("its waits have arrived", async || waits_in(&batches(fake)[before..]) >= reported).await;
     let summary = agent.terminate();
     assert!(program.finish().success());
     let stacks = batches(fake).split_off(before).into_iter().flat_map(|batch| batch.stacks);
@@ -201,10 +202,10 @@ async fn stuck_goroutines_arrive_while_they_are_stuck_and_when_their_process_end
     let parked = program.events_until_done().into_iter().filter(|facts| facts["name"] != "call");
     let goids: HashSet<u64> = parked.map(|facts| facts["goid"].as_u64().unwrap()).collect();
     assert!(goids.len() >= 5);
-    eventually("all are told of", || goids.is_subset(&stuck_in(&batches(&fake), false))).await;
+    eventually("all are told of", async || goids.is_subset(&stuck_in(&batches(&fake), false))).await;
     assert!(stuck_in(&batches(&fake), true).is_empty());
     drop(program);
-    eventually("their end is", || goids.is_subset(&stuck_in(&batches(&fake), true))).await;
+    eventually("their end is", async || goids.is_subset(&stuck_in(&batches(&fake), true))).await;
     let summary = agent.terminate();
     let arrived: usize = batches(&fake).iter().map(|batch| batch.open_waits.len()).sum();
     assert_eq!(summary["open"], arrived as u64);
@@ -285,7 +286,7 @@ async fn however_the_agent_ends_the_program_runs_on_as_it_was() {
         let ended = agent.child.wait().unwrap();
         assert_eq!(ended.success(), signal == Signal::TERM, "{ended}");
         // The kernel lets go of a killed process's probes in its own time.
-        eventually("the program is as in its file", || altered_bytes(program.pid(), &path) == 0).await;
+        eventually("the program is as in its file", async || altered_bytes(program.pid(), &path) == 0).await;
         assert!(program.is_running());
         program.go();
         assert!(program.next_event()["count"].as_u64().unwrap() > 0);
@@ -340,7 +341,7 @@ async fn where_an_aggregator_dies_batches_and_probes_go_on_at_the_other() {
     let both = format!("{},{}", one.fake.url(), two.fake.url());
     let mut agent = Agent::start_with(&both, program.pid(), &[]);
     agent.wait_until_ready();
-    eventually("a batch", || !one.fake.arrivals().is_empty() || !two.fake.arrivals().is_empty()).await;
+    eventually("a batch", async || !one.fake.arrivals().is_empty() || !two.fake.arrivals().is_empty()).await;
     let (dies, stays) = if two.fake.arrivals().is_empty() { (one, two) } else { (two, one) };
     let before = dies.fake.clone();
     let stopped = Instant::now();
@@ -352,7 +353,8 @@ async fn where_an_aggregator_dies_batches_and_probes_go_on_at_the_other() {
     let is_of_run = |batch: &&Batch| !batch.probes.is_empty() && batch.reference_run == run;
     let probed = |batches: &[Batch]| batches.iter().filter(is_of_run).count();
     let all = || [batches(&before), batches(&stays.fake)].concat();
-    eventually("waits and probes arrive", || waits_in(&all()) >= reported && probed(&batches(&stays.fake)) >= 2).await;
+    eventually("waits and probes arrive", async || waits_in(&all()) >= reported && probed(&batches(&stays.fake)) >= 2)
+        .await;
     assert!(stopped.elapsed() < Duration::from_secs(15), "{:?}", stopped.elapsed());
     let summary = agent.terminate();
     assert!(program.finish().success());
@@ -383,7 +385,8 @@ async fn without_holding_waits_go_at_the_interval_though_no_probe_is_answered() 
     fake.reference.is_silent.store(true, Ordering::SeqCst);
     program.go();
     let reported = program.events_until_done().len();
-    eventually("as many waits have arrived as the program reports", || waits_in(&batches(&fake)) >= reported).await;
+    eventually("as many waits have arrived as the program reports", async || waits_in(&batches(&fake)) >= reported)
+        .await;
     agent.terminate();
     assert!(program.finish().success());
     let batches = batches(&fake);
@@ -436,12 +439,12 @@ async fn what_a_killed_agent_could_not_send_the_next_one_sends() {
     let more = [&arguments[..], &["--record", recording.to_str().unwrap()]].concat();
     let mut agent = Agent::start_with(&url, program.pid(), &more);
     agent.wait_until_ready();
-    eventually("a batch", || !here.fake.arrivals().is_empty()).await;
+    eventually("a batch", async || !here.fake.arrivals().is_empty()).await;
     drop(here);
     program.go();
     assert!(!program.events_until_done().is_empty());
     let before = recorded(&recording);
-    eventually("batches that nobody takes", || recorded(&recording) >= before + 3).await;
+    eventually("batches that nobody takes", async || recorded(&recording) >= before + 3).await;
     kill_process(Pid::from_child(&agent.child), Signal::KILL).unwrap();
     agent.child.wait().unwrap();
     let left = spooled(&spool);
@@ -454,7 +457,7 @@ async fn what_a_killed_agent_could_not_send_the_next_one_sends() {
     let mut agent = Agent::start_with(&url, program.pid(), &arguments);
     agent.wait_until_ready();
     let arrived = || back.fake.arrivals().into_iter().map(|arrival| arrival.bytes).collect::<Vec<_>>();
-    eventually("what was left has arrived", || arrived().len() > left.len()).await;
+    eventually("what was left has arrived", async || arrived().len() > left.len()).await;
     let summary = agent.terminate();
     assert_eq!(arrived()[..left.len()], left, "first, in order, once, and as it was");
     assert_eq!((summary["earlier_batches"], summary["undelivered"]), (left.len() as u64, 0));
@@ -475,7 +478,7 @@ async fn what_an_agent_cannot_deliver_by_its_end_lies_in_its_spool() {
     agent.wait_until_ready();
     program.go();
     assert!(!program.events_until_done().is_empty());
-    eventually("a batch with waits", || waits_in(&batches(&fake)) > 0).await;
+    eventually("a batch with waits", async || waits_in(&batches(&fake)) > 0).await;
     let summary = agent.terminate();
     let left: Vec<Batch> = spooled(&spool).iter().map(|bytes| syncline_proto::decode(bytes).unwrap()).collect();
     assert_eq!((summary["undelivered"], summary["spooled"]), (waits_in(&left) as u64, waits_in(&left) as u64));
