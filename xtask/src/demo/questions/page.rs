@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use anyhow::{Context, Result, ensure};
-use chrono::{NaiveDateTime, TimeDelta};
+use chrono::{NaiveDateTime, SubsecRound as _};
 
 /// How the line begins that says of which wait the answers on the page tell.
 const SUBJECT: &str = "Their answers tell of one wait: ";
@@ -21,8 +21,7 @@ pub(crate) struct Subject {
 impl Subject {
     /// The same question about another wait: its times are shifted, the goroutine and the trace are the other's.
     pub(crate) fn asked_of(&self, sql: &str, other: &Self) -> String {
-        let by = other.at - self.at;
-        let parts = sql.split('\'').map(|part| shifted(part, by).unwrap_or_else(|| part.to_owned()));
+        let parts = sql.split('\'').map(|part| moved(part, self.at, other.at).unwrap_or_else(|| part.to_owned()));
         let sql = parts.collect::<Vec<_>>().join("'");
         let goroutine = |subject: &Self| format!("goid = {}", subject.goid);
         sql.replace(&goroutine(self), &goroutine(other)).replace(&self.trace, &other.trace)
@@ -41,11 +40,13 @@ impl Subject {
     }
 }
 
-/// A time, if it is one, at so much later a moment and with as many digits.
-fn shifted(text: &str, by: TimeDelta) -> Option<String> {
-    let time = NaiveDateTime::parse_from_str(text, TIME).ok()?.checked_add_signed(by)?;
-    let whole = time.format("%Y-%m-%d %H:%M:%S.%9f").to_string();
-    whole.get(..text.len()).map(str::to_owned)
+/// A time, if it is one, that is as far from `to` as it was from `from`, as far as its digits tell: so that it does not wander however often that is done.
+fn moved(text: &str, from: NaiveDateTime, to: NaiveDateTime) -> Option<String> {
+    let time = NaiveDateTime::parse_from_str(text, TIME).ok()?;
+    let digits = text.split_once('.').map_or(0, |(_, digits)| digits.len());
+    let cut = |time: NaiveDateTime| time.trunc_subsecs(u16::try_from(digits).unwrap_or(9));
+    let moved = time.checked_add_signed(cut(to) - cut(from))?.format("%Y-%m-%d %H:%M:%S.%9f").to_string();
+    moved.get(..text.len()).map(str::to_owned)
 }
 
 /// One question: its SQL, and the place of its answer.
@@ -147,10 +148,8 @@ mod tests {
         let headings: Vec<_> = page.questions.iter().map(|question| question.heading.as_str()).collect();
         assert_eq!(headings, ["What?", "Which?"]);
         let answered = page.answered(&other(), &["new\n".to_owned(), "first\n".to_owned()]);
-        assert!(
-            answered.contains("SELECT '2026-12-31 23:59:59', '2027-01-01 00:00:00.555', 'lock' WHERE goid = 70\n"),
-            "{answered}"
-        );
+        let asked = "SELECT '2027-01-01 00:00:00', '2027-01-01 00:00:00.555', 'lock' WHERE goid = 70\n";
+        assert!(answered.contains(asked), "{answered}");
         assert!(answered.contains("```\n\n```\nnew\n```\n\nThen.") && !answered.contains("old"), "{answered}");
         assert!(answered.contains("SELECT unhex('ffee')\n```\n\n```\nfirst\n```\n\nMore."), "{answered}");
         let again = Page::parse(answered.clone()).unwrap();
