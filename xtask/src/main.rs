@@ -6,6 +6,7 @@ mod bench;
 mod chaos;
 mod ci;
 mod demo;
+mod engine;
 mod fetch;
 mod fuzz;
 mod place;

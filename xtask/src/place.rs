@@ -1,6 +1,7 @@
-//! Where things are: the workspace, its target directory, and the cache outside the tree.
+//! Where things are, and where there is room: the workspace, its target directory, the cache outside the tree, disks and ports.
 
 use std::env;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -38,6 +39,23 @@ pub(crate) fn cache() -> Result<PathBuf> {
 /// The path as it is typed in the current directory: relative if it lies below.
 pub(crate) fn from_here(path: &Path) -> &Path {
     env::current_dir().ok().and_then(|here| path.strip_prefix(here).ok()).unwrap_or(path)
+}
+
+/// What is free of the disk that has this directory, bytes.
+///
+/// # Errors
+/// When it is not there.
+pub(crate) fn free_bytes(dir: &Path) -> Result<u64> {
+    let disk = rustix::fs::statvfs(dir).with_context(|| format!("cannot look at {}", dir.display()))?;
+    Ok(disk.f_bavail * disk.f_frsize)
+}
+
+/// An address of this machine at whose port nobody listens.
+///
+/// # Errors
+/// When there is none.
+pub(crate) fn free_address() -> Result<SocketAddr> {
+    Ok(TcpListener::bind("127.0.0.1:0").context("no free port")?.local_addr()?)
 }
 
 fn non_empty(variable: &str) -> Option<PathBuf> {

@@ -1,6 +1,5 @@
 //! An aggregator with an embedded store, to measure or to measure against.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread::sleep;
@@ -11,8 +10,8 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::child::Child;
 use super::usage;
-use crate::fetch;
 use crate::spooled::{LOOK_EVERY, STORED_WITHIN, is_stored};
+use crate::{engine, fetch};
 
 /// Its name.
 pub(crate) const NAME: &str = "bench";
@@ -86,10 +85,7 @@ impl Region {
 
     /// Where its ClickHouse answers, for another aggregator.
     pub(crate) fn engine_url(&self) -> Result<String> {
-        let path = self.store.join("endpoint.json");
-        let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        let endpoint: serde_json::Value = serde_json::from_str(&text)?;
-        Ok(endpoint["url"].as_str().context("endpoint.json has no url")?.to_owned())
+        engine::url(&self.store)
     }
 
     /// Waits until all that it has acknowledged is in the store.

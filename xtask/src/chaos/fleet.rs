@@ -1,62 +1,26 @@
-//! The programs of a run, and what is done to them.
+//! What runs, and what is done to it.
 
 use std::fs;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process};
-use serde::Deserialize;
 
+use super::Options;
 use super::plan::{Deed, Target};
+use super::programs::{Programs, broker_command};
 use super::relay::{Mode, Relay};
 use super::service::Service;
-use super::{Options, REGION, Uplink};
 use crate::bench::{build, usage};
 use crate::demo::broker;
-use crate::fetch;
+use crate::spooled::is_stored;
+use crate::{fetch, place};
 
 /// Node of the agent that observes a program.
 pub(crate) const OBSERVER: &str = "observer";
 const START_WITHIN: Duration = Duration::from_secs(120);
-/// Partitions of the topic.
-const PARTITIONS: &str = "6";
-/// Nobody listens there.
-const NOBODY: &str = "http://127.0.0.1:1";
-const QUIET: &str = "warn";
-
-/// What runs.
-pub(crate) struct Programs {
-    agent: PathBuf,
-    nodes: PathBuf,
-    aggregator: PathBuf,
-    pub(crate) cli: PathBuf,
-    libchdb: PathBuf,
-    jars: Option<PathBuf>,
-}
-
-impl Programs {
-    /// # Errors
-    /// When something is missing or does not build.
-    pub(crate) fn build(options: &Options) -> Result<Self> {
-        fetch::run(fetch::Part::Clang)?;
-        fetch::run(fetch::Part::Libchdb)?;
-        let jars = (options.uplink == Uplink::Kafka).then(fetch::kafka::required).transpose()?;
-        let packages = ["-p", "syncline-agent", "-p", "syncline-aggregator", "-p", "syncline-cli"];
-        let built =
-            build::cargo_build(options.built, &[&packages[..], &["--bins", "--example", "modelled_nodes"]].concat())?;
-        Ok(Self {
-            agent: built.join("syncline-agent"),
-            nodes: built.join("examples").join("modelled_nodes"),
-            aggregator: built.join("syncline-aggregator"),
-            cli: built.join("syncline"),
-            libchdb: fetch::libchdb::path()?,
-            jars,
-        })
-    }
-}
 
 /// Those that run, and what stands still.
 pub(crate) struct Fleet {
@@ -93,13 +57,13 @@ impl Fleet {
         for part in ["nodes", "store", "state", "broker", "agent"] {
             fs::create_dir_all(dir.join(part))?;
         }
-        let (root, other) = (free_address()?, free_address()?);
+        let (root, other) = (place::free_address()?, place::free_address()?);
         let mut relays = vec![Relay::start(root, seed)?, Relay::start(other, !seed)?];
         let urls = format!("http://{},http://{}", relays[0].address(), relays[1].address());
         let mut services = Vec::new();
         let mut broker = None;
         if let Some(jars) = programs.jars.clone() {
-            let listens = free_address()?;
+            let listens = place::free_address()?;
             let relay = Relay::start(listens, seed.rotate_left(7))?;
             // All clients go the way that it tells them.
             let command = broker_command(jars, &dir.join("broker"), listens, relay.address())?;
@@ -107,32 +71,12 @@ impl Fleet {
             broker = Some(relay.address().to_string());
             relays.push(relay);
         }
-        let aggregator = |listen: SocketAddr, name: &'static str, is_root: bool| {
-            let (program, libchdb, broker) = (programs.aggregator.clone(), programs.libchdb.clone(), broker.clone());
-            let (store, state) = (dir.join("store"), dir.join("state").join(name));
-            move || {
-                let mut command = Command::new(&program);
-                command.env_remove("SYNCLINE_URL").env_remove("SYNCLINE_STORE").env("RUST_LOG", QUIET);
-                command.args(["--region", REGION, "--listen", &listen.to_string(), "--state-dir"]).arg(&state);
-                if is_root {
-                    command.arg("--store-dir").arg(&store).env(fetch::libchdb::OVERRIDE, &libchdb);
-                } else {
-                    // In the environment, since it has a password. While there is none the program fails, and is started again: without any URL it
-                    // would begin a store of its own.
-                    command.env("SYNCLINE_URL", engine_url(&store).unwrap_or_else(|| NOBODY.to_owned()));
-                }
-                if let Some(broker) = &broker {
-                    command.args(["--kafka-brokers", broker, "--kafka-create-topic", PARTITIONS]);
-                    command.args(["--kafka-config", "session.timeout.ms=6000"]);
-                }
-                command
-            }
-        };
+        let aggregator = |listen, name, is_root| programs.aggregator(listen, dir, name, is_root, broker.as_deref());
         let store = Service::new("aggregator-store", "ready", dir, aggregator(root, "store", true));
         services.push((Target::StoreAggregator, store));
         services
             .push((Target::Aggregator, Service::new("aggregator", "ready", dir, aggregator(other, "other", false))));
-        let nodes = nodes_command(options, programs, dir, &urls, broker.as_deref());
+        let nodes = programs.nodes(options, dir, &urls, broker.as_deref());
         services.push((Target::Nodes, Service::new("nodes", "ready", dir, nodes)));
 
         let mut fleet = Self {
@@ -162,18 +106,7 @@ impl Fleet {
         let mut observed = Service::new("observed-program", "waiting", dir, move || Command::new(&program));
         observed.wait_until_ready(START_WITHIN)?;
         let pid = observed.pid().context("the observed program has ended")?.to_string();
-        let (program, spool, urls) = (programs.agent.clone(), dir.join("agent").join("spool"), urls.to_owned());
-        let broker = broker.map(str::to_owned);
-        let mut agent = Service::new("agent", "ready", dir, move || {
-            let mut command = Command::new(&program);
-            command.env("RUST_LOG", "warn,syncline_agent::run=info");
-            command.args(["run", "--node", OBSERVER, "--region", REGION, "--keep-trying", "--pid", &pid]);
-            command.args(["--aggregator", &urls, "--control", "none", "--symbol-cache", "none", "--spool"]).arg(&spool);
-            if let Some(broker) = &broker {
-                command.args(["--uplink", "kafka", "--kafka-brokers", broker]);
-            }
-            command
-        });
+        let mut agent = Service::new("agent", "ready", dir, programs.agent(dir, pid, urls, broker));
         agent.wait_until_ready(START_WITHIN)?;
         self.observed = Some(observed);
         self.services.push((Target::Agent, agent));
@@ -295,13 +228,10 @@ impl Fleet {
         })
     }
 
-    /// Whether no aggregator has had anything to store since then, ms since 1970.
-    pub(crate) fn spools_are_empty(&self, since_ms: u64) -> bool {
-        self.spools.iter().all(|spool| {
-            let said = fs::read(spool.join("waiting.json")).ok();
-            let said: Option<Said> = said.and_then(|said| serde_json::from_slice(&said).ok());
-            said.is_some_and(|said| said.at_ms > since_ms && said.waiting.batches == 0)
-        })
+    /// Whether no aggregator has had anything to store since then.
+    pub(crate) fn spools_are_empty(&self, since: SystemTime) -> bool {
+        // What cannot be read, as it is just being begun, is none.
+        self.spools.iter().all(|spool| is_stored(spool, since).unwrap_or(false))
     }
 
     /// What has panicked, or died of a signal that was not ours.
@@ -394,18 +324,6 @@ fn has_delivered(log: &str) -> bool {
     number("undelivered=") == Some(0) && number("stored=") > Some(0)
 }
 
-/// What an aggregator says of its spool.
-#[derive(Deserialize)]
-struct Said {
-    at_ms: u64,
-    waiting: Waiting,
-}
-
-#[derive(Deserialize)]
-struct Waiting {
-    batches: u64,
-}
-
 /// Whether only its parent has not seen its end yet (proc(5), `/proc/PID/stat`).
 fn is_dead(pid: u32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
@@ -417,63 +335,6 @@ fn signal(pid: u32, signal: Signal) {
     if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
         let _ = kill_process(pid, signal);
     }
-}
-
-fn free_address() -> Result<SocketAddr> {
-    Ok(std::net::TcpListener::bind("127.0.0.1:0").context("no free port")?.local_addr()?)
-}
-
-/// As the engine leaves it beside its data; it stays the same over restarts.
-fn engine_url(store: &Path) -> Option<String> {
-    let endpoint: serde_json::Value = serde_json::from_slice(&fs::read(store.join("endpoint.json")).ok()?).ok()?;
-    Some(endpoint["url"].as_str()?.to_owned())
-}
-
-fn nodes_command(
-    options: &Options,
-    programs: &Programs,
-    dir: &Path,
-    urls: &str,
-    broker: Option<&str>,
-) -> impl Fn() -> Command + 'static {
-    let (program, dir, urls) = (programs.nodes.clone(), dir.join("nodes"), urls.to_owned());
-    let (broker, waits) = (broker.map(str::to_owned), options.waits().to_string());
-    let count = options.nodes.to_string();
-    move || {
-        let mut command = Command::new(&program);
-        command.env("RUST_LOG", QUIET).args(["--region", REGION, "--aggregator", &urls, "--dir"]).arg(&dir);
-        command.args(["--nodes", &count, "--waits", &waits]);
-        if let Some(broker) = &broker {
-            command.args(["--kafka-brokers", broker]);
-        }
-        command
-    }
-}
-
-/// Makes its files; a command that serves them.
-fn broker_command(
-    jars: PathBuf,
-    dir: &Path,
-    listens: SocketAddr,
-    advertised: SocketAddr,
-) -> Result<impl Fn() -> Command + 'static> {
-    let properties = broker::properties(dir, listens.port(), free_address()?.port());
-    let told = format!("advertised.listeners=PLAINTEXT://{advertised}");
-    let properties: Vec<&str> = properties
-        .lines()
-        .map(|line| if line.starts_with("advertised.listeners=") { told.as_str() } else { line })
-        .collect();
-    fs::write(dir.join("server.properties"), properties.join("\n"))?;
-    let formatted = broker::java(&jars, dir, &broker::FORMAT).output().context("java cannot be started")?;
-    ensure!(formatted.status.success(), "Kafka cannot make its files: {}", String::from_utf8_lossy(&formatted.stderr));
-    let dir = dir.to_owned();
-    Ok(move || {
-        let java = broker::java(&jars, &dir, &broker::SERVE);
-        // It logs to standard error, also that it is ready.
-        let mut command = Command::new("sh");
-        command.args(["-c", "exec \"$@\" 2>&1", "sh"]).arg(java.get_program()).args(java.get_args()).current_dir(&dir);
-        command
-    })
 }
 
 #[cfg(test)]

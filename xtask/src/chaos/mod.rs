@@ -14,6 +14,7 @@
 
 mod fleet;
 mod plan;
+mod programs;
 mod relay;
 mod service;
 mod stored;
@@ -28,6 +29,7 @@ use crate::bench::Built;
 use crate::place;
 use fleet::Fleet;
 use plan::{Plan, Target};
+use programs::Programs;
 use stored::{Difference, Store};
 
 /// What `cargo xtask chaos` can be told.
@@ -114,7 +116,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         options.nodes,
         options.waits()
     );
-    let programs = fleet::Programs::build(options)?;
+    let programs = Programs::build(options)?;
     let dir = tempfile::Builder::new().prefix("chaos-").tempdir_in(&target)?;
     let seed = options.seed.unwrap_or_else(|| now().subsec_nanos().into());
     eprintln!("chaos: seed {seed}, in {}", dir.path().display());
@@ -152,9 +154,8 @@ pub(crate) fn short_minutes(text: &str) -> Result<f64, String> {
 }
 
 fn check_disk(dir: &Path, options: &Options) -> Result<()> {
-    let disk = rustix::fs::statvfs(dir).with_context(|| format!("cannot look at {}", dir.display()))?;
     let events = f64::from(options.rate) * options.minutes * 60.0;
-    let (free, needed) = (disk.f_bavail * disk.f_frsize, events as u64 * DISK_BYTES_PER_EVENT + DISK_BYTES_BESIDE);
+    let (free, needed) = (place::free_bytes(dir)?, events as u64 * DISK_BYTES_PER_EVENT + DISK_BYTES_BESIDE);
     let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
     ensure!(
         free >= needed,
@@ -193,7 +194,7 @@ struct Outcome {
 }
 
 impl<'a> Run<'a> {
-    fn start(options: &'a Options, seed: u64, programs: &fleet::Programs, dir: &Path) -> Result<Self> {
+    fn start(options: &'a Options, seed: u64, programs: &Programs, dir: &Path) -> Result<Self> {
         let store = Store {
             cli: programs.cli.clone(),
             dir: dir.join("store"),
@@ -267,7 +268,7 @@ impl<'a> Run<'a> {
         let deadline = Instant::now() + DRAINED_WITHIN + Duration::from_secs_f64(self.options.minutes * 300.0);
         let mut before = Difference::default();
         let mut is_over = false;
-        let mut ended_ms = None;
+        let mut ended = None;
         loop {
             self.fleet.tick()?;
             if looked.elapsed() >= LOOK_EVERY {
@@ -280,8 +281,8 @@ impl<'a> Run<'a> {
                     }
                     // One look more, and not before the aggregators have nothing left: what comes twice may come late.
                     let has_ended = difference.lost == 0 && self.fleet.load_has_ended();
-                    let since_ms = has_ended.then(|| *ended_ms.get_or_insert_with(|| now().as_millis() as u64));
-                    let is_all = since_ms.is_some_and(|since_ms| self.fleet.spools_are_empty(since_ms));
+                    let since = has_ended.then(|| *ended.get_or_insert_with(SystemTime::now));
+                    let is_all = since.is_some_and(|since| self.fleet.spools_are_empty(since));
                     if is_all && is_over {
                         return Ok(difference);
                     }
@@ -292,7 +293,7 @@ impl<'a> Run<'a> {
             if newest.elapsed() > PATIENCE || Instant::now() > deadline {
                 if !self.fleet.load_has_ended() {
                     failures.push("agents do not get rid of what they have".to_owned());
-                } else if ended_ms.is_none_or(|since_ms| !self.fleet.spools_are_empty(since_ms)) {
+                } else if ended.is_none_or(|since| !self.fleet.spools_are_empty(since)) {
                     failures.push("aggregators do not get rid of what they have".to_owned());
                 }
                 return self.store.difference();

@@ -5,15 +5,14 @@ use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime};
 
 use anyhow::{Context, Result, ensure};
-use serde::Deserialize;
 use tokio::process::Command;
 
 use super::build::Programs;
 use super::child::Process;
 use super::fleet::{Directories, start_link};
 use super::plan::{Link, REGIONS, ROOT, Region};
-use crate::fetch;
 use crate::spooled::{LOOK_EVERY, STORED_WITHIN, is_stored};
+use crate::{engine, fetch};
 
 /// Partitions of the topic that the regions share.
 const PARTITIONS: &str = "6";
@@ -102,7 +101,7 @@ impl Aggregators {
         let mut command = setup.command(ROOT, "127.0.0.1:0");
         command.arg("--store-dir").arg(&dirs.store).env(fetch::libchdb::OVERRIDE, libchdb);
         let root = Process::start(&format!("aggregator-{ROOT}"), command, &dirs.logs).await?;
-        setup.store = store_url(&dirs.store)?;
+        setup.store = engine::url(&dirs.store)?;
         let anchors = HashMap::from([anchor(&root)?]);
         Ok(Self { setup, root, others: Vec::new(), links: Vec::new(), anchors })
     }
@@ -167,7 +166,7 @@ impl Aggregators {
     }
 
     /// Waits until all that they have acknowledged is in the store.
-    async fn until_all_is_stored(&self) -> Result<()> {
+    pub(crate) async fn until_all_is_stored(&self) -> Result<()> {
         let (now, deadline) = (SystemTime::now(), Instant::now() + STORED_WITHIN);
         for region in self.others.iter().map(|member| member.region).chain([ROOT]) {
             let spool = self.setup.state.join(region).join("spool");
@@ -227,16 +226,4 @@ fn anchor(aggregator: &Process) -> Result<(u64, i64)> {
     let run = run_number.with_context(|| format!("an aggregator's reference_run={run} is not 0x.."))?;
     let anchor_ns = anchor_ns.parse().with_context(|| format!("an aggregator's anchor_ns={anchor_ns} is no number"))?;
     Ok((run, anchor_ns))
-}
-
-/// The engine makes a new password at each start and leaves it in its directory, for those who may read there.
-fn store_url(dir: &Path) -> Result<String> {
-    #[derive(Deserialize)]
-    struct Endpoint {
-        url: String,
-    }
-    let path = dir.join("endpoint.json");
-    let text = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    let endpoint: Endpoint = serde_json::from_slice(&text).with_context(|| format!("{} has no url", path.display()))?;
-    Ok(endpoint.url)
 }

@@ -6,10 +6,9 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
 
-use crate::fetch;
+use crate::{fetch, place};
 
 /// How long it may take to start.
 const READY_WITHIN: Duration = Duration::from_secs(60);
@@ -36,7 +35,7 @@ impl Broker {
     /// When there is no Kafka or Java, or it does not start.
     pub(crate) async fn start(dir: &Path, logs: &Path) -> Result<Self> {
         let jars = fetch::kafka::required()?;
-        let [port, controller] = [free_port().await?, free_port().await?];
+        let [port, controller] = [place::free_address()?.port(), place::free_address()?.port()];
         std::fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
         std::fs::write(dir.join("server.properties"), properties(dir, port, controller))?;
         let log = logs.join("kafka.log");
@@ -74,10 +73,6 @@ impl Broker {
         }
         Ok(())
     }
-}
-
-async fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0").await?.local_addr()?.port())
 }
 
 /// Java with Kafka's classes, in the directory that has `server.properties`.

@@ -17,7 +17,7 @@ use super::{Demo, Options, Ran, Uplink, http};
 
 /// What the agents take to start, about: the step shall come in the middle of what they see.
 const START_UP: Duration = Duration::from_secs(2);
-/// How long the last batches may take into the store.
+/// How long the last batches may take through Kafka.
 const STORED_WITHIN: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 const PROGRESS: Duration = Duration::from_secs(5);
@@ -65,7 +65,10 @@ impl Demo {
         agents.stop().await?;
         services.stop().await?;
         self.say("agents and services have stopped");
-        until_all_is_stored(aggregators.store()).await?;
+        if broker.is_some() {
+            until_all_has_come(aggregators.store()).await?;
+        }
+        aggregators.until_all_is_stored().await?;
         questions.ask(&self.store(), When::Stored).await?;
         self.say("all is stored, and the questions of docs/schema.md are asked");
         let root_anchor_ns = aggregators.root_anchor_ns()?;
@@ -92,8 +95,8 @@ impl Demo {
     }
 }
 
-/// A batch that is acknowledged may not be in the store yet. The last one of an agent says that it is that.
-async fn until_all_is_stored(store: &str) -> Result<()> {
+/// Batches that are in Kafka are not yet in the store. The last one of an agent says that it is that.
+async fn until_all_has_come(store: &str) -> Result<()> {
     let fails_until = format!(
         "SELECT throwIf(uniqExactIf(node, open >= 0) < {}) FROM syncline.ingest_ledger FORMAT Null",
         REGIONS.len()
@@ -103,7 +106,7 @@ async fn until_all_is_stored(store: &str) -> Result<()> {
         match http::execute(store, &fails_until).await {
             Ok(()) => return Ok(()),
             Err(error) if Instant::now() > deadline => {
-                return Err(error.context("not all batches came into the store; see the aggregators' logs"));
+                return Err(error.context("not all batches came out of Kafka; see the aggregators' logs"));
             }
             Err(_) => tokio::time::sleep(LOOK_EVERY).await,
         }

@@ -4,7 +4,7 @@
 //! asked of logs is asked of as many waits in our table, in the same store, in the same round.
 
 use std::fs;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread::sleep;
@@ -22,6 +22,7 @@ use super::target::shown;
 use crate::bench::child::Child;
 use crate::bench::statistics::{Spread, whole};
 use crate::bench::{table, usage};
+use crate::{engine, place};
 
 /// Of the large store's rows: the exporter's indices take long to write.
 const SHARE: u64 = 24;
@@ -101,7 +102,7 @@ impl<'p> Collector<'p> {
     }
 
     fn start(&self) -> Result<(Child, String)> {
-        let address = free_address()?;
+        let address = place::free_address()?.to_string();
         let path = self.dir.join("collector.yaml");
         fs::write(&path, configuration(&self.dir.join("store"), &address)?)?;
         let mut command = Command::new(&self.program);
@@ -218,15 +219,8 @@ impl<'p> Collector<'p> {
 }
 
 /// A port that nobody has now.
-fn free_address() -> Result<String> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string())
-}
-
 fn configuration(store: &Path, address: &str) -> Result<String> {
-    let path = store.join("endpoint.json");
-    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    let endpoint: serde_json::Value = serde_json::from_str(&text)?;
-    let url = endpoint["url"].as_str().context("endpoint.json has no url")?;
+    let url = engine::url(store)?;
     let (user, host) = url
         .strip_prefix("http://")
         .and_then(|rest| rest.trim_end_matches('/').split_once('@'))

@@ -18,6 +18,7 @@ use clap::{Args, ValueEnum};
 
 use super::page::Page;
 use super::{Built, machine, scratch};
+use crate::place;
 use collector::Collector;
 use ingest::Ingest;
 use memory::Memory;
@@ -155,8 +156,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 
 /// Refuses to begin what would fill the disk.
 fn check_room(dir: &std::path::Path, needed: u64) -> Result<()> {
-    let found = rustix::fs::statvfs(dir)?;
-    let free = found.f_bavail * found.f_frsize;
+    let free = place::free_bytes(dir)?;
     if free < needed {
         bail!(
             "{} has {} GiB free, and {} are needed: make room, or name another place by CARGO_TARGET_DIR",

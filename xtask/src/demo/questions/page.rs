@@ -55,7 +55,7 @@ pub(crate) struct Question {
     pub(crate) heading: String,
     pub(crate) sql: Range<usize>,
     /// Empty where there is none yet.
-    answer: Range<usize>,
+    pub(crate) answer: Range<usize>,
 }
 
 /// docs/schema.md.
