@@ -10,7 +10,7 @@ use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use rustix::process::Signal;
 
 use super::Sizes;
@@ -110,10 +110,11 @@ impl<'p> Collector<'p> {
         let mut child = Child::start("otelcol", command, &self.dir)?;
         let until = Instant::now() + PATIENCE;
         while TcpStream::connect(&address).is_err() {
-            if !child.is_running()? || Instant::now() > until {
-                child.logged("Everything is ready")?;
-                bail!("the collector does not listen at {address}");
+            if !child.is_running()? {
+                // It has no more lines, which is told with its last words.
+                child.line("it listens")?;
             }
+            ensure!(Instant::now() < until, "the collector does not listen at {address}");
             sleep(LOOK_EVERY);
         }
         Ok((child, address))

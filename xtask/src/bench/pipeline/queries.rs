@@ -72,8 +72,8 @@ impl Queries {
     /// Last, since it leaves patches beside the rows, which others would be slowed down by. What it did is counted.
     pub(super) fn realign(&mut self) -> Result<()> {
         let all = u32::try_from(NODES)?;
-        // Patches of one make the next one slower: the few come first.
-        let steps = [(1_001, 3, true), (1_002, all / 10, true), (1_003, all / 10, false), (1_004, all, true)];
+        // Patches of one make the next one slower: the few come first, and what is no more done before what is.
+        let steps = [(1_001, 3, true), (1_002, all / 10, false), (1_003, all / 10, true), (1_004, all, true)];
         for (revision, nodes, is_together) in steps {
             let asked = &mut self.stores[0].asked;
             let seconds = asked.settle(revision, nodes, is_together)?;
