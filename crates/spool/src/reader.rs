@@ -223,12 +223,11 @@ impl<S: Storage> Reader<S> {
     fn failed(&mut self, segment: Segment, error: &io::Error) -> Failed {
         self.scanner = None;
         if error.kind() == io::ErrorKind::NotFound {
-            let state = self.shared.lock();
-            if !state.segments.iter().any(|held| held.id == segment.id) {
-                return Failed::Dropped;
-            }
-            if state.dropping == Some(segment.id) {
+            if self.shared.is_being_dropped(segment.id) {
                 return Failed::Now;
+            }
+            if !self.shared.lock().segments.iter().any(|held| held.id == segment.id) {
+                return Failed::Dropped;
             }
         }
         self.failures += 1;

@@ -231,6 +231,12 @@ impl<S: Storage> Shared<S> {
         Ok(())
     }
 
+    /// Whether a segment is still to be dropped, after waiting for whoever is at it: then that has failed and will be tried again.
+    pub(crate) fn is_being_dropped(&self, id: SegmentId) -> bool {
+        let _nobody_is = self.removals();
+        self.lock().dropping == Some(id)
+    }
+
     fn removals(&self) -> MutexGuard<'_, bool> {
         self.removals_synced.lock().unwrap_or_else(PoisonError::into_inner)
     }
