@@ -261,7 +261,7 @@ impl KernelError {
 }
 
 /// The operating system's error at the bottom of a chain of causes.
-fn os_error_of<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a io::Error> {
+pub(super) fn os_error_of<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a io::Error> {
     let mut next = Some(error);
     while let Some(error) = next {
         if let Some(io_error) = error.downcast_ref::<io::Error>() {

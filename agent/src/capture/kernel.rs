@@ -1,6 +1,8 @@
 //! The loaded BPF object: its maps, opened once, and its programs.
 
+use std::error::Error;
 use std::fs::File;
+use std::io;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd};
 use std::path::Path;
 
@@ -15,7 +17,7 @@ use syncline_bpf::layout::{
 };
 use syncline_bpf::{map, program};
 
-use super::error::KernelError;
+use super::error::{KernelError, os_error_of};
 use super::governing::KernelCosts;
 
 /// Maps of the object, each with its key and value as plain bytes.
@@ -69,6 +71,9 @@ pub(super) struct Programs {
     ebpf: Ebpf,
 }
 
+/// How often a program is given to the verifier.
+const LOAD_TRIES: u32 = 5;
+
 /// Programs on the Go runtime.
 const UPROBES: [&str; 16] = [
     program::MEASURE_WAY_IN,
@@ -98,7 +103,8 @@ pub(super) fn load(ring_bytes: u32, sizes: &[(&'static str, u32)]) -> Result<Pro
     }
     let mut ebpf = loader.load(syncline_bpf::OBJECT).map_err(|e| KernelError::new("load the BPF object", e))?;
     for name in UPROBES {
-        uprobe(&mut ebpf, name).and_then(UProbe::load).map_err(|e| KernelError::new(format!("load {name}"), e))?;
+        unless_interrupted(|| uprobe(&mut ebpf, name).and_then(UProbe::load))
+            .map_err(|e| KernelError::new(format!("load {name}"), e))?;
     }
     Ok(Programs { ebpf })
 }
@@ -154,7 +160,7 @@ impl Programs {
     ) -> Result<RawTracePointLink, KernelError> {
         // It stays loaded when it is detached.
         let load = |program: &mut RawTracePoint| if program.fd().is_ok() { Ok(()) } else { program.load() };
-        let loaded = raw_tracepoint(&mut self.ebpf, name).and_then(load);
+        let loaded = unless_interrupted(|| raw_tracepoint(&mut self.ebpf, name).and_then(load));
         loaded.map_err(|e| KernelError::new(format!("load {name}"), e))?;
         let attached = raw_tracepoint(&mut self.ebpf, name).and_then(|program| {
             let id = program.attach(tracepoint)?;
@@ -164,7 +170,20 @@ impl Programs {
     }
 }
 
-fn file_in_memory() -> std::io::Result<File> {
+/// Loads a program, again where a signal has interrupted the verifier: it says EAGAIN then (`bpf_check` in kernel/bpf/verifier.c). As often as
+/// libbpf does.
+fn unless_interrupted<E: Error + 'static>(mut load: impl FnMut() -> Result<(), E>) -> Result<(), E> {
+    let was_interrupted = |error: &E| os_error_of(error).and_then(io::Error::raw_os_error) == Some(libc::EAGAIN);
+    let mut loaded = load();
+    for _ in 1..LOAD_TRIES {
+        if loaded.as_ref().is_err_and(was_interrupted) {
+            loaded = load();
+        }
+    }
+    loaded
+}
+
+fn file_in_memory() -> io::Result<File> {
     let file = File::from(rustix::fs::memfd_create("syncline-agent", MemfdFlags::CLOEXEC)?);
     file.set_len(1)?;
     Ok(file)
@@ -195,4 +214,27 @@ pub(super) fn stable_keys<K: aya::Pod>(
         collected.push(key.ok()?);
     }
     Some(collected)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How often it is tried, and whether it was loaded.
+    fn tries(answers: &[i32]) -> (usize, bool) {
+        let mut tries = 0;
+        let loaded = unless_interrupted(|| {
+            tries += 1;
+            answers.get(tries - 1).map_or(Ok(()), |errno| Err(io::Error::from_raw_os_error(*errno)))
+        });
+        (tries, loaded.is_ok())
+    }
+
+    #[test]
+    fn a_program_whose_verifier_was_interrupted_is_loaded_again() {
+        assert_eq!(tries(&[]), (1, true));
+        assert_eq!(tries(&[libc::EAGAIN; 3]), (4, true));
+        assert_eq!(tries(&[libc::EAGAIN; 9]), (5, false));
+        assert_eq!(tries(&[libc::EACCES]), (1, false));
+    }
 }
