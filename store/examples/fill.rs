@@ -3,8 +3,8 @@
 //!
 //! 300 nodes, or so many, of 3 regions whose clocks are apart and drift, each with one process of one of 10 services and 1,000 goroutines in it. A service
 //! has 200 stacks, some much more frequent than others and alike in their outer calls; what a wait is for goes with its stack. Goroutines are
-//! woken by others of their process, or by the next node over one of 8 connections, of whose sends some are known. One wait in a hundred has no
-//! bound. They end now. ClickHouse makes them up, so it takes no time to speak of.
+//! woken by others of their process, or by the next node over one of 8 connections, of whose sends some are known. Bounds grow from one probe, of a
+//! second, to the next; one minute in a hundred a node has none. They end now. ClickHouse makes them up, so it takes no time to speak of.
 #![allow(clippy::print_stdout)] // an example speaks to whoever started it
 
 use std::error::Error;
@@ -59,6 +59,9 @@ struct Fleet {
 }
 
 const BOOTED_NS: u64 = 1_000_000_000_000;
+
+/// Bounds grow by 15 ppm.
+const GROWS_ONE_NS_IN: u64 = 66_667;
 
 /// Of a node by its `number`; `ahead_ns` is how far the fleet's clock is before that of its region, but for what it drifts.
 const NODE: &str = "['eu', 'us', 'ap'][1 + number % 3] AS region, concat('node-', toString(number)) AS node, toUInt64(1) AS boot, \
@@ -124,12 +127,16 @@ impl Fleet {
              err_end_ns, bound_class, clock_status, epoch, model_rev) \
              WITH {WAYS}, n.n AS n, cityHash64(n) AS h, {STACK}, {WAY}, way = 1 AS is_io, way IN (3, 4) OR way = 2 AND h % 2 = 0 AS is_woken, \
              toInt64(n * {step} + intDiv(h, 31) % {step} + {booted}) AS since, {off} - ahead_ns AS off, \
-             if(h % 100 = 1, 18446744073709551615, 100000 + h % 50000) AS err, intDiv(h, 29) % 8 AS connection \
+             intDiv(h, 29) % 8 AS connection, \
+             toUInt64(1000000 - 8000000 * log(1 - (intDiv(h, 13) % 1000000) / 1000001)) AS dur, \
+             cityHash64(node_number, intDiv(since, 60000000000)) % 100 = 1 AS is_unbounded, \
+             100000 + cityHash64(node_number, intDiv(since, 1000000000)) % 50000 + intDiv(since % 1000000000, {GROWS_ONE_NS_IN}) AS err \
              SELECT intDiv(since + off, 60000000000) * 60, region, service, node, boot, n, pid, 2000 + h % 8, 1 + intDiv(h, 7) % 1000, 'goroutine', \
-             reasons[way], since, off, toUInt64(1000000 - 8000000 * log(1 - (intDiv(h, 13) % 1000000) / 1000001)), 1000 + h % 9000, if(is_io, 3, 1), \
+             reasons[way], since, off, dur, 1000 + h % 9000, if(is_io, 3, 1), \
              stack_id, if(is_woken, 1 + intDiv(h, 19) % 1000, 0), if(is_woken, waker_stack_id, 0), if(is_io, 7 + connection, -1), if(is_io, 'tcp', ''), \
-             if(is_io, address, '::'), if(is_io, 40000 + connection, 0), if(is_io, next_address, '::'), if(is_io, 443, 0), ref_run, off, off, err, err, \
-             if(err = 18446744073709551615, 'unknown', 'hard'), 'synchronized', 0, 1 \
+             if(is_io, address, '::'), if(is_io, 40000 + connection, 0), if(is_io, next_address, '::'), if(is_io, 443, 0), ref_run, off, off, \
+             if(is_unbounded, 18446744073709551615, err), if(is_unbounded, 18446744073709551615, err + intDiv(dur, {GROWS_ONE_NS_IN})), \
+             if(is_unbounded, 'unknown', 'hard'), 'synchronized', 0, 1 \
              FROM (SELECT number + {from} AS n, n % {nodes} AS node_number FROM numbers({rows})) AS n \
              JOIN (SELECT number, {NODE} FROM numbers({nodes})) AS nodes ON nodes.number = n.node_number \
              JOIN (SELECT (number + {before}) % {nodes} AS number, address AS next_address FROM (SELECT number, {NODE} FROM numbers({nodes}))) AS next ON next.number = n.node_number",

@@ -52,6 +52,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(22, "0022_comments"),
     migration!(23, "0023_rollups"),
     migration!(24, "0024_alert_leases"),
+    migration!(25, "0025_less_and_sooner"),
 ];
 
 /// What [`Store::migrate`](crate::Store::migrate) found and did.
