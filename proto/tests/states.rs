@@ -6,50 +6,29 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use prost::Message;
 use syncline_event::{
-    Batch, BatchError, BlockedTime, GoroutineFate, GoroutineState, GoroutineStates, Messages, Origin, Process,
-    ProcessStates, StateTimes, Waits, limits,
+    Batch, BatchError, BlockedTime, GoroutineFate, GoroutineState, GoroutineStates, Origin, Process, ProcessStates,
+    StateTimes, limits,
 };
 use syncline_proto::{WireError, decode, encode, v1};
 use syncline_timebase::{BootId, Instant, Offset};
 
 fn empty() -> Batch {
     Batch {
-        origin: Origin {
-            node: "eu-1".parse().unwrap(),
-            region: "eu".into(),
-            boot: BootId(7),
-            run_first_seq: 1,
-            agent_version: "0.1.0".into(),
-            kernel: "6.18.0".into(),
-        },
-        number: 9,
         first_seq: 80,
         sealed_at: Instant::from_ns(5),
-        coarse_reference: Offset::from_ns(0),
-        wall_offset: Offset::from_ns(0),
         reasons: ["chan receive", "select"].map(String::from).to_vec(),
-        open_waits: Waits::default(),
-        file_types: Vec::new(),
         processes: vec![Process { pid: 1, service: "s".into(), build_id: 3, ..Process::default() }],
-        waits: Waits::default(),
-        short_waits: Vec::new(),
-        observations: Vec::new(),
-        process_states: Vec::new(),
-        goroutine_states: Vec::new(),
-        stacks: Vec::new(),
-        symbols: Vec::new(),
-        losses: Vec::new(),
-        knots: Vec::new(),
-        probes: Vec::new(),
-        probe_paths: Vec::new(),
-        claims: Vec::new(),
-        reference_run: 0,
-        flows: Vec::new(),
-        messages: Messages::default(),
-        tcp_sessions: Vec::new(),
-        tcp_losses: Vec::new(),
-        account: None,
-        dropped: Vec::new(),
+        ..Batch::empty(
+            Origin {
+                node: "eu-1".parse().unwrap(),
+                region: "eu".into(),
+                boot: BootId(7),
+                run_first_seq: 1,
+                agent_version: "0.1.0".into(),
+                kernel: "6.18.0".into(),
+            },
+            9,
+        )
     }
 }
 

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use syncline_event::{
     Batch, BatchError, Direction, Flow, Messages, Opener, Origin, Process, SendLatency, SessionEnd, StackId, TcpLoss,
-    TcpLossCause, TcpSession, Waits,
+    TcpLossCause, TcpSession,
 };
 use syncline_proto::{WireError, decode, encode};
 use syncline_timebase::{BootId, Instant, Offset};
@@ -16,22 +16,8 @@ const SHIFT: u8 = 12;
 
 fn empty() -> Batch {
     Batch {
-        origin: Origin {
-            node: "eu-1".parse().unwrap(),
-            region: "eu".into(),
-            boot: BootId(7),
-            run_first_seq: 1,
-            agent_version: "0.1.0".into(),
-            kernel: "6.18.0".into(),
-        },
-        number: 9,
         first_seq: 80,
         sealed_at: Instant::from_ns(5),
-        coarse_reference: Offset::from_ns(0),
-        wall_offset: Offset::from_ns(0),
-        reasons: Vec::new(),
-        open_waits: Waits::default(),
-        file_types: Vec::new(),
         processes: vec![Process {
             pid: 1,
             service: "s".into(),
@@ -40,28 +26,23 @@ fn empty() -> Batch {
             build_id: 3,
             ..Process::default()
         }],
-        waits: Waits::default(),
-        short_waits: Vec::new(),
-        observations: Vec::new(),
-        stacks: Vec::new(),
-        symbols: Vec::new(),
-        losses: Vec::new(),
-        knots: Vec::new(),
-        probes: Vec::new(),
-        probe_paths: Vec::new(),
-        claims: Vec::new(),
-        reference_run: 0,
         flows: vec![
             Flow { local: "10.0.0.1:80".parse().unwrap(), remote: "10.0.0.2:40000".parse().unwrap(), netns: 7 },
             Flow { local: "[fd00::1]:80".parse().unwrap(), remote: "[fd00::2]:1".parse().unwrap(), netns: u32::MAX },
         ],
         messages: Messages { mark_shift: SHIFT, ..Messages::default() },
-        tcp_sessions: Vec::new(),
         tcp_losses: TcpLossCause::ALL.map(|cause| TcpLoss { cause, count: 2 }).to_vec(),
-        account: None,
-        dropped: Vec::new(),
-        process_states: Vec::new(),
-        goroutine_states: Vec::new(),
+        ..Batch::empty(
+            Origin {
+                node: "eu-1".parse().unwrap(),
+                region: "eu".into(),
+                boot: BootId(7),
+                run_first_seq: 1,
+                agent_version: "0.1.0".into(),
+                kernel: "6.18.0".into(),
+            },
+            9,
+        )
     }
 }
 

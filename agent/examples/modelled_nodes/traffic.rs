@@ -1,8 +1,8 @@
 //! What a modelled node tells: batch n is the same whoever makes it, and each wait can be told by its number.
 
 use syncline_event::{
-    Account, Batch, Kind, Messages, ONCE_MILLI, Origin, ProbePath, Process, Stack, StackId, Target, TraceContext,
-    WaitFlags, Waits,
+    Account, Batch, Kind, ONCE_MILLI, Origin, ProbePath, Process, Stack, StackId, Target, TraceContext, WaitFlags,
+    Waits,
 };
 use syncline_timebase::{BootId, Instant, Knot, Offset, Probe, Span};
 
@@ -58,14 +58,11 @@ impl Source {
         let told = (before + 1) * u64::from(self.waits);
         let stacks: Vec<Stack> = (0..STACKS).map(stack).collect();
         Batch {
-            origin: self.origin(),
-            number: FIRST_SEQ + before,
             first_seq,
             sealed_at: Instant::from_ns(sealed_at),
             coarse_reference: Offset::from_ns(self.reference_minus_mono_ns()),
             wall_offset: Offset::from_ns(self.reference_minus_mono_ns()),
             reasons: REASONS.map(String::from).to_vec(),
-            file_types: Vec::new(),
             processes: vec![Process {
                 pid: 1_000,
                 service: "modelled".into(),
@@ -75,26 +72,14 @@ impl Source {
                 ..Process::default()
             }],
             waits: self.waits(begin, first_seq, &stacks),
-            open_waits: Waits::default(),
-            short_waits: Vec::new(),
-            process_states: Vec::new(),
-            goroutine_states: Vec::new(),
-            observations: Vec::new(),
             // An agent would tell them once; whoever is killed tells them again.
             stacks,
-            symbols: Vec::new(),
-            losses: Vec::new(),
             knots: (0..10).map(|tenth| self.knot(begin + tenth * SECOND_NS / 10)).collect(),
             probes: vec![self.probe(sealed_at - 2 * WAY_NS)],
             probe_paths: vec![ProbePath::Udp],
-            claims: Vec::new(),
             reference_run: 1,
-            flows: Vec::new(),
-            messages: Messages::default(),
-            tcp_sessions: Vec::new(),
-            tcp_losses: Vec::new(),
             account: Some(Account { captured: told, left_out: 0, waiting: 0, open: None }),
-            dropped: Vec::new(),
+            ..Batch::empty(self.origin(), FIRST_SEQ + before)
         }
     }
 

@@ -4,8 +4,8 @@ use std::ops::RangeInclusive;
 
 use anyhow::Result;
 use syncline_event::{
-    Batch, Kind, Messages, ONCE_MILLI, Origin, ProbePath, Process, ShortWaits, Stack, StackId, Symbol, Target,
-    TraceContext, WaitFlags, Waits,
+    Batch, Kind, ONCE_MILLI, Origin, ProbePath, Process, ShortWaits, Stack, StackId, Symbol, Target, TraceContext,
+    WaitFlags, Waits,
 };
 use syncline_sim::{NodeSettings, Random, SimulatedNode};
 use syncline_timebase::{BootId, Instant, Knot, Mono, Offset, Probe, Span, Wall};
@@ -105,35 +105,21 @@ impl Source {
         // Dictionaries travel once in a connection.
         let first = number == 1;
         Batch {
-            origin: self.origin(),
-            number,
             first_seq: FIRST_SEQ + (number - 1) * u64::from(self.waits_per_batch),
             sealed_at,
             coarse_reference: sealed_at.offset_to(reference),
             wall_offset: sealed_at.offset_to(self.node.wall(sealed) + self.shift),
             reasons: REASONS.map(String::from).to_vec(),
-            open_waits: Waits::default(),
-            file_types: Vec::new(),
             processes: (1000..).zip(SERVICES).map(|(pid, service)| process(pid, service)).collect(),
             waits: self.waits(begin),
             short_waits: short_waits(),
-            observations: Vec::new(),
             stacks: if first { self.stacks.clone() } else { Vec::new() },
             symbols: if first { symbols(&self.stacks) } else { Vec::new() },
-            losses: Vec::new(),
             knots,
             probe_paths: probe.iter().map(|_| ProbePath::Udp).collect(),
-            claims: Vec::new(),
-            flows: Vec::new(),
-            messages: Messages::default(),
-            tcp_sessions: Vec::new(),
-            tcp_losses: Vec::new(),
-            account: None,
-            dropped: Vec::new(),
-            process_states: Vec::new(),
-            goroutine_states: Vec::new(),
             reference_run: if probe.is_some() { 1 } else { 0 },
             probes: probe.map(|probe| self.today(probe)).into_iter().collect(),
+            ..Batch::empty(self.origin(), number)
         }
     }
 

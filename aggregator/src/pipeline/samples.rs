@@ -1,8 +1,8 @@
 //! A small batch for unit tests.
 
 use syncline_event::{
-    Batch, Container, Kind, Loss, LossCause, Messages, ONCE_MILLI, Observation, ObservationReason, ObservationStage,
-    Origin, ProbePath, Process, ShortWaits, Stack, StackId, Symbol, Target, TraceContext, WaitFlags, Waits,
+    Batch, Container, Kind, Loss, LossCause, ONCE_MILLI, Observation, ObservationReason, ObservationStage, Origin,
+    ProbePath, Process, ShortWaits, Stack, StackId, Symbol, Target, TraceContext, WaitFlags, Waits,
 };
 use syncline_timebase::{BootId, Instant, Knot, Offset, Probe, Span};
 
@@ -16,21 +16,11 @@ pub(crate) fn batch(node: &str, number: u64) -> Batch {
     let sealed = number.cast_signed() * SECOND + SECOND;
     let stack = Stack::new(7, vec![0x40_1000, 0x40_2000]);
     Batch {
-        origin: Origin {
-            node: node.parse().unwrap(),
-            region: "eu".into(),
-            boot: BootId(0xb007),
-            run_first_seq: 1_000,
-            agent_version: "0.1.0".into(),
-            kernel: "6.18".into(),
-        },
-        number,
         first_seq: 1_000 + number,
         sealed_at: Instant::from_ns(sealed),
         coarse_reference: Offset::from_ns(OFFSET + 777),
         wall_offset: Offset::from_ns(OFFSET + 5),
         reasons: vec!["chan receive".into(), "select".into()],
-        open_waits: Waits::default(),
         file_types: vec!["tcp".into()],
         processes: vec![Process {
             pid: 42,
@@ -86,16 +76,18 @@ pub(crate) fn batch(node: &str, number: u64) -> Batch {
         knots: (1..=10).map(|i| knot(sealed - SECOND + i * SECOND / 10 - SECOND / 10 + 1)).collect(),
         probes: vec![probe(sealed - 1_000_000)],
         probe_paths: vec![ProbePath::Udp],
-        claims: Vec::new(),
-        flows: Vec::new(),
-        messages: Messages::default(),
-        tcp_sessions: Vec::new(),
-        tcp_losses: Vec::new(),
-        account: None,
-        dropped: Vec::new(),
-        process_states: Vec::new(),
-        goroutine_states: Vec::new(),
         reference_run: 0xf00d,
+        ..Batch::empty(
+            Origin {
+                node: node.parse().unwrap(),
+                region: "eu".into(),
+                boot: BootId(0xb007),
+                run_first_seq: 1_000,
+                agent_version: "0.1.0".into(),
+                kernel: "6.18".into(),
+            },
+            number,
+        )
     }
 }
 

@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime};
 
 use syncline_event::{
     Batch, BlockedTime, Container, Direction, Flow, GoroutineFate, GoroutineState, GoroutineStates, Kind, Loss,
-    LossCause, Messages, ONCE_MILLI, Origin, ProbePath, Process, ProcessStates, ShortWaits, Stack, StackId, StateTimes,
-    Symbol, Target, TraceContext, WaitFlags, Waits,
+    LossCause, ONCE_MILLI, Origin, ProbePath, Process, ProcessStates, ShortWaits, Stack, StackId, StateTimes, Symbol,
+    Target, TraceContext, WaitFlags, Waits,
 };
 use syncline_proto::v1::collector_client::CollectorClient;
 use syncline_proto::v1::ingest_reply::Outcome;
@@ -75,14 +75,11 @@ impl SimulatedAgent {
         let stack = Stack::new(7, vec![0x40_1000, 0x40_2000]);
         let sealed_at = self.node.mono(sealed);
         let batch = Batch {
-            origin: self.origin(),
-            number: self.number,
             first_seq: self.seq,
             sealed_at,
             coarse_reference: Offset::from_ns((self.reference(sealed)).ns() - sealed_at.ns() + 3_000_000),
             wall_offset: sealed_at.offset_to(self.node.wall(sealed) + self.shift),
             reasons: vec!["chan receive".into(), "select".into()],
-            open_waits: Waits::default(),
             file_types: vec!["tcp".into()],
             processes: vec![Process {
                 pid: 42,
@@ -111,7 +108,6 @@ impl SimulatedAgent {
                 weight_milli: ONCE_MILLI,
                 is_parts: false,
             }],
-            observations: Vec::new(),
             symbols: vec![Symbol {
                 build_id: 7,
                 pc: 0x40_1000,
@@ -124,17 +120,11 @@ impl SimulatedAgent {
             losses: vec![Loss { cause: LossCause::RingBufferFull, count: 9 }],
             knots,
             probe_paths: probe.iter().map(|_| ProbePath::Udp).collect(),
-            claims: Vec::new(),
-            flows: Vec::new(),
-            messages: Messages::default(),
-            tcp_sessions: Vec::new(),
-            tcp_losses: Vec::new(),
-            account: None,
-            dropped: Vec::new(),
             process_states: vec![self.process_states(second)],
             goroutine_states: vec![self.goroutine_states(second)],
             reference_run: if probe.is_some() { self.run } else { 0 },
             probes: probe.map(|probe| self.today(probe)).into_iter().collect(),
+            ..Batch::empty(self.origin(), self.number)
         };
         self.seq += waits as u64;
         batch

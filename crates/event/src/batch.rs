@@ -199,6 +199,41 @@ pub struct Batch {
 }
 
 impl Batch {
+    /// A batch without anything in it, for whoever fills in some of it.
+    pub fn empty(origin: Origin, number: u64) -> Self {
+        Self {
+            origin,
+            number,
+            first_seq: 0,
+            sealed_at: Instant::from_ns(0),
+            coarse_reference: Offset::from_ns(0),
+            wall_offset: Offset::from_ns(0),
+            reasons: Vec::new(),
+            file_types: Vec::new(),
+            processes: Vec::new(),
+            waits: Waits::default(),
+            open_waits: Waits::default(),
+            short_waits: Vec::new(),
+            process_states: Vec::new(),
+            goroutine_states: Vec::new(),
+            observations: Vec::new(),
+            stacks: Vec::new(),
+            symbols: Vec::new(),
+            losses: Vec::new(),
+            knots: Vec::new(),
+            probes: Vec::new(),
+            probe_paths: Vec::new(),
+            claims: Vec::new(),
+            reference_run: 0,
+            flows: Vec::new(),
+            messages: Messages::default(),
+            tcp_sessions: Vec::new(),
+            tcp_losses: Vec::new(),
+            account: None,
+            dropped: Vec::new(),
+        }
+    }
+
     /// Identity of the batch.
     pub fn id(&self) -> BatchId {
         BatchId { node: self.origin.node.clone(), boot: self.origin.boot, number: self.number }
