@@ -7,6 +7,8 @@
 //! ```
 
 mod aside;
+#[cfg(test)]
+mod contest;
 mod group;
 pub mod grpc;
 pub mod kafka;
