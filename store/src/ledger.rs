@@ -26,7 +26,11 @@ impl Store {
         if keys.is_empty() {
             return Ok(HashSet::new());
         }
-        let answer = self.client().query(&sql(keys)).bind(region).fetch_bytes("TSV")?.collect().await?;
+        let sql = format!(
+            "SELECT toUnixTimestamp(bucket), boot, batch, node FROM ingest_ledger WHERE region = ? AND {}",
+            is_one_of(keys)
+        );
+        let answer = self.client().query(&sql).bind(region).fetch_bytes("TSV")?.collect().await?;
         let text = String::from_utf8_lossy(&answer);
         let found = text.lines().map(parse).collect::<Option<HashSet<_>>>();
         let found = found.ok_or_else(|| StoreError::Protocol { reason: "a row of the ledger is none".to_owned() })?;
@@ -35,16 +39,16 @@ impl Store {
 }
 
 /// By minutes, so that only they are read, and numbers, which need no quoting: other nodes' of the same are left out later.
-fn sql(keys: &[LedgerKey]) -> String {
-    let buckets: BTreeSet<u32> = keys.iter().map(|key| key.bucket).collect();
-    let buckets: Vec<String> = buckets.iter().map(|bucket| format!("toDateTime({bucket}, 'UTC')")).collect();
+pub(crate) fn is_one_of(keys: &[LedgerKey]) -> String {
     let batches: Vec<String> = keys.iter().map(|key| format!("({}, {})", key.boot, key.batch)).collect();
-    format!(
-        "SELECT toUnixTimestamp(bucket), boot, batch, node FROM ingest_ledger
-         WHERE region = ? AND bucket IN ({}) AND (boot, batch) IN ({})",
-        buckets.join(", "),
-        batches.join(", ")
-    )
+    format!("{} AND (boot, batch) IN ({})", is_in_minutes(keys.iter().map(|key| key.bucket)), batches.join(", "))
+}
+
+/// Whether the bucket is one of these.
+pub(crate) fn is_in_minutes(buckets: impl Iterator<Item = u32>) -> String {
+    let buckets: BTreeSet<u32> = buckets.collect();
+    let buckets: Vec<String> = buckets.iter().map(|bucket| format!("toDateTime({bucket}, 'UTC')")).collect();
+    format!("bucket IN ({})", buckets.join(", "))
 }
 
 fn parse(line: &str) -> Option<LedgerKey> {

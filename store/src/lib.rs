@@ -10,6 +10,7 @@
 //!
 //! The tables and views are in `migrations/`, documented column by column.
 
+mod batch_claims;
 mod binaries;
 mod clock_state;
 mod deliveries;
@@ -19,6 +20,7 @@ mod health;
 mod json;
 mod leases;
 mod ledger;
+mod marks;
 mod native;
 mod open;
 mod pairs;
@@ -32,6 +34,7 @@ mod stacks;
 mod store;
 mod users;
 
+pub use batch_claims::{ClaimWriter, ClaimsOfOthers};
 pub use binaries::{ADDRESSES_AT_ONCE, Binary, MOST_BINARY_BYTES, Names};
 pub use clock_state::ClockState;
 pub use deliveries::{Delivery, ToldIncident};
@@ -42,6 +45,7 @@ pub use error::StoreError;
 pub use health::Health;
 pub use leases::LeaseRow;
 pub use ledger::LedgerKey;
+pub use marks::{Mark, marked_tables};
 pub use native::{Arrays, Block, BlockBuilder, Column, LowCardinality, MAX_BLOCK_ROWS};
 pub use open::{Location, OpenOptions, OpenStore, Role, open};
 pub use pairs::ViolatedPair;

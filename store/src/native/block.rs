@@ -1,7 +1,7 @@
 //! A block: columns of equal length for one table.
 
 use super::column::{Column, put_length, put_string};
-use crate::StoreError;
+use crate::{Mark, StoreError};
 
 /// The most rows of one block. ClickHouse writes a larger insert as several blocks, of which an aborted one would leave the
 /// first behind (its default `max_insert_block_size` is 1,048,449).
@@ -14,6 +14,7 @@ pub struct Block {
     names: Vec<&'static str>,
     rows: usize,
     bytes: bytes::Bytes,
+    mark: Option<Mark>,
 }
 
 impl Block {
@@ -39,6 +40,12 @@ impl Block {
     #[must_use]
     pub fn byte_len(&self) -> usize {
         self.bytes.len()
+    }
+
+    /// The row by which it is found in the store, where its table is one that would have its rows twice.
+    #[must_use]
+    pub fn mark(&self) -> Option<&Mark> {
+        self.mark.as_ref()
     }
 
     pub(crate) fn bytes(&self) -> bytes::Bytes {
@@ -103,7 +110,8 @@ impl BlockBuilder {
             column.encode(&mut bytes);
         }
         let names = self.columns.iter().map(|(name, _)| *name).collect();
-        Ok(Block { table: self.table, names, rows, bytes: bytes.into() })
+        let mark = Mark::of(&self.table, &self.columns);
+        Ok(Block { table: self.table, names, rows, bytes: bytes.into(), mark })
     }
 
     fn checked_rows(&self) -> Result<usize, String> {

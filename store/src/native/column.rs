@@ -104,6 +104,11 @@ impl LowCardinality {
         self.indexes.push(index);
     }
 
+    /// The value of the first row.
+    pub(crate) fn first(&self) -> Option<&str> {
+        self.keys.get(*self.indexes.first()? as usize).map(String::as_str)
+    }
+
     /// The number of rows.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -202,6 +202,16 @@ wire_enum! {
 }
 
 wire_enum! {
+    /// What an aggregator says of a batch.
+    BatchClaim {
+        /// It stores it, or is about to.
+        Claimed = 1,
+        /// It does not, but may have begun to.
+        Withdrawn = 2,
+    }
+}
+
+wire_enum! {
     /// How far an alert has come.
     AlertState {
         /// Its rule is met, not yet for long enough.

@@ -1,6 +1,6 @@
-//! Which batches are stored, which never will be, and what agents say of all they captured.
+//! Which batches are stored, which are about to be and which never will be, and what agents say of all they captured.
 
-use super::rows;
+use super::{BatchClaim, enum8, rows};
 use crate::{Column, LowCardinality};
 
 rows! {
@@ -64,5 +64,27 @@ rows! {
         events: Vec<u64> => Column::U64,
         /// Waits that were in its sums.
         short_waits: Vec<u64> => Column::U64,
+    }
+}
+
+rows! {
+    /// Batches that aggregators are about to store.
+    BatchClaimRows => "batch_claims" {
+        /// Start of the batch's minute, in seconds since 1970.
+        bucket: Vec<u32> => Column::DateTime,
+        /// Region of the node.
+        region: LowCardinality => Column::LowCardinality,
+        /// Name of the node.
+        node: LowCardinality => Column::LowCardinality,
+        /// First 8 bytes of the node's boot id.
+        boot: Vec<u64> => Column::U64,
+        /// Number of the batch.
+        batch: Vec<u64> => Column::U64,
+        /// The aggregator.
+        writer: LowCardinality => Column::LowCardinality,
+        /// One more each time it says something.
+        version: Vec<u64> => Column::U64,
+        /// What it says.
+        state: Vec<BatchClaim> => enum8,
     }
 }

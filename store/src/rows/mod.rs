@@ -24,15 +24,15 @@ pub use alerts::{AlertDeliveryRows, AlertLeaseRows, AlertStateRows, SkewAlertRow
 pub use binaries::BinaryRows;
 pub use clock::{ClockClaimRows, ClockProbeRows, ClockSegmentRows, ClockStateRows, ClockStepRows, RegionClockRows};
 pub use enums::{
-    AlertState, AlertUnit, BoundClass, ClaimSource, ClaimVerdict, ClockScale, ClockStatus, DeliveryOutcome, EventKind,
-    GoroutineFate, GoroutineState, IncidentKind, MessageDirection, ObservationReason, ObservationStage, PairVerdict,
-    ProbeKind, SessionOpener, SeverityLevel,
+    AlertState, AlertUnit, BatchClaim, BoundClass, ClaimSource, ClaimVerdict, ClockScale, ClockStatus, DeliveryOutcome,
+    EventKind, GoroutineFate, GoroutineState, IncidentKind, MessageDirection, ObservationReason, ObservationStage,
+    PairVerdict, ProbeKind, SessionOpener, SeverityLevel,
 };
 pub use events::{
     EventRows, FLAG_ABANDONED, FLAG_BEGAN_BEFORE, FLAG_READY_SEEN, FLAG_WOKEN_BY_NETPOLL, LossRows, OpenWaitRows,
     ShortWaitRows,
 };
-pub use ledger::{DroppedBatchRows, LedgerRows};
+pub use ledger::{BatchClaimRows, DroppedBatchRows, LedgerRows};
 pub use nodes::NodeRows;
 pub use observations::ObservationRows;
 pub use processes::ProcessRows;

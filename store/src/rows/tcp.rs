@@ -164,5 +164,7 @@ rows! {
         cause: LowCardinality => Column::LowCardinality,
         /// How many.
         count: Vec<u64> => Column::U64,
+        /// Number of the batch that told.
+        batch: Vec<u64> => Column::U64,
     }
 }

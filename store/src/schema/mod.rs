@@ -53,6 +53,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(23, "0023_rollups"),
     migration!(24, "0024_alert_leases"),
     migration!(25, "0025_less_and_sooner"),
+    migration!(26, "0026_batch_claims"),
 ];
 
 /// What [`Store::migrate`](crate::Store::migrate) found and did.

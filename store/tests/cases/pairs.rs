@@ -375,6 +375,7 @@ pub(crate) async fn what_is_told_of_a_session_later_replaces_the_earlier() {
         run_seq: vec![2],
         cause: LowCardinality::constant("message_rate", 1),
         count: vec![3],
+        batch: vec![4],
     };
     fixture.store.insert(losses.into_block().unwrap(), "losses").await.unwrap();
     assert_eq!(fixture.ask("SELECT cause, count FROM tcp_losses").await, "message_rate\t3");

@@ -115,6 +115,7 @@ pub(crate) fn tcp_losses(batch: &Batch) -> TcpLossRows {
         run_seq: vec![batch.origin.run_first_seq; rows],
         cause: texts(losses.iter().map(|loss| loss.cause.name())),
         count: losses.iter().map(|loss| loss.count).collect(),
+        batch: vec![batch.number; rows],
     }
 }
 
