@@ -158,6 +158,9 @@ fn config(args: &Args, reference: Reference, regions: Vec<RegionClockConfig>, st
     config.chrony = Chrony::at(args.chrony);
     config.memory = (args.memory_mib as usize) << 20;
     config.alerts = args.alerts.clone();
+    if let Some(last) = args.claims_last() {
+        config.claims_last = last;
+    }
     config
 }
 

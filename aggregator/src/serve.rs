@@ -20,6 +20,8 @@ use crate::budget::Budget;
 use crate::clock_service::{self, ClockService};
 use crate::connections;
 use crate::counters::Counters;
+use crate::ingest::claims::Claims;
+use crate::ingest::contest::CLAIMS_LAST;
 use crate::ingest::grpc::CollectorService;
 use crate::ingest::kafka::{self, Membership};
 use crate::ingest::spooled::{Opened, SpoolConfig, Spooled, readmit_all};
@@ -65,6 +67,8 @@ pub struct Config {
     pub pipeline: PipelineConfig,
     /// Where acknowledged batches are until they are stored.
     pub spool: SpoolConfig,
+    /// How long it is waited for an aggregator that was about to store the same batches and says nothing any more: the same for all of them.
+    pub claims_last: Duration,
     /// Bytes that batches may take in memory, all together.
     pub memory: usize,
     /// What peers may hold.
@@ -90,6 +94,7 @@ impl Config {
             regions: Vec::new(),
             pipeline: PipelineConfig::default(),
             spool,
+            claims_last: CLAIMS_LAST,
             memory: 1 << 30,
             connections: connections::Limits::default(),
             clock: clock_service::Limits::default(),
@@ -157,7 +162,9 @@ impl Aggregator {
         let budget = Budget::new(config.memory);
         let Opened { spooled, reader, aside, progress } = Spooled::open(&config.spool, reference)?;
         let spooled = Arc::new(spooled);
-        let writer = Writer::start(reader, Arc::clone(&pipeline), (Arc::clone(&aside), progress), stopping.clone())?;
+        let claims = Claims::open(&config.spool.dir, store.clone(), &of_region, config.claims_last)?;
+        let own = (Arc::clone(&aside), progress, claims);
+        let writer = Writer::start(reader, Arc::clone(&pipeline), own, stopping.clone())?;
         let mut asides = vec![aside];
         let kafka = config.kafka.clone().map(|kafka| {
             let aside = kafka.open_aside().map(Arc::new);

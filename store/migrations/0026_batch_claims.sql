@@ -10,7 +10,7 @@ CREATE TABLE IF NOT EXISTS batch_claims (
     writer     LowCardinality(String) COMMENT 'the aggregator, by a name of its spool: 32 hexadecimal digits',
     version    UInt64 COMMENT 'one more each time the aggregator says something; its highest counts' CODEC(ZSTD(1)),
     state      Enum8('claimed' = 1, 'withdrawn' = 2) COMMENT 'claimed = it stores the batch, or is about to; withdrawn = it does not, but may have begun to',
-    claimed_at DateTime64(3, 'UTC') DEFAULT now64(3, 'UTC') COMMENT 'when; the store''s clock. A claim is renewed each 10 s; one that is older than 30 s may be taken over' CODEC(Delta(8), ZSTD(1))
+    claimed_at DateTime64(3, 'UTC') DEFAULT now64(3, 'UTC') COMMENT 'when; the store''s clock. A claim is renewed each 5 s; one that is older than 30 s may be taken over' CODEC(Delta(8), ZSTD(1))
 ) ENGINE = ReplacingMergeTree(version)
 PARTITION BY toDate(claimed_at)
 ORDER BY (bucket, region, node, boot, batch, writer)

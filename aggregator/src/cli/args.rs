@@ -220,6 +220,12 @@ impl Args {
         }
     }
 
+    /// How long claims on batches last, for tests, which do not wait for long. It is no option: all aggregators on a store must agree.
+    #[must_use]
+    pub fn claims_last(&self) -> Option<Duration> {
+        environment("SYNCLINE_TEST_CLAIMS_LAST_MS")?.parse().ok().map(Duration::from_millis)
+    }
+
     /// The spool, of an aggregator with its state in this directory.
     pub fn spool(&self, state_dir: &Path) -> SpoolConfig {
         let dir = self.spool.clone().unwrap_or_else(|| state_dir.join("spool"));

@@ -134,7 +134,10 @@ impl World {
         // Who is at work renews them, or is done.
         if (is_killed || writer.stands_still || writer.at == At::Done) && self.claims[who].contains(&Claim::Alive) {
             may(&|world| {
-                world.claims[who].iter_mut().filter(|claim| **claim == Claim::Alive).for_each(|claim| *claim = Claim::Old);
+                world.claims[who]
+                    .iter_mut()
+                    .filter(|claim| **claim == Claim::Alive)
+                    .for_each(|claim| *claim = Claim::Old);
             });
         }
         next
@@ -320,5 +323,8 @@ fn of_two_that_see_each_other_the_lower_one_stays() {
     let stored = Told { is_stored: true, ..rival(&[1]) };
     assert_eq!(turn(5, &[rival(&[7]), Told::default()]), Turn::TheirsUntilTheyWithdraw);
     assert_eq!(turn(5, &[rival(&[7]), rival(&[3])]), Turn::Theirs);
-    assert_eq!(turn(5, &[stored, rival(&[]), Told::default()]), Turn::Ours(vec![Way::Known, Way::Doubtful, Way::Clear]));
+    assert_eq!(
+        turn(5, &[stored, rival(&[]), Told::default()]),
+        Turn::Ours(vec![Way::Known, Way::Doubtful, Way::Clear])
+    );
 }

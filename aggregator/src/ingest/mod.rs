@@ -3,12 +3,12 @@
 //! ```text
 //! grpc: read -> decode -> spool -> acknowledge
 //!                           |
-//! writer:                   '-> gather a group -> which are new? -> intent -> clock, rows -> store -> ledger -> cursor
+//! writer:                   '-> gather a group -> claim it -> which are new? -> intent -> clock, rows -> store -> ledger -> cursor
 //! ```
 
 mod aside;
-#[cfg(test)]
-mod contest;
+pub(crate) mod claims;
+pub(crate) mod contest;
 mod group;
 pub mod grpc;
 pub mod kafka;

@@ -26,8 +26,8 @@ mod settler;
 mod sighting;
 mod sink;
 mod states;
+mod storing;
 
-use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -52,13 +52,15 @@ use outage::Outage;
 use seen::Seen;
 use settler::Settler;
 use sighting::{ReferenceChange, Sighting};
-use sink::{Piece, Sink};
+use sink::Sink;
 use states::States;
 
 pub(crate) use look::NodeLook;
 pub(crate) use nodes::{LONGEST_SAVE, SharedNode};
+pub(crate) use sink::Ended;
 pub use sink::StoreOutcome;
 pub(crate) use sink::is_fault_of_the_rows;
+pub(crate) use storing::Storing;
 
 /// A node's row in `nodes` is written again after this long.
 const INTRODUCE_EVERY: Duration = Duration::from_secs(30);
@@ -176,15 +178,6 @@ pub struct Prepared {
     settlement: Settlement,
 }
 
-/// A group of batches that is in the store.
-#[derive(Debug)]
-pub struct StoredGroup {
-    /// Those that the store will never take, by their places, and why.
-    pub refused: BTreeMap<usize, String>,
-    /// Places of those after which the model of their node is saved.
-    pub states_saved: Vec<usize>,
-}
-
 /// The state of a node's clock model, as it is to be saved.
 struct State {
     index: usize,
@@ -296,6 +289,11 @@ impl Pipeline {
         Ok((batch, bytes))
     }
 
+    /// Where the ledger has a batch.
+    pub(crate) fn ledger_key(batch: &Batch) -> LedgerKey {
+        rows::ledger_key(batch)
+    }
+
     /// Of each of `batches` whether all of its rows are in the store.
     ///
     /// # Errors
@@ -355,41 +353,11 @@ impl Pipeline {
     /// Stores a prepared batch, trying again until it is in or trying is `of_no_use` any more.
     pub async fn store(&self, prepared: Prepared, of_no_use: impl Future<Output = ()>) -> StoreOutcome {
         let token = prepared.id.to_string();
-        match self.store_group(&token, vec![(0, prepared)], of_no_use).await {
-            None => StoreOutcome::Abandoned,
-            Some(mut group) => group.refused.remove(&0).map_or(StoreOutcome::Stored, StoreOutcome::Refused),
+        let mut storing = Storing::new(&token, vec![(0, prepared)]);
+        if self.go_on(&mut storing, of_no_use, || true).await != Ended::Done {
+            return StoreOutcome::Abandoned;
         }
-    }
-
-    /// Stores prepared batches together under `token`, each table in one insert, trying again until all are in or trying is `of_no_use` any more
-    /// (`None`). Each comes with its place in what the token stands for, which is the same whenever it is tried, whatever else is left out by then.
-    pub async fn store_group(
-        &self,
-        token: &str,
-        mut group: Vec<(usize, Prepared)>,
-        of_no_use: impl Future<Output = ()>,
-    ) -> Option<StoredGroup> {
-        let blocks = group.iter_mut().flat_map(|(index, prepared)| {
-            let blocks = std::mem::take(&mut prepared.blocks);
-            let index = *index;
-            blocks.into_iter().map(move |block| Piece { index, block })
-        });
-        let blocks: Vec<Piece> = blocks.collect();
-        let ledger = group.iter().map(|(index, prepared)| Piece { index: *index, block: prepared.ledger.clone() });
-        let refused = self.sink.store(token, blocks, ledger.collect(), of_no_use).await?;
-        // Those that are refused, too: they never will be stored.
-        group.iter().for_each(|(_, prepared)| prepared.node.lock().settle(prepared.id.number));
-        let mut states = Vec::new();
-        for (index, prepared) in group.into_iter().filter(|(index, _)| !refused.contains_key(index)) {
-            self.settler.settle(prepared.settlement);
-            let now = Instant::now();
-            self.known.believed().stored(&prepared.stack_rows, &prepared.symbols, &prepared.stacks, now);
-            self.processes_seen.stored(&prepared.processes, now);
-            count(&self.counters.batches_stored);
-            add(&self.counters.events_stored, prepared.events);
-            states.extend(prepared.state.map(|block| State { index, id: prepared.id, block, node: prepared.node }));
-        }
-        Some(StoredGroup { refused, states_saved: self.save_states(states).await })
+        self.finish(storing).await.refused.remove(&0).map_or(StoreOutcome::Stored, StoreOutcome::Refused)
     }
 
     /// Saves the models of nodes that lie still, as they are after the newest batch of each, which are stored. Gives the places of those that are

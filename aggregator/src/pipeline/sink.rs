@@ -39,79 +39,140 @@ impl Sink {
         Self { store, inserts: Semaphore::new(inserts.max(1)), outage, counters }
     }
 
-    /// Inserts the pieces, each table in one insert under `token`, and when all of them are in, the `ledger`. An attempt under way is always finished;
-    /// further ones are not made once they are `of_no_use` (`None`). Gives what the store will never take, by the places of the batches: it is left
-    /// out of the ledger.
-    pub(crate) async fn store(
+    /// Goes on with a job: each table in one insert under its token, and when all of them are in, the ledger. No attempt begins unless it
+    /// `may_begin`. One under way is always finished; further ones are not made once they are `of_no_use`.
+    pub(crate) async fn go_on(
         &self,
-        token: &str,
-        pieces: Vec<Piece>,
-        mut ledger: Vec<Piece>,
+        job: &mut Job,
         of_no_use: impl Future<Output = ()>,
-    ) -> Option<BTreeMap<usize, String>> {
-        let (mut of_no_use, mut refused) = (pin!(of_no_use), BTreeMap::new());
-        self.insert_all(token, pieces, &mut refused, of_no_use.as_mut()).await?;
-        ledger.retain(|piece| !refused.contains_key(&piece.index));
-        self.insert_all(token, ledger, &mut refused, of_no_use).await?;
-        Some(refused)
+        may_begin: impl Fn() -> bool,
+    ) -> Ended {
+        let mut of_no_use = pin!(of_no_use);
+        loop {
+            let ended = self.insert_all(job, of_no_use.as_mut(), &may_begin).await;
+            if ended != Ended::Done {
+                return ended;
+            }
+            let Some(mut ledger) = job.ledger.take() else { return Ended::Done };
+            ledger.retain(|piece| !job.refused.contains_key(&piece.index));
+            job.left = by_table(&job.token, ledger);
+        }
     }
 
     async fn insert_all(
         &self,
-        token: &str,
-        pieces: Vec<Piece>,
-        refused: &mut BTreeMap<usize, String>,
+        job: &mut Job,
         mut of_no_use: Pin<&mut impl Future<Output = ()>>,
-    ) -> Option<()> {
-        let (mut left, mut pause) = (by_table(token, pieces), FIRST_PAUSE);
-        loop {
-            let count_before = left.len();
-            left = self.attempt(left, refused).await;
-            if left.is_empty() {
-                return Some(());
+        may_begin: &impl Fn() -> bool,
+    ) -> Ended {
+        let mut pause = FIRST_PAUSE;
+        while !job.left.is_empty() {
+            let count_before = job.left.len();
+            let all_began = self.attempt(job, may_begin).await;
+            if !all_began {
+                return Ended::Lapsed;
             }
             // What was taken apart is new and is tried at once.
-            if left.len() > count_before {
+            if job.left.is_empty() || job.left.len() > count_before {
                 continue;
             }
             let pausing = pin!(tokio::time::sleep(pause));
             if let Either::Left(_) = select(of_no_use.as_mut(), pausing).await {
-                return None;
+                return Ended::Abandoned;
             }
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
+        Ended::Done
     }
 
-    /// One attempt at each insert. Gives those that are to be tried next.
-    async fn attempt(&self, inserts: Vec<Insert>, refused: &mut BTreeMap<usize, String>) -> Vec<Insert> {
-        let mut left = Vec::new();
-        for (insert, inserted) in join_all(inserts.into_iter().map(|insert| self.insert(insert))).await {
+    /// One attempt at each insert that is left, after which those are that are to be tried next. Whether all of them might begin.
+    async fn attempt(&self, job: &mut Job, may_begin: &impl Fn() -> bool) -> bool {
+        let mut all_began = true;
+        let inserts = std::mem::take(&mut job.left).into_iter().map(|insert| self.insert(insert, may_begin));
+        for (insert, inserted) in join_all(inserts).await {
             match inserted {
-                Ok(()) => self.outage.succeeded(self.store.shown_url(), Instant::now()),
-                Err(error) if is_fault_of_the_rows(&error) => match insert.apart() {
-                    Ok(pieces) => left.extend(pieces),
+                None => {
+                    all_began = false;
+                    job.left.push(insert);
+                }
+                Some(Ok(())) => self.outage.succeeded(self.store.shown_url(), Instant::now()),
+                Some(Err(error)) if is_fault_of_the_rows(&error) => match insert.apart() {
+                    Ok(pieces) => job.left.extend(pieces),
                     Err(index) => {
                         tracing::error!(batch = insert.token, store = self.store.shown_url(), %error, "ClickHouse will never take this batch");
-                        if refused.insert(index, format!("ClickHouse does not take it: {error}")).is_none() {
+                        if job.refused.insert(index, format!("ClickHouse does not take it: {error}")).is_none() {
                             count(&self.counters.batches_unstorable);
                         }
                     }
                 },
-                Err(error) => {
+                Some(Err(error)) => {
                     count(&self.counters.insert_retries);
                     self.outage.failed(self.store.shown_url(), &error.to_string(), Instant::now());
-                    left.push(insert);
+                    job.left.push(insert);
                 }
             }
         }
-        left
+        all_began
     }
 
-    async fn insert(&self, insert: Insert) -> (Insert, Result<(), StoreError>) {
+    /// `None` where it might not begin.
+    async fn insert(&self, insert: Insert, may_begin: &impl Fn() -> bool) -> (Insert, Option<Result<(), StoreError>>) {
         // Only a closed semaphore fails, and nobody closes this one.
         let _turn = self.inserts.acquire().await.ok();
+        if !may_begin() {
+            return (insert, None);
+        }
         let inserted = self.store.insert_together(&insert.blocks, &insert.token).await;
-        (insert, inserted)
+        (insert, Some(inserted))
+    }
+}
+
+/// How far a job has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// All is in the store.
+    Done,
+    /// Nobody waits for it any more.
+    Abandoned,
+    /// It might not go on.
+    Lapsed,
+}
+
+/// Rows that are to be stored together.
+#[derive(Debug)]
+pub(crate) struct Job {
+    token: String,
+    left: Vec<Insert>,
+    /// What comes last, until it is its turn.
+    ledger: Option<Vec<Piece>>,
+    /// What the store will never take, by the places of the batches, and why: it is left out of the ledger.
+    refused: BTreeMap<usize, String>,
+}
+
+impl Job {
+    pub(crate) fn new(token: &str, pieces: Vec<Piece>, ledger: Vec<Piece>) -> Self {
+        Self { token: token.to_owned(), left: by_table(token, pieces), ledger: Some(ledger), refused: BTreeMap::new() }
+    }
+
+    pub(crate) fn refused(self) -> BTreeMap<usize, String> {
+        self.refused
+    }
+
+    /// What is left, but for the ledger.
+    pub(crate) fn left(&self) -> impl Iterator<Item = (usize, &Block)> {
+        self.left.iter().flat_map(|insert| insert.places.iter().copied().zip(&insert.blocks))
+    }
+
+    /// Leaves out of what is left what is in the store. The tokens stay: a table that has one's block has the other rows, too.
+    pub(crate) fn leave_out(&mut self, is_stored: impl Fn(usize, &Block) -> bool) {
+        for insert in &mut self.left {
+            let pieces = std::mem::take(&mut insert.places).into_iter().zip(std::mem::take(&mut insert.blocks));
+            (insert.places, insert.blocks) = pieces.filter(|(place, block)| !is_stored(*place, block)).unzip();
+        }
+        self.left.retain(|insert| !insert.places.is_empty());
+        if let Some(ledger) = &mut self.ledger {
+            ledger.retain(|piece| !is_stored(piece.index, &piece.block));
+        }
     }
 }
 
@@ -220,6 +281,24 @@ mod tests {
         let told: Vec<_> = apart.iter().map(|insert| (insert.token.as_str(), insert.blocks[0].rows())).collect();
         assert_eq!(told, [("t/0", 1), ("t/1", 2)]);
         assert_eq!(apart[1].apart().unwrap_err(), 1);
+    }
+
+    #[test]
+    fn what_is_left_out_moves_no_token() {
+        let piece = |index, table: &str| Piece {
+            index,
+            block: BlockBuilder::new(table).column("a", Column::U64(vec![index as u64])).build().unwrap(),
+        };
+        let mut job =
+            Job::new("t", vec![piece(0, "a"), piece(1, "a"), piece(0, "b")], vec![piece(0, "l"), piece(1, "l")]);
+        job.leave_out(|place, block| place == 0 && block.table() != "l");
+        let told: Vec<_> = job.left.iter().map(|insert| (insert.token.as_str(), &insert.places[..])).collect();
+        assert_eq!(told, [("t", &[1][..])]);
+        assert_eq!(job.left[0].blocks.len(), 1);
+        assert_eq!(job.ledger.as_ref().map(Vec::len), Some(2));
+        job.leave_out(|place, _| place == 1);
+        assert!(job.left.is_empty());
+        assert_eq!(job.ledger.unwrap()[0].index, 0);
     }
 
     #[test]

@@ -42,10 +42,16 @@ pub(crate) fn error_line(output: &Output) -> String {
 impl Program {
     /// Starts it and waits until it is ready. Its log goes to a file in `dir`.
     pub(crate) fn start(dir: &Path, arguments: &[&str]) -> Self {
+        Self::start_with(dir, arguments, &[])
+    }
+
+    /// As [`start`](Self::start), with this in its environment.
+    pub(crate) fn start_with(dir: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let stderr = dir.join(format!("stderr-{}.log", std::process::id() ^ arguments.len() as u32));
         let log = std::fs::File::options().create(true).append(true).open(&stderr).unwrap();
         let mut child = command(arguments)
             .env("RUST_LOG", "debug,h2=off,hyper=off")
+            .envs(environment.iter().copied())
             .stdout(Stdio::piped())
             .stderr(log)
             .spawn()
@@ -92,6 +98,11 @@ impl Program {
     /// Its process id.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
     /// SIGTERM, and how it ended.

@@ -20,8 +20,10 @@ pub(crate) enum Mode {
     Stall,
     /// Passes requests, and closes the connection instead of passing the first byte of the answer.
     LoseAnswers,
-    /// Passes questions and their answers, and closes the connection instead of passing on an insert.
+    /// Passes questions and their answers, and claims on batches, and closes the connection instead of passing on any other insert.
     LoseInserts,
+    /// As that, but for inserts into one table alone.
+    LoseInsertsInto(&'static str),
 }
 
 pub(crate) struct Relay {
@@ -73,7 +75,11 @@ async fn relay(mut client: TcpStream, target: String, mut mode: watch::Receiver<
     let (from_server, to_server) = server.split();
     let (requests, answers) = (mode.clone(), mode.clone());
     let passes = |bytes: &[u8]| {
-        let is_lost = *requests.borrow() == Mode::LoseInserts && is_insert(bytes);
+        let is_lost = match *requests.borrow() {
+            Mode::LoseInserts => inserts_into(bytes).is_some_and(|table| table != "batch_claims"),
+            Mode::LoseInsertsInto(table) => inserts_into(bytes) == Some(table),
+            _ => false,
+        };
         lost_inserts.fetch_add(u64::from(is_lost), Ordering::Relaxed);
         !is_lost
     };
@@ -102,8 +108,9 @@ async fn pump(
     }
 }
 
-/// Whether a request begins here whose query, which is in its address, is an insert.
-fn is_insert(bytes: &[u8]) -> bool {
-    let line = bytes.split(|byte| *byte == b'\r').next().unwrap_or_default();
-    line.starts_with(b"POST ") && line.windows(b"query=INSERT".len()).any(|part| part == b"query=INSERT")
+/// The table of a request that begins here, whose query, which is in its address, is an insert.
+fn inserts_into(bytes: &[u8]) -> Option<&str> {
+    let line = std::str::from_utf8(bytes.split(|byte| *byte == b'\r').next()?).ok()?;
+    let (_, query) = line.strip_prefix("POST ")?.split_once("query=INSERT+INTO+%60")?;
+    query.split_once("%60").map(|(table, _)| table)
 }
