@@ -162,7 +162,10 @@ fn a_file_of_settings_that_is_wrong_ends_with_78_and_a_caret() {
             "agent.toml:1:1: unknown key `probe_intervall`; did you mean `probe_interval`?\n  |\n1 | probe_intervall = \"1s\"\n  | \
              ^^^^^^^^^^^^^^^\n",
         ),
-        ("region = \"eu\"\nprobe_interval = \"1h\"", "agent.toml:2:18: must be 10ms to 60s"),
+        (
+            "region = \"eu\"\nprobe_interval = \"1h\"",
+            "agent.toml:2:18: must be 25ms to 60s: an aggregator answers 50 probes of a node in a second, and refuses more",
+        ),
         ("pid = 1\nexe = \"/x\"", "agent.toml:2:1: `pid` is given, too"),
         ("region = \"eu\"\nuplink = \"kafka\"", "agent.toml:2:1: --uplink kafka needs --kafka-brokers HOST:PORT"),
         (

@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
-use syncline_exchange::SessionId;
+use syncline_exchange::{ANSWERED_PER_SECOND, SessionId};
 use syncline_proto::v1::clock_server::{Clock, ClockServer};
 use syncline_proto::v1::{OpenSessionReply, OpenSessionRequest, ProbeReply, ProbeRequest};
 use syncline_timebase::{Instant, Reference as ReferenceScale};
@@ -45,7 +45,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             streams: 100_000,
-            rate: Rate { per_second: 50, burst: 100 },
+            rate: Rate { per_second: ANSWERED_PER_SECOND, burst: 2 * ANSWERED_PER_SECOND },
             sessions: 200_000,
             session_rate: Rate { per_second: 2, burst: 200 },
             session_peers: 65_536,

@@ -19,7 +19,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use syncline_claims::Chrony;
 use syncline_config::{Given, Problem};
-use syncline_exchange::Pacing;
+use syncline_exchange::{ANSWERED_PER_SECOND, LEAST_INTERVAL, Pacing};
 use syncline_timebase::{NodeName, Span};
 use tcp::TcpArgs;
 use thiserror::Error;
@@ -154,7 +154,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "DIRECTORY", default_value = "/")]
     host_root: PathBuf,
     /// How often the clock is measured while there are waits to be aligned: each probe is a small packet both ways and one
-    /// more back. Ten a second at a start and after a disruption, one in 8 s while there is nothing to align
+    /// more back. 25ms to 60s: an aggregator answers 50 a second of a node. Ten a second at a start and after a disruption, one in 8 s while there is nothing to align
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = probe_interval)]
     probe_interval: Duration,
     /// Send waits every --probe-interval, without holding them until the clock was measured after them. A machine whose clocks all
@@ -370,8 +370,12 @@ fn region(text: &str) -> Result<String, String> {
 }
 
 fn probe_interval(text: &str) -> Result<Duration, String> {
-    let range = Duration::from_millis(10)..=Duration::from_secs(60);
-    within(units::duration(text)?, &range, "10ms to 60s")
+    let range = Duration::from_nanos(LEAST_INTERVAL.ns().unsigned_abs())..=Duration::from_secs(60);
+    let words = format!(
+        "{}ms to 60s: an aggregator answers {ANSWERED_PER_SECOND} probes of a node in a second, and refuses more",
+        range.start().as_millis()
+    );
+    within(units::duration(text)?, &range, &words)
 }
 
 fn ring_bytes(text: &str) -> Result<u32, String> {

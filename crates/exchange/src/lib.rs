@@ -24,7 +24,7 @@ mod pairing;
 mod replay;
 
 pub use key::{MasterKey, SessionId, SessionKey};
-pub use pacing::{Pacer, Pacing};
+pub use pacing::{ANSWERED_PER_SECOND, LEAST_INTERVAL, Pacer, Pacing};
 pub use packet::{BadPacket, Message, PACKET_BYTES, Packet};
 pub use pairing::{Finished, Pairing, Refused, Stamped};
 pub use replay::ReplayWindow;

@@ -6,19 +6,26 @@
 
 use syncline_timebase::{Instant, Mono, Offset, Probe, Reference, Span};
 
+/// An aggregator answers so many probes of a node in a second, and no more in the long run.
+pub const ANSWERED_PER_SECOND: u32 = 50;
+/// The least time from probe to probe that [`ANSWERED_PER_SECOND`] has room for, with some for a late timer's catching up.
+pub const LEAST_INTERVAL: Span = Span::from_ms(25);
+/// Requests for each answer that a burst wants: on a path that loses more it ends with fewer answers.
+const REQUESTS_PER_ANSWER: u32 = 4;
+
 /// What may be sent when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pacing {
     /// From probe to probe, while there is something to align.
     pub interval: Span,
-    /// From probe to probe at a start and after a disruption, so many of them.
+    /// From probe to probe at a start and after a disruption, until so many were answered.
     pub fast: (Span, u32),
     /// From probe to probe while there is nothing to align.
     pub idle: Span,
 }
 
 impl Pacing {
-    /// Sixteen probes 100 ms apart, then one each `interval`, one each eight seconds while there is nothing to align.
+    /// Probes 100 ms apart until sixteen were answered, then one each `interval`, one each eight seconds while there is nothing to align.
     pub fn every(interval: Span) -> Self {
         let fast = Span::from_ms(100).min(interval);
         Self { interval, fast: (fast, 16), idle: Span::from_s(8).max(interval) }
@@ -38,11 +45,28 @@ struct Seen {
     high: Offset<Mono, Reference>,
 }
 
+/// What is left of a burst.
+#[derive(Clone, Copy, Debug)]
+struct Burst {
+    answers: u32,
+    requests: u32,
+}
+
+impl Burst {
+    fn of(answers: u32) -> Self {
+        Self { answers, requests: answers.saturating_mul(REQUESTS_PER_ANSWER) }
+    }
+
+    fn is_over(self) -> bool {
+        self.answers == 0 || self.requests == 0
+    }
+}
+
 /// Decides when the next probe is due.
 #[derive(Clone, Debug)]
 pub struct Pacer {
     pacing: Pacing,
-    fast_left: u32,
+    burst: Burst,
     last: Option<Seen>,
     disrupted_at: Option<Instant<Mono>>,
 }
@@ -50,12 +74,12 @@ pub struct Pacer {
 impl Pacer {
     /// Starts fast.
     pub fn new(pacing: Pacing) -> Self {
-        Self { pacing, fast_left: pacing.fast.1, last: None, disrupted_at: None }
+        Self { pacing, burst: Burst::of(pacing.fast.1), last: None, disrupted_at: None }
     }
 
     /// Somebody who knows says that the clocks jumped.
     pub fn disrupted(&mut self, at: Instant<Mono>) {
-        self.fast_left = self.pacing.fast.1;
+        self.burst = Burst::of(self.pacing.fast.1);
         self.disrupted_at = Some(at);
         self.last = None;
     }
@@ -66,6 +90,8 @@ impl Pacer {
         let jumped = self.last.is_some_and(|last| !last.may_become(&seen));
         if jumped {
             self.disrupted(probe.returned);
+        } else {
+            self.burst.answers = self.burst.answers.saturating_sub(1);
         }
         self.disrupted_at.get_or_insert(probe.returned);
         self.last = Some(seen);
@@ -76,7 +102,7 @@ impl Pacer {
     pub fn pause(&self, now: Instant<Mono>, busy: bool) -> Span {
         let is_settled = self.disrupted_at.is_some_and(|at| now - at > SETTLING);
         match () {
-            () if self.fast_left > 0 => self.pacing.fast.0,
+            () if !self.burst.is_over() => self.pacing.fast.0,
             () if busy || !is_settled => self.pacing.interval,
             () => self.pacing.idle,
         }
@@ -89,7 +115,7 @@ impl Pacer {
 
     /// A request was sent.
     pub fn sent(&mut self) {
-        self.fast_left = self.fast_left.saturating_sub(1);
+        self.burst.requests = self.burst.requests.saturating_sub(1);
     }
 }
 
@@ -139,6 +165,32 @@ mod tests {
         assert_eq!(pacer.pause(at(now), true), Span::from_s(1), "events wait for an exchange behind them");
         pacer.disrupted(at(now));
         assert_eq!(pacer.pause(at(now), false), Span::from_ms(100));
+    }
+
+    /// How many answers a burst brings where only one request of `of` is answered, and after how many requests it ends.
+    fn burst_under_loss(of: u32) -> (u32, u32) {
+        let mut pacer = Pacer::new(Pacing::every(Span::from_s(1)));
+        let (mut answers, mut requests) = (0, 0);
+        while pacer.pause(at(0), true) == Span::from_ms(100) {
+            pacer.sent();
+            requests += 1;
+            if requests % of == 0 {
+                pacer.exchanged(&probe(i64::from(requests) * 100, 0));
+                answers += 1;
+            }
+        }
+        (answers, requests)
+    }
+
+    #[test]
+    fn a_burst_has_its_answers_under_loss_and_an_end_where_nothing_comes_back() {
+        assert_eq!([1, 2, 4].map(burst_under_loss), [(16, 16), (16, 32), (16, 64)]);
+        assert_eq!(burst_under_loss(1_000), (0, 64));
+    }
+
+    #[test]
+    fn the_least_interval_is_within_what_is_answered() {
+        assert!(LEAST_INTERVAL.ns() * i64::from(ANSWERED_PER_SECOND) > 1_000_000_000);
     }
 
     #[test]
