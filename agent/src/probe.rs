@@ -1,7 +1,8 @@
 //! What the agent makes of clock probes: whose answers it uses, and what it says of those that fail.
 
 use syncline_event::ProbePath;
-use syncline_probe::{Answer, LocalClock, Path, ProbeEvent};
+use syncline_exchange::Refused;
+use syncline_probe::{Answer, LocalClock, Path, ProbeEvent, Refusals};
 use syncline_stamping::Placed;
 use syncline_timebase::{Instant, Knot, Mono, Probe, Span};
 use tokio::sync::watch;
@@ -34,6 +35,8 @@ pub enum Heard {
         /// The region it serves.
         theirs: String,
     },
+    /// Packets came that changed nothing.
+    Refused(Refused),
     /// Nothing for others.
     Nothing,
 }
@@ -46,12 +49,13 @@ pub struct ProbeListener {
     /// Who answered last, with which run of its reference.
     answered_by: Option<(String, u64)>,
     told: bool,
+    refusals: Refusals,
 }
 
 impl ProbeListener {
     /// For a node of `region` that asks `aggregator`.
     pub fn new(region: String, aggregator: watch::Receiver<Endpoint>) -> Self {
-        Self { region, aggregator, answered_by: None, told: false }
+        Self { region, aggregator, answered_by: None, told: false, refusals: Refusals::default() }
     }
 
     /// Takes the next event.
@@ -63,12 +67,11 @@ impl ProbeListener {
                 Heard::Nothing
             }
             ProbeEvent::Refused(refused) => {
-                tracing::warn!(
-                    aggregator = self.aggregator(),
-                    ?refused,
-                    "packets that are no answers to our clock probes"
-                );
-                Heard::Nothing
+                if let Some(refused) = self.refusals.add(&refused) {
+                    let aggregator = self.aggregator();
+                    tracing::warn!(aggregator, ?refused, "packets that are no answers to our clock probes");
+                }
+                Heard::Refused(refused)
             }
         }
     }

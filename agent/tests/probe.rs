@@ -20,7 +20,7 @@ struct Probing {
     heard: Arc<Mutex<Vec<Heard>>>,
     stop: watch::Sender<bool>,
     whom: watch::Sender<Endpoint>,
-    _hints: watch::Sender<Hints>,
+    hints: watch::Sender<Hints>,
     thread: std::thread::JoinHandle<()>,
 }
 
@@ -38,13 +38,7 @@ impl Probing {
         let mut listener = ProbeListener::new("eu".to_owned(), whom.subscribe());
         let sink = Arc::clone(&heard);
         let sink = move |event| sink.lock().unwrap().push(listener.hear(event));
-        Self {
-            heard,
-            stop,
-            whom,
-            _hints: hints,
-            thread: spawn(config, Clocks::default(), hint, stopped, sink).unwrap(),
-        }
+        Self { heard, stop, whom, hints, thread: spawn(config, Clocks::default(), hint, stopped, sink).unwrap() }
     }
 
     fn heard(&self) -> Vec<Heard> {
@@ -121,4 +115,31 @@ async fn another_aggregator_is_probed_as_fast_as_the_first_was_at_the_start() {
     eventually("the probes of a start", async || of_run(1) >= 16).await;
     probing.whom.send_replace(second.aggregator().endpoint().clone());
     eventually("as many of the second", async || of_run(2) >= 16).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_notices_that_the_clocks_jumped_has_them_probed_as_fast_as_at_a_start() {
+    let fake = Fake::start(|_, _| Answer::Store).await;
+    let probing = Probing::start_at(&fake, Pacing::every(Span::from_s(3_600)));
+    eventually("the probes of a start", async || probing.usable().len() >= 16).await;
+    probing.hints.send_modify(|hints| hints.disruptions += 1);
+    eventually("as many again, though the next one was due in an hour", async || probing.usable().len() >= 32).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_exchange_that_shows_a_step_is_followed_by_a_burst() {
+    let fake = Fake::start(|_, _| Answer::Store).await;
+    let slow = Span::from_ms(300);
+    let probing = Probing::start_at(&fake, Pacing { interval: slow, fast: (Span::from_ms(10), 16), idle: slow });
+    eventually("the probes of a start, and one more", async || probing.usable().len() > 16).await;
+    let step_ns = 5_000_000_000;
+    fake.reference.offset_ns.fetch_add(step_ns, Ordering::SeqCst);
+    let stepped = || {
+        let is_behind = |probe: &UsableProbe| probe.probe.sent.offset_to(probe.probe.received).ns() >= step_ns;
+        probing.usable().into_iter().filter(is_behind).map(|probe| probe.probe.sent).collect::<Vec<_>>()
+    };
+    eventually("a burst", async || stepped().len() > 16).await;
+    let mut pauses: Vec<Span> = stepped()[..17].windows(2).map(|pair| pair[1] - pair[0]).collect();
+    pauses.sort_unstable();
+    assert!(pauses[8].ns() < slow.ns() / 2, "{pauses:?}");
 }

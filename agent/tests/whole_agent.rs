@@ -5,14 +5,13 @@ mod fake;
 mod support;
 
 use std::collections::{HashMap, HashSet};
-use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
-use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use fake::{Answer, Fake, Stoppable, eventually};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
+use support::agent::Agent;
 use support::go_program::{ANY, GoProgram};
 use support::settings::altered_bytes;
 use syncline_agent::clock::Clocks;
@@ -21,67 +20,6 @@ use syncline_agent::uplink::Ranking;
 use syncline_event::{Batch, StackId, WaitFlags};
 use syncline_spool::{Config, Content, Disk, Overflow, Spool};
 use syncline_timebase::Span;
-
-struct Agent {
-    child: Child,
-    stdout: BufReader<ChildStdout>,
-}
-
-impl Agent {
-    fn start(fake: &Fake, pid: u32, more: &[&str]) -> Self {
-        Self::start_with(&fake.url(), pid, more)
-    }
-
-    fn start_with(aggregators: &str, pid: u32, more: &[&str]) -> Self {
-        let unless_given = [["--probe-interval", "600ms"], ["--symbol-cache", "none"], ["--spool", "none"]];
-        let mut child = Command::new(env!("CARGO_BIN_EXE_syncline-agent"))
-            .args([
-                "--region",
-                "eu",
-                "--node",
-                "n1",
-                "--aggregator",
-                aggregators,
-                "--pid",
-                &pid.to_string(),
-                "--budget",
-                "off",
-            ])
-            .args(["--require-aggregator", "20s", "--control", "none"])
-            .args(unless_given.iter().filter(|[name, _]| !more.contains(name)).flatten())
-            .args(more)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let stdout = BufReader::new(child.stdout.take().unwrap());
-        Self { child, stdout }
-    }
-
-    fn wait_until_ready(&mut self) {
-        let mut line = String::new();
-        self.stdout.read_line(&mut line).unwrap();
-        if line != "ready\n" {
-            panic!("it said {line:?} and {}", self.stderr());
-        }
-    }
-
-    /// Ends it by SIGTERM; gives the closing line as key=value.
-    fn terminate(mut self) -> HashMap<String, u64> {
-        kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
-        let stderr = self.stderr();
-        assert!(self.child.wait().unwrap().success(), "{stderr}");
-        let last = stderr.lines().last().unwrap();
-        let pairs = last.split_whitespace().filter_map(|pair| pair.split_once('='));
-        pairs.filter_map(|(key, value)| Some((key.to_owned(), value.parse().ok()?))).collect()
-    }
-
-    fn stderr(&mut self) -> String {
-        let mut stderr = String::new();
-        self.child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
-        stderr
-    }
-}
 
 fn batches(fake: &Fake) -> Vec<Batch> {
     fake.arrivals().iter().map(|arrival| syncline_proto::decode(&arrival.bytes).unwrap()).collect()
@@ -100,7 +38,7 @@ async fn what_a_go_program_waits_for_arrives_once_named_and_behind_a_probe() {
     let dir = tempfile::tempdir().unwrap();
     let recording = dir.path().join("run.syncrec");
     let mut program = GoProgram::start(&ANY.program("waits"), &["scenarios"]);
-    let mut agent = Agent::start(&fake, program.pid(), &["--record", &recording.to_string_lossy()]);
+    let mut agent = Agent::start(&fake.url(), program.pid(), &["--record", &recording.to_string_lossy()]);
     agent.wait_until_ready();
     program.go();
     let reported = program.events_until_done().len();
@@ -142,7 +80,7 @@ async fn told_of_the_build(fake: &Fake, cache: &Path, probe_interval: &str) -> (
     let before = fake.arrivals().len();
     let mut program = GoProgram::start(&ANY.program("waits"), &["scenarios"]);
     let more = ["--symbol-cache", cache.to_str().unwrap(), "--probe-interval", probe_interval];
-    let mut agent = Agent::start(fake, program.pid(), &more);
+    let mut agent = Agent::start(&fake.url(), program.pid(), &more);
     agent.wait_until_ready();
     program.go();
     let reported = program.events_until_done().len();
@@ -195,7 +133,7 @@ async fn stuck_goroutines_arrive_while_they_are_stuck_and_when_their_process_end
     }
     let fake = Fake::start(|_, _| Answer::Store).await;
     let mut program = GoProgram::start(&ANY.program("stuck"), &[]);
-    let mut agent = Agent::start(&fake, program.pid(), &["--open-after", "200ms"]);
+    let mut agent = Agent::start(&fake.url(), program.pid(), &["--open-after", "200ms"]);
     agent.wait_until_ready();
     program.go();
     // A system call ends with its process.
@@ -279,10 +217,10 @@ async fn however_the_agent_ends_the_program_runs_on_as_it_was() {
     for signal in [Signal::TERM, Signal::KILL] {
         let mut program = GoProgram::start(&path, &["pingpong"]);
         program.go();
-        let mut agent = Agent::start(&fake, program.pid(), &[]);
+        let mut agent = Agent::start(&fake.url(), program.pid(), &[]);
         agent.wait_until_ready();
         assert_eq!(altered_bytes(program.pid(), &path), probes(&path), "one breakpoint a probe");
-        kill_process(Pid::from_child(&agent.child), signal).unwrap();
+        agent.signal(signal);
         let ended = agent.child.wait().unwrap();
         assert_eq!(ended.success(), signal == Signal::TERM, "{ended}");
         // The kernel lets go of a killed process's probes in its own time.
@@ -302,7 +240,7 @@ async fn an_aggregator_of_another_region_ends_the_agent_with_one_line() {
     let fake = Fake::start(|_, _| Answer::Store).await;
     "us".clone_into(&mut fake.reference.region.lock().unwrap());
     let program = GoProgram::start(&ANY.program("waits"), &["scenarios"]);
-    let mut agent = Agent::start(&fake, program.pid(), &[]);
+    let mut agent = Agent::start(&fake.url(), program.pid(), &[]);
     let stderr = agent.stderr();
     assert_eq!(agent.child.wait().unwrap().code(), Some(1));
     let last = stderr.lines().last().unwrap();
@@ -322,7 +260,7 @@ async fn where_the_preferred_aggregator_is_of_another_region_the_next_one_is_use
     let first = fakes.iter().find(is_first).unwrap();
     "us".clone_into(&mut first.reference.region.lock().unwrap());
     let program = GoProgram::start(&ANY.program("waits"), &["scenarios"]);
-    let mut agent = Agent::start_with(&urls.join(","), program.pid(), &[]);
+    let mut agent = Agent::start(&urls.join(","), program.pid(), &[]);
     agent.wait_until_ready();
     agent.terminate();
     assert!(first.arrivals().is_empty() && program.finish().success());
@@ -339,7 +277,7 @@ async fn where_an_aggregator_dies_batches_and_probes_go_on_at_the_other() {
     two.fake.reference.run.store(2, Ordering::SeqCst);
     let mut program = GoProgram::start(&ANY.program("waits"), &["scenarios"]);
     let both = format!("{},{}", one.fake.url(), two.fake.url());
-    let mut agent = Agent::start_with(&both, program.pid(), &[]);
+    let mut agent = Agent::start(&both, program.pid(), &[]);
     agent.wait_until_ready();
     eventually("a batch", async || !one.fake.arrivals().is_empty() || !two.fake.arrivals().is_empty()).await;
     let (dies, stays) = if two.fake.arrivals().is_empty() { (one, two) } else { (two, one) };
@@ -380,7 +318,7 @@ async fn without_holding_waits_go_at_the_interval_though_no_probe_is_answered() 
     }
     let fake = Fake::start(|_, _| Answer::Store).await;
     let mut program = GoProgram::start(&ANY.program("waits"), &["scenarios"]);
-    let mut agent = Agent::start(&fake, program.pid(), &["--no-hold"]);
+    let mut agent = Agent::start(&fake.url(), program.pid(), &["--no-hold"]);
     agent.wait_until_ready();
     fake.reference.is_silent.store(true, Ordering::SeqCst);
     program.go();
@@ -437,7 +375,7 @@ async fn what_a_killed_agent_could_not_send_the_next_one_sends() {
     let mut program = GoProgram::start(&ANY.program("waits"), &["scenarios"]);
     let arguments = ["--spool", spool.to_str().unwrap(), "--no-hold"];
     let more = [&arguments[..], &["--record", recording.to_str().unwrap()]].concat();
-    let mut agent = Agent::start_with(&url, program.pid(), &more);
+    let mut agent = Agent::start(&url, program.pid(), &more);
     agent.wait_until_ready();
     eventually("a batch", async || !here.fake.arrivals().is_empty()).await;
     drop(here);
@@ -445,7 +383,7 @@ async fn what_a_killed_agent_could_not_send_the_next_one_sends() {
     assert!(!program.events_until_done().is_empty());
     let before = recorded(&recording);
     eventually("batches that nobody takes", async || recorded(&recording) >= before + 3).await;
-    kill_process(Pid::from_child(&agent.child), Signal::KILL).unwrap();
+    agent.signal(Signal::KILL);
     agent.child.wait().unwrap();
     let left = spooled(&spool);
     assert!(
@@ -454,7 +392,7 @@ async fn what_a_killed_agent_could_not_send_the_next_one_sends() {
     );
 
     let back = Stoppable::start(address, |_, _| Answer::Store).await;
-    let mut agent = Agent::start_with(&url, program.pid(), &arguments);
+    let mut agent = Agent::start(&url, program.pid(), &arguments);
     agent.wait_until_ready();
     let arrived = || back.fake.arrivals().into_iter().map(|arrival| arrival.bytes).collect::<Vec<_>>();
     eventually("what was left has arrived", async || arrived().len() > left.len()).await;
@@ -474,7 +412,7 @@ async fn what_an_agent_cannot_deliver_by_its_end_lies_in_its_spool() {
     let fake = Fake::start(|_, _| Answer::KeepSilent).await;
     let mut program = GoProgram::start(&ANY.program("waits"), &["scenarios"]);
     let spool = dir.path().join("spool");
-    let mut agent = Agent::start(&fake, program.pid(), &["--spool", spool.to_str().unwrap()]);
+    let mut agent = Agent::start(&fake.url(), program.pid(), &["--spool", spool.to_str().unwrap()]);
     agent.wait_until_ready();
     program.go();
     assert!(!program.events_until_done().is_empty());

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use syncline_clock::{NodeClock, Segment, Tolerance};
 use syncline_exchange::Pacing;
-use syncline_probe::{Answer, Hints, LocalClock, Peer, ProbeEvent, ProberConfig};
+use syncline_probe::{Answer, Hints, LocalClock, Peer, ProbeEvent, ProberConfig, Refusals};
 use syncline_stamping::Placed;
 use syncline_store::rows::{RegionClockRows, RegionLinkRows, UNBOUNDED_NS};
 use syncline_store::{Block, LowCardinality, Store, StoreError};
@@ -90,6 +90,7 @@ pub struct RegionClock {
     /// When the last row of `region_links` was made.
     linked: Option<Instant<Mono>>,
     reachable: bool,
+    refusals: Refusals,
 }
 
 /// A row and the token that keeps it single.
@@ -124,8 +125,9 @@ pub(crate) fn spawn(
         pacing: Pacing::every(Span::from_ns(i64::try_from(config.interval.as_nanos()).unwrap_or(i64::MAX))),
         udp: config.udp,
     };
+    let (model, linked, refusals) = (None, None, Refusals::default());
     let mut clock =
-        RegionClock { region, reference, config, counters, links, rows, model: None, linked: None, reachable: true };
+        RegionClock { region, reference, config, counters, links, rows, model, linked, reachable: true, refusals };
     let (hints, hint) = watch::channel(Hints { busy: true, disruptions: 0 });
     let (stop, stopped) = watch::channel(false);
     tokio::spawn(async move {
@@ -147,7 +149,9 @@ impl RegionClock {
             },
             ProbeEvent::Failed { why, .. } => self.failed(&why),
             ProbeEvent::Refused(refused) => {
-                tracing::warn!(?refused, "packets that are no answers to probes of another region");
+                if let Some(refused) = self.refusals.add(&refused) {
+                    tracing::warn!(?refused, "packets that are no answers to probes of another region");
+                }
             }
         }
     }

@@ -13,6 +13,7 @@ mod descriptor;
 mod failure;
 mod grpc;
 mod prober;
+mod refusals;
 mod udp;
 
 use std::time::Duration;
@@ -26,6 +27,7 @@ use tonic::transport::Endpoint;
 pub use backoff::Backoff;
 pub use failure::{explain, root_cause};
 pub use prober::spawn;
+pub use refusals::Refusals;
 
 /// The clock that asks: a node's MONO, or what takes its place.
 pub trait LocalClock: Copy + Send + 'static {
@@ -115,7 +117,7 @@ pub enum ProbeEvent {
         /// Why, in a line.
         why: String,
     },
-    /// Packets came that changed nothing; totals of the session.
+    /// Packets came that changed nothing; so many since the last such event.
     Refused(Refused),
 }
 

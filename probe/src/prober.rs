@@ -4,7 +4,7 @@ use std::io;
 use std::thread;
 use std::time::{Duration, Instant as Stopwatch};
 
-use syncline_exchange::{Pacer, Refused};
+use syncline_exchange::Pacer;
 use tokio::sync::watch;
 use tonic::transport::{Channel, Endpoint};
 
@@ -12,7 +12,7 @@ use crate::backoff::Backoff;
 use crate::failure::{SessionError, root_cause};
 use crate::grpc::GrpcSession;
 use crate::udp::{Ending, Grant, Offer, UdpSession, changed};
-use crate::{Answer, HintReceiver, LocalClock, ProbeEvent, ProberConfig};
+use crate::{HintReceiver, LocalClock, ProbeEvent, ProberConfig};
 
 /// Where UDP does not get through it is tried again this often.
 const UDP_AGAIN: Duration = Duration::from_secs(60);
@@ -129,18 +129,15 @@ impl<C: LocalClock, S: FnMut(ProbeEvent)> Prober<C, S> {
     async fn over_udp(&mut self, grant: Grant, answers: &mut u64) -> Result<Ending, SessionError> {
         let mut session = UdpSession::open(grant, self.clock)?;
         let (sink, is_udp_blocked) = (&mut self.sink, &mut self.is_udp_blocked);
-        let mut answered = |answer: Answer| {
-            *answers += 1;
-            if std::mem::take(is_udp_blocked) {
+        let mut tell = |event: ProbeEvent| {
+            let is_answer = matches!(event, ProbeEvent::Answered(_));
+            *answers += u64::from(is_answer);
+            if is_answer && std::mem::take(is_udp_blocked) {
                 tracing::info!("clock probes over UDP are answered again");
             }
-            sink(ProbeEvent::Answered(answer));
+            sink(event);
         };
-        let ending = session.run(&mut self.pacer, &mut self.hints, &mut answered).await;
-        if session.refused() != Refused::default() {
-            (self.sink)(ProbeEvent::Refused(session.refused()));
-        }
-        ending
+        session.run(&mut self.pacer, &mut self.hints, &mut tell).await
     }
 
     /// Probes over gRPC, for as long as `within` says.

@@ -17,7 +17,7 @@ use tonic::transport::Channel;
 
 use crate::descriptor::{INTEREST, register};
 use crate::failure::{SessionError, explain};
-use crate::{ANSWER_WITHIN, Answer, HintReceiver, LocalClock, MOST_UNANSWERED, Path, Peer};
+use crate::{ANSWER_WITHIN, Answer, HintReceiver, LocalClock, MOST_UNANSWERED, Path, Peer, ProbeEvent};
 
 /// A follow-up that is later than this is lost.
 const FOLLOW_UP_WITHIN: Span = Span::from_ms(50);
@@ -137,7 +137,7 @@ impl<C: LocalClock> UdpSession<C> {
         &mut self,
         pacer: &mut Pacer,
         hints: &mut HintReceiver,
-        answered: &mut impl FnMut(Answer),
+        tell: &mut impl FnMut(ProbeEvent),
     ) -> Result<Ending, SessionError> {
         let mut disruptions = hints.borrow().disruptions;
         let mut last_sent: Option<Instant<Mono>> = None;
@@ -158,17 +158,16 @@ impl<C: LocalClock> UdpSession<C> {
             self.wait(due - now, hints).await?;
             self.finish(|answer| {
                 pacer.exchanged(&answer.probe);
-                answered(answer);
+                tell(ProbeEvent::Answered(answer));
             });
+            let refused = self.pairing.take_refused();
+            if refused != Refused::default() {
+                tell(ProbeEvent::Refused(refused));
+            }
             if self.unanswered >= MOST_UNANSWERED {
                 return Ok(if self.answered { Ending::FellSilent } else { Ending::NeverAnswered });
             }
         }
-    }
-
-    /// Packets that changed nothing.
-    pub(crate) fn refused(&self) -> Refused {
-        self.pairing.refused()
     }
 
     fn send(&mut self) {

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use syncline_event::LossCause;
+use syncline_exchange::Refused;
 use syncline_metrics::{Family, Samples, Source};
 use tokio::sync::watch;
 
@@ -72,6 +73,11 @@ pub fn families() -> Vec<Family> {
             &[],
             "Waits of batches of earlier runs, or of no known run, that were lost",
         ),
+        Family::counter(
+            "syncline_agent_refused_probe_packets_total",
+            &["cause"],
+            "Packets of clock probes that changed nothing: malformed, forged, repeated, stale (late, or replayed), impossible by their stamps",
+        ),
         Family::gauge("syncline_agent_connected", &[], "1 while the stream of batches to an aggregator is open"),
         Family::counter("syncline_agent_connections_total", &[], "Streams of batches that were opened"),
     ]
@@ -95,6 +101,20 @@ impl Tally {
     }
 }
 
+/// Packets of clock probes that changed nothing, as the prober's thread counts them.
+#[derive(Debug, Default)]
+pub(super) struct RefusedPackets(Mutex<Refused>);
+
+impl RefusedPackets {
+    pub(super) fn add(&self, refused: &Refused) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).add(refused);
+    }
+
+    pub(super) fn total(&self) -> Refused {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// Who knows the values.
 #[derive(Debug)]
 pub(super) struct AgentMetrics {
@@ -102,6 +122,7 @@ pub(super) struct AgentMetrics {
     pub(super) region: String,
     pub(super) tally: Arc<Tally>,
     pub(super) queue: Arc<SharedQueue>,
+    pub(super) refused_packets: Arc<RefusedPackets>,
     pub(super) connected: watch::Receiver<bool>,
 }
 
@@ -127,6 +148,9 @@ impl Source for AgentMetrics {
         samples.count("syncline_agent_queue_waits", &[], fate.waiting_waits);
         samples.count("syncline_agent_spooled_waits", &[], fate.shelved_waits);
         samples.count("syncline_agent_stored_earlier_batches_total", &[], fate.earlier_batches);
+        for (cause, count) in self.refused_packets.total().by_cause() {
+            samples.count("syncline_agent_refused_probe_packets_total", &[cause], count);
+        }
         samples.count("syncline_agent_connected", &[], u64::from(*self.connected.borrow()));
         samples.count("syncline_agent_connections_total", &[], connections);
     }
@@ -171,7 +195,10 @@ mod tests {
         assert!(dropped.is_empty());
         let (_connected, connected) = watch::channel(true);
         let (node, region) = ("web-1".to_owned(), "eu".to_owned());
-        let text = syncline_metrics::text(Arc::new(AgentMetrics { node, region, tally, queue, connected })).unwrap();
+        let refused_packets = Arc::<RefusedPackets>::default();
+        (0..2).for_each(|_| refused_packets.add(&Refused { forged: 3, stale: 1, ..Refused::default() }));
+        let metrics = AgentMetrics { node, region, tally, queue, refused_packets, connected };
+        let text = syncline_metrics::text(Arc::new(metrics)).unwrap();
         for line in [
             "syncline_agent_waits_total 5",
             "syncline_agent_lost_waits_total{cause=\"queue_full\"} 3",
@@ -180,6 +207,9 @@ mod tests {
             "syncline_agent_queue_bytes 100",
             "syncline_agent_queue_limit_bytes 1000",
             "syncline_agent_queue_waits 2",
+            "syncline_agent_refused_probe_packets_total{cause=\"forged\"} 6",
+            "syncline_agent_refused_probe_packets_total{cause=\"stale\"} 2",
+            "syncline_agent_refused_probe_packets_total{cause=\"malformed\"} 0",
             "syncline_agent_connected 1",
         ] {
             assert!(text.lines().any(|told| told == line), "{line} is not in\n{text}");

@@ -130,11 +130,13 @@ pub struct Summary {
     gaps: Gaps,
     symbols: SymbolCounts,
     fate: Fate,
+    /// Packets of clock probes that changed nothing.
+    refused_packets: u64,
 }
 
 impl std::fmt::Display for Summary {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { totals, tcp, gaps, symbols, fate } = self;
+        let Self { totals, tcp, gaps, symbols, fate, refused_packets } = self;
         write!(
             f,
             "captured={} stored={} refused={} undelivered={} short={} batches={} lost={}",
@@ -165,6 +167,9 @@ impl std::fmt::Display for Summary {
             write!(f, " states_untold={}", totals.states_untold)?;
         }
         write!(f, " messages={} sessions={}", tcp.messages, tcp.sessions)?;
+        if *refused_packets > 0 {
+            write!(f, " refused_probe_packets={refused_packets}")?;
+        }
         write!(f, "{gaps}{symbols}")
     }
 }
@@ -257,7 +262,7 @@ fn wrong_region(config: &RunConfig, state: &ProbeState) -> Option<RunError> {
 
 /// Ends the stations in the order of the data's way, and gives the aggregator some time for the rest.
 async fn finish(stations: Stations, signals: &mut Signals, patience: Duration) -> Summary {
-    let queue = stations.queue();
+    let (queue, refused_packets) = (stations.queue(), stations.refused_packets());
     let (Outcome { totals, tcp, gaps, symbols }, spooling) = stations.stop().await;
     tokio::select! {
         _ = tokio::time::timeout(patience, queue.until(Queue::is_finished)) => {}
@@ -266,7 +271,14 @@ async fn finish(stations: Stations, signals: &mut Signals, patience: Duration) -
     if let Some(spooling) = spooling {
         spooling.end().await;
     }
-    Summary { totals, tcp, gaps, symbols, fate: queue.look(Queue::fate) }
+    Summary {
+        totals,
+        tcp,
+        gaps,
+        symbols,
+        fate: queue.look(Queue::fate),
+        refused_packets: refused_packets.total().total(),
+    }
 }
 
 struct Signals {

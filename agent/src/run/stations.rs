@@ -7,14 +7,14 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use syncline_event::Origin;
 use syncline_probe::ProberConfig;
-use syncline_timebase::{Knot, Span};
+use syncline_timebase::Knot;
 use tokio::sync::{oneshot, watch};
 use tonic::transport::Endpoint;
 
 use super::batching::{Batching, Input, Outcome};
 use super::capturing::Capturing;
 use super::hints::HintSender;
-use super::metrics::{AgentMetrics, Tally};
+use super::metrics::{AgentMetrics, RefusedPackets, Tally};
 use super::{RunConfig, RunError, SymbolsConfig};
 use crate::asking::Asking;
 use crate::batch::Batcher;
@@ -34,9 +34,6 @@ use crate::uplink::{KafkaUplink, Uplink};
 /// Messages between capture and batcher: with 256 waits each, 16,384 waits.
 const CHANNEL: usize = 64;
 
-/// One disruption is told of in so long.
-const DISRUPTED_EVERY: Span = Span::from_s(10);
-
 /// Whether the aggregator's clock answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum ProbeState {
@@ -50,6 +47,7 @@ pub(super) struct Stations {
     stop: watch::Sender<bool>,
     queue: Arc<SharedQueue>,
     tally: Arc<Tally>,
+    refused_packets: Arc<RefusedPackets>,
     probe_state: watch::Receiver<ProbeState>,
     connected: watch::Receiver<bool>,
     trouble: watch::Receiver<Option<String>>,
@@ -88,7 +86,9 @@ impl Stations {
         let uplink = uplink.asking(asking);
         let uplink = if config.kafka.is_some() { uplink.without_batches() } else { uplink };
         let in_use = uplink.in_use();
-        let probe_state = start_probes(config, in_use, stopped.clone(), out.clone(), &hints)?;
+        let refused_packets = Arc::<RefusedPackets>::default();
+        let probes = ProbeSink { out: out.clone(), refused_packets: Arc::clone(&refused_packets) };
+        let probe_state = start_probes(config, in_use, stopped.clone(), probes, &hints)?;
         let metadata = MetadataReader::new(config.host_root.clone());
         let intake = Intake::new(clocks, config.service.clone(), metadata).caching(symbols);
         let mark_shift = config.capture.tcp.mark_shift;
@@ -96,11 +96,15 @@ impl Stations {
         let capturing = Capturing::new(capture, intake, out, mark_shift, (commands, file));
         let capture = station("capture", move || capturing.run(&stopped)).map_err(RunError::System)?;
         let (connected, trouble) = start_uplinks(config, uplink, &queue);
-        Ok(Self { stop, queue, tally, probe_state, connected, trouble, capture, outcome, spooling })
+        Ok(Self { stop, queue, tally, refused_packets, probe_state, connected, trouble, capture, outcome, spooling })
     }
 
     pub(super) fn queue(&self) -> Arc<SharedQueue> {
         Arc::clone(&self.queue)
+    }
+
+    pub(super) fn refused_packets(&self) -> Arc<RefusedPackets> {
+        Arc::clone(&self.refused_packets)
     }
 
     /// What is known of the run, for whoever watches it.
@@ -110,6 +114,7 @@ impl Stations {
             region: config.region.clone(),
             tally: Arc::clone(&self.tally),
             queue: self.queue(),
+            refused_packets: self.refused_packets(),
             connected: self.connected(),
         }
     }
@@ -188,13 +193,10 @@ fn start_knots(
     out: SyncSender<Input>,
     hints: HintSender,
 ) -> Result<(), RunError> {
-    let (mut disruptions, mut vm_clock, mut told) = (DisruptionWatch::default(), VmClock::find(), None);
+    let (mut disruptions, mut vm_clock) = (DisruptionWatch::default(), VmClock::find());
     let sink = move |knot: Knot| {
-        // A clock that is slewed by its tick looks disrupted all the time.
-        let seems = disruptions.observe(&knot) && told.is_none_or(|told| knot.mono - told > DISRUPTED_EVERY);
         let is_told = vm_clock.as_mut().is_some_and(VmClock::was_disrupted);
-        if seems || is_told {
-            told = Some(knot.mono);
+        if disruptions.observe(&knot, is_told) {
             tracing::warn!("this machine was stopped or moved, or its clocks jumped: probing faster for a while");
             hints.disrupted();
         }
@@ -215,7 +217,7 @@ fn start_probes(
     config: &RunConfig,
     aggregator: watch::Receiver<Endpoint>,
     stop: watch::Receiver<bool>,
-    out: SyncSender<Input>,
+    probes: ProbeSink,
     hints: &HintSender,
 ) -> Result<watch::Receiver<ProbeState>, RunError> {
     let prober = ProberConfig {
@@ -226,22 +228,34 @@ fn start_probes(
     };
     let mut listener = ProbeListener::new(config.region.clone(), aggregator);
     let (state, states) = watch::channel(ProbeState::Unanswered);
-    let sink = move |event| take_heard(listener.hear(event), &out, &state);
+    let sink = move |event| probes.take(listener.hear(event), &state);
     let spawned: io::Result<_> = syncline_probe::spawn(prober, config.clocks, hints.receiver(), stop, sink);
     spawned.map_err(RunError::System)?;
     Ok(states)
 }
 
-fn take_heard(heard: Heard, out: &SyncSender<Input>, state: &watch::Sender<ProbeState>) {
-    let now = match heard {
-        Heard::Nothing => return,
-        Heard::WrongRegion { aggregator, theirs } => ProbeState::WrongRegion { aggregator, theirs },
-        Heard::Usable(probe) => {
-            // A probe that finds the channel full is left out: it would arrive too late to seal anything.
-            drop(out.try_send(Input::Probe(probe)));
-            ProbeState::Answered
+/// Where what the prober brings goes.
+struct ProbeSink {
+    out: SyncSender<Input>,
+    refused_packets: Arc<RefusedPackets>,
+}
+
+impl ProbeSink {
+    fn take(&self, heard: Heard, state: &watch::Sender<ProbeState>) {
+        match heard {
+            Heard::Nothing => {}
+            Heard::Refused(refused) => self.refused_packets.add(&refused),
+            Heard::WrongRegion { aggregator, theirs } => tell(state, ProbeState::WrongRegion { aggregator, theirs }),
+            Heard::Usable(probe) => {
+                // A probe that finds the channel full is left out: it would arrive too late to seal anything.
+                drop(self.out.try_send(Input::Probe(probe)));
+                tell(state, ProbeState::Answered);
+            }
         }
-    };
+    }
+}
+
+fn tell(state: &watch::Sender<ProbeState>, now: ProbeState) {
     state.send_if_modified(|state| {
         let changed = *state != now;
         if let ProbeState::WrongRegion { aggregator, theirs } = &now

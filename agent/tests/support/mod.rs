@@ -1,6 +1,7 @@
 //! What several test programs of the agent need: a usable kernel, and Go programs to observe.
 #![allow(dead_code, unreachable_pub, missing_docs)] // each test program uses its own part
 
+pub mod agent;
 pub mod altered;
 pub mod container;
 pub mod go_program;

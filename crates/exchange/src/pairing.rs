@@ -80,9 +80,30 @@ pub struct Refused {
 }
 
 impl Refused {
+    /// By cause.
+    pub fn by_cause(&self) -> [(&'static str, u64); 5] {
+        let Self { malformed, forged, repeated, stale, impossible } = *self;
+        [
+            ("malformed", malformed),
+            ("forged", forged),
+            ("repeated", repeated),
+            ("stale", stale),
+            ("impossible", impossible),
+        ]
+    }
+
     /// All of them.
     pub fn total(&self) -> u64 {
-        self.malformed + self.forged + self.repeated + self.stale + self.impossible
+        self.by_cause().iter().map(|(_, count)| count).sum()
+    }
+
+    /// Counts `more`, too.
+    pub fn add(&mut self, more: &Self) {
+        self.malformed += more.malformed;
+        self.forged += more.forged;
+        self.repeated += more.repeated;
+        self.stale += more.stale;
+        self.impossible += more.impossible;
     }
 }
 
@@ -171,9 +192,9 @@ impl Pairing {
         self.open.iter().map(|open| (deadline(open) - now).max(Span::ZERO)).min()
     }
 
-    /// What was refused so far.
-    pub fn refused(&self) -> Refused {
-        self.refused
+    /// What was refused since the last call.
+    pub fn take_refused(&mut self) -> Refused {
+        std::mem::take(&mut self.refused)
     }
 }
 
@@ -246,7 +267,7 @@ mod tests {
         let finished = pairing.finish(us(100_100)).unwrap();
         assert_eq!((finished.probe.replied, finished.stamped), (reference(55), Stamped::default()));
         pairing.came(1, Message::FollowUp { replied: reference(56) }, us(100_200), None);
-        assert_eq!(pairing.refused(), Refused { stale: 1, ..Refused::default() });
+        assert_eq!(pairing.refused, Refused { stale: 1, ..Refused::default() });
     }
 
     #[test]
@@ -258,7 +279,7 @@ mod tests {
         pairing.sent(2, us(200));
         pairing.came(2, reply(200, false), us(300), None);
         assert_eq!(pairing.finish(us(300)).map(|finished| finished.number), Some(2));
-        assert_eq!(pairing.refused(), Refused { impossible: 1, ..Refused::default() });
+        assert_eq!(pairing.refused, Refused { impossible: 1, ..Refused::default() });
     }
 
     #[test]
@@ -301,7 +322,7 @@ mod tests {
             numbers.dedup();
             prop_assert_eq!(numbers.len(), finished.len());
             let waiting: usize = pairing.open.iter().map(|open| usize::from(open.reply.is_some()) + usize::from(open.follow_up.is_some())).sum();
-            prop_assert_eq!(came, 2 * finished.len() + waiting + pairing.refused().total() as usize, "each is used or counted");
+            prop_assert_eq!(came, 2 * finished.len() + waiting + pairing.refused.total() as usize, "each is used or counted");
         }
     }
 }
