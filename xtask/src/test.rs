@@ -16,7 +16,7 @@ const SKIPPED: &str = "skipped:";
 /// What `cargo xtask test` can be told.
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Fail where a test of the eBPF path, of the embedded engine or of a Kafka broker would be skipped
+    /// Fail where a test of the eBPF path, of the embedded engine, of a Kafka broker, of chronyd or of Prometheus would be skipped
     #[arg(long)]
     pub(crate) require_bpf: bool,
 }
@@ -53,7 +53,7 @@ fn cargo_test(options: &Options, skipped: &mut Vec<String>) -> Result<()> {
         command.env(fetch::prometheus::OVERRIDE, dir);
     }
     if options.require_bpf {
-        for part in ["BPF", "ENGINE", "KAFKA", "PROMETHEUS"] {
+        for part in ["BPF", "ENGINE", "KAFKA", "PROMETHEUS", "CHRONY"] {
             command.env(format!("SYNCLINE_REQUIRE_{part}"), "1");
         }
     }

@@ -11,7 +11,7 @@ use super::eventually;
 mod real;
 
 #[allow(unused_imports, reason = "each test file uses its part")]
-pub(crate) use real::{Daemon, path};
+pub(crate) use real::{Daemon, is_here};
 
 /// Starts it, and waits until it answers.
 pub(crate) async fn that_claims(dir: &Path) -> (Daemon, SocketAddr) {

@@ -23,7 +23,9 @@ pub(crate) fn path() -> Option<PathBuf> {
 pub(crate) fn ensure() {
     match path().map_or_else(fetch, Ok).and_then(|path| version(&path)) {
         Ok(version) => println!("have {version}"),
-        Err(error) => println!("no chronyd, so tests of its claims are skipped: {error:#}"),
+        Err(error) => println!(
+            "no chronyd, so tests of its claims are skipped (or fail, with SYNCLINE_REQUIRE_CHRONY=1): {error:#}"
+        ),
     }
 }
 

@@ -5,8 +5,20 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 /// Where `cargo xtask test` has unpacked one, or where an installed one is.
-pub(crate) fn path() -> PathBuf {
+fn path() -> PathBuf {
     std::env::var_os("SYNCLINE_CHRONYD").map_or_else(|| "/usr/sbin/chronyd".into(), PathBuf::from)
+}
+
+/// Whether there is one; where there is none it says so. `SYNCLINE_REQUIRE_CHRONY=1` makes that a failure.
+pub(crate) fn is_here() -> bool {
+    let path = path();
+    if path.is_file() {
+        return true;
+    }
+    println!("skipped: no chronyd at {} (cargo xtask fetch chrony)", path.display());
+    let required = std::env::var("SYNCLINE_REQUIRE_CHRONY").is_ok_and(|value| value == "1");
+    assert!(!required, "SYNCLINE_REQUIRE_CHRONY=1 and no chronyd at {}", path.display());
+    false
 }
 
 pub(crate) struct Daemon(Child);
