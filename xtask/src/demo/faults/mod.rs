@@ -74,6 +74,7 @@ impl Demo {
             settled: Placement::of(settled.iter().filter(had_its_minute)),
             liar: Placement::of(lies.iter()),
             steps: Steps::of(&clocks, &questions::steps(&store).await?),
+            false_disruptions: questions::disruptions(&store).await?,
             traffic: *traffic,
             udp_probes: probes.udp,
             probes: probes.probes,

@@ -68,6 +68,21 @@ pub(super) async fn steps(store: &Store<'_>) -> Result<Vec<Found>> {
     store.rows(&query).await
 }
 
+/// How often it was declared that the clock of an honest node was disrupted against a run of its reference.
+pub(super) async fn disruptions(store: &Store<'_>) -> Result<usize> {
+    #[derive(Default, Clone, Copy, Deserialize)]
+    struct Declared {
+        disruptions: usize,
+    }
+    // The number of an epoch is that of the disruptions before it.
+    let query = format!(
+        "SELECT toUInt64(sum(epochs)) AS disruptions FROM \
+         (SELECT max(epoch) AS epochs FROM clock_segments_log WHERE {} GROUP BY region, node, boot, ref_run)",
+        honest()
+    );
+    Ok(store.rows::<Declared>(&query).await?.first().copied().unwrap_or_default().disruptions)
+}
+
 /// How the honest nodes' clocks were probed.
 pub(super) async fn probes(store: &Store<'_>) -> Result<Probes> {
     let query = format!("SELECT countIf(kind = 'udp') AS udp, count() AS probes FROM clock_probes WHERE {}", honest());

@@ -52,6 +52,9 @@ pub(crate) struct Verdict {
     /// The rows of the node that lies.
     pub(super) liar: Placement,
     pub(super) steps: Steps,
+    /// Disruptions that were declared of honest nodes' clocks, of which none comes: what the plan does to MONO and RAW is drift and slews,
+    /// an agent that is stopped leaves them going on, and a reference that is stepped is another run.
+    pub(super) false_disruptions: usize,
     /// Packets of clock probes on all paths.
     pub(super) traffic: Traffic,
     /// Exchanges of the honest nodes that went over UDP, and all.
@@ -86,9 +89,12 @@ impl Verdict {
         let Steps { injected, found, spurious } = self.steps;
         let missed = (found < injected).then(|| format!("only {found} of {injected} steps of wall clocks were found"));
         let spurious = (spurious > 0).then(|| format!("{spurious} steps were found that nobody made"));
+        let disruptions = self.false_disruptions;
+        let disrupted =
+            (disruptions > 0).then(|| format!("{disruptions} disruptions of clocks were declared that nobody made"));
         let (captured, stored) = (self.captured, self.timeline.all_events());
         let lost = (captured != stored).then(|| format!("{captured} waits were captured, {stored} are in the store"));
-        [outside, missed, spurious, lost].into_iter().flatten()
+        [outside, missed, spurious, disrupted, lost].into_iter().flatten()
     }
 
     /// A fault that did not come proves nothing.
@@ -144,7 +150,8 @@ impl fmt::Display for Verdict {
         write!(f, "steps={found}/{injected} false_steps={spurious} ")?;
         write!(f, "error_p99_us={} ", micros(self.at_once_settled.error_p99_ns))?;
         write!(f, "smoothed_p99_us={} ", micros(self.settled.error_p99_ns))?;
-        write!(f, "pairs={} wrong={}", self.timeline.pairs(), self.timeline.wrong)
+        write!(f, "pairs={} wrong={} ", self.timeline.pairs(), self.timeline.wrong)?;
+        write!(f, "false_disruptions={}", self.false_disruptions)
     }
 }
 
@@ -175,6 +182,7 @@ mod tests {
             settled: placed(20_000, 0),
             liar: placed(100, 100),
             steps: Steps { injected: 5, found: 5, spurious: 0 },
+            false_disruptions: 0,
             traffic: Traffic { carried: 100, lost: 3 },
             udp_probes: 95,
             probes: 100,
@@ -193,7 +201,7 @@ mod tests {
         let none: [String; 0] = [];
         assert_eq!(good().failures(), none);
         let line = "rows=30000 inside_hard=1.000000 steps=5/5 false_steps=0 error_p99_us=1.2 smoothed_p99_us=1.2 \
-                    pairs=2000 wrong=0";
+                    pairs=2000 wrong=0 false_disruptions=0";
         assert_eq!(good().to_string(), line);
     }
 
@@ -220,7 +228,11 @@ mod tests {
     fn steps_messages_lost_waits_and_the_lie_count() {
         assert!(fails(|verdict| verdict.captured = 30_001, "30001 waits were captured"));
         assert!(fails(|verdict| verdict.steps.found = 4, "4 of 5 steps"));
-        assert!(fails(|verdict| verdict.steps.spurious = 1, "nobody made"));
+        assert!(fails(|verdict| verdict.steps.spurious = 1, "1 steps were found that nobody made"));
+        assert!(fails(
+            |verdict| verdict.false_disruptions = 1,
+            "1 disruptions of clocks were declared that nobody made"
+        ));
         assert!(fails(|verdict| verdict.timeline.wrong = 1, "wrong order"));
         assert!(fails(|verdict| verdict.liar.outside = 0, "did not lie"));
         assert!(fails(|verdict| verdict.traffic.lost = 0, "was lost"));
