@@ -61,18 +61,6 @@ impl Store {
         Ok(())
     }
 
-    /// As [`settle_events`](Self::settle_events), by a mutation that rewrites the parts: for servers without lightweight updates.
-    /// It is done when this returns.
-    ///
-    /// # Errors
-    /// As there.
-    pub async fn settle_events_by_rewriting(&self, settlements: &[Settlement]) -> Result<(), StoreError> {
-        for statement in statements(settlements) {
-            self.execute(&statement.mutation(), &statement).await?;
-        }
-        Ok(())
-    }
-
     async fn execute(&self, sql: &str, Statement { nodes, .. }: &Statement<'_>) -> Result<(), StoreError> {
         fn each<T>(nodes: &[&Settlement], value: impl Fn(&Settlement) -> T) -> Vec<T> {
             nodes.iter().map(|of| value(of)).collect()

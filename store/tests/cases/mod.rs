@@ -100,7 +100,7 @@ pub(crate) const ALL: &[Case] = cases![
     open_waits::those_that_ended_are_left_out_also_of_the_minutes_around,
     open_waits::one_that_is_overdue_is_marked,
     realign::rows_are_live_at_once_and_settled_by_an_update,
-    realign::a_server_without_updates_rewrites_the_parts,
+    realign::where_an_update_does_not_work_the_parts_are_rewritten,
     realign::nodes_are_settled_together,
     realign::the_order_of_two_moments_is_told_only_where_it_can_be,
     pairs::sends_meet_their_receipts_and_are_judged,
