@@ -11,7 +11,10 @@ use syncline_event::Batch;
 use syncline_sim::{NodeSettings, OscillatorSettings};
 use syncline_timebase::Span;
 
-const ROUNDS: usize = 20;
+/// How often it is killed.
+fn kills() -> usize {
+    std::env::var("SYNCLINE_CLOCK_KILLS").map_or(20, |text| text.parse().expect("SYNCLINE_CLOCK_KILLS: a number"))
+}
 
 /// A node whose clock runs fast and drifts, so that a model which has just begun knows much less than one that went on.
 fn agent() -> SimulatedAgent {
@@ -39,7 +42,8 @@ async fn killed_again_and_again_an_aggregator_loses_no_lock_and_breaks_no_bound(
     let engine = Program::embedded(dir.path());
     let (url, store) = (engine_url(dir.path()), store(dir.path()).await);
     let (mut agent, mut unanswered) = (agent(), Vec::<Batch>::new());
-    for round in 0..ROUNDS {
+    let kills = kills();
+    for round in 0..kills {
         let program = start(dir.path(), &url);
         let mut uplink = Uplink::to(&program).await;
         for batch in std::mem::take(&mut unanswered) {
@@ -69,7 +73,7 @@ async fn killed_again_and_again_an_aggregator_loses_no_lock_and_breaks_no_bound(
     let [joined, segments] = joined.split('\t').map(|v| v.parse::<usize>().unwrap()).collect::<Vec<_>>()[..] else {
         panic!("{joined}")
     };
-    assert!(joined + 1 >= segments && segments > ROUNDS, "{joined} of {segments} segments join");
+    assert!(joined + 1 >= segments && segments > kills, "{joined} of {segments} segments join");
     drop(engine);
 }
 
