@@ -8,7 +8,8 @@ use super::model::{Claim, usual_alpha};
 use super::replay::Options;
 use crate::args::Format;
 use crate::failure::usage;
-use syncline_timebase::Span;
+use syncline_clock::Tolerance;
+use syncline_timebase::{FrequencyError, Span};
 
 /// Look into a node's clock: what carries its estimate, what was recorded of it, and what the model makes of a recording.
 #[derive(Args, Debug)]
@@ -57,6 +58,8 @@ pub(crate) struct ExplainArgs {
     /// At which time [default: that of the newest probe]
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub(crate) at: Option<String>,
+    #[command(flatten)]
+    pub(crate) assumed: Assumed,
     /// text for people, json for programs
     #[arg(long, short, value_name = "FORMAT", default_value = "text")]
     pub(crate) format: Format,
@@ -64,7 +67,8 @@ pub(crate) struct ExplainArgs {
 
 /// Write a node's stored probes, with the readings of its clocks beside them, in the form that `syncline clock replay` reads.
 ///
-/// So an estimate can be reproduced elsewhere, and reported.
+/// So an estimate can be reproduced elsewhere, and reported. What is asked for (E) is when each probe came back (id -1, -2, ...: the
+/// number of the probe, negative) and when waits of the node began (id: seq of the wait in `events`).
 #[derive(Args, Debug)]
 pub(crate) struct RecordArgs {
     #[command(flatten)]
@@ -72,6 +76,9 @@ pub(crate) struct RecordArgs {
     /// Where to write it; `-` is standard output
     #[arg(long, value_name = "FILE", default_value = "-")]
     pub(crate) out: PathBuf,
+    /// Of how many stored waits to ask when they began, up to 1000000; if there are more, these are spread evenly over them
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(..=1_000_000))]
+    pub(crate) events: u32,
 }
 
 /// Run a recorded node through the clock model: when was each event, on the reference's clock?
@@ -109,6 +116,22 @@ pub(crate) struct ReplayArgs {
     /// Hold each event back so long on the node's clock, and answer it with what has arrived by then
     #[arg(long, value_name = "N", value_parser = lag, allow_negative_numbers = true)]
     pub(crate) lag_ms: Option<Span>,
+    #[command(flatten)]
+    pub(crate) assumed: Assumed,
+}
+
+/// What bounds assume of oscillators.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct Assumed {
+    /// What error bounds assume an oscillator's frequency to be off at most, 1 to 1000 ppm: as the aggregator's option of that name
+    #[arg(long, value_name = "PPM", default_value = "500", value_parser = tolerance_ppm, allow_negative_numbers = true)]
+    clock_tolerance_ppm: f64,
+}
+
+impl Assumed {
+    pub(crate) fn tolerance(self) -> Tolerance {
+        Tolerance { absolute: FrequencyError::from_ppm(self.clock_tolerance_ppm), ..Tolerance::default() }
+    }
 }
 
 const REPLAY_EXAMPLES: &str = "\
@@ -145,7 +168,8 @@ impl ReplayArgs {
             (Bound::Hard, None) => Claim::Hard,
             (Bound::Tight, None) => Claim::Tight,
         };
-        Ok(Options { claim, lag: self.lag_ms, smooth: self.smooth.is_some() })
+        let assumed = self.assumed.tolerance();
+        Ok(Options { claim, assumed, lag: self.lag_ms, smooth: self.smooth.is_some() })
     }
 }
 
@@ -164,6 +188,11 @@ fn alpha(text: &str) -> Result<f64, String> {
     share.ok_or_else(|| "it is a share: write a number from 0 to 1, such as 0.2".to_owned())
 }
 
+fn tolerance_ppm(text: &str) -> Result<f64, String> {
+    let ppm = text.parse().ok().filter(|ppm| (1.0..=1_000.0).contains(ppm));
+    ppm.ok_or_else(|| "use 1 to 1000, as the aggregator was told with --clock-tolerance-ppm".to_owned())
+}
+
 fn lag(text: &str) -> Result<Span, String> {
     let milliseconds = text.parse().ok().filter(|milliseconds| *milliseconds >= 0);
     milliseconds.map(Span::from_ms).ok_or_else(|| "write a whole number of milliseconds, 0 or more".to_owned())
@@ -178,6 +207,14 @@ mod tests {
         assert_eq!(["0", "0.25", "1"].map(alpha), [Ok(0.0), Ok(0.25), Ok(1.0)]);
         for text in ["-0.1", "1.01", "NaN", "inf", "half", ""] {
             assert!(alpha(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_tolerance_is_as_the_aggregators() {
+        assert_eq!(["1", "0500", "1000"].map(tolerance_ppm), [Ok(1.0), Ok(500.0), Ok(1_000.0)]);
+        for text in ["0", "-1", "1001", "NaN", "500ppm", ""] {
+            assert!(tolerance_ppm(text).is_err(), "{text}");
         }
     }
 

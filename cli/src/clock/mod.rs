@@ -1,11 +1,12 @@
 //! `syncline clock`: the clock model on its own, fed from a file or from what is stored of a node.
 //!
-//! [`stored`] reads what the store has of a node and writes it as a stream, [`explain`] puts it through the model once more.
+//! [`stored`] reads what the store has of a node and writes it as a stream (with [`asked`]), [`explain`] puts it through the model once more.
 //! [`record`] and [`stream`] read, [`replay`] (with [`lag`]) drives the estimator through [`model`] (with [`steps`]), [`answers`] and
 //! [`output`] write. All between reading and writing is pure.
 
 mod answers;
 mod args;
+mod asked;
 mod explain;
 mod lag;
 mod model;
@@ -32,6 +33,7 @@ use crate::time;
 use answers::Answers;
 pub(crate) use args::ClockArgs;
 use args::{ClockCommand, ExplainArgs, RecordArgs, ReplayArgs, WhichNode};
+use asked::AskedWait;
 use stored::StoredStream;
 use stream::Stream;
 
@@ -68,7 +70,7 @@ async fn explain_node(store: &StoreArgs, args: &ExplainArgs) -> anyhow::Result<E
     let stream = read_stored(store, &args.which, window(&args.which, at_ns.unwrap_or(now_ns))).await?;
     let newest = stream.probes.last().map_or(now_ns, |stored| stored.probe.replied.ns());
     let at = Instant::from_ns(at_ns.unwrap_or(newest));
-    let explanation = explain::explain(&args.which.node, &stream, at)
+    let explanation = explain::explain(&args.which.node, &stream, args.assumed.tolerance(), at)
         .map_err(|explain::Unknown| usage(format!("nothing is known of node {:?} at that time", args.which.node)))?;
     match args.format {
         Format::Text => io::stdout().lock().write_all(explanation.text().as_bytes())?,
@@ -78,19 +80,36 @@ async fn explain_node(store: &StoreArgs, args: &ExplainArgs) -> anyhow::Result<E
 }
 
 async fn record_node(store: &StoreArgs, args: &RecordArgs) -> anyhow::Result<ExitCode> {
-    let stream = read_stored(store, &args.which, window(&args.which, time::now_ns())).await?;
-    let (probes, knots) = if args.out == Path::new("-") {
-        stored::write(&stream, &mut io::BufWriter::new(io::stdout().lock()))?
+    let (stream, waits) = read_asked(store, args).await?;
+    let knots = if args.out == Path::new("-") {
+        stored::write(&stream, &waits, &mut io::BufWriter::new(io::stdout().lock()))?
     } else {
         let name = args.out.display();
         let file = File::create(&args.out).with_context(|| format!("cannot write {name}"))?;
         let mut file = io::BufWriter::new(file);
-        let written = stored::write(&stream, &mut file).and_then(|written| file.flush().map(|()| written));
+        let written = stored::write(&stream, &waits, &mut file).and_then(|knots| file.flush().map(|()| knots));
         written.with_context(|| format!("cannot write {name}"))?
     };
-    let boot = stream.boot;
-    let _ = writeln!(io::stderr(), "syncline: probes={probes} knots={knots} region={} boot={boot:016x}", stream.region);
+    let (probes, events, boot) = (stream.probes.len(), waits.len(), stream.boot);
+    let all = if events == args.events as usize { " (--events says how many)" } else { "" };
+    let _ = writeln!(
+        io::stderr(),
+        "syncline: probes={probes} knots={knots} region={} boot={boot:016x} events={events}{all}",
+        stream.region
+    );
     Ok(ExitCode::SUCCESS)
+}
+
+async fn read_asked(store: &StoreArgs, args: &RecordArgs) -> anyhow::Result<(StoredStream, Vec<AskedWait>)> {
+    let source = Source::open(store).await?;
+    let read = async {
+        let stream = stored::read(&source, &args.which, window(&args.which, time::now_ns())).await?;
+        let waits = asked::read(&source, &args.which.node, &stream, args.events as usize).await?;
+        Ok((stream, waits))
+    };
+    let read = read.await;
+    source.close().await?;
+    read
 }
 
 fn replay_stream(args: &ReplayArgs) -> anyhow::Result<ExitCode> {

@@ -47,9 +47,9 @@ pub(crate) struct Model {
 }
 
 impl Model {
-    pub(crate) fn new(path_floor: Span, claim: Claim) -> Self {
+    pub(crate) fn new(assumed: Tolerance, claim: Claim) -> Self {
         Self {
-            clock: NodeClock::new(tolerance(path_floor, claim)),
+            clock: NodeClock::new(tolerance(assumed, claim)),
             claim,
             declarations: Declarations::default(),
             refused: BTreeMap::new(),
@@ -113,8 +113,8 @@ pub(crate) struct Hindsight {
 }
 
 impl Hindsight {
-    pub(crate) fn new(path_floor: Span, claim: Claim) -> Self {
-        Self { clock: NodeClock::of_whole_stream(tolerance(path_floor, claim)), claim }
+    pub(crate) fn new(assumed: Tolerance, claim: Claim) -> Self {
+        Self { clock: NodeClock::of_whole_stream(tolerance(assumed, claim)), claim }
     }
 
     pub(crate) fn take_knot(&mut self, read: ClockRead) {
@@ -135,11 +135,10 @@ impl Hindsight {
     }
 }
 
-fn tolerance(path_floor: Span, claim: Claim) -> Tolerance {
-    let usual = Tolerance { path_floor, ..Tolerance::default() };
+fn tolerance(assumed: Tolerance, claim: Claim) -> Tolerance {
     match claim {
-        Claim::Budgeted { alpha } => Tolerance { asymmetry_share: alpha, ..usual },
-        Claim::Hard | Claim::Tight => usual,
+        Claim::Budgeted { alpha } => Tolerance { asymmetry_share: alpha, ..assumed },
+        Claim::Hard | Claim::Tight => assumed,
     }
 }
 
@@ -168,7 +167,7 @@ mod tests {
     const AHEAD: i64 = 1_800_000_000_000 * MS;
 
     fn model() -> Model {
-        Model::new(Span::ZERO, Claim::Hard)
+        Model::new(Tolerance::default(), Claim::Hard)
     }
 
     fn read(ms: i64) -> ClockRead {
@@ -201,7 +200,7 @@ mod tests {
         assert!(model.when(Instant::from_ns(5)).is_none());
         assert!(model.take_knot(read(100)).is_empty());
         assert!(model.when(Instant::from_ns(5)).is_none());
-        assert!(Hindsight::new(Span::ZERO, Claim::Hard).when(Instant::from_ns(5)).is_none());
+        assert!(Hindsight::new(Tolerance::default(), Claim::Hard).when(Instant::from_ns(5)).is_none());
     }
 
     #[test]
@@ -262,7 +261,7 @@ mod tests {
 
     #[test]
     fn hindsight_sees_both_sides() {
-        let (mut model, mut hindsight) = (model(), Hindsight::new(Span::ZERO, Claim::Hard));
+        let (mut model, mut hindsight) = (model(), Hindsight::new(Tolerance::default(), Claim::Hard));
         let mut at_once = Vec::new();
         for tick in 0..600 {
             assert!(model.take_knot(read(tick * 100)).is_empty());

@@ -8,6 +8,7 @@
 
 use std::collections::BTreeMap;
 
+use syncline_clock::Tolerance;
 use syncline_timebase::{Instant, Mono, Reference, Span};
 
 use super::lag::Lag;
@@ -18,6 +19,8 @@ use super::record::{Event, Record};
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Options {
     pub(crate) claim: Claim,
+    /// What bounds assume of oscillators; the floor of the paths is the stream's.
+    pub(crate) assumed: Tolerance,
     /// How long each event is held back; `None` answers it on the spot.
     pub(crate) lag: Option<Span>,
     /// Whether events are kept to be answered again in hindsight.
@@ -62,6 +65,7 @@ pub(crate) fn replay<S: Sink>(
 
 struct Replay<'a, S> {
     claim: Claim,
+    assumed: Tolerance,
     model: Model,
     lag: Option<Lag>,
     smoothing: Option<Smoothing>,
@@ -79,9 +83,10 @@ impl<'a, S: Sink> Replay<'a, S> {
     fn new(options: &Options, sink: &'a mut S) -> Self {
         Self {
             claim: options.claim,
-            model: Model::new(Span::ZERO, options.claim),
+            assumed: options.assumed,
+            model: Model::new(options.assumed, options.claim),
             lag: options.lag.map(Lag::new),
-            smoothing: options.smooth.then(|| Smoothing::new(Span::ZERO, options.claim)),
+            smoothing: options.smooth.then(|| Smoothing::new(options.assumed, options.claim)),
             sink,
             summary: Summary::default(),
         }
@@ -91,8 +96,9 @@ impl<'a, S: Sink> Replay<'a, S> {
         match record {
             // Nothing stands above it, so nothing is lost.
             Record::Floor(floor) => {
-                self.model = Model::new(floor, self.claim);
-                self.smoothing = self.smoothing.as_ref().map(|_| Smoothing::new(floor, self.claim));
+                let assumed = Tolerance { path_floor: floor, ..self.assumed };
+                self.model = Model::new(assumed, self.claim);
+                self.smoothing = self.smoothing.as_ref().map(|_| Smoothing::new(assumed, self.claim));
             }
             Record::Event(event) => return self.take_event(event),
             Record::Knot(read) => {
@@ -171,8 +177,8 @@ impl<'a, S: Sink> Replay<'a, S> {
 }
 
 impl Smoothing {
-    fn new(path_floor: Span, claim: Claim) -> Self {
-        Self { hindsight: Hindsight::new(path_floor, claim), kept: Vec::new() }
+    fn new(assumed: Tolerance, claim: Claim) -> Self {
+        Self { hindsight: Hindsight::new(assumed, claim), kept: Vec::new() }
     }
 }
 
@@ -207,7 +213,8 @@ mod tests {
     }
 
     fn replayed(text: &str, lag: Option<Span>) -> (Kept, Summary) {
-        let (mut kept, options) = (Kept::default(), Options { claim: Claim::Hard, lag, smooth: true });
+        let (mut kept, options) =
+            (Kept::default(), Options { claim: Claim::Hard, assumed: Tolerance::default(), lag, smooth: true });
         let summary = replay(Stream::new("s".to_owned(), text.as_bytes()), &options, &mut kept).unwrap();
         (kept, summary)
     }
@@ -252,7 +259,7 @@ E,2,0,0
 
     #[test]
     fn the_first_error_is_the_end() {
-        let options = Options { claim: Claim::Hard, lag: None, smooth: false };
+        let options = Options { claim: Claim::Hard, assumed: Tolerance::default(), lag: None, smooth: false };
         let stream = Stream::new("s".to_owned(), &b"K,0,0,0\nK,0\nX\n"[..]);
         let error = replay(stream, &options, &mut Kept::default()).unwrap_err();
         assert!(error.to_string().starts_with("s, line 2: K has 1 numbers"), "{error}");

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use syncline_timebase::{Instant, Knot, Probe, Span};
 
 use super::args::WhichNode;
+use super::asked::AskedWait;
 use crate::failure::usage;
 use crate::source::Source;
 use crate::time;
@@ -116,10 +117,12 @@ impl StoredProbe {
     }
 }
 
-/// Writes the stream in the form that `syncline clock replay` reads; how many probes and readings it has. A reading that stands beside
-/// two probes is written once.
-pub(crate) fn write(stream: &StoredStream, out: &mut impl Write) -> io::Result<(usize, usize)> {
+/// Writes the stream in the form that `syncline clock replay` reads; how many readings it has. A reading that stands beside two probes
+/// is written once. Asked for is when each probe came back (its number, negative, is the id), right behind it, and when each of `waits`
+/// began (id: its number), behind the first probe that was sent after its end, as in the fleet. `waits` stand in the order of their ends.
+pub(crate) fn write(stream: &StoredStream, waits: &[AskedWait], out: &mut impl Write) -> io::Result<usize> {
     let (mut knots, mut newest) = (0, None);
+    let mut waits = waits.iter().peekable();
     let mut write_knot = |knot: &Knot, out: &mut dyn Write| {
         if newest.is_none_or(|newest| knot.mono > newest) {
             newest = Some(knot.mono);
@@ -128,7 +131,7 @@ pub(crate) fn write(stream: &StoredStream, out: &mut impl Write) -> io::Result<(
         }
         io::Result::Ok(())
     };
-    for stored in &stream.probes {
+    for (number, stored) in (1i64..).zip(&stream.probes) {
         let Probe { sent, received, replied, returned } = stored.probe;
         let [before, after] = stored.knots;
         if let Some(before) = before {
@@ -149,8 +152,17 @@ pub(crate) fn write(stream: &StoredStream, out: &mut impl Write) -> io::Result<(
         if let Some(after) = after {
             write_knot(&after, out)?;
         }
+        writeln!(out, "E,{},{},{}", -number, returned.ns(), wall(returned.ns()))?;
+        while let Some(wait) = waits.next_if(|wait| wait.ended < sent) {
+            write_wait(wait, out)?;
+        }
     }
-    Ok((stream.probes.len(), knots))
+    waits.try_for_each(|wait| write_wait(wait, out))?;
+    Ok(knots)
+}
+
+fn write_wait(wait: &AskedWait, out: &mut impl Write) -> io::Result<()> {
+    writeln!(out, "E,{},{},{}", wait.seq, wait.began.ns(), wait.wall.ns())
 }
 
 #[cfg(test)]
@@ -181,11 +193,19 @@ mod tests {
     fn a_stored_stream_is_one_that_replay_reads() {
         let rows = [row(1_000, 990, 1_200), row(2_000, 1_200, 2_200), row(3_000, 0, 0)];
         let stream = StoredStream { region: "eu".into(), boot: 7, probes: rows.iter().map(StoredProbe::of).collect() };
+        let wait = |seq, began, ended| AskedWait {
+            seq,
+            began: Instant::from_ns(began),
+            wall: Instant::from_ns(began + 900),
+            ended: Instant::from_ns(ended),
+        };
         let mut out = Vec::new();
-        assert_eq!(write(&stream, &mut out).unwrap(), (3, 3));
+        let waits = [wait(8, 1_050, 1_999), wait(7, 1_500, 2_000), wait(9, 1_600, 5_000)];
+        assert_eq!(write(&stream, &waits, &mut out).unwrap(), 3);
         let text = String::from_utf8(out).unwrap();
-        let expected = "K,990,995,1890\nP,1000,1001050,1001060,1110,1900,2010\nK,1200,1206,2100\n\
-                        P,2000,1002050,1002060,2110,2900,3010\nK,2200,2206,3100\nP,3000,1003050,1003060,3110,3000,3110\n";
+        let expected = "K,990,995,1890\nP,1000,1001050,1001060,1110,1900,2010\nK,1200,1206,2100\nE,-1,1110,2010\n\
+                        P,2000,1002050,1002060,2110,2900,3010\nK,2200,2206,3100\nE,-2,2110,3010\nE,8,1050,1950\n\
+                        P,3000,1003050,1003060,3110,3000,3110\nE,-3,3110,3110\nE,7,1500,2400\nE,9,1600,2500\n";
         assert_eq!(text, expected);
         assert!(text.lines().all(|line| super::super::record::parse(line.as_bytes()).is_ok()));
     }

@@ -31,8 +31,6 @@ pub(crate) const ALL: &[Case] = cases![
     skew_shows_nodes_and_regions,
     skew_of_regions_shows_every_two_and_names_what_is_false,
     skew_of_pairs_shows_what_contradicts_the_clocks_and_ends_with_3,
-    clock_record_writes_what_replay_reads,
-    clock_explain_says_what_carries_an_estimate,
     another_database_is_named_in_the_error,
     doctor_sees_the_holder,
 ];
@@ -298,41 +296,5 @@ fn doctor_sees_the_holder(fixture: &Fixture) {
     let check = report["checks"].as_array().unwrap().iter().find(|check| check["check"] == "store").unwrap();
     let holder = format!("served by process {}", std::process::id());
     assert!(check["found"].as_str().unwrap().ends_with(&holder), "{check}");
-    fixture.release(store);
-}
-
-fn clock_record_writes_what_replay_reads(fixture: &Fixture) {
-    let store = fixture.hold();
-    let recorded = fixture.answer(&["clock", "record", "eu-2", "--since", "2h"]);
-    assert_eq!((recorded.matches("P,").count(), recorded.matches("K,").count()), (60, 120));
-    let stream = fixture.path().join("eu-2.csv");
-    let event = "E,5,150000500000,0\n";
-    std::fs::write(&stream, recorded + event).unwrap();
-    let answer = fixture.answer(&["clock", "replay", "--stream", stream.to_str().unwrap(), "--answers", "-"]);
-    let numbers: Vec<i64> = answer.trim().split(',').map(|number| number.parse().unwrap()).collect();
-    let truth = fixture.base_ns + 50_000_500_000;
-    assert!(numbers[0] == 5 && numbers[2] <= truth && truth <= numbers[3], "{answer}, not {truth}");
-    let error = fixture.refusal(&["clock", "record", "nobody"], 2);
-    assert!(error.contains("\"nobody\"") && error.contains("syncline skew"), "{error}");
-    let error = fixture.refusal(&["clock", "record", "eu-2", "--boot", "1"], 2);
-    assert!(error.contains("no probe"), "{error}");
-    fixture.release(store);
-}
-
-fn clock_explain_says_what_carries_an_estimate(fixture: &Fixture) {
-    let store = fixture.hold();
-    let at = format!("{}", fixture.base_ns + 51_000_000_000);
-    let explain = ["clock", "explain", "eu-2", "--at", &at, "--format", "json"];
-    let json: Value = serde_json::from_str(&fixture.answer(&explain)).unwrap();
-    assert_eq!((&json["status"], &json["boot"]), (&"synchronized".into(), &"00000000000000ff".into()));
-    assert_eq!((&json["carried_by"]["probes"], &json["carried_by"]["by_kernel_stamps"]), (&60.into(), &60.into()));
-    for end in ["low_end", "high_end"] {
-        assert_eq!(json[end]["round_trip_ns"], 20_000, "{json}");
-        assert_eq!(json[end]["at_ns"].as_i64().unwrap(), fixture.base_ns + 50_000_010_500, "{json}");
-    }
-    let text = fixture.answer(&["clock", "explain", "eu-2", "--at", &at]);
-    assert!(text.contains("rests on the probe of") && text.contains("hint"), "{text}");
-    let error = fixture.refusal(&["clock", "explain", "eu-2", "--at", "yesterday"], 2);
-    assert!(error.contains("is not a time"), "{error}");
     fixture.release(store);
 }

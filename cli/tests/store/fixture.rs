@@ -182,14 +182,7 @@ fn rows(base_ns: i64) -> Vec<String> {
              ('eu-west', '(utc)', fromUnixTimestamp64Nano({base_ns}), 5000000, 4800000, 5200000, 1, 4800000, 5200000, 'consistent', 0, now64(3, 'UTC') + INTERVAL 1 HOUR), \
              ('us-east', '(utc)', fromUnixTimestamp64Nano({base_ns}), 5000000 + {REGION_OFFSET_NS}, 4500000 + {REGION_OFFSET_NS}, 5500000 + {REGION_OFFSET_NS}, 1, -90200000, -89800000, 'false', 70000000, now64(3, 'UTC') + INTERVAL 1 HOUR)"
         ),
-        // A minute of probes of a node whose raw is 7 ns behind its mono: 20 us each way, 10 us in the 50th.
-        format!(
-            "INSERT INTO clock_probes (region, node, boot, t1, t2, t3, t4, rtt_ns, kind, used, before_mono, before_raw_off, before_wall_off, \
-             before_bracket_ns, after_mono, after_raw_off, after_wall_off, after_bracket_ns, ref_run) \
-             WITH toInt64(100000000000 + number * 1000000000) AS mono, if(number = 50, 10000, 20000) AS way, {base_ns} - 100000000000 AS off \
-             SELECT 'eu-west', 'eu-2', 255, mono, mono + off + way, mono + off + way + 500, mono + 2 * way + 500, 2 * way, 'udp', 1, \
-             mono - 1000, -7, off, 80, mono + 2 * way + 1500, -7, off, 80, 9 FROM numbers(60)"
-        ),
+        probes_of_eu_2(base_ns),
         // What was found of the two nodes, and one message that no check has come to yet, which contradicts the clocks.
         format!(
             "INSERT INTO pair_checks (minute, src_region, src_node, dst_region, dst_node, pairs, violated, cannot_tell, ambiguous, least_gap_ns, \
@@ -206,6 +199,17 @@ fn rows(base_ns: i64) -> Vec<String> {
             .to_owned(),
     ]);
     statements
+}
+
+/// A minute of probes of a node whose raw is 7 ns behind its mono: 20 us each way, 10 us in the 50th.
+pub(crate) fn probes_of_eu_2(base_ns: i64) -> String {
+    format!(
+        "INSERT INTO clock_probes (region, node, boot, t1, t2, t3, t4, rtt_ns, kind, used, before_mono, before_raw_off, before_wall_off, \
+         before_bracket_ns, after_mono, after_raw_off, after_wall_off, after_bracket_ns, ref_run) \
+         WITH toInt64(100000000000 + number * 1000000000) AS mono, if(number = 50, 10000, 20000) AS way, {base_ns} - 100000000000 AS off \
+         SELECT 'eu-west', 'eu-2', 255, mono, mono + off + way, mono + off + way + 500, mono + 2 * way + 500, 2 * way, 'udp', 1, \
+         mono - 1000, -7, off, 80, mono + 2 * way + 1500, -7, off, 80, 9 FROM numbers(60)"
+    )
 }
 
 /// Where the clock of us-east is on that of eu-west.

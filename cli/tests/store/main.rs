@@ -9,6 +9,7 @@
 mod alerts;
 mod blocked;
 mod cases;
+mod clock;
 mod export;
 mod fixture;
 mod ledger;
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
     let filters: Vec<&String> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
     let selected: Vec<_> = cases::ALL
         .iter()
+        .chain(clock::ALL)
         .chain(blocked::ALL)
         .chain(stuck::ALL)
         .chain(states::ALL)

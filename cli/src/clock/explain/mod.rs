@@ -88,14 +88,20 @@ pub(crate) struct Unknown;
 ///
 /// # Errors
 /// Nothing is known there: no probe was taken.
-pub(crate) fn explain(node: &str, stream: &StoredStream, at: Instant<Reference>) -> Result<Explanation, Unknown> {
-    let mut replayed = Replayed::of(stream);
+pub(crate) fn explain(
+    node: &str,
+    stream: &StoredStream,
+    assumed: Tolerance,
+    at: Instant<Reference>,
+) -> Result<Explanation, Unknown> {
+    let mut replayed = Replayed::of(stream, assumed);
     let mono = replayed.mono_at(at).ok_or(Unknown)?;
     let (estimate, bounds) = (replayed.clock.estimate(mono), replayed.clock.bounds(mono).ok_or(Unknown)?);
     let carriers = carriers(&replayed.used, at).ok_or(Unknown)?;
     let ends = |interval: OffsetInterval| [interval.low.ns(), interval.high.ns()];
     let hard_ns = ends(bounds.hard);
-    let support = |end: End| support(&replayed.used, mono, estimate.rate.ppb(), hard_ns, end);
+    let (rate_ppb, wander_ppb) = (estimate.rate.ppb(), assumed.wander.ppb());
+    let support = |end: End| support(&replayed.used, mono, [rate_ppb, wander_ppb], hard_ns, end);
     let mut explanation = Explanation {
         node: node.to_owned(),
         region: stream.region.clone(),
@@ -134,8 +140,8 @@ struct Replayed {
 }
 
 impl Replayed {
-    fn of(stream: &StoredStream) -> Self {
-        let clock = NodeClock::new(Tolerance::default());
+    fn of(stream: &StoredStream, assumed: Tolerance) -> Self {
+        let clock = NodeClock::new(assumed);
         let (disruptions, wall_steps) = (Vec::new(), Vec::new());
         let mut replayed = Self { clock, used: Vec::new(), disruptions, wall_steps, refused: 0 };
         let mut newest = None;
@@ -215,8 +221,13 @@ enum End {
 
 /// The probe whose own bound, carried to `mono` at the estimated rate and as far as the oscillator may wander meanwhile, reaches least
 /// beyond the other end.
-fn support(used: &[StoredProbe], mono: Instant<Mono>, rate_ppb: f64, hard_ns: [i64; 2], end: End) -> Option<Support> {
-    let wander_ppb = Tolerance::default().wander.ppb();
+fn support(
+    used: &[StoredProbe],
+    mono: Instant<Mono>,
+    [rate_ppb, wander_ppb]: [f64; 2],
+    hard_ns: [i64; 2],
+    end: End,
+) -> Option<Support> {
     let raw_off = |stored: &StoredProbe| {
         let knot = stored.knots[1].or(stored.knots[0]);
         knot.map_or(0, |knot| knot.mono.offset_to(knot.raw).ns())
@@ -251,7 +262,7 @@ fn support(used: &[StoredProbe], mono: Instant<Mono>, rate_ppb: f64, hard_ns: [i
     })
 }
 
-/// Where the least round trip of a tenth of the window is another than that of the tenth before.
+/// Where the least round trip of a tenth of the window is another than that of the tenth before. That is all that a node sees of a route.
 fn routes(used: &[StoredProbe]) -> Vec<Event> {
     let size = used.len().div_ceil(TENTHS).max(8);
     let floors: Vec<(i64, u64)> = used
@@ -267,7 +278,11 @@ fn routes(used: &[StoredProbe]) -> Vec<Event> {
         let change = now as f64 / before.max(1) as f64 - 1.0;
         (change.abs() > OTHER_ROUTE).then(|| Event {
             at_ns,
-            what: format!("the least round trip went from {} to {}", units::span(before), units::span(now)),
+            what: format!(
+                "another route, inferred from the least round trip of {size} probes: it went from {} to {}; what lies on the way is not seen",
+                units::span(before),
+                units::span(now)
+            ),
         })
     };
     floors.windows(2).filter_map(changed).collect()
@@ -285,7 +300,7 @@ fn status_text(status: Status) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use syncline_timebase::Offset;
+    use syncline_timebase::{FrequencyError, Offset};
 
     const START: i64 = 1_790_000_000_000_000_000;
     const SECOND: i64 = 1_000_000_000;
@@ -318,7 +333,8 @@ mod tests {
 
     #[test]
     fn the_shortest_round_trip_carries_both_ends_and_the_path_is_the_limit() {
-        let explanation = explain("n1", &stream(60), Instant::from_ns(START + 32 * SECOND)).unwrap();
+        let explanation =
+            explain("n1", &stream(60), Tolerance::default(), Instant::from_ns(START + 32 * SECOND)).unwrap();
         assert_eq!((explanation.status, explanation.offset_ns.abs_diff(START) < 20_000), ("synchronized", true));
         let ends = [&explanation.low_end, &explanation.high_end].map(|end| end.as_ref().unwrap());
         assert!(ends.iter().all(|end| end.round_trip_ns == 30_000), "{ends:?}");
@@ -330,6 +346,29 @@ mod tests {
     }
 
     #[test]
+    fn another_route_is_told_with_what_it_is_inferred_from() {
+        let mut stream = stream(160);
+        for stored in &mut stream.probes[80..] {
+            stored.probe.returned = stored.probe.returned + Span::from_ns(20_000);
+        }
+        let text = explain("n1", &stream, Tolerance::default(), Instant::from_ns(START + 160 * SECOND)).unwrap().text();
+        let told = "another route, inferred from the least round trip of 16 probes: it went from 40.0 µs to 60.0 µs";
+        let routes: Vec<&str> = text.lines().filter(|line| line.contains("another route")).collect();
+        assert!(routes.iter().any(|line| line.contains(told)), "{routes:?}");
+    }
+
+    #[test]
+    fn a_bound_assumes_what_it_is_told_to_of_oscillators() {
+        let width = |ppm| {
+            let assumed = Tolerance { absolute: FrequencyError::from_ppm(ppm), ..Tolerance::default() };
+            explain("n1", &stream(1), assumed, Instant::from_ns(START + 3 * SECOND)).unwrap().bounds.half_width_ns
+        };
+        // One probe shows no rate: two seconds behind it the difference is 450 ppm of them, each way.
+        let more_ns = width(500.0) - width(50.0);
+        assert!((850_000..=950_000).contains(&more_ns), "{more_ns}");
+    }
+
+    #[test]
     fn what_happened_is_told_and_a_silent_reference_too() {
         let mut stream = stream(120);
         for stored in &mut stream.probes[60..] {
@@ -337,11 +376,11 @@ mod tests {
             stored.probe.received = stored.probe.received + jump;
             stored.probe.replied = stored.probe.replied + jump;
         }
-        let explanation = explain("n1", &stream, Instant::from_ns(START + 160 * SECOND)).unwrap();
+        let explanation = explain("n1", &stream, Tolerance::default(), Instant::from_ns(START + 160 * SECOND)).unwrap();
         assert_eq!(explanation.disruptions.len(), 1, "{:?}", explanation.disruptions);
         assert_eq!(explanation.status, "free_running");
         assert!(explanation.hints.iter().any(|hint| hint.contains("older")), "{:?}", explanation.hints);
         let nothing = StoredStream { probes: Vec::new(), ..stream };
-        assert_eq!(explain("n1", &nothing, Instant::from_ns(START)), Err(Unknown));
+        assert_eq!(explain("n1", &nothing, Tolerance::default(), Instant::from_ns(START)), Err(Unknown));
     }
 }
