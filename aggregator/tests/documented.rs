@@ -95,6 +95,10 @@ fn the_rules_pass_their_tests_in_promtool_and_a_broken_one_does_not() {
         ("> 0.05", "> 0.5"),
         ("> 0.025", "< 0.025"),
         ("syncline_agent_connected == 0", "syncline_agent_connected == 1"),
+        (" or absent(syncline_alerts_evaluating)", ""),
+        (" unless on (instance, region) syncline_region_utc_offset_seconds", ""),
+        (" unless on (instance, region, node) syncline_node_clock_reference_bound_seconds", ""),
+        (" unless group by (region) (syncline_aggregator_info)", ""),
     ] {
         assert!(rules.contains(good));
         assert!(!test(&rules.replace(good, bad)).0, "{good} is not tested");
