@@ -1,12 +1,12 @@
-//! The evaluation of alerts, at the root, which alone sees all regions.
+//! The evaluation of alerts, on what all regions stored.
 //!
 //! ```text
 //! every 15 s   Rounds (what was stored) ──► Engine (crates/alerts) ──► skew_alerts, skew_incidents; its state ──► alert_states
 //! ```
 //!
-//! Rounds end at whole multiples of the database's clock and are made of what is stored. Of several aggregators of the root's region one at a time
-//! evaluates (`lease`); the next one goes on from the state that was left. What both would write of a round is the same row with the same token:
-//! stored once.
+//! Rounds end at whole multiples of the database's clock and are made of what is stored. Of all aggregators on a store one at a time evaluates
+//! (`lease`): the root's, or another one while there is none. The next one goes on from the state that was left, of which there is one for the whole
+//! store, under the root's name. What two would write of a round is the same row with the same token: stored once.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,7 +18,7 @@ use syncline_alerts::{
 };
 use syncline_store::rows::{AlertState, AlertUnit, IncidentKind, SeverityLevel};
 use syncline_store::rows::{AlertStateRows, SkewAlertRows, SkewIncidentRows};
-use syncline_store::{Block, DeclaredSilence, LowCardinality, Rounds, Store, StoreError};
+use syncline_store::{Block, DeclaredSilence, LowCardinality, RememberedAlerts, Rounds, Store, StoreError};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -39,28 +39,76 @@ const CATCH_UP: i64 = 40;
 const SAVE_EVERY: i64 = 20;
 const MS: i64 = 1_000_000;
 
-/// Evaluates and tells until `stopping`.
-pub(crate) fn spawn(region: &Arc<str>, alerts: Alerts, store: &Store, stopping: &Stopping) -> Running {
+/// The lease of the one that evaluates.
+const EVALUATION: &str = "evaluation";
+/// The lease of a root that would: others leave the evaluation to it. It alone fuses regions and holds messages against clocks, and has the file that
+/// says whom alerts are told.
+const BY_ROOT: &str = "evaluation/root";
+
+/// Evaluates, unless that is left to others, and tells until `stopping`.
+pub(crate) fn spawn(
+    (region, is_root): (&Arc<str>, bool),
+    alerts: Alerts,
+    store: &Store,
+    stopping: &Stopping,
+) -> Running {
     let holder = lease::holder();
     let (told, news) = watch::channel(0);
-    let Alerts { policy, silences, targets, runbook } = alerts;
+    let Alerts { evaluate, policy, silences, targets, runbook } = alerts;
     let (deliveries, mut tasks) = delivery::spawn((targets, region, &runbook), store, &news, &holder, stopping);
-    let gauges = Arc::new(AlertGauges::begun(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()));
-    let watched = Arc::clone(&gauges);
-    // Of the store and not of the region: what is open, and the numbers of incidents, are the store's. One that is started as another root has no
-    // turn, and ends nothing.
-    let lease = Lease::wanted(store, "evaluation".to_owned(), &holder, Duration::ZERO);
-    let evaluator = Evaluator { region: Arc::clone(region), store: store.clone(), policy, silences, told, gauges };
-    tasks.push(tokio::spawn(evaluator.evaluate(lease, stopping.clone())));
-    Running { gauges: watched, deliveries, tasks }
+    let gauges = if evaluate {
+        let gauges = Arc::new(AlertGauges::begun(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()));
+        let turn = Turn::wanted(is_root, store, &holder);
+        let (region, store, watched) = (Arc::clone(region), store.clone(), Arc::clone(&gauges));
+        let evaluator = Evaluator { region, is_root, store, policy, silences, told, gauges: watched };
+        tasks.push(tokio::spawn(evaluator.evaluate(turn, stopping.clone())));
+        Some(gauges)
+    } else {
+        // Those who are told end when nobody can give them news any more.
+        let stopping = stopping.clone();
+        tasks.push(tokio::spawn(async move {
+            stopping.wanted().await;
+            drop(told);
+        }));
+        None
+    };
+    Running { gauges, deliveries, tasks }
 }
 
 /// The evaluation and those who are told of it.
 pub(crate) struct Running {
-    pub(crate) gauges: Arc<AlertGauges>,
+    /// Of an evaluation that is not left to others.
+    pub(crate) gauges: Option<Arc<AlertGauges>>,
     pub(crate) deliveries: Deliveries,
     /// They end by themselves when it is time to stop.
     pub(crate) tasks: Vec<JoinHandle<()>>,
+}
+
+/// Whose turn it is to evaluate.
+struct Turn {
+    evaluation: Lease,
+    /// At the root.
+    by_root: Option<Lease>,
+}
+
+impl Turn {
+    /// Of the store and not of the region: what is open, and the numbers of incidents, are the store's.
+    fn wanted(is_root: bool, store: &Store, holder: &Arc<str>) -> Self {
+        if is_root {
+            let lease = |name: &str| Lease::wanted(store, name.to_owned(), holder, Duration::ZERO);
+            Self { evaluation: lease(EVALUATION), by_root: Some(lease(BY_ROOT)) }
+        } else {
+            let evaluation = Lease::wanted_after(store, EVALUATION.to_owned(), holder, BY_ROOT.to_owned());
+            Self { evaluation, by_root: None }
+        }
+    }
+
+    async fn give_back(self) {
+        self.evaluation.give_back().await;
+        if let Some(by_root) = self.by_root {
+            by_root.give_back().await;
+        }
+    }
 }
 
 /// How alerts stand.
@@ -108,6 +156,7 @@ impl AlertGauges {
 /// What rounds are evaluated by, and what is done about them.
 struct Evaluator {
     region: Arc<str>,
+    is_root: bool,
     store: Store,
     policy: Policy,
     silences: Vec<Silence>,
@@ -119,17 +168,19 @@ struct Evaluator {
 /// An engine and where it reads on.
 struct Evaluating {
     engine: Engine,
+    /// The region that tells: of what is stored under its name two who evaluate the same round store it once.
+    root: String,
     rounds: Rounds,
     saved_ms: i64,
 }
 
 impl Evaluator {
-    async fn evaluate(self, mut lease: Lease, stopping: Stopping) {
+    async fn evaluate(self, mut turn: Turn, stopping: Stopping) {
         tokio::select! {
-            () = self.tick_on(&mut lease) => (),
+            () = self.tick_on(&mut turn.evaluation) => (),
             () = stopping.wanted() => (),
         }
-        lease.give_back().await;
+        turn.give_back().await;
     }
 
     async fn tick_on(&self, lease: &mut Lease) {
@@ -201,32 +252,49 @@ impl Evaluator {
         Ok(Duration::from_millis(u64::try_from(next_ms).unwrap_or(0).max(100)))
     }
 
-    /// Goes on from what was left, however old: what is over by now ends as it would have, and nothing is told twice.
+    /// Goes on from what was left, by whichever region's aggregator and however old: what is over by now ends as it would have, and nothing is told
+    /// twice.
     async fn begin(&self, over_ms: i64) -> Result<Evaluating, StoreError> {
-        let left = self.store.alert_state(&self.region).await?;
-        let engine = match left.map(|state| Engine::restore(&state, self.policy.clone())) {
+        let left = self.store.alerts_left().await?;
+        let own = || self.region.to_string();
+        let root = if self.is_root { own() } else { left.as_ref().map_or_else(own, |left| left.region.clone()) };
+        let engine = match left.map(|left| Engine::restore(&left.state, self.policy.clone())) {
             Some(Ok(engine)) => engine,
             Some(Err(why)) => {
                 tracing::warn!(%why, "the state of alerts that was left is of no use");
-                self.anew(over_ms).await?
+                self.anew(&root, over_ms).await?
             }
-            None => self.anew(over_ms).await?,
+            None => self.anew(&root, over_ms).await?,
         };
-        let at_ms = engine.at_ns().map_or(over_ms, |at_ns| at_ns / MS).max(over_ms - CATCH_UP * EVERY_MS);
-        Ok(Evaluating { rounds: Rounds::begin(&self.store, at_ms, EVERY_MS).await?, saved_ms: at_ms, engine })
+        let left_ms = engine.at_ns().map_or(over_ms, |at_ns| at_ns / MS);
+        let at_ms = left_ms.max(over_ms - CATCH_UP * EVERY_MS);
+        // Rounds after that are evaluated again, and number their incidents alike; those before are not.
+        let engine = engine.numbered_after(self.store.last_incident(at_ms).await?);
+        if at_ms > left_ms {
+            self.close_forgotten(&engine, at_ms).await?;
+        }
+        Ok(Evaluating { rounds: Rounds::begin(&self.store, at_ms, EVERY_MS).await?, saved_ms: at_ms, engine, root })
     }
 
     /// Begins with nothing known. What was told before and is not over would be so for ever: it ends, and is told again if it still is so.
-    async fn anew(&self, at_ms: i64) -> Result<Engine, StoreError> {
+    async fn anew(&self, root: &str, at_ms: i64) -> Result<Engine, StoreError> {
         let engine = Engine::new(self.policy.clone())
             .map_err(|error: PolicyError| StoreError::Protocol { reason: error.to_string() })?;
-        let engine = engine.numbered_after(self.store.last_incident().await?);
-        self.store.close_alerts(at_ms).await?;
+        let engine = engine.numbered_after(self.store.last_incident(i64::MAX).await?);
+        self.store.close_alerts(at_ms, &RememberedAlerts::default()).await?;
         // So that who begins next goes on from here, and does not end what begins from now on.
-        let token = format!("{}/{at_ms}/anew", self.region);
-        self.store.insert(state_rows(&engine, &self.region, at_ms)?, &token).await?;
+        let token = format!("{root}/{at_ms}/anew");
+        self.store.insert(state_rows(&engine, root, at_ms)?, &token).await?;
         self.told.send_modify(|number| *number += 1);
         Ok(engine)
+    }
+
+    /// Ends what began in rounds that are passed over and was stored without a state that has it: it would be open for ever.
+    async fn close_forgotten(&self, engine: &Engine, at_ms: i64) -> Result<(), StoreError> {
+        let alerts = engine.alerts().map(|(key, _)| (key.rule.name().to_owned(), key.subject.to_string())).collect();
+        let incidents = engine.incidents().map(|(number, _)| number).collect();
+        let remembered = RememberedAlerts { alerts, incidents, until_ms: Some(at_ms) };
+        self.store.close_alerts(at_ms, &remembered).await
     }
 
     /// Those of the file, and those that people declared since.
@@ -250,7 +318,7 @@ impl Evaluator {
             Ok(outcome) => outcome,
             Err(error) => return Err(StoreError::Protocol { reason: error.to_string() }),
         };
-        let token = format!("{}/{at_ms}", self.region);
+        let token = format!("{}/{at_ms}", this.root);
         store.insert(transition_rows(&outcome.transitions).into_block()?, &token).await?;
         store.insert(incident_rows(&outcome.notifications).into_block()?, &token).await?;
         outcome.notifications.iter().for_each(log);
@@ -262,7 +330,7 @@ impl Evaluator {
         let is_due = (at_ms - this.saved_ms) / EVERY_MS >= SAVE_EVERY;
         if is_due || outcome != Outcome::default() {
             this.saved_ms = at_ms;
-            store.insert(state_rows(&this.engine, &self.region, at_ms)?, &token).await?;
+            store.insert(state_rows(&this.engine, &this.root, at_ms)?, &token).await?;
         }
         Ok(())
     }

@@ -11,7 +11,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use syncline_store::{LeaseRow, Store};
+use syncline_store::{LeaseRow, Store, StoreError};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
@@ -46,9 +46,18 @@ pub(crate) struct Lease {
 impl Lease {
     /// Wants the lease called `name` from now on. What is done under it may take `task`, which is the time that it lasts longer.
     pub(crate) fn wanted(store: &Store, name: String, holder: &Arc<str>, task: Duration) -> Self {
+        Self::kept(store, name, holder, (LASTS + task, None))
+    }
+
+    /// Wants the lease called `name` while nobody has the one called `first`, and leaves it, by renewing it no more, to who has that.
+    pub(crate) fn wanted_after(store: &Store, name: String, holder: &Arc<str>, first: String) -> Self {
+        Self::kept(store, name, holder, (LASTS, Some(first)))
+    }
+
+    fn kept(store: &Store, name: String, holder: &Arc<str>, (lasts, first): (Duration, Option<String>)) -> Self {
         let (told, found) = watch::channel(Found::default());
         let (give_back, given_back) = oneshot::channel();
-        let keeper = Keeper { store: store.clone(), name, holder: Arc::clone(holder), lasts: LASTS + task, told };
+        let keeper = Keeper { store: store.clone(), name, holder: Arc::clone(holder), lasts, first, told };
         Self { found, give_back, keeping: tokio::spawn(keeper.keep(given_back)) }
     }
 
@@ -96,12 +105,29 @@ struct Keeper {
     name: String,
     holder: Arc<str>,
     lasts: Duration,
+    /// A lease whose holder goes before this process.
+    first: Option<String>,
     told: watch::Sender<Found>,
+}
+
+/// The newest rows that a keeper saw, of its own lease and of the one that goes before.
+#[derive(Debug, Default)]
+struct BothSeen {
+    own: Seen,
+    first: Seen,
+}
+
+impl BothSeen {
+    /// Until they are looked at again. The first, while somebody has it, is watched as is one's own while somebody else has that.
+    fn pause(&self, holder: &str, now: Instant) -> Duration {
+        let own = self.own.pause(holder, now);
+        if self.first.left(now).is_zero() { own } else { own.min(self.first.pause("", now)) }
+    }
 }
 
 impl Keeper {
     async fn keep(self, mut given_back: oneshot::Receiver<()>) {
-        let mut seen = Seen::default();
+        let mut seen = BothSeen::default();
         let mut term = None;
         loop {
             let looked = tokio::time::timeout(RENEW_EVERY, self.look(&mut seen, &mut term)).await;
@@ -131,7 +157,9 @@ impl Keeper {
     }
 
     /// Takes or renews it, where that may be.
-    async fn look(&self, seen: &mut Seen, term: &mut Option<u64>) -> Result<Option<Held>, syncline_store::StoreError> {
+    async fn look(&self, seen: &mut BothSeen, term: &mut Option<u64>) -> Result<Option<Held>, StoreError> {
+        let is_next = self.is_next(&mut seen.first).await?;
+        let seen = &mut seen.own;
         // Who has it counts from before it asked, who waits from after that: the read may take long.
         let before = Instant::now();
         let row = self.store.lease(&self.name).await?;
@@ -141,6 +169,12 @@ impl Keeper {
         let number = row.number;
         if !seen.take(row, &self.holder, Instant::now()) {
             return Ok(None);
+        }
+        if !is_next {
+            // Until it runs out: what is done under it may be in the middle of something.
+            let held = self.told.borrow().held.filter(|held| term.is_some() && Instant::now() < held.until);
+            *term = held.map(|held| held.term);
+            return Ok(held);
         }
         if !self.store.take_lease(&self.name, number, &self.holder, self.lasts).await? {
             *term = None;
@@ -154,7 +188,14 @@ impl Keeper {
         Ok(Some(Held { term, until: before + self.lasts }))
     }
 
-    async fn end(&self) -> Result<(), syncline_store::StoreError> {
+    /// Whether nobody goes before this process.
+    async fn is_next(&self, seen: &mut Seen) -> Result<bool, StoreError> {
+        let Some(first) = &self.first else { return Ok(true) };
+        let row = self.store.lease(first).await?;
+        Ok(seen.take(row, "", Instant::now()))
+    }
+
+    async fn end(&self) -> Result<(), StoreError> {
         let row = self.store.lease(&self.name).await?;
         if *row.holder == *self.holder {
             self.store.take_lease(&self.name, row.number, "", Duration::ZERO).await?;
@@ -225,5 +266,18 @@ mod tests {
         assert_eq!(seen.pause("me", start), Duration::from_secs(5));
         assert_eq!(seen.pause("me", start + Duration::from_secs(29)), Duration::from_millis(1_100));
         assert_eq!(seen.pause("other", start), RENEW_EVERY);
+    }
+
+    #[test]
+    fn who_goes_before_is_watched_while_it_lives() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut seen = BothSeen::default();
+        assert_eq!(seen.pause("me", start), RENEW_EVERY, "nobody ever had either");
+        assert!(!seen.first.take(row(3, "root"), "", start));
+        assert_eq!(seen.pause("me", start), Duration::from_secs(5));
+        assert_eq!(seen.pause("me", at(29)), Duration::from_millis(1_100));
+        assert!(seen.first.take(row(3, "root"), "", at(30)), "it is gone");
+        assert_eq!(seen.pause("me", at(30)), RENEW_EVERY, "and is no more watched for");
     }
 }

@@ -31,8 +31,9 @@ pub(crate) struct AggregatorMetrics {
     pub(crate) region: Arc<str>,
     pub(crate) pipeline: Arc<Pipeline>,
     pub(crate) spooled: Arc<Spooled>,
-    /// At the root only.
-    pub(crate) alerts: Option<(Arc<AlertGauges>, Deliveries)>,
+    /// Unless the evaluation is left to others.
+    pub(crate) alerts: Option<Arc<AlertGauges>>,
+    pub(crate) deliveries: Deliveries,
 }
 
 /// All families, as docs/metrics.md lists them.
@@ -124,7 +125,7 @@ pub fn families() -> Vec<Family> {
         Family::gauge(
             "syncline_alerts",
             &["state"],
-            "Alerts that are pending or firing; at the root only, as all about alerts, and 0 where another one evaluates",
+            "Alerts that are pending or firing; 0 where another aggregator evaluates; absent, as all about the evaluation, where `alerts.evaluate` is false",
         ),
         Family::gauge(
             "syncline_alerts_evaluating",
@@ -173,9 +174,10 @@ impl Source for AggregatorMetrics {
         samples.count("syncline_aggregator_clock_models", &[], self.pipeline.nodes() as u64);
         self.read_spool(samples);
         self.read_nodes(samples);
-        if let Some((gauges, deliveries)) = &self.alerts {
-            read_alerts(gauges, deliveries, samples);
+        if let Some(gauges) = &self.alerts {
+            read_alerts(gauges, samples);
         }
+        read_deliveries(&self.deliveries, samples);
     }
 }
 
@@ -232,7 +234,7 @@ fn read_node(region: &str, look: &NodeLook, utc: Option<(i64, u64)>, samples: &m
     }
 }
 
-fn read_alerts(gauges: &AlertGauges, deliveries: &Deliveries, samples: &mut Samples) {
+fn read_alerts(gauges: &AlertGauges, samples: &mut Samples) {
     samples.count("syncline_alerts", &["pending"], gauges.pending.load(Ordering::Relaxed));
     samples.count("syncline_alerts", &["firing"], gauges.firing.load(Ordering::Relaxed));
     samples.count("syncline_alerts_evaluating", &[], gauges.evaluates.load(Ordering::Relaxed));
@@ -241,6 +243,9 @@ fn read_alerts(gauges: &AlertGauges, deliveries: &Deliveries, samples: &mut Samp
     samples.number("syncline_alerts_evaluated_timestamp_seconds", &[], evaluated_ms as f64 / 1e3);
     samples.count("syncline_alert_evaluation_failures_total", &[], gauges.failures.load(Ordering::Relaxed));
     samples.count("syncline_alert_notifications_total", &[], gauges.notifications.load(Ordering::Relaxed));
+}
+
+fn read_deliveries(deliveries: &Deliveries, samples: &mut Samples) {
     for (target, counts) in deliveries.iter() {
         let outcomes = [
             ("delivered", &counts.delivered),

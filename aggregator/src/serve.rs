@@ -79,7 +79,7 @@ pub struct Config {
     pub chrony: Chrony,
     /// The Kafka topic that batches come by, beside those over gRPC.
     pub kafka: Option<kafka::Config>,
-    /// How alerts are evaluated and who is told of them, at the root.
+    /// How alerts are evaluated and who is told of them.
     pub alerts: settings::Alerts,
     /// What the keys of probes over UDP are made from; without it there are none.
     pub probe_key: Option<MasterKey>,
@@ -144,17 +144,11 @@ impl Aggregator {
         let own = regions::Own { region: Arc::clone(&region), reference, utc: utc.clone(), is_root, tolerance };
         tokio::spawn(regions::tell(own, store.clone(), stopping.clone()));
         tokio::spawn(naming::name(store.clone(), stopping.clone()));
-        let mut alerting = Vec::new();
-        let alerts = is_root.then(|| {
+        if is_root {
             tokio::spawn(pairs::check(reference, store.clone(), stopping.clone()));
-            let alerts::Running { gauges, deliveries, tasks } =
-                alerts::spawn(&region, config.alerts.clone(), &store, &stopping);
-            alerting = tasks;
-            (gauges, deliveries)
-        });
-        if !is_root && !config.alerts.targets.is_empty() {
-            tracing::warn!("nobody is told of alerts from here: the root region's aggregator evaluates them");
         }
+        let alerts::Running { gauges, deliveries, tasks: alerting } =
+            alerts::spawn((&region, is_root), config.alerts.clone(), &store, &stopping);
         let of_region = Arc::clone(&region);
         let pipeline =
             Pipeline::new(region, (reference, links), utc, store.clone(), config.pipeline, Arc::clone(&counters));
@@ -180,7 +174,8 @@ impl Aggregator {
             region: of_region,
             pipeline: Arc::clone(&pipeline),
             spooled: Arc::clone(&spooled),
-            alerts,
+            alerts: gauges,
+            deliveries,
         });
         let kafka_status = kafka.as_ref().map(Membership::status);
         tokio::spawn(report(Arc::clone(&pipeline), Arc::clone(&spooled), store, kafka_status, stopping.clone()));

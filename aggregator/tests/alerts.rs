@@ -16,12 +16,6 @@ const MS: i64 = 1_000_000;
 const EVERY_MS: i64 = 15_000;
 const ROUNDS: i64 = 20;
 
-/// An aggregator that evaluates nothing, as another region is the root; it only makes the tables.
-fn not_at_the_root(dir: &Path) -> Program {
-    let options = ["--region", "us", "--root", "http://127.0.0.1:9", "--listen", "127.0.0.1:0", "--store-dir"];
-    Program::start(dir, &[&options[..], &[dir.to_str().unwrap()]].concat())
-}
-
 fn now_ms() -> i64 {
     i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap()
 }
@@ -30,7 +24,7 @@ fn now_ms() -> i64 {
 /// it was stopped, ms.
 async fn leave_behind(dir: &Path) -> i64 {
     let begin_ms = now_ms().div_euclid(EVERY_MS) * EVERY_MS - ROUNDS * EVERY_MS;
-    let program = not_at_the_root(dir);
+    let program = Program::engine_for_others(dir);
     let opened = store(dir).await;
     let mut engine = Engine::new(Policy::default()).unwrap().numbered_after(41);
     engine.evaluate(&Round { at_ns: begin_ms * MS, ..Round::default() }, &[]).unwrap();
@@ -94,7 +88,7 @@ async fn what_maintenance_was_declared_of_is_listed_and_not_told() {
     }
     let dir = tempfile::tempdir().unwrap();
     let begin_ms = leave_behind(dir.path()).await;
-    let program = not_at_the_root(dir.path());
+    let program = Program::engine_for_others(dir.path());
     let silence = DeclaredSilence {
         number: 5,
         node: "us-[0-9]".to_owned(),
@@ -110,6 +104,10 @@ async fn what_maintenance_was_declared_of_is_listed_and_not_told() {
     let store = store(dir.path()).await;
     let firing = "SELECT rule, silenced FROM skew_alerts WHERE state = 'firing' AND node = 'us-1' ORDER BY rule";
     eventually("they fire", async || ask(&store, firing).await == "offset\t1\nstep\t1").await;
+    // What is told of a round is stored before its state.
+    let is_over =
+        "SELECT (SELECT max(at) FROM alert_states) >= (SELECT max(at) FROM skew_alerts WHERE state = 'firing')";
+    eventually("that round is over", async || ask(&store, is_over).await == "1").await;
     assert_eq!(ask(&store, "SELECT count() FROM skew_incidents").await, "0");
     assert!(program.terminate().success());
 }
@@ -122,7 +120,7 @@ async fn what_nobody_remembers_ends_and_begins_anew_where_it_still_is_so() {
     for left in [None, Some("no state"), Some("{\"version\": 999999}")] {
         let dir = tempfile::tempdir().unwrap();
         leave_behind(dir.path()).await;
-        let program = not_at_the_root(dir.path());
+        let program = Program::engine_for_others(dir.path());
         let opened = store(dir.path()).await;
         let run = async |sql: &str| drop(opened.query_text(sql, "Null").await.unwrap());
         run("TRUNCATE TABLE alert_states").await;
@@ -146,9 +144,11 @@ async fn what_nobody_remembers_ends_and_begins_anew_where_it_still_is_so() {
         assert_eq!(ask(&store, open).await, "0");
         assert!(program.terminate().success());
         // Now there is a state: a start ends nothing.
-        let program = Program::embedded(dir.path());
+        let options = ["--region", "us", "--listen", "127.0.0.1:0", "--metrics", "127.0.0.1:0", "--store-dir"];
+        let program = Program::start(dir.path(), &[&options[..], &[dir.path().to_str().unwrap()]].concat());
         let store = support::program::store(dir.path()).await;
-        eventually("it is its turn", async || program.log().matches("name=\"evaluation\"").count() == 2).await;
+        let evaluates = || metric(&program, "syncline_alerts_evaluating");
+        eventually("it has evaluated a round", async || evaluates() == 1.0).await;
         let evaluated = "SELECT count() FROM alert_states FINAL WHERE state LIKE '{%' AND state NOT LIKE '%999999%'";
         assert_eq!(
             (ask(&store, told).await.as_str(), ask(&store, evaluated).await.as_str()),
@@ -171,7 +171,7 @@ async fn who_is_cut_off_from_the_store_does_not_say_that_another_one_evaluates()
         return;
     }
     let dir = tempfile::tempdir().unwrap();
-    let owner = not_at_the_root(dir.path());
+    let owner = Program::engine_for_others(dir.path());
     let ((relay, url), state) = (Relay::to_engine_in(dir.path()).await, dir.path().join("state"));
     let options = ["--region", "us", "--listen", "127.0.0.1:0", "--metrics", "127.0.0.1:0", "--clickhouse-url", &url];
     let program = Program::start(dir.path(), &[&options[..], &["--state-dir", state.to_str().unwrap()]].concat());
@@ -216,13 +216,83 @@ async fn who_is_started_as_another_root_ends_no_incidents() {
     assert!(other.terminate().success() && program.terminate().success());
 }
 
+/// An aggregator of `region` on the engine at `url`, with more `options`.
+fn beside(dir: &Path, (region, url): (&str, &str), options: &[&str]) -> Program {
+    let state = dir.join(format!("state-{region}"));
+    std::fs::create_dir_all(&state).unwrap();
+    let usual = ["--region", region, "--listen", "127.0.0.1:0", "--metrics", "127.0.0.1:0", "--clickhouse-url", url];
+    Program::start(&state, &[&usual[..], &["--state-dir", state.to_str().unwrap()], options].concat())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_is_measured_against_the_root_evaluates_while_there_is_no_root() {
+    if !engine_is_here() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    leave_behind(dir.path()).await;
+    let owner = Program::engine_for_others(dir.path());
+    let (url, store) = (support::program::engine_url(dir.path()), store(dir.path()).await);
+    let root = beside(dir.path(), ("us", &url), &[]);
+    let evaluates = |program: &Program| metric(program, "syncline_alerts_evaluating");
+    eventually("the root evaluates", async || evaluates(&root) == 1.0).await;
+    let told = "SELECT incident, kind, rule, subject FROM skew_incidents ORDER BY at, incident";
+    eventually("an incident is told", async || !ask(&store, told).await.is_empty()).await;
+    let other = beside(dir.path(), ("eu", &url), &["--root", "http://127.0.0.1:9"]);
+    let waits = |program: &Program| program.log().matches("name=\"evaluation\"").count() == 0;
+    // What a root that is killed leaves is a lease that nobody gave back.
+    root.kill();
+    eventually("the other one takes over", async || evaluates(&other) == 1.0).await;
+    let newest = "SELECT toUnixTimestamp64Milli(max(at)) FROM alert_states";
+    let evaluated_ms = || metric(&other, "syncline_alerts_evaluated_timestamp_seconds") * 1e3;
+    let before: f64 = ask(&store, newest).await.parse().unwrap();
+    eventually("it goes on", async || evaluated_ms() > before).await;
+    assert_eq!(ask(&store, told).await, "42\topened\tstep\tus/us-1", "nothing is told twice, and nothing has ended");
+    assert_eq!(metric(&other, "syncline_incidents_open"), 1.0, "it knows what the root knew");
+    assert_eq!(metric(&other, "syncline_alerts{state=\"firing\"}"), 2.0);
+
+    let third = beside(dir.path(), ("ap", &url), &["--root", "http://127.0.0.1:9"]);
+    let by_root = async || ask(&store, "SELECT max(number) FROM alert_leases WHERE name = 'evaluation/root'").await;
+    let before = by_root().await;
+    let root = beside(dir.path(), ("us", &url), &[]);
+    eventually("that there is a root is known", async || by_root().await != before).await;
+    eventually("the root evaluates again", async || evaluates(&root) == 1.0).await;
+    eventually("and the other one does not", async || evaluates(&other) == 0.0).await;
+    assert!(waits(&third), "it is not its turn while there is a root: {}", third.log());
+    assert_eq!(ask(&store, told).await, "42\topened\tstep\tus/us-1");
+    let regions = "SELECT DISTINCT region FROM alert_states";
+    assert_eq!(ask(&store, regions).await, "us", "it told under the root's name");
+    for program in [root, other, third, owner] {
+        assert!(program.terminate().success());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_another_region_left_is_gone_on_with_and_its_numbers_are_not_given_again() {
+    if !engine_is_here() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    leave_behind(dir.path()).await;
+    let owner = Program::engine_for_others(dir.path());
+    let (url, store) = (support::program::engine_url(dir.path()), store(dir.path()).await);
+    // What was told by one whose state is lost, under a number that the state which is left does not know.
+    let lost = "INSERT INTO skew_incidents (at, incident, kind, severity, rule, subject, subjects, text) SELECT at - 60, 77, 'opened', \
+                'warning', 'offset', 'us/us-9', 'us/us-9', 'it is off' FROM alert_states";
+    store.query_text(lost, "Null").await.unwrap();
+    let other = beside(dir.path(), ("eu", &url), &[]);
+    let told = "SELECT incident, kind, rule, subject FROM skew_incidents WHERE incident > 77";
+    eventually("an incident is told", async || ask(&store, told).await == "78\topened\tstep\tus/us-1").await;
+    assert!(other.terminate().success() && owner.terminate().success());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_that_did_not_answer_once_is_asked_again_whose_turn_it_is() {
     if !engine_is_here() {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
-    let owner = not_at_the_root(dir.path());
+    let owner = Program::engine_for_others(dir.path());
     let ((relay, url), state) = (Relay::to_engine_in(dir.path()).await, dir.path().join("state"));
     let options = ["--region", "us", "--listen", "127.0.0.1:0", "--clickhouse-url", &url, "--state-dir"];
     let program = Program::start(dir.path(), &[&options[..], &[state.to_str().unwrap()]].concat());

@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use crate::answered::answered;
 use crate::{Store, StoreError, json};
 
 /// A row of `skew_incidents`.
@@ -46,27 +47,45 @@ const INCIDENTS: &str = "SELECT incident, kind = 'resolved' AS is_resolved, toUn
 const DELIVERIES: &str = "SELECT incident, kind = 'resolved' AS is_resolved, toUnixTimestamp64Nano(min(at)) AS at_ns FROM alert_deliveries \
     WHERE target = ? GROUP BY incident, kind";
 
-/// Alerts that are not over, as over.
+/// Alerts that are not over and not known, as over.
 const CLOSE_ALERTS: &str = "INSERT INTO skew_alerts (at, rule, subject, region, node, state, severity, since, low, high, worst_low, worst_high, \
     limit_value, unit, incident, silenced, text) SELECT fromUnixTimestamp64Milli(toInt64(?), 'UTC'), rule, subject, region, node, 'resolved', \
     severity, since, low, high, worst_low, worst_high, limit_value, unit, incident, silenced, text \
-    FROM (SELECT * FROM skew_alerts ORDER BY at DESC, incident DESC LIMIT 1 BY rule, subject) WHERE state != 'resolved'";
+    FROM (SELECT * FROM skew_alerts ORDER BY at DESC, incident DESC LIMIT 1 BY rule, subject) WHERE state != 'resolved' \
+    AND toUnixTimestamp64Milli(at) <= ? AND NOT has(splitByChar('\\n', ?), concat(rule, ' ', subject))";
 
-/// Incidents that are not over, as over.
+/// Incidents that are not over and not known, as over.
 const CLOSE_INCIDENTS: &str = "INSERT INTO skew_incidents (at, incident, kind, severity, rule, subject, subjects, text) \
     SELECT fromUnixTimestamp64Milli(toInt64(?), 'UTC'), incident, 'resolved', severity, rule, subject, subjects, \
     concat('what was remembered of it is lost, it is judged anew: ', text) FROM skew_incidents WHERE kind = 'opened' AND incident NOT IN \
-    (SELECT incident FROM skew_incidents WHERE kind = 'resolved') LIMIT 1 BY incident";
+    (SELECT incident FROM skew_incidents WHERE kind = 'resolved') AND toUnixTimestamp64Milli(at) <= ? \
+    AND NOT has(splitByChar('\\n', ?), toString(incident)) LIMIT 1 BY incident";
+
+/// What somebody remembers of alerts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RememberedAlerts {
+    /// Rule and subject of each alert that is not over.
+    pub alerts: Vec<(String, String)>,
+    /// The numbers of incidents that are not over.
+    pub incidents: Vec<u64>,
+    /// Until when, ms since 1970; none where nothing is remembered.
+    pub until_ms: Option<i64>,
+}
 
 impl Store {
-    /// Ends all alerts and incidents that are not over, by `at_ms`: nobody remembers what they rest on. What still is so begins anew.
+    /// Ends, by `at_ms`, all alerts and incidents that are not over and that nobody remembers: what they rest on is lost. What still is so begins
+    /// anew.
     ///
     /// # Errors
     /// As [`Store::told_incidents`]. Some may be ended then.
-    pub async fn close_alerts(&self, at_ms: i64) -> Result<(), StoreError> {
+    pub async fn close_alerts(&self, at_ms: i64, but: &RememberedAlerts) -> Result<(), StoreError> {
+        let until_ms = but.until_ms.unwrap_or(i64::MAX);
+        let alerts: Vec<String> = but.alerts.iter().map(|(rule, subject)| format!("{rule} {subject}")).collect();
+        let incidents: Vec<String> = but.incidents.iter().map(u64::to_string).collect();
         // The incidents last: while one is open, there is something left to do.
-        for sql in [CLOSE_ALERTS, CLOSE_INCIDENTS] {
-            self.insert_found(self.client().query(sql).bind(at_ms)).await?;
+        for (sql, known) in [(CLOSE_ALERTS, alerts), (CLOSE_INCIDENTS, incidents)] {
+            let query = self.client().query(sql).bind(at_ms).bind(until_ms).bind(known.join("\n"));
+            answered(self.insert_found(query)).await?;
         }
         Ok(())
     }
@@ -77,7 +96,7 @@ impl Store {
     /// [`StoreError::Sql`] and [`StoreError::Network`] from ClickHouse; [`StoreError::Protocol`] for an answer that is none.
     pub async fn told_incidents(&self, since_ns: i64) -> Result<Vec<ToldIncident>, StoreError> {
         let query = self.client().query(INCIDENTS).bind(since_ns);
-        json::rows(&query.fetch_bytes("JSONEachRow")?.collect().await?, "incidents")
+        json::rows(&self.answer(query, "JSONEachRow").await?, "incidents")
     }
 
     /// What a target was told.
@@ -86,7 +105,7 @@ impl Store {
     /// As [`Store::told_incidents`].
     pub async fn deliveries(&self, target: &str) -> Result<Vec<Delivery>, StoreError> {
         let query = self.client().query(DELIVERIES).bind(target);
-        json::rows(&query.fetch_bytes("JSONEachRow")?.collect().await?, "incidents")
+        json::rows(&self.answer(query, "JSONEachRow").await?, "incidents")
     }
 }
 

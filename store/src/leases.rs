@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use crate::answered::answered;
 use crate::rows::AlertLeaseRows;
 use crate::{Store, StoreError};
 
@@ -29,7 +30,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Sql`] and [`StoreError::Network`] from ClickHouse; [`StoreError::Protocol`] for an answer that is none.
     pub async fn lease(&self, name: &str) -> Result<LeaseRow, StoreError> {
-        let answer = self.client().query(LEASE).bind(name).fetch_bytes("TSV")?.collect().await?;
+        let answer = self.answer(self.client().query(LEASE).bind(name), "TSV").await?;
         let text = String::from_utf8_lossy(&answer);
         let Some(line) = text.lines().next() else { return Ok(LeaseRow::default()) };
         let mut fields = line.split('\t');
@@ -57,7 +58,7 @@ impl Store {
             lasts_ms: vec![next.lasts_ms],
             at: vec![self.now_ms().await?.saturating_mul(1_000_000)],
         };
-        self.insert(rows.into_block()?, &format!("lease/{name}/{}", next.number)).await?;
+        answered(self.insert(rows.into_block()?, &format!("lease/{name}/{}", next.number))).await?;
         Ok(self.lease(name).await? == next)
     }
 }

@@ -10,6 +10,7 @@
 //!
 //! The tables and views are in `migrations/`, documented column by column.
 
+mod answered;
 mod batch_claims;
 mod binaries;
 mod clock_state;
@@ -37,7 +38,7 @@ mod users;
 pub use batch_claims::{ClaimWriter, ClaimsOfOthers};
 pub use binaries::{ADDRESSES_AT_ONCE, Binary, MOST_BINARY_BYTES, Names};
 pub use clock_state::ClockState;
-pub use deliveries::{Delivery, ToldIncident};
+pub use deliveries::{Delivery, RememberedAlerts, ToldIncident};
 pub use engine::{
     EmbeddedConfig, EmbeddedEngine, default_max_memory_bytes, libchdb_path, new_password, run_engine_if_child,
 };
@@ -50,7 +51,7 @@ pub use native::{Arrays, Block, BlockBuilder, Column, LowCardinality, MAX_BLOCK_
 pub use open::{Location, OpenOptions, OpenStore, Role, open};
 pub use pairs::ViolatedPair;
 pub use regions::{RegionClaim, RegionLink};
-pub use rounds::Rounds;
+pub use rounds::{AlertsLeft, Rounds};
 pub use schema::{ClusterStatement, MigrationPlan, MigrationReport};
 pub use settle::{SettledPiece, Settlement};
 pub use silences::DeclaredSilence;

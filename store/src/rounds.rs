@@ -5,12 +5,14 @@
 //! segments cover them. What regions say of UTC lasts for [`LASTS_MS`].
 
 use std::collections::BTreeMap;
+use std::str::FromStr;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use syncline_alerts::round::{ClaimSeen, Contradiction, LinkSeen, NodeSeen, RegionSeen, Step, Violation};
 use syncline_alerts::{Interval, Round};
 
+use crate::answered::answered;
 use crate::{Store, StoreError, json};
 
 /// A node that was not heard of for so long is gone.
@@ -110,9 +112,13 @@ struct HeardRow {
     at_ms: i64,
 }
 
-#[derive(Deserialize)]
-struct StateRow {
-    state: String,
+/// What alerts go on from.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct AlertsLeft {
+    /// The region that tells them.
+    pub region: String,
+    /// All that was known, as it was written.
+    pub state: String,
 }
 
 /// The pieces of models that came in a round, but for those that were told before and are known better.
@@ -126,34 +132,49 @@ impl Store {
     /// # Errors
     /// [`StoreError::Sql`] and [`StoreError::Network`] from ClickHouse; [`StoreError::Protocol`] for an answer that is none.
     pub async fn now_ms(&self) -> Result<i64, StoreError> {
-        let answer = self.query_text("SELECT toUnixTimestamp64Milli(now64(3, 'UTC'))", "TSV").await?;
-        let text = String::from_utf8_lossy(&answer);
-        text.trim().parse().map_err(|_| StoreError::Protocol { reason: format!("{text:?} is no time") })
+        self.number("SELECT toUnixTimestamp64Milli(now64(3, 'UTC'))").await
     }
 
-    /// The newest state of alerts that was left in `region`.
+    /// The newest state of alerts that was left, by whichever region's aggregator: there is one of the whole store.
     ///
     /// # Errors
     /// As [`Store::now_ms`].
-    pub async fn alert_state(&self, region: &str) -> Result<Option<String>, StoreError> {
-        let sql = "SELECT state FROM alert_states WHERE region = ? ORDER BY at DESC LIMIT 1";
-        let answer = self.client().query(sql).bind(region).fetch_bytes("JSONEachRow")?.collect().await?;
-        let rows: Vec<StateRow> = json::rows(&answer, "alert_states")?;
-        Ok(rows.into_iter().next().map(|row| row.state))
+    pub async fn alerts_left(&self) -> Result<Option<AlertsLeft>, StoreError> {
+        let sql = "SELECT toString(region) AS region, state FROM alert_states ORDER BY at DESC, region LIMIT 1";
+        Ok(self.read::<AlertsLeft>(sql).await?.pop())
     }
 
-    /// The highest number that an incident has; 0 before the first.
+    /// The region that tells alerts: that of the newest state; none before the first.
     ///
     /// # Errors
     /// As [`Store::now_ms`].
-    pub async fn last_incident(&self) -> Result<u64, StoreError> {
-        let answer = self.query_text("SELECT max(incident) FROM skew_incidents", "TSV").await?;
-        let text = String::from_utf8_lossy(&answer);
-        text.trim().parse().map_err(|_| StoreError::Protocol { reason: format!("{text:?} is no number") })
+    pub async fn alerts_told_by(&self) -> Result<Option<String>, StoreError> {
+        let region = self.text("SELECT region FROM alert_states ORDER BY at DESC, region LIMIT 1").await?;
+        Ok((!region.is_empty()).then_some(region))
+    }
+
+    /// The highest number that an incident has of which something was told until `until_ms`; 0 before the first.
+    ///
+    /// # Errors
+    /// As [`Store::now_ms`].
+    pub async fn last_incident(&self, until_ms: i64) -> Result<u64, StoreError> {
+        self.number(&format!("SELECT max(incident) FROM skew_incidents WHERE toUnixTimestamp64Milli(at) <= {until_ms}"))
+            .await
+    }
+
+    async fn number<T: FromStr>(&self, sql: &str) -> Result<T, StoreError> {
+        let text = self.text(sql).await?;
+        text.parse().map_err(|_| StoreError::Protocol { reason: format!("{text:?} is no number") })
+    }
+
+    /// The only value of an answer; empty where there is none.
+    async fn text(&self, sql: &str) -> Result<String, StoreError> {
+        let answer = answered(self.query_text(sql, "TSV")).await?;
+        Ok(String::from_utf8_lossy(&answer).trim().to_owned())
     }
 
     async fn read<T: DeserializeOwned>(&self, sql: &str) -> Result<Vec<T>, StoreError> {
-        json::rows(&self.query_text(sql, "JSONEachRow").await?, "rounds")
+        json::rows(&answered(self.query_text(sql, "JSONEachRow")).await?, "rounds")
     }
 }
 

@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use crate::answered::answered;
 use crate::{Store, StoreError, json};
 
 /// A row of `alert_silences`.
@@ -35,8 +36,8 @@ impl Store {
     /// # Errors
     /// [`StoreError::Sql`] and [`StoreError::Network`] from ClickHouse; [`StoreError::Protocol`] for an answer that is none.
     pub async fn silences(&self, at_ms: i64) -> Result<Vec<DeclaredSilence>, StoreError> {
-        let answer = self.client().query(SILENCES).bind(at_ms).fetch_bytes("JSONEachRow")?.collect().await?;
-        json::rows(&answer, "silences")
+        let query = self.client().query(SILENCES).bind(at_ms);
+        json::rows(&self.answer(query, "JSONEachRow").await?, "silences")
     }
 
     /// Declares a silence, or declares the one of that number anew.
@@ -46,6 +47,6 @@ impl Store {
     pub async fn declare(&self, silence: &DeclaredSilence) -> Result<(), StoreError> {
         let DeclaredSilence { number, region, node, rules, from_ms, until_ms, comment } = silence;
         let query = self.client().query(DECLARE).bind(number).bind(region).bind(node).bind(rules);
-        Ok(query.bind(from_ms).bind(until_ms).bind(comment).execute().await?)
+        answered(async { Ok(query.bind(from_ms).bind(until_ms).bind(comment).execute().await?) }).await
     }
 }

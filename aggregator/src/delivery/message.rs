@@ -46,7 +46,7 @@ pub(super) struct Message {
     /// RFC 3339; none while it lasts.
     pub(super) ends_at: Option<String>,
     pub(super) runbook_url: String,
-    /// The region whose aggregator tells it.
+    /// The region under whose name alerts are evaluated.
     pub(super) root: String,
 }
 

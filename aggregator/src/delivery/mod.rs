@@ -55,7 +55,7 @@ pub enum Way {
     Webhook(Box<Webhook>),
 }
 
-/// Tells all of them until `stopping`. `root` is the region that tells, `told` changes when there is
+/// Tells all of them until `stopping`. `root` is the region under whose name that is where nobody has evaluated yet, `told` changes when there is
 /// something new, `holder` is this process. The tasks end after it.
 pub(crate) fn spawn(
     (targets, root, runbook): (Vec<Target>, &str, &str),

@@ -123,6 +123,10 @@ impl Telling {
             // Whoever's turn it is should know of it.
             return Ok(self.save().await.map(|()| None)?);
         }
+        // Whoever tells a word tells it under the same name.
+        if let Some(root) = self.store.alerts_told_by().await? {
+            self.sender.root = root;
+        }
         let now_ns = self.store.now_ms().await?.saturating_mul(1_000_000);
         let incidents = Incident::all(self.store.told_incidents(now_ns - LOOK_BACK_NS).await?);
         match &target.way {

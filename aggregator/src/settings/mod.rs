@@ -19,6 +19,8 @@ const RUNBOOK: &str = concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/main/docs/run
 /// How alerts are evaluated, and whom they are told.
 #[derive(Clone, Debug)]
 pub struct Alerts {
+    /// Whether they are evaluated here when it is this aggregator's turn.
+    pub evaluate: bool,
     /// Limits, and who has others.
     pub policy: Policy,
     /// Declared maintenance.
@@ -31,7 +33,8 @@ pub struct Alerts {
 
 impl Default for Alerts {
     fn default() -> Self {
-        Self { policy: Policy::default(), silences: Vec::new(), targets: Vec::new(), runbook: RUNBOOK.to_owned() }
+        let runbook = RUNBOOK.to_owned();
+        Self { evaluate: true, policy: Policy::default(), silences: Vec::new(), targets: Vec::new(), runbook }
     }
 }
 
@@ -46,7 +49,8 @@ pub fn alerts(document: &Document) -> Result<Alerts, Problem> {
     let (policy, silences) = settings::evaluation(document, &alerts)?;
     let text = alerts.into_inner();
     let targets = targets::targets(document, &text.alertmanager, &text.webhook)?;
-    Ok(Alerts { policy, silences, targets, runbook: text.runbook.unwrap_or_else(|| RUNBOOK.to_owned()) })
+    let runbook = text.runbook.unwrap_or_else(|| RUNBOOK.to_owned());
+    Ok(Alerts { evaluate: text.evaluate.unwrap_or(true), policy, silences, targets, runbook })
 }
 
 #[cfg(test)]
@@ -64,6 +68,7 @@ mod tests {
     fn what_is_not_said_is_as_usual() {
         for text in ["", "[alerts]", "region = \"eu\""] {
             let alerts = read(text).unwrap();
+            assert!(alerts.evaluate);
             assert_eq!((alerts.policy, alerts.silences.len(), alerts.targets.len()), (Policy::default(), 0, 0));
         }
     }
@@ -75,6 +80,7 @@ mod tests {
              [[alerts.override]]\nregion = \"edge-.*\"\nlimits = { bound = \"200ms\", offset = \"400ms\", off = [\"drift\"] }\n",
         )
         .unwrap();
+        assert!(!read("[alerts]\nevaluate = false").unwrap().evaluate);
         let Policy { limits, overrides, rounds, clear_permille, quiet_ns, .. } = alerts.policy;
         assert_eq!((limits.offset_ns, limits.drift_ppb, limits.off), (5_000_000, 500, vec![Rule::Claim]));
         assert_eq!((rounds, clear_permille, quiet_ns), (3, 500, 300_000_000_000));

@@ -8,6 +8,11 @@ use syncline_config::units;
 pub fn table() -> String {
     let (usual, duration) = (Policy::default(), |ns| units::duration_text(std::time::Duration::from_nanos(ns)));
     let mut rows = vec![
+        (
+            "alerts.evaluate",
+            "true".to_owned(),
+            "whether this aggregator evaluates when it is [its turn](alerts.md#several-aggregators); those below tell who is told, and how, in any case",
+        ),
         ("alerts.rounds", usual.rounds.to_string(), "rounds of 15 s on end that a rule has to be met in, 1 to 100"),
         (
             "alerts.clear",
@@ -84,7 +89,11 @@ mod tests {
             let mut cells = line.split('|').map(str::trim).skip(1).map(|cell| cell.trim_matches('`'));
             let (Some(key), Some(value)) = (cells.next(), cells.next()) else { panic!("{line}") };
             if value != "none" {
-                let value = if key == "alerts.rounds" { value.to_owned() } else { format!("{value:?}") };
+                let value = if ["alerts.evaluate", "alerts.rounds"].contains(&key) {
+                    value.to_owned()
+                } else {
+                    format!("{value:?}")
+                };
                 text.push_str(&format!("{key} = {value}\n"));
             }
         }

@@ -74,6 +74,15 @@ impl Program {
         Self::start(dir, &["--region", "us", "--listen", "127.0.0.1:0", "--store-dir", dir.to_str().unwrap()])
     }
 
+    /// One that has the engine in `dir` for others, and leaves alerts to them.
+    pub(crate) fn engine_for_others(dir: &Path) -> Self {
+        let file = dir.join("engine.toml");
+        std::fs::write(&file, "[alerts]\nevaluate = false\n").unwrap();
+        let options = ["--config", file.to_str().unwrap(), "--region", "us", "--root", "http://127.0.0.1:9"];
+        let place = ["--listen", "127.0.0.1:0", "--store-dir", dir.to_str().unwrap()];
+        Self::start(dir, &[&options[..], &place].concat())
+    }
+
     /// The value of `key=` in the ready line.
     pub(crate) fn says(&self, key: &str) -> &str {
         let field = self.ready.split_whitespace().find_map(|field| field.strip_prefix(key)?.strip_prefix('='));

@@ -142,11 +142,15 @@ pub(super) async fn stored_history_leads_to_the_alert_and_its_state_is_left() {
         at: vec![at_ms * MS],
         state: vec![state.to_owned()],
     };
+    assert_eq!(
+        (fixture.store.alerts_left().await.unwrap(), fixture.store.alerts_told_by().await.unwrap()),
+        (None, None)
+    );
     fixture.store.insert(rows("older", at_ms - 1).into_block().unwrap(), "1").await.unwrap();
     fixture.store.insert(rows(&state, at_ms).into_block().unwrap(), "2").await.unwrap();
-    assert_eq!(fixture.store.alert_state("eu").await.unwrap(), Some(state));
-    assert_eq!(fixture.store.alert_state("us").await.unwrap(), None);
-    assert_eq!(fixture.store.last_incident().await.unwrap(), 0);
+    let left = syncline_store::AlertsLeft { region: "eu".to_owned(), state };
+    assert_eq!(fixture.store.alerts_left().await.unwrap(), Some(left));
+    assert_eq!(fixture.store.last_incident(i64::MAX).await.unwrap(), 0);
     let told = SkewIncidentRows {
         at: vec![at_ms * MS],
         incident: vec![7],
@@ -158,7 +162,55 @@ pub(super) async fn stored_history_leads_to_the_alert_and_its_state_is_left() {
         text: vec!["words".to_owned()],
     };
     fixture.store.insert(told.into_block().unwrap(), "7").await.unwrap();
-    assert_eq!(fixture.store.last_incident().await.unwrap(), 7);
+    let last = async |until_ms| fixture.store.last_incident(until_ms).await.unwrap();
+    assert_eq!((last(i64::MAX).await, last(at_ms).await, last(at_ms - 1).await), (7, 7, 0));
+    // Of another region, which evaluated after that.
+    let other = AlertStateRows {
+        region: LowCardinality::constant("us", 1),
+        at: vec![(at_ms + EVERY_MS) * MS],
+        state: vec!["newer".to_owned()],
+    };
+    fixture.store.insert(other.into_block().unwrap(), "3").await.unwrap();
+    assert_eq!(fixture.store.alerts_left().await.unwrap().unwrap().state, "newer", "there is one of the whole store");
+    assert_eq!(fixture.store.alerts_told_by().await.unwrap().as_deref(), Some("us"));
+}
+
+/// Two alerts and incidents that are open, of which one is remembered; and one that came after that.
+pub(super) async fn what_nobody_remembers_is_closed_and_nothing_else() {
+    let Fixture { store, .. } = &Fixture::migrated().await;
+    let begin_ms = begin_ms();
+    let at = |after_ms: i64| format!("fromUnixTimestamp64Milli({}, 'UTC')", begin_ms + after_ms);
+    for (number, after_ms) in [(1, 0), (2, 0), (3, 2 * EVERY_MS)] {
+        let at = at(after_ms);
+        let incident = format!(
+            "INSERT INTO skew_incidents (at, incident, kind, severity, rule, subject, subjects, text) VALUES \
+             ({at}, {number}, 'opened', 'warning', 'offset', 'eu/{number}', 'eu/{number}', 'it is off')"
+        );
+        run(store, &incident).await;
+        let alert = format!(
+            "INSERT INTO skew_alerts (at, rule, subject, region, node, state, severity, since, unit, incident, text) VALUES \
+             ({at}, 'offset', 'eu/{number}', 'eu', '{number}', 'firing', 'warning', {at}, 'ns', {number}, 'it is off')"
+        );
+        run(store, &alert).await;
+    }
+    let open = async || {
+        let told = store.told_incidents(0).await.unwrap();
+        let is_over = |number| told.iter().any(|told| told.incident == number && told.is_resolved);
+        let open: Vec<u64> = (1..=3).filter(|number| !is_over(*number)).collect();
+        let firing = "SELECT groupArray(incident) FROM (SELECT incident FROM (SELECT * FROM skew_alerts ORDER BY at DESC LIMIT 1 BY rule, subject) \
+                      WHERE state = 'firing' ORDER BY incident)";
+        let firing = store.query_text(firing, "TSV").await.unwrap();
+        (open, String::from_utf8_lossy(&firing).trim().to_owned())
+    };
+    let remembered = syncline_store::RememberedAlerts {
+        alerts: vec![("offset".to_owned(), "eu/1".to_owned())],
+        incidents: vec![1],
+        until_ms: Some(begin_ms + EVERY_MS),
+    };
+    store.close_alerts(begin_ms + EVERY_MS, &remembered).await.unwrap();
+    assert_eq!(open().await, (vec![1, 3], "[1,3]".to_owned()));
+    store.close_alerts(begin_ms + 3 * EVERY_MS, &syncline_store::RememberedAlerts::default()).await.unwrap();
+    assert_eq!(open().await, (vec![], "[]".to_owned()));
 }
 
 pub(super) async fn a_lease_has_one_holder_however_many_take_it_at_once() {

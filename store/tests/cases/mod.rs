@@ -128,6 +128,7 @@ pub(crate) const ALL: &[Case] = cases![
     alerts::a_node_that_says_no_more_is_silent_and_a_false_claim_of_a_region_is_told,
     alerts::stored_history_leads_to_the_alert_and_its_state_is_left,
     alerts::a_lease_has_one_holder_however_many_take_it_at_once,
+    alerts::what_nobody_remembers_is_closed_and_nothing_else,
     skew::the_newest_of_each_node_on_the_fleets_clock,
     skew::one_region_needs_no_map,
 ];

@@ -19,6 +19,8 @@ pub const KEYS: &[&str] = &["alerts"];
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, bound(deserialize = "A: Deserialize<'de>, W: Deserialize<'de>"))]
 pub struct AlertsText<A = IgnoredAny, W = IgnoredAny> {
+    /// Whether the aggregator evaluates when it is its turn.
+    pub evaluate: Option<bool>,
     rounds: Option<u32>,
     clear: Option<PercentText>,
     quiet: Option<DurationText>,
