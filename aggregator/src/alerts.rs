@@ -352,7 +352,9 @@ fn log(told: &Notification) {
 
 fn transition_rows(transitions: &[Transition]) -> SkewAlertRows {
     let mut rows = SkewAlertRows::default();
-    for Transition { key, to, at_ns, since_ns, value, worst, limit, severity, incident, is_silenced, .. } in transitions
+    for Transition {
+        key, to, at_ns, since_ns, value, worst, against, limit, severity, incident, is_silenced, ..
+    } in transitions
     {
         rows.at.push(*at_ns);
         rows.rule.push(key.rule.name());
@@ -370,7 +372,7 @@ fn transition_rows(transitions: &[Transition]) -> SkewAlertRows {
         rows.unit.push(if key.rule.unit() == Unit::Ns { AlertUnit::Ns } else { AlertUnit::Ppb });
         rows.incident.push(incident.unwrap_or_default());
         rows.silenced.push(u8::from(*is_silenced));
-        rows.text.push(said(key, *worst, *limit));
+        rows.text.push(said(key, (*worst, *against), *limit));
     }
     rows
 }

@@ -34,6 +34,23 @@ impl State {
     }
 }
 
+/// What an offset is from, and a drift away from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Against {
+    /// UTC, as claims and links have it.
+    #[default]
+    Utc,
+    /// What most wall clocks of the region say, as nobody claims to know UTC.
+    Region,
+}
+
+impl Against {
+    fn is_utc(&self) -> bool {
+        *self == Self::Utc
+    }
+}
+
 /// An alert that is pending or firing.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Alert {
@@ -47,6 +64,9 @@ pub struct Alert {
     pub value: Interval,
     /// The one furthest beyond the limit.
     pub worst: Interval,
+    /// What that one is against. A state of version 1 that does not say it is against UTC, and a program that does not know it reads on.
+    #[serde(default, skip_serializing_if = "Against::is_utc")]
+    pub against: Against,
     /// The limit that it is beyond.
     pub limit: u64,
     /// The incident that it is part of; none while pending.
@@ -75,6 +95,8 @@ pub struct Transition {
     pub value: Interval,
     /// The one furthest beyond the limit.
     pub worst: Interval,
+    /// What that one is against.
+    pub against: Against,
     /// The limit.
     pub limit: u64,
     /// How much it matters.
@@ -86,13 +108,14 @@ pub struct Transition {
 }
 
 impl Alert {
-    pub(crate) fn new(at_ns: i64, condition: &Condition) -> Self {
+    pub(crate) fn new(at_ns: i64, condition: &Condition, against: Against) -> Self {
         Self {
             state: State::Pending,
             since_ns: at_ns,
             fired_ns: None,
             value: condition.value,
             worst: condition.value,
+            against,
             limit: condition.limit,
             incident: None,
             was_silenced: false,
@@ -103,11 +126,17 @@ impl Alert {
 
     /// Takes a round in which its condition is this, or none; the state after it. `is_known` is false where nothing can be told
     /// of its subject, which ends nothing.
-    pub(crate) fn take(&mut self, at_ns: i64, condition: Option<&Condition>, is_known: bool, policy: &Policy) -> State {
+    pub(crate) fn take(
+        &mut self,
+        at_ns: i64,
+        (condition, against): (Option<&Condition>, Against),
+        is_known: bool,
+        policy: &Policy,
+    ) -> State {
         if let Some(condition) = condition {
             (self.value, self.limit) = (condition.value, condition.limit);
             if condition.value.at_least().unsigned_abs() > self.worst.at_least().unsigned_abs() {
-                self.worst = condition.value;
+                (self.worst, self.against) = (condition.value, against);
             }
         }
         let breaks = condition.is_some_and(|condition| condition.level == Level::Breaks);
@@ -151,8 +180,8 @@ impl Alert {
         at_ns: i64,
         (severity, is_silenced): (Severity, bool),
     ) -> Transition {
-        let Self { since_ns, value, worst, limit, incident, .. } = *self;
-        Transition { key, from, to, at_ns, since_ns, value, worst, limit, severity, incident, is_silenced }
+        let Self { since_ns, value, worst, against, limit, incident, .. } = *self;
+        Transition { key, from, to, at_ns, since_ns, value, worst, against, limit, severity, incident, is_silenced }
     }
 
     /// Whether its rule was met in the newest round.

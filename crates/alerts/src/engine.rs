@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::alert::{Alert, State, Transition};
+use crate::alert::{Against, Alert, State, Transition};
 use crate::conditions::{Condition, Level, Node, conditions};
 use crate::drifts::Drifts;
 use crate::incident::{Fired, Incident, Incidents};
@@ -127,17 +127,20 @@ impl Engine {
             let skew = seen.skew_ns?;
             // REF - UTC where that is known, or else what most wall clocks of the region say.
             let utc = utc.get(&(region, seen.run));
-            utc.map(|utc| skew.plus(*utc)).or_else(|| peers.get(region).map(|wall| skew.minus(*wall)))
+            let by_utc = utc.map(|utc| (skew.plus(*utc), Against::Utc));
+            by_utc.or_else(|| peers.get(region).map(|wall| (skew.minus(*wall), Against::Region)))
         };
-        let offsets: Vec<Option<Interval>> = round.nodes.iter().map(offset).collect();
-        let common = of_regions(round.nodes.iter().zip(&offsets).map(|(seen, offset)| (seen.region.as_str(), *offset)));
+        let offsets: Vec<Option<(Interval, Against)>> = round.nodes.iter().map(offset).collect();
+        let of_all = round.nodes.iter().zip(&offsets);
+        let common =
+            of_regions(of_all.map(|(seen, offset)| (seen.region.as_str(), offset.map(|(offset_ns, _)| offset_ns))));
         self.doubt(&round.regions);
         let mut nodes = Vec::with_capacity(round.nodes.len());
-        for (seen, offset_ns) in round.nodes.iter().zip(offsets) {
+        for (seen, offset) in round.nodes.iter().zip(offsets) {
             let memory = self.nodes.entry((seen.region.clone(), seen.node.clone())).or_default();
             let common_ns = common.get(seen.region.as_str()).map_or(0, |common| common.middle());
             let is_doubted = self.doubted.contains_key(&seen.region);
-            nodes.push((seen, memory.take(round.at_ns, seen, (offset_ns, common_ns), (is_doubted, &self.policy))));
+            nodes.push((seen, memory.take(round.at_ns, seen, (offset, common_ns), (is_doubted, &self.policy))));
         }
         nodes
     }
@@ -167,13 +170,13 @@ impl Engine {
         let begun: Vec<_> = begun.filter(|(key, _)| !self.alerts.contains_key(key)).collect();
         let mut new = BTreeSet::new();
         for (key, condition) in begun {
-            self.alerts.insert(key.clone(), Alert::new(at_ns, condition));
+            self.alerts.insert(key.clone(), Alert::new(at_ns, condition, known.against(key)));
             new.insert(key.clone());
         }
         for (key, alert) in &mut self.alerts {
             let before = (!new.contains(key)).then_some(alert.state);
             let is_known = known.has(key, alert);
-            let after = alert.take(at_ns, conditions.get(key), is_known, &self.policy);
+            let after = alert.take(at_ns, (conditions.get(key), known.against(key)), is_known, &self.policy);
             if before != Some(after) {
                 changed.push((key.clone(), before, after));
             }
@@ -280,6 +283,12 @@ struct Known<'a>(BTreeMap<(&'a str, &'a str), &'a Node<'a>>);
 impl<'a> Known<'a> {
     fn of(nodes: &'a [Node<'a>]) -> Self {
         Self(nodes.iter().map(|node| ((node.0.region.as_str(), node.0.node.as_str()), node)).collect())
+    }
+
+    /// What the value of a node's alert is against; what several have in common of it is told by UTC alone.
+    fn against(&self, key: &Key) -> Against {
+        let Subject::Node(region, node) = &key.subject else { return Against::Utc };
+        self.0.get(&(region.as_str(), node.as_str())).map_or(Against::Utc, |(_, reading)| reading.against)
     }
 
     /// Whether enough is known to say that this alert is over.

@@ -33,7 +33,7 @@ mod silence;
 mod snapshot;
 pub mod text;
 
-pub use alert::{Alert, State, Transition};
+pub use alert::{Against, Alert, State, Transition};
 pub use engine::{Engine, Outcome, RoundError};
 pub use incident::Incident;
 pub use interval::Interval;

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use serde::{Deserialize, Serialize};
 
 use crate::round::{Contradiction, NodeSeen, Step};
-use crate::{Interval, Policy};
+use crate::{Against, Interval, Policy};
 
 /// The kernel steers by so much at most, ppb (MAXFREQ).
 const STEERED_PPB: i64 = 500_000;
@@ -47,8 +47,9 @@ pub(crate) struct NodeMemory {
 /// A node in a round, with what its past says.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Reading {
-    /// WALL - UTC.
+    /// WALL - UTC, or what that is against instead.
     pub(crate) offset_ns: Option<Interval>,
+    pub(crate) against: Against,
     /// How fast that grows.
     pub(crate) drift_ppb: Option<Interval>,
     /// The same over some minutes, at best.
@@ -66,15 +67,16 @@ pub(crate) struct Reading {
 }
 
 impl NodeMemory {
-    /// Takes a round. `offset_ns` is WALL - UTC in it, `common_ns` what most nodes of the region have of it; `is_doubted`
+    /// Takes a round. `offset` is WALL - UTC in it, or against what else, `common_ns` what most nodes of the region have of it; `is_doubted`
     /// says that what claims are held against is false itself.
     pub(crate) fn take(
         &mut self,
         at_ns: i64,
         seen: &NodeSeen,
-        (offset_ns, common_ns): (Option<Interval>, i64),
+        (offset, common_ns): (Option<(Interval, Against)>, i64),
         (is_doubted, policy): (bool, &Policy),
     ) -> Reading {
+        let (offset_ns, against) = offset.map(|(offset_ns, against)| (Some(offset_ns), against)).unwrap_or_default();
         if self.boot != seen.boot {
             *self = Self { boot: seen.boot, ..Self::default() };
         }
@@ -93,6 +95,7 @@ impl NodeMemory {
         self.keep_point(at_ns, offset_ns, window_ns);
         Reading {
             offset_ns,
+            against,
             drift_ppb,
             recent_ppb,
             frequency_ppb: self.frequency(at_ns, seen, window_ns),
@@ -200,7 +203,12 @@ mod tests {
         let skew_ns = skew_ms.map(|ms| Interval::around(ms * MS, 100_000));
         let mut seen = NodeSeen { skew_ns, ..NodeSeen::default() };
         change(&mut seen);
-        memory.take(at_s * SECOND, &seen, (skew_ns, 0), (false, &Policy::default()))
+        memory.take(
+            at_s * SECOND,
+            &seen,
+            (skew_ns.map(|skew_ns| (skew_ns, Against::Utc)), 0),
+            (false, &Policy::default()),
+        )
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::alert::Alert;
+use crate::alert::{Against, Alert};
 use crate::drifts::Drifts;
 use crate::incident::Incident;
 use crate::rule::Unit;
@@ -21,7 +21,9 @@ pub(crate) fn of(incident: &Incident, alerts: &BTreeMap<Key, Alert>, drifts: &Dr
     } else {
         cause.subject.to_string()
     };
-    let what = alerts.get(cause).map_or_else(|| "over".to_owned(), |alert| said(cause, alert.worst, alert.limit));
+    let what = alerts
+        .get(cause)
+        .map_or_else(|| "over".to_owned(), |alert| said(cause, (alert.worst, alert.against), alert.limit));
     let is_smear = cause.rule != Rule::Reference && drifts.of_subject(&cause.subject).is_some_and(is_smeared);
     let smear = if is_smear { ": a leap smear, as it seems" } else { "" };
     let others = incident.alerts.iter().filter(|key| key.rule != cause.rule).map(|key| key.rule.name());
@@ -43,11 +45,15 @@ fn listed(names: &[&str]) -> String {
 }
 
 /// What an alert says.
-pub fn said(key: &Key, value: Interval, limit: u64) -> String {
+pub fn said(key: &Key, (value, against): (Interval, Against), limit: u64) -> String {
     let size = quantity(value.at_least().unsigned_abs(), key.rule.unit());
     let limit = quantity(limit, key.rule.unit());
     let is_ahead = value.at_least() > 0;
     let ahead = if is_ahead { "ahead of" } else { "behind" };
+    let against = match against {
+        Against::Utc => "UTC",
+        Against::Region => "most wall clocks of the region",
+    };
     let is_common = matches!(key.subject, Subject::Fleet | Subject::Region(_));
     let clocks = if is_common { "most wall clocks are" } else { "the wall clock is" };
     match key.rule {
@@ -63,9 +69,9 @@ pub fn said(key: &Key, value: Interval, limit: u64) -> String {
         }
         Rule::Drift => {
             let smear = if is_common && is_smeared(value.middle()) { ", as in a leap smear" } else { "" };
-            format!("{clocks} leaving UTC by {size} (limit {limit}){smear}")
+            format!("{clocks} leaving {against} by {size} (limit {limit}){smear}")
         }
-        Rule::Offset => format!("{clocks} {ahead} UTC by {size} at least (limit {limit})"),
+        Rule::Offset => format!("{clocks} {ahead} {against} by {size} at least (limit {limit})"),
         Rule::Bound => {
             format!("the bound is, or becomes, {size} either way (limit {limit}): too wide to tell an offset")
         }
@@ -120,7 +126,8 @@ mod tests {
 
     #[test]
     fn a_fleet_that_drifts_as_a_smeared_second_does_is_named_for_it() {
-        let said_of = |subject, ppb| said(&Key { rule: Rule::Drift, subject }, Interval::around(ppb, 900), 5_000);
+        let said_of =
+            |subject, ppb| said(&Key { rule: Rule::Drift, subject }, (Interval::around(ppb, 900), Against::Utc), 5_000);
         assert!(said_of(Subject::Fleet, -11_574).contains("leap smear"));
         assert!(!said_of(Subject::Fleet, 40_000).contains("smear"));
         assert!(!said_of(Subject::Node("eu".into(), "a".into()), 11_574).contains("smear"));

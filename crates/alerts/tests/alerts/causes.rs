@@ -182,6 +182,20 @@ fn without_utc_a_clock_is_held_against_most_of_its_region() {
     assert!(told.states().contains(&"offset of eu/eu-4: firing".to_owned()));
 }
 
+#[test]
+fn what_is_told_without_utc_does_not_speak_of_utc() {
+    for (is_known, told) in [(true, "ahead of UTC by"), (false, "ahead of most wall clocks of the region by")] {
+        let mut fleet = Fleet::of(&[("eu", 9)]);
+        if !is_known {
+            fleet.round.regions.clear();
+        }
+        fleet.quiet(3);
+        fleet.skew("eu-4", 90 * MS);
+        let text = fleet.quiet(3).notifications.remove(0).text;
+        assert!(text.starts_with(&format!("eu/eu-4: the wall clock is {told}")), "{text}");
+    }
+}
+
 fn violation(from: &str, to: &str) -> Violation {
     let of = |node: &str| ("eu".to_owned(), node.to_owned());
     Violation { from: of(from), to: of(to), messages: 3, by_ns: 5_000_000 }

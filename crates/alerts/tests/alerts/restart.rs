@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use syncline_alerts::round::{ClaimSeen, Contradiction, Step, Violation};
-use syncline_alerts::{Engine, Interval, Policy, SnapshotError};
+use syncline_alerts::{Against, Engine, Interval, Policy, SnapshotError};
 
 use crate::fleet::{Fleet, MS};
 
@@ -36,6 +36,17 @@ fn what_version_1_wrote_is_read() {
     let restored = Engine::restore(GOLDEN, Policy::default()).unwrap();
     assert_eq!(restored, fleet.engine);
     assert!(restored.incidents().count() >= 2 && restored.alerts().count() > restored.incidents().count());
+}
+
+#[test]
+fn what_an_alert_is_against_is_kept() {
+    let mut fleet = Fleet::of(&[("eu", 9)]);
+    fleet.round.regions.clear();
+    fleet.skew("eu-4", 90 * MS);
+    fleet.quiet(3);
+    let restored = Engine::restore(&fleet.engine.snapshot().unwrap(), Policy::default()).unwrap();
+    let against: Vec<Against> = restored.alerts().map(|(_, alert)| alert.against).collect();
+    assert_eq!(against, [Against::Region]);
 }
 
 #[test]
