@@ -17,7 +17,7 @@ use crate::source::Source;
 
 /// Show alerts on clock skew and drift.
 ///
-/// The root region's aggregator evaluates them every 15 s. What is told is an incident: one cause, with all alerts that came of it.
+/// An aggregator, the root's as a rule, evaluates them every 15 s. What is told is an incident: one cause, with all alerts that came of it.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
 pub(crate) struct AlertsArgs {
