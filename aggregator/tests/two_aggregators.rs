@@ -187,6 +187,7 @@ async fn what_one_has_begun_as_it_stands_still_the_other_one_ends() {
         for batch in &held[2..] {
             uplink.store(batch).await;
         }
+        assert!(second.log().contains("are looked for in each table"));
         relay.set(Mode::Pass);
         first.signal(Signal::CONT);
         eventually("the first has caught up", async || waiting(dir.path(), "first") == Some(0)).await;
