@@ -10,6 +10,7 @@
 //!
 //! The tables and views are in `migrations/`, documented column by column.
 
+mod alert_states;
 mod answered;
 mod batch_claims;
 mod binaries;
@@ -35,6 +36,7 @@ mod stacks;
 mod store;
 mod users;
 
+pub use alert_states::AlertsLeft;
 pub use batch_claims::{ClaimWriter, ClaimsOfOthers};
 pub use binaries::{ADDRESSES_AT_ONCE, Binary, MOST_BINARY_BYTES, Names};
 pub use clock_state::ClockState;
@@ -51,7 +53,7 @@ pub use native::{Arrays, Block, BlockBuilder, Column, LowCardinality, MAX_BLOCK_
 pub use open::{Location, OpenOptions, OpenStore, Role, open};
 pub use pairs::ViolatedPair;
 pub use regions::{RegionClaim, RegionLink};
-pub use rounds::{AlertsLeft, Rounds};
+pub use rounds::Rounds;
 pub use schema::{ClusterStatement, MigrationPlan, MigrationReport};
 pub use settle::{SettledPiece, Settlement};
 pub use silences::DeclaredSilence;

@@ -5,14 +5,12 @@
 //! segments cover them. What regions say of UTC lasts for [`LASTS_MS`].
 
 use std::collections::BTreeMap;
-use std::str::FromStr;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use syncline_alerts::round::{ClaimSeen, Contradiction, LinkSeen, NodeSeen, RegionSeen, Step, Violation};
 use syncline_alerts::{Interval, Round};
 
-use crate::answered::answered;
 use crate::{Store, StoreError, json};
 
 /// A node that was not heard of for so long is gone.
@@ -112,69 +110,14 @@ struct HeardRow {
     at_ms: i64,
 }
 
-/// What alerts go on from.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub struct AlertsLeft {
-    /// The region that tells them.
-    pub region: String,
-    /// All that was known, as it was written.
-    pub state: String,
-}
-
 /// The pieces of models that came in a round, but for those that were told before and are known better.
 const PIECES: &str = "SELECT intDiv(toUnixTimestamp64Milli(created) - {from} - 1, {every}) AS round, region, node, boot, \
     min(mono_from) AS mono_first, max(mono_to) AS mono_last FROM clock_segments_log WHERE {inserted} AND {near} AND rev = 1 \
     GROUP BY round, region, node, boot";
 
 impl Store {
-    /// The database's own clock, ms since 1970.
-    ///
-    /// # Errors
-    /// [`StoreError::Sql`] and [`StoreError::Network`] from ClickHouse; [`StoreError::Protocol`] for an answer that is none.
-    pub async fn now_ms(&self) -> Result<i64, StoreError> {
-        self.number("SELECT toUnixTimestamp64Milli(now64(3, 'UTC'))").await
-    }
-
-    /// The newest state of alerts that was left, by whichever region's aggregator: there is one of the whole store.
-    ///
-    /// # Errors
-    /// As [`Store::now_ms`].
-    pub async fn alerts_left(&self) -> Result<Option<AlertsLeft>, StoreError> {
-        let sql = "SELECT toString(region) AS region, state FROM alert_states ORDER BY at DESC, region LIMIT 1";
-        Ok(self.read::<AlertsLeft>(sql).await?.pop())
-    }
-
-    /// The region that tells alerts: that of the newest state; none before the first.
-    ///
-    /// # Errors
-    /// As [`Store::now_ms`].
-    pub async fn alerts_told_by(&self) -> Result<Option<String>, StoreError> {
-        let region = self.text("SELECT region FROM alert_states ORDER BY at DESC, region LIMIT 1").await?;
-        Ok((!region.is_empty()).then_some(region))
-    }
-
-    /// The highest number that an incident has of which something was told until `until_ms`; 0 before the first.
-    ///
-    /// # Errors
-    /// As [`Store::now_ms`].
-    pub async fn last_incident(&self, until_ms: i64) -> Result<u64, StoreError> {
-        self.number(&format!("SELECT max(incident) FROM skew_incidents WHERE toUnixTimestamp64Milli(at) <= {until_ms}"))
-            .await
-    }
-
-    async fn number<T: FromStr>(&self, sql: &str) -> Result<T, StoreError> {
-        let text = self.text(sql).await?;
-        text.parse().map_err(|_| StoreError::Protocol { reason: format!("{text:?} is no number") })
-    }
-
-    /// The only value of an answer; empty where there is none.
-    async fn text(&self, sql: &str) -> Result<String, StoreError> {
-        let answer = answered(self.query_text(sql, "TSV")).await?;
-        Ok(String::from_utf8_lossy(&answer).trim().to_owned())
-    }
-
     async fn read<T: DeserializeOwned>(&self, sql: &str) -> Result<Vec<T>, StoreError> {
-        json::rows(&answered(self.query_text(sql, "JSONEachRow")).await?, "rounds")
+        json::rows(&self.asked(sql, "JSONEachRow").await?, "rounds")
     }
 }
 

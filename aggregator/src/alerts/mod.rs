@@ -8,17 +8,16 @@
 //! (`lease`): the root's, or another one while there is none. The next one goes on from the state that was left, of which there is one for the whole
 //! store, under the root's name. What two would write of a round is the same row with the same token: stored once.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+mod gauges;
+mod rows;
+mod turn;
 
-use syncline_alerts::text::said;
-use syncline_alerts::{
-    Engine, Kind, Notification, Outcome, Policy, PolicyError, Round, Severity, Silence, State, Transition, Unit,
-};
-use syncline_store::rows::{AlertState, AlertUnit, IncidentKind, SeverityLevel};
-use syncline_store::rows::{AlertStateRows, SkewAlertRows, SkewIncidentRows};
-use syncline_store::{Block, DeclaredSilence, LowCardinality, RememberedAlerts, Rounds, Store, StoreError};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use syncline_alerts::{Engine, Kind, Notification, Outcome, Policy, PolicyError, Round, Silence};
+use syncline_store::{DeclaredSilence, RememberedAlerts, Rounds, Store, StoreError};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -27,6 +26,9 @@ use crate::delivery::{self, Deliveries};
 use crate::lease::{self, Lease};
 use crate::settings::Alerts;
 use crate::stopping::Stopping;
+pub(crate) use gauges::AlertGauges;
+use rows::{incident_rows, state_rows, transition_rows};
+use turn::Turn;
 
 /// From round to round.
 const EVERY_MS: i64 = 15_000;
@@ -38,12 +40,6 @@ const CATCH_UP: i64 = 40;
 /// The state is saved each so many rounds, and whenever an alert has changed.
 const SAVE_EVERY: i64 = 20;
 const MS: i64 = 1_000_000;
-
-/// The lease of the one that evaluates.
-const EVALUATION: &str = "evaluation";
-/// The lease of a root that would: others leave the evaluation to it. It alone fuses regions and holds messages against clocks, and has the file that
-/// says whom alerts are told.
-const BY_ROOT: &str = "evaluation/root";
 
 /// Evaluates, unless that is left to others, and tells until `stopping`.
 pub(crate) fn spawn(
@@ -57,7 +53,7 @@ pub(crate) fn spawn(
     let Alerts { evaluate, policy, silences, targets, runbook } = alerts;
     let (deliveries, mut tasks) = delivery::spawn((targets, region, &runbook), store, &news, &holder, stopping);
     let gauges = if evaluate {
-        let gauges = Arc::new(AlertGauges::begun(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()));
+        let gauges = Arc::new(AlertGauges::begun());
         let turn = Turn::wanted(is_root, store, &holder);
         let (region, store, watched) = (Arc::clone(region), store.clone(), Arc::clone(&gauges));
         let evaluator = Evaluator { region, is_root, store, policy, silences, told, gauges: watched };
@@ -82,75 +78,6 @@ pub(crate) struct Running {
     pub(crate) deliveries: Deliveries,
     /// They end by themselves when it is time to stop.
     pub(crate) tasks: Vec<JoinHandle<()>>,
-}
-
-/// Whose turn it is to evaluate.
-struct Turn {
-    evaluation: Lease,
-    /// At the root.
-    by_root: Option<Lease>,
-}
-
-impl Turn {
-    /// Of the store and not of the region: what is open, and the numbers of incidents, are the store's.
-    fn wanted(is_root: bool, store: &Store, holder: &Arc<str>) -> Self {
-        if is_root {
-            let lease = |name: &str| Lease::wanted(store, name.to_owned(), holder, Duration::ZERO);
-            Self { evaluation: lease(EVALUATION), by_root: Some(lease(BY_ROOT)) }
-        } else {
-            let evaluation = Lease::wanted_after(store, EVALUATION.to_owned(), holder, BY_ROOT.to_owned());
-            Self { evaluation, by_root: None }
-        }
-    }
-
-    async fn give_back(self) {
-        self.evaluation.give_back().await;
-        if let Some(by_root) = self.by_root {
-            by_root.give_back().await;
-        }
-    }
-}
-
-/// How alerts stand.
-#[derive(Debug, Default)]
-pub(crate) struct AlertGauges {
-    pub(crate) pending: AtomicU64,
-    pub(crate) firing: AtomicU64,
-    /// Incidents that are open.
-    pub(crate) incidents: AtomicU64,
-    /// End of the newest round, ms since 1970; before the first one, the start, so that one that never comes is seen.
-    pub(crate) evaluated_ms: AtomicU64,
-    /// 1 where it is this one of several aggregators that evaluates.
-    pub(crate) evaluates: AtomicU64,
-    /// Evaluations that came to nothing.
-    pub(crate) failures: AtomicU64,
-    /// What there was to tell.
-    pub(crate) notifications: AtomicU64,
-}
-
-impl AlertGauges {
-    fn begun(now: Duration) -> Self {
-        let now_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
-        Self { evaluated_ms: AtomicU64::new(now_ms), ..Self::default() }
-    }
-
-    /// Another aggregator evaluates, and has alerts to tell of.
-    fn stand_by(&self) {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        self.evaluated_ms.store(u64::try_from(now.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
-        for gauge in [&self.pending, &self.firing, &self.incidents, &self.evaluates] {
-            gauge.store(0, Ordering::Relaxed);
-        }
-    }
-
-    fn take(&self, engine: &Engine, at_ms: i64) {
-        self.evaluates.store(1, Ordering::Relaxed);
-        let in_state = |state| engine.alerts().filter(|(_, alert)| alert.state == state).count() as u64;
-        self.pending.store(in_state(State::Pending), Ordering::Relaxed);
-        self.firing.store(in_state(State::Firing), Ordering::Relaxed);
-        self.incidents.store(engine.incidents().count() as u64, Ordering::Relaxed);
-        self.evaluated_ms.store(at_ms.unsigned_abs(), Ordering::Relaxed);
-    }
 }
 
 /// What rounds are evaluated by, and what is done about them.
@@ -336,75 +263,10 @@ impl Evaluator {
     }
 }
 
-fn state_rows(engine: &Engine, region: &str, at_ms: i64) -> Result<Block, StoreError> {
-    let state = engine.snapshot().map_err(|error| StoreError::Protocol { reason: error.to_string() })?;
-    AlertStateRows { region: LowCardinality::constant(region, 1), at: vec![at_ms * MS], state: vec![state] }
-        .into_block()
-}
-
 fn log(told: &Notification) {
     let Notification { incident, text, .. } = told;
     match told.kind {
         Kind::Opened => tracing::warn!(incident, "{text} (`syncline alerts explain {incident}`)"),
         Kind::Resolved => tracing::info!(incident, "over: {text}"),
-    }
-}
-
-fn transition_rows(transitions: &[Transition]) -> SkewAlertRows {
-    let mut rows = SkewAlertRows::default();
-    for Transition {
-        key, to, at_ns, since_ns, value, worst, against, limit, severity, incident, is_silenced, ..
-    } in transitions
-    {
-        rows.at.push(*at_ns);
-        rows.rule.push(key.rule.name());
-        rows.subject.push(key.subject.to_string());
-        rows.region.push(key.subject.region().unwrap_or_default());
-        rows.node.push(key.subject.node().unwrap_or_default());
-        rows.state.push(state(*to));
-        rows.severity.push(level(*severity));
-        rows.since.push(*since_ns);
-        rows.low.push(value.low);
-        rows.high.push(value.high);
-        rows.worst_low.push(worst.low);
-        rows.worst_high.push(worst.high);
-        rows.limit_value.push(*limit);
-        rows.unit.push(if key.rule.unit() == Unit::Ns { AlertUnit::Ns } else { AlertUnit::Ppb });
-        rows.incident.push(incident.unwrap_or_default());
-        rows.silenced.push(u8::from(*is_silenced));
-        rows.text.push(said(key, (*worst, *against), *limit));
-    }
-    rows
-}
-
-fn incident_rows(notifications: &[Notification]) -> SkewIncidentRows {
-    let mut rows = SkewIncidentRows::default();
-    for Notification { incident, kind, at_ns, severity, cause, subjects, text, .. } in notifications {
-        rows.at.push(*at_ns);
-        rows.incident.push(*incident);
-        rows.kind.push(if *kind == Kind::Opened { IncidentKind::Opened } else { IncidentKind::Resolved });
-        rows.severity.push(level(*severity));
-        rows.rule.push(cause.rule.name());
-        rows.subject.push(cause.subject.to_string());
-        let subjects: Vec<String> = subjects.iter().map(ToString::to_string).collect();
-        rows.subjects.push(subjects.join(","));
-        rows.text.push(text.clone());
-    }
-    rows
-}
-
-fn state(state: State) -> AlertState {
-    match state {
-        State::Pending => AlertState::Pending,
-        State::Firing => AlertState::Firing,
-        State::Resolved => AlertState::Resolved,
-    }
-}
-
-fn level(severity: Severity) -> SeverityLevel {
-    match severity {
-        Severity::Info => SeverityLevel::Info,
-        Severity::Warning => SeverityLevel::Warning,
-        Severity::Critical => SeverityLevel::Critical,
     }
 }
