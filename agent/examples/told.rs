@@ -172,7 +172,7 @@ impl Agent {
             wall: Instant::from_ns(1_700_000_000_000_000_000),
             bracket: Span::from_ns(80),
         };
-        let batcher = Batcher::new(origin, knot, Sealing::BehindProbe);
+        let batcher = Batcher::new(origin, knot, Sealing::behind_probes(Span::from_s(1)));
         Self { batcher, asked: None, random: Random(1_000 + number as u64 + (run << 32)) }
     }
 

@@ -82,7 +82,7 @@ fn wait(process: &Arc<Process>, park_ms: i64, run_ms: i64) -> FinishedWait {
 }
 
 fn batcher() -> Batcher {
-    batcher_with(Sealing::BehindProbe)
+    batcher_with(Sealing::behind_probes(Span::from_s(1)))
 }
 
 fn batcher_with(sealing: Sealing) -> Batcher {

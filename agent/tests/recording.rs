@@ -13,7 +13,7 @@ use syncline_agent::clock::Clocks;
 use syncline_agent::recording::{Recorder, Recording};
 use syncline_agent::replay::{ReplayConfig, ReplayError, replay};
 use syncline_event::{LossCause, Origin};
-use syncline_timebase::BootId;
+use syncline_timebase::{BootId, Span};
 
 /// Encoded batches, as a run would make them.
 fn batches(count: u64) -> Vec<Vec<u8>> {
@@ -26,7 +26,7 @@ fn batches(count: u64) -> Vec<Vec<u8>> {
         agent_version: "test".to_owned(),
         kernel: "6.18".to_owned(),
     };
-    let mut batcher = Batcher::new(origin, clocks.knot(), Sealing::BehindProbe);
+    let mut batcher = Batcher::new(origin, clocks.knot(), Sealing::behind_probes(Span::from_s(1)));
     let batch = |count| {
         batcher.lose(LossCause::RingBufferFull, count);
         syncline_proto::encode(&batcher.seal_rest(clocks.mono()).unwrap()).unwrap()

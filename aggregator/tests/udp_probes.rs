@@ -15,7 +15,7 @@ use syncline_aggregator::counters::Counters;
 use syncline_aggregator::reference::Reference;
 use syncline_aggregator::stopping::{Stop, stop};
 use syncline_aggregator::udp_probes::{self, Grants, open_master_key};
-use syncline_exchange::Pacing;
+use syncline_exchange::{Pacing, Refused};
 use syncline_probe::{Answer, Hints, Path, ProbeEvent, ProberConfig, only};
 use syncline_proto::v1::OpenSessionRequest;
 use syncline_proto::v1::clock_client::ClockClient;
@@ -153,15 +153,20 @@ async fn packets_that_are_repeated_reordered_or_changed_change_nothing_and_are_c
     assert!(answering.counted(|c| &c.udp_probes_replayed) >= relay.repeated_there() / 2);
     assert!(answering.counted(|c| &c.udp_probes_forged) >= relay.changed_there() / 2);
     assert!(answering.counted(|c| &c.udp_probes_malformed) > 0, "truncated ones");
-    // What came to the asking side is told when its session ends.
-    relay.set(Treatment::Swallow);
-    let refused = || {
+    // What came to the asking side is told as it comes: here one thing, there another.
+    let refused = |count: fn(&Refused) -> u64| -> u64 {
         let events = asking.events.lock().unwrap();
-        events.iter().find_map(|event| if let ProbeEvent::Refused(refused) = event { Some(*refused) } else { None })
+        let told = events
+            .iter()
+            .filter_map(|event| if let ProbeEvent::Refused(refused) = event { Some(refused) } else { None });
+        told.map(count).sum()
     };
-    eventually("the session ends", async || refused().is_some()).await;
-    let refused = refused().unwrap();
-    assert!(refused.forged > 0 && refused.malformed > 0 && refused.repeated + refused.stale > 0, "{refused:?}");
+    eventually("all kinds are counted", async || {
+        let kinds: [fn(&Refused) -> u64; 3] =
+            [|refused| refused.forged, |refused| refused.malformed, |refused| refused.repeated + refused.stale];
+        kinds.into_iter().all(|kind| refused(kind) > 0)
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -4,7 +4,8 @@
 //!
 //! - It is sealed right after a probe finishes, and holds the waits that ended before that probe was sent; younger ones wait
 //!   for the next. So whoever aligns them has probes on both sides and interpolates.
-//! - If no probe finishes for [`LONGEST_WAIT`], it is sealed with everything that is there.
+//! - If no probe finishes while a wait has been held for an interval of probes and some seconds ([`Sealing::behind_probes`]), it is sealed with
+//!   everything that is there; so it is where nothing is held, each [`LONGEST_WAIT`].
 //! - When [`ENOUGH_WAITS`] are there it is sealed at once: with what ended before the last probe if one has finished since the
 //!   last batch, else with everything.
 //! - Two probes shortly after one another (the burst at the start) make one batch.
@@ -288,7 +289,8 @@ impl Batcher {
 
     /// The next batch if it is time for one.
     pub fn seal_if_due(&mut self, now: Instant<Mono>) -> Option<Batch> {
-        let holding = self.rule.due(now, self.waits.len())?;
+        let (waits, is_holding) = (self.waits.len(), self.has_waits());
+        let holding = self.rule.due(now, waits, is_holding)?;
         Some(self.seal(now, holding))
     }
 

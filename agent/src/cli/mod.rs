@@ -312,7 +312,7 @@ impl RunArgs {
             host_root: self.host_root,
             pacing: Pacing::every(probe_interval),
             symbols: self.symbols.config(),
-            sealing: if self.no_hold { Sealing::Every(probe_interval) } else { Sealing::BehindProbe },
+            sealing: if self.no_hold { Sealing::Every(probe_interval) } else { Sealing::behind_probes(probe_interval) },
             chrony: Chrony::at(self.chrony),
             udp_probes: !self.no_udp_probes,
             queue_bytes: self.queue_bytes,
@@ -422,7 +422,7 @@ mod tests {
         assert_eq!(config.capture.target, Target::Pid(7));
         assert_eq!(config.capture.threshold, Duration::from_micros(250));
         assert_eq!(config.region, "eu");
-        assert_eq!(config.sealing, Sealing::BehindProbe);
+        assert_eq!(config.sealing, Sealing::behind_probes(Span::from_s(1)));
     }
 
     #[test]

@@ -306,7 +306,7 @@ mod tests {
 
     use syncline_event::{Origin, Symbol};
     use syncline_proto::v1::KnownReply;
-    use syncline_timebase::{BootId, Instant as At};
+    use syncline_timebase::{BootId, Instant as At, Span};
 
     use super::*;
     use crate::batch::{ENOUGH_WAITS, Sealing, Symbolizer};
@@ -352,7 +352,7 @@ mod tests {
             kernel: "test".to_owned(),
         };
         Batching::new(
-            Batcher::new(origin, clocks.knot(), Sealing::BehindProbe),
+            Batcher::new(origin, clocks.knot(), Sealing::behind_probes(Span::from_s(1))),
             clocks,
             Arc::clone(queue),
             recorder,
