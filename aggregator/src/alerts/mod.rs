@@ -56,7 +56,7 @@ pub(crate) fn spawn(
         let gauges = Arc::new(AlertGauges::begun());
         let turn = Turn::wanted(is_root, store, &holder);
         let (region, store, watched) = (Arc::clone(region), store.clone(), Arc::clone(&gauges));
-        let evaluator = Evaluator { region, is_root, store, policy, silences, told, gauges: watched };
+        let evaluator = Evaluator { region, store, policy, silences, told, gauges: watched };
         tasks.push(tokio::spawn(evaluator.evaluate(turn, stopping.clone())));
         Some(gauges)
     } else {
@@ -83,7 +83,6 @@ pub(crate) struct Running {
 /// What rounds are evaluated by, and what is done about them.
 struct Evaluator {
     region: Arc<str>,
-    is_root: bool,
     store: Store,
     policy: Policy,
     silences: Vec<Silence>,
@@ -183,8 +182,8 @@ impl Evaluator {
     /// twice.
     async fn begin(&self, over_ms: i64) -> Result<Evaluating, StoreError> {
         let left = self.store.alerts_left().await?;
-        let own = || self.region.to_string();
-        let root = if self.is_root { own() } else { left.as_ref().map_or_else(own, |left| left.region.clone()) };
+        // The name is a label of what is told: with another one all that is open would be told again.
+        let root = left.as_ref().map_or_else(|| self.region.to_string(), |left| left.region.clone());
         let engine = match left.map(|left| Engine::restore(&left.state, self.policy.clone())) {
             Some(Ok(engine)) => engine,
             Some(Err(why)) => {

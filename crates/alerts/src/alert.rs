@@ -46,7 +46,7 @@ pub enum Against {
 }
 
 impl Against {
-    fn is_utc(&self) -> bool {
+    pub(crate) fn is_utc(&self) -> bool {
         *self == Self::Utc
     }
 }

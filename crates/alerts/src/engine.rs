@@ -121,19 +121,20 @@ impl Engine {
     fn read<'a>(&mut self, round: &'a Round) -> Vec<Node<'a>> {
         let utc = round.regions.iter().filter_map(|seen| Some(((seen.region.as_str(), seen.run), seen.utc_ns?)));
         let utc: BTreeMap<(&str, u64), Interval> = utc.collect();
-        let peers = of_regions(round.nodes.iter().map(|seen| (seen.region.as_str(), seen.skew_ns)));
+        // Aggregators of one region have references of their own, which may be far from one another.
+        let peers = commons(round.nodes.iter().map(|seen| ((seen.region.as_str(), seen.run), seen.skew_ns)));
         let offset = |seen: &NodeSeen| {
             let region = seen.region.as_str();
             let skew = seen.skew_ns?;
-            // REF - UTC where that is known, or else what most wall clocks of the region say.
+            // REF - UTC where that is known, or else what most wall clocks that are measured against this REF say.
             let utc = utc.get(&(region, seen.run));
             let by_utc = utc.map(|utc| (skew.plus(*utc), Against::Utc));
-            by_utc.or_else(|| peers.get(region).map(|wall| (skew.minus(*wall), Against::Region)))
+            by_utc.or_else(|| peers.get(&(region, seen.run)).map(|wall| (skew.minus(*wall), Against::Region)))
         };
         let offsets: Vec<Option<(Interval, Against)>> = round.nodes.iter().map(offset).collect();
         let of_all = round.nodes.iter().zip(&offsets);
         let common =
-            of_regions(of_all.map(|(seen, offset)| (seen.region.as_str(), offset.map(|(offset_ns, _)| offset_ns))));
+            commons(of_all.map(|(seen, offset)| (seen.region.as_str(), offset.map(|(offset_ns, _)| offset_ns))));
         self.doubt(&round.regions);
         let mut nodes = Vec::with_capacity(round.nodes.len());
         for (seen, offset) in round.nodes.iter().zip(offsets) {
@@ -269,12 +270,12 @@ impl Engine {
 }
 
 /// What most nodes of each region agree on.
-fn of_regions<'a>(values: impl Iterator<Item = (&'a str, Option<Interval>)>) -> BTreeMap<&'a str, Interval> {
-    let mut by_region: BTreeMap<&str, Vec<Interval>> = BTreeMap::new();
-    for (region, value) in values {
-        by_region.entry(region).or_default().extend(value);
+fn commons<K: Ord>(values: impl Iterator<Item = (K, Option<Interval>)>) -> BTreeMap<K, Interval> {
+    let mut by_key: BTreeMap<K, Vec<Interval>> = BTreeMap::new();
+    for (key, value) in values {
+        by_key.entry(key).or_default().extend(value);
     }
-    by_region.into_iter().filter_map(|(region, all)| Some((region, Interval::common(all.into_iter())?))).collect()
+    by_key.into_iter().filter_map(|(key, all)| Some((key, Interval::common(all.into_iter())?))).collect()
 }
 
 /// What can be told of the nodes in a round. What cannot be is not over.

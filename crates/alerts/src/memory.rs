@@ -38,8 +38,11 @@ pub(crate) struct NodeMemory {
     gap: Option<(i64, i64)>,
     /// How far its wall clock was last off beyond what is common to its region, ns.
     own_ns: Option<i64>,
-    /// Offsets from UTC, a minute apart, since the last step or disruption.
+    /// Offsets, a minute apart, since the last step or disruption.
     points: VecDeque<(i64, Interval)>,
+    /// What they are against. A state that does not say it is of offsets from UTC.
+    #[serde(default, skip_serializing_if = "Against::is_utc")]
+    points_against: Against,
     /// Since when its frequency has been estimated without a disruption.
     settling_ns: Option<i64>,
 }
@@ -86,7 +89,11 @@ impl NodeMemory {
         self.take_jump(at_ns, seen, policy.rounds);
         self.take_steps(seen, offset_ns.map(|offset| offset.against(common_ns).middle()), policy.rounds);
         self.take_claims(at_ns, seen, is_doubted);
-        if is_disrupted || !seen.steps.is_empty() {
+        let is_against_another = offset_ns.is_some() && self.points_against != against;
+        if is_against_another {
+            self.points_against = against;
+        }
+        if is_disrupted || is_against_another || !seen.steps.is_empty() {
             self.points.clear();
         }
         let window_ns = i64::try_from(policy.drift_window_ns).unwrap_or(i64::MAX);
@@ -267,5 +274,22 @@ mod tests {
             take(&mut memory, second, Some(0), |_| ());
         }
         assert!(memory.points.len() <= 13, "{}", memory.points.len());
+    }
+
+    #[test]
+    fn offsets_from_utc_are_not_compared_with_those_from_the_region() {
+        let mut memory = NodeMemory::default();
+        let mut take = |second: i64, offset_ms: i64, against: Against| {
+            let seen = NodeSeen::default();
+            let offset = Some((Interval::around(offset_ms * MS, 100_000), against));
+            memory.take(second * SECOND, &seen, (offset, 0), (false, &Policy::default())).drift_ppb
+        };
+        // 40 ms from UTC, as all of the region: for two minutes nobody knows of UTC.
+        let utc_is_known = |second: i64| !(300..420).contains(&second);
+        for second in (0..1_020).step_by(15) {
+            let (offset_ms, against) = if utc_is_known(second) { (40, Against::Utc) } else { (0, Against::Region) };
+            assert_eq!(take(second, offset_ms, against), None, "{second}");
+        }
+        assert_eq!(take(1_020, 40, Against::Utc).unwrap().middle(), 0);
     }
 }

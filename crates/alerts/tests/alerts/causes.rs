@@ -196,6 +196,20 @@ fn what_is_told_without_utc_does_not_speak_of_utc() {
     }
 }
 
+/// Without UTC nodes are compared with those that are measured against the same reference.
+#[test]
+fn two_aggregators_of_a_region_whose_references_are_apart_make_no_node_wrong() {
+    let mut fleet = Fleet::of(&[("eu", 9)]);
+    fleet.round.regions.clear();
+    for node in ["eu-1", "eu-2", "eu-3"] {
+        fleet.skew(node, 20_000 * MS);
+        fleet.node(node).run += 1;
+    }
+    assert!(fleet.quiet(5).opened().is_empty());
+    fleet.skew("eu-2", 20_090 * MS);
+    assert_eq!(fleet.quiet(3).opened(), ["offset of eu/eu-2"]);
+}
+
 fn violation(from: &str, to: &str) -> Violation {
     let of = |node: &str| ("eu".to_owned(), node.to_owned());
     Violation { from: of(from), to: of(to), messages: 3, by_ns: 5_000_000 }
