@@ -228,11 +228,12 @@ fn the_probe_gives_the_coarse_reference_and_until_then_the_wall_clock() {
 }
 
 #[test]
-fn without_a_probe_everything_goes_after_five_seconds() {
+fn without_a_probe_everything_goes_five_seconds_after_it_came() {
     let (mut batcher, process) = (batcher(), process());
     batcher.push_wait(wait(&process, 100, 4_998));
-    assert!(batcher.seal_if_due(at(4_999)).is_none());
-    assert_eq!(batcher.seal_if_due(at(5_000)).unwrap().waits.len(), 1);
+    assert!(batcher.seal_if_due(at(5_000)).is_none());
+    assert!(batcher.seal_if_due(at(9_999)).is_none());
+    assert_eq!(batcher.seal_if_due(at(10_000)).unwrap().waits.len(), 1);
 }
 
 #[test]

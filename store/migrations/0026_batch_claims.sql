@@ -10,11 +10,11 @@ CREATE TABLE IF NOT EXISTS batch_claims (
     writer     LowCardinality(String) COMMENT 'the aggregator, by a name of its spool: 32 hexadecimal digits',
     version    UInt64 COMMENT 'one more each time the aggregator says something; its highest counts' CODEC(ZSTD(1)),
     state      Enum8('claimed' = 1, 'withdrawn' = 2) COMMENT 'claimed = it stores the batch, or is about to; withdrawn = it does not, but may have begun to',
-    claimed_at DateTime64(3, 'UTC') DEFAULT now64(3, 'UTC') COMMENT 'when; the store''s clock. A claim is renewed each 5 s; one that is older than 30 s may be taken over' CODEC(Delta(8), ZSTD(1))
+    claimed_at DateTime64(3, 'UTC') DEFAULT now64(3, 'UTC') COMMENT 'when; the store''s clock. A claim is renewed each 5 s; of one that was not renewed for 30 s, by the clock of whoever waits, others take over the batch' CODEC(Delta(8), ZSTD(1))
 ) ENGINE = ReplacingMergeTree(version)
 PARTITION BY toDate(claimed_at)
 ORDER BY (bucket, region, node, boot, batch, writer)
-TTL toDateTime(claimed_at) + INTERVAL 2 DAY DELETE
+TTL toDateTime(claimed_at) + INTERVAL 14 DAY DELETE
 SETTINGS non_replicated_deduplication_window = 1000, ttl_only_drop_parts = 1
 COMMENT 'Which aggregators are about to store a batch, or were; query with FINAL';
 

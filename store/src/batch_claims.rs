@@ -1,7 +1,6 @@
 //! Which aggregators are about to store a batch. Each says so here before it asks who else has.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use crate::ledger::{self, LedgerKey};
 use crate::rows::{BatchClaim, BatchClaimRows};
@@ -17,11 +16,15 @@ impl std::fmt::Display for ClaimWriter {
     }
 }
 
-/// What others have said of a batch.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ClaimsOfOthers {
-    /// Those whose claims are alive: neither withdrawn nor old.
-    pub alive: Vec<ClaimWriter>,
+/// What another one has said last of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClaimOfOther {
+    /// Who.
+    pub writer: ClaimWriter,
+    /// Its version: another one than before says that the writer is alive.
+    pub version: u64,
+    /// Whether it claims the batch; else it has withdrawn.
+    pub is_claimed: bool,
 }
 
 impl Store {
@@ -51,8 +54,7 @@ impl Store {
         self.insert(rows.into_block()?, &format!("claims/{writer}/{version}")).await
     }
 
-    /// What others than `own` have said of batches of `region`, by those of `keys` of which they have; claims `last` so long from when they
-    /// were made, by the store's clock.
+    /// What others than `own` have said of batches of `region`, by those of `keys` of which they have.
     ///
     /// # Errors
     /// As of [`Store::claim_batches`]; [`StoreError::Protocol`] for an answer that is none.
@@ -61,39 +63,38 @@ impl Store {
         region: &str,
         keys: &[LedgerKey],
         own: ClaimWriter,
-        last: Duration,
-    ) -> Result<HashMap<LedgerKey, ClaimsOfOthers>, StoreError> {
+    ) -> Result<HashMap<LedgerKey, Vec<ClaimOfOther>>, StoreError> {
         if keys.is_empty() {
             return Ok(HashMap::new());
         }
         let sql = format!(
-            "SELECT toUnixTimestamp(bucket), boot, batch, argMax(state, version) = 'claimed' AND max(claimed_at) > now64(3) - toIntervalMillisecond({}), \
-             writer, node FROM batch_claims WHERE region = ? AND writer != ? AND {} GROUP BY bucket, boot, batch, writer, node",
-            last.as_millis(),
+            "SELECT toUnixTimestamp(bucket), boot, batch, argMax(state, version) = 'claimed', max(version), writer, node \
+             FROM batch_claims WHERE region = ? AND writer != ? AND {} GROUP BY bucket, boot, batch, writer, node",
             ledger::is_one_of(keys)
         );
         let asked = self.client().query(&sql).bind(region).bind(own.to_string());
         let answer = asked.fetch_bytes("TSV")?.collect().await?;
-        let mut of_others: HashMap<LedgerKey, ClaimsOfOthers> = HashMap::new();
+        let mut of_others: HashMap<LedgerKey, Vec<ClaimOfOther>> = HashMap::new();
         for line in String::from_utf8_lossy(&answer).lines() {
-            let (key, alive, writer) =
+            let (key, claim) =
                 parse(line).ok_or_else(|| StoreError::Protocol { reason: format!("{line:?} is no claim") })?;
-            let claims = of_others.entry(key).or_default();
-            claims.alive.extend(alive.then_some(writer));
+            of_others.entry(key).or_default().push(claim);
         }
         // What has the same number may be another node's.
-        Ok(keys.iter().filter_map(|key| Some((key.clone(), of_others.get(key)?.clone()))).collect())
+        Ok(keys.iter().filter_map(|key| of_others.remove_entry(key)).collect())
     }
 }
 
-fn parse(line: &str) -> Option<(LedgerKey, bool, ClaimWriter)> {
-    let mut fields = line.splitn(6, '\t');
+fn parse(line: &str) -> Option<(LedgerKey, ClaimOfOther)> {
+    let mut fields = line.splitn(7, '\t');
     let bucket = fields.next()?.parse().ok()?;
     let boot = fields.next()?.parse().ok()?;
     let batch = fields.next()?.parse().ok()?;
-    let is_alive = fields.next()? == "1";
+    let is_claimed = fields.next()? == "1";
+    let version = fields.next()?.parse().ok()?;
     let writer = ClaimWriter(u128::from_str_radix(fields.next()?, 16).ok()?);
-    Some((LedgerKey { bucket, boot, batch, node: fields.next()?.to_owned() }, is_alive, writer))
+    let key = LedgerKey { bucket, boot, batch, node: fields.next()?.to_owned() };
+    Some((key, ClaimOfOther { writer, version, is_claimed }))
 }
 
 #[cfg(test)]
@@ -103,8 +104,9 @@ mod tests {
     #[test]
     fn a_line_is_a_claim_or_nothing() {
         let key = LedgerKey { bucket: 60, boot: 7, batch: 9, node: "a b".to_owned() };
-        let line = format!("60\t7\t9\t1\t{}\ta b", ClaimWriter(11));
-        assert_eq!(parse(&line), Some((key, true, ClaimWriter(11))));
-        assert!(["", "60\t7\t9\t1\tx\tn", "60\t7\t9\t1\t11"].iter().all(|line| parse(line).is_none()));
+        let claim = ClaimOfOther { writer: ClaimWriter(11), version: 4, is_claimed: true };
+        let line = format!("60\t7\t9\t1\t4\t{}\ta b", ClaimWriter(11));
+        assert_eq!(parse(&line), Some((key, claim)));
+        assert!(["", "60\t7\t9\t1\t4\tx\tn", "60\t7\t9\t1\t4\t11"].iter().all(|line| parse(line).is_none()));
     }
 }

@@ -37,7 +37,7 @@ mod store;
 mod users;
 
 pub use alert_states::AlertsLeft;
-pub use batch_claims::{ClaimWriter, ClaimsOfOthers};
+pub use batch_claims::{ClaimOfOther, ClaimWriter};
 pub use binaries::{ADDRESSES_AT_ONCE, Binary, MOST_BINARY_BYTES, Names};
 pub use clock_state::ClockState;
 pub use deliveries::{Delivery, RememberedAlerts, ToldIncident};

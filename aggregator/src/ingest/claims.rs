@@ -1,5 +1,6 @@
 //! This aggregator's claims on batches: said in the store before it is asked who else has said so, and renewed while their rows go in.
 
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::fs;
 use std::io;
@@ -7,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::future::{Either, select};
 use syncline_store::rows::BatchClaim;
@@ -16,12 +17,15 @@ use thiserror::Error;
 use tokio::time::timeout;
 
 use super::contest::{Told, Turn, turn};
+use super::watch::Watch;
 use crate::state_file;
 
 /// Holds the name that the claims are by.
 const FILE: &str = "writer";
 /// A claim is renewed after this share of what it lasts.
 const RENEWAL_SHARE: u32 = 6;
+/// What could not be renewed is tried again after this share of it.
+const AGAIN_SHARE: u32 = 30;
 /// Inserts begin in this share of what a claim lasts: the rest is theirs to end in.
 const BEGIN_SHARE: u32 = 2;
 /// Versions of one run.
@@ -86,12 +90,18 @@ fn random() -> io::Result<u128> {
     Ok(u128::from_le_bytes(bytes))
 }
 
+/// The time since the boot, also while the machine was suspended: others go on meanwhile.
+fn now() -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    Duration::new(now.tv_sec.unsigned_abs(), u32::try_from(now.tv_nsec).unwrap_or(0))
+}
+
 /// What is claimed.
 #[derive(Debug, Default)]
 struct Held {
     keys: Vec<LedgerKey>,
-    /// From before it was last said, without a break.
-    since: Option<Instant>,
+    /// From before it was last said, without a break; by [`now`].
+    since: Option<Duration>,
     /// Nobody else had claimed them.
     are_ours: bool,
 }
@@ -99,7 +109,7 @@ struct Held {
 impl Held {
     /// Whether what `last`s so long is renewed or asked about in time.
     fn are_fresh(&self, last: Duration) -> bool {
-        self.since.is_some_and(|since| since.elapsed() < last / BEGIN_SHARE)
+        self.since.is_some_and(|since| now().saturating_sub(since) < last / BEGIN_SHARE)
     }
 }
 
@@ -111,6 +121,10 @@ pub(crate) struct Claims {
     writer: ClaimWriter,
     last: Duration,
     held: Mutex<Held>,
+    /// What was seen of others.
+    watch: Mutex<Watch>,
+    /// Whom it was waited for last.
+    rivals: Mutex<BTreeSet<ClaimWriter>>,
     /// Of what is said next.
     version: AtomicU64,
 }
@@ -123,7 +137,9 @@ impl Claims {
     pub(crate) fn open(dir: &Path, store: Store, region: &str, last: Duration) -> Result<Self, NoName> {
         let Name { writer, run } = Name::next(dir)?;
         let version = AtomicU64::new(u64::from(run) << RUN_BITS);
-        Ok(Self { store, region: region.to_owned(), writer, last, held: Mutex::default(), version })
+        tracing::info!(%writer, "claims on batches are made by this name");
+        let (held, watch, rivals) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Ok(Self { store, region: region.to_owned(), writer, last, held, watch, rivals, version })
     }
 
     /// Claims `keys`, and asks whose turn it is.
@@ -131,11 +147,15 @@ impl Claims {
     /// # Errors
     /// The store does not answer; the claims may have been made.
     pub(crate) async fn contend(&self, keys: &[LedgerKey]) -> Result<Turn, StoreError> {
-        let since = Instant::now();
+        let since = now();
         let version = self.next(|held| *held = Held { keys: keys.to_vec(), ..Held::default() });
         self.say(keys, version, BatchClaim::Claimed).await?;
         self.held().since = Some(since);
-        let turn = turn(self.writer.0, &self.kept(self.ask(keys)).await?);
+        let told = self.kept(self.ask(keys)).await?;
+        let turn = turn(self.writer.0, &told);
+        let of_rivals = told.iter().filter(|told| !told.is_stored).flat_map(|told| &told.rivals);
+        *self.rivals.lock().unwrap_or_else(PoisonError::into_inner) =
+            of_rivals.map(|name| ClaimWriter(*name)).collect();
         match turn {
             Turn::Theirs => self.withdraw().await?,
             Turn::TheirsUntilTheyWithdraw => {}
@@ -144,17 +164,22 @@ impl Claims {
         Ok(turn)
     }
 
+    /// The names of those whom it was waited for last.
+    pub(crate) fn rivals(&self) -> String {
+        let rivals = self.rivals.lock().unwrap_or_else(PoisonError::into_inner);
+        rivals.iter().map(ClaimWriter::to_string).collect::<Vec<_>>().join(", ")
+    }
+
     /// What the store has on each. Claims come first: who stored one and whose claim has grown old since is in the ledger then.
     async fn ask(&self, keys: &[LedgerKey]) -> Result<Vec<Told>, StoreError> {
-        let of_others = self.store.batch_claims(&self.region, keys, self.writer, self.last).await?;
+        let asked = now();
+        let of_others = self.store.batch_claims(&self.region, keys, self.writer).await?;
+        let alive = self.watch().alive(&of_others, (asked, now()), self.last);
         let stored = self.store.stored_batches(&self.region, keys).await?;
-        let told = |key: &LedgerKey| {
-            let claims = of_others.get(key);
-            Told {
-                is_stored: stored.contains(key),
-                was_claimed: claims.is_some(),
-                rivals: claims.into_iter().flat_map(|claims| &claims.alive).map(|writer| writer.0).collect(),
-            }
+        let told = |key: &LedgerKey| Told {
+            is_stored: stored.contains(key),
+            was_claimed: of_others.contains_key(key),
+            rivals: alive.get(key).into_iter().flatten().map(|writer| writer.0).collect(),
         };
         Ok(keys.iter().map(told).collect())
     }
@@ -190,15 +215,21 @@ impl Claims {
 
     /// Renews the claims for ever. Where that is late they have lapsed: somebody may have taken over meanwhile.
     async fn renew(&self) -> Infallible {
+        let mut pause = self.last / RENEWAL_SHARE;
+        if let Some(since) = self.held().since {
+            pause = pause.saturating_sub(now().saturating_sub(since));
+        }
         loop {
-            tokio::time::sleep(self.last / RENEWAL_SHARE).await;
-            let (mut keys, since) = (Vec::new(), Instant::now());
+            tokio::time::sleep(pause).await;
+            let (mut keys, since) = (Vec::new(), now());
             let version = self.next(|held| keys.clone_from(&held.keys));
             let said = timeout(self.last / BEGIN_SHARE, self.say(&keys, version, BatchClaim::Claimed)).await;
             if !matches!(said, Ok(Ok(()))) {
                 tracing::debug!("claims on batches were not renewed");
+                pause = self.last / AGAIN_SHARE;
                 continue;
             }
+            pause = self.last / RENEWAL_SHARE;
             let mut held = self.held();
             if held.are_fresh(self.last) {
                 held.since = Some(since);
@@ -214,6 +245,10 @@ impl Claims {
 
     async fn say(&self, keys: &[LedgerKey], version: u64, state: BatchClaim) -> Result<(), StoreError> {
         self.store.claim_batches(&self.region, keys, (self.writer, version), state).await
+    }
+
+    fn watch(&self) -> MutexGuard<'_, Watch> {
+        self.watch.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {

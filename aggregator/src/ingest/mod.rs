@@ -16,4 +16,5 @@ mod note;
 mod record;
 pub mod spooled;
 pub mod waiting;
+mod watch;
 pub(crate) mod writer;

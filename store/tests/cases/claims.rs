@@ -1,13 +1,9 @@
 //! Claims of batches, and whether a table has a batch's rows.
 
-use std::time::Duration;
-
 use syncline_store::rows::{BatchClaim, LossRows};
-use syncline_store::{Block, BlockBuilder, ClaimWriter, ClaimsOfOthers, Column, LedgerKey, LowCardinality};
+use syncline_store::{Block, BlockBuilder, ClaimOfOther, ClaimWriter, Column, LedgerKey, LowCardinality};
 
 use super::{Fixture, base_ns};
-
-const LAST: Duration = Duration::from_secs(3_600);
 
 fn minute() -> u32 {
     u32::try_from(base_ns() / 1_000_000_000).unwrap()
@@ -21,25 +17,23 @@ pub(super) async fn of_what_a_writer_says_the_highest_version_counts() {
     let fixture = Fixture::migrated().await;
     let [own, other, third] = [7, 8, 9].map(ClaimWriter);
     let keys = [key("n", 1), key("n", 2), key("m", 1)];
-    let asked = async |last| fixture.store.batch_claims("eu", &keys, own, last).await.unwrap();
+    let asked = async || fixture.store.batch_claims("eu", &keys, own).await.unwrap();
     let claim = async |keys: &[LedgerKey], writer, version, state| {
         fixture.store.claim_batches("eu", keys, (writer, version), state).await.unwrap();
     };
     claim(&keys, own, 1, BatchClaim::Claimed).await;
-    assert!(asked(LAST).await.is_empty(), "one's own are none of others");
+    assert!(asked().await.is_empty(), "one's own are none of others");
     claim(&keys[..2], other, 5, BatchClaim::Claimed).await;
     claim(&keys[..1], third, 1, BatchClaim::Claimed).await;
-    let told = asked(LAST).await;
-    let mut alive = told[&keys[0]].alive.clone();
-    alive.sort();
-    assert_eq!((alive, told.len()), (vec![other, third], 2));
-    assert_eq!(told[&keys[1]], ClaimsOfOthers { alive: vec![other] });
+    let is = |writer, version, is_claimed| ClaimOfOther { writer, version, is_claimed };
+    let mut told = asked().await;
+    told.get_mut(&keys[0]).unwrap().sort_by_key(|claim| claim.writer);
+    assert_eq!((&told[&keys[0]], told.len()), (&vec![is(other, 5, true), is(third, 1, true)], 2));
+    assert_eq!(told[&keys[1]], [is(other, 5, true)]);
     // What was said before arrives later.
-    claim(&keys[..1], other, 7, BatchClaim::Withdrawn).await;
-    claim(&keys[..1], other, 6, BatchClaim::Claimed).await;
-    assert_eq!(asked(LAST).await[&keys[0]].alive, [third]);
-    let told = asked(Duration::ZERO).await;
-    assert!(told.len() == 2 && told.values().all(|claims| claims.alive.is_empty()), "all are old: {told:?}");
+    claim(&keys[1..2], other, 7, BatchClaim::Withdrawn).await;
+    claim(&keys[1..2], other, 6, BatchClaim::Claimed).await;
+    assert_eq!(asked().await[&keys[1]], [is(other, 7, false)]);
 }
 
 pub(super) async fn a_table_tells_of_which_batches_it_has_rows() {

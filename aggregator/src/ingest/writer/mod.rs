@@ -38,7 +38,7 @@ use crate::counters::count;
 use crate::pipeline::{LONGEST_SAVE, Pipeline, Prepared, SharedNode, Storing, unpanicked};
 use crate::stopping::Stopping;
 use reading::Taken;
-use turns::Ways;
+use turns::{Ways, all_looked_for};
 
 /// Pause before the disk or the store is tried again.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -212,9 +212,7 @@ impl Writing {
                 *is_new = false;
             }
         }
-        // Its tokens tell what it stored itself, as long as ClickHouse remembers them.
-        let all = ways.into_iter().map(|(place, way)| (place, if way == Way::Clear { Way::Doubtful } else { way }));
-        self.insert(&group, &intent, all.collect())
+        self.insert(&group, &intent, all_looked_for(ways))
     }
 
     /// The place of a record in the group behind what is stored.
@@ -228,11 +226,12 @@ impl Writing {
         let mut new = Vec::new();
         let mut is_new = |taken: &Taken| {
             let Some((batch, _)) = &taken.batch else { return false };
-            let is_known = self.place(taken.number).and_then(|place| ways.get(&place)) == Some(&Way::Known);
+            let place = self.place(taken.number);
+            let is_known = place.and_then(|place| ways.get(&place)) == Some(&Way::Known);
             // One that is in the group twice goes in once.
             let is_new = !is_known && seen.insert(batch.id());
             if is_new {
-                new.push(batch.id().to_string());
+                new.push((place.unwrap_or_default(), batch.id().to_string()));
             } else {
                 count(&self.pipeline.counters().batches_known);
             }
@@ -394,10 +393,14 @@ impl Writing {
     }
 }
 
-/// What goes into the store under one name: a batch's own for a batch alone, so that it is known wherever it comes.
-fn token(ids: &[String]) -> String {
+/// What goes into the store under one name: a batch's own for a batch alone, so that it is known wherever it comes. Of several their places count, too:
+/// where an insert is taken apart each goes on under the name and its place.
+fn token(ids: &[(usize, String)]) -> String {
     match ids {
-        [id] => id.clone(),
-        ids => format!("group/{:032x}", xxh3_128(ids.join("\n").as_bytes())),
+        [(_, id)] => id.clone(),
+        ids => {
+            let told: Vec<String> = ids.iter().map(|(place, id)| format!("{place} {id}")).collect();
+            format!("group/{:032x}", xxh3_128(told.join("\n").as_bytes()))
+        }
     }
 }

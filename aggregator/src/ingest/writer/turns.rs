@@ -1,12 +1,12 @@
 //! Whose turn it is to store a group, and storing it as long as it is ours.
 
 use std::collections::{BTreeMap, HashSet};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use syncline_store::{LedgerKey, StoreError};
 use tokio::time::timeout;
 
-use super::super::contest::{Turn, Way};
+use super::super::contest::{CLAIMS_LAST, Turn, Way};
 use super::reading::Taken;
 use super::{PAUSE, Stopped, Writing};
 use crate::pipeline::{Ended, Pipeline, Storing};
@@ -20,6 +20,11 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// How batches of a group go in, by their places.
 pub(super) type Ways = BTreeMap<usize, Way>;
 
+/// The same, where what may have gone in by ourselves is looked for, too: ClickHouse forgets tokens.
+pub(super) fn all_looked_for(ways: Ways) -> Ways {
+    ways.into_iter().map(|(place, way)| (place, if way == Way::Clear { Way::Doubtful } else { way })).collect()
+}
+
 impl Writing {
     /// Claims the batches of a group, and waits until no one else is about to store any of them.
     pub(super) fn our_turn(&self, group: &[Taken]) -> Result<Ways, Stopped> {
@@ -32,6 +37,7 @@ impl Writing {
             return Ok(Ways::new());
         }
         let mut pause = FIRST_PAUSE;
+        let (mut begun, mut told_after) = (Instant::now(), CLAIMS_LAST);
         loop {
             let turn = self.answered(async || self.claims.contend(&keys).await)?;
             if let Turn::Ours(ways) = turn {
@@ -42,6 +48,15 @@ impl Writing {
                 batches = keys.len(),
                 "another aggregator is about to store some of the same batches"
             );
+            if begun.elapsed() >= told_after {
+                tracing::warn!(
+                    batches = keys.len(),
+                    rivals = self.claims.rivals(),
+                    "other aggregators claim some of the batches that are next here, and have not stored them yet: what came after waits for that; \
+                     their logs say which name is whose, and why they do not store"
+                );
+                (begun, told_after) = (Instant::now(), 2 * CLAIMS_LAST);
+            }
             self.rest(pause)?;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
@@ -61,7 +76,7 @@ impl Writing {
             match ended {
                 Ended::Done => return Ok(storing),
                 Ended::Abandoned => return Err(Stopped),
-                Ended::Lapsed => ways = self.our_turn(group)?,
+                Ended::Lapsed => ways = all_looked_for(self.our_turn(group)?),
             }
         }
     }
