@@ -31,7 +31,18 @@ pub fn spawn<C: LocalClock>(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let pacer = Pacer::new(config.pacing);
     let endpoint = config.endpoint.borrow().clone();
-    let prober = Prober { config, endpoint, clock, hints, sink, pacer, is_udp_blocked: false, unanswered_sessions: 0 };
+    let disruptions = hints.borrow().disruptions;
+    let prober = Prober {
+        config,
+        endpoint,
+        clock,
+        hints,
+        sink,
+        pacer,
+        is_udp_blocked: false,
+        unanswered_sessions: 0,
+        disruptions,
+    };
     thread::Builder::new().name("clock-probes".into()).spawn(move || runtime.block_on(until_stopped(prober, stop)))
 }
 
@@ -53,6 +64,8 @@ struct Prober<C, S> {
     is_udp_blocked: bool,
     /// Sessions over UDP that never brought an answer.
     unanswered_sessions: usize,
+    /// Disruptions that it was told of: one that comes between two sessions is heeded in the next.
+    disruptions: u64,
 }
 
 impl<C: LocalClock, S: FnMut(ProbeEvent)> Prober<C, S> {
@@ -137,7 +150,7 @@ impl<C: LocalClock, S: FnMut(ProbeEvent)> Prober<C, S> {
             }
             sink(event);
         };
-        session.run(&mut self.pacer, &mut self.hints, &mut tell).await
+        session.run(&mut self.pacer, (&mut self.hints, &mut self.disruptions), &mut tell).await
     }
 
     /// Probes over gRPC, for as long as `within` says.
@@ -148,24 +161,24 @@ impl<C: LocalClock, S: FnMut(ProbeEvent)> Prober<C, S> {
         answers: &mut u64,
     ) -> Result<(), SessionError> {
         let mut session = GrpcSession::open(channel, self.clock).await?;
-        let (begun, mut disruptions) = (Stopwatch::now(), self.hints.borrow().disruptions);
+        let begun = Stopwatch::now();
         while within.is_none_or(|within| begun.elapsed() < within) {
             self.pacer.sent();
             let answer = session.exchange().await?;
             *answers += 1;
             self.pacer.exchanged(&answer.probe);
             (self.sink)(ProbeEvent::Answered(answer));
-            self.pause(&mut disruptions).await;
+            self.pause().await;
         }
         Ok(())
     }
 
     /// Waits until the next probe is due, which a hint may bring nearer.
-    async fn pause(&mut self, disruptions: &mut u64) {
+    async fn pause(&mut self) {
         let from = self.clock.now();
         loop {
             let (now, hint) = (self.clock.now(), *self.hints.borrow_and_update());
-            if std::mem::replace(disruptions, hint.disruptions) != hint.disruptions {
+            if std::mem::replace(&mut self.disruptions, hint.disruptions) != hint.disruptions {
                 self.pacer.disrupted(now);
             }
             let left = (from + self.pacer.pause(now, hint.busy)) - now;

@@ -132,18 +132,17 @@ impl<C: LocalClock> UdpSession<C> {
         })
     }
 
-    /// Probes as `pacer` says until the other side is silent.
+    /// Probes as `pacer` says until the other side is silent; of `disruptions` that many were heard of before.
     pub(crate) async fn run(
         &mut self,
         pacer: &mut Pacer,
-        hints: &mut HintReceiver,
+        (hints, disruptions): (&mut HintReceiver, &mut u64),
         tell: &mut impl FnMut(ProbeEvent),
     ) -> Result<Ending, SessionError> {
-        let mut disruptions = hints.borrow().disruptions;
         let mut last_sent: Option<Instant<Mono>> = None;
         loop {
             let (now, hint) = (self.clock.now(), *hints.borrow_and_update());
-            if std::mem::replace(&mut disruptions, hint.disruptions) != hint.disruptions {
+            if std::mem::replace(disruptions, hint.disruptions) != hint.disruptions {
                 pacer.disrupted(now);
             }
             // Until something comes back there is no reason to be slow: whether UDP gets through is to be found out soon.

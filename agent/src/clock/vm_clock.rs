@@ -20,11 +20,11 @@ const VERSION: u16 = 1;
 /// Up to and with the marker.
 const HEADER_BYTES: usize = 24;
 
-/// The device, and the marker that was read last.
+/// The device, and the marker that was read last, if any was.
 #[derive(Debug)]
 pub struct VmClock {
     device: File,
-    marker: u64,
+    marker: Option<u64>,
 }
 
 /// A page that tells nothing.
@@ -58,14 +58,19 @@ impl VmClock {
 
     fn open(path: &Path) -> Result<Self, Unusable> {
         let device = File::open(path)?;
-        let marker = read(&device)?;
+        let marker = match read(&device) {
+            Ok(marker) => Some(marker),
+            // What it was will not be known; what comes will.
+            Err(Unusable::Updating) => None,
+            Err(why) => return Err(why),
+        };
         Ok(Self { device, marker })
     }
 
     /// Whether the clocks were disrupted since the last call, for all the hypervisor says.
     pub fn was_disrupted(&mut self) -> bool {
         match read(&self.device) {
-            Ok(marker) => std::mem::replace(&mut self.marker, marker) != marker,
+            Ok(marker) => self.marker.replace(marker).is_some_and(|before| before != marker),
             Err(why) => {
                 // The next reading comes in 100 ms.
                 tracing::debug!("{DEVICE}: {why}");
@@ -147,6 +152,18 @@ mod tests {
         write(b"VCLK");
         assert!(!clock.was_disrupted(), "nothing can be read");
         write(&page(8, 9));
+        assert!(clock.was_disrupted());
+    }
+
+    #[test]
+    fn a_page_that_is_being_updated_at_the_start_is_read_later() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), page(5, 7)).unwrap();
+        let mut clock = VmClock::open(file.path()).unwrap();
+        assert!(!clock.was_disrupted());
+        std::fs::write(file.path(), page(6, 8)).unwrap();
+        assert!(!clock.was_disrupted(), "what it was before nobody knows");
+        std::fs::write(file.path(), page(8, 9)).unwrap();
         assert!(clock.was_disrupted());
     }
 

@@ -50,16 +50,16 @@ pub(crate) async fn run(store: &StoreArgs, args: &ClockArgs) -> anyhow::Result<E
     }
 }
 
-async fn read_stored(store: &StoreArgs, which: &WhichNode, window: [i64; 2]) -> anyhow::Result<StoredStream> {
+async fn read_stored(store: &StoreArgs, which: &WhichNode, window: [i64; 3]) -> anyhow::Result<StoredStream> {
     let source = Source::open(store).await?;
     let read = stored::read(&source, which, window).await;
     source.close().await?;
     read
 }
 
-/// From `--since` before a time until a while after it.
-fn window(which: &WhichNode, at_ns: i64) -> [i64; 2] {
-    [at_ns.saturating_sub_unsigned(which.since), at_ns.saturating_add(AFTERWARDS_NS)]
+/// From `--since` before a time until a while after it, with the time between them.
+fn window(which: &WhichNode, at_ns: i64) -> [i64; 3] {
+    [at_ns.saturating_sub_unsigned(which.since), at_ns, at_ns.saturating_add(AFTERWARDS_NS)]
 }
 
 async fn explain_node(store: &StoreArgs, args: &ExplainArgs) -> anyhow::Result<ExitCode> {

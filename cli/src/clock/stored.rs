@@ -49,29 +49,30 @@ struct Row {
     after_bracket_ns: i64,
 }
 
-/// The newest boot and run within the window; `t2` is the region's REF.
+/// The boot and run of the probe within the window that is nearest to the time that is asked about; `t2` is the region's REF.
 const PROBES: &str = "
-WITH newest AS (
+WITH nearest AS (
     SELECT boot, ref_run FROM clock_probes
     WHERE node = {node:String} AND t2 >= {from:Int64} AND t2 < {to:Int64} AND ({boot:UInt64} = 0 OR boot = {boot:UInt64})
-    ORDER BY t2 DESC LIMIT 1
+    ORDER BY abs(t2 - {at:Int64}), t2 DESC LIMIT 1
 )
 SELECT toString(region) AS region, boot, t1, t2, t3, t4, toString(kind) AS kind, before_mono, before_raw_off, before_wall_off,
     toInt64(before_bracket_ns) AS before_bracket_ns, after_mono, after_raw_off, after_wall_off, toInt64(after_bracket_ns) AS after_bracket_ns
 FROM clock_probes
-WHERE node = {node:String} AND t2 >= {from:Int64} AND t2 < {to:Int64} AND (boot, ref_run) IN newest
+WHERE node = {node:String} AND t2 >= {from:Int64} AND t2 < {to:Int64} AND (boot, ref_run) IN nearest
 ORDER BY t2";
 
-/// What the store has of the node that is asked for, between the two.
+/// What the store has of the node that is asked for, around a time that lies between the two others.
 pub(crate) async fn read(
     source: &Source,
     which: &WhichNode,
-    [from_ns, until_ns]: [i64; 2],
+    [from_ns, at_ns, until_ns]: [i64; 3],
 ) -> anyhow::Result<StoredStream> {
     let param = |name: &str, value: String| (name.to_owned(), value);
     let params = [
         param("node", which.node.clone()),
         param("from", from_ns.to_string()),
+        param("at", at_ns.to_string()),
         param("to", until_ns.to_string()),
         param("boot", which.boot.unwrap_or(0).to_string()),
     ];

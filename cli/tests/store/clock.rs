@@ -7,11 +7,16 @@ use serde_json::Value;
 use crate::cases::{Case, cases};
 use crate::fixture::{Fixture, probes_of_eu_2};
 
-pub(crate) const ALL: &[Case] =
-    cases![a_recording_replays_into_answers_that_hold_the_truth, clock_explain_says_what_carries_an_estimate,];
+pub(crate) const ALL: &[Case] = cases![
+    a_recording_replays_into_answers_that_hold_the_truth,
+    clock_explain_says_what_carries_an_estimate,
+    clock_explain_speaks_of_the_boot_that_ran_then,
+];
 
 /// What a recording is made of, in a database of its own.
 const RECORDED: &str = "recorded";
+/// A node that was booted again, likewise.
+const REBOOTED: &str = "rebooted";
 /// REF - MONO of the node is the base less this.
 const MONO_AT_BASE_NS: i64 = 100_000_000_000;
 
@@ -79,5 +84,18 @@ fn clock_explain_says_what_carries_an_estimate(fixture: &Fixture) {
     assert!(text.contains("rests on the probe of") && text.contains("hint"), "{text}");
     let error = fixture.refusal(&["clock", "explain", "eu-2", "--at", "yesterday"], 2);
     assert!(error.contains("is not a time"), "{error}");
+    fixture.release(store);
+}
+
+fn clock_explain_speaks_of_the_boot_that_ran_then(fixture: &Fixture) {
+    let again = "INSERT INTO clock_probes SELECT * REPLACE (boot + 1 AS boot, t2 + 120000000000 AS t2, t3 + 120000000000 AS t3) FROM clock_probes";
+    fixture.fill(REBOOTED, &[probes_of_eu_2(fixture.base_ns), again.to_owned()]);
+    let store = fixture.hold();
+    for (second, boot) in [(51, "00000000000000ff"), (171, "0000000000000100")] {
+        let at = format!("{}", fixture.base_ns + second * 1_000_000_000);
+        let explain = ["--database", REBOOTED, "clock", "explain", "eu-2", "--at", &at, "--format", "json"];
+        let json: Value = serde_json::from_str(&fixture.answer(&explain)).unwrap();
+        assert_eq!((&json["boot"], &json["status"]), (&boot.into(), &"synchronized".into()), "at {second} s");
+    }
     fixture.release(store);
 }
