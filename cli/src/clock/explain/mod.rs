@@ -5,7 +5,7 @@ mod words;
 
 use serde::Serialize;
 use syncline_clock::{DisruptionCause, NodeClock, OffsetInterval, Status, Tolerance};
-use syncline_timebase::{Instant, Knot, Mono, Probe, Reference, Span};
+use syncline_timebase::{Instant, Knot, Mono, Offset, Probe, Raw, Reference, Span};
 
 use super::stored::{StoredProbe, StoredStream};
 use crate::units;
@@ -97,11 +97,13 @@ pub(crate) fn explain(
     let mut replayed = Replayed::of(stream, assumed);
     let mono = replayed.mono_at(at).ok_or(Unknown)?;
     let (estimate, bounds) = (replayed.clock.estimate(mono), replayed.clock.bounds(mono).ok_or(Unknown)?);
-    let carriers = carriers(&replayed.used, at).ok_or(Unknown)?;
+    // What was before a disruption says nothing of what is behind it.
+    let used = replayed.used_in_the_epoch_of(mono);
+    let carriers = carriers(&used, at).ok_or(Unknown)?;
     let ends = |interval: OffsetInterval| [interval.low.ns(), interval.high.ns()];
     let hard_ns = ends(bounds.hard);
     let (rate_ppb, wander_ppb) = (estimate.rate.ppb(), assumed.wander.ppb());
-    let support = |end: End| support(&replayed.used, mono, [rate_ppb, wander_ppb], hard_ns, end);
+    let support = |end: End| support(&used, mono, [rate_ppb, wander_ppb], hard_ns, end);
     let mut explanation = Explanation {
         node: node.to_owned(),
         region: stream.region.clone(),
@@ -121,7 +123,7 @@ pub(crate) fn explain(
         high_end: support(End::High),
         disruptions: std::mem::take(&mut replayed.disruptions),
         wall_steps: std::mem::take(&mut replayed.wall_steps),
-        routes: routes(&replayed.used),
+        routes: routes(&used),
         refused: replayed.refused,
         carried_by: carriers,
         hints: Vec::new(),
@@ -134,6 +136,8 @@ pub(crate) fn explain(
 struct Replayed {
     clock: NodeClock,
     used: Vec<StoredProbe>,
+    /// Where disruptions were noticed.
+    noticed: Vec<Instant<Raw>>,
     disruptions: Vec<Event>,
     wall_steps: Vec<Event>,
     refused: u64,
@@ -143,7 +147,8 @@ impl Replayed {
     fn of(stream: &StoredStream, assumed: Tolerance) -> Self {
         let clock = NodeClock::new(assumed);
         let (disruptions, wall_steps) = (Vec::new(), Vec::new());
-        let mut replayed = Self { clock, used: Vec::new(), disruptions, wall_steps, refused: 0 };
+        let (used, noticed) = (Vec::new(), Vec::new());
+        let mut replayed = Self { clock, used, noticed, disruptions, wall_steps, refused: 0 };
         let mut newest = None;
         for stored in &stream.probes {
             let is_new = |knot: &Knot| {
@@ -163,6 +168,7 @@ impl Replayed {
         let observed = self.clock.observe(knots, std::slice::from_ref(&stored.probe));
         let at_ns = stored.probe.replied.ns();
         for disruption in &observed.disruptions {
+            self.noticed.push(disruption.noticed_at);
             let what = match disruption.cause {
                 DisruptionCause::ClocksDisagree => "MONO and RAW jumped against each other",
                 _ => "the oscillator jumped: a pause, a migration, a suspend, or a step of the reference",
@@ -179,6 +185,16 @@ impl Replayed {
         }
     }
 
+    /// The probes between the same two disruptions as `mono`; all, where there are none.
+    fn used_in_the_epoch_of(&self, mono: Instant<Mono>) -> Vec<StoredProbe> {
+        let epoch = |raw: Instant<Raw>| self.noticed.partition_point(|noticed| *noticed <= raw);
+        let of = |stored: &StoredProbe| epoch(raw_at(stored, stored.probe.returned));
+        let nearest = self.used.iter().min_by_key(|stored| (stored.probe.returned - mono).abs());
+        let wanted = nearest.map(|stored| epoch(raw_at(stored, mono)));
+        let used: Vec<StoredProbe> = self.used.iter().filter(|stored| Some(of(stored)) == wanted).copied().collect();
+        if used.is_empty() { self.used.clone() } else { used }
+    }
+
     /// The node's MONO at a time of the reference: its own probes say it closely enough to begin with, and then the model.
     fn mono_at(&self, at: Instant<Reference>) -> Option<Instant<Mono>> {
         let nearest = self.used.iter().min_by_key(|stored| (stored.probe.replied - at).abs())?;
@@ -192,6 +208,13 @@ impl Replayed {
         }
         Some(mono)
     }
+}
+
+/// RAW at a MONO near a probe, by the reading beside it.
+fn raw_at(stored: &StoredProbe, mono: Instant<Mono>) -> Instant<Raw> {
+    let knot = stored.knots[1].or(stored.knots[0]);
+    let raw = knot.map_or(Offset::from_ns(0), |knot| knot.mono.offset_to(knot.raw));
+    mono + raw
 }
 
 fn round_trip_ns(probe: &Probe) -> u64 {
@@ -228,10 +251,7 @@ fn support(
     hard_ns: [i64; 2],
     end: End,
 ) -> Option<Support> {
-    let raw_off = |stored: &StoredProbe| {
-        let knot = stored.knots[1].or(stored.knots[0]);
-        knot.map_or(0, |knot| knot.mono.offset_to(knot.raw).ns())
-    };
+    let raw_off = |stored: &StoredProbe| stored.probe.returned.offset_to(raw_at(stored, stored.probe.returned)).ns();
     let said = |stored: &StoredProbe| {
         let Probe { sent, received, replied, returned } = stored.probe;
         match end {
@@ -300,7 +320,7 @@ fn status_text(status: Status) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use syncline_timebase::{FrequencyError, Offset};
+    use syncline_timebase::FrequencyError;
 
     const START: i64 = 1_790_000_000_000_000_000;
     const SECOND: i64 = 1_000_000_000;
@@ -379,6 +399,12 @@ mod tests {
         let explanation = explain("n1", &stream, Tolerance::default(), Instant::from_ns(START + 160 * SECOND)).unwrap();
         assert_eq!(explanation.disruptions.len(), 1, "{:?}", explanation.disruptions);
         assert_eq!(explanation.status, "free_running");
+        let since_ns = START + 60 * SECOND + 40_000_000;
+        for end in [&explanation.low_end, &explanation.high_end] {
+            let end = end.as_ref().unwrap();
+            assert!(end.at_ns > since_ns && end.round_trip_ns >= 40_000, "{end:?}");
+        }
+        assert_eq!(explanation.carried_by.probes, 60);
         assert!(explanation.hints.iter().any(|hint| hint.contains("older")), "{:?}", explanation.hints);
         let nothing = StoredStream { probes: Vec::new(), ..stream };
         assert_eq!(explain("n1", &nothing, Tolerance::default(), Instant::from_ns(START)), Err(Unknown));
