@@ -58,7 +58,7 @@ struct Common<'a> {
 /// All rules that are met.
 pub(crate) fn conditions(
     nodes: &[Node<'_>],
-    (regions, links, violations): (&[RegionSeen], &[LinkSeen], &[Violation]),
+    (regions, links, violations): (&[RegionSeen], &[LinkSeen], &[&Violation]),
     policy: &Policy,
 ) -> BTreeMap<Key, Condition> {
     let mut found = Found { policy, conditions: BTreeMap::new() };
@@ -242,8 +242,8 @@ impl Found<'_> {
     }
 
     /// A node in messages with two others or more is what is wrong there. Of what is left nobody can say which of the two it is.
-    fn violations(&mut self, violations: &[Violation]) {
-        let mut left: Vec<&Violation> = violations.iter().collect();
+    fn violations(&mut self, violations: &[&Violation]) {
+        let mut left = violations.to_vec();
         while let Some((node, _)) = most_involved(&left).filter(|(_, others)| *others >= 2) {
             let is_of = |violation: &&Violation| violation.from == node || violation.to == node;
             let by_ns = left.iter().copied().filter(is_of).map(|violation| violation.by_ns).max().unwrap_or_default();

@@ -11,7 +11,7 @@ use crate::drifts::Drifts;
 use crate::incident::{Fired, Incident, Incidents};
 use crate::memory::NodeMemory;
 use crate::notification::{Kind, Notification};
-use crate::round::{NodeSeen, RegionSeen, Round};
+use crate::round::{NodeSeen, RegionSeen, Round, Violation};
 use crate::{Interval, Key, Policy, PolicyError, Rule, Severity, Silence, Subject, entries, text};
 
 /// An offset so many times its limit is critical.
@@ -43,6 +43,9 @@ pub struct Engine {
     incidents: Incidents,
     /// Regions whose aggregator's claim of UTC is false, or was, with the rounds that claims of their nodes still say nothing for.
     doubted: BTreeMap<String, u32>,
+    /// Violations, with the rounds that are left to them: messages of a minute are checked twice, and not in each round.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    violations: Vec<(u32, Violation)>,
     /// By what alerts are evaluated. It is given anew after a restart.
     #[serde(skip)]
     policy: Policy,
@@ -64,7 +67,8 @@ impl Engine {
     /// The policy makes no sense.
     pub fn new(policy: Policy) -> Result<Self, PolicyError> {
         let (nodes, alerts, incidents) = (BTreeMap::new(), BTreeMap::new(), Incidents::default());
-        Ok(Self { at_ns: None, nodes, alerts, incidents, doubted: BTreeMap::new(), policy: policy.checked()? })
+        let (doubted, violations) = (BTreeMap::new(), Vec::new());
+        Ok(Self { at_ns: None, nodes, alerts, incidents, doubted, violations, policy: policy.checked()? })
     }
 
     /// The same with another policy, as after a restart.
@@ -86,7 +90,9 @@ impl Engine {
         }
         self.at_ns = Some(at_ns);
         let nodes = self.read(round);
-        let conditions = conditions(&nodes, (&round.regions, &round.links, &round.violations), &self.policy);
+        self.keep_violations(&round.violations);
+        let violations: Vec<&Violation> = self.violations.iter().map(|(_, violation)| violation).collect();
+        let conditions = conditions(&nodes, (&round.regions, &round.links, &violations), &self.policy);
         let (known, drifts) = (Known::of(&nodes), Drifts::of(&nodes));
         let mut outcome = Outcome::default();
         let changed = self.advance(at_ns, &conditions, &known);
@@ -144,6 +150,14 @@ impl Engine {
             nodes.push((seen, memory.take(round.at_ns, seen, (offset, common_ns), (is_doubted, &self.policy))));
         }
         nodes
+    }
+
+    /// One message that was received before it was sent proves a bound wrong: what was seen in a round holds for as many as a rule has to be met in.
+    fn keep_violations(&mut self, new: &[Violation]) {
+        self.violations.iter_mut().for_each(|(left, _)| *left = left.saturating_sub(1));
+        let is_new = |old: &Violation| new.iter().any(|new| (&new.from, &new.to) == (&old.from, &old.to));
+        self.violations.retain(|(left, old)| *left > 0 && !is_new(old));
+        self.violations.extend(new.iter().map(|new| (self.policy.rounds, new.clone())));
     }
 
     /// What nodes claimed while their region's claim was false comes for some rounds more.

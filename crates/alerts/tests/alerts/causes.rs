@@ -225,6 +225,16 @@ fn the_node_that_several_others_contradict_is_the_one_that_is_wrong() {
     assert_eq!(told.opened(), ["causality of eu/eu-5", "causality of eu/eu-7 to eu/eu-8"]);
 }
 
+/// The messages of a minute are checked at its end, and once more.
+#[test]
+fn messages_that_are_checked_in_one_round_are_told_of() {
+    let mut fleet = fleet();
+    let told = fleet.rounds(4, |fleet, round| {
+        fleet.round.violations = if round == 1 { vec![violation("eu-7", "eu-8")] } else { Vec::new() };
+    });
+    assert_eq!(told.opened(), ["causality of eu/eu-7 to eu/eu-8"]);
+}
+
 #[test]
 fn messages_that_contradict_a_clock_that_is_known_to_be_wrong_are_told_with_it() {
     let mut fleet = fleet();
