@@ -8,6 +8,9 @@ use crate::source::Source;
 use crate::table::{Align, Table};
 use crate::terminal;
 
+/// Longer ago than a state is left, with some room.
+const EVALUATED_WITHIN_S: u64 = 600;
+
 #[derive(Debug, Deserialize, Serialize)]
 struct Row {
     /// 0 while it never fired.
@@ -29,18 +32,47 @@ const NEWEST: &str = "SELECT incident, toString(state) AS state, toString(severi
     FROM (SELECT * FROM skew_alerts ORDER BY skew_alerts.at DESC LIMIT 1 BY rule, subject) AS skew_alerts \
     WHERE {all:UInt8} = 1 OR state != 'resolved' ORDER BY state = 'resolved', incident DESC, since, rule, subject";
 
+/// How old the newest state is that an evaluation left: one is left each five minutes at least.
+const EVALUATED: &str =
+    "SELECT toUInt64(count()) AS states, toInt64(dateDiff('second', max(at), now64(9))) AS age_s FROM alert_states";
+
+#[derive(Debug, Deserialize)]
+struct Evaluated {
+    states: u64,
+    age_s: i64,
+}
+
+impl Evaluated {
+    /// What is to be said where nobody seems to evaluate.
+    fn warning(&self) -> Option<String> {
+        let since = match (self.states, u64::try_from(self.age_s)) {
+            (0, _) => "yet".to_owned(),
+            (_, Ok(age_s)) if age_s > EVALUATED_WITHIN_S => {
+                format!("for {} minutes", age_s / 60)
+            }
+            _ => return None,
+        };
+        Some(format!(
+            "nobody has evaluated alerts on this store {since}: what has happened since is not here (an aggregator does it, see its log and alerts.evaluate)\n"
+        ))
+    }
+}
+
 pub(super) async fn text(source: &Source, all: bool, format: Format) -> anyhow::Result<String> {
     let rows: Vec<Row> = source.rows(NEWEST, &[("all".to_owned(), u8::from(all).to_string())]).await?;
     if format == Format::Json {
         return Ok(serde_json::to_string_pretty(&rows)? + "\n");
     }
+    let evaluated: Vec<Evaluated> = source.rows(EVALUATED, &[]).await?;
+    let warning = evaluated.first().and_then(Evaluated::warning);
     if rows.is_empty() {
-        return Ok("no alerts: no clock is known to be wrong (`syncline skew` shows what is known)\n".to_owned());
+        let none = || "no alerts: no clock is known to be wrong (`syncline skew` shows what is known)\n".to_owned();
+        return Ok(warning.unwrap_or_else(none));
     }
     let palette = Palette { enabled: terminal::wants_colour() };
     let width = if terminal::is_terminal() { terminal::width() } else { usize::MAX };
     let lines = crate::skew::with_heading(&table(&rows), width, palette);
-    Ok(lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect())
+    Ok(warning.as_deref().into_iter().chain(lines.iter().flat_map(|line| [line.as_str(), "\n"])).collect())
 }
 
 fn table(rows: &[Row]) -> Table {
@@ -66,4 +98,17 @@ fn table(rows: &[Row]) -> Table {
         ]);
     }
     table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn that_nobody_evaluates_is_said() {
+        let warning = |states, age_s| Evaluated { states, age_s }.warning();
+        assert!(warning(0, 1_700_000_000).unwrap().contains("on this store yet"));
+        assert!(warning(1, 7_200).unwrap().contains("for 120 minutes"), "{:?}", warning(1, 7_200));
+        assert_eq!((warning(1, 300), warning(2, -5)), (None, None));
+    }
 }

@@ -69,6 +69,7 @@ pub(crate) fn rows(base_ns: i64) -> Vec<String> {
          'eu/eu-1', 'eu/eu-1', 'eu/eu-1: the wall clock was set forward')",
         at(STEPPED + 2)
     ));
+    rows.push("INSERT INTO alert_states (region, at, state) VALUES ('eu', now64(9), '{}')".to_owned());
     rows
 }
 
@@ -85,6 +86,8 @@ fn alerts_are_listed_and_what_is_over_only_if_asked_for(fixture: &Fixture) {
     assert_eq!(listed(&["--all", "--format", "json"]), [r#"3 "offset" "firing""#, r#"3 "step" "resolved""#]);
     let text = ask(fixture, &[]);
     assert!(text.starts_with("INCIDENT  STATE") && text.contains("eu/eu-1"), "{text}");
+    let elsewhere = fixture.answer(&["alerts"]);
+    assert!(elsewhere.starts_with("nobody has evaluated alerts on this store yet"), "{elsewhere}");
 }
 
 fn an_incident_is_explained_by_what_was_stored(fixture: &Fixture) {
