@@ -74,18 +74,22 @@ struct Asking {
     own: Reference,
     events: Arc<Mutex<Vec<ProbeEvent>>>,
     stop: watch::Sender<bool>,
-    _hints: watch::Sender<Hints>,
+    hints: watch::Sender<Hints>,
     _dir: tempfile::TempDir,
 }
 
 impl Asking {
     fn start(whom: &Answering) -> Self {
+        Self::every(Span::from_ms(25), whom)
+    }
+
+    fn every(interval: Span, whom: &Answering) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let own = Reference::open(dir.path(), "eu").unwrap();
         let config = ProberConfig {
             name: "test".to_owned(),
             endpoint: only(Endpoint::from_shared(format!("http://{}", whom.grpc)).unwrap()),
-            pacing: Pacing::every(Span::from_ms(25)),
+            pacing: Pacing::every(interval),
             udp: true,
         };
         let events = Arc::<Mutex<Vec<ProbeEvent>>>::default();
@@ -93,7 +97,7 @@ impl Asking {
         let (stop, stopped) = watch::channel(false);
         let sink = Arc::clone(&events);
         syncline_probe::spawn(config, own, hint, stopped, move |event| sink.lock().unwrap().push(event)).unwrap();
-        Self { own, events, stop, _hints: hints, _dir: dir }
+        Self { own, events, stop, hints, _dir: dir }
     }
 
     fn answers(&self) -> Vec<Answer> {
@@ -167,6 +171,24 @@ async fn packets_that_are_repeated_reordered_or_changed_change_nothing_and_are_c
         kinds.into_iter().all(|kind| refused(kind) > 0)
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_disruption_between_two_sessions_is_followed_by_a_burst_in_the_next() {
+    let (answering, relay) = Answering::start(Some(Treatment::Pass)).await;
+    let asking = Asking::every(Span::from_ms(500), &answering);
+    // The burst at the start is over.
+    asking.until_answered(20).await;
+    let relay = relay.unwrap();
+    relay.set(Treatment::Swallow);
+    let has_failed = || asking.events.lock().unwrap().iter().any(|event| matches!(event, ProbeEvent::Failed { .. }));
+    eventually("the session ends", async || has_failed()).await;
+    asking.hints.send_modify(|hints| hints.disruptions += 1);
+    let before = asking.answers().len();
+    relay.set(Treatment::Pass);
+    let answers = asking.until_answered(before + 10).await;
+    let took = answers[before + 9].probe.sent - answers[before].probe.sent;
+    assert!(took < Span::from_ms(9 * 500 - 1_000), "{took:?} for ten of a burst");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

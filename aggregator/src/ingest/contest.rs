@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-/// How long a claim lasts that is not renewed, by the store's clock.
+/// How long a claim lasts that is not renewed, by the clock of whoever waits (`watch`).
 pub(crate) const CLAIMS_LAST: Duration = Duration::from_secs(30);
 
 /// What the store has on one batch, once it was claimed.

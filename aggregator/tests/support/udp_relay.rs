@@ -14,6 +14,8 @@ pub(crate) enum Treatment {
     Hostile,
     /// None arrives.
     Swallow,
+    /// Every packet arrives, and nothing else.
+    Pass,
 }
 
 /// Between one asking socket and one answering.
@@ -85,6 +87,7 @@ impl Pump {
             let treatment = *self.treatments.borrow();
             match treatment {
                 Treatment::Swallow => drop(self.counts.swallowed.fetch_add(1, Ordering::Relaxed)),
+                Treatment::Pass => drop(self.socket.send_to(&buffer[..len], to)),
                 Treatment::Hostile => self.hostile(&buffer[..len], to, round),
             }
         }
