@@ -284,6 +284,8 @@ async fn what_another_region_left_is_gone_on_with_and_its_numbers_are_not_given_
     let other = beside(dir.path(), ("eu", &url), &[]);
     let told = "SELECT incident, kind, rule, subject FROM skew_incidents WHERE incident > 77";
     eventually("an incident is told", async || ask(&store, told).await == "78\topened\tstep\tus/us-1").await;
+    let roots = "SELECT groupUniqArray(region) FROM alert_states";
+    assert_eq!(ask(&store, roots).await, "['us']", "under another name all that is open would be told again");
     assert!(other.terminate().success() && owner.terminate().success());
 }
 

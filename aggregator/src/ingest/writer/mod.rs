@@ -404,3 +404,21 @@ fn token(ids: &[(usize, String)]) -> String {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_is_known_by_its_batches_and_their_places_and_a_batch_alone_by_itself() {
+        let of = |ids: &[(usize, &str)]| {
+            token(&ids.iter().map(|(place, id)| (*place, (*id).to_owned())).collect::<Vec<_>>())
+        };
+        assert_eq!((of(&[(0, "n/1/7")]), of(&[(4, "n/1/7")])), ("n/1/7".to_owned(), "n/1/7".to_owned()));
+        let group = of(&[(0, "n/1/7"), (1, "n/1/8")]);
+        assert_eq!(group, of(&[(0, "n/1/7"), (1, "n/1/8")]));
+        // Behind one that is known and goes in no more they are other places, under which they would be taken apart.
+        assert_ne!(group, of(&[(1, "n/1/7"), (2, "n/1/8")]));
+        assert_ne!(group, of(&[(0, "n/1/7"), (1, "n/1/9")]));
+    }
+}
