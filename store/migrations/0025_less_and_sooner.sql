@@ -13,12 +13,11 @@ ALTER TABLE events
     MODIFY COLUMN wall_off CODEC(DoubleDelta, ZSTD(1)),
     MODIFY COLUMN ref_run CODEC(Delta(8), ZSTD(1)),
     MODIFY COLUMN err_ns CODEC(Delta(8), ZSTD(1)),
-    MODIFY COLUMN err_end_ns CODEC(Delta(8), ZSTD(1)),
     MODIFY COLUMN bound_class CODEC(ZSTD(1)),
     MODIFY COLUMN clock_status CODEC(ZSTD(1)),
     MODIFY COLUMN fd_type CODEC(ZSTD(1));
 
--- timeline as it was, planned and answered in two thirds of the time: each part that ClickHouse plans and each scalar that it asks first counts, where
+-- timeline as it was, planned and answered in three quarters of the time: each part that ClickHouse plans and each scalar that it asks first counts, where
 -- the answer itself is a matter of milliseconds. Stacks are named in one pass; the run of a lone region's reference is looked for only where there is
 -- no root; and the maps of regions are those whose segment ends a day before the window or later, so that a region which has not been measured
 -- for longer is shown as one without a map. It was unbounded before, too.
