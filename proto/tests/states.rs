@@ -2,15 +2,18 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may")]
 
+mod support;
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 use prost::Message;
+use support::origin;
 use syncline_event::{
-    Batch, BatchError, BlockedTime, GoroutineFate, GoroutineState, GoroutineStates, Origin, Process, ProcessStates,
-    StateTimes, limits,
+    Batch, BatchError, BlockedTime, GoroutineFate, GoroutineState, GoroutineStates, Process, ProcessStates, StateTimes,
+    limits,
 };
 use syncline_proto::{WireError, decode, encode, v1};
-use syncline_timebase::{BootId, Instant, Offset};
+use syncline_timebase::{Instant, Offset};
 
 fn empty() -> Batch {
     Batch {
@@ -18,17 +21,7 @@ fn empty() -> Batch {
         sealed_at: Instant::from_ns(5),
         reasons: ["chan receive", "select"].map(String::from).to_vec(),
         processes: vec![Process { pid: 1, service: "s".into(), build_id: 3, ..Process::default() }],
-        ..Batch::empty(
-            Origin {
-                node: "eu-1".parse().unwrap(),
-                region: "eu".into(),
-                boot: BootId(7),
-                run_first_seq: 1,
-                agent_version: "0.1.0".into(),
-                kernel: "6.18.0".into(),
-            },
-            9,
-        )
+        ..Batch::empty(origin(), 9)
     }
 }
 

@@ -2,15 +2,18 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may")]
 
+mod support;
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
+use support::origin;
 use syncline_event::{
-    Batch, BatchError, Direction, Flow, Messages, Opener, Origin, Process, SendLatency, SessionEnd, StackId, TcpLoss,
+    Batch, BatchError, Direction, Flow, Messages, Opener, Process, SendLatency, SessionEnd, StackId, TcpLoss,
     TcpLossCause, TcpSession,
 };
 use syncline_proto::{WireError, decode, encode};
-use syncline_timebase::{BootId, Instant, Offset};
+use syncline_timebase::{Instant, Offset};
 
 const SHIFT: u8 = 12;
 
@@ -32,17 +35,7 @@ fn empty() -> Batch {
         ],
         messages: Messages { mark_shift: SHIFT, ..Messages::default() },
         tcp_losses: TcpLossCause::ALL.map(|cause| TcpLoss { cause, count: 2 }).to_vec(),
-        ..Batch::empty(
-            Origin {
-                node: "eu-1".parse().unwrap(),
-                region: "eu".into(),
-                boot: BootId(7),
-                run_first_seq: 1,
-                agent_version: "0.1.0".into(),
-                kernel: "6.18.0".into(),
-            },
-            9,
-        )
+        ..Batch::empty(origin(), 9)
     }
 }
 

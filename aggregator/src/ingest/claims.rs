@@ -123,8 +123,6 @@ pub(crate) struct Claims {
     held: Mutex<Held>,
     /// What was seen of others.
     watch: Mutex<Watch>,
-    /// Whom it was waited for last.
-    rivals: Mutex<BTreeSet<ClaimWriter>>,
     /// Of what is said next.
     version: AtomicU64,
 }
@@ -138,15 +136,15 @@ impl Claims {
         let Name { writer, run } = Name::next(dir)?;
         let version = AtomicU64::new(u64::from(run) << RUN_BITS);
         tracing::info!(%writer, "claims on batches are made by this name");
-        let (held, watch, rivals) = (Mutex::default(), Mutex::default(), Mutex::default());
-        Ok(Self { store, region: region.to_owned(), writer, last, held, watch, rivals, version })
+        let (held, watch) = (Mutex::default(), Mutex::default());
+        Ok(Self { store, region: region.to_owned(), writer, last, held, watch, version })
     }
 
-    /// Claims `keys`, and asks whose turn it is.
+    /// Claims `keys`, and asks whose turn it is, and who else claims some of them.
     ///
     /// # Errors
     /// The store does not answer; the claims may have been made.
-    pub(crate) async fn contend(&self, keys: &[LedgerKey]) -> Result<Turn, StoreError> {
+    pub(crate) async fn contend(&self, keys: &[LedgerKey]) -> Result<(Turn, BTreeSet<ClaimWriter>), StoreError> {
         let since = now();
         let version = self.next(|held| *held = Held { keys: keys.to_vec(), ..Held::default() });
         self.say(keys, version, BatchClaim::Claimed).await?;
@@ -154,20 +152,13 @@ impl Claims {
         let told = self.kept(self.ask(keys)).await?;
         let turn = turn(self.writer.0, &told);
         let of_rivals = told.iter().filter(|told| !told.is_stored).flat_map(|told| &told.rivals);
-        *self.rivals.lock().unwrap_or_else(PoisonError::into_inner) =
-            of_rivals.map(|name| ClaimWriter(*name)).collect();
+        let rivals = of_rivals.map(|name| ClaimWriter(*name)).collect();
         match turn {
             Turn::Theirs => self.withdraw().await?,
             Turn::TheirsUntilTheyWithdraw => {}
             Turn::Ours(_) => self.held().are_ours = true,
         }
-        Ok(turn)
-    }
-
-    /// The names of those whom it was waited for last.
-    pub(crate) fn rivals(&self) -> String {
-        let rivals = self.rivals.lock().unwrap_or_else(PoisonError::into_inner);
-        rivals.iter().map(ClaimWriter::to_string).collect::<Vec<_>>().join(", ")
+        Ok((turn, rivals))
     }
 
     /// What the store has on each. Claims come first: who stored one and whose claim has grown old since is in the ledger then.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::time::{Duration, Instant};
 
-use syncline_store::{LedgerKey, StoreError};
+use syncline_store::{ClaimWriter, LedgerKey, StoreError};
 use tokio::time::timeout;
 
 use super::super::contest::{CLAIMS_LAST, Turn, Way};
@@ -39,7 +39,7 @@ impl Writing {
         let mut pause = FIRST_PAUSE;
         let (mut begun, mut told_after) = (Instant::now(), CLAIMS_LAST);
         loop {
-            let turn = self.answered(async || self.claims.contend(&keys).await)?;
+            let (turn, rivals) = self.answered(async || self.claims.contend(&keys).await)?;
             if let Turn::Ours(ways) = turn {
                 return Ok(places.into_iter().zip(ways).collect());
             }
@@ -51,7 +51,7 @@ impl Writing {
             if begun.elapsed() >= told_after {
                 tracing::warn!(
                     batches = keys.len(),
-                    rivals = self.claims.rivals(),
+                    rivals = rivals.iter().map(ClaimWriter::to_string).collect::<Vec<_>>().join(", "),
                     "other aggregators claim some of the batches that are next here, and have not stored them yet: what came after waits for that; \
                      their logs say which name is whose, and why they do not store"
                 );
