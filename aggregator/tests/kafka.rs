@@ -137,7 +137,9 @@ async fn kills(cluster: &Cluster, times: usize) {
         batches.iter().for_each(|batch| feed.send(batch));
         feed.flush();
         sent.extend(batches);
-        let (program, before) = (member("a", dir.path(), cluster), events(&store).await);
+        // Asked before it is there, or it might have stored all by then.
+        let before = events(&store).await;
+        let program = member("a", dir.path(), cluster);
         eventually("some of it is stored", async || events(&store).await > before).await;
         program.kill();
     }
@@ -208,7 +210,8 @@ async fn clocks(cluster: &Cluster, times: usize) {
         batches.iter().chain(sent.iter().rev().take(12)).for_each(|batch| feed.send(batch));
         feed.flush();
         sent.extend(batches);
-        let (program, before) = (member(["a", "b"][time % 2], dir.path(), cluster), events(&store).await);
+        let before = events(&store).await;
+        let program = member(["a", "b"][time % 2], dir.path(), cluster);
         eventually("some of it is stored", async || events(&store).await > before).await;
         program.kill();
     }

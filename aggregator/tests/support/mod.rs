@@ -15,7 +15,7 @@ pub(crate) mod udp_relay;
 use std::time::{Duration, Instant};
 
 /// Longer than anything here takes on a busy machine.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(180);
 
 /// Whether tests of the engine can run. Without libchdb they are skipped, or fail if `SYNCLINE_REQUIRE_ENGINE=1`.
 pub(crate) fn engine_is_here() -> bool {
