@@ -11,6 +11,7 @@ use super::fleet::OBSERVER;
 use super::{Options, REGION, Uplink};
 use crate::bench::build;
 use crate::demo::broker;
+use crate::demo::build::OURS;
 use crate::{engine, fetch, place};
 
 /// Partitions of the topic.
@@ -37,9 +38,7 @@ impl Programs {
         fetch::run(fetch::Part::Clang)?;
         fetch::run(fetch::Part::Libchdb)?;
         let jars = (options.uplink == Uplink::Kafka).then(fetch::kafka::required).transpose()?;
-        let packages = ["-p", "syncline-agent", "-p", "syncline-aggregator", "-p", "syncline-cli"];
-        let built =
-            build::cargo_build(options.built, &[&packages[..], &["--bins", "--example", "modelled_nodes"]].concat())?;
+        let built = build::cargo_build(options.built, &OURS)?;
         Ok(Self {
             agent: built.join("syncline-agent"),
             nodes: built.join("examples").join("modelled_nodes"),

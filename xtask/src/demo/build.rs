@@ -35,9 +35,23 @@ pub(crate) fn build(bin: &Path) -> Result<Programs> {
     })
 }
 
+/// The three programs, and the nodes of `cargo xtask chaos`. What tests alone need decides over the features of what others need, too: so the whole
+/// workspace is named, and an example of it, and what `cargo test --workspace` has compiled serves here and the other way round.
+pub(crate) const OURS: [&str; 9] = [
+    "--workspace",
+    "--bin",
+    "syncline",
+    "--bin",
+    "syncline-agent",
+    "--bin",
+    "syncline-aggregator",
+    "--example",
+    "modelled_nodes",
+];
+
 fn cargo_build() -> Result<()> {
     let mut command = process::cargo();
-    command.args(["build", "-p", "syncline-agent", "-p", "syncline-aggregator", "-p", "syncline-cli"]);
+    command.arg("build").args(OURS);
     // The clocks of the three nodes are made wrong in the agent, before anything else sees a stamp.
     command.args(["--features", "syncline-agent/inject-clock"]);
     process::run(&mut command)

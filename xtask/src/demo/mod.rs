@@ -6,7 +6,7 @@
 
 mod aggregators;
 pub(crate) mod broker;
-mod build;
+pub(crate) mod build;
 mod check;
 mod child;
 mod diagnosis;

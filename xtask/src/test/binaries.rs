@@ -1,0 +1,116 @@
+//! The test binaries of the workspace, as cargo built them.
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
+
+use crate::process;
+
+/// The tests of this package mostly wait: for sessions to end, for leases to lapse, for rounds of alerts. So more of them run at once
+/// than there are processors. All others may be about the time that something takes.
+const WAITING: (&str, &str) = ("aggregator", "6");
+
+/// One test binary.
+pub(super) struct Binary {
+    /// Of its package.
+    dir: PathBuf,
+    target: String,
+    executable: PathBuf,
+}
+
+/// A message of cargo, as far as it matters.
+#[derive(Deserialize)]
+struct Message {
+    reason: String,
+    manifest_path: Option<PathBuf>,
+    target: Option<Target>,
+    profile: Option<Profile>,
+    executable: Option<PathBuf>,
+}
+
+#[derive(Deserialize)]
+struct Target {
+    name: String,
+}
+
+#[derive(Deserialize)]
+struct Profile {
+    test: bool,
+}
+
+/// Builds all tests, and what they run.
+///
+/// # Errors
+/// When something does not build.
+pub(super) fn build() -> Result<Vec<Binary>> {
+    let mut command = process::cargo();
+    command.args(["test", "--workspace", "--no-run", "--message-format", "json-render-diagnostics"]);
+    let typed = process::shown(&command);
+    // What is compiled, and what is wrong with it, is told on the other stream.
+    let output = command.stderr(Stdio::inherit()).output().with_context(|| format!("cannot start `{typed}`"))?;
+    if !output.status.success() {
+        bail!("{typed} failed ({})", output.status);
+    }
+    let mut built: Vec<_> = String::from_utf8_lossy(&output.stdout).lines().filter_map(binary).collect();
+    // Cargo tells them in the order in which they were done.
+    built.sort_by(|a, b| (&a.dir, &a.target).cmp(&(&b.dir, &b.target)));
+    Ok(built)
+}
+
+fn binary(line: &str) -> Option<Binary> {
+    let message: Message = serde_json::from_str(line).ok()?;
+    let is_test = message.reason == "compiler-artifact" && message.profile?.test;
+    let dir = message.manifest_path?.parent()?.to_owned();
+    is_test.then_some(Binary { dir, target: message.target?.name, executable: message.executable? })
+}
+
+impl Binary {
+    /// Its package's directory and its own name.
+    pub(super) fn name(&self) -> String {
+        format!("{}/{}", self.package(), self.target)
+    }
+
+    /// As cargo starts it, with the output of all tests.
+    pub(super) fn command(&self) -> Command {
+        let mut command = Command::new(&self.executable);
+        command.current_dir(&self.dir).env("CARGO_MANIFEST_DIR", &self.dir).arg("--show-output");
+        let (package, threads) = WAITING;
+        if self.package() == package {
+            command.args(["--test-threads", threads]);
+        }
+        command
+    }
+
+    fn package(&self) -> String {
+        self.dir.file_name().unwrap_or(self.dir.as_os_str()).to_string_lossy().into_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    const BUILT: &str = r#"{"reason":"compiler-artifact","package_id":"path+file:///s/aggregator#0.1.0","manifest_path":"/s/aggregator/Cargo.toml","target":{"kind":["test"],"name":"alerts"},"profile":{"opt_level":"1","test":true},"executable":"/s/target/debug/deps/alerts-1"}"#;
+
+    #[test]
+    fn binaries_are_told_from_other_messages() {
+        let alerts = binary(BUILT).unwrap();
+        assert_eq!(alerts.name(), "aggregator/alerts");
+        let command = alerts.command();
+        assert_eq!(command.get_current_dir(), Some(Path::new("/s/aggregator")));
+        assert_eq!(process::shown(&command), "alerts-1 --show-output --test-threads 6");
+        let others = [
+            BUILT.replace(r#""test":true"#, r#""test":false"#),
+            BUILT.replace(r#""/s/target/debug/deps/alerts-1""#, "null"),
+            r#"{"reason":"build-finished","success":true}"#.to_owned(),
+            "no message".to_owned(),
+        ];
+        assert!(others.iter().all(|line| binary(line).is_none()));
+        let agent = binary(&BUILT.replace("/s/aggregator/", "/s/agent/")).unwrap();
+        assert_eq!(process::shown(&agent.command()), "alerts-1 --show-output");
+    }
+}
