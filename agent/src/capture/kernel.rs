@@ -3,8 +3,8 @@
 use std::error::Error;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd};
-use std::path::Path;
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
 
 use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, PerCpuHashMap, RingBuf};
 use aya::programs::raw_trace_point::RawTracePointLink;
@@ -19,6 +19,7 @@ use syncline_bpf::{map, program};
 
 use super::error::{KernelError, os_error_of};
 use super::governing::KernelCosts;
+use super::multi::MultiPrograms;
 
 /// Maps of the object, each with its key and value as plain bytes.
 pub(super) struct Maps {
@@ -69,7 +70,21 @@ pub(super) type TakeMap<'a> = dyn FnMut(&str) -> Result<Map, MapError> + 'a;
 /// The programs, loaded and verified, and not yet attached to anything.
 pub(super) struct Programs {
     ebpf: Ebpf,
+    /// Those on the Go runtime, where the kernel has links for them.
+    multi: Option<MultiPrograms>,
 }
+
+/// A probe that is attached, until it is dropped.
+#[derive(Debug)]
+pub(super) enum ProbeLink {
+    /// A link for uprobes.
+    Multi { _link: OwnedFd },
+    /// A perf event.
+    Perf { _link: UProbeLink },
+}
+
+/// Set to 1 it has uprobes be perf events also where the kernel has links for them: should those not work.
+const PERF_UPROBES: &str = "SYNCLINE_PERF_UPROBES";
 
 /// How often a program is given to the verifier.
 const LOAD_TRIES: u32 = 5;
@@ -102,11 +117,33 @@ pub(super) fn load(ring_bytes: u32, sizes: &[(&'static str, u32)]) -> Result<Pro
         loader.map_max_entries(map, *entries);
     }
     let mut ebpf = loader.load(syncline_bpf::OBJECT).map_err(|e| KernelError::new("load the BPF object", e))?;
-    for name in UPROBES {
-        unless_interrupted(|| uprobe(&mut ebpf, name).and_then(UProbe::load))
-            .map_err(|e| KernelError::new(format!("load {name}"), e))?;
+    // It has the kernel's types, which are some MiB.
+    drop(loader);
+    let multi = load_multi(&ebpf);
+    if multi.is_none() {
+        for name in UPROBES {
+            unless_interrupted(|| uprobe(&mut ebpf, name).and_then(UProbe::load))
+                .map_err(|e| KernelError::new(format!("load {name}"), e))?;
+        }
     }
-    Ok(Programs { ebpf })
+    Ok(Programs { ebpf, multi })
+}
+
+/// The programs on the Go runtime for links of their kind; None where the kernel (before 6.6) has none or does not want us to have them: what is wrong
+/// then is told where they are loaded as perf events.
+fn load_multi(ebpf: &Ebpf) -> Option<MultiPrograms> {
+    if std::env::var_os(PERF_UPROBES).is_some_and(|value| value == "1") {
+        return None;
+    }
+    let loaded = MultiPrograms::load(syncline_bpf::OBJECT, ebpf, &UPROBES).and_then(|programs| {
+        let file = file_in_memory().map_err(|e| KernelError::new("create a file in memory", e))?;
+        let attached = programs.attach(program::EXECUTE, &path_of(&file), 0, 0);
+        attached.map_err(|e| KernelError::new(format!("attach {}", program::EXECUTE), e))?;
+        Ok(programs)
+    });
+    loaded
+        .inspect_err(|error| tracing::debug!("uprobes are perf events here, which takes longer to detach: {error}"))
+        .ok()
 }
 
 impl Programs {
@@ -122,6 +159,9 @@ impl Programs {
 
     /// A program that is loaded.
     pub(super) fn fd(&self, name: &str) -> Option<BorrowedFd<'_>> {
+        if let Some(fd) = self.multi.as_ref().and_then(|multi| multi.fd(name)) {
+            return Some(fd);
+        }
         self.ebpf.program(name)?.fd().ok().map(AsFd::as_fd)
     }
 
@@ -132,7 +172,13 @@ impl Programs {
         path: &Path,
         file_offset: u64,
         cookie: u32,
-    ) -> Result<UProbeLink, KernelError> {
+    ) -> Result<ProbeLink, KernelError> {
+        if let Some(multi) = &self.multi {
+            let attached = multi.attach(name, path, file_offset, cookie);
+            return attached
+                .map(|link| ProbeLink::Multi { _link: link })
+                .map_err(|e| KernelError::new(format!("attach {name}"), e));
+        }
         let point = UProbeAttachPoint {
             location: UProbeAttachLocation::AbsoluteOffset(file_offset),
             cookie: Some(cookie.into()),
@@ -141,15 +187,14 @@ impl Programs {
             let id = program.attach(point, path, UProbeScope::AllProcesses)?;
             program.take_link(id)
         });
-        attached.map_err(|e| KernelError::new(format!("attach {name}"), e))
+        attached.map(|link| ProbeLink::Perf { _link: link }).map_err(|e| KernelError::new(format!("attach {name}"), e))
     }
 
     /// Finds out whether the kernel lets us attach at all: attaches to a file in memory, and detaches. No process maps that
     /// file, so no breakpoint is written anywhere.
     pub(super) fn try_attaching(&mut self) -> Result<(), KernelError> {
         let file = file_in_memory().map_err(|e| KernelError::new("create a file in memory", e))?;
-        let path = format!("/proc/self/fd/{}", file.as_raw_fd());
-        self.attach(program::EXECUTE, Path::new(&path), 0, 0).map(drop)
+        self.attach(program::EXECUTE, &path_of(&file), 0, 0).map(drop)
     }
 
     /// Attaches one program to a raw tracepoint.
@@ -172,7 +217,7 @@ impl Programs {
 
 /// Loads a program, again where a signal has interrupted the verifier: it says EAGAIN then (`bpf_check` in kernel/bpf/verifier.c). As often as
 /// libbpf does.
-fn unless_interrupted<E: Error + 'static>(mut load: impl FnMut() -> Result<(), E>) -> Result<(), E> {
+pub(super) fn unless_interrupted<T, E: Error + 'static>(mut load: impl FnMut() -> Result<T, E>) -> Result<T, E> {
     let was_interrupted = |error: &E| os_error_of(error).and_then(io::Error::raw_os_error) == Some(libc::EAGAIN);
     let mut loaded = load();
     for _ in 1..LOAD_TRIES {
@@ -187,6 +232,10 @@ fn file_in_memory() -> io::Result<File> {
     let file = File::from(rustix::fs::memfd_create("syncline-agent", MemfdFlags::CLOEXEC)?);
     file.set_len(1)?;
     Ok(file)
+}
+
+fn path_of(file: &File) -> PathBuf {
+    format!("/proc/self/fd/{}", file.as_raw_fd()).into()
 }
 
 fn uprobe<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut UProbe, ProgramError> {

@@ -36,6 +36,7 @@ mod kernel;
 mod library;
 mod memory;
 mod missed;
+mod multi;
 mod namespace;
 mod observing;
 mod open;

@@ -9,6 +9,11 @@ const AIM: f64 = 0.9;
 const SHORTEST_CYCLE_NS: u64 = 400_000_000;
 /// Attaching takes some ms.
 const SHORTEST_NS: u64 = 20_000_000;
+/// What becomes many times as dear in the middle of a window is noticed at its end.
+const LONGEST_NS: u64 = 300_000_000;
+/// Whoever waits as a window opens or ends is looked at by the agent; that may take so much of its time. Where there are many, windows come less often,
+/// are longer, and at last fewer than the budget allows.
+const LOOKING_SHARE: f64 = 0.01;
 /// Detaching takes a tenth of a second, and two: gaps have to be longer than that.
 const MOST_DUTY: f64 = 0.25;
 /// A window in a longer time says nothing of that.
@@ -91,8 +96,12 @@ pub struct Controller {
     debt_s: f64,
     calm_s: f64,
     calm_windows: u32,
+    /// Since it entered this stage.
+    windows: u32,
     /// The last window cost many times what was expected.
     has_jumped: bool,
+    /// What the agent needs to look at whoever waits as a window opens and as it ends, ns.
+    looking_ns: f64,
     hold_s: f64,
     /// Since it went up a step.
     since_up_s: f64,
@@ -109,7 +118,9 @@ impl Default for Controller {
             debt_s: 0.0,
             calm_s: 0.0,
             calm_windows: 0,
+            windows: 0,
             has_jumped: false,
+            looking_ns: 0.0,
             hold_s: HOLD_S,
             since_up_s: f64::INFINITY,
         }
@@ -160,7 +171,9 @@ impl Controller {
         let (span_s, cost) = self.charge(reading);
         let going_on = reading.of_tracepoints_ns as f64 / reading.allowed_ns.max(1) as f64;
         let going_on = if self.leaves_out_tracepoints { 0.0 } else { going_on };
-        self.going_on += SMOOTHING * (going_on - self.going_on);
+        // It goes on all the time, so the mean of the first windows is as good as that of later ones.
+        self.windows = self.windows.saturating_add(1);
+        self.going_on += SMOOTHING.max(1.0 / f64::from(self.windows)) * (going_on - self.going_on);
         let load = (cost - going_on) / share;
         let jumps = load > JUMP * self.load;
         let is_believed = std::mem::replace(&mut self.has_jumped, jumps) && jumps;
@@ -180,12 +193,21 @@ impl Controller {
         (self.duty() < least_duty).then(|| self.enter(Stage::Off, Reason::OverBudget))
     }
 
+    /// So long the agent took to look at whoever waited as a window opened and as it ended, ns.
+    pub fn looked(&mut self, took_ns: u64) {
+        let took_ns = took_ns as f64;
+        let is_more = took_ns > 2.0 * self.looking_ns;
+        self.looking_ns = if is_more { took_ns } else { self.looking_ns + SMOOTHING * (took_ns - self.looking_ns) };
+    }
+
     /// The next window.
     #[must_use]
     pub fn next_window(&self) -> WindowPlan {
         let duty = self.duty().min(MOST_DUTY);
-        let window_ns = ((duty * SHORTEST_CYCLE_NS as f64) as u64).max(SHORTEST_NS);
-        let gap_ns = window_ns as f64 * (1.0 - duty) / duty * (1.0 + PAID_BACK * self.debt_s.max(0.0));
+        let cycle_ns = (SHORTEST_CYCLE_NS as f64).max(self.looking_ns / LOOKING_SHARE);
+        let window_ns = ((duty * cycle_ns) as u64).clamp(SHORTEST_NS, LONGEST_NS);
+        let affordable_ns = window_ns as f64 * (1.0 - duty) / duty;
+        let gap_ns = affordable_ns.max(cycle_ns - window_ns as f64) * (1.0 + PAID_BACK * self.debt_s.max(0.0));
         WindowPlan { window_ns, mean_gap_ns: (gap_ns as u64).min(LONGEST_GAP_NS) }
     }
 
@@ -248,7 +270,7 @@ impl Controller {
     fn enter(&mut self, to: Stage, reason: Reason) -> Change {
         let change = Change { from: self.stage, to, reason };
         self.stage = to;
-        (self.calm_s, self.calm_windows) = (0.0, 0);
+        (self.calm_s, self.calm_windows, self.windows) = (0.0, 0, 0);
         self.debt_s = 0.0;
         self.has_jumped = false;
         change
@@ -314,6 +336,32 @@ mod tests {
         assert_eq!(plan.window_ns, SHORTEST_NS);
         let duty = plan.window_ns as f64 / (plan.window_ns + plan.mean_gap_ns) as f64;
         assert!((duty - 0.01).abs() < 1e-6, "{duty}");
+    }
+
+    #[test]
+    fn where_many_wait_windows_come_less_often_and_are_longer_and_at_last_fewer() {
+        let share = |plan: WindowPlan| plan.window_ns as f64 / (plan.window_ns + plan.mean_gap_ns) as f64;
+        let with = |looking_ns: u64| {
+            let mut controller = Controller::default();
+            controller.observed(&tenth(45));
+            (0..50).for_each(|_| controller.looked(looking_ns));
+            controller.next_window()
+        };
+        let usual = with(0);
+        // A few goroutines change nothing, nor do as many as a budget's windows have time for.
+        assert_eq!(with(3_000_000), usual);
+        assert!((share(usual) - 0.02).abs() < 1e-6);
+        let many = with(50_000_000);
+        assert_eq!(many.window_ns, 100_000_000);
+        assert!((share(many) - 0.02).abs() < 1e-6, "as much as the budget allows: {}", share(many));
+        let mut calm = Controller::default();
+        calm.observed(&tenth(20));
+        calm.load = 2.0;
+        calm.looked(24_000_000);
+        let plan = calm.next_window();
+        assert_eq!(plan.window_ns, LONGEST_NS);
+        let cycle_ns = plan.window_ns + plan.mean_gap_ns;
+        assert!(cycle_ns.abs_diff(2_400_000_000) < 1_000, "a hundred times what it takes to look: {cycle_ns}");
     }
 
     #[test]

@@ -63,6 +63,8 @@ pub(super) struct Governed {
     pub(super) events: u64,
     /// In the last window some probe could not be attached.
     pub(super) lacks_probes: bool,
+    /// How long it took to look at whoever waited as this window opened, ns.
+    pub(super) looking_ns: u64,
     past: VecDeque<Past>,
 }
 
@@ -76,6 +78,7 @@ impl Governed {
             read_ns: now_ns,
             events: 0,
             lacks_probes: false,
+            looking_ns: 0,
             past: VecDeque::new(),
         }
     }

@@ -71,6 +71,7 @@ impl Capture {
         self.list_all(slot);
         tracing::debug!(slot, attaching_us = (now_ns - began_ns) / 1_000, "a window opens");
         let since = (from_ns, now_wall_ns + (from_ns - now_ns));
+        let looking_since_ns = mono_ns();
         for pid in members {
             let Some(process) = self.processes.observed(pid) else { continue };
             let kinds = process.settings.kinds.only(FOUND);
@@ -78,6 +79,9 @@ impl Capture {
                 let passed_over = self.before.look_at(process, kinds, Some(since), &mut self.maps).passed_over;
                 self.open.pass_over(passed_over);
             }
+        }
+        if let Some(governed) = self.governing.slots.get_mut(&slot) {
+            governed.looking_ns = mono_ns() - looking_since_ns;
         }
     }
 
@@ -92,11 +96,14 @@ impl Capture {
             account.windows += 1;
         }
         self.probed.detach_for_gap(slot);
+        let looking_since_ns = mono_ns();
         self.cut_off(&members, (window.from_ns, window.until_ns), window.weight_milli);
         let now_ns = mono_ns();
         let reading = self.read_costs(slot, now_ns, Some(observed_ns));
         let Some(governed) = self.governing.slots.get_mut(&slot) else { return };
-        tracing::debug!(slot, ?reading, "a window was over");
+        let looking_ns = governed.looking_ns + (now_ns - looking_since_ns);
+        governed.controller.looked(looking_ns);
+        tracing::debug!(slot, ?reading, looking_us = looking_ns / 1_000, "a window was over");
         match governed.controller.window(&reading) {
             Some(change) => self.enter(slot, change, now_ns),
             // With what was learned.

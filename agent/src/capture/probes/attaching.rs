@@ -2,7 +2,6 @@
 
 use std::thread::JoinHandle;
 
-use aya::programs::uprobe::UProbeLink;
 use syncline_bpf::program;
 use syncline_gosym::{CallbackSites, CgoSites, ProbeSite, ProbeSites, StateSites};
 
@@ -10,14 +9,14 @@ use super::part::Part;
 use crate::capture::binary::Binary;
 use crate::capture::error::Refusal;
 use crate::capture::executable::{Executable, FileId};
-use crate::capture::kernel::Programs;
+use crate::capture::kernel::{ProbeLink, Programs};
 
 /// Probes of a binary, by when they are to go: those where something begins first, so that nothing parks any more that nobody would
 /// see running again.
 #[derive(Default)]
 pub(super) struct Links {
-    beginnings: Vec<UProbeLink>,
-    ends: Vec<UProbeLink>,
+    beginnings: Vec<ProbeLink>,
+    ends: Vec<ProbeLink>,
 }
 
 impl Links {
@@ -34,7 +33,7 @@ impl Links {
         self
     }
 
-    /// Detaches. The kernel needs some 100 ms for each (it waits for all CPUs), and no longer for many at once.
+    /// Detaches. The kernel needs some 100 ms for each (it waits for all CPUs), and for links of uprobes no longer for many at once.
     fn detach(self) {
         for links in [self.beginnings, self.ends] {
             std::thread::scope(|scope| {
@@ -63,7 +62,7 @@ pub(super) fn detach_in_background(links: Links) -> JoinHandle<()> {
 
 /// Attaches one part, in the reverse order of detaching. Of a part that the binary does not have there is nothing to attach.
 pub(super) fn attach(binary: &Binary, part: Part, cookie: u32, programs: &mut Programs) -> Result<Links, Refusal> {
-    let mut all = |sites: Vec<Site<'_>>| -> Result<Vec<UProbeLink>, Refusal> {
+    let mut all = |sites: Vec<Site<'_>>| -> Result<Vec<ProbeLink>, Refusal> {
         sites.into_iter().map(|site| attach_one(binary, site, cookie, programs)).collect()
     };
     let (ends, beginnings) = binary.probe_sites().map(|sites| of_part(part, sites)).unwrap_or_default();
@@ -129,7 +128,7 @@ fn attach_one(
     (name, function, site): Site<'_>,
     cookie: u32,
     programs: &mut Programs,
-) -> Result<UProbeLink, Refusal> {
+) -> Result<ProbeLink, Refusal> {
     binary.verify(function, site.file_offset, &site.expected)?;
     programs.attach(name, &binary.attach_path(), site.file_offset, cookie).map_err(Refusal::from)
 }
