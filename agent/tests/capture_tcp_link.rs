@@ -15,7 +15,7 @@ use syncline_bpf::tcp::{MessageDirection, TcpDirection};
 
 const HEADER: u64 = 16;
 const BYTES: u64 = 300_000;
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// One connection with two calls; between them the cable is out until segments were sent again.
 fn call_over_a_pulled_cable(address: &str) -> (TcpTaken, SocketAddr, SocketAddr, u64) {

@@ -15,7 +15,7 @@ use syncline_agent::capture::{
 };
 use syncline_bpf::tcp::{SENDS_AT_ONCE, SendLatency, TcpSessionRecord};
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
 const ROUNDS: u64 = 200;
 
 fn capture_of(programs: &[&GoProgram], tcp: TcpConfig) -> Capture {

@@ -21,7 +21,7 @@ use support::settings::linked_tracepoints;
 use syncline_event::{Batch, Kind};
 use tempfile::TempDir;
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
 /// Waits of each kind in a round of the program.
 const EACH: usize = 5;
 

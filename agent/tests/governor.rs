@@ -86,7 +86,7 @@ impl Watching {
         while !is_so(self) {
             self.turn(TURN);
             let governed = self.capture.governed(self.pid);
-            assert!(began.elapsed() < Duration::from_secs(20), "waited in vain until {what}: {governed:?}");
+            assert!(began.elapsed() < Duration::from_secs(60), "waited in vain until {what}: {governed:?}");
         }
         began.elapsed()
     }

@@ -54,7 +54,7 @@ fn uplink(settings: &Settings, queue: &Arc<SharedQueue>) -> KafkaUplink {
 async fn run_to_the_end(settings: &Settings, queue: &Arc<SharedQueue>) {
     queue.change(Queue::close);
     let run = uplink(settings, queue).run();
-    tokio::time::timeout(Duration::from_secs(60), run).await.expect("the uplink did not finish");
+    tokio::time::timeout(Duration::from_secs(180), run).await.expect("the uplink did not finish");
 }
 
 /// A record's key and value.

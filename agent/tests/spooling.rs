@@ -95,7 +95,7 @@ impl Run {
     async fn deliver(self, fake: &Fake) {
         self.queue.change(Queue::close);
         let run = self.uplink(fake).run();
-        tokio::time::timeout(Duration::from_secs(60), run).await.expect("the uplink did not finish");
+        tokio::time::timeout(Duration::from_secs(180), run).await.expect("the uplink did not finish");
         self.spooling.end().await;
     }
 

@@ -207,6 +207,13 @@ fn the_recording_holds(path: &Path, fake: &Fake) {
     assert!(recording.next_batch().unwrap().is_none());
 }
 
+/// The kernel has links for uprobes: from Linux 6.6 on.
+fn has_links_for_uprobes() -> bool {
+    let release = rustix::system::uname().release().to_string_lossy().into_owned();
+    let mut numbers = release.split(['.', '-']).map_while(|number| number.parse::<u32>().ok());
+    (numbers.next().unwrap(), numbers.next().unwrap()) >= (6, 6)
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn however_the_agent_ends_the_program_runs_on_as_it_was() {
     if !support::bpf_usable() {
@@ -214,11 +221,16 @@ async fn however_the_agent_ends_the_program_runs_on_as_it_was() {
     }
     let fake = Fake::start(|_, _| Answer::Store).await;
     let path = ANY.program("waits").canonicalize().unwrap();
-    for signal in [Signal::TERM, Signal::KILL] {
+    let perf_events = [("SYNCLINE_PERF_UPROBES", "1")];
+    let ways =
+        [(&[][..], Signal::TERM), (&[], Signal::KILL), (&perf_events, Signal::TERM), (&perf_events, Signal::KILL)];
+    for (variables, signal) in ways {
         let mut program = GoProgram::start(&path, &["pingpong"]);
         program.go();
-        let mut agent = Agent::start(&fake.url(), program.pid(), &[]);
+        let mut agent = Agent::start_where(variables, &fake.url(), program.pid(), &[]);
         agent.wait_until_ready();
+        let links = if variables.is_empty() && has_links_for_uprobes() { probes(&path) } else { 0 };
+        assert_eq!(support::settings::links(agent.child.id(), "uprobe_multi"), links, "{variables:?}");
         assert_eq!(altered_bytes(program.pid(), &path), probes(&path), "one breakpoint a probe");
         agent.signal(signal);
         let ended = agent.child.wait().unwrap();

@@ -15,12 +15,18 @@ pub struct Agent {
 impl Agent {
     /// Sends to the first of `aggregators` that answers.
     pub fn start(aggregators: &str, pid: u32, more: &[&str]) -> Self {
+        Self::start_where(&[], aggregators, pid, more)
+    }
+
+    /// The same with these variables of the environment.
+    pub fn start_where(variables: &[(&str, &str)], aggregators: &str, pid: u32, more: &[&str]) -> Self {
         let unless_given = [["--probe-interval", "600ms"], ["--symbol-cache", "none"], ["--spool", "none"]];
         let mut child = Command::new(env!("CARGO_BIN_EXE_syncline-agent"))
             .args(["--region", "eu", "--node", "n1", "--aggregator", aggregators, "--pid", &pid.to_string()])
             .args(["--budget", "off", "--require-aggregator", "20s", "--control", "none"])
             .args(unless_given.iter().filter(|[name, _]| !more.contains(name)).flatten())
             .args(more)
+            .envs(variables.iter().copied())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()

@@ -42,9 +42,14 @@ pub fn linked_tracepoints(pid: u32) -> Vec<String> {
     names
 }
 
-/// How many links to uprobes a process has.
+/// How many links to uprobes a process has, of either kind.
 pub fn linked_uprobes(pid: u32) -> usize {
-    let is_such = |text: &String| text.lines().any(|line| line.split_whitespace().eq(["link_type:", "perf"]));
+    links(pid, "uprobe_multi") + links(pid, "perf")
+}
+
+/// How many links of this type a process has.
+pub fn links(pid: u32, of_type: &str) -> usize {
+    let is_such = |text: &String| text.lines().any(|line| line.split_whitespace().eq(["link_type:", of_type]));
     descriptors(pid).filter(is_such).count()
 }
 
