@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use support::go_program::ANY;
+use support::settings::has_links_for_uprobes;
 
 const NOBODY_LISTENS: &str = "http://127.0.0.1:9";
 /// Enough to load; whether it is enough to attach depends on the kernel.
@@ -52,4 +53,5 @@ fn who_may_not_attach_learns_it_at_the_start_whatever_is_observed() {
     let refused = |text: &str| text.contains("refused to attach") && text.contains("CAP_SYS_ADMIN");
     let allowed = |text: &str| text.contains("did not answer within");
     assert!(refused(&one) && refused(&all) || allowed(&one) && allowed(&all), "{one}{all}");
+    assert!(!has_links_for_uprobes() || allowed(&one), "links for uprobes need no more: {one}");
 }

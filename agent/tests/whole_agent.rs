@@ -13,7 +13,7 @@ use fake::{Answer, Fake, Stoppable, eventually};
 use rustix::process::Signal;
 use support::agent::Agent;
 use support::go_program::{ANY, GoProgram};
-use support::settings::altered_bytes;
+use support::settings::{altered_bytes, has_links_for_uprobes, links};
 use syncline_agent::clock::Clocks;
 use syncline_agent::recording::Recording;
 use syncline_agent::uplink::Ranking;
@@ -207,13 +207,6 @@ fn the_recording_holds(path: &Path, fake: &Fake) {
     assert!(recording.next_batch().unwrap().is_none());
 }
 
-/// The kernel has links for uprobes: from Linux 6.6 on.
-fn has_links_for_uprobes() -> bool {
-    let release = rustix::system::uname().release().to_string_lossy().into_owned();
-    let mut numbers = release.split(['.', '-']).map_while(|number| number.parse::<u32>().ok());
-    (numbers.next().unwrap(), numbers.next().unwrap()) >= (6, 6)
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn however_the_agent_ends_the_program_runs_on_as_it_was() {
     if !support::bpf_usable() {
@@ -229,8 +222,8 @@ async fn however_the_agent_ends_the_program_runs_on_as_it_was() {
         program.go();
         let mut agent = Agent::start_where(variables, &fake.url(), program.pid(), &[]);
         agent.wait_until_ready();
-        let links = if variables.is_empty() && has_links_for_uprobes() { probes(&path) } else { 0 };
-        assert_eq!(support::settings::links(agent.child.id(), "uprobe_multi"), links, "{variables:?}");
+        let expected = if variables.is_empty() && has_links_for_uprobes() { probes(&path) } else { 0 };
+        assert_eq!(links(agent.child.id(), "uprobe_multi"), expected, "{variables:?}");
         assert_eq!(altered_bytes(program.pid(), &path), probes(&path), "one breakpoint a probe");
         agent.signal(signal);
         let ended = agent.child.wait().unwrap();

@@ -279,8 +279,8 @@ fn first_line(text: &str) -> String {
 fn hint(errno: Option<i32>) -> String {
     match errno {
         Some(libc::EPERM | libc::EACCES) => format!(
-            " (the agent needs root, or CAP_BPF and CAP_PERFMON, plus CAP_SYS_ADMIN to attach on kernels with the fix of \
-             CVE-2025-38466, as those since July 2025; grant them e.g. with AmbientCapabilities= of its systemd unit; here \
+            " (the agent needs root, or CAP_BPF and CAP_PERFMON, plus CAP_SYS_ADMIN to attach on kernels before 6.6 with the \
+             fix of CVE-2025-38466, as those since July 2025; grant them e.g. with AmbientCapabilities= of its systemd unit; here \
              kernel.perf_event_paranoid = {}, kernel.unprivileged_bpf_disabled = {})",
             sysctl("perf_event_paranoid"),
             sysctl("unprivileged_bpf_disabled"),

@@ -68,7 +68,7 @@ const EXAMPLES: &str = "Examples:
   syncline-agent run --help                             every option of a run
 
 It says `ready` on standard output once it observes and the aggregator answers; everything else goes to standard error.
-It needs root, or CAP_BPF and CAP_PERFMON, plus CAP_SYS_ADMIN on kernels with the fix of CVE-2025-38466 (July 2025), \
+It needs root, or CAP_BPF and CAP_PERFMON, plus CAP_SYS_ADMIN on kernels before 6.6 with the fix of CVE-2025-38466, \
 and CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH to see other users' programs. `syncline doctor` tries; RUST_LOG=debug says more.
 SIGTERM ends it: probes off, the rest sent, a summary, exit code 0. Exit codes: 1 it cannot run or go on, 2 usage, 78 a file or a \
 variable says what cannot be.";

@@ -42,6 +42,13 @@ pub fn linked_tracepoints(pid: u32) -> Vec<String> {
     names
 }
 
+/// The kernel has links for uprobes: from Linux 6.6 on.
+pub fn has_links_for_uprobes() -> bool {
+    let release = rustix::system::uname().release().to_string_lossy().into_owned();
+    let mut numbers = release.split(['.', '-']).map_while(|number| number.parse::<u32>().ok());
+    (numbers.next().unwrap(), numbers.next().unwrap()) >= (6, 6)
+}
+
 /// How many links to uprobes a process has, of either kind.
 pub fn linked_uprobes(pid: u32) -> usize {
     links(pid, "uprobe_multi") + links(pid, "perf")
