@@ -4,7 +4,7 @@ use std::error::Error;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, PerCpuHashMap, RingBuf};
 use aya::programs::raw_trace_point::RawTracePointLink;
@@ -116,37 +116,48 @@ pub(super) fn load(ring_bytes: u32, sizes: &[(&'static str, u32)]) -> Result<Pro
     for (map, entries) in sizes {
         loader.map_max_entries(map, *entries);
     }
-    let mut ebpf = loader.load(syncline_bpf::OBJECT).map_err(|e| KernelError::new("load the BPF object", e))?;
+    let ebpf = loader.load(syncline_bpf::OBJECT).map_err(|e| KernelError::new("load the BPF object", e))?;
     // It has the kernel's types, which are some MiB.
     drop(loader);
-    let multi = load_multi(&ebpf);
-    if multi.is_none() {
-        for name in UPROBES {
-            unless_interrupted(|| uprobe(&mut ebpf, name).and_then(UProbe::load))
-                .map_err(|e| KernelError::new(format!("load {name}"), e))?;
-        }
+    let mut programs = Programs { ebpf, multi: None };
+    if are_perf_events_wanted(std::env::var(PERF_UPROBES).ok().as_deref()) || !programs.load_multi() {
+        programs.load_uprobes()?;
     }
-    Ok(Programs { ebpf, multi })
+    Ok(programs)
 }
 
-/// The programs on the Go runtime for links of their kind; None where the kernel (before 6.6) has none or does not want us to have them: what is wrong
-/// then is told where they are loaded as perf events.
-fn load_multi(ebpf: &Ebpf) -> Option<MultiPrograms> {
-    if std::env::var_os(PERF_UPROBES).is_some_and(|value| value == "1") {
-        return None;
+/// By the value of [`PERF_UPROBES`].
+fn are_perf_events_wanted(value: Option<&str>) -> bool {
+    if !matches!(value, None | Some("" | "0" | "1")) {
+        tracing::warn!(
+            "{PERF_UPROBES} is neither 0 nor 1: it changes nothing; set it to 1 to have uprobes be perf events"
+        );
     }
-    let loaded = MultiPrograms::load(syncline_bpf::OBJECT, ebpf, &UPROBES).and_then(|programs| {
-        let file = file_in_memory().map_err(|e| KernelError::new("create a file in memory", e))?;
-        let attached = programs.attach(program::EXECUTE, &path_of(&file), 0, 0);
-        attached.map_err(|e| KernelError::new(format!("attach {}", program::EXECUTE), e))?;
-        Ok(programs)
-    });
-    loaded
-        .inspect_err(|error| tracing::debug!("uprobes are perf events here, which takes longer to detach: {error}"))
-        .ok()
+    value == Some("1")
 }
 
 impl Programs {
+    /// Loads the programs on the Go runtime for links of their kind. False where the kernel (before 6.6) has none or does not let us have them: what
+    /// is wrong then is told by loading them as perf events.
+    fn load_multi(&mut self) -> bool {
+        let loaded = MultiPrograms::load(syncline_bpf::OBJECT, &self.ebpf, &UPROBES).and_then(|multi| {
+            self.multi = Some(multi);
+            self.try_attaching()
+        });
+        if let Err(error) = &loaded {
+            tracing::debug!("uprobes are perf events here, which takes longer to detach: {error}");
+            self.multi = None;
+        }
+        loaded.is_ok()
+    }
+
+    fn load_uprobes(&mut self) -> Result<(), KernelError> {
+        UPROBES.into_iter().try_for_each(|name| {
+            unless_interrupted(|| uprobe(&mut self.ebpf, name).and_then(UProbe::load))
+                .map_err(|e| KernelError::new(format!("load {name}"), e))
+        })
+    }
+
     /// Takes maps out of the object, which can be done once.
     pub(super) fn maps<M>(
         &mut self,
@@ -194,7 +205,8 @@ impl Programs {
     /// file, so no breakpoint is written anywhere.
     pub(super) fn try_attaching(&mut self) -> Result<(), KernelError> {
         let file = file_in_memory().map_err(|e| KernelError::new("create a file in memory", e))?;
-        self.attach(program::EXECUTE, &path_of(&file), 0, 0).map(drop)
+        let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+        self.attach(program::EXECUTE, Path::new(&path), 0, 0).map(drop)
     }
 
     /// Attaches one program to a raw tracepoint.
@@ -232,10 +244,6 @@ fn file_in_memory() -> io::Result<File> {
     let file = File::from(rustix::fs::memfd_create("syncline-agent", MemfdFlags::CLOEXEC)?);
     file.set_len(1)?;
     Ok(file)
-}
-
-fn path_of(file: &File) -> PathBuf {
-    format!("/proc/self/fd/{}", file.as_raw_fd()).into()
 }
 
 fn uprobe<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut UProbe, ProgramError> {
@@ -277,6 +285,12 @@ mod tests {
             answers.get(tries - 1).map_or(Ok(()), |errno| Err(io::Error::from_raw_os_error(*errno)))
         });
         (tries, loaded.is_ok())
+    }
+
+    #[test]
+    fn perf_events_are_wanted_by_one_word_alone() {
+        assert!(are_perf_events_wanted(Some("1")));
+        assert!([None, Some(""), Some("0"), Some("yes")].into_iter().all(|value| !are_perf_events_wanted(value)));
     }
 
     #[test]

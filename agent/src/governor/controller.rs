@@ -171,9 +171,9 @@ impl Controller {
         let (span_s, cost) = self.charge(reading);
         let going_on = reading.of_tracepoints_ns as f64 / reading.allowed_ns.max(1) as f64;
         let going_on = if self.leaves_out_tracepoints { 0.0 } else { going_on };
-        // It goes on all the time, so the mean of the first windows is as good as that of later ones.
+        // It goes on all the time, so that the first windows say as much as later ones; but one alone is not all believed.
         self.windows = self.windows.saturating_add(1);
-        self.going_on += SMOOTHING.max(1.0 / f64::from(self.windows)) * (going_on - self.going_on);
+        self.going_on += SMOOTHING.max(1.0 / (f64::from(self.windows) + 1.0)) * (going_on - self.going_on);
         let load = (cost - going_on) / share;
         let jumps = load > JUMP * self.load;
         let is_believed = std::mem::replace(&mut self.has_jumped, jumps) && jumps;
@@ -386,10 +386,13 @@ mod tests {
         let duty = plan.window_ns as f64 / (plan.window_ns + plan.mean_gap_ns) as f64;
         assert!((duty - 0.5 / 25.0).abs() < 2e-3, "of 0.9 budgets 0.4 go on: {duty}");
         let mut much = in_windows();
-        let change = (0..10).find_map(|_| much.window(&window(4_000_000))).unwrap();
+        let change = much.window(&window(4_000_000)).expect("the first window tells of twice the budget");
         assert_eq!((change.from, change.to), (Stage::Windows, Stage::Windows));
         assert!(much.leaves_out_tracepoints());
         assert!((0..200).all(|_| much.window(&window(0)).is_none()), "windows go on");
+        let mut more_than_half = in_windows();
+        let windows = (1..).find(|_| more_than_half.window(&window(1_600_000)).is_some());
+        assert_eq!(windows, Some(2), "one window alone is not believed");
     }
 
     #[test]

@@ -12,6 +12,8 @@ use crate::steps::Notes;
 const SKIPPED: &str = "skipped:";
 /// Lines of what a test says as it panics: more than that is in the output.
 const MOST_LINES: usize = 6;
+/// With what libtest ends where a test failed. Anything else is an abort, or a signal.
+const FAILED_TESTS: i32 = 101;
 
 /// Passes the output on to `shown`. Gives whether all was well.
 ///
@@ -34,15 +36,12 @@ pub(super) fn pass_on(command: &mut Command, shown: &mut impl Write, notes: &mut
     let status = child.wait()?;
     if !status.success() {
         notes.failed.append(&mut failures.told);
-        if status.code().is_none_or(|code| code != FAILED_TESTS) {
+        if status.code() != Some(FAILED_TESTS) {
             notes.failed.push(format!("{typed} ended by itself ({status})"));
         }
     }
     Ok(status.success())
 }
-
-/// With what libtest ends where a test failed. Anything else is an abort, or a signal.
-const FAILED_TESTS: i32 = 101;
 
 /// Panics, as libtest shows them in its part about failures.
 #[derive(Default)]
