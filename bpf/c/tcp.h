@@ -46,47 +46,58 @@ int tcp_state(__u64 *ctx)
 	return 0;
 }
 
+/* A call on a socket whose session is to be followed. */
+static __always_inline void called(struct sock *sk, __u64 key, __s32 bytes, enum tcp_direction direction)
+{
+	const struct tcp_config *cfg = tcp_settings();
+	struct tcp_session *session;
+
+	if (!cfg || !is_tcp(sk))
+		return;
+	session = session_of(sk, key);
+	if (!session)
+		return;
+	update_if_old(session, sk);
+	if (direction == TCP_SEND)
+		sent(cfg, session, sk, bytes);
+	else
+		received(cfg, session, sk, bytes);
+	learn_seqs(session, sk);
+}
+
+static __always_inline int after_call(struct sock *sk, __u64 key, __s32 bytes, enum tcp_direction direction)
+{
+	struct tcp_session *known = bpf_map_lookup_elem(&tcp_sessions, &key);
+	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
+	struct meter meter;
+
+	if (known && is_quiet(known, tgid)) {
+		update_if_old(known, sk);
+		return 0;
+	}
+	meter = begin_metering(tgid);
+	called(sk, key, bytes, direction);
+	end_metering(&meter, WAY_SWITCH);
+	return 0;
+}
+
 /* (struct sock *sk, int ret, int flags), after a call that sends */
 SEC("raw_tp/sock_send_length")
 int tcp_sent(__u64 *ctx)
 {
-	struct sock *sk = (void *)ctx[0];
-	__u64 key = ctx[0];
 	__s32 bytes = ctx[1];
-	const struct tcp_config *cfg = tcp_settings();
-	struct tcp_session *session;
 
-	if (!cfg || bytes <= 0 || !is_tcp(sk))
-		return 0;
-	session = session_of(sk, key);
-	if (!session)
-		return 0;
-	update_if_old(session, sk);
-	sent(cfg, session, sk, bytes);
-	learn_seqs(session, sk);
-	return 0;
+	return bytes > 0 ? after_call((void *)ctx[0], ctx[0], bytes, TCP_SEND) : 0;
 }
 
 /* (struct sock *sk, int ret, int flags), after a call that receives */
 SEC("raw_tp/sock_recv_length")
 int tcp_received(__u64 *ctx)
 {
-	struct sock *sk = (void *)ctx[0];
-	__u64 key = ctx[0];
 	__s32 bytes = ctx[1];
-	const struct tcp_config *cfg = tcp_settings();
-	struct tcp_session *session;
 
 	/* What was only peeked at is received later. */
-	if (!cfg || bytes <= 0 || ctx[2] & MSG_PEEK_FLAG || !is_tcp(sk))
-		return 0;
-	session = session_of(sk, key);
-	if (!session)
-		return 0;
-	update_if_old(session, sk);
-	received(cfg, session, sk, bytes);
-	learn_seqs(session, sk);
-	return 0;
+	return bytes > 0 && !(ctx[2] & MSG_PEEK_FLAG) ? after_call((void *)ctx[0], ctx[0], bytes, TCP_RECEIVE) : 0;
 }
 
 /* (struct sock *sk, const struct sk_buff *skb), for each segment that an established socket is given */

@@ -198,6 +198,21 @@ static __always_inline void received(const struct tcp_config *cfg, struct tcp_se
 }
 
 /*
+ * Of a session whose owner calls, and who wants to know nothing of single calls: what such a call costs is mostly that. Where its bytes are is not
+ * followed then, and is learned anew when somebody asks.
+ */
+static __always_inline int is_quiet(struct tcp_session *session, __u32 tgid)
+{
+	const struct watch *watch = session->tgid == tgid ? watch_of(tgid) : 0;
+
+	if (!watch || watch->kinds & (WATCH_TCP_MESSAGES | WATCH_SEND_LATENCY))
+		return 0;
+	if (session->flags & TCP_SEQS_KNOWN)
+		__sync_fetch_and_and(&session->flags, ~TCP_SEQS_KNOWN);
+	return 1;
+}
+
+/*
  * A session that was there before: the call that is just over is not certain, those after it are. Both directions are
  * taken at once; if the other one is in the middle of a call, that call will not fit, and the one after it will.
  */

@@ -76,7 +76,7 @@ pub struct Capture {
     pub(super) choosing: Choosing,
     pub(super) frame: Frame,
     pub(super) tracepoints: Tracepoints,
-    /// The kinds that tracepoints were attached for.
+    /// The kinds that somebody wants, of those who are observed or of whoever comes.
     pub(super) held_kinds: Option<Kinds>,
     /// Why not all tracepoints that are needed are held.
     pub(super) trouble: Option<String>,

@@ -13,7 +13,7 @@ use crate::kinds::{CaptureKind, Kinds};
 impl Capture {
     /// Attaches what somebody needs and detaches the rest.
     pub(in crate::capture) fn hold_what_is_needed(&mut self) {
-        self.hold_tracepoints_or_tell(self.needs());
+        self.hold_tracepoints_or_tell(Kinds::NONE);
         for (slot, kinds) in self.wanted_of_binaries(&[]) {
             self.attach_lacking(slot, kinds);
             self.probed.detach_unwanted(slot, kinds, &mut self.maps);
@@ -27,35 +27,36 @@ impl Capture {
     /// nobody would see ending.
     pub(super) fn attach_for(&mut self, coming: &[(u32, Kinds)]) {
         let coming_kinds = coming.iter().fold(Kinds::NONE, |all, (_, kinds)| all.and(kinds.effective()));
-        self.hold_tracepoints_or_tell(self.needs().and(coming_kinds.minus(self.frame.lacks)));
+        self.hold_tracepoints_or_tell(coming_kinds);
         for (slot, kinds) in self.wanted_of_binaries(coming) {
             self.attach_lacking(slot, kinds);
         }
     }
 
-    fn hold_tracepoints_or_tell(&mut self, needed: Kinds) {
+    fn hold_tracepoints_or_tell(&mut self, coming: Kinds) {
         // Tried again with the next look at the processes.
-        let trouble = self.hold_tracepoints(needed).err().map(|error| error.to_string());
+        let trouble = self.hold_tracepoints(coming).err().map(|error| error.to_string());
         if let Some(trouble) = trouble.as_ref().filter(|_| self.trouble != trouble) {
             tracing::warn!("{trouble}: some kinds of waits are not captured");
         }
         self.trouble = trouble;
     }
 
-    pub(in crate::capture) fn hold_tracepoints(&mut self, needed: Kinds) -> Result<(), KernelError> {
-        let held = self.tracepoints.hold(needed, &mut self.maps, &mut self.programs);
-        let of_tcp = self.tcp.hold(needed, &mut self.programs);
+    /// Those that the observed processes need, and who is about to be observed. What nobody needs now costs every process of the machine and is not there,
+    /// whatever processes that come may need: they are listed by us, and it is attached before. Only the begins of their TCP sessions cannot wait for that.
+    pub(in crate::capture) fn hold_tracepoints(&mut self, coming: Kinds) -> Result<(), KernelError> {
+        let observed = self.processes.all_observed().map(|process| process.settings.needs().effective());
+        let wanted = observed.fold(coming, Kinds::and).minus(self.frame.lacks);
+        let of_whoever_comes = self.defaults().needs().effective().minus(self.frame.lacks);
+        let held = self.tracepoints.hold(wanted, &mut self.maps, &mut self.programs);
+        let sessions = of_whoever_comes.only(Kinds::of(&[CaptureKind::Tcp]));
+        let of_tcp = self.tcp.hold(wanted.and(sessions), &mut self.programs);
+        let needed = wanted.and(of_whoever_comes);
         if self.held_kinds != Some(needed) {
             self.held_kinds = Some(needed);
             self.set_defaults();
         }
         held.and(of_tcp)
-    }
-
-    /// Kinds that are captured of any process, now or when it comes, and that this kernel gives.
-    pub(in crate::capture) fn needs(&self) -> Kinds {
-        let observed = self.processes.all_observed().map(|process| process.settings.needs().effective());
-        observed.fold(self.defaults().needs().effective(), Kinds::and).minus(self.frame.lacks)
     }
 
     /// The kinds that somebody wants of each binary, by slot: who runs it, else who may come to, and who is about to.

@@ -54,7 +54,7 @@ impl Capture {
     }
 
     pub(in crate::capture) fn begin(&mut self) -> Result<(), CaptureError> {
-        self.hold_tracepoints(self.needs())?;
+        self.hold_tracepoints(Kinds::NONE)?;
         match self.target.clone() {
             Target::Pid(pid) => self.begin_with_process(pid)?,
             Target::Executable(path) => self.begin_with_executable(&path)?,
