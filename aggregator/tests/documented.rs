@@ -97,7 +97,13 @@ fn the_rules_pass_their_tests_in_promtool_and_a_broken_one_does_not() {
         ("syncline_agent_connected == 0", "syncline_agent_connected == 1"),
         (" or absent(syncline_alerts_evaluating)", ""),
         (" unless on (instance, region) syncline_region_utc_offset_seconds", ""),
-        (" unless on (instance, region, node) syncline_node_clock_reference_bound_seconds", ""),
+        (" unless on (region, node) syncline_node_clock_reference_bound_seconds", ""),
+        (
+            "min by (region, node) (syncline_node_clock_reference_bound_seconds)",
+            "syncline_node_clock_reference_bound_seconds",
+        ),
+        ("min by (region, node) (syncline_node_silence_seconds) > 120", "syncline_node_silence_seconds > 120"),
+        ("(syncline_node_silence_seconds) + 60", "(syncline_node_silence_seconds) + 60000"),
         (" unless group by (region) (syncline_aggregator_info)", ""),
     ] {
         assert!(rules.contains(good));
