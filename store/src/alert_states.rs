@@ -9,6 +9,8 @@ use crate::{Store, StoreError, json};
 pub struct AlertsLeft {
     /// The region that tells them.
     pub region: String,
+    /// When it was left, ms: later than all that was told by it.
+    pub at_ms: i64,
     /// All that was known, as it was written.
     pub state: String,
 }
@@ -19,7 +21,7 @@ impl Store {
     /// # Errors
     /// As [`Store::now_ms`].
     pub async fn alerts_left(&self) -> Result<Option<AlertsLeft>, StoreError> {
-        let sql = "SELECT toString(region) AS region, state FROM alert_states ORDER BY at DESC, region LIMIT 1";
+        let sql = "SELECT toString(region) AS region, toUnixTimestamp64Milli(at) AS at_ms, state FROM alert_states ORDER BY at DESC, region LIMIT 1";
         let rows: Vec<AlertsLeft> = json::rows(&self.asked(sql, "JSONEachRow").await?, "alert_states")?;
         Ok(rows.into_iter().next())
     }

@@ -37,6 +37,8 @@ const EVERY: Duration = Duration::from_millis(EVERY_MS.unsigned_abs());
 const ARRIVED_MS: i64 = 2_000;
 /// Rounds that are caught up with after a pause.
 const CATCH_UP: i64 = 40;
+/// What happened so long ago may come only now: silences of then count, ms.
+const COMES_LATE_MS: i64 = 86_400_000;
 /// The state is saved each so many rounds, and whenever an alert has changed.
 const SAVE_EVERY: i64 = 20;
 const MS: i64 = 1_000_000;
@@ -223,9 +225,9 @@ impl Evaluator {
         self.store.close_alerts(at_ms, &remembered).await
     }
 
-    /// Those of the file, and those that people declared since.
+    /// Those of the file, and those that people declared since, also of what happened before this and comes now.
     async fn silences(&self, at_ms: i64) -> Result<Vec<Silence>, StoreError> {
-        let declared = self.store.silences(at_ms).await?;
+        let declared = self.store.silences(at_ms - COMES_LATE_MS).await?;
         let declared = declared.iter().filter_map(
             |DeclaredSilence { number, region, node, rules, from_ms, until_ms, comment }| {
                 let silence = Silence::declared((region, node, rules), (from_ms * MS, until_ms * MS), comment);

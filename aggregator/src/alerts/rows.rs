@@ -17,7 +17,7 @@ pub(super) fn state_rows(engine: &Engine, region: &str, at_ms: i64) -> Result<Bl
 pub(super) fn transition_rows(transitions: &[Transition]) -> SkewAlertRows {
     let mut rows = SkewAlertRows::default();
     for Transition {
-        key, to, at_ns, since_ns, value, worst, against, limit, severity, incident, is_silenced, ..
+        key, to, at_ns, since_ns, happened_ns, value, worst, against, limit, severity, incident, is_silenced, ..
     } in transitions
     {
         rows.at.push(*at_ns);
@@ -36,7 +36,7 @@ pub(super) fn transition_rows(transitions: &[Transition]) -> SkewAlertRows {
         rows.unit.push(if key.rule.unit() == Unit::Ns { AlertUnit::Ns } else { AlertUnit::Ppb });
         rows.incident.push(incident.unwrap_or_default());
         rows.silenced.push(u8::from(*is_silenced));
-        rows.text.push(said(key, (*worst, *against), *limit));
+        rows.text.push(said(key, (*worst, *against), *limit, *happened_ns));
     }
     rows
 }

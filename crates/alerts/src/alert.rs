@@ -71,11 +71,17 @@ pub struct Alert {
     pub limit: u64,
     /// The incident that it is part of; none while pending.
     pub incident: Option<u64>,
-    /// A silence covered it when it began to fire.
+    /// A silence covered it when it began to fire; of an event, all of it that happened.
     pub was_silenced: bool,
     rounds: u32,
     /// Since when it is below the clear limit.
     quiet_ns: Option<i64>,
+    /// Since when nothing has been known that could end it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) unknown_ns: Option<i64>,
+    /// When what it tells of happened last, by the clock that rounds are by, where that is known to the instant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) happened_ns: Option<i64>,
 }
 
 /// An alert has another state.
@@ -91,6 +97,8 @@ pub struct Transition {
     pub at_ns: i64,
     /// Since when its rule is met.
     pub since_ns: i64,
+    /// When what it tells of happened last, where that is known to the instant: of steps.
+    pub happened_ns: Option<i64>,
     /// The value that met the rule last, in its unit.
     pub value: Interval,
     /// The one furthest beyond the limit.
@@ -121,7 +129,24 @@ impl Alert {
             was_silenced: false,
             rounds: 0,
             quiet_ns: None,
+            unknown_ns: None,
+            happened_ns: None,
         }
+    }
+
+    /// Takes when what it tells of happened in a round, each from and until; of one that is `begun` in it that is between the rounds, where no more is known.
+    /// A silence that is over, or has not begun, when this comes covers what happened in it, and nothing else.
+    pub(crate) fn note_happened(
+        &mut self,
+        happened: Vec<(i64, i64)>,
+        begun: Option<(i64, i64)>,
+        is_silenced: impl Fn((i64, i64)) -> bool,
+    ) {
+        let instants = happened.iter().filter(|(from_ns, until_ns)| from_ns == until_ns).map(|(at_ns, _)| *at_ns);
+        self.happened_ns = instants.max().or(self.happened_ns);
+        let between = begun.filter(|_| happened.is_empty());
+        let is_quiet = begun.is_some() || self.was_silenced;
+        self.was_silenced = is_quiet && happened.into_iter().chain(between).all(is_silenced);
     }
 
     /// Takes a round in which its condition is this, or none; the state after it. `is_known` is false where nothing can be told
@@ -139,6 +164,8 @@ impl Alert {
                 (self.worst, self.against) = (condition.value, against);
             }
         }
+        let is_unknown = condition.is_none() && !is_known;
+        self.unknown_ns = is_unknown.then_some(self.unknown_ns.unwrap_or(at_ns));
         let breaks = condition.is_some_and(|condition| condition.level == Level::Breaks);
         if self.state == State::Pending {
             return self.take_pending(at_ns, breaks, is_known, policy.rounds);
@@ -180,8 +207,31 @@ impl Alert {
         at_ns: i64,
         (severity, is_silenced): (Severity, bool),
     ) -> Transition {
-        let Self { since_ns, value, worst, against, limit, incident, .. } = *self;
-        Transition { key, from, to, at_ns, since_ns, value, worst, against, limit, severity, incident, is_silenced }
+        let Self { since_ns, happened_ns, value, worst, against, limit, incident, .. } = *self;
+        Transition {
+            key,
+            from,
+            to,
+            at_ns,
+            since_ns,
+            happened_ns,
+            value,
+            worst,
+            against,
+            limit,
+            severity,
+            incident,
+            is_silenced,
+        }
+    }
+
+    /// As if all of it had been so much earlier.
+    pub(crate) fn set_back(&mut self, by_ns: u64) {
+        self.since_ns = self.since_ns.saturating_sub_unsigned(by_ns);
+        let others = [&mut self.fired_ns, &mut self.quiet_ns, &mut self.unknown_ns, &mut self.happened_ns];
+        for at_ns in others.into_iter().flatten() {
+            *at_ns = at_ns.saturating_sub_unsigned(by_ns);
+        }
     }
 
     /// Whether its rule was met in the newest round.

@@ -77,7 +77,7 @@ pub(crate) fn conditions(
     found.rule(Rule::Frequency, &frequencies, &Common::of(&frequencies));
     found.drifts(nodes, &offsets);
     found.rule(Rule::Offset, &values(nodes, |_, reading| reading.offset_ns), &offsets);
-    let bounds = values(nodes, |seen, _| half_bound(seen));
+    let bounds = values(nodes, half_bound);
     found.rule(Rule::Bound, &bounds, &Common::of(&bounds));
     let silences = values(nodes, |seen, _| Some(exactly(seen.silent_ns)));
     found.rule(Rule::Silence, &silences, &Common::of(&silences));
@@ -85,8 +85,11 @@ pub(crate) fn conditions(
     found.conditions
 }
 
-/// What its bound is, or will be once what is known from before has faded.
-fn half_bound(seen: &NodeSeen) -> Option<Interval> {
+/// What its bound is, or will be once what is known from before has faded; without limit where nothing becomes known.
+fn half_bound(seen: &NodeSeen, reading: &Reading) -> Option<Interval> {
+    if reading.is_unknown {
+        return Some(exactly(u64::MAX));
+    }
     let known = seen.skew_ns.map(Interval::half_width);
     let to_come = seen.round_trip_ns.map(|round_trip| round_trip / 2);
     known.max(to_come).map(exactly)
@@ -153,7 +156,12 @@ impl Found<'_> {
             () if !key.rule.is_event() && is_beyond(self.policy.clear(limit)) => Level::Holds,
             () => return,
         };
-        self.conditions.insert(key, Condition { level, value, limit });
+        let condition = Condition { level, value, limit };
+        // Of several words on the same subject, as of all runs of a region's references, the worst one counts.
+        let badness = |condition: &Condition| (condition.level, condition.value.at_least().unsigned_abs());
+        if self.conditions.get(&key).is_none_or(|known| badness(known) < badness(&condition)) {
+            self.conditions.insert(key, condition);
+        }
     }
 
     fn rule(&mut self, rule: Rule, values: &[Value<'_>], common: &Common<'_>) {

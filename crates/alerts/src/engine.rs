@@ -9,6 +9,7 @@ use crate::alert::{Against, Alert, State, Transition};
 use crate::conditions::{Condition, Level, Node, conditions};
 use crate::drifts::Drifts;
 use crate::incident::{Fired, Incident, Incidents};
+use crate::known::Known;
 use crate::memory::NodeMemory;
 use crate::notification::{Kind, Notification};
 use crate::round::{NodeSeen, RegionSeen, Round, Violation};
@@ -88,18 +89,27 @@ impl Engine {
         if let Some(before_ns) = self.at_ns.filter(|before_ns| at_ns <= *before_ns) {
             return Err(RoundError::NotAfter { at_ns, before_ns });
         }
-        self.at_ns = Some(at_ns);
+        let before_ns = self.at_ns.replace(at_ns).unwrap_or(at_ns);
         let nodes = self.read(round);
         self.keep_violations(&round.violations);
         let violations: Vec<&Violation> = self.violations.iter().map(|(_, violation)| violation).collect();
         let conditions = conditions(&nodes, (&round.regions, &round.links, &violations), &self.policy);
-        let (known, drifts) = (Known::of(&nodes), Drifts::of(&nodes));
+        let known = Known::of(&nodes, round, self.doubted.keys().cloned().collect());
+        let drifts = Drifts::of(&nodes);
         let mut outcome = Outcome::default();
-        let changed = self.advance(at_ns, &conditions, &known);
+        let changed = self.advance((before_ns, at_ns), &conditions, &known, silences);
         self.sort_out(at_ns, &changed, (silences, &drifts), &mut outcome);
         self.tell(at_ns, (silences, &drifts), &mut outcome);
         self.forget(at_ns, &drifts, &mut outcome);
         Ok(outcome)
+    }
+
+    /// Moves all that is remembered back by so much, as the clock that rounds are by was: it goes on with rounds from there.
+    pub fn set_back(&mut self, by_ns: u64) {
+        self.at_ns = self.at_ns.map(|at_ns| at_ns.saturating_sub_unsigned(by_ns));
+        self.nodes.values_mut().for_each(|memory| memory.set_back(by_ns));
+        self.alerts.values_mut().for_each(|alert| alert.set_back(by_ns));
+        self.incidents.open.values_mut().for_each(|incident| incident.set_back(by_ns));
     }
 
     /// The same, whose incidents are numbered after `incident`: where others are remembered that this engine does not know.
@@ -127,8 +137,10 @@ impl Engine {
     fn read<'a>(&mut self, round: &'a Round) -> Vec<Node<'a>> {
         let utc = round.regions.iter().filter_map(|seen| Some(((seen.region.as_str(), seen.run), seen.utc_ns?)));
         let utc: BTreeMap<(&str, u64), Interval> = utc.collect();
+        let forget_ns = self.policy.forget_ns;
+        let there: Vec<&NodeSeen> = round.nodes.iter().filter(|seen| seen.silent_ns <= forget_ns).collect();
         // Aggregators of one region have references of their own, which may be far from one another.
-        let peers = commons(round.nodes.iter().map(|seen| ((seen.region.as_str(), seen.run), seen.skew_ns)));
+        let peers = commons(there.iter().map(|seen| ((seen.region.as_str(), seen.run), seen.skew_ns)));
         let offset = |seen: &NodeSeen| {
             let region = seen.region.as_str();
             let skew = seen.skew_ns?;
@@ -137,13 +149,13 @@ impl Engine {
             let by_utc = utc.map(|utc| (skew.plus(*utc), Against::Utc));
             by_utc.or_else(|| peers.get(&(region, seen.run)).map(|wall| (skew.minus(*wall), Against::Region)))
         };
-        let offsets: Vec<Option<(Interval, Against)>> = round.nodes.iter().map(offset).collect();
-        let of_all = round.nodes.iter().zip(&offsets);
+        let offsets: Vec<Option<(Interval, Against)>> = there.iter().copied().map(offset).collect();
+        let of_all = there.iter().zip(&offsets);
         let common =
             commons(of_all.map(|(seen, offset)| (seen.region.as_str(), offset.map(|(offset_ns, _)| offset_ns))));
-        self.doubt(&round.regions);
-        let mut nodes = Vec::with_capacity(round.nodes.len());
-        for (seen, offset) in round.nodes.iter().zip(offsets) {
+        self.doubt(round);
+        let mut nodes = Vec::with_capacity(there.len());
+        for (seen, offset) in there.into_iter().zip(offsets) {
             let memory = self.nodes.entry((seen.region.clone(), seen.node.clone())).or_default();
             let common_ns = common.get(seen.region.as_str()).map_or(0, |common| common.middle());
             let is_doubted = self.doubted.contains_key(&seen.region);
@@ -160,11 +172,16 @@ impl Engine {
         self.violations.extend(new.iter().map(|new| (self.policy.rounds, new.clone())));
     }
 
-    /// What nodes claimed while their region's claim was false comes for some rounds more.
-    fn doubt(&mut self, regions: &[RegionSeen]) {
-        self.doubted.values_mut().for_each(|left| *left = left.saturating_sub(1));
-        self.doubted.retain(|_, left| *left > 0);
-        for RegionSeen { region, false_by_ns, .. } in regions {
+    /// What nodes claimed while their region's claim was false comes for some rounds more. A region that nothing is said of is as it was, while there
+    /// are nodes of it.
+    fn doubt(&mut self, round: &Round) {
+        let is_seen = |region: &str| round.regions.iter().any(|seen| seen.region == region);
+        let is_there = |region: &str| round.nodes.iter().any(|seen| seen.region == region);
+        self.doubted.retain(|region, left| {
+            *left = left.saturating_sub(u32::from(is_seen(region)));
+            *left > 0 && (is_seen(region) || is_there(region))
+        });
+        for RegionSeen { region, false_by_ns, .. } in &round.regions {
             let key = Key { rule: Rule::Reference, subject: Subject::Region(region.clone()) };
             let limit = self.policy.limit(&key).map(|limit| self.policy.clear(limit));
             if false_by_ns.zip(limit).is_some_and(|(by_ns, limit)| by_ns > limit) {
@@ -176,9 +193,10 @@ impl Engine {
     /// All alerts by a round; those that have another state, with the one before.
     fn advance(
         &mut self,
-        at_ns: i64,
+        (before_ns, at_ns): (i64, i64),
         conditions: &BTreeMap<Key, Condition>,
         known: &Known<'_>,
+        silences: &[Silence],
     ) -> Vec<(Key, Option<State>, State)> {
         let mut changed = Vec::new();
         let begun = conditions.iter().filter(|(_, condition)| condition.level == Level::Breaks);
@@ -189,7 +207,14 @@ impl Engine {
             new.insert(key.clone());
         }
         for (key, alert) in &mut self.alerts {
-            let before = (!new.contains(key)).then_some(alert.state);
+            let is_new = new.contains(key);
+            let before = (!is_new).then_some(alert.state);
+            if key.rule.is_event() && conditions.contains_key(key) {
+                let begun = is_new.then_some((before_ns, at_ns));
+                alert.note_happened(known.happened(key), begun, |span| {
+                    silences.iter().any(|silence| silence.touches(key, span))
+                });
+            }
             let is_known = known.has(key, alert);
             let after = alert.take(at_ns, (conditions.get(key), known.against(key)), is_known, &self.policy);
             if before != Some(after) {
@@ -213,7 +238,11 @@ impl Engine {
         for (key, from, to) in changed {
             let Some(alert) = self.alerts.get_mut(key) else { continue };
             let severity = severity(key, alert);
-            let is_silenced = silences.iter().any(|silence| silence.covers(key, at_ns));
+            let is_silenced = if key.rule.is_event() {
+                alert.was_silenced
+            } else {
+                silences.iter().any(|silence| silence.covers(key, at_ns))
+            };
             if *to == State::Firing {
                 alert.was_silenced = is_silenced;
                 let fired = Fired { key, since_ns: alert.since_ns, severity };
@@ -247,12 +276,11 @@ impl Engine {
     fn tell(&mut self, at_ns: i64, (silences, drifts): (&[Silence], &Drifts<'_>), outcome: &mut Outcome) {
         for (number, incident) in self.incidents.open.iter_mut().filter(|(_, incident)| !incident.is_told) {
             let is_quiet = |key: &Key| {
-                let was = self.alerts.get(key).is_none_or(|alert| alert.was_silenced || !alert.is_met());
-                let is_silenced = silences.iter().any(|silence| silence.covers(key, at_ns));
+                let Some(alert) = self.alerts.get(key).filter(|alert| alert.is_met()) else { return true };
                 if key.rule.is_event() {
-                    was || is_silenced
+                    alert.was_silenced
                 } else {
-                    is_silenced || !self.alerts.get(key).is_some_and(Alert::is_met)
+                    silences.iter().any(|silence| silence.covers(key, at_ns))
                 }
             };
             if !incident.alerts.iter().all(is_quiet) {
@@ -263,16 +291,17 @@ impl Engine {
         }
     }
 
-    /// Nodes that are gone, and their alerts with them: nothing will ever end those.
+    /// Nodes that are gone, and their alerts with them, and what nothing has been known of for as long: nothing will ever end those.
     fn forget(&mut self, at_ns: i64, drifts: &Drifts<'_>, outcome: &mut Outcome) {
         let forget_ns = i64::try_from(self.policy.forget_ns).unwrap_or(i64::MAX);
-        self.nodes.retain(|_, memory| at_ns.saturating_sub(memory.seen_ns) <= forget_ns);
+        let is_long_ago = |then_ns: i64| at_ns.saturating_sub(then_ns) > forget_ns;
+        self.nodes.retain(|_, memory| !is_long_ago(memory.seen_ns));
         let nodes = &self.nodes;
-        let is_gone = |subject: &Subject| match subject {
+        let is_gone = |(key, alert): &(&Key, &Alert)| match &key.subject {
             Subject::Node(region, node) => !nodes.contains_key(&(region.clone(), node.clone())),
-            _ => false,
+            _ => alert.unknown_ns.is_some_and(is_long_ago),
         };
-        let gone: Vec<Key> = self.alerts.keys().filter(|key| is_gone(&key.subject)).cloned().collect();
+        let gone: Vec<Key> = self.alerts.iter().filter(is_gone).map(|(key, _)| key.clone()).collect();
         for key in gone {
             let Some(alert) = self.alerts.remove(&key) else { continue };
             let states = (Some(alert.state), State::Resolved);
@@ -290,35 +319,6 @@ fn commons<K: Ord>(values: impl Iterator<Item = (K, Option<Interval>)>) -> BTree
         by_key.entry(key).or_default().extend(value);
     }
     by_key.into_iter().filter_map(|(key, all)| Some((key, Interval::common(all.into_iter())?))).collect()
-}
-
-/// What can be told of the nodes in a round. What cannot be is not over.
-struct Known<'a>(BTreeMap<(&'a str, &'a str), &'a Node<'a>>);
-
-impl<'a> Known<'a> {
-    fn of(nodes: &'a [Node<'a>]) -> Self {
-        Self(nodes.iter().map(|node| ((node.0.region.as_str(), node.0.node.as_str()), node)).collect())
-    }
-
-    /// What the value of a node's alert is against; what several have in common of it is told by UTC alone.
-    fn against(&self, key: &Key) -> Against {
-        let Subject::Node(region, node) = &key.subject else { return Against::Utc };
-        self.0.get(&(region.as_str(), node.as_str())).map_or(Against::Utc, |(_, reading)| reading.against)
-    }
-
-    /// Whether enough is known to say that this alert is over.
-    fn has(&self, key: &Key, alert: &Alert) -> bool {
-        let Subject::Node(region, node) = &key.subject else { return true };
-        let Some((seen, reading)) = self.0.get(&(region.as_str(), node.as_str())) else { return false };
-        match key.rule {
-            Rule::Silence => true,
-            Rule::Drift => reading.drift_ppb.is_some_and(|drift| alert.is_told_by(drift)),
-            Rule::Offset => reading.offset_ns.is_some_and(|offset| alert.is_told_by(offset)),
-            Rule::Frequency => reading.frequency_ppb.is_some(),
-            Rule::Claim => seen.skew_ns.is_some() && !reading.is_doubted,
-            _ => seen.skew_ns.is_some(),
-        }
-    }
 }
 
 fn severity(key: &Key, alert: &Alert) -> Severity {

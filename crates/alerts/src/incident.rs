@@ -169,6 +169,12 @@ impl Incident {
         }
     }
 
+    /// As if all of it had been so much earlier.
+    pub(crate) fn set_back(&mut self, by_ns: u64) {
+        self.opened_ns = self.opened_ns.saturating_sub_unsigned(by_ns);
+        self.joined_ns = self.joined_ns.saturating_sub_unsigned(by_ns);
+    }
+
     fn join(&mut self, at_ns: i64, fired: &Fired<'_>) {
         self.joined_ns = at_ns;
         self.subjects.insert(fired.key.subject.clone());

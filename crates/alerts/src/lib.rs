@@ -22,6 +22,7 @@ mod engine;
 mod entries;
 mod incident;
 mod interval;
+mod known;
 mod matcher;
 mod memory;
 mod notification;

@@ -15,13 +15,17 @@ const POINT_EVERY_NS: i64 = 60_000_000_000;
 const RECENT_NS: i64 = 120_000_000_000;
 /// An oscillator's frequency moves by no more in some minutes, ppb (the clock model's tolerance of wander).
 const WANDER_PPB: u64 = 1_000;
+/// A node that nothing came from for so long is not heard, ns: its clock need not be known. As the usual limit of silence.
+const HEARD_NS: u64 = 120_000_000_000;
+/// A clock that is not known for so long while its node is heard will not become known by itself, ns: a start, or a disruption, takes seconds.
+const UNKNOWN_NS: i64 = 600_000_000_000;
 /// What a claim said is true of the next rounds for so long, ns: claims are made each 16 s, and come when a batch does.
 const CLAIM_LASTS_NS: i64 = 60_000_000_000;
 
 /// What is remembered of a node.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct NodeMemory {
-    /// When the node was last in a round.
+    /// When something last came from the node.
     pub(crate) seen_ns: i64,
     boot: u64,
     /// The run of the reference and the epoch that its clock model was last of.
@@ -45,6 +49,9 @@ pub(crate) struct NodeMemory {
     points_against: Against,
     /// Since when its frequency has been estimated without a disruption.
     settling_ns: Option<i64>,
+    /// Since when it has been heard and its clock was not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    unknown_ns: Option<i64>,
 }
 
 /// A node in a round, with what its past says.
@@ -61,12 +68,18 @@ pub(crate) struct Reading {
     pub(crate) frequency_ppb: Option<Interval>,
     /// Jumps against REF that steps do not explain, of the last rounds together.
     pub(crate) jump_ns: Option<Interval>,
+    /// The newest of them, if it is of this round: it was after the one time and until the other.
+    pub(crate) jumped_ns: Option<(i64, i64)>,
     /// Steps of the last rounds together, but for those that put the clock right.
     pub(crate) step_ns: i64,
+    /// When those of this round were, by the clock that rounds are by.
+    pub(crate) stepped_at_ns: Vec<i64>,
     /// By how much its claims are false; 0 where they may be true, none where there are none.
     pub(crate) gap_ns: Option<i64>,
     /// What claims are held against is false itself.
     pub(crate) is_doubted: bool,
+    /// Nothing has been known of its clock for long, though it is heard.
+    pub(crate) is_unknown: bool,
 }
 
 impl NodeMemory {
@@ -83,11 +96,12 @@ impl NodeMemory {
         if self.boot != seen.boot {
             *self = Self { boot: seen.boot, ..Self::default() };
         }
-        self.seen_ns = at_ns;
+        self.seen_ns = at_ns.saturating_sub_unsigned(seen.silent_ns);
         self.pass_round();
         let is_disrupted = self.take_model(seen);
-        self.take_jump(at_ns, seen, policy.rounds);
-        self.take_steps(seen, offset_ns.map(|offset| offset.against(common_ns).middle()), policy.rounds);
+        let jumped_ns = self.take_jump(at_ns, seen, policy.rounds);
+        let own_ns = offset_ns.map(|offset| offset.against(common_ns).middle());
+        let stepped_at_ns = self.take_steps(at_ns, seen, own_ns, policy.rounds);
         self.take_claims(at_ns, seen, is_doubted);
         let is_against_another = offset_ns.is_some() && self.points_against != against;
         if is_against_another {
@@ -107,10 +121,23 @@ impl NodeMemory {
             recent_ppb,
             frequency_ppb: self.frequency(at_ns, seen, window_ns),
             jump_ns: self.jumps.iter().map(|(_, jump)| *jump).reduce(Interval::plus),
+            jumped_ns,
             step_ns: self.steps.iter().fold(0i64, |sum, (_, step)| sum.saturating_add(step.size_ns)),
+            stepped_at_ns,
             gap_ns: self.gap.map(|(_, gap)| gap),
             is_doubted,
+            is_unknown: self.take_unknown(at_ns, seen),
         }
+    }
+
+    /// As if all of it had been so much earlier.
+    pub(crate) fn set_back(&mut self, by_ns: u64) {
+        let last = self.last.as_mut().map(|(at_ns, _)| at_ns);
+        let gap = self.gap.as_mut().map(|(at_ns, _)| at_ns);
+        let since = [self.settling_ns.as_mut(), self.unknown_ns.as_mut()];
+        let points = self.points.iter_mut().map(|(at_ns, _)| at_ns);
+        let all = [last, gap].into_iter().chain(since).flatten().chain(points);
+        all.chain([&mut self.seen_ns]).for_each(|at_ns| *at_ns = at_ns.saturating_sub_unsigned(by_ns));
     }
 
     fn pass_round(&mut self) {
@@ -137,25 +164,31 @@ impl NodeMemory {
         is_disrupted
     }
 
-    /// The size of a disruption.
-    fn take_jump(&mut self, at_ns: i64, seen: &NodeSeen, rounds: u32) {
+    /// The size of a disruption; between which times it was, if there was one.
+    fn take_jump(&mut self, at_ns: i64, seen: &NodeSeen, rounds: u32) -> Option<(i64, i64)> {
         self.stepped_ns = seen.steps.iter().fold(self.stepped_ns, |sum, step| sum.saturating_add(step.size_ns));
-        let Some(skew) = seen.skew_ns else { return };
+        let skew = seen.skew_ns?;
+        let mut jumped_ns = None;
         if let Some((then_ns, then)) = self.last.filter(|_| self.is_disrupted) {
             let slewed = i128::from(at_ns.saturating_sub(then_ns)) * i128::from(STEERED_PPB) / 1_000_000_000;
             let slewed = u64::try_from(slewed).unwrap_or(u64::MAX);
             self.jumps.push_back((rounds, skew.minus(then).against(self.stepped_ns).widened(slewed)));
+            jumped_ns = Some((then_ns, at_ns));
         }
         (self.last, self.stepped_ns, self.is_disrupted) = (Some((at_ns, skew)), 0, false);
+        jumped_ns
     }
 
-    /// A step that leaves less than half of the error puts the clock right: it ends what is told already.
-    fn take_steps(&mut self, seen: &NodeSeen, own_ns: Option<i64>, rounds: u32) {
+    /// A step that leaves less than half of the error puts the clock right: it ends what is told already. When those were that do not.
+    fn take_steps(&mut self, at_ns: i64, seen: &NodeSeen, own_ns: Option<i64>, rounds: u32) -> Vec<i64> {
         let is_less = |(before, after): (i64, i64)| after.unsigned_abs() < before.unsigned_abs() / 2;
-        if !self.own_ns.zip(own_ns).is_some_and(is_less) {
-            self.steps.extend(seen.steps.iter().map(|step| (rounds, *step)));
-        }
+        let puts_right = self.own_ns.zip(own_ns).is_some_and(is_less);
         self.own_ns = own_ns.or(self.own_ns);
+        if puts_right {
+            return Vec::new();
+        }
+        self.steps.extend(seen.steps.iter().map(|step| (rounds, *step)));
+        seen.steps.iter().map(|step| at_ns.saturating_sub_unsigned(step.ago_ns)).collect()
     }
 
     /// Of several sources the one that is off furthest counts.
@@ -177,6 +210,12 @@ impl NodeMemory {
             i64::try_from(ppb).unwrap_or(if ppb < 0 { i64::MIN } else { i64::MAX })
         };
         Some(Interval { low: ppb(grown.low), high: ppb(grown.high) })
+    }
+
+    fn take_unknown(&mut self, at_ns: i64, seen: &NodeSeen) -> bool {
+        let is_unknown = seen.silent_ns < HEARD_NS && seen.skew_ns.is_none();
+        self.unknown_ns = is_unknown.then_some(self.unknown_ns.unwrap_or(at_ns));
+        self.unknown_ns.is_some_and(|since_ns| at_ns.saturating_sub(since_ns) >= UNKNOWN_NS)
     }
 
     /// As estimated, and what an oscillator wanders by; a model that begins may say anything.
@@ -222,7 +261,7 @@ mod tests {
     fn a_pause_is_as_long_as_the_skew_jumped_but_for_steps_and_slews() {
         let mut memory = NodeMemory::default();
         take(&mut memory, 0, Some(1), |_| ());
-        let step = |seen: &mut NodeSeen| seen.steps.push(Step { at_ns: 0, size_ns: 200 * MS });
+        let step = |seen: &mut NodeSeen| seen.steps.push(Step { size_ns: 200 * MS, ..Step::default() });
         assert_eq!(take(&mut memory, 15, None, step).jump_ns, None, "nothing is known yet");
         let jump = take(&mut memory, 30, Some(-799), |seen| seen.epoch = 1).jump_ns.unwrap();
         assert_eq!(jump, Interval::around(-1_000 * MS, (15 * MS + 200_000) as u64));
@@ -244,7 +283,9 @@ mod tests {
     #[test]
     fn a_step_that_puts_the_clock_right_is_none() {
         let mut memory = NodeMemory::default();
-        let step = |size_ms: i64| move |seen: &mut NodeSeen| seen.steps.push(Step { at_ns: 0, size_ns: size_ms * MS });
+        let step = |size_ms: i64| {
+            move |seen: &mut NodeSeen| seen.steps.push(Step { size_ns: size_ms * MS, ..Step::default() })
+        };
         take(&mut memory, 0, Some(1), |_| ());
         assert_eq!(take(&mut memory, 15, Some(301), step(300)).step_ns, 300 * MS);
         take(&mut memory, 90, Some(300), |_| ());
@@ -261,7 +302,7 @@ mod tests {
         }
         let drift = drift.unwrap();
         assert!(drift.middle().abs_diff(50_000) <= 1 && drift.half_width() == 334, "{drift:?}");
-        let step = |seen: &mut NodeSeen| seen.steps.push(Step { at_ns: 0, size_ns: MS });
+        let step = |seen: &mut NodeSeen| seen.steps.push(Step { size_ns: MS, ..Step::default() });
         assert_eq!(take(&mut memory, 615, Some(0), step).drift_ppb, None);
         assert_eq!(take(&mut memory, 1_200, Some(0), |_| ()).drift_ppb, None);
         assert!(take(&mut memory, 1_215, Some(0), |_| ()).drift_ppb.is_some());

@@ -16,7 +16,7 @@ pub struct Round {
     pub nodes: Vec<NodeSeen>,
     /// Regions' references, each run once.
     pub regions: Vec<RegionSeen>,
-    /// Regions that measure one another.
+    /// Regions that measure one another, by their runs.
     pub links: Vec<LinkSeen>,
     /// Messages that were received before they were sent, since the round before.
     pub violations: Vec<Violation>,
@@ -45,7 +45,7 @@ pub struct NodeSeen {
     /// The least round trip of its probes since the round before: no later bound can become narrower than half of it but by what is
     /// known from before.
     pub round_trip_ns: Option<u64>,
-    /// Steps of its wall clock since the round before.
+    /// Steps of its wall clock that became known since the round before.
     pub steps: Vec<Step>,
     /// What it claimed of its wall clock since the round before, and whether that can be true.
     pub claims: Vec<ClaimSeen>,
@@ -58,6 +58,13 @@ pub struct Step {
     pub at_ns: i64,
     /// By how much; positive is forward.
     pub size_ns: i64,
+    /// How long before the end of the round that was, by the clock that rounds are by, as well as REF is known by it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub ago_ns: u64,
+}
+
+fn is_zero(ago_ns: &u64) -> bool {
+    *ago_ns == 0
 }
 
 /// A claim of a node about its wall clock, beside what was measured: both are REF - WALL.

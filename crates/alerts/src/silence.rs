@@ -57,7 +57,12 @@ impl Silence {
 
     /// Whether it keeps this alert quiet at `at_ns`.
     pub fn covers(&self, key: &Key, at_ns: i64) -> bool {
-        (self.from_ns..self.until_ns).contains(&at_ns) && self.when.picks(key)
+        self.touches(key, (at_ns, at_ns))
+    }
+
+    /// Whether it keeps this alert quiet at some time of these, ends included.
+    pub(crate) fn touches(&self, key: &Key, (from_ns, until_ns): (i64, i64)) -> bool {
+        self.from_ns <= until_ns && from_ns < self.until_ns && self.when.picks(key)
     }
 }
 

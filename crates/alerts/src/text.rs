@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use chrono::{DateTime, SecondsFormat};
+
 use crate::alert::{Against, Alert};
 use crate::drifts::Drifts;
 use crate::incident::Incident;
@@ -21,9 +23,10 @@ pub(crate) fn of(incident: &Incident, alerts: &BTreeMap<Key, Alert>, drifts: &Dr
     } else {
         cause.subject.to_string()
     };
-    let what = alerts
-        .get(cause)
-        .map_or_else(|| "over".to_owned(), |alert| said(cause, (alert.worst, alert.against), alert.limit));
+    let what = alerts.get(cause).map_or_else(
+        || "over".to_owned(),
+        |alert| said(cause, (alert.worst, alert.against), alert.limit, alert.happened_ns),
+    );
     let is_smear = cause.rule != Rule::Reference && drifts.of_subject(&cause.subject).is_some_and(is_smeared);
     let smear = if is_smear { ": a leap smear, as it seems" } else { "" };
     let others = incident.alerts.iter().filter(|key| key.rule != cause.rule).map(|key| key.rule.name());
@@ -44,8 +47,8 @@ fn listed(names: &[&str]) -> String {
     }
 }
 
-/// What an alert says.
-pub fn said(key: &Key, (value, against): (Interval, Against), limit: u64) -> String {
+/// What an alert says. `happened_ns` is when a step was, ns since 1970.
+pub fn said(key: &Key, (value, against): (Interval, Against), limit: u64, happened_ns: Option<i64>) -> String {
     let size = quantity(value.at_least().unsigned_abs(), key.rule.unit());
     let limit = quantity(limit, key.rule.unit());
     let is_ahead = value.at_least() > 0;
@@ -61,7 +64,10 @@ pub fn said(key: &Key, (value, against): (Interval, Against), limit: u64) -> Str
         Rule::Regions => format!("what they measure of one another cannot be true, by {size} at least"),
         Rule::Pause if is_ahead => format!("its clocks jumped ahead by {size} at least (limit {limit})"),
         Rule::Pause => format!("stood still with all its clocks for {size} at least (limit {limit})"),
-        Rule::Step => format!("{} set {} by {size} (limit {limit})", clocks_were(is_common), forward(is_ahead)),
+        Rule::Step => {
+            let at = happened_ns.map_or_else(String::new, |at_ns| format!(" at {}", rfc3339(at_ns)));
+            format!("{} set {} by {size}{at} (limit {limit})", clocks_were(is_common), forward(is_ahead))
+        }
         Rule::Causality => format!("messages were received before they were sent: a clock is off by {size} at least"),
         Rule::Claim => format!("{clocks} {ahead} what is claimed, by {size} more than the claim allows"),
         Rule::Frequency => {
@@ -72,11 +78,20 @@ pub fn said(key: &Key, (value, against): (Interval, Against), limit: u64) -> Str
             format!("{clocks} leaving {against} by {size} (limit {limit}){smear}")
         }
         Rule::Offset => format!("{clocks} {ahead} {against} by {size} at least (limit {limit})"),
+        Rule::Bound if value.at_least() == i64::MAX => {
+            let whose = if is_common { "most clocks" } else { "the clock" };
+            format!("nothing has been known of {whose} for ten minutes: no probe is answered")
+        }
         Rule::Bound => {
             format!("the bound is, or becomes, {size} either way (limit {limit}): too wide to tell an offset")
         }
         Rule::Silence => format!("nothing has come for {size} (limit {limit})"),
     }
+}
+
+/// To the second: it is by the clock that rounds are by.
+fn rfc3339(ns: i64) -> String {
+    DateTime::from_timestamp_nanos(ns).to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
 fn is_smeared(drift_ppb: i64) -> bool {
@@ -126,8 +141,9 @@ mod tests {
 
     #[test]
     fn a_fleet_that_drifts_as_a_smeared_second_does_is_named_for_it() {
-        let said_of =
-            |subject, ppb| said(&Key { rule: Rule::Drift, subject }, (Interval::around(ppb, 900), Against::Utc), 5_000);
+        let said_of = |subject, ppb| {
+            said(&Key { rule: Rule::Drift, subject }, (Interval::around(ppb, 900), Against::Utc), 5_000, None)
+        };
         assert!(said_of(Subject::Fleet, -11_574).contains("leap smear"));
         assert!(!said_of(Subject::Fleet, 40_000).contains("smear"));
         assert!(!said_of(Subject::Node("eu".into(), "a".into()), 11_574).contains("smear"));

@@ -95,7 +95,8 @@ pub(super) async fn rounds_are_what_was_known_in_them_however_they_are_read() {
     assert_eq!(a.skew_ns, Some(Interval::around(-59_700 * MS, 100_000)));
     assert_eq!(a.silent_ns, 10_000_000_000);
     let at_ns = (begin_ms() + 3 * EVERY_MS + 4_000 + 60_000) * MS;
-    assert_eq!(a.steps, [Step { at_ns, size_ns: 300_000_000 }]);
+    // The references are a minute ahead of the database's clock, by which it was 11 s before the end of the round.
+    assert_eq!(a.steps, [Step { at_ns, size_ns: 300_000_000, ago_ns: 11_000_000_000 }]);
     let said = |node: &str, round: usize| -> Vec<Option<Contradiction>> {
         let seen = rounds[round].nodes.iter().find(|seen| seen.node == node).unwrap();
         seen.claims.iter().map(|claim| claim.contradiction).collect()
@@ -148,7 +149,7 @@ pub(super) async fn stored_history_leads_to_the_alert_and_its_state_is_left() {
     );
     fixture.store.insert(rows("older", at_ms - 1).into_block().unwrap(), "1").await.unwrap();
     fixture.store.insert(rows(&state, at_ms).into_block().unwrap(), "2").await.unwrap();
-    let left = syncline_store::AlertsLeft { region: "eu".to_owned(), state };
+    let left = syncline_store::AlertsLeft { region: "eu".to_owned(), at_ms, state };
     assert_eq!(fixture.store.alerts_left().await.unwrap(), Some(left));
     assert_eq!(fixture.store.last_incident(i64::MAX).await.unwrap(), 0);
     let told = SkewIncidentRows {

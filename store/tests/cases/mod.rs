@@ -14,6 +14,7 @@ mod open_waits;
 mod pairs;
 mod realign;
 mod rollups;
+mod rounds;
 mod schema;
 mod sends;
 mod skew;
@@ -129,6 +130,11 @@ pub(crate) const ALL: &[Case] = cases![
     alerts::stored_history_leads_to_the_alert_and_its_state_is_left,
     alerts::a_lease_has_one_holder_however_many_take_it_at_once,
     alerts::what_nobody_remembers_is_closed_and_nothing_else,
+    rounds::what_waited_to_be_stored_is_not_of_the_present,
+    rounds::a_step_is_told_once_also_if_it_is_stored_late_or_placed_anew,
+    rounds::what_a_run_says_of_another_region_ends_with_it,
+    rounds::rounds_go_on_from_where_the_databases_clock_was_set_back_to,
+    rounds::a_node_whose_clock_never_became_known_is_heard_by_its_batches,
     skew::the_newest_of_each_node_on_the_fleets_clock,
     skew::one_region_needs_no_map,
 ];

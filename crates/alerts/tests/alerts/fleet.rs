@@ -66,7 +66,7 @@ impl Fleet {
     pub(crate) fn step(&mut self, name: &str, size_ns: i64) {
         self.skew(name, size_ns);
         let at_ns = self.round.at_ns;
-        self.node(name).steps.push(Step { at_ns, size_ns });
+        self.node(name).steps.push(Step { at_ns, size_ns, ago_ns: EVERY_NS.unsigned_abs() });
     }
 
     /// Evaluates the round as it is now; what happened in it is over then.

@@ -3,5 +3,7 @@
 
 mod causes;
 mod fleet;
+mod known;
 mod restart;
 mod states;
+mod times;

@@ -21,7 +21,10 @@ fn a_step_is_told_in_the_second_round_once_with_all_that_follows_from_it() {
     assert_eq!(second.states(), ["step of eu/eu-1: firing", "offset of eu/eu-1: firing"]);
     assert_eq!(second.opened(), ["step of eu/eu-1"]);
     let told = &second.notifications[0];
-    assert_eq!(told.text, "eu/eu-1: the wall clock was set forward by 300 ms (limit 10.0 ms); also offset");
+    assert_eq!(
+        told.text,
+        "eu/eu-1: the wall clock was set forward by 300 ms at 2026-09-21T14:14:05Z (limit 10.0 ms); also offset"
+    );
     let contradiction =
         Contradiction { claimed_ns: Interval::around(0, 1_000_000), measured_ns: Interval::around(-300 * MS, 100_000) };
     let claim = ClaimSeen { source: "kernel".into(), contradiction: Some(contradiction) };

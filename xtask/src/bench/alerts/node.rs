@@ -248,6 +248,7 @@ impl<'a> Running<'a> {
         let step = |step: &syncline_clock::WallStep| Step {
             at_ns: reference_ns - (knot.mono - step.at).ns(),
             size_ns: step.size.ns(),
+            ago_ns: 0,
         };
         self.seen.steps.extend(observed.wall_steps.iter().map(step));
         self.seen.is_disrupted |= !observed.disruptions.is_empty();
@@ -313,6 +314,10 @@ impl<'a> Running<'a> {
         seen.boot = self.boot;
         seen.silent_ns = (at_ns - self.heard_ns).unsigned_abs();
         seen.timex = self.timex(at_ns);
+        let reference_ns = self.region.clock.at(at_ns).ns();
+        for step in &mut seen.steps {
+            step.ago_ns = u64::try_from(reference_ns - step.at_ns).unwrap_or(0);
+        }
         let is_heard = seen.round_trip_ns.is_some();
         let Some(knot) = self.last_knot.filter(|_| is_heard) else { return seen };
         let Some(bounds) = self.clock.bounds(knot.mono) else { return seen };
