@@ -1,5 +1,6 @@
 //! `syncline alerts`: what is wrong with clocks, why it is said, and what would have been said of an earlier time.
 
+mod evidence;
 mod explain;
 mod history;
 mod list;
