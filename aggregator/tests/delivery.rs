@@ -87,6 +87,27 @@ async fn a_webhook_is_told_each_word_once_also_over_a_restart() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_token_that_is_mended_loses_no_word() {
+    if !engine_is_here() {
+        return;
+    }
+    let (dir, hook) = (tempfile::tempdir().unwrap(), Hook::start());
+    let program = aggregator(dir.path(), &format!("[[alerts.webhook]]\nname = \"chat\"\nurl = {:?}\n", hook.url));
+    let opened = evaluated(&dir.path().join("store")).await;
+    let begun = "SELECT count() FROM alert_deliveries";
+    eventually("it is there", async || ask(&opened, begun).await == "1").await;
+    hook.answer_with(&[401, 404]);
+    told(&opened, 1, "opened", 0).await;
+    eventually("it is told", async || keys(&hook) == ["us/1/firing"; 3]).await;
+    let outcomes = "SELECT outcome, attempts, note FROM alert_deliveries FINAL WHERE incident > 0";
+    eventually("and that is remembered", async || ask(&opened, outcomes).await == "delivered\t3\t").await;
+    let log = program.log();
+    assert_eq!(log.matches("it cannot be told of this alert").count(), 1, "{log}");
+    assert!(log.contains("401") && log.contains("another token"), "{log}");
+    assert!(program.terminate().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_word_that_is_never_taken_holds_up_none_behind_it() {
     if !engine_is_here() {
         return;

@@ -104,6 +104,16 @@ pub(super) enum Answer {
 }
 
 impl Answer {
+    /// What is wrong with this very message stays wrong. All else, as a token or a URL, may be mended at either end.
+    fn of_status(status: u16, why: String, after: Option<Duration>) -> Self {
+        match status {
+            400 | 413 | 415 | 422 => Self::Refused(why),
+            401 | 403 => Self::Failed { why: format!("{why}; does it want another token in `headers`?"), after },
+            300..400 | 404 | 405 | 410 => Self::Failed { why: format!("{why}; is its `url` right?"), after },
+            _ => Self::Failed { why, after },
+        }
+    }
+
     fn of(response: &mut Response<ureq::Body>) -> Self {
         let status = response.status();
         if status.is_success() {
@@ -116,11 +126,7 @@ impl Answer {
         let text = String::from_utf8_lossy(&bytes);
         let line: String = text.lines().next().unwrap_or_default().trim().chars().take(200).collect();
         let why = format!("HTTP {status}{}{line}", if line.is_empty() { "" } else { ": " });
-        if status.is_server_error() || matches!(status.as_u16(), 408 | 429) {
-            Self::Failed { why, after: after.map(Duration::from_secs) }
-        } else {
-            Self::Refused(why)
-        }
+        Self::of_status(status.as_u16(), why, after.map(Duration::from_secs))
     }
 }
 
@@ -149,5 +155,17 @@ mod tests {
             ("hooks.example:8443", "Address(hooks.example:8443)")
         );
         assert_eq!(address("http://a:1/x/").unwrap().below("/api").url, "http://a:1/x/api");
+    }
+
+    #[test]
+    fn what_may_be_mended_is_tried_again_and_what_is_wrong_with_a_message_is_not() {
+        let answer = |status| Answer::of_status(status, format!("HTTP {status}"), None);
+        for status in [400, 413, 415, 422] {
+            assert_eq!(answer(status), Answer::Refused(format!("HTTP {status}")));
+        }
+        for (status, help) in [(401, "headers"), (403, "headers"), (404, "url"), (302, "url"), (429, ""), (503, "")] {
+            let Answer::Failed { why, after: None } = answer(status) else { panic!("{status}: {:?}", answer(status)) };
+            assert!(why.starts_with(&format!("HTTP {status}")) && why.contains(help), "{why}");
+        }
     }
 }
