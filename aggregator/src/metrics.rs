@@ -143,6 +143,11 @@ pub fn families() -> Vec<Family> {
             &[],
             "Evaluations that came to nothing, because of the store, and are made again",
         ),
+        Family::counter(
+            "syncline_alert_clock_set_back_total",
+            &[],
+            "Times that the clock of the database, which alerts are evaluated by, was set back by a round (15 s) or more",
+        ),
         Family::counter("syncline_alert_notifications_total", &[], "Words on incidents: that one began, or is over"),
         Family::counter(
             "syncline_alert_deliveries_total",
@@ -242,6 +247,7 @@ fn read_alerts(gauges: &AlertGauges, samples: &mut Samples) {
     let evaluated_ms = gauges.evaluated_ms.load(Ordering::Relaxed);
     samples.number("syncline_alerts_evaluated_timestamp_seconds", &[], evaluated_ms as f64 / 1e3);
     samples.count("syncline_alert_evaluation_failures_total", &[], gauges.failures.load(Ordering::Relaxed));
+    samples.count("syncline_alert_clock_set_back_total", &[], gauges.set_back.load(Ordering::Relaxed));
     samples.count("syncline_alert_notifications_total", &[], gauges.notifications.load(Ordering::Relaxed));
 }
 

@@ -166,6 +166,40 @@ fn metric(program: &Program, name: &str) -> f64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn alerts_go_on_from_where_the_databases_clock_was_set_back_to() {
+    if !engine_is_here() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let program = Program::engine_for_others(dir.path());
+    let left_ms = now_ms().div_euclid(EVERY_MS) * EVERY_MS + 3_600_000;
+    let mut engine = Engine::new(Policy::default()).unwrap();
+    engine.evaluate(&Round { at_ns: left_ms * MS, ..Round::default() }, &[]).unwrap();
+    let left = engine.snapshot().unwrap();
+    let left = format!("INSERT INTO alert_states VALUES ('us', fromUnixTimestamp64Milli({left_ms}, 'UTC'), '{left}')");
+    store(dir.path()).await.query_text(&left, "Null").await.unwrap();
+    assert!(program.terminate().success());
+
+    let options = ["--region", "us", "--listen", "127.0.0.1:0", "--metrics", "127.0.0.1:0", "--store-dir"];
+    let start = || Program::start(dir.path(), &[&options[..], &[dir.path().to_str().unwrap()]].concat());
+    let set_back = |program: &Program| metric(program, "syncline_alert_clock_set_back_total");
+    let program = start();
+    let opened = store(dir.path()).await;
+    let newer = format!("SELECT max(toUnixTimestamp64Milli(at)) > {left_ms} FROM alert_states");
+    eventually("it evaluates, and leaves a state after that one", async || ask(&opened, &newer).await == "1").await;
+    assert_eq!(set_back(&program), 1.0);
+    assert_eq!(program.log().matches("the clock of the database was set back").count(), 1, "{}", program.log());
+    let evaluated_ms = metric(&program, "syncline_alerts_evaluated_timestamp_seconds") * 1e3;
+    assert!(evaluated_ms < (left_ms - 3_000_000) as f64, "by the clock as it is now");
+    assert!(program.terminate().success());
+
+    let program = start();
+    eventually("the next one goes on", async || metric(&program, "syncline_alerts_evaluating") == 1.0).await;
+    assert_eq!(set_back(&program), 0.0, "from where that one was");
+    assert!(program.terminate().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_is_cut_off_from_the_store_does_not_say_that_another_one_evaluates() {
     if !engine_is_here() {
         return;

@@ -18,6 +18,8 @@ pub(crate) struct AlertGauges {
     pub(crate) evaluates: AtomicU64,
     /// Evaluations that came to nothing.
     pub(crate) failures: AtomicU64,
+    /// Times that the clock of the database was set back.
+    pub(crate) set_back: AtomicU64,
     /// What there was to tell.
     pub(crate) notifications: AtomicU64,
 }

@@ -99,6 +99,8 @@ struct Evaluating {
     /// The region that tells: of what is stored under its name two who evaluate the same round store it once.
     root: String,
     rounds: Rounds,
+    /// Of the newest rows that were told, by which they are in order; later than the round where the database's clock was set back since.
+    stamped_ms: i64,
     saved_ms: i64,
 }
 
@@ -171,6 +173,13 @@ impl Evaluator {
             Some(this) if (over_ms - this.rounds.at_ms()) / EVERY_MS <= CATCH_UP => this,
             _ => evaluating.insert(self.begin(over_ms).await?),
         };
+        let back_ms = this.rounds.at_ms() - over_ms;
+        if back_ms > EVERY_MS {
+            self.note_set_back(back_ms);
+            this.engine.set_back((back_ms * MS).unsigned_abs());
+            this.rounds.set_back(back_ms.unsigned_abs());
+            this.saved_ms = over_ms - SAVE_EVERY * EVERY_MS;
+        }
         while this.rounds.at_ms() < over_ms && is_ours() {
             for round in this.rounds.next(&self.store, 1).await? {
                 self.take(this, &round).await?;
@@ -180,28 +189,46 @@ impl Evaluator {
         Ok(Duration::from_millis(u64::try_from(next_ms).unwrap_or(0).max(100)))
     }
 
+    /// Rounds would else wait until the clock is where it was, and nobody would be told of anything meanwhile.
+    fn note_set_back(&self, back_ms: i64) {
+        count(&self.gauges.set_back);
+        let seconds = back_ms / 1_000;
+        tracing::warn!(seconds, "the clock of the database was set back: alerts are evaluated by it from there on");
+    }
+
     /// Goes on from what was left, by whichever region's aggregator and however old: what is over by now ends as it would have, and nothing is told
     /// twice.
     async fn begin(&self, over_ms: i64) -> Result<Evaluating, StoreError> {
         let left = self.store.alerts_left().await?;
         // The name is a label of what is told: with another one all that is open would be told again.
         let root = left.as_ref().map_or_else(|| self.region.to_string(), |left| left.region.clone());
-        let engine = match left.map(|left| Engine::restore(&left.state, self.policy.clone())) {
+        let mut stamped_ms = left.as_ref().map_or(over_ms - 1, |left| left.at_ms);
+        let restored = left.map(|left| Engine::restore(&left.state, self.policy.clone()));
+        let mut engine = match restored {
             Some(Ok(engine)) => engine,
-            Some(Err(why)) => {
-                tracing::warn!(%why, "the state of alerts that was left is of no use");
-                self.anew(&root, over_ms).await?
+            no_use => {
+                if let Some(Err(why)) = no_use {
+                    tracing::warn!(%why, "the state of alerts that was left is of no use");
+                }
+                stamped_ms = over_ms.max(stamped_ms + 1);
+                self.anew(&root, stamped_ms).await?
             }
-            None => self.anew(&root, over_ms).await?,
         };
-        let left_ms = engine.at_ns().map_or(over_ms, |at_ns| at_ns / MS);
+        let mut left_ms = engine.at_ns().map_or(over_ms, |at_ns| at_ns / MS);
+        let mut saved_ms = left_ms;
+        if left_ms - over_ms > EVERY_MS {
+            self.note_set_back(left_ms - over_ms);
+            engine.set_back(((left_ms - over_ms) * MS).unsigned_abs());
+            (left_ms, saved_ms) = (over_ms, over_ms - SAVE_EVERY * EVERY_MS);
+        }
         let at_ms = left_ms.max(over_ms - CATCH_UP * EVERY_MS);
         // Rounds after that are evaluated again, and number their incidents alike; those before are not.
-        let engine = engine.numbered_after(self.store.last_incident(at_ms).await?);
+        let engine = engine.numbered_after(self.store.last_incident(at_ms.max(stamped_ms)).await?);
         if at_ms > left_ms {
-            self.close_forgotten(&engine, at_ms).await?;
+            self.close_forgotten(&engine, at_ms.max(stamped_ms)).await?;
         }
-        Ok(Evaluating { rounds: Rounds::begin(&self.store, at_ms, EVERY_MS).await?, saved_ms: at_ms, engine, root })
+        let rounds = Rounds::begin(&self.store, at_ms, EVERY_MS).await?;
+        Ok(Evaluating { engine, root, rounds, stamped_ms, saved_ms })
     }
 
     /// Begins with nothing known. What was told before and is not over would be so for ever: it ends, and is told again if it still is so.
@@ -246,9 +273,10 @@ impl Evaluator {
             Ok(outcome) => outcome,
             Err(error) => return Err(StoreError::Protocol { reason: error.to_string() }),
         };
-        let token = format!("{}/{at_ms}", this.root);
-        store.insert(transition_rows(&outcome.transitions).into_block()?, &token).await?;
-        store.insert(incident_rows(&outcome.notifications).into_block()?, &token).await?;
+        let stamp_ms = at_ms.max(this.stamped_ms + 1);
+        let token = format!("{}/{stamp_ms}", this.root);
+        store.insert(transition_rows(&outcome.transitions, stamp_ms * MS).into_block()?, &token).await?;
+        store.insert(incident_rows(&outcome.notifications, stamp_ms * MS).into_block()?, &token).await?;
         outcome.notifications.iter().for_each(log);
         self.gauges.take(&this.engine, at_ms);
         add(&self.gauges.notifications, outcome.notifications.len() as u64);
@@ -257,8 +285,8 @@ impl Evaluator {
         }
         let is_due = (at_ms - this.saved_ms) / EVERY_MS >= SAVE_EVERY;
         if is_due || outcome != Outcome::default() {
-            this.saved_ms = at_ms;
-            store.insert(state_rows(&this.engine, &this.root, at_ms)?, &token).await?;
+            (this.saved_ms, this.stamped_ms) = (at_ms, stamp_ms);
+            store.insert(state_rows(&this.engine, &this.root, stamp_ms)?, &token).await?;
         }
         Ok(())
     }

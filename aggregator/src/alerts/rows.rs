@@ -14,13 +14,25 @@ pub(super) fn state_rows(engine: &Engine, region: &str, at_ms: i64) -> Result<Bl
         .into_block()
 }
 
-pub(super) fn transition_rows(transitions: &[Transition]) -> SkewAlertRows {
+/// Stamped with `at_ns`, which is in order also where the clock of rounds is not.
+pub(super) fn transition_rows(transitions: &[Transition], at_ns: i64) -> SkewAlertRows {
     let mut rows = SkewAlertRows::default();
     for Transition {
-        key, to, at_ns, since_ns, happened_ns, value, worst, against, limit, severity, incident, is_silenced, ..
+        key,
+        to,
+        since_ns,
+        happened_ns,
+        value,
+        worst,
+        against,
+        limit,
+        severity,
+        incident,
+        is_silenced,
+        ..
     } in transitions
     {
-        rows.at.push(*at_ns);
+        rows.at.push(at_ns);
         rows.rule.push(key.rule.name());
         rows.subject.push(key.subject.to_string());
         rows.region.push(key.subject.region().unwrap_or_default());
@@ -41,10 +53,10 @@ pub(super) fn transition_rows(transitions: &[Transition]) -> SkewAlertRows {
     rows
 }
 
-pub(super) fn incident_rows(notifications: &[Notification]) -> SkewIncidentRows {
+pub(super) fn incident_rows(notifications: &[Notification], at_ns: i64) -> SkewIncidentRows {
     let mut rows = SkewIncidentRows::default();
-    for Notification { incident, kind, at_ns, severity, cause, subjects, text, .. } in notifications {
-        rows.at.push(*at_ns);
+    for Notification { incident, kind, severity, cause, subjects, text, .. } in notifications {
+        rows.at.push(at_ns);
         rows.incident.push(*incident);
         rows.kind.push(if *kind == Kind::Opened { IncidentKind::Opened } else { IncidentKind::Resolved });
         rows.severity.push(level(*severity));

@@ -40,6 +40,7 @@ pub(super) fn alerts(sender: &Sender, incidents: &[Incident], now_ns: i64) -> (V
 
 fn posted(sender: &Sender, incident: &Incident, now_ns: i64) -> Posted {
     let message = sender.message(incident, incident.resolved.is_some());
+    let ended_ns = incident.resolved.as_ref().map(|resolved| resolved.at_ns);
     let labels = [
         ("alertname", format!("SynclineClock{}", capitalised(&message.rule))),
         ("severity", message.severity),
@@ -58,8 +59,9 @@ fn posted(sender: &Sender, incident: &Incident, now_ns: i64) -> Posted {
     Posted {
         labels: labels.into_iter().filter(|(_, value)| !value.is_empty()).collect(),
         annotations: annotations.into_iter().collect(),
-        starts_at: message.starts_at,
-        ends_at: message.ends_at.unwrap_or_else(|| rfc3339(now_ns.saturating_add(LASTS_NS))),
+        // Alertmanager refuses what begins after it ends, and what is over in a while is not over to it: a clock that was set back told of times to come.
+        starts_at: rfc3339(incident.opened.at_ns.min(now_ns)),
+        ends_at: rfc3339(ended_ns.map_or(now_ns.saturating_add(LASTS_NS), |at_ns| at_ns.min(now_ns))),
     }
 }
 
@@ -108,6 +110,17 @@ mod tests {
         assert_eq!((&one.labels, &one.starts_at), (&other.labels, &other.starts_at));
         assert_eq!(one.labels["alertname"], "SynclineClockReference");
         assert!(!one.labels.contains_key("node"), "an empty label is none");
+    }
+
+    #[test]
+    fn what_was_told_before_the_clock_was_set_back_is_of_now() {
+        let at = |resolved_ns| alerts(&sender(), &[incident(60 * MINUTE, resolved_ns)], MINUTE).0.remove(0);
+        let (lasts, over) = (at(None), at(Some(70 * MINUTE)));
+        assert_eq!(
+            (lasts.starts_at.as_str(), lasts.ends_at.as_str()),
+            ("1970-01-01T00:01:00.000Z", "1970-01-01T00:05:00.000Z")
+        );
+        assert_eq!(over.ends_at, "1970-01-01T00:01:00.000Z");
     }
 
     #[test]
