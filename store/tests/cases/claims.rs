@@ -3,7 +3,7 @@
 use syncline_store::rows::{BatchClaim, LossRows};
 use syncline_store::{Block, BlockBuilder, ClaimOfOther, ClaimWriter, Column, LedgerKey, LowCardinality};
 
-use super::{Fixture, base_ns};
+use super::{Fixture, base_ns, run};
 
 fn minute() -> u32 {
     u32::try_from(base_ns() / 1_000_000_000).unwrap()
@@ -34,6 +34,11 @@ pub(super) async fn of_what_a_writer_says_the_highest_version_counts() {
     claim(&keys[1..2], other, 7, BatchClaim::Withdrawn).await;
     claim(&keys[1..2], other, 6, BatchClaim::Claimed).await;
     assert_eq!(asked().await[&keys[1]], [is(other, 7, false)]);
+    // The store's clock was set back by days in between: the version counts.
+    let stepped = "INSERT INTO batch_claims (bucket, region, node, boot, batch, writer, version, state, claimed_at) SELECT bucket, region, node, boot, batch, \
+         writer, 8, 'claimed', claimed_at - INTERVAL 3 DAY FROM batch_claims WHERE batch = 2 AND version = 7";
+    run(&fixture.store, stepped).await;
+    assert_eq!(asked().await[&keys[1]], [is(other, 8, true)]);
 }
 
 pub(super) async fn a_table_tells_of_which_batches_it_has_rows() {

@@ -1,5 +1,7 @@
 //! Blocks in, text out.
 
+use std::collections::BTreeSet;
+
 use syncline_store::rows::*;
 use syncline_store::{Arrays, BlockBuilder, Column, LowCardinality, StoreError};
 
@@ -347,14 +349,117 @@ pub(super) async fn every_table_takes_its_rows() {
             scale: vec![ClockScale::Wall],
         }
         .into_block(),
+        LossRows {
+            bucket: bucket(),
+            region: one(),
+            node: one(),
+            boot: vec![1],
+            run_seq: vec![2],
+            cause: one(),
+            count: vec![3],
+            batch: vec![4],
+        }
+        .into_block(),
+        DroppedBatchRows {
+            bucket: bucket(),
+            region: one(),
+            node: one(),
+            boot: vec![1],
+            run_seq: vec![2],
+            batch: vec![3],
+            cause: one(),
+            events: vec![4],
+            short_waits: vec![5],
+        }
+        .into_block(),
+        ProcessStateRows {
+            bucket: bucket(),
+            region: one(),
+            service: one(),
+            node: one(),
+            boot: vec![1],
+            pid: vec![2],
+            mono_ns: vec![3],
+            dur_ns: vec![4],
+            running_ns: vec![5],
+            runnable_ns: vec![6],
+            syscall_ns: vec![7],
+            cgo_ns: vec![8],
+            blocked_ns: vec![9],
+            blocked_by: vec![vec![("select".to_owned(), 1)]],
+            blocked_times: vec![vec![("select".to_owned(), 2)]],
+            goroutines: vec![10],
+            started: vec![11],
+            ended: vec![12],
+            runs: vec![13],
+            handoffs: vec![14],
+            ref_run: vec![15],
+            al_off: vec![16],
+            al_end_off: vec![17],
+            err_ns: vec![18],
+            err_end_ns: vec![19],
+        }
+        .into_block(),
+        MessageRows {
+            bucket: bucket(),
+            region: one(),
+            service: one(),
+            node: one(),
+            boot: vec![1],
+            pid: vec![2],
+            tid: vec![3],
+            goid: vec![4],
+            direction: vec![MessageDirection::Send],
+            local_address: vec![[0xff; 16]],
+            local_port: vec![5],
+            peer_address: vec![[0; 16]],
+            peer_port: vec![6],
+            netns: vec![7],
+            mark: vec![8],
+            marks: vec![9],
+            mark_shift: vec![10],
+            mono_ns: vec![11],
+            wall_off: vec![-12],
+            ref_run: vec![13],
+            al_off: vec![14],
+            err_ns: vec![15],
+            bound_class: vec![BoundClass::Tight],
+            clock_status: vec![ClockStatus::FreeRunning],
+            epoch: vec![16],
+            model_rev: vec![17],
+        }
+        .into_block(),
+        TcpLossRows {
+            bucket: bucket(),
+            region: one(),
+            node: one(),
+            boot: vec![1],
+            run_seq: vec![2],
+            cause: one(),
+            count: vec![3],
+            batch: vec![4],
+        }
+        .into_block(),
         segments().into_block(),
     ];
+    let mut marked = BTreeSet::new();
     for block in blocks {
         let block = block.unwrap();
-        let table = block.table().to_owned();
+        let (table, mark) = (block.table().to_owned(), block.mark().cloned());
+        let found = async |region: &str| match &mark {
+            Some(mark) => fixture.store.marks_found(region, &table, &[mark]).await.unwrap().contains(mark),
+            None => false,
+        };
+        assert!(!found("x").await, "{table} has nothing yet");
         fixture.store.insert(block, "1").await.unwrap_or_else(|error| panic!("{table}: {error}"));
         assert_eq!(fixture.ask(&format!("SELECT count() FROM {table}")).await, "1", "{table}");
+        if mark.is_some() {
+            assert!(found("x").await && !found("y").await, "{table} does not tell that it has the row");
+            marked.insert(table);
+        }
     }
+    let all: BTreeSet<_> = syncline_store::marked_tables().into_iter().map(|(table, _)| table.to_owned()).collect();
+    assert_eq!(marked, all, "rows of these tables are found as they are inserted");
     let event = fixture.ask("SELECT * EXCEPT (bucket) FROM events").await;
     let expected = "x\tx\tx\t18446744073709551615\t18446744073709551615\t1\t2\t3\tcgo\tx\t4\t-5\t6\t7\t3\t8\t9\t16\t10\t11\t18446744073709551615\t12\tbudgeted\tdisrupted\t13\t14\t17\t18\t-19\t-1\tx\tffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff\t65535\t::\t0\t0123456789abcdef\t15\t1000";
     assert_eq!(event, expected);
