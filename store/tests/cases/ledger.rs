@@ -124,3 +124,38 @@ pub(super) async fn rows_that_are_missing_or_there_twice_are_found() {
     insert_losses(&fixture, minute(0), &[(100, "park_map_full", 2)]).await;
     assert_eq!(not_whole(&fixture).await, "100\t10\t11\t10\t20\t20\t3\t5\n102\t5\t3\t3\t1\t0\t0\t0");
 }
+
+/// Each of the tables that are found by their marks is looked at, here or by `batch_audit`, but for what several batches may tell.
+pub(super) async fn rows_of_other_tables_that_are_there_twice_are_found() {
+    let fixture = Fixture::migrated().await;
+    let repeated = async || {
+        let of = format!("repeated_rows(t0 = {}, t1 = {})", minute(0), minute(9));
+        fixture.ask(&format!("SELECT table, region, node, boot, repeated FROM {of} ORDER BY table")).await
+    };
+    let (at, bucket) = (minute(1), minute(1));
+    let rows = [
+        ("open_waits", "bucket, pid, mono_ns", format!("{bucket}, 1, 5")),
+        ("observations", "bucket, pid, mono_ns", format!("{bucket}, 1, 5")),
+        ("process_states", "bucket, pid, mono_ns", format!("{bucket}, 1, 5")),
+        ("messages", "bucket, pid, mono_ns", format!("{bucket}, 1, 5")),
+        ("tcp_losses", "bucket, batch, cause", format!("{bucket}, 7, 'x'")),
+        ("clock_probes", "t1, t2", format!("1, {at} * 1000000000")),
+        ("clock_steps", "mono_ns, at", format!("1, toDateTime({at})")),
+        ("clock_claims", "mono_ns, at", format!("1, toDateTime({at})")),
+    ];
+    for (table, columns, values) in &rows {
+        let insert = format!("INSERT INTO {table} (region, node, boot, {columns}) VALUES");
+        // Of another node, and of another boot, it is no repetition.
+        for of in ["'eu', 'n', 1", "'eu', 'm', 1", "'eu', 'n', 2"] {
+            run(&fixture.store, &format!("{insert} ({of}, {values})")).await;
+        }
+        assert_eq!(repeated().await, "", "{table}");
+        run(&fixture.store, &format!("{insert} ('eu', 'n', 1, {values}), ('eu', 'n', 1, {values})")).await;
+        assert_eq!(repeated().await, format!("{table}\teu\tn\t1\t2"));
+        run(&fixture.store, &format!("TRUNCATE TABLE {table}")).await;
+    }
+    let by_the_audit = ["events", "short_waits", "losses", "dropped_batches"];
+    for (table, _) in syncline_store::marked_tables() {
+        assert!(by_the_audit.contains(&table) || rows.iter().any(|(name, ..)| *name == table), "{table} is looked at");
+    }
+}

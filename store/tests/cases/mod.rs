@@ -94,6 +94,7 @@ pub(crate) const ALL: &[Case] = cases![
     ledger::a_run_adds_up_from_its_start_and_from_any_minute_on,
     ledger::a_batch_that_is_missing_is_known_and_so_are_those_that_were_given_up,
     ledger::rows_that_are_missing_or_there_twice_are_found,
+    ledger::rows_of_other_tables_that_are_there_twice_are_found,
     claims::of_what_a_writer_says_the_highest_version_counts,
     claims::a_table_tells_of_which_batches_it_has_rows,
     claims::the_columns_by_which_rows_are_found_are_there,
