@@ -78,12 +78,25 @@ struct Broken {
     all: u64,
 }
 
+/// A row of `repeated_rows`.
+#[derive(Debug, Deserialize, Serialize)]
+struct Repeated {
+    region: String,
+    node: String,
+    boot: u64,
+    table: String,
+    repeated: u64,
+    #[serde(skip_serializing)]
+    all: u64,
+}
+
 #[derive(Debug, Serialize)]
 struct Found {
     verdict: &'static str,
     runs: Vec<RunAccount>,
     gaps: Vec<Gap>,
     batches: Vec<Broken>,
+    repeated: Vec<Repeated>,
 }
 
 pub(crate) async fn run(store: &StoreArgs, args: &AuditArgs) -> anyhow::Result<ExitCode> {
@@ -114,14 +127,20 @@ async fn find(source: &Source, args: &AuditArgs, window: Window) -> anyhow::Resu
         args.top
     );
     let batches: Vec<Broken> = source.rows(&sql, &params).await?;
-    let verdict = if !batches.is_empty() || runs.iter().any(is_wrong) {
+    let sql = format!(
+        "SELECT toString(region) AS region, toString(node) AS node, boot, table, repeated, count() OVER () AS all \
+        FROM repeated_rows(t0 = {T0}, t1 = {T1}) WHERE {condition} ORDER BY region, node, boot, table LIMIT {}",
+        args.top
+    );
+    let repeated: Vec<Repeated> = source.rows(&sql, &params).await?;
+    let verdict = if !batches.is_empty() || !repeated.is_empty() || runs.iter().any(is_wrong) {
         "does not add up"
     } else if runs.iter().any(|run| run.captured.is_none()) {
         "cannot be told"
     } else {
         "adds up"
     };
-    Ok(Found { verdict, runs, gaps, batches })
+    Ok(Found { verdict, runs, gaps, batches, repeated })
 }
 
 /// Numbers between those that are known.
@@ -176,6 +195,8 @@ impl Found {
             self.batches.len(),
             self.batches.first().map(|broken| broken.all),
         ));
+        lines.extend(self.repeated.iter().map(Repeated::text));
+        lines.extend(more("tables with such rows", self.repeated.len(), self.repeated.first().map(|one| one.all)));
         lines.push(format!("{} runs, {} batches: {}", self.runs.len(), self.batch_count(), self.verdict));
         lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect()
     }
@@ -246,6 +267,13 @@ impl Broken {
             words.push(format!("{} losses, by the ledger {}", self.found_losses, self.losses));
         }
         format!("{region}/{node}, boot {boot:016x}, batch {batch}: {}", words.join(", "))
+    }
+}
+
+impl Repeated {
+    fn text(&self) -> String {
+        let Self { region, node, boot, table, repeated, .. } = self;
+        format!("{region}/{node}, boot {boot:016x}: {repeated} rows of {table} are there more than once")
     }
 }
 

@@ -49,6 +49,9 @@ pub(crate) fn rows(base_ns: i64) -> Vec<String> {
         events("gaps", 11, 2),
         ledger("gaps", 14, 20, [1, 0, 0], "1, 11, 0, 0, -1"),
         ledger("gaps", 16, 22, [0, 0, 0], "1, 12, 0, 0, -1"),
+        format!(
+            "INSERT INTO process_states (bucket, region, node, boot, pid, mono_ns) SELECT {bucket}, 'eu', 'gaps', 1, 7, 5 FROM numbers(3)"
+        ),
         ledger("old", 10, 10, [1, 0, 0], "0, 0, 0, 0, -1"),
         events("old", 10, 1),
     ]
@@ -104,6 +107,7 @@ fn an_audit_names_gaps_and_batches_that_are_not_whole(fixture: &Fixture) {
         "eu/gaps, boot 0000000000000001: batch 15: neither stored nor given up",
         "eu/gaps, boot 0000000000000001, batch 10: 1 of its events are there more than once",
         "eu/gaps, boot 0000000000000001, batch 14: 1 of its 1 events (from 20 on) are missing",
+        "eu/gaps, boot 0000000000000001: 2 rows of process_states are there more than once",
         "1 runs, 3 batches: does not add up",
     ];
     assert_eq!(lines[3..], expected);
