@@ -228,6 +228,22 @@ fn the_probe_gives_the_coarse_reference_and_until_then_the_wall_clock() {
 }
 
 #[test]
+fn a_wall_clock_that_is_set_moves_neither_the_coarse_reference_nor_the_numbers() {
+    let (mut batcher, process) = (batcher(), process());
+    batcher.push_wait(wait(&process, 100, 900));
+    let before = probed(&mut batcher, 1_000).unwrap();
+    let hours = Span::from_s(5 * 3_600);
+    batcher.push_wait(wait(&process, 1_100, 1_900));
+    assert!(batcher.push_probe(probe(2_000), ProbePath::Udp, 1).is_none());
+    batcher.push_knot(Knot { wall: knot(2_001).wall + hours, ..knot(2_001) });
+    let after = batcher.seal_if_due(at(2_001)).unwrap();
+    after.check().unwrap();
+    assert_eq!(after.wall_offset.ns() - before.wall_offset.ns(), hours.ns());
+    assert_eq!(after.coarse_reference, before.coarse_reference);
+    assert_eq!((after.number, after.first_seq), (before.number + 1, before.first_seq + 1));
+}
+
+#[test]
 fn without_a_probe_everything_goes_five_seconds_after_it_came() {
     let (mut batcher, process) = (batcher(), process());
     batcher.push_wait(wait(&process, 100, 4_998));
