@@ -11,6 +11,11 @@ const SECOND_NS: i64 = 1_000_000_000;
 const UPTIME_NS: i64 = 3_600 * SECOND_NS;
 /// What a probe takes each way.
 const WAY_NS: i64 = 50_000;
+/// The wall clock is set so often, by hours, forward and back: nothing may go by it.
+const SET_EVERY_NS: i64 = 10 * SECOND_NS;
+/// By how much it is wrong then, in turn.
+const WALL_ERRORS_NS: [i64; 4] = [0, 5 * HOUR_NS, 0, -26 * HOUR_NS];
+const HOUR_NS: i64 = 3_600 * SECOND_NS;
 /// First number of the run, of its batches as of its waits.
 pub(crate) const FIRST_SEQ: u64 = 1_000;
 const BOOT: u64 = 0xc4a0_5000;
@@ -23,7 +28,7 @@ pub(crate) struct Source {
     pub(crate) number: u32,
     pub(crate) region: String,
     pub(crate) waits: u32,
-    /// When it began, ns since 1970. Its clocks are right.
+    /// When it began, ns since 1970. Its clocks run as they should, and only the wall clock is set.
     pub(crate) begin_ns: u64,
 }
 
@@ -61,7 +66,7 @@ impl Source {
             first_seq,
             sealed_at: Instant::from_ns(sealed_at),
             coarse_reference: Offset::from_ns(self.reference_minus_mono_ns()),
-            wall_offset: Offset::from_ns(self.reference_minus_mono_ns()),
+            wall_offset: Offset::from_ns(self.wall_minus_mono_ns(begin + 9 * SECOND_NS / 10)),
             reasons: REASONS.map(String::from).to_vec(),
             processes: vec![Process {
                 pid: 1_000,
@@ -95,7 +100,7 @@ impl Source {
             waits.tid.push(1_000 + (seq % 12) as u32);
             waits.goid.push(18 + seq % 997);
             waits.start.push(Instant::from_ns(end - duration.cast_signed()));
-            waits.wall_offset.push(Offset::from_ns(self.reference_minus_mono_ns()));
+            waits.wall_offset.push(Offset::from_ns(self.wall_minus_mono_ns(end - duration.cast_signed())));
             waits.duration_ns.push(duration);
             waits.run_delay_ns.push(duration % 10_000);
             waits.stack.push(stacks[(seq % STACKS) as usize].id);
@@ -113,8 +118,13 @@ impl Source {
         self.begin_ns.cast_signed() - UPTIME_NS
     }
 
+    fn wall_minus_mono_ns(&self, mono_ns: i64) -> i64 {
+        let times_set = (mono_ns - UPTIME_NS).max(0) / SET_EVERY_NS;
+        self.reference_minus_mono_ns() + WALL_ERRORS_NS[times_set as usize % WALL_ERRORS_NS.len()]
+    }
+
     fn knot(&self, mono_ns: i64) -> Knot {
-        let wall = Instant::from_ns(mono_ns + self.reference_minus_mono_ns());
+        let wall = Instant::from_ns(mono_ns + self.wall_minus_mono_ns(mono_ns));
         Knot { mono: Instant::from_ns(mono_ns), raw: Instant::from_ns(mono_ns), wall, bracket: Span::from_ns(100) }
     }
 

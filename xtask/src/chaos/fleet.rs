@@ -210,6 +210,16 @@ impl Fleet {
         self.wake();
     }
 
+    /// Whether something stands still.
+    pub(crate) fn is_stopped(&self) -> bool {
+        !self.stopped.is_empty()
+    }
+
+    /// The most that one of the aggregators had resident so far.
+    pub(crate) fn aggregator_peak_bytes(&self) -> u64 {
+        self.peak(&[Target::StoreAggregator, Target::Aggregator])
+    }
+
     /// Agents make no more, and end once they have delivered all.
     pub(crate) fn end_load(&mut self) {
         for (target, service) in &mut self.services {
@@ -257,7 +267,7 @@ impl Fleet {
             seed: self.seed,
             kills: self.kills(),
             agent_peak_bytes: self.peak(&[Target::Nodes, Target::Agent]),
-            aggregator_peak_bytes: self.peak(&[Target::StoreAggregator, Target::Aggregator]),
+            aggregator_peak_bytes: self.aggregator_peak_bytes(),
             lines: Vec::new(),
         };
         let mib = |bytes: u64| bytes >> 20;

@@ -5,93 +5,38 @@
 //! last fault is followed by the end of the load, and by the time that everything needs to arrive.
 //!
 //! ```text
+//! options  what can be asked for
 //! plan     what happens when, by a seed        pure
 //! service  a program that is started again whenever it ends
 //! fleet    those that there are, and what is done to them
 //! relay    the network between agents and what takes their batches
+//! stall    what must be so where ClickHouse stands still for long     pure
 //! stored   what the store has, against what is known
 //! ```
 
 mod fleet;
+mod options;
 mod plan;
 mod programs;
 mod relay;
 mod service;
+mod stall;
 mod stored;
 
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, Result, bail, ensure};
-use clap::{Args, ValueEnum};
+use anyhow::{Context, Result, bail};
 
-use crate::bench::Built;
 use crate::place;
 use fleet::Fleet;
-use plan::{Plan, Target};
+pub(crate) use options::{Options, Uplink, short_minutes};
+use plan::{Plan, Scenario, Target};
 use programs::Programs;
+use stall::{Moment, Stall};
 use stored::{Difference, Store};
 
-/// What `cargo xtask chaos` can be told.
-#[derive(Args)]
-pub(crate) struct Options {
-    /// How long faults go on; what is left then takes as long as it needs, within bounds
-    #[arg(long, default_value_t = 2.0, value_parser = minutes)]
-    pub(crate) minutes: f64,
-    /// How batches travel
-    #[arg(long, value_enum, default_value = "grpc")]
-    pub(crate) uplink: Uplink,
-    /// Events a second of all modelled nodes together
-    #[arg(long, default_value_t = RATE, value_parser = clap::value_parser!(u32).range(100..=200_000))]
-    pub(crate) rate: u32,
-    /// Modelled nodes; each makes a batch a second
-    #[arg(long, default_value_t = NODES, value_parser = clap::value_parser!(u32).range(1..=100))]
-    pub(crate) nodes: u32,
-    /// Of what happens when; without it another one each time
-    #[arg(long)]
-    pub(crate) seed: Option<u64>,
-    #[command(flatten)]
-    pub(crate) built: Built,
-}
-
-impl Options {
-    /// In each batch of a modelled node.
-    fn waits(&self) -> u32 {
-        self.rate / self.nodes
-    }
-
-    /// With the build that the tests have.
-    pub(crate) fn short(minutes: f64, uplink: Uplink) -> Self {
-        Self { minutes, uplink, rate: RATE, nodes: NODES, seed: None, built: Built::dev() }
-    }
-}
-
-/// How batches travel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Uplink {
-    Grpc,
-    Kafka,
-}
-
-impl Uplink {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Grpc => "grpc",
-            Self::Kafka => "kafka",
-        }
-    }
-}
-
-/// Modelled nodes.
-const NODES: u32 = 8;
-/// Waits that a batch may have.
-const MOST_WAITS: u32 = 65_536;
-/// Events a second.
-const RATE: u32 = 20_000;
 pub(crate) const REGION: &str = "chaos";
-
-/// Below that hardly anything happens.
-const LEAST_MINUTES: f64 = 0.25;
 const TICK: Duration = Duration::from_millis(50);
 /// Nothing more arrives for so long: then nothing will.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -99,23 +44,13 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const DRAINED_WITHIN: Duration = Duration::from_secs(600);
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 const TELL_EVERY: Duration = Duration::from_secs(10);
-/// What an event takes of the disk at most: in a spool, in Kafka, in the store and while that is merged; and what the rest takes.
-const DISK_BYTES_PER_EVENT: u64 = 400;
-const DISK_BYTES_BESIDE: u64 = 3 << 30;
 
 /// # Errors
 /// When something cannot be built or started, or an event is missing or there twice.
 pub(crate) fn run(options: &Options) -> Result<()> {
     let target = place::target();
     std::fs::create_dir_all(&target)?;
-    check_disk(&target, options)?;
-    ensure!(
-        (1..=MOST_WAITS).contains(&options.waits()),
-        "{} events a second of {} nodes are batches of {}: a batch may have 1 to {MOST_WAITS}, so choose another --rate or other --nodes",
-        options.rate,
-        options.nodes,
-        options.waits()
-    );
+    options.check(&target)?;
     let programs = Programs::build(options)?;
     let dir = tempfile::Builder::new().prefix("chaos-").tempdir_in(&target)?;
     let seed = options.seed.unwrap_or_else(|| now().subsec_nanos().into());
@@ -142,31 +77,6 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     bail!("{} (seed {seed}); everything is kept in {}", failures.join("; "), dir.keep().display())
 }
 
-fn minutes(text: &str) -> Result<f64, String> {
-    let parsed = text.parse::<f64>().ok().filter(|minutes| (LEAST_MINUTES..=240.0).contains(minutes));
-    parsed.ok_or_else(|| format!("use {LEAST_MINUTES} to 240"))
-}
-
-/// Of both ways together.
-pub(crate) fn short_minutes(text: &str) -> Result<f64, String> {
-    let parsed = text.parse::<f64>().ok().filter(|minutes| (2.0 * LEAST_MINUTES..=60.0).contains(minutes));
-    parsed.ok_or_else(|| format!("use {} to 60", 2.0 * LEAST_MINUTES))
-}
-
-fn check_disk(dir: &Path, options: &Options) -> Result<()> {
-    let events = f64::from(options.rate) * options.minutes * 60.0;
-    let (free, needed) = (place::free_bytes(dir)?, events as u64 * DISK_BYTES_PER_EVENT + DISK_BYTES_BESIDE);
-    let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
-    ensure!(
-        free >= needed,
-        "{events:.0} events may take {:.1} GiB, and {} has {:.1} GiB: make room, or choose fewer --minutes or a lower --rate",
-        gib(needed),
-        dir.display(),
-        gib(free)
-    );
-    Ok(())
-}
-
 fn now() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
@@ -178,6 +88,10 @@ struct Run<'a> {
     fleet: Fleet,
     store: Store,
     begun: Duration,
+    /// When something first stood still, and when it went on: ClickHouse, where the run is about that.
+    stall: [Option<Moment>; 2],
+    /// By which these are told.
+    clock: Instant,
 }
 
 /// What came of it.
@@ -190,6 +104,7 @@ struct Outcome {
     /// Runs of that agent that were killed before they told what they captured.
     untold: usize,
     drained_s: f64,
+    stall: Option<Stall>,
     failures: Vec<String>,
 }
 
@@ -203,18 +118,21 @@ impl<'a> Run<'a> {
             waits: options.waits(),
         };
         let begun = now();
-        Ok(Self { options, seed, fleet: Fleet::start(options, seed, programs, dir)?, store, begun })
+        let fleet = Fleet::start(options, seed, programs, dir)?;
+        Ok(Self { options, seed, fleet, store, begun, stall: [None; 2], clock: Instant::now() })
     }
 
     fn go(mut self) -> Result<Outcome> {
         self.inflict()?;
         self.fleet.calm();
+        self.watch_stall();
         eprintln!("chaos: the last fault is over; waiting for everything to arrive");
         let calm = Instant::now();
         let mut failures = Vec::new();
-        let difference = self.drain(&mut failures)?;
+        let (difference, stored_at) = self.drain(&mut failures)?;
         let drained_s = calm.elapsed().as_secs_f64();
         failures.extend(difference.failures());
+        let stall = self.stall(stored_at, difference.rows, &mut failures);
         let untold = self.audit().unwrap_or_else(|failure| {
             failures.push(failure);
             0
@@ -231,22 +149,24 @@ impl<'a> Run<'a> {
             failures.push("nothing came from the agent that observes a program".to_owned());
         }
         let counts = self.fleet.stop();
-        if counts.kills == 0 {
+        if counts.kills == 0 && self.options.scenario == Scenario::Everything {
             failures.push("nothing was killed".to_owned());
         }
-        Ok(Outcome { uplink: self.options.uplink, fleet: counts, difference, observed, untold, drained_s, failures })
+        let uplink = self.options.uplink;
+        Ok(Outcome { uplink, fleet: counts, difference, observed, untold, drained_s, stall, failures })
     }
 
     /// The load, and the faults.
     fn inflict(&mut self) -> Result<()> {
         let lasts = Duration::from_secs_f64(self.options.minutes * 60.0);
-        let mut plan = Plan::new(self.seed, lasts, &self.fleet.targets());
+        let mut plan = Plan::new(self.options.scenario, self.seed, lasts, &self.fleet.targets());
         let (start, mut told) = (Instant::now(), Instant::now());
         while start.elapsed() < lasts {
             self.fleet.tick()?;
             for deed in plan.due(start.elapsed()) {
                 self.fleet.inflict(deed);
             }
+            self.watch_stall();
             if told.elapsed() >= TELL_EVERY {
                 told = Instant::now();
                 let made = self.store.made();
@@ -261,8 +181,37 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Ends the load, and waits until all of it is in the store, or nothing comes any more.
-    fn drain(&mut self, failures: &mut Vec<String>) -> Result<Difference> {
+    /// Notes when ClickHouse begins to stand still, and when it goes on.
+    fn watch_stall(&mut self) {
+        let place = match self.stall {
+            [None, _] if self.fleet.is_stopped() => 0,
+            [Some(_), None] if !self.fleet.is_stopped() => 1,
+            _ => return,
+        };
+        self.stall[place] = Some(Moment {
+            at: self.clock.elapsed(),
+            events: self.store.made(),
+            aggregator_peak_bytes: self.fleet.aggregator_peak_bytes(),
+        });
+    }
+
+    /// The stall, if the run is about one, and what was wrong with it.
+    fn stall(&self, stored_at: Instant, rows: u64, failures: &mut Vec<String>) -> Option<Stall> {
+        if self.options.scenario != Scenario::Stall {
+            return None;
+        }
+        let [Some(begun), Some(ended)] = self.stall else {
+            failures.push("ClickHouse never stood still".to_owned());
+            return None;
+        };
+        let stored = (stored_at.saturating_duration_since(self.clock), rows);
+        let stall = Stall { begun, ended, stored, rate: self.options.rate };
+        failures.extend(stall.failures());
+        Some(stall)
+    }
+
+    /// Ends the load, and waits until all of it is in the store, or nothing comes any more. With when the last of it was seen to be there.
+    fn drain(&mut self, failures: &mut Vec<String>) -> Result<(Difference, Instant)> {
         self.fleet.end_load();
         let (mut newest, mut looked) = (Instant::now(), Instant::now());
         let deadline = Instant::now() + DRAINED_WITHIN + Duration::from_secs_f64(self.options.minutes * 300.0);
@@ -284,7 +233,7 @@ impl<'a> Run<'a> {
                     let since = has_ended.then(|| *ended.get_or_insert_with(SystemTime::now));
                     let is_all = since.is_some_and(|since| self.fleet.spools_are_empty(since));
                     if is_all && is_over {
-                        return Ok(difference);
+                        return Ok((difference, newest));
                     }
                     (is_over, before) = (is_all && !has_grown, difference);
                 }
@@ -296,7 +245,7 @@ impl<'a> Run<'a> {
                 } else if ended.is_none_or(|since| !self.fleet.spools_are_empty(since)) {
                     failures.push("aggregators do not get rid of what they have".to_owned());
                 }
-                return self.store.difference();
+                return Ok((self.store.difference()?, newest));
             }
             std::thread::sleep(TICK);
         }
@@ -339,6 +288,9 @@ impl Outcome {
     fn print(&self) {
         let Self { drained_s, observed, untold, .. } = self;
         println!("seed {}; drained in {drained_s:.0} s", self.fleet.seed);
+        if let Some(stall) = &self.stall {
+            println!("{}", stall.line());
+        }
         println!(
             "{observed} events of the observed program; {untold} runs of its agent ended before they told what they captured"
         );

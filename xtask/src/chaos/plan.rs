@@ -1,4 +1,4 @@
-//! What happens when: a seed and a length give all of it.
+//! What happens when: a seed and a length give all of it. Where everything does:
 //!
 //! - Each second to three one program is killed, any of them. One in eight is killed as soon as it is there, also while it starts, and the others
 //!   once they serve.
@@ -6,6 +6,8 @@
 //! - From the middle on the network is cut, for a tenth of the time, at most 2 minutes; then 5 % of it is lost, to the end.
 
 use std::time::Duration;
+
+use clap::ValueEnum;
 
 use super::relay::Mode;
 use crate::soak::Chance;
@@ -41,6 +43,15 @@ pub(crate) enum Deed {
     Network(Mode),
 }
 
+/// What a run is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Scenario {
+    /// Everything is killed, stopped and cut off
+    Everything,
+    /// ClickHouse stands still for two thirds of the time, and nothing else happens
+    Stall,
+}
+
 const STOP_EVERY: Duration = Duration::from_secs(10);
 const CUT_AT_MOST: Duration = Duration::from_secs(120);
 const LOSS: f64 = 0.05;
@@ -51,7 +62,17 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    pub(crate) fn new(seed: u64, lasts: Duration, targets: &[Target]) -> Self {
+    pub(crate) fn new(scenario: Scenario, seed: u64, lasts: Duration, targets: &[Target]) -> Self {
+        match scenario {
+            Scenario::Everything => Self::everything(seed, lasts, targets),
+            Scenario::Stall => {
+                let stall = Deed::Stop { target: Target::ClickHouse, lasts: lasts * 2 / 3 };
+                Self { deeds: [(lasts / 6, stall)].into() }
+            }
+        }
+    }
+
+    fn everything(seed: u64, lasts: Duration, targets: &[Target]) -> Self {
         let mut chance = Chance(seed);
         let mut deeds = kills(&mut chance, lasts, targets);
         deeds.extend(stops(&mut chance, lasts, targets));
@@ -105,7 +126,7 @@ mod tests {
     const ALL: [Target; 3] = [Target::Nodes, Target::Aggregator, Target::ClickHouse];
 
     fn all(seed: u64, seconds: u64) -> Vec<Deed> {
-        Plan::new(seed, Duration::from_secs(seconds), &ALL).due(Duration::MAX)
+        Plan::new(Scenario::Everything, seed, Duration::from_secs(seconds), &ALL).due(Duration::MAX)
     }
 
     #[test]
@@ -127,12 +148,29 @@ mod tests {
 
     #[test]
     fn what_is_due_is_given_once_and_the_network_is_cut_and_then_loses() {
-        let mut plan = Plan::new(3, Duration::from_secs(600), &ALL);
+        let mut plan = Plan::new(Scenario::Everything, 3, Duration::from_secs(600), &ALL);
         let first = plan.due(Duration::from_secs(299));
         assert!(!first.is_empty() && !first.iter().any(|deed| matches!(deed, Deed::Network(_))));
         let networks: Vec<_> =
             plan.due(Duration::MAX).into_iter().filter(|deed| matches!(deed, Deed::Network(_))).collect();
         assert_eq!(networks, [Deed::Network(Mode::Cut), Deed::Network(Mode::Lossy(LOSS))]);
         assert!(plan.due(Duration::MAX).is_empty());
+    }
+
+    #[test]
+    fn half_an_hour_has_a_cut_of_two_minutes_and_ten_of_loss_after_it() {
+        let mut plan = Plan::new(Scenario::Everything, 3, Duration::from_secs(1_800), &ALL);
+        let mut is_lossy_at = |at: u64| plan.due(Duration::from_secs(at)).contains(&Deed::Network(Mode::Lossy(LOSS)));
+        assert!(!is_lossy_at(900 + 119));
+        // Which leaves 13 minutes.
+        assert!(is_lossy_at(900 + 120));
+    }
+
+    #[test]
+    fn a_stall_is_all_that_happens_and_has_load_before_it_and_after_it() {
+        let mut plan = Plan::new(Scenario::Stall, 3, Duration::from_secs(900), &ALL);
+        assert!(plan.due(Duration::from_secs(149)).is_empty());
+        let stall = Deed::Stop { target: Target::ClickHouse, lasts: Duration::from_secs(600) };
+        assert_eq!(plan.due(Duration::MAX), [stall]);
     }
 }

@@ -36,8 +36,15 @@ pub(crate) struct Difference {
     pub(crate) rows: u64,
     pub(crate) lost: u64,
     pub(crate) duplicate: u64,
-    /// Rows of numbers that nobody has made, or of other content.
+    /// Rows of numbers that nobody has made, of other content, or that are placed elsewhere.
     pub(crate) foreign: u64,
+}
+
+/// What a node knows of itself: when it began, ns since 1970, and how many of its events are durable.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Made {
+    begin_ns: u64,
+    events: u64,
 }
 
 /// What there is of one boot of a node.
@@ -50,7 +57,7 @@ struct Found {
     numbers: u64,
     /// Of these, those that were made.
     expected: u64,
-    /// Rows of other content.
+    /// Rows of other content, or placed elsewhere.
     wrong: u64,
 }
 
@@ -107,32 +114,44 @@ fn name(number: u32) -> String {
     format!("modelled-{number}")
 }
 
+/// Of each boot of a node, what there is of the numbers that it made, and what is of other content. Where a wait truly was follows from its number, too;
+/// its bound leads there, and its bucket is the minute.
+fn difference_sql(made: &[Made], waits: u32) -> String {
+    let names: Vec<String> = (0..).zip(made).map(|(number, _)| format!("'{}'", name(number))).collect();
+    let of_node = |of: &dyn Fn(&Made) -> u64| {
+        let values: Vec<String> = made.iter().map(|made| format!("toUInt64({})", of(made))).collect();
+        format!("transform(toString(events.node), [{}], [{}], toUInt64(0))", names.join(", "), values.join(", "))
+    };
+    let (begin_ns, end) = (of_node(&|made| made.begin_ns), of_node(&|made| FIRST_SEQ + made.events));
+    format!(
+        "WITH toInt64({begin_ns} + intDiv((seq - {FIRST_SEQ}) * 1000000000, {waits})) - toInt64({DURATION}) AS truly_ns \
+         SELECT toString(node) AS node, boot, count() AS rows, groupBitmap(seq) AS numbers, \
+         groupBitmapIf(seq, seq >= {FIRST_SEQ} AND seq < {end}) AS expected, \
+         countIf(dur_ns != {DURATION} OR abs(toInt64(mono_ns) + al_off - truly_ns) > err_ns \
+             OR toUnixTimestamp(bucket) != intDiv(truly_ns, 60000000000) * 60) AS wrong \
+         FROM events WHERE events.node LIKE 'modelled-%' GROUP BY events.node, boot \
+         SETTINGS output_format_json_quote_64bit_integers = 0"
+    )
+}
+
 impl Store {
     /// Events that are known to be durable so far.
     pub(crate) fn made(&self) -> u64 {
-        (0..self.nodes).map(|number| self.made_by(number)).sum()
+        (0..self.nodes).map(|number| self.made_by(number).events).sum()
     }
 
-    fn made_by(&self, number: u32) -> u64 {
+    fn made_by(&self, number: u32) -> Made {
         let text = fs::read_to_string(self.nodes_dir.join(name(number)).join("durable")).unwrap_or_default();
-        let batches: u64 = text.split_whitespace().nth(1).and_then(|batches| batches.parse().ok()).unwrap_or(0);
-        batches * u64::from(self.waits)
+        let mut numbers = text.split_whitespace().map(|word| word.parse().unwrap_or(0));
+        let (begin_ns, batches) = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+        Made { begin_ns, events: batches * u64::from(self.waits) }
     }
 
     /// # Errors
     /// When the store does not answer.
     pub(crate) fn difference(&self) -> Result<Difference> {
-        let made: Vec<u64> = (0..self.nodes).map(|number| self.made_by(number)).collect();
-        let names: Vec<String> = (0..self.nodes).map(|number| format!("'{}'", name(number))).collect();
-        let ends: Vec<String> = made.iter().map(|made| (FIRST_SEQ + made).to_string()).collect();
-        let sql = format!(
-            "SELECT toString(node) AS node, boot, count() AS rows, groupBitmap(seq) AS numbers, \
-             groupBitmapIf(seq, seq >= {FIRST_SEQ} AND seq < transform(toString(events.node), [{}], [{}], 0)) AS expected, \
-             countIf(dur_ns != {DURATION}) AS wrong FROM events WHERE events.node LIKE 'modelled-%' GROUP BY events.node, boot \
-             SETTINGS output_format_json_quote_64bit_integers = 0",
-            names.join(", "),
-            ends.join(", ")
-        );
+        let made: Vec<Made> = (0..self.nodes).map(|number| self.made_by(number)).collect();
+        let sql = difference_sql(&made, self.waits);
         let text = self.ask(&["sql", "--format", "jsonl", &sql])?;
         let lines = text.lines().filter(|line| !line.is_empty());
         let mut found: Vec<Found> =
@@ -141,7 +160,7 @@ impl Store {
         for (number, made) in (0..self.nodes).zip(made) {
             let is_it = |one: &Found| one.node == name(number) && one.boot == BOOT + u64::from(number);
             let one = found.iter().position(is_it).map(|place| found.swap_remove(place)).unwrap_or_default();
-            difference.add(made, &one);
+            difference.add(made.events, &one);
         }
         difference.foreign += found.iter().map(|stranger| stranger.rows).sum::<u64>();
         Ok(difference)
