@@ -50,6 +50,14 @@ counters! {
     batches_known,
     /// Groups of batches that were stored, each in one insert a table.
     groups_stored,
+    /// Groups that waited for another aggregator, which claimed some of the same batches.
+    groups_waited,
+    /// Groups that were left to another aggregator with some of the same batches for a minute, since nothing of them went in for two.
+    groups_left,
+    /// Batches that another aggregator had claimed before and not stored: what it had begun was looked for, and the rest stored.
+    batches_taken_over,
+    /// Times that claims on batches were not renewed in time, so that all was asked anew.
+    claims_lapsed,
     /// Batches of a format that only later versions know, kept for one.
     batches_later,
     /// Batches set aside that will never be stored.

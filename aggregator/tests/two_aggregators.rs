@@ -32,10 +32,14 @@ async fn start(dir: &Path, name: &str) -> (Program, Relay) {
 }
 
 fn start_at(dir: &Path, name: &str, url: &str) -> Program {
+    start_with_claims(dir, name, url, CLAIMS_LAST_MS)
+}
+
+fn start_with_claims(dir: &Path, name: &str, url: &str, last_ms: &str) -> Program {
     let state = dir.join(name);
     let arguments = ["--region", "us", "--listen", "127.0.0.1:0", "--clickhouse-url", url, "--state-dir"];
     let arguments = [&arguments[..], &[state.to_str().unwrap()]].concat();
-    Program::start_with(dir, &arguments, &[("SYNCLINE_TEST_CLAIMS_LAST_MS", CLAIMS_LAST_MS)])
+    Program::start_with(dir, &arguments, &[("SYNCLINE_TEST_CLAIMS_LAST_MS", last_ms)])
 }
 
 /// Batches until `agent` has made so many.
@@ -58,8 +62,7 @@ fn waiting(dir: &Path, name: &str) -> Option<u64> {
 
 async fn has_stored(store: &Store, rows: usize) {
     assert_eq!(ask(store, TOLD_APART).await, format!("{rows}\t{rows}"));
-    let others = "SELECT (SELECT (count() - uniqExact(node, boot, t1)) FROM clock_probes) \
-        + (SELECT count() - uniqExact(node, boot, mono_ns) FROM process_states) \
+    let others = "SELECT (SELECT count() FROM repeated_rows(t0 = now() - 7200, t1 = now() + 7200)) \
         + (SELECT count() - uniqExact(node, boot, batch) FROM short_waits) \
         + (SELECT count() - uniqExact(node, boot, batch) FROM ingest_ledger)";
     assert_eq!(ask(store, others).await, "0", "rows of other tables that are there twice");
@@ -215,6 +218,71 @@ async fn what_one_has_begun_as_it_is_killed_the_other_one_ends() {
         check(&store, "events", &agent.truth).await;
         drop((first, second, engine));
     }
+}
+
+/// Its claims are renewed, and ClickHouse takes nothing of one table from it, for a reason that another one does not have.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_can_claim_and_not_insert_leaves_a_group_to_the_other_one() {
+    if !engine_is_here() {
+        return;
+    }
+    let Begun { dir, store, agent, held, first, relay, second, engine } = begun("events").await;
+    let mut uplink = Uplink::to(&second).await;
+    for batch in &held[2..] {
+        uplink.store(batch).await;
+    }
+    assert!(first.log().contains("other aggregators that have the same batches may store them first"));
+    relay.set(Mode::Pass);
+    eventually("the first has caught up", async || waiting(dir.path(), "first") == Some(0)).await;
+    has_stored(&store, agent.truth.len()).await;
+    check(&store, "events", &agent.truth).await;
+    drop((first, second, engine));
+}
+
+/// An insert without an answer may go in yet, after another one has looked for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_ends_while_an_insert_has_no_answer_does_not_withdraw_its_claims() {
+    if !engine_is_here() {
+        return;
+    }
+    let Begun { dir, store, agent, held, first, relay, second, engine } = begun("events").await;
+    assert!(first.terminate().success());
+    let said = "SELECT state, count() FROM (SELECT argMax(state, version) AS state FROM batch_claims WHERE batch > 1 GROUP BY writer, batch) GROUP BY state";
+    assert_eq!(ask(&store, said).await, "claimed\t5");
+    let mut uplink = Uplink::to(&second).await;
+    for batch in &held[2..] {
+        uplink.store(batch).await;
+    }
+    relay.set(Mode::Pass);
+    let first = start_at(dir.path(), "first", &engine_url(dir.path()));
+    eventually("the first has caught up", async || waiting(dir.path(), "first") == Some(0)).await;
+    has_stored(&store, agent.truth.len()).await;
+    check(&store, "events", &agent.truth).await;
+    drop((first, second, engine));
+}
+
+/// Each question takes longer than claims are good for: nothing goes in, and the store is not asked without a pause. Once it is faster all goes in.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_is_too_slow_for_claims_is_waited_for() {
+    if !engine_is_here() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let engine = Program::embedded(dir.path());
+    let store = store(dir.path()).await;
+    let (relay, url) = Relay::to_engine_in(dir.path()).await;
+    let program = start_with_claims(dir.path(), "slow", &url, "3000");
+    let mut agent = agent();
+    Uplink::to(&program).await.store(&batches(&mut agent, 1)[0]).await;
+    relay.set(Mode::Late);
+    deliver(&program, &batches(&mut agent, 3)).await;
+    let told = "claims on batches are old before anything goes in";
+    eventually("it is told", async || program.log().contains(told)).await;
+    assert_eq!(waiting(dir.path(), "slow"), Some(3));
+    relay.set(Mode::Pass);
+    eventually("it has caught up", async || waiting(dir.path(), "slow") == Some(0)).await;
+    has_stored(&store, agent.truth.len()).await;
+    drop((program, engine));
 }
 
 struct Begun {

@@ -148,6 +148,16 @@ impl StoreError {
         }
     }
 
+    /// Whether ClickHouse may still be about the statement that failed with this: no answer came, or one that says that it does not know.
+    #[must_use]
+    pub fn may_be_under_way(&self) -> bool {
+        match self {
+            Self::Sql { code, .. } => UNKNOWN_END_CODES.contains(code),
+            Self::Block { .. } => false,
+            _ => true,
+        }
+    }
+
     pub(crate) fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
         let what = what.into();
         move |source| Self::Io { what, source }
@@ -221,6 +231,14 @@ const RETRYABLE_CODES: [u32; 22] = [
     999, // KEEPER_EXCEPTION
 ];
 
+/// Codes of a server that waited for another one, which may go on.
+const UNKNOWN_END_CODES: [u32; 4] = [
+    159, // TIMEOUT_EXCEEDED
+    209, // SOCKET_TIMEOUT
+    210, // NETWORK_ERROR
+    319, // UNKNOWN_STATUS_OF_INSERT
+];
+
 /// `Code: 62. DB::Exception: text` -> (62, text).
 fn split_exception(answer: &str) -> Option<(u32, &str)> {
     let after = &answer[answer.find("Code: ")? + "Code: ".len()..];
@@ -278,6 +296,15 @@ mod tests {
         assert!(StoreError::from_answer("503 Service Unavailable").is_retryable());
         assert!(!StoreError::from_answer("Code: 62. DB::Exception: Syntax error. (SYNTAX_ERROR)").is_retryable());
         assert!(!StoreError::from_answer("404 Not Found").is_retryable());
+    }
+
+    #[test]
+    fn what_was_refused_is_over_and_what_was_not_answered_may_go_on() {
+        let sql = |code: u32| StoreError::Sql { code, message: String::new() };
+        assert!(!sql(241).may_be_under_way() && !sql(252).may_be_under_way());
+        assert!(sql(319).may_be_under_way());
+        assert!(StoreError::Network { reason: "timed out".into() }.may_be_under_way());
+        assert!(!StoreError::Block { table: "t".into(), reason: String::new() }.may_be_under_way());
     }
 
     #[test]

@@ -2,9 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -13,15 +11,12 @@ use std::time::Duration;
 use futures_util::future::{Either, select};
 use syncline_store::rows::BatchClaim;
 use syncline_store::{ClaimWriter, LedgerKey, Store, StoreError};
-use thiserror::Error;
 use tokio::time::timeout;
 
 use super::contest::{Told, Turn, turn};
+use super::name::{Name, NoName};
 use super::watch::Watch;
-use crate::state_file;
 
-/// Holds the name that the claims are by.
-const FILE: &str = "writer";
 /// A claim is renewed after this share of what it lasts.
 const RENEWAL_SHARE: u32 = 6;
 /// What could not be renewed is tried again after this share of it.
@@ -30,65 +25,6 @@ const AGAIN_SHARE: u32 = 30;
 const BEGIN_SHARE: u32 = 2;
 /// Versions of one run.
 const RUN_BITS: u32 = 32;
-
-/// The name cannot be read, or kept.
-#[derive(Debug, Error)]
-pub(crate) enum NoName {
-    /// It is there, and is none.
-    #[error("{} holds no name of a writer: remove it, and what this aggregator began to store before is taken over after 30 s", .0.display())]
-    Damaged(PathBuf),
-    /// The disk, or the system's random bytes.
-    #[error("{}: {error}", path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        error: io::Error,
-    },
-}
-
-/// Who claims: the same as long as there is the spool, whatever process has it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Name {
-    writer: ClaimWriter,
-    /// Which of its processes this is.
-    run: u32,
-}
-
-impl Name {
-    /// That of the next process on the spool in `dir`, durably.
-    fn next(dir: &Path) -> Result<Self, NoName> {
-        let path = dir.join(FILE);
-        let failed = |error| NoName::Io { path: path.clone(), error };
-        let name = match fs::read_to_string(&path) {
-            Ok(text) => {
-                let last = Self::parse(&text).ok_or_else(|| NoName::Damaged(path.clone()))?;
-                Self { run: last.run + 1, ..last }
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                Self { writer: ClaimWriter(random().map_err(failed)?), run: 1 }
-            }
-            Err(error) => return Err(failed(error)),
-        };
-        state_file::save(dir, FILE, format!("{} {}\n", name.writer, name.run).as_bytes()).map_err(failed)?;
-        Ok(name)
-    }
-
-    fn parse(text: &str) -> Option<Self> {
-        let (writer, run) = text.trim_end().split_once(' ')?;
-        let writer = ClaimWriter(u128::from_str_radix(writer, 16).ok()?);
-        Some(Self { writer, run: run.parse().ok().filter(|run| *run < u32::MAX)? })
-    }
-}
-
-fn random() -> io::Result<u128> {
-    let mut bytes = [0; 16];
-    let got = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())?;
-    if got < bytes.len() {
-        return Err(io::Error::other("the system gives no random bytes"));
-    }
-    Ok(u128::from_le_bytes(bytes))
-}
 
 /// The time since the boot, also while the machine was suspended: others go on meanwhile.
 fn now() -> Duration {
@@ -121,6 +57,8 @@ pub(crate) struct Claims {
     writer: ClaimWriter,
     last: Duration,
     held: Mutex<Held>,
+    /// Until when something of it may still go in that got no answer; by [`now`].
+    in_doubt_until: Mutex<Duration>,
     /// What was seen of others.
     watch: Mutex<Watch>,
     /// Of what is said next.
@@ -133,11 +71,11 @@ impl Claims {
     /// # Errors
     /// Its name cannot be read, or kept.
     pub(crate) fn open(dir: &Path, store: Store, region: &str, last: Duration) -> Result<Self, NoName> {
-        let Name { writer, run } = Name::next(dir)?;
+        let Name { writer, run, .. } = Name::next(dir)?;
         let version = AtomicU64::new(u64::from(run) << RUN_BITS);
         tracing::info!(%writer, "claims on batches are made by this name");
-        let (held, watch) = (Mutex::default(), Mutex::default());
-        Ok(Self { store, region: region.to_owned(), writer, last, held, watch, version })
+        let (held, in_doubt_until, watch) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Ok(Self { store, region: region.to_owned(), writer, last, held, in_doubt_until, watch, version })
     }
 
     /// Claims `keys`, and asks whose turn it is, and who else claims some of them.
@@ -175,19 +113,48 @@ impl Claims {
         Ok(keys.iter().map(told).collect())
     }
 
-    /// Says that nothing of what is claimed is stored from here any more.
+    /// Says that nothing of what is claimed is stored from here any more; nothing is said while something may still go in, and the claims grow old.
     ///
     /// # Errors
     /// The store does not answer; others wait until the claims are old.
     pub(crate) async fn withdraw(&self) -> Result<(), StoreError> {
+        let is_in_doubt = now() < *self.in_doubt_until();
         let mut keys = Vec::new();
         let version = self.next(|held| keys = std::mem::take(held).keys);
+        if is_in_doubt {
+            return Ok(());
+        }
         self.say(&keys, version, BatchClaim::Withdrawn).await
+    }
+
+    /// An insert of what is claimed got no answer: ClickHouse may still be about it, for as long as others wait for a claim that is not renewed.
+    pub(crate) fn doubt(&self) {
+        *self.in_doubt_until() = now() + self.last;
+    }
+
+    /// The claims are left to grow old.
+    pub(crate) fn let_go(&self) {
+        *self.held() = Held::default();
     }
 
     /// What is claimed is stored: the ledger tells.
     pub(crate) fn done(&self) {
-        *self.held() = Held::default();
+        self.let_go();
+        *self.in_doubt_until() = Duration::ZERO;
+    }
+
+    /// How long the claims last.
+    pub(crate) fn last(&self) -> Duration {
+        self.last
+    }
+
+    /// Who else has claimed some of `keys`, whether or not they do now.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub(crate) async fn others(&self, keys: &[LedgerKey]) -> Result<BTreeSet<ClaimWriter>, StoreError> {
+        let of_others = self.kept(self.store.batch_claims(&self.region, keys, self.writer)).await?;
+        Ok(of_others.values().flatten().map(|claim| claim.writer).collect())
     }
 
     /// Whether an insert may begin: nobody else can have begun one.
@@ -245,22 +212,8 @@ impl Claims {
     fn held(&self) -> MutexGuard<'_, Held> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_name_stays_with_its_directory_and_each_run_is_a_later_one() {
-        let dir = tempfile::tempdir().unwrap();
-        let (first, second) = (Name::next(dir.path()).unwrap(), Name::next(dir.path()).unwrap());
-        assert_eq!((first.writer, first.run, second.run), (second.writer, 1, 2));
-        let elsewhere = tempfile::tempdir().unwrap();
-        assert_ne!(Name::next(elsewhere.path()).unwrap().writer, first.writer);
-        for damaged in ["", "7", "x 1", "7 x", "7 4294967295"] {
-            fs::write(dir.path().join(FILE), damaged).unwrap();
-            assert!(Name::next(dir.path()).unwrap_err().to_string().contains("remove it"), "{damaged:?}");
-        }
+    fn in_doubt_until(&self) -> MutexGuard<'_, Duration> {
+        self.in_doubt_until.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

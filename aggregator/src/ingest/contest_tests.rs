@@ -18,6 +18,8 @@ enum Rules {
     NoLook,
     /// Who stood still goes on where it was.
     NoLapse,
+    /// Who does not know how an insert ended withdraws all the same.
+    NoDoubt,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -66,6 +68,9 @@ struct World {
     ledger: [u8; BATCHES],
     /// Of each writer, which tables know its token; the last is the ledger.
     tokens: Vec<[bool; TABLES + 1]>,
+    /// One that gets no answer, and goes in at any later time: whose, into which table, what.
+    late: Option<(usize, usize, [bool; BATCHES])>,
+    lates: u8,
     crashes: u8,
     stops: u8,
 }
@@ -89,6 +94,8 @@ impl World {
             rows: [[0; BATCHES]; TABLES],
             ledger: [0; BATCHES],
             tokens: vec![[false; TABLES + 1]; holds.len()],
+            late: None,
+            lates: 0,
             crashes,
             stops,
         }
@@ -131,8 +138,15 @@ impl World {
                 (world.writers[who].stands_still, world.writers[who].has_lapsed) = (true, true);
             });
         }
-        // Who is at work renews them, or is done.
-        if (is_killed || writer.stands_still || writer.at == At::Done) && self.claims[who].contains(&Claim::Alive) {
+        if let Some((owner, table, batches)) = self.late.filter(|(owner, ..)| *owner == who) {
+            may(&|world| {
+                world.late = None;
+                world.goes_in(owner, table, batches);
+            });
+        }
+        // Who is at work renews them, or is done. They last for as long as an insert of theirs may take.
+        let may_grow_old = (is_killed || writer.stands_still || writer.at == At::Done) && !self.is_in_doubt(who);
+        if may_grow_old && self.claims[who].contains(&Claim::Alive) {
             may(&|world| {
                 world.claims[who]
                     .iter_mut()
@@ -175,7 +189,9 @@ impl World {
             }
             At::Withdraw => {
                 writer.at = At::Wait;
-                self.held(who).for_each(|batch| world.claims[who][batch] = Claim::Withdrawn);
+                if !self.is_in_doubt(who) || rules == Rules::NoDoubt {
+                    self.held(who).for_each(|batch| world.claims[who][batch] = Claim::Withdrawn);
+                }
             }
             At::Wait => writer.at = At::Claim,
             At::Look => {
@@ -206,34 +222,53 @@ impl World {
         }
     }
 
-    /// Each of the inserts that are left may be the next, and its answer may be lost.
+    /// Each of the inserts that are left may be the next, its answer may be lost, and it may go in later.
     fn inserts(&self, who: usize) -> Vec<Self> {
         let writer = &self.writers[who];
-        let goes_in = |batch: &usize| {
-            writer.intent.is_some_and(|intent| intent[*batch]) && writer.ways[*batch] != Some(Way::Known)
+        let is_new = |batch: usize| {
+            writer.holds[batch]
+                && writer.intent.is_some_and(|intent| intent[batch])
+                && writer.ways[batch] != Some(Way::Known)
         };
-        let new: Vec<usize> = self.held(who).filter(goes_in).collect();
+        let left: Vec<usize> = (0..TABLES).filter(|table| !writer.done[*table]).collect();
+        let tables = if left.is_empty() { vec![TABLES] } else { left };
         let mut next = Vec::new();
-        for table in (0..TABLES).filter(|table| !writer.done[*table]) {
+        for table in tables {
+            let is_found = |batch: usize| writer.found.get(table).is_some_and(|found| found[batch]);
+            let batches: [bool; BATCHES] = std::array::from_fn(|batch| is_new(batch) && !is_found(batch));
+            if self.lates > 0 && batches.contains(&true) && !self.tokens[who][table] {
+                next.push(Self { late: Some((who, table, batches)), lates: self.lates - 1, ..self.clone() });
+            }
             let mut world = self.clone();
-            let batches: Vec<usize> = new.iter().copied().filter(|batch| !writer.found[table][*batch]).collect();
-            if !batches.is_empty() && !std::mem::replace(&mut world.tokens[who][table], true) {
-                batches.iter().for_each(|batch| world.rows[table][*batch] += 1);
+            if world.goes_in(who, table, batches) {
                 next.push(world.clone());
             }
-            world.writers[who].done[table] = true;
-            next.push(world);
-        }
-        if next.is_empty() {
-            let mut world = self.clone();
-            if !new.is_empty() && !std::mem::replace(&mut world.tokens[who][TABLES], true) {
-                new.iter().for_each(|batch| world.ledger[*batch] += 1);
-                next.push(world.clone());
+            match world.writers[who].done.get_mut(table) {
+                Some(done) => *done = true,
+                None => world.writers[who].at = At::Done,
             }
-            world.writers[who].at = At::Done;
             next.push(world);
         }
         next
+    }
+
+    /// An insert as ClickHouse does it: not where it knows the token. Whether it did.
+    fn goes_in(&mut self, who: usize, table: usize, batches: [bool; BATCHES]) -> bool {
+        if !batches.contains(&true) || std::mem::replace(&mut self.tokens[who][table], true) {
+            return false;
+        }
+        let rows = self.rows.get_mut(table).unwrap_or(&mut self.ledger);
+        rows.iter_mut().zip(batches).for_each(|(rows, goes_in)| *rows += u8::from(goes_in));
+        true
+    }
+
+    /// Whether something of this one may go in yet.
+    fn is_in_doubt(&self, who: usize) -> bool {
+        self.late.is_some_and(|(owner, ..)| owner == who)
+    }
+
+    fn with_a_late_insert(self) -> Self {
+        Self { lates: 1, ..self }
     }
 
     fn has_twice(&self) -> bool {
@@ -307,6 +342,13 @@ fn three_that_hold_the_same_store_it_once() {
 }
 
 #[test]
+fn an_insert_without_an_answer_that_goes_in_later_is_waited_for() {
+    assert_once(World::new(&[FIRST, FIRST], 1, 0).with_a_late_insert());
+    assert_once(World::new(&[FIRST, FIRST], 0, 1).with_a_late_insert());
+    assert_once(World::new(&[BOTH, SECOND], 0, 1).with_a_late_insert());
+}
+
+#[test]
 fn each_rule_is_needed() {
     let has_twice = |rules, crashes, stops| {
         let (all, _) = worlds(World::new(&[FIRST, FIRST], crashes, stops), rules);
@@ -315,6 +357,8 @@ fn each_rule_is_needed() {
     assert!(has_twice(Rules::NoClaims, 0, 0));
     assert!(has_twice(Rules::NoLook, 1, 0) && !has_twice(Rules::NoLook, 0, 0));
     assert!(has_twice(Rules::NoLapse, 0, 1) && !has_twice(Rules::NoLapse, 1, 0));
+    let (all, _) = worlds(World::new(&[FIRST, FIRST], 0, 1).with_a_late_insert(), Rules::NoDoubt);
+    assert!(all.iter().any(World::has_twice));
 }
 
 #[test]

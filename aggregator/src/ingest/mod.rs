@@ -12,6 +12,7 @@ pub(crate) mod contest;
 mod group;
 pub mod grpc;
 pub mod kafka;
+mod name;
 mod note;
 mod record;
 pub mod spooled;

@@ -89,13 +89,16 @@ impl Sink {
     async fn attempt(&self, job: &mut Job, may_begin: &impl Fn() -> bool) -> bool {
         let mut all_began = true;
         let inserts = std::mem::take(&mut job.left).into_iter().map(|insert| self.insert(insert, may_begin));
-        for (insert, inserted) in join_all(inserts).await {
+        for (mut insert, inserted) in join_all(inserts).await {
             match inserted {
                 None => {
                     all_began = false;
                     job.left.push(insert);
                 }
-                Some(Ok(())) => self.outage.succeeded(self.store.shown_url(), Instant::now()),
+                Some(Ok(())) => {
+                    job.inserted += 1;
+                    self.outage.succeeded(self.store.shown_url(), Instant::now());
+                }
                 Some(Err(error)) if is_fault_of_the_rows(&error) => match insert.apart() {
                     Ok(pieces) => job.left.extend(pieces),
                     Err(index) => {
@@ -108,6 +111,7 @@ impl Sink {
                 Some(Err(error)) => {
                     count(&self.counters.insert_retries);
                     self.outage.failed(self.store.shown_url(), &error.to_string(), Instant::now());
+                    insert.may_be_under_way |= error.may_be_under_way();
                     job.left.push(insert);
                 }
             }
@@ -143,6 +147,8 @@ pub(crate) enum Ended {
 pub(crate) struct Job {
     token: String,
     left: Vec<Insert>,
+    /// How many inserts went in.
+    inserted: u64,
     /// What comes last, until it is its turn.
     ledger: Option<Vec<Piece>>,
     /// What the store will never take, by the places of the batches, and why: it is left out of the ledger.
@@ -151,7 +157,18 @@ pub(crate) struct Job {
 
 impl Job {
     pub(crate) fn new(token: &str, pieces: Vec<Piece>, ledger: Vec<Piece>) -> Self {
-        Self { token: token.to_owned(), left: by_table(token, pieces), ledger: Some(ledger), refused: BTreeMap::new() }
+        let (left, ledger) = (by_table(token, pieces), Some(ledger));
+        Self { token: token.to_owned(), left, inserted: 0, ledger, refused: BTreeMap::new() }
+    }
+
+    /// How many inserts went in so far.
+    pub(crate) fn inserted(&self) -> u64 {
+        self.inserted
+    }
+
+    /// Whether the store may still be about an insert whose answer never came.
+    pub(crate) fn may_be_under_way(&self) -> bool {
+        self.left.iter().any(|insert| insert.may_be_under_way)
     }
 
     pub(crate) fn refused(self) -> BTreeMap<usize, String> {
@@ -191,6 +208,8 @@ struct Insert {
     /// Places of the batches, and what is of them.
     places: Vec<usize>,
     blocks: Vec<Block>,
+    /// The store may still be about an earlier attempt, of which no answer came.
+    may_be_under_way: bool,
 }
 
 impl Insert {
@@ -203,6 +222,7 @@ impl Insert {
             token: format!("{}/{index}", self.token),
             places: vec![*index],
             blocks: vec![block.clone()],
+            may_be_under_way: self.may_be_under_way,
         };
         Ok(self.places.iter().zip(&self.blocks).map(one).collect())
     }
@@ -216,7 +236,7 @@ fn by_table(token: &str, pieces: Vec<Piece>) -> Vec<Insert> {
         let held = inserts.last().map_or(0, |insert| insert.blocks.iter().map(Block::rows).sum::<usize>());
         if inserts.is_empty() || held + block.rows() > MAX_BLOCK_ROWS {
             let token = if inserts.is_empty() { token.to_owned() } else { format!("{token}/+{}", inserts.len()) };
-            inserts.push(Insert { token, places: Vec::new(), blocks: Vec::new() });
+            inserts.push(Insert { token, places: Vec::new(), blocks: Vec::new(), may_be_under_way: false });
         }
         if let Some(insert) = inserts.last_mut() {
             insert.places.push(index);

@@ -43,6 +43,16 @@ impl Storing {
         Self { job, group, stored_by_others: HashSet::new() }
     }
 
+    /// How many inserts went in so far.
+    pub(crate) fn inserted(&self) -> u64 {
+        self.job.inserted()
+    }
+
+    /// Whether the store may still be about an insert whose answer never came.
+    pub(crate) fn may_be_under_way(&self) -> bool {
+        self.job.may_be_under_way()
+    }
+
     /// These are in the store by somebody else.
     pub(crate) fn leave_out(&mut self, places: &HashSet<usize>) {
         self.job.leave_out(|place, _| places.contains(&place));

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{ReadHalf, WriteHalf};
@@ -18,6 +19,8 @@ pub(crate) enum Mode {
     Cut,
     /// Passes nothing, and closes nothing. A connection that was used meanwhile stays so.
     Stall,
+    /// Passes everything, answers only after [`LATE`].
+    Late,
     /// Passes requests, and closes the connection instead of passing the first byte of the answer.
     LoseAnswers,
     /// Passes questions and their answers, and claims on batches, and closes the connection instead of passing on any other insert.
@@ -25,6 +28,9 @@ pub(crate) enum Mode {
     /// As that, but for inserts into one table alone.
     LoseInsertsInto(&'static str),
 }
+
+/// How much later answers come by [`Mode::Late`].
+const LATE: Duration = Duration::from_millis(1_600);
 
 pub(crate) struct Relay {
     pub(crate) address: SocketAddr,
@@ -84,23 +90,27 @@ async fn relay(mut client: TcpStream, target: String, mut mode: watch::Receiver<
         !is_lost
     };
     tokio::select! {
-        () = pump(from_client, to_server, passes, || *answers.borrow() == Mode::Stall) => (),
-        () = pump(from_server, to_client, |_| *answers.borrow() != Mode::LoseAnswers, || *answers.borrow() == Mode::Stall) => (),
+        () = pump(from_client, to_server, passes, || *answers.borrow() == Mode::Stall, || false) => (),
+        () = pump(from_server, to_client, |_| *answers.borrow() != Mode::LoseAnswers, || *answers.borrow() == Mode::Stall, || *answers.borrow() == Mode::Late) => (),
         _ = mode.wait_for(|mode| *mode == Mode::Cut) => (),
     }
 }
 
-/// Passes bytes on until one side ends, `passes` says no, or for ever once something came while `stalls`.
+/// Passes bytes on, later while they `are_late`, until one side ends, `passes` says no, or for ever once something came while `stalls`.
 async fn pump(
     mut from: ReadHalf<'_>,
     mut to: WriteHalf<'_>,
     passes: impl Fn(&[u8]) -> bool,
     stalls: impl Fn() -> bool,
+    are_late: impl Fn() -> bool,
 ) {
     let mut bytes = [0; 16 << 10];
     while let Ok(n @ 1..) = from.read(&mut bytes).await {
         if stalls() {
             std::future::pending::<()>().await;
+        }
+        if are_late() {
+            tokio::time::sleep(LATE).await;
         }
         if !passes(&bytes[..n]) || to.write_all(&bytes[..n]).await.is_err() {
             return;

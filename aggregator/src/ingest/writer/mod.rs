@@ -206,6 +206,8 @@ impl Writing {
         if let Some(first) = group.first() {
             self.progress.waits_since(first.received);
         }
+        // Something of it that the process before has sent may go in yet.
+        self.claims.doubt();
         let ways = self.our_turn(&group)?;
         for (place, _) in ways.iter().filter(|(_, way)| **way == Way::Known) {
             if let Some(is_new) = intent.is_new.get_mut(*place) {
