@@ -12,13 +12,16 @@ const STOPPED: Span = Span::from_s(1);
 const STEERED: i64 = 1_000;
 /// Readings of a moment differ by so much beside their brackets, ns.
 const JITTER: i64 = 20_000;
-/// One disruption is told of in so long: a clock that is slewed by its tick looks disrupted all the time.
+/// What seems to be disrupted from one knot to the next without an end is told of again after so long: a clock that is slewed by its tick
+/// looks like that all the time.
 const TOLD_EVERY: Span = Span::from_s(10);
 
 /// Follows the knots.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct DisruptionWatch {
     last: Option<Knot>,
+    /// It seemed so at the last knot.
+    seemed: bool,
     told: Option<Instant<Mono>>,
 }
 
@@ -27,8 +30,9 @@ impl DisruptionWatch {
     /// that says so knows.
     pub fn observe(&mut self, knot: &Knot, hypervisor_says_so: bool) -> bool {
         let seems = self.last.replace(*knot).is_some_and(|last| is_disrupted(&last, knot));
+        let goes_on = std::mem::replace(&mut self.seemed, seems);
         let was_told = self.told.is_some_and(|told| knot.mono - told <= TOLD_EVERY);
-        let is_to_be_told = hypervisor_says_so || (seems && !was_told);
+        let is_to_be_told = hypervisor_says_so || (seems && !(goes_on && was_told));
         if is_to_be_told {
             self.told = Some(knot.mono);
         }
@@ -82,10 +86,18 @@ mod tests {
     }
 
     #[test]
-    fn what_seems_so_is_told_once_in_ten_seconds_and_what_a_hypervisor_says_each_time() {
+    fn what_seems_so_without_an_end_is_told_once_in_ten_seconds_and_what_a_hypervisor_says_each_time() {
         let mut watch = DisruptionWatch::default();
         let told: Vec<i64> = (0..300).filter(|tick| watch.observe(&knot(tick * 100, tick * 1_000, 0), false)).collect();
         assert_eq!(told, [1, 102, 203]);
         assert!(watch.observe(&knot(30_000, 299_000, 0), true));
+    }
+
+    #[test]
+    fn a_second_one_soon_after_the_first_is_told_too() {
+        let mut watch = DisruptionWatch::default();
+        let raw_us = |tick: i64| [5, 9, 40].iter().filter(|at| **at <= tick).count() as i64 * 1_000;
+        let told: Vec<i64> = (0..60).filter(|tick| watch.observe(&knot(tick * 100, raw_us(*tick), 0), false)).collect();
+        assert_eq!(told, [5, 9, 40]);
     }
 }
