@@ -25,8 +25,8 @@
 //!    most), by at most 1,000 ppm.
 //! 4. The clocks are not disrupted unseen. A jump of more than a sixteenth of the round trip shows within a few probes,
 //!    in both directions. A freeze inside an exchange shows as a round trip too short by a thirty-second (on a path with
-//!    much jitter, by an eighth). Neither is of less than 5 us. What lies beyond the last probe is right only if none came
-//!    after it. Between the last probe by one reference and the first by another ([`NodeClock::handed_over`]) only what
+//!    much jitter, by an eighth). Neither is of less than 5 us. What shows in none of these ways has to be told
+//!    ([`NodeClock::observe_told`]). What lies beyond the last probe is right only if none came after it. Between the last probe by one reference and the first by another ([`NodeClock::handed_over`]) only what
 //!    exceeds the bounds shows.
 //!
 //! It does not assume symmetric paths. A constant asymmetry cannot be observed, only bounded: the interval is as wide
@@ -47,6 +47,7 @@ mod segment;
 mod snapshot;
 mod theta;
 mod thinning;
+mod told;
 mod tolerance;
 mod waiting;
 mod wall_steps;
@@ -59,5 +60,6 @@ pub use offset_bounds::{OffsetBounds, OffsetInterval};
 pub use placement::Placement;
 pub use segment::Segment;
 pub use snapshot::SnapshotError;
+pub use told::ToldDisruption;
 pub use tolerance::Tolerance;
 pub use wall_steps::WallStep;

@@ -1,6 +1,7 @@
 //! The clock model of one node in one boot.
 
 use serde::{Deserialize, Serialize};
+use std::iter::Peekable;
 use std::sync::OnceLock;
 
 use syncline_timebase::{ErrorBound, FrequencyError, Instant, Knot, Mono, Offset, Probe, Raw, Span, Wall};
@@ -16,7 +17,7 @@ use crate::segment::Segment;
 use crate::theta::Theta;
 use crate::waiting::{Due, Held, Waiting, is_far};
 use crate::wall_steps::WallSteps;
-use crate::{Disruption, DisruptionCause, Tolerance};
+use crate::{Disruption, DisruptionCause, ToldDisruption, Tolerance};
 
 /// A probe may have begun so long before the first knot.
 const BEFORE_KNOTS: Span = Span::from_s(1);
@@ -81,18 +82,28 @@ impl NodeClock {
     /// are read badly, 250 ms later. Until then it waits, and answers use it as far as it can be placed. So samples in order
     /// of time lead to the same, in whatever batches they come. At most 32 wait.
     pub fn observe(&mut self, knots: &[Knot], probes: &[Probe]) -> Observed {
+        self.observe_told(knots, probes, &[])
+    }
+
+    /// The same, with disruptions that somebody tells of, each in its place among the samples. What was known before one does not lead beyond
+    /// it, a probe that may have met it is refused, and what probes since then said is taken back where it is told late: from it on nothing
+    /// is known until the next probe. One that is told again changes nothing.
+    pub fn observe_told(&mut self, knots: &[Knot], probes: &[Probe], told: &[ToldDisruption]) -> Observed {
         self.preview = OnceLock::new();
         let mut observed = Observed { used: vec![true; probes.len()], ..Observed::default() };
         let mut probes: Vec<(usize, &Probe)> = probes.iter().enumerate().collect();
         probes.sort_by_key(|(_, probe)| probe.returned);
         let mut probes = probes.into_iter().peekable();
-        for knot in knots {
-            while let Some((place, probe)) = probes.next_if(|(_, probe)| probe.returned <= knot.mono) {
-                self.admit(probe, place, &mut observed);
-            }
-            self.observe_knot(knot, &mut observed);
-            self.take_due(&mut observed);
+        let (mut told, mut knots) = (told.to_vec(), knots);
+        told.sort_unstable_by_key(|told| told.since);
+        for told in &told {
+            let (before, after) = knots.split_at(knots.partition_point(|knot| knot.mono <= told.since));
+            self.observe_in_order(before, &mut probes, &mut observed);
+            self.admit_until(told.since, &mut probes, &mut observed);
+            self.be_told(told, &mut observed);
+            knots = after;
         }
+        self.observe_in_order(knots, &mut probes, &mut observed);
         probes.for_each(|(place, probe)| self.admit(probe, place, &mut observed));
         self.waiting.forget_places();
         observed
@@ -167,13 +178,6 @@ impl NodeClock {
         }
     }
 
-    /// Somebody who knows says that the clocks were disrupted (a hypervisor's marker, an agent that was frozen): what was
-    /// known does not lead beyond the last probe.
-    pub fn disrupt(&mut self) {
-        self.preview = OnceLock::new();
-        self.theta.disrupt();
-    }
-
     /// How often the budgeted and the tight bounds contradicted themselves: what they assume of paths did not hold.
     pub fn violations(&self) -> (u32, u32) {
         self.theta.violations()
@@ -240,6 +244,43 @@ impl NodeClock {
         }
     }
 
+    /// Knots, and the probes that ended before the last of them.
+    fn observe_in_order<'p>(
+        &mut self,
+        knots: &[Knot],
+        probes: &mut Peekable<impl Iterator<Item = (usize, &'p Probe)>>,
+        observed: &mut Observed,
+    ) {
+        for knot in knots {
+            self.admit_until(knot.mono, probes, observed);
+            self.observe_knot(knot, observed);
+            self.take_due(observed);
+        }
+    }
+
+    fn admit_until<'p>(
+        &mut self,
+        end: Instant<Mono>,
+        probes: &mut Peekable<impl Iterator<Item = (usize, &'p Probe)>>,
+        observed: &mut Observed,
+    ) {
+        while let Some((place, probe)) = probes.next_if(|(_, probe)| probe.returned <= end) {
+            self.admit(probe, place, observed);
+        }
+    }
+
+    fn be_told(&mut self, told: &ToldDisruption, observed: &mut Observed) {
+        if !self.map.break_between(told.since, told.until) {
+            return;
+        }
+        self.take_until(told.since, observed);
+        let since = self.map.at(told.since);
+        self.theta.disrupt(since.map(|point| point.raw - point.slack));
+        let noticed = self.map.at(told.until).or(since);
+        let disruption = noticed.map(|point| Disruption { noticed_at: point.raw, cause: DisruptionCause::Told });
+        observed.disruptions.extend(disruption);
+    }
+
     fn observe_knot(&mut self, knot: &Knot, observed: &mut Observed) {
         let heard = self.map.observe(knot);
         observed.refuse(Refusal::KnotImplausible, heard.given_up);
@@ -248,10 +289,12 @@ impl NodeClock {
             KnotVerdict::Doubted => return,
             KnotVerdict::OutOfOrder => return observed.refuse(Refusal::KnotOutOfOrder, 1),
             KnotVerdict::Implausible => return observed.refuse(Refusal::KnotImplausible, 1),
-            KnotVerdict::Jumped { before, at } => {
+            KnotVerdict::Jumped { before, at, is_news } => {
                 self.take_until(before, observed);
-                self.theta.disrupt();
-                Some(at)
+                if is_news {
+                    self.theta.disrupt(None);
+                }
+                Some(at).filter(|_| is_news)
             }
             KnotVerdict::Returned(at) => {
                 (self.theta, self.last_probe) = (self.theta.afresh(self.tolerance), None);

@@ -75,7 +75,7 @@ impl Segment {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::NodeClock;
+    use crate::{NodeClock, ToldDisruption};
     use syncline_timebase::{Bracket, Knot, Probe, Span};
 
     const SECOND: i64 = 1_000_000_000;
@@ -155,7 +155,8 @@ mod tests {
     #[test]
     fn over_a_disruption_there_is_no_line() {
         let mut clock = Truth { ppm: 0 }.clock(10);
-        clock.disrupt();
+        let at = Instant::from_ns(10 * SECOND);
+        clock.observe_told(&[], &[], &[ToldDisruption { since: at, until: at }]);
         let later = |mono: i64| Instant::<Reference>::from_ns(mono + 3 * SECOND);
         for second in 10..14 {
             let knots: Vec<Knot> =

@@ -51,9 +51,9 @@ impl Theta {
         self.history.look_back(&mut self.point);
     }
 
-    /// The clocks jumped: what was known does not lead beyond the last probe.
-    pub(crate) fn disrupt(&mut self) {
-        self.hull.disrupt();
+    /// The clocks jumped after `since`, or, where that is not known, after the last probe began: what was known does not lead beyond it.
+    pub(crate) fn disrupt(&mut self, since: Option<Instant<Raw>>) {
+        self.hull.disrupt(since);
         self.broken = true;
     }
 

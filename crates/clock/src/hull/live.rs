@@ -76,9 +76,15 @@ impl Live {
         self.violations
     }
 
-    /// The clocks jumped after the newest exchange began.
-    pub(super) fn disrupt(&mut self) {
-        self.broken_from = self.broken_from.or(self.newest.map(|newest| newest.sent));
+    /// The clocks jumped after `since`, or, where that is not known, after the newest exchange began. An exchange that met it is not of
+    /// before; and a jump that is in doubt may have been another one.
+    pub(super) fn disrupt(&mut self, since: Option<Instant<Raw>>) {
+        let Some(newest) = self.newest else { return };
+        let from = match since {
+            Some(since) if since >= newest.returned => since,
+            since => newest.sent.min(since.unwrap_or(newest.sent)),
+        };
+        self.broken_from = Some(self.suspect_from().map_or(from, |suspect| suspect.min(from)));
     }
 
     /// The newest state, whether or not something happened since.

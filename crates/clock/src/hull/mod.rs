@@ -84,12 +84,14 @@ pub enum DisruptionCause {
     OffsetJumped,
     /// MONO and RAW jumped against each other.
     ClocksDisagree,
+    /// Somebody who knows told of it.
+    Told,
 }
 
 /// The node's clocks did not run on as oscillators do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Disruption {
-    /// Where on RAW it was noticed; it happened between this and the beginning of the exchange before.
+    /// Where on RAW it was noticed; it happened between this and the beginning of the exchange before, or what was told.
     pub noticed_at: Instant<Raw>,
     /// How it showed.
     pub cause: DisruptionCause,
@@ -125,9 +127,9 @@ impl Hull {
         Self { tolerance, live: Live::default(), history: History::new(states) }
     }
 
-    /// The clocks jumped: what was known does not lead beyond the last probe.
-    pub(crate) fn disrupt(&mut self) {
-        self.live.disrupt();
+    /// The clocks jumped after `since`, or, where that is not known, after the last probe began: what was known does not lead beyond it.
+    pub(crate) fn disrupt(&mut self, since: Option<Instant<Raw>>) {
+        self.live.disrupt(since);
     }
 
     /// An exchange beside what is known; whether it can be taken at all.

@@ -114,7 +114,7 @@ fn an_exchange_that_may_have_met_a_jump_says_nothing_of_before() {
     assert_eq!(doubted.exchange([20 * MS, 20 * MS], Verdict::Doubtful), None);
     doubted.assert_holds(doubted.at(inside - 1, 500 * MS), &[0]);
     let (mut told, inside) = meet();
-    told.hull.disrupt();
+    told.hull.disrupt(None);
     told.assert_holds(told.at(inside - 1, 500 * MS), &[0]);
     assert_eq!(told.hull.at(told.at(inside, 10 * MS)), None, "on either side of what is not known yet");
 }

@@ -72,7 +72,7 @@ pub(crate) struct MonoToRaw {
     shift: i64,
     /// The newest knot that followed from the map, kept or not, ns.
     heard: Option<i64>,
-    /// The interval of the last jump: what lies in it is on either side. ns.
+    /// The interval of the last jump, or of the last disruption that was told: what lies in it is on either side. ns.
     broken: Option<(i64, i64)>,
     /// The last interval without knots of more than [`LATE`].
     leapt: Option<Leap>,
@@ -147,6 +147,19 @@ impl MonoToRaw {
     /// Whether the clocks jumped somewhere between `from` and `to`, as far as is remembered.
     pub(crate) fn is_broken(&self, from: Instant<Mono>, to: Instant<Mono>) -> bool {
         self.broken.is_some_and(|(last, next)| from.ns() < next && last < to.ns())
+    }
+
+    /// Somebody says that the clocks were disrupted in between, whether or not MONO and RAW show it; whether that is news.
+    pub(crate) fn break_between(&mut self, since: Instant<Mono>, until: Instant<Mono>) -> bool {
+        let before = self.broken;
+        self.mark_broken(since.ns(), until.ns());
+        self.broken != before
+    }
+
+    /// What was broken before this, and is not over by then, is broken with it.
+    fn mark_broken(&mut self, from: i64, to: i64) {
+        let lasting = self.broken.filter(|(_, end)| *end > from);
+        self.broken = Some(lasting.map_or((from, to), |(since, end)| (since.min(from), end.max(to))));
     }
 
     /// It follows from the map. One that is read worse than it is foreseen is evidence of nothing.
@@ -227,8 +240,9 @@ impl MonoToRaw {
             return KnotVerdict::Taken;
         }
         self.jump(doubts.points(), bent.saturating_abs());
-        self.broken = Some((last.mono, first.mono));
-        KnotVerdict::Jumped { before: Instant::from_ns(last.mono), at: self.raw_of(first) }
+        let was_told = self.broken.is_some_and(|(since, until)| since < first.mono && first.mono <= until);
+        self.mark_broken(last.mono, first.mono);
+        KnotVerdict::Jumped { before: Instant::from_ns(last.mono), at: self.raw_of(first), is_news: !was_told }
     }
 
     /// Takes `points`, before which RAW or MONO jumped, and their rate may have changed so that it makes `bent` ns over

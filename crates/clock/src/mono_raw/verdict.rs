@@ -14,8 +14,8 @@ pub(crate) enum KnotVerdict {
     /// It can be no reading of clocks.
     Implausible,
     /// Taken, but MONO and RAW no longer agree with what they did until `before`. This showed first at `at`, on the RAW
-    /// that is counted on.
-    Jumped { before: Instant<Mono>, at: Instant<Raw> },
+    /// that is counted on. It is no news where it had been told that the clocks were disrupted by then.
+    Jumped { before: Instant<Mono>, at: Instant<Raw>, is_news: bool },
     /// Taken, and what was newer forgotten: that was not true. Where the map goes on.
     Returned(Instant<Raw>),
 }

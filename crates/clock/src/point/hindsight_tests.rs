@@ -42,7 +42,7 @@ impl Run {
                 }
                 Record::Knot(knot) => {
                     if matches!(map.observe(&knot).verdict, KnotVerdict::Jumped { .. }) {
-                        run.theta.disrupt();
+                        run.theta.disrupt(None);
                     }
                     while let Some(probe) = waiting.pop_front_if(|probe: &mut Probe| probe.returned <= knot.mono) {
                         if let Some(exchange) = placed(&probe, &map) {

@@ -5,7 +5,7 @@ mod disruptions;
 mod run;
 
 use proptest::prelude::*;
-use syncline_clock::{NodeClock, Status, Tolerance};
+use syncline_clock::{NodeClock, Status, ToldDisruption, Tolerance};
 use syncline_sim::{NodeSettings, PathSettings};
 use syncline_timebase::{Instant, Probe, Span};
 
@@ -56,7 +56,8 @@ fn nothing_is_handed_over_where_nothing_leads_there() {
     assert!(run.clock.handed_over(&run.link).is_none(), "the references do not know of one another");
     run.link(0..20);
     assert!(run.clock.handed_over(&run.link).is_some());
-    run.clock.disrupt();
+    let now = run.node.mono(20 * SECOND);
+    run.clock.observe_told(&[], &[], &[ToldDisruption { since: now, until: now }]);
     assert!(run.clock.handed_over(&run.link).is_none(), "where the node's clocks are now nobody knows");
 }
 
