@@ -270,10 +270,11 @@ impl NodeClock {
     }
 
     fn be_told(&mut self, told: &ToldDisruption, observed: &mut Observed) {
+        // What waits and ended before it is looked at with what is known to be broken before it.
+        self.take_until(told.since, observed);
         if !self.map.break_between(told.since, told.until) {
             return;
         }
-        self.take_until(told.since, observed);
         let since = self.map.at(told.since);
         self.theta.disrupt(since.map(|point| point.raw - point.slack));
         let noticed = self.map.at(told.until).or(since);

@@ -168,6 +168,24 @@ fn a_probe_that_may_have_met_it_is_refused() {
 }
 
 #[test]
+fn a_probe_that_may_have_met_the_first_of_two_is_refused_though_it_is_placed_after_both_are_told() {
+    let freeze = (300 * SECOND + 950 * MS + 500_000, 100_000);
+    let settings = NodeSettings { path: one_sided(), pauses: vec![freeze], ..NodeSettings::default() };
+    let mut run = Run::new(settings, 4);
+    run.run_until(300);
+    let first = run.between_looks(freeze.0);
+    let probe = run.node.probe(300 * SECOND + 950 * MS).0.unwrap();
+    let second = ToldDisruption { since: first.until, until: first.until + Span::from_ms(50) };
+    assert!(first.since < probe.sent && probe.returned < first.until);
+    let knots = [101, 102, 103].map(|tick| run.node.knot(300 * SECOND + 1_100 * MS + tick * MS));
+    let observed = run.clock.observe_told(&knots, &[probe], &[first, second]);
+    assert_eq!(observed.refused.get(&Refusal::ProbeAcrossJump), Some(&1));
+    run.second = 302;
+    run.run_until(330);
+    run.assert_inside(0..330);
+}
+
+#[test]
 fn told_again_it_changes_nothing() {
     let mut run = Run::frozen(5);
     run.run_until(300);
