@@ -88,14 +88,16 @@ impl Writing {
     /// where nothing goes in for long, another one that has the same batches may try.
     pub(super) fn store_in_turn(&self, mut storing: Storing, group: &[Taken], ways: Ways) -> Result<Storing, Stopped> {
         let mut lapses = 0;
+        // Since when nothing of it has gone in.
+        let mut idle_since = Instant::now();
         self.leave_out(&mut storing, &ways)?;
         loop {
             let inserted = storing.inserted();
-            let long = tokio::time::sleep(self.claims.last() * LEFT_AFTER);
+            let a_while = tokio::time::sleep(self.claims.last());
             let of_no_use = async {
                 tokio::select! {
                     () = self.stopping.clone().wanted() => (),
-                    () = long => (),
+                    () = a_while => (),
                 }
             };
             let stored = self.pipeline.go_on(&mut storing, of_no_use, || self.claims.hold());
@@ -103,19 +105,23 @@ impl Writing {
             if storing.may_be_under_way() {
                 self.claims.doubt();
             }
-            let got_on = storing.inserted() > inserted;
+            if storing.inserted() > inserted {
+                (lapses, idle_since) = (0, Instant::now());
+            }
+            let is_idle = idle_since.elapsed() >= self.claims.last() * LEFT_AFTER;
             match ended {
                 Ended::Done => return Ok(storing),
                 Ended::Abandoned if self.stopping.is_wanted() => return Err(Stopped),
-                Ended::Abandoned if got_on || !self.leave_to_others(group)? => continue,
+                Ended::Abandoned if !is_idle || !self.leave_to_others(group)? => continue,
                 Ended::Abandoned => {}
                 Ended::Lapsed => {
-                    lapses = if got_on { 0 } else { lapses + 1 };
+                    lapses += 1;
                     self.has_lapsed(lapses)?;
                 }
             }
             let ways = all_looked_for(self.our_turn(group)?);
             self.leave_out(&mut storing, &ways)?;
+            idle_since = Instant::now();
         }
     }
 
