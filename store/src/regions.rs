@@ -45,13 +45,14 @@ pub struct RegionClaim {
     pub bound_ns: u64,
 }
 
-/// The newest of each of the last minute. Aggregators of one region have references of their own.
+/// The newest of each of the last minute, by its own reference: where the database's clock was set back, what was said before is of times to come.
+/// Aggregators of one region have references of their own.
 const LINKS: &str = "SELECT toString(region) AS region, toString(peer) AS peer, ref_run, peer_run, ref_at, off, low, high, \
     rate_ppb, err_rate_ppb FROM region_links WHERE created > now64(3, 'UTC') - INTERVAL 1 MINUTE \
-    ORDER BY created DESC, ref_at DESC LIMIT 1 BY region, peer, ref_run, peer_run";
+    ORDER BY ref_at DESC LIMIT 1 BY region, peer, ref_run, peer_run";
 
 const CLAIMS: &str = "SELECT toString(region) AS region, ref_run, ref_at, utc_off, bound_ns FROM region_claims \
-    WHERE created > now64(3, 'UTC') - INTERVAL 1 MINUTE ORDER BY created DESC, ref_at DESC LIMIT 1 BY region, ref_run";
+    WHERE created > now64(3, 'UTC') - INTERVAL 1 MINUTE ORDER BY ref_at DESC LIMIT 1 BY region, ref_run";
 
 impl Store {
     /// The newest links and claims of the regions, each of the last minute.

@@ -204,7 +204,7 @@ impl Evaluator {
         let root = left.as_ref().map_or_else(|| self.region.to_string(), |left| left.region.clone());
         let mut stamped_ms = left.as_ref().map_or(over_ms - 1, |left| left.at_ms);
         let restored = left.map(|left| Engine::restore(&left.state, self.policy.clone()));
-        let mut engine = match restored {
+        let engine = match restored {
             Some(Ok(engine)) => engine,
             no_use => {
                 if let Some(Err(why)) = no_use {
@@ -214,21 +214,19 @@ impl Evaluator {
                 self.anew(&root, stamped_ms).await?
             }
         };
-        let mut left_ms = engine.at_ns().map_or(over_ms, |at_ns| at_ns / MS);
-        let mut saved_ms = left_ms;
-        if left_ms - over_ms > EVERY_MS {
-            self.note_set_back(left_ms - over_ms);
-            engine.set_back(((left_ms - over_ms) * MS).unsigned_abs());
-            (left_ms, saved_ms) = (over_ms, over_ms - SAVE_EVERY * EVERY_MS);
-        }
+        let left_ms = engine.at_ns().map_or(over_ms, |at_ns| at_ns / MS);
         let at_ms = left_ms.max(over_ms - CATCH_UP * EVERY_MS);
+        if at_ms > left_ms {
+            // After all that was told, also by one that ended before it left its state.
+            stamped_ms = at_ms.max(stamped_ms + 1);
+        }
         // Rounds after that are evaluated again, and number their incidents alike; those before are not.
         let engine = engine.numbered_after(self.store.last_incident(at_ms.max(stamped_ms)).await?);
         if at_ms > left_ms {
-            self.close_forgotten(&engine, at_ms.max(stamped_ms)).await?;
+            self.close_forgotten(&engine, stamped_ms).await?;
         }
         let rounds = Rounds::begin(&self.store, at_ms, EVERY_MS).await?;
-        Ok(Evaluating { engine, root, rounds, stamped_ms, saved_ms })
+        Ok(Evaluating { engine, root, rounds, stamped_ms, saved_ms: left_ms })
     }
 
     /// Begins with nothing known. What was told before and is not over would be so for ever: it ends, and is told again if it still is so.

@@ -107,7 +107,7 @@ fn scale(seen: &[(&Round, Vec<NodeSeen>)]) -> Scale {
     if known().any(|(utc, _)| utc.is_some()) {
         Scale::Utc
     } else {
-        Scale::Reference(known().last().map_or(0, |(_, run)| run))
+        Scale::Reference(known().next_back().map_or(0, |(_, run)| run))
     }
 }
 

@@ -87,12 +87,13 @@ impl Rounds {
             nodes.insert(name, Heard { at_ms: created_ms - waited_ms, boot, run, is_placed: true });
         }
         // And those steps of boots before that are looked for once more.
-        let before = Span { from_ms: at_ms, every_ms: every_ms.max(1), rounds: 0 };
+        let (every_ms, ahead_ms) = (every_ms.max(1), present.ahead_ms());
+        let before = Span { from_ms: at_ms, every_ms, rounds: 0, ahead_ms };
         for StepRow { region, node, boot, mono_ns, .. } in store.read(&before.steps()).await? {
             steps.is_new(&(region, node), (boot, mono_ns));
         }
         let (regions, links) = (BTreeMap::new(), BTreeMap::new());
-        Ok(Self { every_ms: every_ms.max(1), at_ms, nodes, regions, links, present, steps })
+        Ok(Self { every_ms, at_ms, nodes, regions, links, present, steps })
     }
 
     /// End of the round that was read last, ms.
@@ -115,7 +116,8 @@ impl Rounds {
     /// # Errors
     /// As [`Store::now_ms`]. Then nothing was read.
     pub async fn next(&mut self, store: &Store, rounds: u32) -> Result<Vec<Round>, StoreError> {
-        let span = Span { from_ms: self.at_ms, every_ms: self.every_ms, rounds: i64::from(rounds) };
+        let (every_ms, ahead_ms) = (self.every_ms, self.present.ahead_ms());
+        let span = Span { from_ms: self.at_ms, every_ms, rounds: i64::from(rounds), ahead_ms };
         let mut read = Read {
             segments: by_round(store.read(&span.segments()).await?, |row: &Segment| row.round),
             batches: by_round(store.read(&span.batches()).await?, |row: &BatchRow| row.round),

@@ -68,6 +68,11 @@ impl Present {
         }
     }
 
+    /// How far the furthest reference is ahead of the database's clock, ms.
+    pub(super) fn ahead_ms(&self) -> i64 {
+        self.0.values().map(|apart| apart.least_ms.saturating_neg()).max().unwrap_or(0).max(0)
+    }
+
     /// Forgets runs that nothing has come of since `since_ms`.
     pub(super) fn forget(&mut self, since_ms: i64) {
         self.0.retain(|_, apart| apart.at_ms >= since_ms);

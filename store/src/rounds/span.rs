@@ -14,6 +14,8 @@ pub(super) struct Span {
     pub(super) from_ms: i64,
     pub(super) every_ms: i64,
     pub(super) rounds: i64,
+    /// References are so far ahead of the database's clock, which may have been set back by hours.
+    pub(super) ahead_ms: i64,
 }
 
 impl Span {
@@ -27,7 +29,17 @@ impl Span {
 
     /// What was inserted in time is of times near it, but for what waited.
     fn near(&self, column: &str) -> String {
-        within(column, self.from_ms - GONE_MS, self.to_ms() + APART_MS)
+        within(column, self.from_ms - GONE_MS, self.ends_ms())
+    }
+
+    /// What did not wait.
+    fn at_once(&self, column: &str) -> String {
+        within(column, self.from_ms - APART_MS, self.ends_ms())
+    }
+
+    /// When these rounds end by the reference that is ahead furthest.
+    fn ends_ms(&self) -> i64 {
+        self.to_ms() + self.ahead_ms + APART_MS
     }
 
     fn round_of(&self, column: &str) -> String {
@@ -37,7 +49,7 @@ impl Span {
     /// Of these rounds, and of so many before them, which have numbers below zero.
     fn pieces(&self, before: i64) -> String {
         let from_ms = self.from_ms - before * self.every_ms;
-        let longer = Self { from_ms, every_ms: self.every_ms, rounds: self.rounds + before };
+        let longer = Self { from_ms, rounds: self.rounds + before, ..*self };
         let sql = PIECES.replace("{round}", &format!("{} - {before}", longer.round_of("created")));
         sql.replace("{inserted}", &longer.inserted("created")).replace("{near}", &longer.near("as_of"))
     }
@@ -60,7 +72,7 @@ impl Span {
              toUnixTimestamp64Milli(max(stored_at)) AS at_ms FROM ingest_ledger WHERE {} AND {} GROUP BY round, region, node",
             self.round_of("stored_at"),
             self.inserted("stored_at"),
-            within("bucket", self.from_ms - APART_MS, self.to_ms() + APART_MS),
+            self.at_once("bucket"),
         )
     }
 
@@ -97,15 +109,16 @@ impl Span {
              FROM (SELECT * FROM clock_claims WHERE {} AND verdict != 'unknown') AS c \
              INNER JOIN ({}) AS p ON c.region = p.region AND c.node = p.node AND c.boot = p.boot \
              WHERE c.mono_ns > p.mono_first AND c.mono_ns <= p.mono_last ORDER BY round, region, node, c.mono_ns, source",
-            within("at", self.from_ms - APART_MS, self.to_ms() + APART_MS),
+            self.at_once("at"),
             self.pieces(0),
         )
     }
 
+    /// The newest by the root's reference: where the database's clock was set back, what was said before was inserted at the same times.
     pub(super) fn pairs(&self) -> String {
         format!(
             "SELECT {} AS round, toString(region) AS region, ref_run, toString(peer) AS peer, peer_run, argMax((low, high, \
-             toUInt8(direct = 1 AND verdict IN ('doubted', 'false')), off_by_ns, toUnixTimestamp64Milli(created)), (created, at)) AS newest \
+             toUInt8(direct = 1 AND verdict IN ('doubted', 'false')), off_by_ns, toUnixTimestamp64Milli(created)), (at, created)) AS newest \
              FROM region_pairs WHERE {} GROUP BY round, region, ref_run, peer, peer_run ORDER BY round, region, ref_run, peer, peer_run",
             self.round_of("created"),
             self.inserted("created"),
@@ -145,7 +158,7 @@ pub(super) fn apart(at_ms: i64, part_ms: i64) -> String {
 
 fn day_before(at_ms: i64) -> String {
     let from_ms = at_ms - GONE_MS;
-    let of_time = within("as_of", from_ms - APART_MS, at_ms + APART_MS);
+    let of_time = within("as_of", from_ms - APART_MS, at_ms + GONE_MS);
     format!("{} AND {of_time}", within("created", from_ms, at_ms))
 }
 

@@ -73,6 +73,18 @@ async fn claim(fixture: &Fixture, node: &str, at_ms: i64) {
     run(&fixture.store, &sql).await;
 }
 
+/// What a run of `eu` says of `us` at `at_ms`, inserted at `stored_ms`.
+async fn pair(fixture: &Fixture, (at_ms, stored_ms): (i64, i64), run_of: u64, verdict: &str) {
+    let at = |ms: i64| format!("fromUnixTimestamp64Milli({}, 'UTC')", begin_ms() + ms);
+    let sql = format!(
+        "INSERT INTO region_pairs (region, peer, ref_run, peer_run, at, off, low, high, direct, verdict, off_by_ns, created) VALUES \
+         ('eu', 'us', {run_of}, 8, {}, 5, 1, 9, 1, '{verdict}', 7, {})",
+        at(at_ms),
+        at(stored_ms),
+    );
+    run(&fixture.store, &sql).await;
+}
+
 async fn read(rounds: &mut Rounds, fixture: &Fixture, number: u32) -> Vec<Round> {
     rounds.next(&fixture.store, number).await.unwrap()
 }
@@ -155,17 +167,10 @@ pub(super) async fn a_step_is_told_once_also_if_it_is_stored_late_or_placed_anew
 
 pub(super) async fn what_a_run_says_of_another_region_ends_with_it() {
     let fixture = Fixture::migrated().await;
-    let pair = async |at_ms: i64, run_of: u64, verdict: &str| {
-        let at = format!("fromUnixTimestamp64Milli({}, 'UTC')", begin_ms() + at_ms);
-        let sql = format!(
-            "INSERT INTO region_pairs (region, peer, ref_run, peer_run, at, off, low, high, direct, verdict, off_by_ns, created) VALUES \
-             ('eu', 'us', {run_of}, 8, {at}, 5, 1, 9, 1, '{verdict}', 7, {at})"
-        );
-        run(&fixture.store, &sql).await;
-    };
-    pair(3_000, 9, "false").await;
+    pair(&fixture, (3_000, 3_000), 9, "false").await;
     for round in 1..6 {
-        pair(round * EVERY_MS + 3_000, 10, "consistent").await;
+        let at_ms = round * EVERY_MS + 3_000;
+        pair(&fixture, (at_ms, at_ms), 10, "consistent").await;
     }
     let mut rounds = Rounds::begin(&fixture.store, begin_ms(), EVERY_MS).await.unwrap();
     let all = read(&mut rounds, &fixture, 6).await;
@@ -182,15 +187,20 @@ pub(super) async fn rounds_go_on_from_where_the_databases_clock_was_set_back_to(
     }
     let mut rounds = Rounds::begin(&fixture.store, begin_ms(), EVERY_MS).await.unwrap();
     read(&mut rounds, &fixture, 4).await;
-    let back_ms = 1_800_000;
+    // Further than references are from it otherwise.
+    let back_ms = 3 * 3_600_000;
     let at_ms = 4 * EVERY_MS + 5_000;
     segment(&fixture, "a", (at_ms, EVERY_MS, at_ms + TAKES_MS - back_ms), (0, 9)).await;
+    // What was said when it was there for the first time is no news.
+    pair(&fixture, (at_ms, at_ms - back_ms), 9, "consistent").await;
+    pair(&fixture, (at_ms - back_ms, at_ms - back_ms + 1_000), 9, "false").await;
     rounds.set_back(back_ms.unsigned_abs());
     let round = read(&mut rounds, &fixture, 1).await.remove(0);
     assert_eq!(round.at_ns, (begin_ms() + 5 * EVERY_MS - back_ms) * MS);
     let silent_ms = |node: &str| seen(&round, node).silent_ns / MS.unsigned_abs();
     assert_eq!((silent_ms("a"), silent_ms("b")), (9_500, 24_500));
     assert!(seen(&round, "a").skew_ns.is_some());
+    assert_eq!(round.links.iter().map(|link| link.false_by_ns).collect::<Vec<_>>(), [None]);
 }
 
 /// As of an agent that no probe is answered of.
