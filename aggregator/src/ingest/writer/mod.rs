@@ -155,7 +155,7 @@ impl Writing {
                 let ways = self.our_turn(&group)?;
                 let intent = self.intend(&group, &ways);
                 self.save(Some(&intent))?;
-                self.insert(&group, &intent, ways)?;
+                self.insert(&group, &intent, &ways)?;
                 // Among busy nodes, too, some lie still.
                 if self.looked.elapsed() >= PAUSE {
                     self.save_idle();
@@ -214,7 +214,7 @@ impl Writing {
                 *is_new = false;
             }
         }
-        self.insert(&group, &intent, all_looked_for(ways))
+        self.insert(&group, &intent, &all_looked_for(ways))
     }
 
     /// The place of a record in the group behind what is stored.
@@ -245,7 +245,7 @@ impl Writing {
     }
 
     /// Stores the new ones of a group, whose intent is saved, and shows the others to the clocks.
-    fn insert(&mut self, group: &[Taken], intent: &Intent, ways: Ways) -> Result<(), Stopped> {
+    fn insert(&mut self, group: &[Taken], intent: &Intent, ways: &Ways) -> Result<(), Stopped> {
         let batches: Vec<&Batch> =
             group.iter().filter_map(|taken| taken.batch.as_ref().map(|(batch, _)| batch)).collect();
         self.recall(&batches)?;
@@ -285,7 +285,7 @@ impl Writing {
         prepared: Vec<(usize, Prepared)>,
         (group, origins): (&[Taken], &BTreeMap<usize, &Taken>),
         token: &str,
-        ways: Ways,
+        ways: &Ways,
     ) -> Result<(), Stopped> {
         if prepared.is_empty() {
             return Ok(());

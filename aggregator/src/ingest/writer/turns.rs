@@ -86,11 +86,11 @@ impl Writing {
 
     /// Stores a group that is ours. Where the claims have lapsed meanwhile, as after standing still, all is asked anew before anything more goes in;
     /// where nothing goes in for long, another one that has the same batches may try.
-    pub(super) fn store_in_turn(&self, mut storing: Storing, group: &[Taken], ways: Ways) -> Result<Storing, Stopped> {
+    pub(super) fn store_in_turn(&self, mut storing: Storing, group: &[Taken], ways: &Ways) -> Result<Storing, Stopped> {
         let mut lapses = 0;
         // Since when nothing of it has gone in.
         let mut idle_since = Instant::now();
-        self.leave_out(&mut storing, &ways)?;
+        self.leave_out(&mut storing, ways)?;
         loop {
             let inserted = storing.inserted();
             let a_while = tokio::time::sleep(self.claims.last());
