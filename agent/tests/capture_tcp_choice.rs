@@ -4,6 +4,7 @@
 mod support;
 
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use support::go_program::{ANY, GoProgram};
 use support::settings::{linked_tracepoints, observe, rules, service, with, without};
@@ -24,12 +25,12 @@ const OF_CALLS: [&str; 2] = ["sys_enter", "sys_exit"];
 struct Caller(GoProgram);
 
 impl Caller {
-    /// It has opened its connection.
-    fn start(of_service: &str, at: &str) -> Self {
+    /// It has opened its connection, and makes so many calls when it is told to.
+    fn start(of_service: &str, at: &str, calls: u32) -> Self {
         let mut command = Command::new(ANY.program("tcp"));
-        let bytes = CALL.to_string();
+        let (calls, bytes) = (calls.to_string(), CALL.to_string());
         let mut program =
-            GoProgram::start_by(command.args(["hold", at, "20", &bytes, &bytes]).env("SYNCLINE_SERVICE", of_service));
+            GoProgram::start_by(command.args(["hold", at, &calls, &bytes, &bytes]).env("SYNCLINE_SERVICE", of_service));
         assert_eq!(program.next_event()["event"], "connected");
         Self(program)
     }
@@ -45,6 +46,16 @@ impl Caller {
         let messages = taken.messages.iter().filter(|message| message.tgid == pid).count();
         (messages, last_of(taken, pid))
     }
+}
+
+/// A server, and where it is.
+fn serve() -> (GoProgram, String) {
+    let serving = ["serve", "127.0.0.1:0"];
+    let mut server =
+        GoProgram::start_by(Command::new(ANY.program("tcp")).args(serving).env("SYNCLINE_SERVICE", "server"));
+    server.go();
+    let at = server.next_event()["address"].as_str().unwrap().to_owned();
+    (server, at)
 }
 
 /// Everything that was said of TCP up to now.
@@ -72,12 +83,8 @@ fn tcp_is_captured_of_who_is_chosen_and_as_far_as_is_chosen() {
         return;
     }
     let _alone = support::alone();
-    let serving = ["serve", "127.0.0.1:0"];
-    let mut server =
-        GoProgram::start_by(Command::new(ANY.program("tcp")).args(serving).env("SYNCLINE_SERVICE", "server"));
-    server.go();
-    let at = server.next_event()["address"].as_str().unwrap().to_owned();
-    let (mut a, mut b) = (Caller::start("a", &at), Caller::start("b", &at));
+    let (server, at) = serve();
+    let (mut a, mut b) = (Caller::start("a", &at, 20), Caller::start("b", &at, 20));
     let only_b = [(service("server"), observe(false)), (service("a"), without(&[CaptureKind::Tcp]))];
     let mut capture = Capture::start(CaptureConfig {
         tcp: TcpConfig { messages_per_s: 1_000_000, ..TcpConfig::default() },
@@ -152,6 +159,46 @@ fn tcp_is_captured_of_who_is_chosen_and_as_far_as_is_chosen() {
     for program in [a.0, b.0, server] {
         assert!(program.finish().success());
     }
+}
+
+/// Nobody looks at single calls then; sessions go on all the same, and where the bytes are is found again.
+#[test]
+fn of_sessions_alone_the_numbers_go_on_and_messages_are_told_once_they_are_wanted() {
+    if !support::bpf_usable() {
+        return;
+    }
+    let _alone = support::alone();
+    let (server, at) = serve();
+    let mut caller = Caller::start("caller", &at, 1_000_000);
+    let pid = caller.0.pid();
+    let mut capture = Capture::start(CaptureConfig {
+        kinds: Kinds::without(&[CaptureKind::TcpMessages, CaptureKind::SendLatency]),
+        ..CaptureConfig::new(Target::Pid(pid))
+    })
+    .unwrap();
+    let mut received_until = |capture: &mut Capture, least: u64| {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        loop {
+            caller.call();
+            let taken = all_now(capture);
+            assert!(taken.messages.is_empty());
+            match last_of(&taken, pid).map(|session| session.bytes_received) {
+                Some(received) if received > least => return received,
+                told => assert!(Instant::now() < deadline, "{told:?} bytes after {least}"),
+            }
+        }
+    };
+    let first = received_until(&mut capture, 0);
+    received_until(&mut capture, first + CALL);
+
+    let mut set = capture.rules().clone();
+    set.set(Selector::default(), &with(&[CaptureKind::TcpMessages]));
+    capture.set_rules(set);
+    (0..2).for_each(|_| caller.call());
+    let messages = all_now(&mut capture).messages;
+    assert!(messages.iter().any(|message| message.tgid == pid));
+    assert_eq!(capture.tcp_counters().marks_uncertain, 0, "of calls that nobody wanted to know of");
+    drop((capture, caller, server));
 }
 
 fn last_of(taken: &TcpTaken, tgid: u32) -> Option<&TcpSessionRecord> {

@@ -5,19 +5,19 @@ mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::pin::pin;
 use std::time::Duration;
 
 use rustix::process::{Signal, kill_process};
 use support::agent::{SimulatedAgent, Uplink};
 use support::program::{Program, ask, command, engine_pid, engine_url, error_line, fails, store};
 use support::relay::{Mode, Relay};
-use support::truth::check;
+use support::stored::{holds, number};
 use support::{DEADLINE, engine_is_here, eventually, prometheus};
 use syncline_event::Batch;
-use syncline_sim::{NodeSettings, WallStep};
+use syncline_sim::NodeSettings;
 use syncline_spool::{Config, Disk, Spool};
-use syncline_store::Store;
-use syncline_timebase::Offset;
+use tokio::time::timeout;
 
 fn agent(name: &str) -> SimulatedAgent {
     SimulatedAgent::new(name, "us", name.bytes().map(u64::from).sum(), NodeSettings::default())
@@ -28,39 +28,6 @@ fn start(dir: &Path, url: &str, more: &[&str]) -> Program {
     let state = dir.join("behind");
     let arguments = ["--region", "us", "--listen", "127.0.0.1:0", "--clickhouse-url", url, "--state-dir"];
     Program::start(dir, &[&arguments[..], &[state.to_str().unwrap()], more].concat())
-}
-
-/// The engine's URL by way of a relay.
-async fn relayed(dir: &Path) -> (Relay, String) {
-    let url = engine_url(dir);
-    let (user, target) = url.strip_prefix("http://").unwrap().rsplit_once('@').unwrap();
-    let relay = Relay::to(target.trim_end_matches('/').to_owned()).await;
-    let url = format!("http://{user}@{}", relay.address);
-    (relay, url)
-}
-
-async fn number(store: &Store, sql: &str) -> u64 {
-    ask(store, sql).await.parse().unwrap()
-}
-
-/// That the store has these batches, each once and whole, and no others.
-async fn holds(store: &Store, batches: &BTreeMap<String, BTreeSet<u64>>, events: u64) {
-    let all: u64 = batches.values().map(|numbers| numbers.len() as u64).sum();
-    eventually("all are stored", async || {
-        number(store, "SELECT uniqExact(node, boot, batch) FROM ingest_ledger").await >= all
-    })
-    .await;
-    for (node, numbers) in batches {
-        let told = ask(store, &format!("SELECT batch FROM ingest_ledger WHERE node = '{node}' ORDER BY batch")).await;
-        let told: Vec<u64> = told.lines().map(|line| line.parse().unwrap()).collect();
-        assert_eq!(told, numbers.iter().copied().collect::<Vec<_>>(), "the ledger of {node}");
-    }
-    let counts = ask(store, "SELECT count(), uniqExact(node, boot, seq) FROM events").await;
-    assert_eq!(counts, format!("{events}\t{events}"), "rows, and different ones");
-    let whole = "SELECT count(), countIf(is_whole) FROM batch_audit(t0 = now() - 7200, t1 = now() + 86400)";
-    assert_eq!(ask(store, whole).await, format!("{all}\t{all}"));
-    let repeated = "SELECT count() FROM repeated_rows(t0 = now() - 7200, t1 = now() + 86400)";
-    assert_eq!(ask(store, repeated).await, "0", "rows that are there more than once");
 }
 
 /// Some agents that send one batch after the other, and keep what is not acknowledged.
@@ -127,16 +94,15 @@ async fn killed_again_and_again_an_aggregator_stores_all_that_it_acknowledged_on
     let mut fleet = Fleet::new(&["k1", "k2", "k3"]);
     for kill in 0..kills() {
         let program = start(dir.path(), &url, &[]);
-        let pid = program.pid();
         // At any time: while it takes batches in, and while it stores them.
         let after = Duration::from_millis(kill * 37 % 600);
-        let killing = tokio::spawn(async move {
-            tokio::time::sleep(after).await;
-            let pid = rustix::process::Pid::from_raw(pid.try_into().unwrap()).unwrap();
-            kill_process(pid, Signal::KILL).unwrap();
-        });
-        fleet.send_until_broken(&program).await;
-        killing.await.unwrap();
+        {
+            let mut sending = pin!(fleet.send_until_broken(&program));
+            if timeout(after, &mut sending).await.is_err() {
+                program.signal(Signal::KILL);
+                sending.await;
+            }
+        }
         program.kill();
     }
     let program = start(dir.path(), &url, &[]);
@@ -159,7 +125,7 @@ async fn a_group_whose_insert_is_not_known_to_have_happened_is_the_same_after_a_
     let dir = tempfile::tempdir().unwrap();
     let engine = Program::embedded(dir.path());
     let store = store(dir.path()).await;
-    let (relay, url) = relayed(dir.path()).await;
+    let (relay, url) = Relay::to_engine_in(dir.path()).await;
     let program = start(dir.path(), &url, &[]);
     let mut fleet = Fleet::new(&["g1", "g2"]);
     fleet.send(&program, 1).await;
@@ -191,96 +157,6 @@ async fn a_group_whose_insert_is_not_known_to_have_happened_is_the_same_after_a_
     drop((program, engine));
 }
 
-/// Batches that come between a batch and its repetitions.
-const LATER: usize = 10_000;
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_batch_that_comes_a_hundred_times_is_stored_once() {
-    if !engine_is_here() {
-        return;
-    }
-    let dir = tempfile::tempdir().unwrap();
-    let program = Program::embedded(dir.path());
-    let store = store(dir.path()).await;
-    let mut agent = agent("again");
-    let batches: Vec<Batch> = (0..60).map(|_| agent.next_batch(10)).collect();
-    let later: Vec<Batch> = (0..LATER).map(|_| agent.next_batch(1)).collect();
-    let mut uplinks = [Uplink::to(&program).await, Uplink::to(&program).await];
-    for some in batches.chunks(UNDER_WAY).chain(later.chunks(UNDER_WAY)) {
-        deliver_together(&mut uplinks[0], some).await;
-    }
-    let numbers = batches.iter().chain(&later).map(|batch| batch.number).collect();
-    let (sent, events) = (BTreeMap::from([("again".to_owned(), numbers)]), 600 + LATER as u64);
-    // Out of order, on two streams, among others and after them.
-    for time in 0..100_usize {
-        for again in [time * 7 % 60, 3] {
-            uplinks[time % 2].deliver(&batches[again]).await;
-        }
-    }
-    holds(&store, &sent, events).await;
-    let last = agent.next_batch(10);
-    uplinks[0].store(&last).await;
-    let told = ask(&store, "SELECT count(), uniqExact(seq) FROM events").await;
-    assert_eq!(told, format!("{0}\t{0}", events + 10));
-    assert_eq!(check(&store, "events", &agent.truth).await.rows as u64, events + 10);
-}
-
-const HOUR_NS: i64 = 3_600 * 1_000_000_000;
-/// How many batches of a stream wait for their answers.
-const UNDER_WAY: usize = 32;
-
-async fn deliver_together(uplink: &mut Uplink, batches: &[Batch]) {
-    for batch in batches {
-        uplink.send(batch).await;
-    }
-    for _ in batches {
-        assert_eq!(uplink.answer().await.1, Ok(()));
-    }
-}
-
-/// Forward and back, over midnights, while batches are in flight and come again: rows are where the reference says, or, before the first probe, in the
-/// minute that the batch says, and each is known.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_wall_clock_that_is_set_by_hours_moves_no_row_and_hides_no_batch() {
-    if !engine_is_here() {
-        return;
-    }
-    let dir = tempfile::tempdir().unwrap();
-    let program = Program::embedded(dir.path());
-    let store = store(dir.path()).await;
-    let step = |at_s: i64, hours: i64| WallStep { at_ns: at_s * 1_000_000_000, size_ns: hours * HOUR_NS };
-    let wall_steps = vec![step(0, 7), step(4, -31), step(7, 50), step(10, -26)];
-    let settings = NodeSettings { wall_steps, ..NodeSettings::default() };
-    let mut agent = SimulatedAgent::new("set", "us", 5, settings);
-    // As an agent that has no probe yet: all that it knows is its wall clock, which is seven hours ahead.
-    let first = agent.next_batch_without_probe(20);
-    let first = Batch { coarse_reference: Offset::from_ns(first.wall_offset.ns()), ..first };
-    let batches: Vec<Batch> = [first].into_iter().chain((0..12).map(|_| agent.next_batch(20))).collect();
-    let mut uplinks = [Uplink::to(&program).await, Uplink::to(&program).await];
-    for (place, batch) in batches.iter().enumerate() {
-        uplinks[0].deliver(batch).await;
-        // Those of before a step come again after it.
-        uplinks[1].deliver(&batches[place / 2]).await;
-    }
-    deliver_together(&mut uplinks[1], &batches).await;
-    let last = agent.next_batch(20);
-    uplinks[1].store(&last).await;
-
-    let sent: Vec<u64> = batches.iter().chain([&last]).map(|batch| batch.number).collect();
-    let ledger = ask(&store, "SELECT batch FROM ingest_ledger ORDER BY batch").await;
-    assert_eq!(ledger.lines().map(|line| line.parse().unwrap()).collect::<Vec<u64>>(), sent);
-    assert_eq!(check(&store, "events", &agent.truth).await.rows, agent.truth.len());
-    assert_eq!(number(&store, "SELECT uniqExact(seq) FROM events").await, agent.truth.len() as u64);
-    // In the minute of the wait, but for one at its edge, which the agent knows by some milliseconds.
-    let beside = "SELECT countIf(abs(toUnixTimestamp(bucket) + 30 - (mono_ns + al_off) / 1e9) > 31) FROM events WHERE seq >= 1020";
-    assert_eq!(ask(&store, beside).await, "0");
-    let bucket_s = number(&store, "SELECT toUnixTimestamp(bucket) FROM events WHERE seq = 1000").await as i64;
-    let ahead_s = bucket_s - agent.truth[&1_000].0 / 1_000_000_000;
-    assert!((7 * 3_600 - 60..=7 * 3_600).contains(&ahead_s), "{ahead_s}");
-    let whole = "SELECT count(), countIf(is_whole) FROM batch_audit(t0 = now() - 7200, t1 = now() + 86400)";
-    assert_eq!(ask(&store, whole).await, "14\t14");
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_store_refuses_is_set_aside_and_the_rest_of_its_group_is_stored() {
     if !engine_is_here() {
@@ -289,7 +165,7 @@ async fn what_the_store_refuses_is_set_aside_and_the_rest_of_its_group_is_stored
     let dir = tempfile::tempdir().unwrap();
     let engine = Program::embedded(dir.path());
     let store = store(dir.path()).await;
-    let (relay, url) = relayed(dir.path()).await;
+    let (relay, url) = Relay::to_engine_in(dir.path()).await;
     let program = start(dir.path(), &url, &[]);
     ask(&store, "ALTER TABLE short_waits ADD CONSTRAINT sound CHECK node != 'bad'").await;
     relay.set(Mode::Cut);
@@ -340,7 +216,7 @@ async fn what_waits_is_told_to_whoever_asks() {
     }
     let dir = tempfile::tempdir().unwrap();
     let engine = Program::embedded(dir.path());
-    let (relay, url) = relayed(dir.path()).await;
+    let (relay, url) = Relay::to_engine_in(dir.path()).await;
     let program = start(dir.path(), &url, &["--metrics", "127.0.0.1:0"]);
     let spool = dir.path().join("behind/spool");
     let status = || {
@@ -544,7 +420,7 @@ async fn how_long_the_oldest_batch_waits_is_told_after_a_kill_too() {
     }
     let dir = tempfile::tempdir().unwrap();
     let engine = Program::embedded(dir.path());
-    let (relay, url) = relayed(dir.path()).await;
+    let (relay, url) = Relay::to_engine_in(dir.path()).await;
     let program = start(dir.path(), &url, &[]);
     let (mut agent, mut uplink) = (agent("old"), Uplink::to(&program).await);
     uplink.store(&agent.next_batch(10)).await;

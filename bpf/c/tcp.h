@@ -46,16 +46,14 @@ int tcp_state(__u64 *ctx)
 	return 0;
 }
 
-/* A call on a socket whose session is to be followed. */
-static __always_inline void called(struct sock *sk, __u64 key, __s32 bytes, enum tcp_direction direction)
+/* A call on a socket whose session is to be followed; 0: none is known yet. */
+static __always_inline void called(struct sock *sk, __u64 key, struct tcp_session *session, __s32 bytes, enum tcp_direction direction)
 {
 	const struct tcp_config *cfg = tcp_settings();
-	struct tcp_session *session;
 
-	if (!cfg || !is_tcp(sk))
-		return;
-	session = session_of(sk, key);
-	if (!session)
+	if (!session && is_tcp(sk))
+		session = adopt(sk, key);
+	if (!cfg || !session)
 		return;
 	update_if_old(session, sk);
 	if (direction == TCP_SEND)
@@ -76,7 +74,7 @@ static __always_inline int after_call(struct sock *sk, __u64 key, __s32 bytes, e
 		return 0;
 	}
 	meter = begin_metering(tgid);
-	called(sk, key, bytes, direction);
+	called(sk, key, known, bytes, direction);
 	end_metering(&meter, WAY_SWITCH);
 	return 0;
 }

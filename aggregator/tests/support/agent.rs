@@ -308,6 +308,16 @@ impl Uplink {
         assert_eq!(self.answer().await, (batch.number, Ok(())));
     }
 
+    /// Sends all of them, and then waits for their answers.
+    pub(crate) async fn deliver_together(&mut self, batches: &[Batch]) {
+        for batch in batches {
+            self.send(batch).await;
+        }
+        for _ in batches {
+            assert_eq!(self.answer().await.1, Ok(()));
+        }
+    }
+
     /// Sends and waits until it is in the ledger.
     pub(crate) async fn store(&mut self, batch: &Batch) {
         self.deliver(batch).await;

@@ -9,6 +9,7 @@ pub(crate) mod kafka;
 pub(crate) mod program;
 pub(crate) mod prometheus;
 pub(crate) mod relay;
+pub(crate) mod stored;
 pub(crate) mod truth;
 pub(crate) mod udp_relay;
 

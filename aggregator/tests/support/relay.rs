@@ -9,6 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 /// What the relay does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,9 +80,10 @@ async fn relay(mut client: TcpStream, target: String, mut mode: watch::Receiver<
     let Ok(mut server) = TcpStream::connect(target).await else { return };
     let (from_client, to_client) = client.split();
     let (from_server, to_server) = server.split();
-    let (requests, answers) = (mode.clone(), mode.clone());
+    let (asks, answers) = (mode.clone(), mode.clone());
+    let is_answered = |_: &[u8]| *answers.borrow() != Mode::LoseAnswers;
     let passes = |bytes: &[u8]| {
-        let is_lost = match *requests.borrow() {
+        let is_lost = match *asks.borrow() {
             Mode::LoseInserts => inserts_into(bytes).is_some_and(|table| table != "batch_claims"),
             Mode::LoseInsertsInto(table) => inserts_into(bytes) == Some(table),
             _ => false,
@@ -90,27 +92,26 @@ async fn relay(mut client: TcpStream, target: String, mut mode: watch::Receiver<
         !is_lost
     };
     tokio::select! {
-        () = pump(from_client, to_server, passes, || *answers.borrow() == Mode::Stall, || false) => (),
-        () = pump(from_server, to_client, |_| *answers.borrow() != Mode::LoseAnswers, || *answers.borrow() == Mode::Stall, || *answers.borrow() == Mode::Late) => (),
+        () = pump(from_client, to_server, (asks.clone(), None), passes) => (),
+        () = pump(from_server, to_client, (answers.clone(), Some(LATE)), is_answered) => (),
         _ = mode.wait_for(|mode| *mode == Mode::Cut) => (),
     }
 }
-
-/// Passes bytes on, later while they `are_late`, until one side ends, `passes` says no, or for ever once something came while `stalls`.
+/// Passes bytes on until one side ends, `passes` says no, or for ever once something came while the relay stalls. Those that may come `late` are held for
+/// so long while it says so.
 async fn pump(
     mut from: ReadHalf<'_>,
     mut to: WriteHalf<'_>,
+    (mut mode, late): (watch::Receiver<Mode>, Option<Duration>),
     passes: impl Fn(&[u8]) -> bool,
-    stalls: impl Fn() -> bool,
-    are_late: impl Fn() -> bool,
 ) {
     let mut bytes = [0; 16 << 10];
     while let Ok(n @ 1..) = from.read(&mut bytes).await {
-        if stalls() {
-            std::future::pending::<()>().await;
-        }
-        if are_late() {
-            tokio::time::sleep(LATE).await;
+        let now = *mode.borrow();
+        match (now, late) {
+            (Mode::Stall, _) => std::future::pending().await,
+            (Mode::Late, Some(late)) => drop(timeout(late, mode.wait_for(|mode| *mode != Mode::Late)).await),
+            _ => {}
         }
         if !passes(&bytes[..n]) || to.write_all(&bytes[..n]).await.is_err() {
             return;

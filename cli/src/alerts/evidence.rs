@@ -237,12 +237,8 @@ fn happened(seen: &[(&Round, Option<NodeSeen>)]) -> Vec<String> {
         let Some(seen) = seen else { continue };
         let at = time::rfc3339(round.at_ns);
         for step in &seen.steps {
-            let sign = if step.size_ns < 0 { "-" } else { "+" };
-            lines.push(format!(
-                "{}  the wall clock was set by {sign}{}",
-                time::rfc3339(round.at_ns.saturating_sub_unsigned(step.ago_ns)),
-                quantity(step.size_ns.unsigned_abs(), Unit::Ns)
-            ));
+            let then = time::rfc3339(round.at_ns.saturating_sub_unsigned(step.ago_ns));
+            lines.push(format!("{then}  the wall clock was set by {}", signed(step.size_ns)));
         }
         if seen.skew_ns.is_some() {
             let now = (seen.boot, seen.run, seen.epoch);

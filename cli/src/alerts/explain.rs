@@ -71,9 +71,12 @@ pub(super) async fn text(source: &Source, id: u64, node: Option<&str>) -> anyhow
     Ok(lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect())
 }
 
-/// What to show: what the incident is about, of which the widest is named first, or the node that is asked for.
+/// What to show: the widest that the incident has come to be about, or the node that is asked for.
 fn chosen(subjects: &[&str], node: Option<&str>) -> anyhow::Result<About> {
-    let Some(wanted) = node else { return Ok(widest(subjects.first().copied().unwrap_or("fleet"))) };
+    let Some(wanted) = node else {
+        let all = subjects.iter().map(|subject| about(subject));
+        return Ok(all.min_by_key(narrowness).unwrap_or(About::Fleet));
+    };
     let mut nodes = subjects.iter().filter_map(|subject| subject.split_once('/'));
     if let Some((region, node)) = nodes.find(|(_, node)| *node == wanted) {
         return Ok(About::Node(region.to_owned(), node.to_owned()));
@@ -85,7 +88,15 @@ fn chosen(subjects: &[&str], node: Option<&str>) -> anyhow::Result<About> {
     }
 }
 
-fn widest(subject: &str) -> About {
+fn narrowness(about: &About) -> u8 {
+    match about {
+        About::Fleet => 0,
+        About::Region(_) | About::Link(..) => 1,
+        About::Node(..) => 2,
+    }
+}
+
+fn about(subject: &str) -> About {
     match (subject.split_once('/'), subject.split_once(" and ")) {
         (Some((region, node)), _) => About::Node(region.to_owned(), node.to_owned()),
         (None, Some((region, peer))) => About::Link(region.to_owned(), peer.to_owned()),
@@ -114,6 +125,7 @@ mod tests {
         let shown = |subjects: &[&str], node| chosen(subjects, node).map_err(|error| error.to_string());
         assert_eq!(shown(&["fleet", "eu", "eu/a"], None), Ok(About::Fleet));
         assert_eq!(shown(&["eu", "eu/a"], None), Ok(About::Region("eu".to_owned())));
+        assert_eq!(shown(&["eu/a", "eu"], None), Ok(About::Region("eu".to_owned())), "it has become wider");
         assert_eq!(shown(&["eu and us"], None), Ok(About::Link("eu".to_owned(), "us".to_owned())));
         assert_eq!(shown(&["eu/a", "eu/b"], None), Ok(node("eu", "a")));
         assert_eq!(shown(&["eu/a", "eu/b"], Some("b")), Ok(node("eu", "b")));
