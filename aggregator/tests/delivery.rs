@@ -245,6 +245,10 @@ async fn of_several_aggregators_one_tells_and_another_one_does_when_it_stands_st
     told(&opened, 3, "opened", 0).await;
     told_are("the one that stood still does not", &["us/1/firing", "us/2/firing", "us/3/firing"]).await;
 
+    // Who is killed between telling and noting that has it told again.
+    let noted = "SELECT count() FROM alert_deliveries FINAL WHERE incident = 3 AND outcome = 'delivered'";
+    eventually("and that is remembered", async || ask(&opened, noted).await == "1").await;
+
     let One { program, dir: _kept } = second;
     program.kill();
     told(&opened, 4, "opened", 0).await;
