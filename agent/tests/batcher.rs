@@ -8,8 +8,8 @@ use syncline_agent::batch::{
     Batcher, Captured, ENOUGH_WAITS, FinishedWait, Sealing, ShortSum, ShortWhat, Symbolizer, Wanted,
 };
 use syncline_event::{
-    Account, Batch, DroppedBatch, Kind, Loss, LossCause, Origin, ProbePath, Process, StackId, Symbol, Target,
-    WaitFlags, limits,
+    Account, Batch, ClockDisruption, DisruptionSign, DroppedBatch, Kind, Loss, LossCause, Origin, ProbePath, Process,
+    StackId, Symbol, Target, WaitFlags, limits,
 };
 use syncline_timebase::{BootId, Instant, Knot, Mono, Probe, Span};
 
@@ -469,4 +469,19 @@ fn every_wait_is_stored_or_counted_whatever_is_dropped() {
     assert!(batcher.seal_rest(at(62_000)).is_none(), "the end is told once");
     assert!(lost > 0);
     assert_eq!(batcher.totals().waits + batcher.totals().short_waits, pushed);
+}
+
+#[test]
+fn a_disruption_is_told_with_the_next_batch_and_again_if_that_is_dropped() {
+    let mut batcher = batcher();
+    let disruption = ClockDisruption { since: at(500), until: at(601), sign: DisruptionSign::Hypervisor };
+    batcher.push_disruption(disruption);
+    let dropped = probed(&mut batcher, 1_000).unwrap();
+    assert_eq!(dropped.disruptions, [disruption]);
+    let of_another_boot = Batch { origin: Origin { boot: BootId(8), ..dropped.origin.clone() }, ..dropped.clone() };
+    batcher.dropped(of_another_boot);
+    assert!(probed(&mut batcher, 2_000).unwrap().disruptions.is_empty(), "its times are no times of this boot");
+    batcher.dropped(dropped);
+    assert_eq!(probed(&mut batcher, 3_000).unwrap().disruptions, [disruption]);
+    assert!(probed(&mut batcher, 4_000).unwrap().disruptions.is_empty());
 }

@@ -102,6 +102,10 @@ counters! {
     wall_steps,
     /// Disruptions of nodes' clocks.
     disruptions,
+    /// Disruptions that agents noticed and told of.
+    disruptions_told,
+    /// Disruptions that agents told of and cannot have noticed: refused.
+    disruptions_refused,
     /// Clock models forgotten because there are more nodes than places.
     clocks_evicted,
     /// Clock models that went on with the state that an aggregator before had saved.
@@ -116,6 +120,8 @@ counters! {
     pieces_settled,
     /// Pieces of clock models whose rows are as they were first placed, because that could not be done; `events_live` has them right.
     pieces_unsettled,
+    /// Pieces of clock models that were not looked at again a minute later, because their nodes send more than two batches a second.
+    pieces_unrevised,
     /// Claims of nodes about their wall clocks that the probes contradict.
     claims_contradicted,
     /// Probes answered.
@@ -144,6 +150,8 @@ counters! {
     accepts_failed,
     /// Probes of the root region's reference that came to nothing.
     root_probes_failed,
+    /// Disruptions of this region's reference, or of one that it is measured against: which of the two is not known.
+    region_disruptions,
 }
 
 /// What agents lost, by cause.

@@ -158,6 +158,7 @@ fn config(args: &Args, reference: Reference, regions: Vec<RegionClockConfig>, st
     config.chrony = Chrony::at(args.chrony);
     config.memory = (args.memory_mib as usize) << 20;
     config.alerts = args.alerts.clone();
+    config.state_dir = Some(state_dir.to_owned());
     if let Some(last) = args.claims_last() {
         config.claims_last = last;
     }

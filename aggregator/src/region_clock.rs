@@ -10,18 +10,19 @@
 //!
 //! Other aggregators are probed too where they are named (`--peer`), in the same way; they map nothing. The newest model of each is in
 //! `links`, for nodes that come over from there. Of every
-//! region probed a row of `region_links` comes every `LINK_ROW`, for `regions` to make more of all of them together.
+//! region probed a row of `region_links` comes every `LINK_ROW`, for `regions` to make more of all of them together. Where one of the two references was
+//! disrupted, a row of `clock_disruptions` says so.
 //!
 //! It runs on the prober's thread, so that ingest does not delay the stamps.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use syncline_clock::{NodeClock, Segment, Tolerance};
+use syncline_clock::{Disruption, DisruptionCause, NodeClock, Segment, Tolerance};
 use syncline_exchange::Pacing;
 use syncline_probe::{Answer, Hints, LocalClock, Peer, ProbeEvent, ProberConfig, Refusals};
 use syncline_stamping::Placed;
-use syncline_store::rows::{RegionClockRows, RegionLinkRows, UNBOUNDED_NS};
+use syncline_store::rows::{ClockDisruptionRows, DisruptionSign, RegionClockRows, RegionLinkRows, UNBOUNDED_NS};
 use syncline_store::{Block, LowCardinality, Store, StoreError};
 use syncline_timebase::{ErrorBound, Instant, Knot, Mono, Probe, Reference as ReferenceScale, Span};
 use tokio::sync::{mpsc, watch};
@@ -103,6 +104,8 @@ struct Model {
     run: u64,
     clock: NodeClock,
     last: Option<Instant<Mono>>,
+    /// What the last probe showed, and since when it may have been.
+    disrupted: Option<(Disruption, [Instant<Mono>; 2])>,
 }
 
 /// Starts the thread that probes, and the task that stores what it finds.
@@ -206,11 +209,27 @@ impl RegionClock {
         let tolerance = self.config.tolerance;
         let model = match self.model.take() {
             Some(model) if model.run == peer.run => model,
-            _ => Model::of(peer, tolerance),
+            _ => Model::of(peer, self.links.model(peer.run), tolerance),
         };
         let model = self.model.insert(model);
-        if let Some(segment) = model.take(&probe) {
+        let segment = model.take(&probe);
+        if segment.is_some() {
             self.links.put(model.run, model.clock.clone());
+        }
+        if let Some((disruption, between)) = model.disrupted.take() {
+            count(&self.counters.region_disruptions);
+            tracing::warn!(peer = model.root, cause = ?disruption.cause, "this region's reference, or the other's, was disrupted");
+            let rows = disruption_row(&self.region, self.reference.run(), model, disruption.cause, between);
+            let token = format!(
+                "{}/{:016x}/{:016x}/disrupted/{}",
+                self.region,
+                self.reference.run(),
+                model.run,
+                between[1].ns()
+            );
+            self.send(rows.into_block(), token);
+        }
+        if let Some(segment) = segment {
             self.publish(&segment);
         }
     }
@@ -245,9 +264,11 @@ impl RegionClock {
 }
 
 impl Model {
-    fn of(peer: &Peer, tolerance: Tolerance) -> Self {
+    /// Goes on with what is known of `peer` from before, if anything is.
+    fn of(peer: &Peer, known: Option<NodeClock>, tolerance: Tolerance) -> Self {
         let (root, run) = (peer.region.clone(), peer.run);
-        Self { root, run, clock: NodeClock::of_oscillator(tolerance), last: None }
+        let clock = known.unwrap_or_else(|| NodeClock::of_oscillator(tolerance));
+        Self { root, run, clock, last: None, disrupted: None }
     }
 
     /// The piece since the last row, if that is old by now.
@@ -259,8 +280,9 @@ impl Model {
 
     /// The newest piece of the model, if the probe was used.
     fn take(&mut self, probe: &Probe) -> Option<Segment> {
+        let since = self.clock.last_probe().unwrap_or(probe.sent).min(probe.sent);
         let observed = self.clock.observe(&[], std::slice::from_ref(probe));
-        observed.disruptions.iter().for_each(|disruption| tracing::warn!(?disruption, "region clock disrupted"));
+        self.disrupted = observed.disruptions.first().map(|disruption| (*disruption, [since, probe.returned]));
         if observed.used != [true] {
             tracing::debug!(?probe, refused = ?observed.refused, "probe of the root refused");
             return None;
@@ -310,6 +332,32 @@ fn link_row(region: &str, run: u64, model: &Model, tolerance: &Tolerance, at: In
         err_rate_ppb: vec![growth_ppb(&model.clock, at, tolerance.wander_window)],
         status: vec![clock_status(estimate.status)],
     })
+}
+
+/// That the references were disrupted between these two, by the region's own REF.
+fn disruption_row(
+    region: &str,
+    run: u64,
+    model: &Model,
+    cause: DisruptionCause,
+    [since, until]: [Instant<Mono>; 2],
+) -> ClockDisruptionRows {
+    ClockDisruptionRows {
+        region: LowCardinality::constant(region, 1),
+        node: LowCardinality::constant("", 1),
+        boot: vec![run],
+        peer: LowCardinality::constant(&model.root, 1),
+        ref_run: vec![model.run],
+        mono_from: vec![u64::try_from(since.ns()).unwrap_or(0)],
+        mono_to: vec![u64::try_from(until.ns()).unwrap_or(0)],
+        at: vec![until.ns()],
+        batch: vec![0],
+        sign: vec![match cause {
+            DisruptionCause::ProbeContradicts => DisruptionSign::Probe,
+            DisruptionCause::OffsetJumped => DisruptionSign::BothWays,
+            _ => DisruptionSign::Other,
+        }],
+    }
 }
 
 /// The region's own REF asks, in the place of a node's MONO.
@@ -373,7 +421,8 @@ mod tests {
     }
 
     fn model() -> Model {
-        Model { root: "us".into(), run: 1, clock: NodeClock::of_oscillator(Tolerance::default()), last: None }
+        let clock = NodeClock::of_oscillator(Tolerance::default());
+        Model { root: "us".into(), run: 1, clock, last: None, disrupted: None }
     }
 
     #[test]
@@ -422,6 +471,28 @@ mod tests {
             let most_ppb = 2 * (40_450_000 / second.max(1)).unsigned_abs() + 3_000;
             assert!(row.err_rate_ppb[0] <= most_ppb || second == 0, "second {second}: {} ppb", row.err_rate_ppb[0]);
         }
+    }
+
+    #[test]
+    fn a_disruption_of_a_reference_is_a_row_between_the_probes_around_it() {
+        let mut model = model();
+        for second in 0..30 {
+            model.take(&probe(second)).unwrap();
+            assert!(model.disrupted.is_none());
+        }
+        let jumped = |probe: Probe| {
+            let ahead = Span::from_ms(700);
+            Probe { received: probe.received + ahead, replied: probe.replied + ahead, ..probe }
+        };
+        model.take(&jumped(probe(30))).unwrap();
+        let (disruption, between) = model.disrupted.take().unwrap();
+        let row = disruption_row("eu", 5, &model, disruption.cause, between);
+        let ends = [probe(29).returned, probe(30).returned].map(|at| at.ns().unsigned_abs());
+        assert_eq!(([row.mono_from[0], row.mono_to[0]], row.sign[0]), (ends, DisruptionSign::Probe));
+        assert_eq!((row.boot[0], row.ref_run[0]), (5, 1));
+        assert!(row.into_block().is_ok());
+        model.take(&jumped(probe(31))).unwrap();
+        assert!(model.disrupted.is_none(), "it is told once");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,7 +27,7 @@ use crate::ingest::grpc::CollectorService;
 use crate::ingest::kafka::{self, Membership};
 use crate::ingest::spooled::{Opened, SpoolConfig, Spooled, readmit_all};
 use crate::ingest::writer::Writer;
-use crate::links::Links;
+use crate::links::{self, Links};
 use crate::metrics::AggregatorMetrics;
 use crate::naming;
 use crate::pairs;
@@ -83,6 +84,8 @@ pub struct Config {
     pub alerts: settings::Alerts,
     /// What the keys of probes over UDP are made from; without it there are none.
     pub probe_key: Option<MasterKey>,
+    /// Where it is kept what other references are to this one; without it that is lost with a restart.
+    pub state_dir: Option<PathBuf>,
 }
 
 impl Config {
@@ -102,6 +105,7 @@ impl Config {
             kafka: None,
             alerts: settings::Alerts::default(),
             probe_key: None,
+            state_dir: None,
         }
     }
 }
@@ -132,7 +136,13 @@ impl Aggregator {
         let (address, counters) = (listener.local_addr()?, Arc::new(Counters::default()));
         let Config { region, reference, regions, .. } = config.clone();
         let is_root = !regions.iter().any(|other| other.is_root);
-        let links = Arc::new(Links::to(reference.run()));
+        let links = Arc::new(config.state_dir.as_deref().map_or_else(
+            || Links::to(reference.run()),
+            |dir| Links::recalled(reference.run(), dir, config.pipeline.tolerance),
+        ));
+        if let Some(dir) = config.state_dir.clone() {
+            tokio::spawn(links::keep(Arc::clone(&links), dir, stopping.clone()));
+        }
         for other in regions {
             let (region, shared) = (Arc::clone(&region), (Arc::clone(&counters), Arc::clone(&links)));
             region_clock::spawn(region, reference, other, store.clone(), shared, stopping.clone())

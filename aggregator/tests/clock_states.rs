@@ -125,9 +125,20 @@ async fn a_node_that_comes_back_from_another_aggregator_is_known_as_that_left_it
 /// What is known of its oscillator and its offset goes with a node to an aggregator that has measured the one before.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_fails_over_keeps_what_is_known_of_its_clock() {
-    if !engine_is_here() {
-        return;
+    if engine_is_here() {
+        fails_over(false).await;
     }
+}
+
+/// And if that was killed since, and cannot measure it any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_fails_over_to_an_aggregator_that_was_restarted_keeps_what_is_known_of_its_clock() {
+    if engine_is_here() {
+        fails_over(true).await;
+    }
+}
+
+async fn fails_over(is_restarted: bool) {
     let dir = tempfile::tempdir().unwrap();
     let engine = Program::embedded(dir.path());
     let (url, store, mut agent) = (engine_url(dir.path()), store(dir.path()).await, agent());
@@ -141,7 +152,8 @@ async fn a_node_that_fails_over_keeps_what_is_known_of_its_clock() {
     std::fs::write(state.join("reference.json"), anchor.to_string()).unwrap();
     let second = ["--region", "us", "--listen", "127.0.0.1:0", "--clickhouse-url", &url, "--probe-interval", "50ms"];
     let others = ["--state-dir", state.to_str().unwrap(), "--root", &engine.url(), "--peer", &first.url()];
-    let second = Program::start(dir.path(), &[&second[..], &others].concat());
+    let start_second = || Program::start(dir.path(), &[&second[..], &others].concat());
+    let mut second = start_second();
     let run =
         |program: &Program| u64::from_str_radix(program.says("reference_run").trim_start_matches("0x"), 16).unwrap();
     let anchor_ns = |program: &Program| program.says("anchor_ns").parse::<i64>().unwrap();
@@ -160,7 +172,16 @@ async fn a_node_that_fails_over_keeps_what_is_known_of_its_clock() {
     let measured = format!("SELECT count() FROM region_links WHERE peer_run = {}", run(&first));
     eventually("the two references measured", async || ask(&store, &measured).await != "0").await;
     let first_anchor_ns = anchor_ns(&first);
+    if is_restarted {
+        let kept = || std::fs::read(state.join("links.bin")).unwrap_or_default();
+        let of_first = run(&first).to_le_bytes();
+        eventually("what it measured is kept", async || kept().windows(8).any(|run| run == of_first)).await;
+    }
     first.kill();
+    if is_restarted {
+        second.kill();
+        second = start_second();
+    }
 
     // Both are on one oscillator here, so that the anchors tell what they are to one another.
     agent.change_reference(run(&second), Span::from_ns(anchor_ns(&second) - first_anchor_ns));

@@ -4,7 +4,7 @@
 mod support;
 
 use support::agent::{SimulatedAgent, Truth, Uplink};
-use support::program::{Program, ask, store};
+use support::program::{Program, ask, engine_url, store};
 use support::truth::check;
 use support::{engine_is_here, eventually};
 use syncline_sim::{NodeSettings, OscillatorSettings};
@@ -60,4 +60,45 @@ async fn waits_from_before_the_first_probe_get_their_place_once_it_is_known() {
     );
     let all = format!("0\t{}", agent.truth.len());
     eventually("rows are what they should be", async || ask(&store, &same).await == all).await;
+}
+
+/// An aggregator that dies before it has settled what it was to leaves that to the next one.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_aggregator_did_not_settle_before_it_was_killed_the_next_one_settles() {
+    if !engine_is_here() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let engine = Program::embedded(dir.path());
+    let (url, store) = (engine_url(dir.path()), store(dir.path()).await);
+    let state = dir.path().join("killed");
+    let arguments = ["--region", "us", "--listen", "127.0.0.1:0", "--clickhouse-url", &url, "--state-dir"];
+    let start = || Program::start(dir.path(), &[&arguments[..], &[state.to_str().unwrap()]].concat());
+    let program = start();
+    let mut agent = SimulatedAgent::new("n1", "us", 5, NodeSettings::default());
+    let mut uplink = Uplink::to(&program).await;
+    for _ in 0..BEFORE {
+        uplink.store(&agent.next_batch_without_probe(WAITS)).await;
+    }
+    let run = u64::from_str_radix(&program.says("reference_run")[2..], 16).unwrap();
+    let mut after = Vec::new();
+    for _ in 0..AFTER {
+        after.push(syncline_event::Batch { reference_run: run, ..agent.next_batch(1) });
+    }
+    // So close together that no update comes between the revision and the end: they are collected for longer.
+    for batch in &after {
+        uplink.deliver(batch).await;
+    }
+    let revised = "SELECT count() FROM clock_segments_log WHERE rev = 2";
+    eventually("pieces are revised", async || ask(&store, revised).await.parse::<u64>().unwrap() >= BEFORE).await;
+    let unsettled = async || store.unsettled("us", 2).await.unwrap().len();
+    assert!(unsettled().await > 0, "it was settled before it could be killed");
+    program.kill();
+    let next = start();
+    eventually("the next one settles it", async || unsettled().await == 0).await;
+    assert!(next.log().contains("an aggregator before this one was to settle"), "{}", next.log());
+    let most = BEFORE as usize * WAITS * 9 / 10;
+    let placed = bounded(&store, "events", &agent.truth).await;
+    assert!(placed >= most, "{placed} of {} are placed", BEFORE as usize * WAITS);
+    drop(engine);
 }

@@ -19,6 +19,19 @@ struct Skews {
     regions: Vec<RegionSkew>,
     /// What nodes say of their own wall clocks and the probes contradict.
     false_claims: Vec<FalseClaim>,
+    /// Of which two regions' references one was disrupted within the last day.
+    disrupted_references: Vec<DisruptedReferences>,
+}
+
+/// The references of two regions, one of which was disrupted: which of them is not known.
+#[derive(Debug, Serialize, Deserialize)]
+struct DisruptedReferences {
+    /// The region that saw it.
+    region: String,
+    peer: String,
+    times: u64,
+    /// When last, in RFC 3339.
+    last: String,
 }
 
 /// REF - wall of the node, by its claim and as measured.
@@ -85,6 +98,12 @@ const FALSE_CLAIMS: &str = "SELECT * EXCEPT verdict FROM (SELECT toString(region
     ORDER BY clock_claims.at DESC LIMIT 1 BY region, node, source) \
     WHERE verdict = 'contradicted' ORDER BY region, node, source";
 
+/// Rows may have come twice.
+const DISRUPTED_REFERENCES: &str = "SELECT toString(region) AS region, toString(peer) AS peer, count() AS times, \
+    concat(replaceOne(toString(max(until)), ' ', 'T'), 'Z') AS last \
+    FROM (SELECT DISTINCT region, peer, boot, ref_run, mono_to, clock_disruptions.at AS until FROM clock_disruptions \
+    WHERE node = '' AND clock_disruptions.at > now64(9, 'UTC') - INTERVAL 1 DAY) GROUP BY region, peer ORDER BY region, peer";
+
 const NOTE: [&str; 2] = [
     "OFFSET is the wall clock minus the fleet's clock; the true offset lies within OFFSET ± BOUND.",
     "An asymmetry of the path that never changes cannot be seen, only bounded.",
@@ -126,7 +145,17 @@ async fn found(source: &Source, args: &SkewArgs) -> anyhow::Result<(String, Exit
 
 async fn find(source: &Source) -> anyhow::Result<Skews> {
     let (nodes, regions) = (source.rows(NODES, &[]).await?, source.rows(REGIONS, &[]).await?);
-    Ok(Skews { nodes, regions, false_claims: source.rows(FALSE_CLAIMS, &[]).await? })
+    let false_claims = source.rows(FALSE_CLAIMS, &[]).await?;
+    let disrupted_references = source.rows(DISRUPTED_REFERENCES, &[]).await?;
+    Ok(Skews { nodes, regions, false_claims, disrupted_references })
+}
+
+impl DisruptedReferences {
+    fn text(&self) -> String {
+        let Self { region, peer, times, last } = self;
+        let often = if *times == 1 { "once".to_owned() } else { format!("{times} times") };
+        format!("{region}: its reference or that of {peer} was disrupted {often} within the last day, at {last}")
+    }
 }
 
 impl FalseClaim {
@@ -158,6 +187,10 @@ impl Skews {
         if !self.false_claims.is_empty() {
             lines.push(String::new());
             lines.extend(self.false_claims.iter().map(FalseClaim::text));
+        }
+        if !self.disrupted_references.is_empty() {
+            lines.push(String::new());
+            lines.extend(self.disrupted_references.iter().map(DisruptedReferences::text));
         }
         lines.push(String::new());
         lines.extend(NOTE.map(str::to_owned));
@@ -264,9 +297,15 @@ mod tests {
                 age_ms: 61_000,
             }],
             false_claims: Vec::new(),
+            disrupted_references: vec![DisruptedReferences {
+                region: "us-east".into(),
+                peer: "eu-west".into(),
+                times: 2,
+                last: "2026-11-23T14:05:00Z".into(),
+            }],
         };
         let text = skews.text(200, Palette { enabled: false });
-        let lines: Vec<&str> = text.lines().take(6).collect();
+        let lines: Vec<&str> = text.lines().take(8).collect();
         assert_eq!(
             lines,
             [
@@ -276,13 +315,16 @@ mod tests {
                 "",
                 "REGION   AGAINST  OFFSET     BOUND       DRIFT  STATUS        LAST ESTIMATE",
                 "us-east  eu-west  -42 µs  ±90.0 µs  +0.005 ppm  free_running     61.0 s ago",
+                "",
+                "us-east: its reference or that of eu-west was disrupted 2 times within the last day, at 2026-11-23T14:05:00Z",
             ]
         );
     }
 
     #[test]
     fn an_empty_fleet_says_so() {
-        let skews = Skews { nodes: Vec::new(), regions: Vec::new(), false_claims: Vec::new() };
+        let (nodes, regions, false_claims, disrupted_references) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let skews = Skews { nodes, regions, false_claims, disrupted_references };
         assert!(skews.text(80, Palette { enabled: false }).starts_with("no node's clock is known yet"));
     }
 }

@@ -4,8 +4,8 @@
 use std::borrow::Cow;
 
 use syncline_event::{
-    Batch, ClaimSource, ClockClaim, Container, Kind, Loss, ONCE_MILLI, Origin, ProbePath, Process, ShortWaits, Stack,
-    StackId, Symbol, Target, TraceContext, WaitFlags, Waits,
+    Batch, ClaimSource, ClockClaim, ClockDisruption, Container, DisruptionSign, Kind, Loss, ONCE_MILLI, Origin,
+    ProbePath, Process, ShortWaits, Stack, StackId, Symbol, Target, TraceContext, WaitFlags, Waits,
 };
 use syncline_timebase::{BootId, Instant, Knot, NodeNameError, Offset, Probe, Span};
 
@@ -42,6 +42,7 @@ impl TryFrom<v1::Batch> for Batch {
             reference_run: message.probes.as_ref().map_or(0, |probes| probes.reference_run),
             probe_paths: probe_paths(message.probes.as_ref())?,
             claims: message.claims.iter().filter_map(claim).collect(),
+            disruptions: message.disruptions.iter().map(disruption).collect(),
             probes: probes(&message.probes.unwrap_or_default())?,
             flows: message.flows.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
             messages: message.messages.unwrap_or_default().try_into()?,
@@ -285,6 +286,17 @@ fn claim(message: &v1::ClockClaim) -> Option<ClockClaim> {
     };
     let utc_minus_wall_ns = message.claimed.map(|claimed| (claimed.utc_minus_wall_ns, claimed.bound_ns));
     Some(ClockClaim { source, at: Instant::from_ns(message.mono_ns), utc_minus_wall_ns })
+}
+
+/// One whose sign this version does not know is one all the same.
+fn disruption(message: &v1::ClockDisruption) -> ClockDisruption {
+    let sign = match v1::DisruptionSign::try_from(message.sign) {
+        Ok(v1::DisruptionSign::Hypervisor) => DisruptionSign::Hypervisor,
+        _ => DisruptionSign::Other,
+    };
+    let since = Instant::from_ns(message.since_mono_ns);
+    let within = Span::from_ns(i64::try_from(message.within_ns).unwrap_or(i64::MAX));
+    ClockDisruption { since, until: since + within, sign }
 }
 
 pub(crate) fn same_length(name: &'static str, found: usize, expected: usize) -> Result<(), WireError> {

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::hash::Hash;
 
 use syncline_event::{
-    Batch, ClaimSource, ClockClaim, Container, Kind, Loss, ONCE_MILLI, Origin, ProbePath, Process, ShortWaits, Stack,
-    StackId, Symbol, TraceContext, Waits,
+    Batch, ClaimSource, ClockClaim, ClockDisruption, Container, DisruptionSign, Kind, Loss, ONCE_MILLI, Origin,
+    ProbePath, Process, ShortWaits, Stack, StackId, Symbol, TraceContext, Waits,
 };
 use syncline_timebase::Knot;
 
@@ -37,6 +37,7 @@ impl From<&Batch> for v1::Batch {
             knots: Some(knots(&batch.knots)),
             probes: Some(probes(batch)),
             claims: batch.claims.iter().map(claim).collect(),
+            disruptions: batch.disruptions.iter().map(disruption).collect(),
             file_types: batch.file_types.clone(),
             flows: batch.flows.iter().map(Into::into).collect(),
             messages: (!batch.messages.is_empty()).then(|| (&batch.messages).into()),
@@ -232,4 +233,13 @@ fn claim(claim: &ClockClaim) -> v1::ClockClaim {
     let claimed =
         claim.utc_minus_wall_ns.map(|(utc_minus_wall_ns, bound_ns)| v1::UtcOffset { utc_minus_wall_ns, bound_ns });
     v1::ClockClaim { source: source.into(), mono_ns: claim.at.ns(), claimed }
+}
+
+fn disruption(disruption: &ClockDisruption) -> v1::ClockDisruption {
+    let sign = match disruption.sign {
+        DisruptionSign::Hypervisor => v1::DisruptionSign::Hypervisor,
+        DisruptionSign::Other => v1::DisruptionSign::Unspecified,
+    };
+    let within_ns = (disruption.until - disruption.since).ns().unsigned_abs();
+    v1::ClockDisruption { sign: sign.into(), since_mono_ns: disruption.since.ns(), within_ns }
 }

@@ -15,7 +15,7 @@ pub(crate) const FORMAT: u32 = 0;
 const FORMAT_FIELD: u32 = 31;
 
 /// Repeated submessages of `Batch` by field number, with their limit.
-const REPEATED: [(u32, &str, usize); 15] = [
+const REPEATED: [(u32, &str, usize); 16] = [
     (7, "reasons", limits::DICTIONARY),
     (8, "processes", limits::DICTIONARY),
     (10, "short waits", limits::DICTIONARY),
@@ -31,6 +31,7 @@ const REPEATED: [(u32, &str, usize); 15] = [
     (60, "flows", limits::FLOWS),
     (62, "TCP sessions", limits::TCP_SESSIONS),
     (63, "TCP losses", limits::DICTIONARY),
+    (70, "disruptions", limits::DISRUPTIONS),
 ];
 
 /// Where `BlockedTime`s are: `Batch.process_states.times.blocked` and `Batch.goroutine_states.times.blocked`.

@@ -5,7 +5,8 @@
 //! change of what agents in the field have on their disks.
 //!
 //! - 1: what agents wrote before there were accounts, dropped batches, observations and weights: the first batch of the demo's recording of `us`.
-//! - 2: with these.
+//! - 2: with these, and before agents told of disruptions of their clocks.
+//! - 3: with these.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may")]
 
@@ -13,10 +14,11 @@ use std::path::PathBuf;
 
 use prost::Message;
 use syncline_event::{
-    Account, Batch, BlockedTime, ClaimSource, ClockClaim, Container, Direction, DroppedBatch, Flow, GoroutineFate,
-    GoroutineState, GoroutineStates, Kind, Loss, LossCause, Messages, ONCE_MILLI, Observation, ObservationReason,
-    ObservationStage, Opener, Origin, ProbePath, Process, ProcessStates, SessionEnd, ShortWaits, Stack, StackId,
-    StateTimes, Symbol, Target, TcpLoss, TcpLossCause, TcpSession, TraceContext, WaitFlags, Waits,
+    Account, Batch, BlockedTime, ClaimSource, ClockClaim, ClockDisruption, Container, Direction, DisruptionSign,
+    DroppedBatch, Flow, GoroutineFate, GoroutineState, GoroutineStates, Kind, Loss, LossCause, Messages, ONCE_MILLI,
+    Observation, ObservationReason, ObservationStage, Opener, Origin, ProbePath, Process, ProcessStates, SessionEnd,
+    ShortWaits, Stack, StackId, StateTimes, Symbol, Target, TcpLoss, TcpLossCause, TcpSession, TraceContext, WaitFlags,
+    Waits,
 };
 use syncline_proto::{decode, encode, v1};
 use syncline_timebase::{BootId, Instant, Knot, Offset, Probe, Span};
@@ -58,15 +60,20 @@ fn generation_1_is_read_as_it_was_meant() {
 }
 
 #[test]
-fn generation_2_is_read_as_it_was_meant_and_written_as_it_was() {
+fn generation_2_is_read_as_it_was_meant() {
+    assert_eq!(decode(&read(2)).unwrap(), Batch { disruptions: Vec::new(), ..everything() });
+}
+
+#[test]
+fn generation_3_is_read_as_it_was_meant_and_written_as_it_was() {
     let meant = everything();
     if std::env::var_os("SYNCLINE_WRITE_GOLDEN").is_some_and(|value| value == "1") {
         // At once: another test reads it meanwhile.
-        let new = path(2).with_extension("new");
+        let new = path(3).with_extension("new");
         std::fs::write(&new, encode(&meant).unwrap()).unwrap();
-        std::fs::rename(new, path(2)).unwrap();
+        std::fs::rename(new, path(3)).unwrap();
     }
-    let golden = read(2);
+    let golden = read(3);
     assert_eq!(decode(&golden).unwrap(), meant);
     // An older version has to read what this one writes: what was there before keeps its numbers. zstd may compress otherwise one day.
     assert_eq!(
@@ -79,7 +86,7 @@ fn generation_2_is_read_as_it_was_meant_and_written_as_it_was() {
 /// What an older version makes of the present generation is what it would have made of it without the fields that it does not know.
 #[test]
 fn what_only_a_later_version_knows_does_not_disturb() {
-    for generation in [1, 2] {
+    for generation in [1, 2, 3] {
         let golden = read(generation);
         let mut later = message(&golden);
         later.extend(unknown_fields());
@@ -174,6 +181,11 @@ fn everything() -> Batch {
             ClockClaim { source: ClaimSource::Kernel, at: Instant::from_ns(5), utc_minus_wall_ns: None },
             ClockClaim { source: ClaimSource::Chrony, at: Instant::from_ns(6), utc_minus_wall_ns: Some((-7, 8)) },
         ],
+        disruptions: vec![ClockDisruption {
+            since: Instant::from_ns(14),
+            until: Instant::from_ns(17),
+            sign: DisruptionSign::Hypervisor,
+        }],
         reference_run: 0xfeed,
         flows: vec![Flow {
             local: "10.0.0.1:80".parse().unwrap(),

@@ -6,9 +6,9 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use prost::Message as _;
 use syncline_event::{
-    Account, Batch, BatchError, ClaimSource, ClockClaim, Container, DroppedBatch, Flow, Kind, Loss, LossCause,
-    Messages, ONCE_MILLI, Observation, ObservationReason, ObservationStage, Origin, ProbePath, Process, ShortWaits,
-    Stack, StackId, Symbol, Target, TraceContext, WaitFlags, Waits, limits,
+    Account, Batch, BatchError, ClaimSource, ClockClaim, ClockDisruption, Container, DisruptionSign, DroppedBatch,
+    Flow, Kind, Loss, LossCause, Messages, ONCE_MILLI, Observation, ObservationReason, ObservationStage, Origin,
+    ProbePath, Process, ShortWaits, Stack, StackId, Symbol, Target, TraceContext, WaitFlags, Waits, limits,
 };
 use syncline_proto::{WireError, decode, encode, v1};
 use syncline_timebase::{BootId, Instant, Knot, Offset, Probe, Span};
@@ -143,6 +143,9 @@ fn batch_with(waits: Waits) -> Batch {
             ClockClaim { source: ClaimSource::Kernel, at: Instant::from_ns(5), utc_minus_wall_ns: None },
             ClockClaim { source: ClaimSource::Chrony, at: Instant::from_ns(6), utc_minus_wall_ns: Some((-7, 8)) },
         ],
+        disruptions: [DisruptionSign::Hypervisor, DisruptionSign::Other]
+            .map(|sign| ClockDisruption { since: Instant::from_ns(3), until: Instant::from_ns(9), sign })
+            .to_vec(),
         reference_run: 0xfeed,
         flows: flows(),
         messages: Messages::default(),
@@ -233,7 +236,7 @@ fn empty_submessages_are_counted_before_they_take_memory() {
 #[test]
 fn contradictions_are_refused_by_name() {
     type Spoil = fn(&mut Batch);
-    let cases: [(&str, Spoil); 11] = [
+    let cases: [(&str, Spoil); 13] = [
         ("tid has 1 rows", |batch| batch.waits.tid.push(1)),
         ("outside a dictionary of 3", |batch| batch.short_waits[0].reason = 3),
         ("outside a dictionary of 2", |batch| batch.observations[0].process = 2),
@@ -252,6 +255,8 @@ fn contradictions_are_refused_by_name() {
             batch.first_seq = u64::MAX;
         }),
         ("probe 0", |batch| batch.probes[0].sent = Instant::from_ns(-7)),
+        ("disruption 0", |batch| batch.disruptions[0].since = Instant::from_ns(-7)),
+        ("65 disruptions", |batch| batch.disruptions = vec![batch.disruptions[0]; limits::DISRUPTIONS + 1]),
         ("bytes of a text", |batch| batch.processes[1].container.pod_name = "x".repeat(limits::TEXT_BYTES + 1)),
         ("bytes of a text", |batch| batch.reasons[0] = "x".repeat(limits::TEXT_BYTES + 1)),
     ];
@@ -291,6 +296,15 @@ fn a_loss_to_a_cause_that_only_a_newer_agent_knows_is_kept() {
     message.losses = vec![v1::Loss { cause: 999, count: 7 }];
     let decoded = Batch::try_from(message).unwrap();
     assert_eq!(decoded.losses, [Loss { cause: LossCause::Unknown, count: 7 }]);
+}
+
+#[test]
+fn a_disruption_that_only_a_newer_agent_knows_how_to_notice_is_kept() {
+    let mut message = v1::Batch::from(&batch_with(Waits::default()));
+    message.disruptions = vec![v1::ClockDisruption { sign: 999, since_mono_ns: 5, within_ns: u64::MAX }];
+    let decoded = Batch::try_from(message).unwrap();
+    let (since, until) = (Instant::from_ns(5), Instant::from_ns(i64::MAX));
+    assert_eq!(decoded.disruptions, [ClockDisruption { since, until, sign: DisruptionSign::Other }]);
 }
 
 #[test]

@@ -18,7 +18,7 @@ const BUCKET: &str = "bucket";
 
 /// These columns, all of them numbers, of each table that would have rows twice. The others replace rows that come again; `clock_segments_log` has
 /// what was believed when, and each aggregator may have believed something else.
-const COLUMNS: [(&str, &[&str]); 12] = [
+const COLUMNS: [(&str, &[&str]); 13] = [
     ("events", &[BUCKET, "boot", "seq"]),
     ("open_waits", &[BUCKET, "boot", "pid", "tid", "goid", "mono_ns", "dur_ns"]),
     ("short_waits", &[BUCKET, "boot", "batch"]),
@@ -31,6 +31,7 @@ const COLUMNS: [(&str, &[&str]); 12] = [
     ("clock_probes", &["boot", "t2", "t1"]),
     ("clock_steps", &["boot", "mono_ns"]),
     ("clock_claims", &["boot", "mono_ns"]),
+    ("clock_disruptions", &["boot", "batch", "mono_from", "mono_to"]),
 ];
 
 impl Mark {

@@ -1,5 +1,9 @@
 //! Rows that are stored already, placed by a revision of their node's clock model.
 
+use std::time::Duration;
+
+use xxhash_rust::xxh3::xxh3_128;
+
 use crate::rows::{ClockStatus, UNBOUNDED_NS};
 use crate::{Store, StoreError};
 
@@ -52,13 +56,52 @@ impl Store {
     pub async fn settle_events(&self, settlements: &[Settlement]) -> Result<(), StoreError> {
         for statement in statements(settlements) {
             match self.execute(&statement.update(), &statement).await {
-                Err(StoreError::Sql { code, .. }) if NO_SUCH_UPDATE.contains(&code) => {
-                    self.execute(&statement.mutation(), &statement).await?;
-                }
+                Err(StoreError::Sql { code, .. }) if NO_SUCH_UPDATE.contains(&code) => self.rewrite(&statement).await?,
                 done => done?,
             }
         }
         Ok(())
+    }
+
+    /// Rewrites the parts, and waits until that is done. What was begun lately, for somebody who did not wait for its end, is not begun again.
+    async fn rewrite(&self, statement: &Statement<'_>) -> Result<(), StoreError> {
+        let mark = statement.mark();
+        if self.rewritten(&mark).await?.is_none() {
+            self.execute(&statement.mutation(&mark), statement).await?;
+        }
+        loop {
+            match self.rewritten(&mark).await? {
+                Some(true) => return Ok(()),
+                Some(false) => tokio::time::sleep(LOOKED_AT_EVERY).await,
+                None => {
+                    let reason = "a mutation of `events` is gone: was it killed? Its rows stay as they are".to_owned();
+                    return Err(StoreError::Protocol { reason });
+                }
+            }
+        }
+    }
+
+    /// Whether the newest rewriting with this mark is done; `None` where none is under way or was begun lately.
+    async fn rewritten(&self, mark: &str) -> Result<Option<bool>, StoreError> {
+        let sql = "SELECT is_done FROM system.mutations WHERE database = currentDatabase() AND position(command, {mark:String}) > 0 \
+                   AND (NOT is_done OR create_time >= now() - {lately:UInt32}) ORDER BY create_time DESC LIMIT 1";
+        let query = self.client().query(sql).param("mark", mark).param("lately", LATELY_S);
+        let answer = query.fetch_bytes("TSV")?.collect().await?;
+        Ok(String::from_utf8_lossy(&answer).lines().next().map(|is_done| is_done == "1"))
+    }
+
+    /// Pieces of `revision` of the nodes of `region` that became known in the last quarter of an hour, and by which rows that lie in them are
+    /// not placed: whoever was to do so has died. No more than so many.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`] and [`StoreError::Network`] from ClickHouse; [`StoreError::Protocol`] for an answer that is none.
+    pub async fn unsettled(&self, region: &str, revision: u32) -> Result<Vec<Settlement>, StoreError> {
+        let query = self.client().query(UNSETTLED).param("region", region).param("rev", revision);
+        let answer = query.fetch_bytes("TSV")?.collect().await?;
+        let text = String::from_utf8_lossy(&answer);
+        let settlements = text.lines().map(|line| unsettled(line, region, revision)).collect::<Option<Vec<_>>>();
+        settlements
+            .ok_or_else(|| StoreError::Protocol { reason: "clock_segments_log has a piece that is none".to_owned() })
     }
 
     async fn execute(&self, sql: &str, Statement { nodes, .. }: &Statement<'_>) -> Result<(), StoreError> {
@@ -86,6 +129,62 @@ impl Store {
             .param("epochs", pieces(nodes, |piece| piece.epoch));
         Ok(query.execute().await?)
     }
+}
+
+/// How often it is looked whether parts are rewritten, and for how long what was done counts as done, s.
+const LOOKED_AT_EVERY: Duration = Duration::from_millis(500);
+const LATELY_S: u32 = 1_800;
+
+/// Rows whose start or end lies in a piece, and that are of a revision before it. Buckets as in [`Statement::condition`].
+const UNSETTLED: &str = "
+WITH pieces AS (
+    SELECT toString(node) AS of_node, boot AS of_boot, ref_run AS of_run, mono_from, mono_to, ref_off, ref_off_to,
+        greatest(err_from_ns, err_to_ns) AS err, toInt8(status) AS its_status, epoch AS its_epoch
+    FROM clock_segments_log
+    WHERE region = {region:String} AND rev = {rev:UInt32} AND created >= now64(3) - toIntervalSecond(900)
+)
+SELECT DISTINCT of_node, of_boot, of_run, mono_from, mono_to, ref_off, ref_off_to, err, its_status, its_epoch
+FROM (
+    SELECT toString(node) AS e_node, boot AS e_boot, ref_run AS e_run, arrayJoin([mono_ns, mono_ns + dur_ns]) AS mono
+    FROM events
+    WHERE (SELECT count() FROM pieces) > 0 AND region = {region:String} AND model_rev < {rev:UInt32} AND bucket >= (
+        SELECT toDateTime(greatest(intDiv(min(toInt64(mono_from) + ref_off), 1000000000) - 3720, toUnixTimestamp(now()) - 7200), 'UTC')
+        FROM pieces
+    )
+) AS e
+ASOF INNER JOIN pieces AS p ON e.e_node = p.of_node AND e.e_boot = p.of_boot AND e.e_run = p.of_run AND e.mono >= p.mono_from
+WHERE mono <= mono_to
+ORDER BY of_node, of_boot, of_run, mono_from
+LIMIT 20000
+SETTINGS max_threads = 2";
+
+/// A line of the answer to [`UNSETTLED`].
+fn unsettled(line: &str, region: &str, revision: u32) -> Option<Settlement> {
+    let [node, boot, ref_run, from, to, off, off_to, err, status, epoch] = line.split('\t').collect::<Vec<_>>()[..]
+    else {
+        return None;
+    };
+    let status = match status {
+        "1" => ClockStatus::Synchronized,
+        "2" => ClockStatus::FreeRunning,
+        "3" => ClockStatus::Disrupted,
+        _ => ClockStatus::Unknown,
+    };
+    let piece = SettledPiece {
+        mono: [from.parse().ok()?, to.parse().ok()?],
+        ref_off: [off.parse().ok()?, off_to.parse().ok()?],
+        err_ns: err.parse().ok()?,
+        status,
+        epoch: epoch.parse().ok()?,
+    };
+    Some(Settlement {
+        region: region.to_owned(),
+        node: node.to_owned(),
+        boot: boot.parse().ok()?,
+        ref_run: ref_run.parse().ok()?,
+        revision,
+        pieces: vec![piece],
+    })
 }
 
 /// Codes of ClickHouse's `ErrorCodes.cpp` for a table or server without lightweight updates: NOT_IMPLEMENTED, SYNTAX_ERROR,
@@ -127,9 +226,17 @@ impl Statement<'_> {
         format!("UPDATE events SET {assignments} WHERE {condition} SETTINGS allow_experimental_lightweight_update = 1")
     }
 
-    fn mutation(&self) -> String {
+    /// It carries a mark, by which it is found again while the server works on it.
+    fn mutation(&self, mark: &str) -> String {
         let (assignments, condition) = (assignments(), self.condition());
-        format!("ALTER TABLE events UPDATE {assignments} WHERE {condition} SETTINGS mutations_sync = 1")
+        format!(
+            "ALTER TABLE events UPDATE {assignments} WHERE {condition} AND '{mark}' != '' SETTINGS mutations_sync = 0"
+        )
+    }
+
+    /// The same for the same pieces.
+    fn mark(&self) -> String {
+        format!("settle-{:032x}", xxh3_128(format!("{:?}", self.nodes).as_bytes()))
     }
 
     fn condition(&self) -> String {

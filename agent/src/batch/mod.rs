@@ -32,7 +32,9 @@ mod wait;
 
 use std::sync::Arc;
 
-use syncline_event::{Batch, ClockClaim, DroppedBatch, LossCause, Origin, ProbePath, Process, TcpLossCause, limits};
+use syncline_event::{
+    Batch, ClockClaim, ClockDisruption, DroppedBatch, LossCause, Origin, ProbePath, Process, TcpLossCause, limits,
+};
 use syncline_timebase::{Instant, Knot, Mono, Offset, Probe, Reference, Wall};
 
 pub use accounting::Captured;
@@ -73,6 +75,7 @@ pub struct Batcher {
     probes: Vec<Probe>,
     probe_paths: Vec<ProbePath>,
     claims: Vec<ClockClaim>,
+    disruptions: Vec<ClockDisruption>,
     newest_knot: Knot,
     newest_told_knot: Option<Instant<Mono>>,
     newest_probe: Option<Probe>,
@@ -126,6 +129,7 @@ impl Batcher {
             probes: Vec::new(),
             probe_paths: Vec::new(),
             claims: Vec::new(),
+            disruptions: Vec::new(),
             newest_knot: first_knot,
             newest_told_knot: None,
             newest_probe: None,
@@ -210,6 +214,11 @@ impl Batcher {
         }
     }
 
+    /// Takes a disruption of the node's clocks: it goes into the next batch.
+    pub fn push_disruption(&mut self, disruption: ClockDisruption) {
+        disruption.add_to(&mut self.disruptions);
+    }
+
     /// Counts waits lost before they came here.
     pub fn lose(&mut self, cause: LossCause, count: u64) {
         self.losses.add(cause, count);
@@ -279,8 +288,12 @@ impl Batcher {
         self.accounting.drop_batch(dropped);
     }
 
-    /// A whole batch is lost: its waits, long and short. What it said of losses is in the totals already.
+    /// A whole batch is lost: its waits, long and short. What it said of losses is in the totals already. What it said of the clocks is
+    /// known to nobody, and of disruptions it has to be.
     fn lose_batch(&mut self, cause: LossCause, batch: &Batch) {
+        if batch.origin.boot == self.origin.boot {
+            batch.disruptions.iter().for_each(|disruption| self.push_disruption(*disruption));
+        }
         self.accounting.tell_again(&batch.dropped);
         self.gone(accounting::dropped(cause, batch));
         self.pass_over_open_waits(batch.open_waits.len() as u64);
@@ -303,6 +316,7 @@ impl Batcher {
             && self.states.is_empty()
             && self.tcp.is_empty()
             && self.probes.is_empty()
+            && self.disruptions.is_empty()
             && !self.accounting.has_news();
         (!nothing).then(|| self.seal(now, Holding::Everything))
     }
@@ -359,6 +373,7 @@ impl Batcher {
             probes: std::mem::take(&mut self.probes),
             probe_paths: std::mem::take(&mut self.probe_paths),
             claims: std::mem::take(&mut self.claims),
+            disruptions: std::mem::take(&mut self.disruptions),
             flows: flows.into_values(),
             messages: tcp.messages,
             tcp_sessions: tcp.sessions,

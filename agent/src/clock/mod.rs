@@ -18,6 +18,8 @@ pub use disruption::DisruptionWatch;
 pub use injection::Injection;
 pub use knots::sample_knots;
 pub use vm_clock::VmClock;
+#[cfg(test)]
+pub(crate) use vm_clock::page as vm_clock_page;
 
 /// The node's clocks.
 #[derive(Clone, Copy, Debug, Default)]

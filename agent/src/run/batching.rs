@@ -5,10 +5,11 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use syncline_event::{Batch, ClockClaim, DroppedBatch, LossCause, Process, TcpLossCause};
-use syncline_timebase::Knot;
+use syncline_timebase::{Instant as At, Mono};
 
 use super::gaps::Gaps;
 use super::hints::HintSender;
+use super::looking::Look;
 use super::metrics::Tally;
 use crate::asking::{Answer, Asking};
 use crate::batch::{
@@ -53,7 +54,7 @@ pub(super) enum Input {
     },
     Sessions(Vec<SeenSession>),
     TcpLoss(TcpLossCause, u64),
-    Knot(Knot),
+    Look(Look),
     Gaps(Gaps),
     Probe(UsableProbe),
     Claim(ClockClaim),
@@ -78,6 +79,9 @@ pub(super) struct Batching {
     connections: u64,
     told_of_drops: bool,
     hints: HintSender,
+    /// Probes that came back since the hypervisor's marker was looked at last, and when that was: whether one of them met a disruption
+    /// the next look tells. None where there is no marker.
+    unlooked: Option<(Vec<UsableProbe>, Option<At<Mono>>)>,
     /// None where everything is to be told, whoever may know it already.
     asking: Option<Arc<Asking>>,
     /// Whether the aggregator of this connection answers questions, as far as is known. It is tried again when all is asked again.
@@ -109,6 +113,7 @@ impl Batching {
             connections: 0,
             told_of_drops: false,
             hints,
+            unlooked: None,
             is_answered: true,
             ask_again_at: Instant::now() + ASK_AGAIN_EVERY,
             tally: Arc::default(),
@@ -119,6 +124,11 @@ impl Batching {
     /// Tells what it counts here.
     pub(super) fn telling(self, tally: Arc<Tally>) -> Self {
         Self { tally, ..self }
+    }
+
+    /// Holds each probe until it was looked whether the clocks were disrupted meanwhile, if anybody `looks`.
+    pub(super) fn awaiting_looks(self, looks: bool) -> Self {
+        Self { unlooked: looks.then(Default::default), ..self }
     }
 
     /// Sees to it that what is looked up is written to this cache's disk.
@@ -145,6 +155,7 @@ impl Batching {
                 symbols.write_due(Instant::now());
             }
         }
+        self.take_held_probes(None);
         for _ in 0..LAST_BATCHES {
             if let Some(batch) = self.batcher.seal_rest(self.clocks.mono()) {
                 self.ship(&batch);
@@ -177,10 +188,36 @@ impl Batching {
             Input::Sessions(sessions) => sessions.into_iter().for_each(|session| self.batcher.push_session(session)),
             Input::TcpLoss(cause, count) => self.batcher.lose_tcp(cause, count),
             Input::Gaps(gaps) => self.gaps = gaps,
-            Input::Knot(knot) => self.batcher.push_knot(knot),
-            Input::Probe(probe) => self.take_probe(&probe),
+            Input::Look(look) => self.take_look(look),
+            Input::Probe(probe) => self.take_or_hold_probe(probe),
             Input::Claim(claim) => self.batcher.push_claim(claim),
         }
+    }
+
+    /// At once: what was noticed is in the batch of the knots around it.
+    fn take_look(&mut self, look: Look) {
+        [Some(look.knot), look.after].into_iter().flatten().for_each(|knot| self.batcher.push_knot(knot));
+        look.noticed.into_iter().for_each(|disruption| self.batcher.push_disruption(disruption));
+        if look.looked.is_some() {
+            self.take_held_probes(look.looked);
+        }
+    }
+
+    fn take_or_hold_probe(&mut self, probe: UsableProbe) {
+        match &mut self.unlooked {
+            Some((held, looked)) if looked.is_none_or(|looked| looked < probe.probe.returned) => held.push(probe),
+            _ => self.take_probe(&probe),
+        }
+    }
+
+    /// Takes the probes that came back until it was looked, or all.
+    fn take_held_probes(&mut self, looked: Option<At<Mono>>) {
+        let Some((held, last_look)) = &mut self.unlooked else { return };
+        *last_look = looked.max(*last_look);
+        let is_over = |probe: &UsableProbe| looked.is_none_or(|looked| probe.probe.returned <= looked);
+        let (over, held_on) = std::mem::take(held).into_iter().partition::<Vec<_>, _>(is_over);
+        *held = held_on;
+        over.iter().for_each(|probe| self.take_probe(probe));
     }
 
     fn take_probe(&mut self, usable: &UsableProbe) {
@@ -304,9 +341,9 @@ fn gone(id: BatchId, cause: LossCause, (events, summed): (u64, u64)) -> DroppedB
 mod tests {
     use std::sync::mpsc::sync_channel;
 
-    use syncline_event::{Origin, Symbol};
+    use syncline_event::{ClockDisruption, DisruptionSign, Origin, ProbePath, Symbol};
     use syncline_proto::v1::KnownReply;
-    use syncline_timebase::{BootId, Instant as At, Span};
+    use syncline_timebase::{BootId, Knot, Probe, Span};
 
     use super::*;
     use crate::batch::{ENOUGH_WAITS, Sealing, Symbolizer};
@@ -454,6 +491,35 @@ mod tests {
             asking.answer(Answer::Known(KnownReply::of(&[has])), connection);
             assert_eq!(stacks_told(&mut batching), told);
         }
+    }
+
+    #[test]
+    fn where_somebody_looks_a_probe_waits_for_the_look_behind_it() {
+        let queue = Arc::new(SharedQueue::new(Queue::new(1 << 20)));
+        let mut batching = batching(&queue).awaiting_looks(true);
+        let now = |batching: &Batching| batching.clocks.mono();
+        let probe = |batching: &Batching| {
+            let (sent, received, returned) = (now(batching), At::from_ns(9), now(batching));
+            let probe = Probe { sent, received, replied: received, returned };
+            UsableProbe { probe, path: ProbePath::Udp, run: 1, knots: None }
+        };
+        let before = batching.clocks.knot();
+        let met = probe(&batching);
+        batching.take(Input::Probe(met.clone()));
+        let look = |knot: Knot| Look { knot, after: None, noticed: Vec::new(), looked: Some(knot.mono) };
+        batching.take(Input::Look(look(before)));
+        assert!(batching.batcher.seal_rest(now(&batching)).is_none(), "nobody has looked since");
+        let [knot, after] = [(); 2].map(|()| batching.clocks.knot());
+        let (since, until, sign) = (before.mono, after.mono, DisruptionSign::Hypervisor);
+        let disruption = ClockDisruption { since, until, sign };
+        batching.take(Input::Look(Look { after: Some(after), noticed: vec![disruption], ..look(knot) }));
+        let batch = batching.batcher.seal_rest(now(&batching)).unwrap();
+        assert_eq!((batch.probes, batch.disruptions), (vec![met.probe], vec![disruption]));
+        assert!(batch.knots.ends_with(&[before, knot, after]), "{:?}", batch.knots);
+        let last = probe(&batching);
+        batching.take(Input::Probe(last.clone()));
+        batching.take_held_probes(None);
+        assert_eq!(batching.batcher.seal_rest(now(&batching)).unwrap().probes, [last.probe], "at the end");
     }
 
     #[test]

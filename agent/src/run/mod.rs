@@ -3,7 +3,7 @@
 //! | thread | what it does | on its way |
 //! |---|---|---|
 //! | `capture` | empties the kernel's ring | waits for room in the batcher's channel; then the ring fills, and the kernel counts |
-//! | `knots` | reads the clocks at 10 Hz | drops a knot when the channel is full |
+//! | `knots` | reads the clocks at 10 Hz, and the hypervisor's marker | drops a knot when the channel is full; keeps a disruption |
 //! | `clock-probes` | four-stamp exchanges | drops a probe when the channel is full |
 //! | `claims` | asks the kernel and chrony what they claim of the clock | drops a claim when the channel is full |
 //! | `batcher` | seals, encodes, queues | the queue drops its oldest batch when full, and counts |
@@ -16,6 +16,7 @@ mod capturing;
 mod error;
 mod gaps;
 mod hints;
+mod looking;
 mod metrics;
 mod obeying;
 mod stations;

@@ -14,12 +14,13 @@ use tonic::transport::Endpoint;
 use super::batching::{Batching, Input, Outcome};
 use super::capturing::Capturing;
 use super::hints::HintSender;
+use super::looking::Looking;
 use super::metrics::{AgentMetrics, RefusedPackets, Tally};
 use super::{RunConfig, RunError, SymbolsConfig};
 use crate::asking::Asking;
 use crate::batch::Batcher;
 use crate::capture::{Capture, CaptureError};
-use crate::clock::{Clocks, DisruptionWatch, VmClock, ask_for_claims, sample_knots};
+use crate::clock::{Clocks, VmClock, ask_for_claims, sample_knots};
 use crate::control::Command;
 use crate::identity;
 use crate::intake::Intake;
@@ -78,9 +79,11 @@ impl Stations {
         let (hints, asking) = (HintSender::default(), Arc::<Asking>::default());
         let batching = Batching::new(batcher, clocks, Arc::clone(&queue), recorder, hints.clone(), Arc::clone(&asking));
         let tally = Arc::<Tally>::default();
-        let batching = batching.caching(symbols.clone()).telling(Arc::clone(&tally));
+        let vm_clock = VmClock::find(clocks.mono());
+        let batching = batching.caching(symbols.clone()).telling(Arc::clone(&tally)).awaiting_looks(vm_clock.is_some());
         let outcome = station("batcher", move || batching.run(&inputs)).map_err(RunError::System)?;
-        start_knots(clocks, stopped.clone(), out.clone(), hints.clone())?;
+        let looking = Looking::new(clocks, vm_clock, out.clone(), hints.clone());
+        start_knots(clocks, stopped.clone(), looking)?;
         start_claims(config, stopped.clone(), out.clone())?;
         let uplink = Uplink::new(config.aggregators.clone(), Arc::clone(&queue)).of_region(config.region.clone());
         let uplink = uplink.asking(asking);
@@ -187,22 +190,8 @@ fn start_uplinks(
     ways
 }
 
-fn start_knots(
-    clocks: Clocks,
-    stop: watch::Receiver<bool>,
-    out: SyncSender<Input>,
-    hints: HintSender,
-) -> Result<(), RunError> {
-    let (mut disruptions, mut vm_clock) = (DisruptionWatch::default(), VmClock::find());
-    let sink = move |knot: Knot| {
-        let is_told = vm_clock.as_mut().is_some_and(VmClock::was_disrupted);
-        if disruptions.observe(&knot, is_told) {
-            tracing::warn!("this machine was stopped or moved, or its clocks jumped: probing faster for a while");
-            hints.disrupted();
-        }
-        // A knot that finds the channel full is left out: the next one comes in 100 ms.
-        drop(out.try_send(Input::Knot(knot)));
-    };
+fn start_knots(clocks: Clocks, stop: watch::Receiver<bool>, mut looking: Looking) -> Result<(), RunError> {
+    let sink = move |knot| looking.take(knot);
     station("knots", move || sample_knots(clocks, &stop, sink)).map(drop).map_err(RunError::System)
 }
 

@@ -56,7 +56,7 @@ use sink::Sink;
 use states::States;
 
 pub(crate) use look::NodeLook;
-pub(crate) use nodes::{LONGEST_SAVE, SharedNode};
+pub(crate) use nodes::{FIRST_SAVE, LONGEST_SAVE, SharedNode};
 pub(crate) use sink::Ended;
 pub use sink::StoreOutcome;
 pub(crate) use sink::is_fault_of_the_rows;
@@ -217,6 +217,7 @@ impl Pipeline {
     ) -> Self {
         let outage = Arc::<Outage>::default();
         Self {
+            settler: Settler::spawn(Arc::clone(&region), store.clone(), Arc::clone(&counters)),
             region,
             reference,
             links,
@@ -227,7 +228,6 @@ impl Pipeline {
             known: Known::new(store.clone(), config.seen, Arc::clone(&counters)),
             processes_seen: Seen::new(config.seen, SEEN_LONG),
             states: States::new(store.clone(), Arc::clone(&outage)),
-            settler: Settler::spawn(store.clone(), Arc::clone(&counters)),
             sink: Sink::new(store, config.inserts, Arc::clone(&outage), Arc::clone(&counters)),
             outage,
             counters,
@@ -488,6 +488,7 @@ impl Pipeline {
             rows::tcp_losses(batch).into_block()?,
             rows::probes(batch, &sighting).into_block()?,
             rows::steps(batch, &sighting, |at| reference_offset(clock, at, batch)).into_block()?,
+            rows::disruptions(batch, &sighting, |at| reference_offset(clock, at, batch)).into_block()?,
             rows::segments(batch, &sighting).into_block()?,
             self.claim_rows(batch, node).into_block()?,
         ];
@@ -540,6 +541,9 @@ impl Pipeline {
         add(&self.counters.clock_samples_refused, sighting.refused);
         add(&self.counters.wall_steps, sighting.wall_steps.len() as u64);
         add(&self.counters.disruptions, sighting.disruptions as u64);
+        add(&self.counters.disruptions_told, sighting.told.len() as u64);
+        add(&self.counters.disruptions_refused, sighting.untrue as u64);
+        add(&self.counters.pieces_unrevised, sighting.unrevised as u64);
         match sighting.reference {
             ReferenceChange::None => {}
             ReferenceChange::HandedOver => count(&self.counters.clock_models_handed_over),

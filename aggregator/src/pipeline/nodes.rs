@@ -19,7 +19,7 @@ use crate::links::Links;
 const UNSETTLED: usize = 64;
 
 /// A model's state is saved this long after the first time, then after twice as long each time, up to the longest.
-const FIRST_SAVE: Duration = Duration::from_secs(1);
+pub(crate) const FIRST_SAVE: Duration = Duration::from_secs(1);
 pub(crate) const LONGEST_SAVE: Duration = Duration::from_secs(10);
 
 /// A state that cannot be gone on with: the model begins anew.
@@ -134,7 +134,7 @@ impl Node {
         self.contradicted.retain(|known| *known != source);
     }
 
-    /// What was due could not be saved.
+    /// What was due could not be saved, or what came must not be lost: it is due.
     pub(crate) fn state_is_unsaved(&mut self) {
         self.saved = None;
     }
@@ -158,6 +158,10 @@ impl Node {
         let reference = self.follow_run(batch, links);
         let sighting = Sighting::take(&mut self.clock, &mut self.segment_end, &mut self.pending, batch);
         let sighting = Arc::new(Sighting { run: self.run, reference, ..sighting });
+        if !sighting.told.is_empty() {
+            // Nobody tells it again, and no probe need show it.
+            self.state_is_unsaved();
+        }
         self.unsettled.insert(batch.number, Arc::clone(&sighting));
         if self.unsettled.len() > UNSETTLED {
             self.unsettled.pop_first();
@@ -327,6 +331,7 @@ fn evict_oldest(places: &mut HashMap<(NodeName, BootId), Place>) -> usize {
 mod tests {
     use super::*;
     use crate::pipeline::samples::{self, OFFSET, SECOND};
+    use syncline_event::{ClockDisruption, DisruptionSign};
     use syncline_timebase::{Instant as At, Span};
 
     #[test]
@@ -348,6 +353,38 @@ mod tests {
         node.settle(2);
         let (settled, _) = node.sight(&samples::batch("n", 2), &Links::to(0xbeef));
         assert!(settled.segment.is_none() && settled.used.is_empty());
+    }
+
+    #[test]
+    fn what_an_agent_tells_of_a_disruption_ends_the_piece_before_it_and_what_cannot_be_is_refused() {
+        let (mut node, links) = (Node::new(Tolerance::default()), Links::to(0xbeef));
+        for number in 1..=3 {
+            node.sight(&samples::batch("n", number), &links);
+        }
+        let told = |from_ms: i64, to_ms: i64| {
+            let [since, until] = [from_ms, to_ms].map(|ms| At::from_ns(ms * 1_000_000));
+            ClockDisruption { since, until, sign: DisruptionSign::Hypervisor }
+        };
+        let mut batch = samples::batch("n", 4);
+        (batch.probes, batch.probe_paths, batch.reference_run) = (Vec::new(), Vec::new(), 0);
+        batch.disruptions = vec![told(4_500, 4_600), told(4_500, 9_000)];
+        let now = Instant::now();
+        assert!(node.state_if_due(now).is_some() && node.state_if_due(now).is_none());
+        let (sighting, _) = node.sight(&batch, &links);
+        assert!(node.state_if_due(now).is_some(), "what is told is saved at once");
+        assert_eq!((sighting.disruptions, sighting.untrue), (1, 1));
+        assert_eq!(sighting.told, [told(4_500, 4_600)]);
+        let segment = sighting.segment.as_ref().unwrap();
+        assert_eq!(segment.to.ns(), 4_400_000_001, "its last knot before it");
+        assert!(segment.at_to.hard.is_bounded() && !node.clock.estimate(batch.sealed_at).hard.is_bounded());
+        let (next, _) = node.sight(&samples::batch("n", 5), &links);
+        let segment = next.segment.as_ref().unwrap();
+        assert_eq!((segment.from.ns(), segment.at_to.epoch), (5 * SECOND + 1, 1));
+        // Two hours later: what happened before the last probe is over, what happened since is not.
+        let mut later = samples::batch("n", 7_200);
+        later.disruptions = vec![told(4_800, 4_900), told(6_500, 6_600)];
+        let (sighting, _) = node.sight(&later, &links);
+        assert_eq!((sighting.told.len(), sighting.untrue), (1, 1));
     }
 
     #[test]

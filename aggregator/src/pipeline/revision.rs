@@ -48,22 +48,22 @@ struct Told {
 }
 
 impl Pending {
-    /// A piece was told as `segment`, or nothing could be said of it. It lies at `placement` on RAW.
+    /// A piece was told as `segment`, or nothing could be said of it. It lies at `placement` on RAW. How many others had to go for it.
     pub(crate) fn push(
         &mut self,
         ends: [Instant<Mono>; 2],
         wall: Offset<Mono, Wall>,
         segment: Option<&Segment>,
         placement: Option<Placement>,
-    ) {
+    ) -> usize {
         let [from, to] = ends;
         if to - from > LONGEST {
-            return;
+            return 0;
         }
-        if self.0.len() == MOST_PENDING {
-            self.0.pop_front();
-        }
+        let surplus = (self.0.len() + 1).saturating_sub(MOST_PENDING);
+        self.0.drain(..surplus);
         self.0.push_back(Piece { from, to, wall, told: segment.map(Told::of), placement });
+        surplus
     }
 
     /// The pieces that are known otherwise by now, and are settled.
@@ -189,8 +189,8 @@ mod tests {
     fn no_more_wait_than_have_room() {
         let mut pending = Pending::default();
         let second = |s| [Instant::from_ns(s * SECOND), Instant::from_ns((s + 1) * SECOND)];
-        (0..1_000).for_each(|s| pending.push(second(s), WALL, None, None));
-        assert_eq!(pending.0.len(), MOST_PENDING);
+        let gone: usize = (0..1_000).map(|s| pending.push(second(s), WALL, None, None)).sum();
+        assert_eq!((pending.0.len(), gone), (MOST_PENDING, 1_000 - MOST_PENDING));
         pending.push([Instant::from_ns(1), Instant::from_ns(i64::MAX)], WALL, None, None);
         assert_eq!(pending.0.back().unwrap().to.ns(), 1_000 * SECOND, "knots that nobody can have read");
     }

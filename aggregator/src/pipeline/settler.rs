@@ -1,6 +1,7 @@
 //! Rows that are stored already are placed by the newest revision of their node's clock model, in the background.
 //!
-//! Until it has come to a row, the view `events_live` has it right. What cannot be settled stays so, and is counted.
+//! Until it has come to a row, the view `events_live` has it right. What cannot be settled stays so, and is counted. What an aggregator left
+//! undone as it died is done by the next one.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use syncline_store::{SettledPiece, Settlement, Store};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::rows::SETTLED_REVISION;
 use crate::counters::{Counters, add};
 
 /// An update of many pieces of many nodes costs far less than one for each: they are collected for so long.
@@ -33,10 +35,10 @@ pub(crate) struct Settler {
 }
 
 impl Settler {
-    /// Starts the task; it ends once this is dropped.
-    pub(crate) fn spawn(store: Store, counters: Arc<Counters>) -> Self {
+    /// Starts the task for nodes of `region`; it ends once this is dropped.
+    pub(crate) fn spawn(region: Arc<str>, store: Store, counters: Arc<Counters>) -> Self {
         let (waiting, settlements) = mpsc::channel(MOST_WAITING);
-        tokio::spawn(run(store, settlements, Arc::clone(&counters)));
+        tokio::spawn(run(region, store, settlements, Arc::clone(&counters)));
         Self { waiting, counters }
     }
 
@@ -49,7 +51,14 @@ impl Settler {
     }
 }
 
-async fn run(store: Store, mut settlements: mpsc::Receiver<Settlement>, counters: Arc<Counters>) {
+async fn run(region: Arc<str>, store: Store, mut settlements: mpsc::Receiver<Settlement>, counters: Arc<Counters>) {
+    let left = left_undone(&region, &store).await;
+    if !left.is_empty() {
+        tracing::info!(pieces = left.len(), "settling rows that an aggregator before this one was to settle");
+    }
+    for settlements in merged(left).chunks(MOST_NODES) {
+        settle(&store, settlements, &counters).await;
+    }
     while let Some(first) = settlements.recv().await {
         let mut collected = vec![first];
         let until = Instant::now() + COLLECTED_FOR;
@@ -60,6 +69,23 @@ async fn run(store: Store, mut settlements: mpsc::Receiver<Settlement>, counters
             settle(&store, settlements, &counters).await;
         }
     }
+}
+
+/// What the aggregator before this one did not come to, as far as the store tells in time.
+async fn left_undone(region: &str, store: &Store) -> Vec<Settlement> {
+    for _ in 0..ATTEMPTS {
+        match timeout(PATIENCE, store.unsettled(region, SETTLED_REVISION)).await {
+            Ok(Ok(left)) => return left,
+            Ok(Err(error)) if !error.is_retryable() => {
+                tracing::warn!(%error, "rows that an aggregator before this one was to settle are not looked for; events_live has them right");
+                break;
+            }
+            Ok(Err(error)) => tracing::debug!(%error, "the store does not tell yet what is to be settled"),
+            Err(_) => tracing::debug!("looking for what is to be settled takes longer than {PATIENCE:?}"),
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+    Vec::new()
 }
 
 async fn settle(store: &Store, settlements: &[Settlement], counters: &Counters) {

@@ -86,7 +86,8 @@ pub(crate) struct RecordArgs {
 /// The stream is what one node sends in one boot, in the order in which it arrives. Each line is a record of whole numbers
 /// of nanoseconds: F,floor_ns (least delay of a packet each way; first line or absent); K,mono_ns,raw_ns,wall_ns (the node's
 /// clocks read at one moment); P,mono1,T2,T3,mono4,wall1,wall4 (a probe: sent by the node, received and answered by the
-/// reference, received by the node); E,id,mono_ns,wall_ns (an event).
+/// reference, received by the node); D,since_mono_ns,until_mono_ns (the node's clocks were disrupted once in between, says somebody
+/// who knows; above what came after its begin); E,id,mono_ns,wall_ns (an event).
 ///
 /// An answer is a line id,est_ns,earliest_ns,latest_ns on the reference's clock. Every event is answered, also one whose id
 /// came before; an event of which nothing is known has no line and is counted. Answers depend on the stream alone: the same

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use syncline_clock::{NodeClock, Observed, Tolerance};
+use syncline_clock::{DisruptionCause, NodeClock, Observed, ToldDisruption, Tolerance};
 use syncline_timebase::{Bracket, Instant, Knot, Mono, Probe, Reference, Span};
 
 use super::record::ClockRead;
@@ -78,6 +78,16 @@ impl Model {
         steps
     }
 
+    #[must_use]
+    pub(crate) fn take_told(&mut self, told: ToldDisruption) -> Steps {
+        let observed = self.clock.observe_told(&[], &[], &[told]);
+        let mut steps = self.note(&observed);
+        if observed.disruptions.iter().any(|disruption| disruption.cause == DisruptionCause::Told) {
+            steps.extend(self.declarations.frozen_at(told.until));
+        }
+        steps
+    }
+
     /// No knot comes any more.
     #[must_use]
     pub(crate) fn end(&mut self) -> Steps {
@@ -123,6 +133,10 @@ impl Hindsight {
 
     pub(crate) fn take_probe(&mut self, probe: Probe) {
         self.clock.observe(&[], &[probe]);
+    }
+
+    pub(crate) fn take_told(&mut self, told: ToldDisruption) {
+        self.clock.observe_told(&[], &[], &[told]);
     }
 
     /// No sample comes any more: from here on it answers.
@@ -228,6 +242,21 @@ mod tests {
         assert!(model.take_knot(skewed(300, 5)).is_empty());
         assert!(model.take_knot(skewed(400, 5)).is_empty());
         assert_eq!(model.take_probe(probe(450, 900)), [probe(450, 900).received - Span::from_ms(50)]);
+    }
+
+    #[test]
+    fn one_that_is_told_is_declared_once_and_a_probe_tells_how_long_it_was() {
+        let mut model = model();
+        (0..2).for_each(|tick| assert!(model.take_knot(read(tick * 100)).is_empty()));
+        assert!(model.take_probe(probe(150, 0)).is_empty());
+        assert!(model.take_knot(read(200)).is_empty());
+        let told = ToldDisruption { since: Instant::from_ns(200 * MS), until: Instant::from_ns(230 * MS) };
+        assert!(model.take_told(told).is_empty());
+        assert!(model.when(told.until).is_none(), "nothing is known of it yet");
+        assert!(model.take_knot(read(300)).is_empty());
+        assert_eq!(model.take_probe(probe(350, 900)), [probe(350, 900).received - Span::from_ms(120)]);
+        assert!(model.take_knot(read(400)).is_empty(), "of which the probe is no second one");
+        assert!(model.take_told(told).is_empty() && model.end().is_empty(), "told again");
     }
 
     #[test]

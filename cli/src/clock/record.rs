@@ -3,12 +3,14 @@
 //! Checked is the form only. What the numbers say (knots out of order, a probe that ended before it began) is for the
 //! estimator to judge, so that a replay meets the very refusals that a fleet would.
 
+use syncline_clock::ToldDisruption;
 use syncline_timebase::{Instant, Mono, Probe, Raw, Span, Wall};
 
 /// The forms, as a person is told to write them.
 const FLOOR: &str = "F,floor_ns";
 const KNOT: &str = "K,mono_ns,raw_ns,wall_ns";
 const PROBE: &str = "P,mono1,T2,T3,mono4,wall1,wall4";
+const DISRUPTION: &str = "D,since_mono_ns,until_mono_ns";
 const EVENT: &str = "E,id,mono_ns,wall_ns";
 
 /// How much of a field that is refused is shown.
@@ -22,6 +24,7 @@ pub(crate) enum Record {
     Knot(ClockRead),
     /// The wall stamps of a probe say nothing that a knot does not say, so they are checked and dropped.
     Probe(Probe),
+    Disruption(ToldDisruption),
     Event(Event),
 }
 
@@ -54,12 +57,13 @@ pub(crate) fn parse(line: &[u8]) -> Result<Record, String> {
             let (sent, returned) = (Instant::from_ns(mono1), Instant::from_ns(mono4));
             Record::Probe(Probe { sent, received: Instant::from_ns(t2), replied: Instant::from_ns(t3), returned })
         }),
+        "D" => numbers(DISRUPTION, fields).and_then(|[since, until]| disruption_of(since, until)),
         "E" => {
             numbers(EVENT, fields).map(|[id, mono, _wall]| Record::Event(Event { id, mono: Instant::from_ns(mono) }))
         }
         "F" => numbers(FLOOR, fields).and_then(|[floor]| floor_of(floor)),
         "" if fields.is_empty() => Err("it is empty: remove it".to_owned()),
-        other => Err(format!("no record is called {}: write F, K, P or E, and a comma", shown(other))),
+        other => Err(format!("no record is called {}: write F, K, P, D or E, and a comma", shown(other))),
     }
 }
 
@@ -68,6 +72,14 @@ fn floor_of(ns: i64) -> Result<Record, String> {
         0.. => Ok(Record::Floor(Span::from_ns(ns))),
         _ => Err(format!("floor_ns is {ns}, but no packet arrives before it was sent: write 0 or more")),
     }
+}
+
+fn disruption_of(since_ns: i64, until_ns: i64) -> Result<Record, String> {
+    if until_ns < since_ns {
+        return Err(format!("until_mono_ns is {until_ns}, before since_mono_ns: write the earlier one first"));
+    }
+    let (since, until) = (Instant::from_ns(since_ns), Instant::from_ns(until_ns));
+    Ok(Record::Disruption(ToldDisruption { since, until }))
 }
 
 /// All numbers of a record, and no more.
@@ -130,14 +142,16 @@ mod tests {
         let knot = Record::Knot(ClockRead { mono, raw, wall });
         assert_eq!(parse(b"K,-1,-9223372036854775808,9223372036854775807"), Ok(knot));
         assert_eq!(parse(b"P,1,2,3,4,5,6"), Ok(Record::Probe(probe)));
+        let told = ToldDisruption { since: Instant::from_ns(4), until: Instant::from_ns(9) };
+        assert_eq!(parse(b"D,4,9"), Ok(Record::Disruption(told)));
         assert_eq!(parse(b"E,-7,-1,3"), Ok(Record::Event(Event { id: -7, mono })));
     }
 
     #[test]
     fn what_is_wrong_is_said_and_how_to_mend_it() {
-        let cases: [(&[u8], &str); 16] = [
+        let cases: [(&[u8], &str); 18] = [
             (b"", "it is empty: remove it"),
-            (b"X,1", "no record is called \"X\": write F, K, P or E, and a comma"),
+            (b"X,1", "no record is called \"X\": write F, K, P, D or E, and a comma"),
             (b"k,1,2,3", "no record is called \"k\""),
             (b",1", "no record is called \"\""),
             (b"\xef\xbb\xbfF,1", "no record is called \"\\u{feff}F\""),
@@ -150,6 +164,8 @@ mod tests {
             (b"K,1,2.5,3", "raw_ns is \"2.5\", not a signed 64-bit number: write digits only"),
             (b"E,1, 2,3", "mono_ns is \" 2\""),
             (b"P,1,2,3,9223372036854775808,5,6", "mono4 is \"9223372036854775808\""),
+            (b"D,9", "D has 1 numbers, not 2: write D,since_mono_ns,until_mono_ns"),
+            (b"D,9,8", "until_mono_ns is 8, before since_mono_ns"),
             (b"F,-1", "floor_ns is -1, but no packet arrives before it was sent: write 0 or more"),
             (b"K,1,\xff,3", "byte 5 is not UTF-8"),
         ];
@@ -172,7 +188,7 @@ mod tests {
         }
 
         #[test]
-        fn what_nearly_is_a_record_never_panics(line in "[FKPE]?(,-?[0-9.]{0,20}){0,8}") {
+        fn what_nearly_is_a_record_never_panics(line in "[FKPDE]?(,-?[0-9.]{0,20}){0,8}") {
             let _ = parse(line.as_bytes());
         }
 

@@ -115,6 +115,11 @@ impl<'a, S: Sink> Replay<'a, S> {
                 self.smoothing.iter_mut().for_each(|smoothing| smoothing.hindsight.take_probe(probe));
                 self.declare(steps)?;
             }
+            Record::Disruption(told) => {
+                let steps = self.model.take_told(told);
+                self.smoothing.iter_mut().for_each(|smoothing| smoothing.hindsight.take_told(told));
+                self.declare(steps)?;
+            }
         }
         Ok(())
     }
@@ -244,6 +249,15 @@ E,2,0,0
     fn with_a_lag_what_stands_within_it_counts() {
         let answered = |ms| replayed(PROBE_AFTER_EVENT, Some(Span::from_ms(ms))).1.answered;
         assert_eq!((answered(0), answered(8), answered(9), answered(1_000)), (1, 1, 2, 2));
+    }
+
+    #[test]
+    fn what_is_told_ends_what_was_known_and_is_a_step() {
+        let told = "D,99000000,99500000\nE,3,100000000,0\nP,110000000,610500000,610500000,111000000,0,0\nK,112000000,112000000,0\n";
+        let (kept, summary) = replayed(&format!("{PROBE_AFTER_EVENT}{told}E,4,110500000,0\n"), None);
+        assert_eq!(kept.answers.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [2, 4], "of 3 nothing is known");
+        assert_eq!(kept.smoothed.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [1, 2, 3, 4]);
+        assert_eq!(summary.steps, 1);
     }
 
     #[test]

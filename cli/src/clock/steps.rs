@@ -63,18 +63,25 @@ impl Declarations {
         match (disruption.cause, self.newest_knot) {
             (DisruptionCause::ClocksDisagree, Some(knot)) => {
                 self.counted_on = knot.raw.offset_to(disruption.noticed_at).ns();
-                let before = self.probes.iter().filter(|probe| probe.returned <= knot.mono);
-                let last = before.max_by_key(|probe| probe.returned)?;
-                let carried = last.replied + (knot.mono - last.returned);
-                let earlier = self.frozen.replace(Frozen { at: knot.mono, carried });
-                earlier.map(|frozen| frozen.carried)
+                self.frozen_at(knot.mono)
             }
+            // Its record says when, see [`Self::frozen_at`].
+            (DisruptionCause::Told, _) => None,
             // Any of several that waited for one knot may have declared it.
             (_, knot) => {
                 let off = |probe: &&Probe| (self.on_raw(probe.returned, knot) - disruption.noticed_at).abs();
                 self.probes.iter().min_by_key(off).map(|probe| probe.replied)
             }
         }
+    }
+
+    /// The clocks were disrupted before `at`; only the next probe tells for how long. Gives the time of one that none came after.
+    pub(crate) fn frozen_at(&mut self, at: Instant<Mono>) -> Option<Instant<Reference>> {
+        let before = self.probes.iter().filter(|probe| probe.returned <= at);
+        let last = before.max_by_key(|probe| probe.returned)?;
+        let carried = last.replied + (at - last.returned);
+        let earlier = self.frozen.replace(Frozen { at, carried });
+        earlier.map(|frozen| frozen.carried)
     }
 
     /// Roughly, which is enough to tell probes apart.

@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use serde::Deserialize;
+use syncline_clock::ToldDisruption;
 use syncline_timebase::{Instant, Knot, Probe, Span};
 
 use super::args::WhichNode;
@@ -28,6 +29,14 @@ pub(crate) struct StoredStream {
     pub(crate) boot: u64,
     /// In order of their reception.
     pub(crate) probes: Vec<StoredProbe>,
+    /// What its agent told of disruptions between them, in order of their begin.
+    pub(crate) told: Vec<ToldDisruption>,
+}
+
+#[derive(Debug, Deserialize)]
+struct ToldRow {
+    since: i64,
+    until: i64,
 }
 
 #[derive(Debug, Deserialize)]
@@ -62,6 +71,13 @@ FROM clock_probes
 WHERE node = {node:String} AND t2 >= {from:Int64} AND t2 < {to:Int64} AND (boot, ref_run) IN nearest
 ORDER BY t2";
 
+/// Two aggregators that both stored a batch have both told.
+const TOLD: &str = "
+SELECT DISTINCT toInt64(mono_from) AS since, toInt64(mono_to) AS until
+FROM clock_disruptions
+WHERE region = {region:String} AND node = {node:String} AND boot = {boot:UInt64} AND mono_from >= {first:UInt64} AND mono_to <= {last:UInt64}
+ORDER BY since, until";
+
 /// What the store has of the node that is asked for, around a time that lies between the two others.
 pub(crate) async fn read(
     source: &Source,
@@ -85,11 +101,26 @@ pub(crate) async fn read(
             time::date_and_time(until_ns)
         )));
     };
-    Ok(StoredStream {
-        region: first.region.clone(),
-        boot: first.boot,
-        probes: rows.iter().map(StoredProbe::of).collect(),
-    })
+    let probes = rows.iter().map(StoredProbe::of).collect();
+    let told = read_told(source, &which.node, &rows).await?;
+    Ok(StoredStream { region: first.region.clone(), boot: first.boot, probes, told })
+}
+
+/// What the agent told of between the first of the probes and the last.
+async fn read_told(source: &Source, node: &str, probes: &[Row]) -> anyhow::Result<Vec<ToldDisruption>> {
+    let (Some(first), Some(last)) = (probes.first(), probes.last()) else { return Ok(Vec::new()) };
+    let param = |name: &str, value: String| (name.to_owned(), value);
+    let params = [
+        param("region", first.region.clone()),
+        param("node", node.to_owned()),
+        param("boot", first.boot.to_string()),
+        param("first", first.t1.max(0).to_string()),
+        param("last", last.t4.max(0).to_string()),
+    ];
+    let rows: Vec<ToldRow> = source.rows(TOLD, &params).await?;
+    let told =
+        |row: &ToldRow| ToldDisruption { since: Instant::from_ns(row.since), until: Instant::from_ns(row.until) };
+    Ok(rows.iter().map(told).collect())
 }
 
 impl StoredProbe {
@@ -123,7 +154,7 @@ impl StoredProbe {
 /// began (id: its number), behind the first probe that was sent after its end, as in the fleet. `waits` stand in the order of their ends.
 pub(crate) fn write(stream: &StoredStream, waits: &[AskedWait], out: &mut impl Write) -> io::Result<usize> {
     let (mut knots, mut newest) = (0, None);
-    let mut waits = waits.iter().peekable();
+    let (mut waits, mut told) = (waits.iter().peekable(), stream.told.iter().peekable());
     let mut write_knot = |knot: &Knot, out: &mut dyn Write| {
         if newest.is_none_or(|newest| knot.mono > newest) {
             newest = Some(knot.mono);
@@ -137,6 +168,10 @@ pub(crate) fn write(stream: &StoredStream, waits: &[AskedWait], out: &mut impl W
         let [before, after] = stored.knots;
         if let Some(before) = before {
             write_knot(&before, out)?;
+        }
+        // In its place: a probe that returned behind its begin may have met it.
+        while let Some(told) = told.next_if(|told| told.since < returned) {
+            writeln!(out, "D,{},{}", told.since.ns(), told.until.ns())?;
         }
         let wall_off = before.or(after).map_or(0, |knot| knot.mono.offset_to(knot.wall).ns());
         let wall = |mono: i64| mono.saturating_add(wall_off);
@@ -193,7 +228,9 @@ mod tests {
     #[test]
     fn a_stored_stream_is_one_that_replay_reads() {
         let rows = [row(1_000, 990, 1_200), row(2_000, 1_200, 2_200), row(3_000, 0, 0)];
-        let stream = StoredStream { region: "eu".into(), boot: 7, probes: rows.iter().map(StoredProbe::of).collect() };
+        let told = vec![ToldDisruption { since: Instant::from_ns(1_300), until: Instant::from_ns(1_400) }];
+        let probes = rows.iter().map(StoredProbe::of).collect();
+        let stream = StoredStream { region: "eu".into(), boot: 7, probes, told };
         let wait = |seq, began, ended| AskedWait {
             seq,
             began: Instant::from_ns(began),
@@ -205,7 +242,7 @@ mod tests {
         assert_eq!(write(&stream, &waits, &mut out).unwrap(), 3);
         let text = String::from_utf8(out).unwrap();
         let expected = "K,990,995,1890\nP,1000,1001050,1001060,1110,1900,2010\nK,1200,1206,2100\nE,-1,1110,2010\n\
-                        P,2000,1002050,1002060,2110,2900,3010\nK,2200,2206,3100\nE,-2,2110,3010\nE,8,1050,1950\n\
+                        D,1300,1400\nP,2000,1002050,1002060,2110,2900,3010\nK,2200,2206,3100\nE,-2,2110,3010\nE,8,1050,1950\n\
                         P,3000,1003050,1003060,3110,3000,3110\nE,-3,3110,3110\nE,7,1500,2400\nE,9,1600,2500\n";
         assert_eq!(text, expected);
         assert!(text.lines().all(|line| super::super::record::parse(line.as_bytes()).is_ok()));

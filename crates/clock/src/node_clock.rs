@@ -87,7 +87,7 @@ impl NodeClock {
 
     /// The same, with disruptions that somebody tells of, each in its place among the samples. What was known before one does not lead beyond
     /// it, a probe that may have met it is refused, and what probes since then said is taken back where it is told late: from it on nothing
-    /// is known until the next probe. One that is told again changes nothing.
+    /// is known until the next probe. One that is told again changes nothing, and one of a time to come is over a minute after the newest knot.
     pub fn observe_told(&mut self, knots: &[Knot], probes: &[Probe], told: &[ToldDisruption]) -> Observed {
         self.preview = OnceLock::new();
         let mut observed = Observed { used: vec![true; probes.len()], ..Observed::default() };
@@ -270,14 +270,16 @@ impl NodeClock {
     }
 
     fn be_told(&mut self, told: &ToldDisruption, observed: &mut Observed) {
-        // What waits and ended before it is looked at with what is known to be broken before it.
-        self.take_until(told.since, observed);
-        if !self.map.break_between(told.since, told.until) {
+        let (since, until) = self.map.within_reach(told.since, told.until);
+        if !self.map.is_news(since, until) {
             return;
         }
-        let since = self.map.at(told.since);
+        // It may have met the one before.
+        self.take_until(since, observed);
+        self.map.break_between(since, until);
+        let since = self.map.at(since);
         self.theta.disrupt(since.map(|point| point.raw - point.slack));
-        let noticed = self.map.at(told.until).or(since);
+        let noticed = self.map.at(until).or(since);
         let disruption = noticed.map(|point| Disruption { noticed_at: point.raw, cause: DisruptionCause::Told });
         observed.disruptions.extend(disruption);
     }

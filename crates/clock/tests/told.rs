@@ -198,6 +198,42 @@ fn told_again_it_changes_nothing() {
     assert_eq!(run.clock.estimate(now), before);
 }
 
+/// Where knots are read so badly that probes wait for better ones, it waits as the second one is told.
+#[test]
+fn a_probe_that_met_the_first_of_two_is_refused_though_the_second_came_after_it() {
+    let at = |ms: i64| Instant::<Mono>::from_ns(ms * MS);
+    let knot = |ms: i64| {
+        let (raw, wall) = (Instant::from_ns(ms * MS), Instant::from_ns(ms * MS));
+        Knot { mono: at(ms), raw, wall, bracket: Span::from_ns(10_000) }
+    };
+    let probe = |ms: i64| {
+        let reference = Instant::from_ns((ms + 15) * MS);
+        Probe { sent: at(ms), received: reference, replied: reference, returned: at(ms + 30) }
+    };
+    let told = |from_ms: i64, to_ms: i64| ToldDisruption { since: at(from_ms), until: at(to_ms) };
+    let mut clock = NodeClock::new(Tolerance::default());
+    for second in 0..10 {
+        let knots: Vec<Knot> = (0..10).map(|tick| knot(second * 1_000 + tick * 100)).collect();
+        assert!(clock.observe(&knots, &[probe(second * 1_000 + 500)]).refused.is_empty());
+    }
+    let knots = [knot(9_950), knot(10_040), knot(10_050), knot(10_600)];
+    let observed = clock.observe_told(&knots, &[probe(9_990)], &[told(9_950, 10_010), told(10_040, 10_050)]);
+    assert_eq!(observed.refused.get(&Refusal::ProbeAcrossJump), Some(&1), "{observed:?}");
+}
+
+#[test]
+fn what_is_told_of_a_time_to_come_holds_up_probes_for_no_longer_than_a_minute() {
+    for since_s in [60, 65, 9_000, i64::MAX / SECOND] {
+        let mut run = Run::new(NodeSettings::default(), 8);
+        run.run_until(60);
+        let told = ToldDisruption { since: Instant::from_ns(since_s * SECOND), until: Instant::from_ns(i64::MAX) };
+        run.next(&[told]);
+        run.run_until(130);
+        assert_eq!(run.clock.estimate(run.node.mono(129 * SECOND)).status, Status::Synchronized, "{since_s} s");
+        run.assert_inside(0..130);
+    }
+}
+
 #[test]
 fn what_knots_show_too_is_one_disruption() {
     let jump = CounterJump { at_ns: FREEZE.0, raw_ns: 3 * MS, ..CounterJump::default() };

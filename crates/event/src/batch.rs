@@ -5,8 +5,8 @@ use std::fmt;
 use syncline_timebase::{BootId, Instant, Knot, Mono, NodeName, Offset, Probe, Reference, Wall};
 
 use crate::{
-    Account, Container, DroppedBatch, Flow, GoroutineStates, Kind, Loss, Messages, Observation, ProcessStates, Stack,
-    TcpLoss, TcpSession, Waits,
+    Account, ClockDisruption, Container, DroppedBatch, Flow, GoroutineStates, Kind, Loss, Messages, Observation,
+    ProcessStates, Stack, TcpLoss, TcpSession, Waits,
 };
 
 /// Which node speaks, and since when.
@@ -181,6 +181,8 @@ pub struct Batch {
     pub probe_paths: Vec<ProbePath>,
     /// Claims about the node's wall clock since the last batch.
     pub claims: Vec<ClockClaim>,
+    /// Disruptions of the node's clocks that the agent noticed since the last batch, or that were in batches that were dropped.
+    pub disruptions: Vec<ClockDisruption>,
     /// The run of the reference that the probes were made against, as the reference itself names it; 0 without probes.
     /// Probes against two runs are never put into one batch, and never into one clock model.
     pub reference_run: u64,
@@ -224,6 +226,7 @@ impl Batch {
             probes: Vec::new(),
             probe_paths: Vec::new(),
             claims: Vec::new(),
+            disruptions: Vec::new(),
             reference_run: 0,
             flows: Vec::new(),
             messages: Messages::default(),

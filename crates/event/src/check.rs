@@ -170,6 +170,7 @@ impl Batch {
         at_most("knots", self.knots.len(), limits::CLOCK_SAMPLES)?;
         at_most("probes", self.probes.len(), limits::CLOCK_SAMPLES)?;
         at_most("claims", self.claims.len(), limits::CLOCK_SAMPLES)?;
+        at_most("disruptions", self.disruptions.len(), limits::DISRUPTIONS)?;
         at_most("bytes of region name", self.origin.region.len(), limits::TEXT_BYTES)?;
         at_most("bytes of agent version", self.origin.agent_version.len(), limits::TEXT_BYTES)?;
         at_most("bytes of kernel release", self.origin.kernel.len(), limits::TEXT_BYTES)?;
@@ -213,6 +214,15 @@ impl Batch {
     fn check_times(&self) -> Result<(), BatchError> {
         check_times_of(&self.waits)?;
         check_times_of(&self.open_waits)?;
+        for (row, disruption) in self.disruptions.iter().enumerate() {
+            if disruption.since.ns() < 0 || disruption.until < disruption.since {
+                return Err(BatchError::ImpossibleTime {
+                    what: "disruption",
+                    row,
+                    ns: i128::from(disruption.until.ns()),
+                });
+            }
+        }
         for (row, probe) in self.probes.iter().enumerate() {
             if probe.sent.ns() < 0 || probe.returned < probe.sent {
                 return Err(BatchError::ImpossibleTime { what: "probe", row, ns: i128::from(probe.returned.ns()) });

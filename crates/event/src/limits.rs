@@ -14,6 +14,8 @@ pub const ASKED_STACKS: usize = 4_096;
 pub const SYMBOLS: usize = 131_072;
 /// Knots or probes in one batch: ten minutes at 10 Hz, and some.
 pub const CLOCK_SAMPLES: usize = 8_192;
+/// Disruptions of a node's clocks that one batch tells of: an agent has no room for more and tells of several as one.
+pub const DISRUPTIONS: usize = 64;
 /// Messages in one batch.
 pub const MESSAGES: usize = 65_536;
 /// Marks of one message: 16 MiB of one call at the usual spacing.

@@ -1,6 +1,6 @@
 //! Clock measurements and models.
 
-use super::{BoundClass, ClaimSource, ClaimVerdict, ClockScale, ClockStatus, ProbeKind, enum8, rows};
+use super::{BoundClass, ClaimSource, ClaimVerdict, ClockScale, ClockStatus, DisruptionSign, ProbeKind, enum8, rows};
 use crate::{Column, LowCardinality};
 
 rows! {
@@ -139,6 +139,32 @@ rows! {
         size_ns: Vec<i64> => Column::I64,
         /// Which clock.
         scale: Vec<ClockScale> => enum8,
+    }
+}
+
+rows! {
+    /// Disruptions that agents told of, and those of regions' references.
+    ClockDisruptionRows => "clock_disruptions" {
+        /// Region of the node, or of the aggregator that saw it.
+        region: LowCardinality => Column::LowCardinality,
+        /// Name of the node; empty = of two regions' references, one against the other.
+        node: LowCardinality => Column::LowCardinality,
+        /// First 8 bytes of the node's boot id; of references the run of the region's own.
+        boot: Vec<u64> => Column::U64,
+        /// Of references the region of the other.
+        peer: LowCardinality => Column::LowCardinality,
+        /// Run of the reference that the clock is measured against.
+        ref_run: Vec<u64> => Column::U64,
+        /// Until then it had not happened: mono, or REF of the region, ns.
+        mono_from: Vec<u64> => Column::U64,
+        /// By then it had.
+        mono_to: Vec<u64> => Column::U64,
+        /// That moment: REF, ns since 1970.
+        at: Vec<i64> => Column::DateTime64,
+        /// Number of the batch that told; 0 = of references.
+        batch: Vec<u64> => Column::U64,
+        /// How it showed.
+        sign: Vec<DisruptionSign> => enum8,
     }
 }
 

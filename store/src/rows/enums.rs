@@ -86,6 +86,20 @@ wire_enum! {
 }
 
 wire_enum! {
+    /// How a disruption of a clock showed.
+    DisruptionSign {
+        /// The hypervisor's marker in VMClock is another one.
+        Hypervisor = 1,
+        /// A probe contradicted the bounds.
+        Probe = 2,
+        /// Both ways moved against each other.
+        BothWays = 3,
+        /// In a way that a later version knows.
+        Other = 4,
+    }
+}
+
+wire_enum! {
     /// Who claims something of a node's wall clock.
     ClaimSource {
         /// adjtimex(2).

@@ -22,11 +22,14 @@ mod tcp;
 
 pub use alerts::{AlertDeliveryRows, AlertLeaseRows, AlertStateRows, SkewAlertRows, SkewIncidentRows};
 pub use binaries::BinaryRows;
-pub use clock::{ClockClaimRows, ClockProbeRows, ClockSegmentRows, ClockStateRows, ClockStepRows, RegionClockRows};
+pub use clock::{
+    ClockClaimRows, ClockDisruptionRows, ClockProbeRows, ClockSegmentRows, ClockStateRows, ClockStepRows,
+    RegionClockRows,
+};
 pub use enums::{
     AlertState, AlertUnit, BatchClaim, BoundClass, ClaimSource, ClaimVerdict, ClockScale, ClockStatus, DeliveryOutcome,
-    EventKind, GoroutineFate, GoroutineState, IncidentKind, MessageDirection, ObservationReason, ObservationStage,
-    PairVerdict, ProbeKind, SessionOpener, SeverityLevel,
+    DisruptionSign, EventKind, GoroutineFate, GoroutineState, IncidentKind, MessageDirection, ObservationReason,
+    ObservationStage, PairVerdict, ProbeKind, SessionOpener, SeverityLevel,
 };
 pub use events::{
     EventRows, FLAG_ABANDONED, FLAG_BEGAN_BEFORE, FLAG_READY_SEEN, FLAG_WOKEN_BY_NETPOLL, LossRows, OpenWaitRows,

@@ -54,7 +54,8 @@ const MIGRATIONS: &[Migration] = &[
     migration!(24, "0024_alert_leases"),
     migration!(25, "0025_less_and_sooner"),
     migration!(26, "0026_batch_claims"),
-    migration!(27, "0027_repeated_rows"),
+    migration!(27, "0027_clock_disruptions"),
+    migration!(28, "0028_repeated_rows"),
 ];
 
 /// What [`Store::migrate`](crate::Store::migrate) found and did.

@@ -440,6 +440,19 @@ pub(super) async fn every_table_takes_its_rows() {
             batch: vec![4],
         }
         .into_block(),
+        ClockDisruptionRows {
+            region: one(),
+            node: one(),
+            boot: vec![1],
+            peer: one(),
+            ref_run: vec![2],
+            mono_from: vec![3],
+            mono_to: vec![4],
+            at: vec![base_ns()],
+            batch: vec![5],
+            sign: vec![DisruptionSign::BothWays],
+        }
+        .into_block(),
         segments().into_block(),
     ];
     let mut marked = BTreeSet::new();

@@ -142,6 +142,7 @@ pub(super) async fn rows_of_other_tables_that_are_there_twice_are_found() {
         ("clock_probes", "t1, t2", format!("1, {at} * 1000000000")),
         ("clock_steps", "mono_ns, at", format!("1, toDateTime({at})")),
         ("clock_claims", "mono_ns, at", format!("1, toDateTime({at})")),
+        ("clock_disruptions", "batch, mono_from, at", format!("3, 1, toDateTime({at})")),
     ];
     for (table, columns, values) in &rows {
         let insert = format!("INSERT INTO {table} (region, node, boot, {columns}) VALUES");

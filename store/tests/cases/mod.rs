@@ -104,6 +104,7 @@ pub(crate) const ALL: &[Case] = cases![
     realign::rows_are_live_at_once_and_settled_by_an_update,
     realign::where_an_update_does_not_work_the_parts_are_rewritten,
     realign::nodes_are_settled_together,
+    realign::pieces_whose_rows_are_not_settled_are_found,
     realign::the_order_of_two_moments_is_told_only_where_it_can_be,
     pairs::sends_meet_their_receipts_and_are_judged,
     pairs::each_send_is_of_one_minute_and_its_receipt_of_any,

@@ -172,6 +172,43 @@ pub(crate) async fn where_an_update_does_not_work_the_parts_are_rewritten() {
     assert_eq!(rewritten.await, "1\t0", "it is done when settling returns");
     check(&fixture, "events").await;
     check(&fixture, &live()).await;
+    fixture.store.settle_events(&[settlement()]).await.unwrap();
+    let begun = async || fixture.ask("SELECT count() FROM system.mutations WHERE table = 'events'").await;
+    assert_eq!(begun().await, "1", "it was done");
+    let other = Settlement { revision: 3, ..settlement() };
+    fixture.store.settle_events(std::slice::from_ref(&other)).await.unwrap();
+    assert_eq!(begun().await, "2", "of a later revision it was not");
+    // While nothing is merged it is not done: whoever asks again waits for the one that is under way.
+    fixture.ask("SYSTEM STOP MERGES events").await;
+    let last = Settlement { revision: 4, ..settlement() };
+    let impatient = async || {
+        let settled = fixture.store.settle_events(std::slice::from_ref(&last));
+        tokio::time::timeout(std::time::Duration::from_secs(3), settled).await
+    };
+    assert!(impatient().await.is_err() && impatient().await.is_err(), "it cannot be done");
+    assert_eq!(begun().await, "3", "it is begun once");
+    fixture.ask("SYSTEM START MERGES events").await;
+    fixture.store.settle_events(&[last]).await.unwrap();
+    assert_eq!((begun().await, fixture.ask("SELECT max(model_rev) FROM events").await), ("3".into(), "4".into()));
+}
+
+/// What an aggregator leaves undone as it dies.
+pub(crate) async fn pieces_whose_rows_are_not_settled_are_found() {
+    let fixture = Fixture::migrated().await;
+    waits(&fixture).await;
+    let unsettled = async || fixture.store.unsettled("eu", 2).await.unwrap();
+    assert!(unsettled().await.is_empty(), "there is no revision");
+    insert_revision(&fixture).await;
+    let found = unsettled().await;
+    let pieces: Vec<SettledPiece> = found.iter().flat_map(|settlement| settlement.pieces.clone()).collect();
+    assert_eq!(pieces, self::pieces());
+    assert!(found.iter().all(|found| *found == Settlement { pieces: found.pieces.clone(), ..settlement() }));
+    assert!(fixture.store.unsettled("us", 2).await.unwrap().is_empty());
+    let two = Settlement { pieces: self::pieces()[..2].to_vec(), ..settlement() };
+    fixture.store.settle_events(&[two]).await.unwrap();
+    assert_eq!(unsettled().await, found[3..], "every wait of the third begins or ends in the second");
+    fixture.store.settle_events(&[settlement()]).await.unwrap();
+    assert!(unsettled().await.is_empty());
 }
 
 pub(crate) async fn the_order_of_two_moments_is_told_only_where_it_can_be() {

@@ -1,9 +1,10 @@
 //! Rows of what a batch says of its node's clock, and of what became of it.
 
 use syncline_clock::{ClaimVerdict, Segment};
-use syncline_event::{Batch, BatchId, ClaimSource, ClockClaim, ProbePath};
+use syncline_event::{Batch, BatchId, ClaimSource, ClockClaim, DisruptionSign, ProbePath};
 use syncline_store::rows::{
-    self, ClockClaimRows, ClockProbeRows, ClockScale, ClockSegmentRows, ClockStateRows, ClockStepRows, ProbeKind,
+    self, ClockClaimRows, ClockDisruptionRows, ClockProbeRows, ClockScale, ClockSegmentRows, ClockStateRows,
+    ClockStepRows, ProbeKind,
 };
 use syncline_store::{ClockState, LowCardinality, SettledPiece, Settlement};
 use syncline_timebase::{Instant, Knot, Mono, Offset, Reference, Span, Wall};
@@ -159,6 +160,32 @@ pub(crate) fn steps(
         at: steps.iter().map(|step| (step.at + reference(step.at)).ns()).collect(),
         size_ns: steps.iter().map(|step| Span::ns(step.size)).collect(),
         scale: vec![ClockScale::Wall; rows],
+    }
+}
+
+/// Disruptions that the agent told of. `reference` leads from the node's MONO to REF, as well as it is known.
+pub(crate) fn disruptions(
+    batch: &Batch,
+    sighting: &Sighting,
+    reference: impl Fn(Instant<Mono>) -> Offset<Mono, Reference>,
+) -> ClockDisruptionRows {
+    let (told, rows) = (&sighting.told, sighting.told.len());
+    let Whose { region, node, boot } = Whose::of(batch, rows);
+    let sign = |sign: DisruptionSign| match sign {
+        DisruptionSign::Hypervisor => rows::DisruptionSign::Hypervisor,
+        DisruptionSign::Other => rows::DisruptionSign::Other,
+    };
+    ClockDisruptionRows {
+        region,
+        node,
+        boot,
+        peer: LowCardinality::constant("", rows),
+        ref_run: vec![sighting.run; rows],
+        mono_from: told.iter().map(|told| mono_ns(told.since)).collect(),
+        mono_to: told.iter().map(|told| mono_ns(told.until)).collect(),
+        at: told.iter().map(|told| (told.until + reference(told.until)).ns()).collect(),
+        batch: vec![batch.number; rows],
+        sign: told.iter().map(|told| sign(told.sign)).collect(),
     }
 }
 

@@ -21,7 +21,7 @@ use crate::segment::{bound_class, clock_status};
 
 use ends::Ends;
 
-pub(crate) use clock::{claims, probes, segments, settlement, state, steps};
+pub(crate) use clock::{claims, disruptions, probes, segments, settlement, state, steps};
 pub(crate) use ledger::{dropped_batches, ledger, ledger_key, losses};
 pub(crate) use observations::observations;
 pub(crate) use processes::{processes, processes_key};
@@ -273,7 +273,7 @@ mod tests {
     use crate::pipeline::samples::{self, OFFSET, SECOND};
     use crate::pipeline::sighting::Sighting;
     use syncline_clock::{NodeClock, Tolerance};
-    use syncline_event::WaitFlags;
+    use syncline_event::{ClockDisruption, DisruptionSign, WaitFlags};
     use syncline_store::rows::{BoundClass, ClockStatus, FLAG_ABANDONED, FLAG_BEGAN_BEFORE};
     use syncline_timebase::Span;
     use syncline_timeline::align;
@@ -370,6 +370,12 @@ mod tests {
             wall_steps: vec![syncline_clock::WallStep { at: Instant::from_ns(5 * SECOND), size: Span::from_ms(-30) }],
             ..sighting.clone()
         };
+        let told = ClockDisruption {
+            since: Instant::from_ns(5 * SECOND),
+            until: Instant::from_ns(6 * SECOND),
+            sign: DisruptionSign::Hypervisor,
+        };
+        let disrupted = Sighting { told: vec![told], ..sighting.clone() };
         let now = Instant::from_ns(OFFSET);
         let blocks = [
             events(&batch, &align(&batch.waits, &clock), 7).into_block(),
@@ -382,6 +388,7 @@ mod tests {
             probes(&batch, &sighting).into_block(),
             segments(&batch, &sighting).into_block(),
             super::steps(&batch, &steps, |_| Offset::from_ns(OFFSET)).into_block(),
+            disruptions(&batch, &disrupted, |_| Offset::from_ns(OFFSET)).into_block(),
         ];
         for block in blocks {
             assert_eq!(block.unwrap().rows(), 1);

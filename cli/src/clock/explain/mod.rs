@@ -4,7 +4,7 @@
 mod words;
 
 use serde::Serialize;
-use syncline_clock::{DisruptionCause, NodeClock, OffsetInterval, Status, Tolerance};
+use syncline_clock::{DisruptionCause, NodeClock, OffsetInterval, Status, ToldDisruption, Tolerance};
 use syncline_timebase::{Instant, Knot, Mono, Offset, Probe, Raw, Reference, Span};
 
 use super::stored::{StoredProbe, StoredStream};
@@ -149,7 +149,7 @@ impl Replayed {
         let (disruptions, wall_steps) = (Vec::new(), Vec::new());
         let (used, noticed) = (Vec::new(), Vec::new());
         let mut replayed = Self { clock, used, noticed, disruptions, wall_steps, refused: 0 };
-        let mut newest = None;
+        let (mut newest, mut told) = (None, stream.told.iter().copied().peekable());
         for stored in &stream.probes {
             let is_new = |knot: &Knot| {
                 let is_new = newest.is_none_or(|newest| newest < knot.mono);
@@ -157,20 +157,24 @@ impl Replayed {
                 is_new
             };
             let knots: Vec<Knot> = stored.knots.into_iter().flatten().filter(is_new).collect();
-            replayed.take(stored, &knots);
+            let told: Vec<_> = std::iter::from_fn(|| told.next_if(|told| told.since < stored.probe.returned)).collect();
+            replayed.take(stored, &knots, &told);
         }
         let rest = replayed.clock.settle();
         replayed.refused += rest.refused.values().sum::<u64>();
         replayed
     }
 
-    fn take(&mut self, stored: &StoredProbe, knots: &[Knot]) {
-        let observed = self.clock.observe(knots, std::slice::from_ref(&stored.probe));
+    fn take(&mut self, stored: &StoredProbe, knots: &[Knot], told: &[ToldDisruption]) {
+        let observed = self.clock.observe_told(knots, std::slice::from_ref(&stored.probe), told);
         let at_ns = stored.probe.replied.ns();
         for disruption in &observed.disruptions {
             self.noticed.push(disruption.noticed_at);
             let what = match disruption.cause {
                 DisruptionCause::ClocksDisagree => "MONO and RAW jumped against each other",
+                DisruptionCause::Told => {
+                    "the hypervisor says so (VMClock): a pause, a migration or a restored snapshot"
+                }
                 _ => "the oscillator jumped: a pause, a migration, a suspend, or a step of the reference",
             };
             self.disruptions.push(Event { at_ns, what: what.to_owned() });
@@ -348,7 +352,7 @@ mod tests {
                 knots: [Some(knot(sent - 1_000)), Some(knot(sent + 2 * way + 2_000))],
             }
         };
-        StoredStream { region: "eu".into(), boot: 7, probes: (1..=seconds).map(probe).collect() }
+        StoredStream { region: "eu".into(), boot: 7, probes: (1..=seconds).map(probe).collect(), told: Vec::new() }
     }
 
     #[test]
@@ -406,6 +410,11 @@ mod tests {
         }
         assert_eq!(explanation.carried_by.probes, 60);
         assert!(explanation.hints.iter().any(|hint| hint.contains("older")), "{:?}", explanation.hints);
+        let (since, until) = (Instant::from_ns(100 * SECOND + 1_000_000), Instant::from_ns(100 * SECOND + 100_000_000));
+        let told = StoredStream { told: vec![ToldDisruption { since, until }], ..stream.clone() };
+        let told = explain("n1", &told, Tolerance::default(), Instant::from_ns(START + 121 * SECOND)).unwrap();
+        assert_eq!((told.disruptions.len(), told.epoch, told.carried_by.probes), (2, 2, 20));
+        assert!(told.text().contains("the hypervisor says so"), "{}", told.text());
         let nothing = StoredStream { probes: Vec::new(), ..stream };
         assert_eq!(explain("n1", &nothing, Tolerance::default(), Instant::from_ns(START)), Err(Unknown));
     }

@@ -149,17 +149,30 @@ impl MonoToRaw {
         self.broken.is_some_and(|(last, next)| from.ns() < next && last < to.ns())
     }
 
-    /// Somebody says that the clocks were disrupted in between, whether or not MONO and RAW show it; whether that is news.
-    pub(crate) fn break_between(&mut self, since: Instant<Mono>, until: Instant<Mono>) -> bool {
-        let before = self.broken;
+    /// The same two, as far as somebody who heard the knots so far, and perhaps the next, can tell of them.
+    pub(crate) fn within_reach(&self, since: Instant<Mono>, until: Instant<Mono>) -> (Instant<Mono>, Instant<Mono>) {
+        let newest = self.heard.map_or(since, Instant::from_ns);
+        (since.min(newest + Span::from_ns(LONGEST_WAIT)), until.min(newest + Span::from_ns(LATE)))
+    }
+
+    /// Whether it is news that the clocks were disrupted in between.
+    pub(crate) fn is_news(&self, since: Instant<Mono>, until: Instant<Mono>) -> bool {
+        self.broken != Some(self.broken_with(since.ns(), until.ns()))
+    }
+
+    /// Somebody says that the clocks were disrupted in between, whether or not MONO and RAW show it.
+    pub(crate) fn break_between(&mut self, since: Instant<Mono>, until: Instant<Mono>) {
         self.mark_broken(since.ns(), until.ns());
-        self.broken != before
+    }
+
+    fn mark_broken(&mut self, from: i64, to: i64) {
+        self.broken = Some(self.broken_with(from, to));
     }
 
     /// What was broken before this, and is not over by then, is broken with it.
-    fn mark_broken(&mut self, from: i64, to: i64) {
+    fn broken_with(&self, from: i64, to: i64) -> (i64, i64) {
         let lasting = self.broken.filter(|(_, end)| *end > from);
-        self.broken = Some(lasting.map_or((from, to), |(since, end)| (since.min(from), end.max(to))));
+        lasting.map_or((from, to), |(since, end)| (since.min(from), end.max(to)))
     }
 
     /// It follows from the map. One that is read worse than it is foreseen is evidence of nothing.

@@ -68,7 +68,7 @@ pub(super) async fn steps(store: &Store<'_>) -> Result<Vec<Found>> {
     store.rows(&query).await
 }
 
-/// How often it was declared that the clock of an honest node was disrupted against a run of its reference.
+/// How often it was declared that the clock of an honest node was disrupted against a run of its reference, or one of these against another.
 pub(super) async fn disruptions(store: &Store<'_>) -> Result<usize> {
     #[derive(Default, Clone, Copy, Deserialize)]
     struct Declared {
@@ -76,7 +76,7 @@ pub(super) async fn disruptions(store: &Store<'_>) -> Result<usize> {
     }
     // The number of an epoch is that of the disruptions before it.
     let query = format!(
-        "SELECT toUInt64(sum(epochs)) AS disruptions FROM \
+        "SELECT toUInt64(sum(epochs)) + (SELECT count() FROM clock_disruptions WHERE node = '') AS disruptions FROM \
          (SELECT max(epoch) AS epochs FROM clock_segments_log WHERE {} GROUP BY region, node, boot, ref_run)",
         honest()
     );

@@ -52,7 +52,7 @@ pub(crate) struct Verdict {
     /// The rows of the node that lies.
     pub(super) liar: Placement,
     pub(super) steps: Steps,
-    /// Disruptions that were declared of honest nodes' clocks, of which none comes: what the plan does to MONO and RAW is drift and slews,
+    /// Disruptions that were declared of honest nodes' clocks and of references, of which none comes: what the plan does to MONO and RAW is drift and slews,
     /// an agent that is stopped leaves them going on, and a reference that is stepped is another run.
     pub(super) false_disruptions: usize,
     /// Packets of clock probes on all paths.

@@ -37,5 +37,8 @@ FROM (
     UNION ALL
     SELECT 'clock_claims' AS table, region, node, boot, count() - uniqExact(source, mono_ns, utc_wall_ns) AS repeated
     FROM clock_claims WHERE at >= bucket_from AND at < bucket_to GROUP BY region, node, boot
+    UNION ALL
+    SELECT 'clock_disruptions' AS table, region, node, boot, count() - uniqExact(peer, batch, mono_from, mono_to, sign) AS repeated
+    FROM clock_disruptions WHERE at >= bucket_from AND at < bucket_to GROUP BY region, node, boot
 )
 WHERE repeated > 0;
