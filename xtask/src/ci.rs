@@ -30,7 +30,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         steps.run("cargo clippy", |_| clippy());
     }
     steps.run("cargo deny", |_| deny());
-    test::add_to(&mut steps, &test::Options { require_bpf: true });
+    test::add_to(&mut steps, &test::Options { require_bpf: true, packages: Vec::new() });
     for uplink in [Uplink::Grpc, Uplink::Kafka] {
         let chaos = chaos::Options::short(options.chaos_minutes / 2.0, uplink);
         steps.run(&format!("cargo xtask chaos --uplink {}", uplink.name()), |_| chaos::run(&chaos));

@@ -3,14 +3,18 @@
 mod binaries;
 mod output;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 use anyhow::{Result, bail};
 use clap::Args;
 
 use crate::steps::{Notes, Steps};
 use crate::{demo, fetch, place, process};
+use binaries::Binary;
 
 /// What `cargo xtask test` can be told.
 #[derive(Args)]
@@ -18,6 +22,9 @@ pub(crate) struct Options {
     /// Fail where a test of the eBPF path, of the embedded engine, of a Kafka broker, of chronyd or of Prometheus would be skipped
     #[arg(long)]
     pub(crate) require_bpf: bool,
+    /// Only the test binaries of these packages, by their directories: `agent`, `aggregator`, `clock` ...
+    #[arg(value_name = "PACKAGE")]
+    pub(crate) packages: Vec<String>,
 }
 
 /// # Errors
@@ -35,11 +42,17 @@ pub(crate) fn add_to(steps: &mut Steps, options: &Options) {
     }
     let mut built = Vec::new();
     let build = |_: &mut Notes| {
-        built = binaries::build()?;
+        built = of_packages(binaries::build()?, &options.packages)?;
         Ok(())
     };
-    if steps.run("cargo test --workspace --no-run", build) {
+    let is_built = steps.run("cargo test --workspace --no-run", build);
+    if is_built {
         steps.run("cargo test --workspace", |notes| run_all(&built, options, notes));
+    }
+    if !options.packages.is_empty() {
+        return;
+    }
+    if is_built {
         steps.run("cargo test --workspace --doc", |_| doc_tests());
     }
     steps.run("go test, the demo's services", |_| go_test());
@@ -47,21 +60,54 @@ pub(crate) fn add_to(steps: &mut Steps, options: &Options) {
     steps.run("cargo xtask demo --check", |_| demo::run(&check));
 }
 
-/// One binary after the other, all of them whatever fails.
-fn run_all(built: &[binaries::Binary], options: &Options, notes: &mut Notes) -> Result<()> {
-    let mut failed = Vec::new();
-    for binary in built {
-        let mut command = binary.command();
-        add_parts(&mut command, options)?;
-        println!("\n     Running {}", binary.name());
-        if !output::pass_on(&mut command, &mut std::io::stdout(), notes)? {
-            failed.push(binary.name());
-        }
+/// Those of the packages, if any are named.
+fn of_packages(built: Vec<Binary>, packages: &[String]) -> Result<Vec<Binary>> {
+    if let Some(unknown) = packages.iter().find(|name| built.iter().all(|binary| binary.package() != **name)) {
+        let known: BTreeSet<String> = built.iter().map(Binary::package).collect();
+        bail!("no package in a directory `{unknown}` has tests; there are {}", Vec::from_iter(known).join(", "));
     }
+    Ok(built.into_iter().filter(|binary| packages.is_empty() || packages.contains(&binary.package())).collect())
+}
+
+/// All of them whatever fails: those that mostly wait two at a time, the others one after the other.
+fn run_all(built: &[Binary], options: &Options, notes: &mut Notes) -> Result<()> {
+    let (waiting, busy): (Vec<_>, Vec<_>) = built.iter().partition(|binary| binary.mostly_waits());
+    let mut failed = run_at_once(1, &busy, options, notes)?;
+    failed.extend(run_at_once(2, &waiting, options, notes)?);
     if !failed.is_empty() {
         bail!("{} of {} test binaries failed: {}", failed.len(), built.len(), failed.join(", "));
     }
     Ok(())
+}
+
+/// So many at once. Gives the names of those that failed.
+fn run_at_once(lanes: usize, built: &[&Binary], options: &Options, notes: &mut Notes) -> Result<Vec<String>> {
+    let next = AtomicUsize::new(0);
+    let lane = || -> Result<(Vec<String>, Notes)> {
+        let (mut failed, mut notes) = (Vec::new(), Notes::default());
+        while let Some(binary) = built.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let (name, mut command) = (binary.name(), binary.command());
+            add_parts(&mut command, options)?;
+            println!("\n     Running {name}");
+            let show = |line: &str| if lanes == 1 { println!("{line}") } else { println!("{name}: {line}") };
+            if !output::pass_on(&mut command, show, &mut notes)? {
+                failed.push(name);
+            }
+        }
+        Ok((failed, notes))
+    };
+    let ended = thread::scope(|scope| {
+        let lanes: Vec<_> = (0..lanes).map(|_| scope.spawn(lane)).collect();
+        lanes.into_iter().map(thread::ScopedJoinHandle::join).collect::<Vec<_>>()
+    });
+    let mut all = Vec::new();
+    for ended in ended {
+        let (failed, mut noted) = ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        all.extend(failed);
+        notes.skipped.append(&mut noted.skipped);
+        notes.failed.append(&mut noted.failed);
+    }
+    Ok(all)
 }
 
 /// Says where the parts are that were fetched, and which of them have to be there.

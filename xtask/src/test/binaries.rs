@@ -9,8 +9,8 @@ use serde::Deserialize;
 use crate::process;
 
 /// The tests of this package mostly wait: for sessions to end, for leases to lapse, for rounds of alerts. So more of them run at once
-/// than there are processors. All others may be about the time that something takes.
-const WAITING: (&str, &str) = ("aggregator", "6");
+/// than there are processors, and two binaries. All others may be about the time that something takes.
+const WAITING: (&str, &str) = ("aggregator", "4");
 
 /// One test binary.
 pub(super) struct Binary {
@@ -76,14 +76,19 @@ impl Binary {
     pub(super) fn command(&self) -> Command {
         let mut command = Command::new(&self.executable);
         command.current_dir(&self.dir).env("CARGO_MANIFEST_DIR", &self.dir).arg("--show-output");
-        let (package, threads) = WAITING;
-        if self.package() == package {
-            command.args(["--test-threads", threads]);
+        if self.mostly_waits() {
+            command.args(["--test-threads", WAITING.1]);
         }
         command
     }
 
-    fn package(&self) -> String {
+    /// Whether others may run beside it.
+    pub(super) fn mostly_waits(&self) -> bool {
+        self.package() == WAITING.0
+    }
+
+    /// The name of its package's directory.
+    pub(super) fn package(&self) -> String {
         self.dir.file_name().unwrap_or(self.dir.as_os_str()).to_string_lossy().into_owned()
     }
 }
@@ -102,7 +107,7 @@ mod tests {
         assert_eq!(alerts.name(), "aggregator/alerts");
         let command = alerts.command();
         assert_eq!(command.get_current_dir(), Some(Path::new("/s/aggregator")));
-        assert_eq!(process::shown(&command), "alerts-1 --show-output --test-threads 6");
+        assert_eq!(process::shown(&command), "alerts-1 --show-output --test-threads 4");
         let others = [
             BUILT.replace(r#""test":true"#, r#""test":false"#),
             BUILT.replace(r#""/s/target/debug/deps/alerts-1""#, "null"),

@@ -1,6 +1,6 @@
 //! What a test binary prints: it is passed on, and what the summary is to tell is kept.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
@@ -15,18 +15,18 @@ const MOST_LINES: usize = 6;
 /// With what libtest ends where a test failed. Anything else is an abort, or a signal.
 const FAILED_TESTS: i32 = 101;
 
-/// Passes the output on to `shown`. Gives whether all was well.
+/// Passes the output on to `show`, line by line. Gives whether all was well.
 ///
 /// # Errors
 /// When it cannot be started or read.
-pub(super) fn pass_on(command: &mut Command, shown: &mut impl Write, notes: &mut Notes) -> Result<bool> {
+pub(super) fn pass_on(command: &mut Command, mut show: impl FnMut(&str), notes: &mut Notes) -> Result<bool> {
     let typed = process::shown(command);
     let mut child = command.stdout(Stdio::piped()).spawn().with_context(|| format!("cannot start `{typed}`"))?;
     let mut failures = Failures::default();
     if let Some(output) = child.stdout.take() {
         for line in BufReader::new(output).split(b'\n') {
             let line = String::from_utf8_lossy(&line?).into_owned();
-            writeln!(shown, "{line}")?;
+            show(&line);
             if let Some(reason) = line.trim_start().strip_prefix(SKIPPED) {
                 notes.skipped.push(reason.trim().to_owned());
             }
@@ -78,11 +78,11 @@ mod tests {
     fn noted(script: &str) -> (bool, Notes, String) {
         let mut notes = Notes::default();
         // Not our own output: when we are tested, what is skipped in it would be taken for real.
-        let mut shown = Vec::new();
+        let mut shown = String::new();
         let mut command = Command::new("sh");
         command.args(["-c", script]);
-        let is_well = pass_on(&mut command, &mut shown, &mut notes).unwrap();
-        (is_well, notes, String::from_utf8(shown).unwrap())
+        let is_well = pass_on(&mut command, |line| shown.extend([line, "\n"]), &mut notes).unwrap();
+        (is_well, notes, shown)
     }
 
     #[test]
