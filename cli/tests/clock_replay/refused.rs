@@ -6,11 +6,12 @@ use crate::fixture::{Place, refusal, stream};
 
 #[test]
 fn every_malformed_line_is_named_and_nothing_is_written() {
-    let cases: [(&[u8], &str); 14] = [
-        (b"X,1,2,3", "no record is called \"X\": write F, K, P or E"),
+    let cases: [(&[u8], &str); 15] = [
+        (b"X,1,2,3", "no record is called \"X\": write F, K, P, D or E"),
         (b"K,1,2", "K has 2 numbers, not 3: write K,mono_ns,raw_ns,wall_ns"),
         (b"P,1,2,3,4,5,6,7", "P has 7 numbers, not 6: write P,mono1,T2,T3,mono4,wall1,wall4"),
         (b"E,1,2", "E has 2 numbers, not 3: write E,id,mono_ns,wall_ns"),
+        (b"D,9,8", "until_mono_ns is 8, before since_mono_ns"),
         (b"K,1,2e9,3", "raw_ns is \"2e9\", not a signed 64-bit number"),
         (b"E,9223372036854775808,1,2", "id is \"9223372036854775808\""),
         (b"E,1,,2", "mono_ns is \"\", not a signed 64-bit number"),
