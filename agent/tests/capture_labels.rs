@@ -82,7 +82,8 @@ fn waits_of_goroutines_with_labels_carry_their_trace_and_others_do_not() {
         let within = |name: &str| waits[name].iter().filter(|wait| is_within_labels(wait)).count();
         let all = |name: &str| waits[name].len();
         // Two ids of the first.
-        let malformed = |count: &dyn Fn(&str) -> usize| (2 * count("malformed") + count("long") + count("beyond")) as u64;
+        let malformed =
+            |count: &dyn Fn(&str) -> usize| (2 * count("malformed") + count("long") + count("beyond")) as u64;
         let may_be = malformed(&within)..=malformed(&all);
         assert!(may_be.contains(&counters.labels_malformed), "{build:?} {may_be:?} {counters:?}");
         let may_be = within("many") as u64..=all("many") as u64;
