@@ -7,8 +7,8 @@
 -- repeated   how many rows there are more than different ones
 CREATE OR REPLACE VIEW repeated_rows AS
 WITH
-    toStartOfMinute(toDateTime({t0:DateTime64(9, 'UTC')}, 'UTC')) AS bucket_from,
-    toDateTime({t1:DateTime64(9, 'UTC')}, 'UTC') AS bucket_to
+    toStartOfMinute(toDateTime(intDiv(toUnixTimestamp64Nano({t0:DateTime64(9, 'UTC')}), 1000000000), 'UTC')) AS bucket_from,
+    toDateTime(intDiv(toUnixTimestamp64Nano({t1:DateTime64(9, 'UTC')}), 1000000000), 'UTC') AS bucket_to
 SELECT table, region, node, boot, repeated
 FROM (
     SELECT 'open_waits' AS table, region, node, boot, count() - uniqExact(pid, tid, goid, kind, reason, mono_ns, dur_ns, address) AS repeated
