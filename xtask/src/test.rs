@@ -3,7 +3,6 @@
 mod binaries;
 mod output;
 
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -28,8 +27,9 @@ pub(crate) struct Options {
 }
 
 /// # Errors
-/// When a step failed; the summary printed before says which.
+/// When there is no such package, or a step failed; the summary printed before says which.
 pub(crate) fn run(options: &Options) -> Result<()> {
+    binaries::check_packages(&options.packages)?;
     let mut steps = Steps::default();
     add_to(&mut steps, options);
     steps.finish()
@@ -42,7 +42,8 @@ pub(crate) fn add_to(steps: &mut Steps, options: &Options) {
     }
     let mut built = Vec::new();
     let build = |_: &mut Notes| {
-        built = of_packages(binaries::build()?, &options.packages)?;
+        built = binaries::build()?;
+        built.retain(|binary| options.packages.is_empty() || options.packages.contains(&binary.package()));
         Ok(())
     };
     let is_built = steps.run("cargo test --workspace --no-run", build);
@@ -58,15 +59,6 @@ pub(crate) fn add_to(steps: &mut Steps, options: &Options) {
     steps.run("go test, the demo's services", |_| go_test());
     let check = demo::Options::checked(options.require_bpf);
     steps.run("cargo xtask demo --check", |_| demo::run(&check));
-}
-
-/// Those of the packages, if any are named.
-fn of_packages(built: Vec<Binary>, packages: &[String]) -> Result<Vec<Binary>> {
-    if let Some(unknown) = packages.iter().find(|name| built.iter().all(|binary| binary.package() != **name)) {
-        let known: BTreeSet<String> = built.iter().map(Binary::package).collect();
-        bail!("no package in a directory `{unknown}` has tests; there are {}", Vec::from_iter(known).join(", "));
-    }
-    Ok(built.into_iter().filter(|binary| packages.is_empty() || packages.contains(&binary.package())).collect())
 }
 
 /// All of them whatever fails: those that mostly wait two at a time, the others one after the other.

@@ -1,6 +1,7 @@
 //! The test binaries of the workspace, as cargo built them.
 
-use std::path::PathBuf;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
@@ -38,6 +39,44 @@ struct Target {
 #[derive(Deserialize)]
 struct Profile {
     test: bool,
+}
+
+/// The packages of the workspace, as cargo tells them.
+#[derive(Deserialize)]
+struct Metadata {
+    packages: Vec<Package>,
+}
+
+#[derive(Deserialize)]
+struct Package {
+    manifest_path: PathBuf,
+}
+
+/// Before anything is built.
+///
+/// # Errors
+/// When there is no package in a directory with one of these names.
+pub(super) fn check_packages(named: &[String]) -> Result<()> {
+    if named.is_empty() {
+        return Ok(());
+    }
+    let mut command = process::cargo();
+    let output = process::capture(command.args(["metadata", "--no-deps", "--format-version", "1"]))?;
+    let metadata: Metadata = serde_json::from_slice(&output.stdout).context("cargo metadata is not what it was")?;
+    let directories = metadata.packages.iter().filter_map(|package| package.manifest_path.parent());
+    check_names(named, &directories.map(name_of).collect())
+}
+
+fn check_names(named: &[String], known: &BTreeSet<String>) -> Result<()> {
+    if let Some(unknown) = named.iter().find(|name| !known.contains(*name)) {
+        let known = Vec::from_iter(known.iter().map(String::as_str)).join(", ");
+        bail!("no package is in a directory `{unknown}`; there are {known}");
+    }
+    Ok(())
+}
+
+fn name_of(directory: &Path) -> String {
+    directory.file_name().unwrap_or(directory.as_os_str()).to_string_lossy().into_owned()
 }
 
 /// Builds all tests, and what they run.
@@ -89,17 +128,24 @@ impl Binary {
 
     /// The name of its package's directory.
     pub(super) fn package(&self) -> String {
-        self.dir.file_name().unwrap_or(self.dir.as_os_str()).to_string_lossy().into_owned()
+        name_of(&self.dir)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
 
     const BUILT: &str = r#"{"reason":"compiler-artifact","package_id":"path+file:///s/aggregator#0.1.0","manifest_path":"/s/aggregator/Cargo.toml","target":{"kind":["test"],"name":"alerts"},"profile":{"opt_level":"1","test":true},"executable":"/s/target/debug/deps/alerts-1"}"#;
+
+    #[test]
+    fn a_package_that_is_none_is_refused_with_those_that_there_are() {
+        let known = BTreeSet::from(["agent", "store"].map(str::to_owned));
+        assert!(check_names(&["store".to_owned()], &known).is_ok());
+        let refused = check_names(&["agent".to_owned(), "shop".to_owned()], &known).unwrap_err().to_string();
+        assert_eq!(refused, "no package is in a directory `shop`; there are agent, store");
+        assert!(check_packages(&["xtask".to_owned(), "aggregator".to_owned()]).is_ok(), "this workspace's");
+    }
 
     #[test]
     fn binaries_are_told_from_other_messages() {
