@@ -24,7 +24,7 @@ pub fn table() -> String {
         (
             "alerts.forget",
             duration(usual.forget_ns),
-            "a node that has said nothing for so long is gone, with its alerts",
+            "a node that has said nothing for so long is gone, with its alerts; 60s to 30 days, and longer than `alerts.limits.silence`",
         ),
         (
             "alerts.runbook",
@@ -67,8 +67,7 @@ const LISTS: [(&str, &str); 19] = [
 ];
 
 fn limit(rule: Rule) -> Option<(String, String)> {
-    // The limit of `pause` is that of `reference`, too.
-    let limit = Limits::default().of(rule).filter(|_| rule != Rule::Reference)?;
+    let limit = Limits::default().of(rule)?;
     let text = match rule.unit() {
         Unit::Ppb => format!("{}ppm", limit / 1_000),
         Unit::Ns => units::duration_text(std::time::Duration::from_nanos(limit)),

@@ -5,6 +5,14 @@ use thiserror::Error;
 
 use crate::{Key, Matcher, Rule};
 
+/// What a node may be silent for, ns: something comes each second or so, and who has not been heard for a day is not known any more.
+const SILENCE_NS: std::ops::Range<u64> = 1_000_000_000..86_400_000_000_000;
+const SILENCE: &str =
+    "1000000000 ns (a second) to less than 86400000000000 (a day; who is silent for so long is not known any more)";
+/// After what a node is gone, ns. In less than a minute one that is started again would be.
+const FORGET_NS: std::ops::RangeInclusive<u64> = 60_000_000_000..=2_592_000_000_000_000;
+const FORGET: &str = "60000000000 ns (a minute) to 2592000000000000 (30 days), and longer than alerts.limits.silence";
+
 /// When an alert is raised, and when it ends.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -20,6 +28,9 @@ pub struct Limits {
     pub step_ns: u64,
     /// Longest pause of a machine, or jump of its clocks, ns. Default 10 ms, as of a step: the wall clock is off by as much.
     pub pause_ns: u64,
+    /// Largest jump of a region's reference, and how much its claim of UTC is false by at least, ns, before it matters. Default 10 ms, as of a
+    /// pause.
+    pub reference_ns: u64,
     /// Widest half of a bound, ns. Default 25 ms, half of the offset's limit: with a wider one an offset must be half as large again as its
     /// limit before anything can tell.
     pub bound_ns: u64,
@@ -45,6 +56,7 @@ impl Default for Limits {
             drift_ppb: 5_000,
             step_ns: 10_000_000,
             pause_ns: 10_000_000,
+            reference_ns: 10_000_000,
             bound_ns: 25_000_000,
             silence_ns: 120_000_000_000,
             frequency_ppb: 400_000,
@@ -57,13 +69,14 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// Another limit for a rule, in its unit. `pause` and `reference` have one together.
+    /// Another limit for a rule, in its unit.
     pub fn set(&mut self, rule: Rule, limit: u64) {
         let field = match rule {
             Rule::Offset => &mut self.offset_ns,
             Rule::Drift => &mut self.drift_ppb,
             Rule::Step => &mut self.step_ns,
-            Rule::Pause | Rule::Reference => &mut self.pause_ns,
+            Rule::Pause => &mut self.pause_ns,
+            Rule::Reference => &mut self.reference_ns,
             Rule::Bound => &mut self.bound_ns,
             Rule::Silence => &mut self.silence_ns,
             Rule::Frequency => &mut self.frequency_ppb,
@@ -80,7 +93,8 @@ impl Limits {
             Rule::Offset => self.offset_ns,
             Rule::Drift => self.drift_ppb,
             Rule::Step => self.step_ns,
-            Rule::Pause | Rule::Reference => self.pause_ns,
+            Rule::Pause => self.pause_ns,
+            Rule::Reference => self.reference_ns,
             Rule::Bound => self.bound_ns,
             Rule::Silence => self.silence_ns,
             Rule::Frequency => self.frequency_ppb,
@@ -150,6 +164,18 @@ pub enum PolicyError {
         /// What it may be.
         wanted: &'static str,
     },
+    /// A node would be gone before its silence is told.
+    #[error(
+        "alerts.forget: {forget} ns is not longer than alerts.limits.silence, {silence} ns{whose}: a node is gone, with its alerts, before it is told as silent"
+    )]
+    ForgetsTooSoon {
+        /// After how long a node is gone, ns.
+        forget: u64,
+        /// How long one may be silent, ns.
+        silence: u64,
+        /// Whose, in words; empty where it is the one of all.
+        whose: String,
+    },
     /// An override of what it does not say.
     #[error("override {place}: it names no rules, and a limit of what is not said; give `rules`")]
     OfNothing {
@@ -178,11 +204,29 @@ impl Policy {
                     "60000000000 (a minute) to 86400000000000 (a day)",
                 );
             }
-            () => {}
+            () if !SILENCE_NS.contains(&self.limits.silence_ns) => {
+                return out("alerts.limits.silence", self.limits.silence_ns, SILENCE);
+            }
+            () => self.check_forgetting()?,
         }
         match self.overrides.iter().position(|other| other.when.rules.is_empty()) {
             Some(place) => Err(PolicyError::OfNothing { place: place + 1 }),
             None => Ok(self),
+        }
+    }
+
+    /// A node has to be known for longer than it may be silent, also where others may be silent for longer.
+    fn check_forgetting(&self) -> Result<(), PolicyError> {
+        let is_of_silence = |(_, other): &(usize, &Override)| other.when.rules.contains(&Rule::Silence);
+        let others = self.overrides.iter().enumerate().filter(is_of_silence);
+        let others = others.filter_map(|(place, other)| Some((other.limit?, format!(" of override {}", place + 1))));
+        let usual = self.limits.of(Rule::Silence).map(|silence| (silence, String::new()));
+        match usual.into_iter().chain(others).find(|(silence, _)| *silence >= self.forget_ns) {
+            Some((silence, whose)) => Err(PolicyError::ForgetsTooSoon { forget: self.forget_ns, silence, whose }),
+            None if !FORGET_NS.contains(&self.forget_ns) => {
+                Err(PolicyError::OutOfRange { field: "alerts.forget", found: self.forget_ns, wanted: FORGET })
+            }
+            None => Ok(()),
         }
     }
 
@@ -240,6 +284,27 @@ mod tests {
     }
 
     #[test]
+    fn who_may_be_silent_for_as_long_as_they_want_may_be_forgotten_at_once() {
+        let limits = Limits { off: vec![Rule::Silence], ..Limits::default() };
+        assert!(Policy { limits, forget_ns: 60_000_000_000, ..Policy::default() }.checked().is_ok());
+    }
+
+    #[test]
+    fn a_reference_has_a_limit_of_its_own() {
+        let when = |rules: Vec<Rule>| Matcher {
+            region: Some("eu".to_owned().try_into().unwrap()),
+            rules,
+            ..Matcher::default()
+        };
+        let overrides = vec![Override { when: when(vec![Rule::Reference]), limit: Some(300) }];
+        let limits = Limits { pause_ns: 7, reference_ns: 8, ..Limits::default() };
+        let policy = Policy { limits, overrides, ..Policy::default() };
+        let limit = |rule, region: &str| policy.limit(&Key { rule, subject: Subject::Region(region.to_owned()) });
+        assert_eq!([limit(Rule::Reference, "us"), limit(Rule::Reference, "eu")], [Some(8), Some(300)]);
+        assert_eq!([limit(Rule::Pause, "us"), limit(Rule::Pause, "eu")], [Some(7), Some(7)]);
+    }
+
+    #[test]
     fn what_makes_no_sense_is_refused_with_what_does() {
         let refused = |policy: Policy| policy.checked().unwrap_err().to_string();
         assert_eq!(refused(Policy { rounds: 0, ..Policy::default() }), "rounds: 0 is not within 1 to 100");
@@ -247,6 +312,21 @@ mod tests {
         for drift_window_ns in [5, u64::MAX] {
             assert!(refused(Policy { drift_window_ns, ..Policy::default() }).contains("a minute"));
         }
+        for silence_ns in [0, 86_400_000_000_000, u64::MAX] {
+            let limits = Limits { silence_ns, ..Limits::default() };
+            assert!(
+                refused(Policy { limits, forget_ns: u64::MAX, ..Policy::default() }).contains("alerts.limits.silence")
+            );
+        }
+        for forget_ns in [0, 119_000_000_000, 120_000_000_000] {
+            let why = refused(Policy { forget_ns, ..Policy::default() });
+            assert!(why.contains("alerts.forget") && why.contains("alerts.limits.silence"), "{why}");
+        }
+        assert!(refused(Policy { forget_ns: u64::MAX, ..Policy::default() }).contains("30 days"));
+        let when = Matcher { rules: vec![Rule::Silence], ..Matcher::default() };
+        let overrides = vec![Override { when: when.clone(), limit: Some(3_600_000_000_000) }];
+        let why = refused(Policy { overrides, forget_ns: 1_800_000_000_000, ..Policy::default() });
+        assert!(why.contains("alerts.forget") && why.contains("of override 1"), "{why}");
         let overrides = vec![Override { when: Matcher::default(), limit: Some(1) }];
         assert!(refused(Policy { overrides, ..Policy::default() }).contains("override 1"));
         assert!(serde_json::from_str::<Policy>(r#"{"limits": {"ofset_ns": 1}}"#).is_err());

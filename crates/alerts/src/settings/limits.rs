@@ -12,8 +12,8 @@ pub(super) struct LimitsText {
     offset: Option<DurationText>,
     drift: Option<PpmText>,
     step: Option<DurationText>,
-    /// Also that of `reference`.
     pause: Option<DurationText>,
+    reference: Option<DurationText>,
     bound: Option<DurationText>,
     silence: Option<DurationText>,
     frequency: Option<PpmText>,
@@ -45,11 +45,12 @@ impl LimitsText {
     fn given(&self) -> impl Iterator<Item = (Rule, u64)> {
         let ns = |text: Option<DurationText>| text.map(DurationText::ns);
         let ppb = |text: Option<PpmText>| text.map(|PpmText(ppb)| ppb);
-        let all = [
+        let all: [(Rule, Option<u64>); Rule::ALL.len()] = [
             (Rule::Offset, ns(self.offset)),
             (Rule::Drift, ppb(self.drift)),
             (Rule::Step, ns(self.step)),
             (Rule::Pause, ns(self.pause)),
+            (Rule::Reference, ns(self.reference)),
             (Rule::Bound, ns(self.bound)),
             (Rule::Silence, ns(self.silence)),
             (Rule::Frequency, ppb(self.frequency)),

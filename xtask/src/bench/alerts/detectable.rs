@@ -65,8 +65,10 @@ impl Looked<'_> {
 
     /// Of most of its nodes, or by what others say of it.
     fn region(&self, region: usize, round: usize) -> bool {
-        let is_false = self.day.regions[round].regions[region].false_by_ns.is_some_and(|by| by > self.limits.pause_ns);
-        let jumped = |node: &usize| self.jump(*node, round).is_some_and(|jump| jump.is_beyond(self.limits.pause_ns));
+        let is_false =
+            self.day.regions[round].regions[region].false_by_ns.is_some_and(|by| by > self.limits.reference_ns);
+        let jumped =
+            |node: &usize| self.jump(*node, round).is_some_and(|jump| jump.is_beyond(self.limits.reference_ns));
         is_false || 2 * nodes_of(region).filter(jumped).count() > NODES_PER_REGION
     }
 
@@ -137,7 +139,7 @@ impl Looked<'_> {
     /// And what its region is off by does not explain it.
     fn claims_falsely(&self, node: usize, round: usize) -> bool {
         let is_doubted =
-            self.day.regions[round].regions[region(node)].false_by_ns.is_some_and(|by| by > self.limits.pause_ns);
+            self.day.regions[round].regions[region(node)].false_by_ns.is_some_and(|by| by > self.limits.reference_ns);
         let gap = self.day.nodes[node][round].gap_ns();
         let own = gap - self.common_ns(region(node), round);
         gap != 0 && !is_doubted && own.signum() == gap.signum()
