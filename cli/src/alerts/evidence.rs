@@ -281,6 +281,7 @@ mod tests {
             run: 9,
             utc_ns: is_known.then_some(Interval::around(60 * SECOND, 100_000)),
             false_by_ns: is_known.then_some(7_000_000),
+            is_doubted: false,
         };
         let round = |number: usize| Round {
             at_ns: 15 * SECOND * number as i64,
@@ -332,6 +333,7 @@ mod tests {
             peer: "us".into(),
             apart_ns: Interval::around(apart_ms * MS, 100_000),
             false_by_ns,
+            ..LinkSeen::default()
         };
         (rounds[0].links, rounds[3].links) = (vec![link(5_000, None)], vec![link(5_002, Some(2_000_000))]);
         let text = lines(&rounds, &About::Link("eu".into(), "us".into())).join("\n");

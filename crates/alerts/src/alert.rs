@@ -43,6 +43,10 @@ pub enum Against {
     Utc,
     /// What most wall clocks of the region say, as nobody claims to know UTC.
     Region,
+    /// What most wall clocks of other regions say, as nobody claims to know UTC.
+    OtherRegions,
+    /// What other regions say of UTC, of which one may be what is false.
+    OtherWords,
 }
 
 impl Against {
@@ -64,7 +68,7 @@ pub struct Alert {
     pub value: Interval,
     /// The one furthest beyond the limit.
     pub worst: Interval,
-    /// What that one is against. A state of version 1 that does not say it is against UTC, and a program that does not know it reads on.
+    /// What that one is against. A state that does not say it is against UTC.
     #[serde(default, skip_serializing_if = "Against::is_utc")]
     pub against: Against,
     /// The limit that it is beyond.
@@ -116,14 +120,14 @@ pub struct Transition {
 }
 
 impl Alert {
-    pub(crate) fn new(at_ns: i64, condition: &Condition, against: Against) -> Self {
+    pub(crate) fn new(at_ns: i64, condition: &Condition) -> Self {
         Self {
             state: State::Pending,
             since_ns: at_ns,
             fired_ns: None,
             value: condition.value,
             worst: condition.value,
-            against,
+            against: condition.against,
             limit: condition.limit,
             incident: None,
             was_silenced: false,
@@ -151,17 +155,11 @@ impl Alert {
 
     /// Takes a round in which its condition is this, or none; the state after it. `is_known` is false where nothing can be told
     /// of its subject, which ends nothing.
-    pub(crate) fn take(
-        &mut self,
-        at_ns: i64,
-        (condition, against): (Option<&Condition>, Against),
-        is_known: bool,
-        policy: &Policy,
-    ) -> State {
+    pub(crate) fn take(&mut self, at_ns: i64, condition: Option<&Condition>, is_known: bool, policy: &Policy) -> State {
         if let Some(condition) = condition {
             (self.value, self.limit) = (condition.value, condition.limit);
             if condition.value.at_least().unsigned_abs() > self.worst.at_least().unsigned_abs() {
-                (self.worst, self.against) = (condition.value, against);
+                (self.worst, self.against) = (condition.value, condition.against);
             }
         }
         let is_unknown = condition.is_none() && !is_known;

@@ -8,17 +8,22 @@
 //! values of nodes ──► common to the region (median) ──► common to the fleet (median)
 //!        └─ its own part beyond the limit?    └─ its own part?        └─ beyond the limit?
 //! ```
+//!
+//! Whatever is beyond its limit is told of something: what is common explains a value only where it is told itself. Where it is about to be,
+//! it is waited for ([`WAITS_NS`]).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::common::{Common, Node, Value, explains, values};
+use crate::left_out::LeftOut;
 use crate::memory::Reading;
-use crate::round::{LinkSeen, NodeSeen, RegionSeen, Violation};
-use crate::{Interval, Key, Policy, Rule, Subject};
+use crate::round::{NodeSeen, Round, Violation};
+use crate::{Against, Interval, Key, Policy, Rule, Subject};
 
-/// A common value that is below such a part of one's own explains nothing of it.
-const EXPLAINS: u64 = 4;
+/// What is common and about to be told is waited for so long, ns, before what it would explain is told by itself.
+const WAITS_NS: i64 = 600_000_000_000;
 
 /// How far a rule is met.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -34,55 +39,56 @@ pub(crate) enum Level {
 pub(crate) struct Condition {
     pub(crate) level: Level,
     pub(crate) value: Interval,
+    pub(crate) against: Against,
     pub(crate) limit: u64,
 }
 
-/// A node as it was seen, and what its past says of it.
-pub(crate) type Node<'a> = (&'a NodeSeen, Reading);
-
-/// One rule's value of one node.
-struct Value<'a> {
-    region: &'a str,
-    node: &'a str,
-    value: Interval,
-    /// It is told where it is beyond the limit; what it has in common with others counts in any case.
-    counts: bool,
+/// Whether what is common is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Standing {
+    Untold,
+    /// It is so near to its limit that it may be the next one over it.
+    AboutToBe,
+    Told,
 }
 
-/// What is common to the nodes of each region, and to the regions.
-struct Common<'a> {
-    regions: BTreeMap<&'a str, Interval>,
-    fleet: Option<Interval>,
+/// What may explain a value, and how that stands.
+pub(crate) type Reason = (Interval, Standing);
+
+/// Values that are beyond their limits, since when, ns, and explained by what is not told yet.
+pub(crate) type Waiting = BTreeMap<Key, i64>;
+
+/// What is known from before a round.
+#[derive(Clone, Copy)]
+pub(crate) struct Before<'a> {
+    pub(crate) policy: &'a Policy,
+    pub(crate) left_out: LeftOut<'a>,
+    pub(crate) waiting: &'a Waiting,
+    /// Whether an alert fires.
+    pub(crate) fires: &'a dyn Fn(&Key) -> bool,
 }
 
-/// All rules that are met.
+/// All rules that are met, and what is waited for.
 pub(crate) fn conditions(
     nodes: &[Node<'_>],
-    (regions, links, violations): (&[RegionSeen], &[LinkSeen], &[&Violation]),
-    policy: &Policy,
-) -> BTreeMap<Key, Condition> {
-    let mut found = Found { policy, conditions: BTreeMap::new() };
-    let offsets = Common::of(&values(nodes, |_, reading| reading.offset_ns));
-    found.references(regions);
-    found.links(links);
-    let jumps = values(nodes, |seen, reading| {
-        // What has not jumped says so, where it can be known.
-        reading.jump_ns.or(seen.skew_ns.map(|_| Interval::exactly(0)))
-    });
-    found.rule(Rule::Pause, &jumps, &Common::of(&jumps));
-    let steps = values(nodes, |_, reading| Some(Interval::exactly(reading.step_ns)));
-    found.rule(Rule::Step, &steps, &Common::of(&steps));
-    found.claims(nodes, &offsets);
-    let frequencies = values(nodes, |_, reading| reading.frequency_ppb);
-    found.rule(Rule::Frequency, &frequencies, &Common::of(&frequencies));
-    found.drifts(nodes, &offsets);
-    found.rule(Rule::Offset, &values(nodes, |_, reading| reading.offset_ns), &offsets);
-    let bounds = values(nodes, half_bound);
-    found.rule(Rule::Bound, &bounds, &Common::of(&bounds));
-    let silences = values(nodes, |seen, _| Some(exactly(seen.silent_ns)));
-    found.rule(Rule::Silence, &silences, &Common::of(&silences));
+    (round, violations): (&Round, &[&Violation]),
+    before: Before<'_>,
+) -> (BTreeMap<Key, Condition>, Waiting) {
+    let mut found = Found { at_ns: round.at_ns, before, conditions: BTreeMap::new(), waiting: Waiting::new() };
+    found.references(&round.regions);
+    found.links(&round.links);
+    found.walls(nodes, round);
     found.violations(violations);
-    found.conditions
+    found.jumps(nodes);
+    let offsets = found.common(Rule::Offset, nodes, |_, reading| reading.offset_ns);
+    let leaving = found.drifts(nodes, &offsets);
+    found.claims(nodes, (&offsets, &leaving));
+    found.rule(Rule::Step, nodes, |_, reading| Some(Interval::exactly(reading.step_ns)));
+    found.rule(Rule::Frequency, nodes, |_, reading| reading.frequency_ppb);
+    found.own(Rule::Offset, &found.before.values(Rule::Offset, nodes, |_, reading| reading.offset_ns), &offsets);
+    found.rule(Rule::Bound, nodes, half_bound);
+    found.rule(Rule::Silence, nodes, |seen, _| Some(exactly(seen.silent_ns)));
+    (found.conditions, found.waiting)
 }
 
 /// What its bound is, or will be once what is known from before has faded; without limit where nothing becomes known.
@@ -95,184 +101,223 @@ fn half_bound(seen: &NodeSeen, reading: &Reading) -> Option<Interval> {
     known.max(to_come).map(exactly)
 }
 
-fn exactly(value: u64) -> Interval {
+pub(crate) fn exactly(value: u64) -> Interval {
     Interval::exactly(i64::try_from(value).unwrap_or(i64::MAX))
 }
 
-fn values<'a>(nodes: &[Node<'a>], value: impl Fn(&NodeSeen, &Reading) -> Option<Interval>) -> Vec<Value<'a>> {
-    let of = |(seen, reading): &Node<'a>| {
-        let value = value(seen, reading)?;
-        Some(Value { region: &seen.region, node: &seen.node, value, counts: true })
-    };
-    nodes.iter().filter_map(of).collect()
-}
-
-impl<'a> Common<'a> {
-    fn of(values: &[Value<'a>]) -> Self {
-        let mut by_region: BTreeMap<&'a str, Vec<Interval>> = BTreeMap::new();
-        for value in values {
-            by_region.entry(value.region).or_default().push(value.value);
-        }
-        let common = |(region, all): (&'a str, Vec<Interval>)| Some((region, Interval::common(all.into_iter())?));
-        let regions: BTreeMap<_, _> = by_region.into_iter().filter_map(common).collect();
-        let fleet = Interval::common(regions.values().copied());
-        Self { regions, fleet }
-    }
-
-    /// Whether more than half of the regions, and two at least, are beyond `limit` on the same side; by what they agree on.
-    fn of_most(&self, limit: u64) -> Option<Interval> {
-        let beyond: Vec<Interval> = self.regions.values().copied().filter(|value| value.is_beyond(limit)).collect();
-        let ahead: Vec<Interval> = beyond.iter().copied().filter(|value| value.low > 0).collect();
-        let behind: Vec<Interval> = beyond.into_iter().filter(|value| value.high < 0).collect();
-        let most = if ahead.len() >= behind.len() { ahead } else { behind };
-        let is_most = most.len() >= 2 && 2 * most.len() > self.regions.len();
-        most.into_iter().min_by_key(|value| value.at_least().unsigned_abs()).filter(|_| is_most)
+impl Before<'_> {
+    fn values<'n>(
+        &self,
+        rule: Rule,
+        nodes: &[Node<'n>],
+        value: impl Fn(&NodeSeen, &Reading) -> Option<Interval>,
+    ) -> Vec<Value<'n>> {
+        values((rule, nodes), self.left_out, value)
     }
 }
 
-/// Whether `value` is beyond `limit`, and also what `common` does not explain of it.
-fn is_own(value: Interval, common: Option<Interval>, limit: u64) -> bool {
-    if !value.is_beyond(limit) {
-        return false;
-    }
-    let Some(common) = common.map(Interval::middle) else { return true };
-    let own = value.at_least();
-    let explains = common.signum() == own.signum() && common.unsigned_abs() >= own.unsigned_abs() / EXPLAINS;
-    let rest = value.against(common);
-    !explains || rest.is_beyond(limit) && rest.at_least().signum() == own.signum()
-}
-
-struct Found<'p> {
-    policy: &'p Policy,
+pub(crate) struct Found<'p> {
+    at_ns: i64,
+    pub(crate) before: Before<'p>,
     conditions: BTreeMap<Key, Condition>,
+    waiting: Waiting,
+}
+
+/// What a rule has in common, and how that stands for each region.
+struct Standings<'a> {
+    common: Common<'a>,
+    regions: BTreeMap<&'a str, Standing>,
 }
 
 impl Found<'_> {
     /// Holds a value against the limits of its alert.
-    fn hold(&mut self, key: Key, value: Interval, is_beyond: impl Fn(u64) -> bool) {
-        let Some(limit) = self.policy.limit(&key) else { return };
-        let level = match () {
-            () if is_beyond(limit) => Level::Breaks,
-            () if !key.rule.is_event() && is_beyond(self.policy.clear(limit)) => Level::Holds,
-            () => return,
-        };
-        let condition = Condition { level, value, limit };
-        // Of several words on the same subject, as of all runs of a region's references, the worst one counts.
+    pub(crate) fn hold(&mut self, key: Key, (value, against): (Interval, Against), reasons: &[Reason]) {
+        let limit = self.before.policy.limit(&key);
+        self.hold_to(key, limit, (value, against), reasons);
+    }
+
+    /// The same by another limit.
+    pub(crate) fn hold_to(
+        &mut self,
+        key: Key,
+        limit: Option<u64>,
+        (value, against): (Interval, Against),
+        reasons: &[Reason],
+    ) {
+        let Some(limit) = limit else { return };
+        let Some(level) = self.level(&key, limit, value, reasons) else { return };
+        self.put(key, Condition { level, value, against, limit });
+    }
+
+    /// Of several words on the same subject, as of all runs of a region's references, the worst one counts.
+    fn put(&mut self, key: Key, condition: Condition) {
         let badness = |condition: &Condition| (condition.level, condition.value.at_least().unsigned_abs());
         if self.conditions.get(&key).is_none_or(|known| badness(known) < badness(&condition)) {
             self.conditions.insert(key, condition);
         }
     }
 
-    fn rule(&mut self, rule: Rule, values: &[Value<'_>], common: &Common<'_>) {
-        self.own(rule, values, common);
-        self.common(rule, common, |_, _| true);
-    }
-
-    fn own(&mut self, rule: Rule, values: &[Value<'_>], common: &Common<'_>) {
-        for Value { region, node, value, .. } in values.iter().filter(|value| value.counts) {
-            let key = Key { rule, subject: Subject::Node((*region).to_owned(), (*node).to_owned()) };
-            let of_region = common.regions.get(region).copied();
-            self.hold(key, *value, |limit| is_own(*value, of_region, limit));
+    /// How far a value is beyond its limits by what nothing that is told explains.
+    fn level(&mut self, key: &Key, limit: u64, value: Interval, reasons: &[Reason]) -> Option<Level> {
+        let clear = if key.rule.is_event() { limit } else { self.before.policy.clear(limit) };
+        let is_explained = |limit: u64, standing: Standing| {
+            reasons.iter().any(|(common, stands)| *stands == standing && explains(*common, value, limit))
+        };
+        if !value.is_beyond(clear) || is_explained(clear, Standing::Told) {
+            return None;
+        }
+        let waits = is_explained(clear, Standing::AboutToBe);
+        let has_waited = !waits || self.has_waited(key);
+        let is_own = value.is_beyond(limit) && !is_explained(limit, Standing::Told);
+        let breaks = is_own && (has_waited || !is_explained(limit, Standing::AboutToBe));
+        match () {
+            () if breaks => Some(Level::Breaks),
+            () if !key.rule.is_event() => Some(Level::Holds),
+            () => None,
         }
     }
 
-    /// What nodes have in common. Where they all jump it is what they are measured against that did.
-    fn common(&mut self, rule: Rule, common: &Common<'_>, is_of_region: impl Fn(&str, Interval) -> bool) {
-        let rule = if rule == Rule::Pause { Rule::Reference } else { rule };
+    fn has_waited(&mut self, key: &Key) -> bool {
+        let since_ns = self.before.waiting.get(key).copied().unwrap_or(self.at_ns);
+        self.waiting.insert(key.clone(), since_ns);
+        self.at_ns.saturating_sub(since_ns) >= WAITS_NS
+    }
+
+    fn is_told(&self, key: &Key) -> bool {
+        let level = self.conditions.get(key).map(|condition| condition.level);
+        level == Some(Level::Breaks) || level == Some(Level::Holds) && (self.before.fires)(key)
+    }
+
+    fn rule(&mut self, rule: Rule, nodes: &[Node<'_>], value: impl Fn(&NodeSeen, &Reading) -> Option<Interval>) {
+        let values = self.before.values(rule, nodes, value);
+        let standings = self.commons(rule, Common::of(rule, &values, self.before.left_out), &[]);
+        self.own(rule, &values, &standings);
+    }
+
+    fn common<'n>(
+        &mut self,
+        rule: Rule,
+        nodes: &[Node<'n>],
+        value: impl Fn(&NodeSeen, &Reading) -> Option<Interval>,
+    ) -> Standings<'n> {
+        let common = Common::of(rule, &self.before.values(rule, nodes, value), self.before.left_out);
+        self.commons(rule, common, &[])
+    }
+
+    /// What nodes have of their own.
+    fn own(&mut self, rule: Rule, values: &[Value<'_>], standings: &Standings<'_>) {
+        for value in values.iter().filter(|value| value.counts) {
+            let reasons: Vec<Reason> = standings.of(value.region).into_iter().collect();
+            self.hold(value.key(rule), (value.value, value.against), &reasons);
+        }
+    }
+
+    /// What nodes have in common, by region and of the fleet; `others` may explain a region's, too.
+    fn commons<'a>(&mut self, rule: Rule, common: Common<'a>, others: &[Reason]) -> Standings<'a> {
         let fleet = Key { rule, subject: Subject::Fleet };
-        let clear = self.policy.limit(&fleet).map(|limit| self.policy.clear(limit));
-        if let Some(value) = clear.and_then(|clear| common.of_most(clear)) {
-            self.hold(fleet.clone(), value, |limit| common.of_most(limit).is_some());
+        if let Some(limit) = self.before.policy.limit(&fleet) {
+            let clear = self.before.policy.clear(limit);
+            let of_most = common.of_most(limit).map(|value| (Level::Breaks, value));
+            if let Some((level, value)) = of_most.or_else(|| Some((Level::Holds, common.of_most(clear)?))) {
+                self.put(fleet.clone(), Condition { level, value, against: Against::Utc, limit });
+            }
         }
-        let is_of_all = self.conditions.get(&fleet).is_some_and(|condition| condition.level == Level::Breaks);
-        for (region, value) in
-            common.regions.iter().filter(|(region, value)| !is_of_all && is_of_region(region, **value))
-        {
+        let mut reasons = others.to_vec();
+        reasons.extend(self.of_fleet(&fleet, &common));
+        let mut regions = BTreeMap::new();
+        for (region, value) in &common.regions {
             let key = Key { rule, subject: Subject::Region((*region).to_owned()) };
-            self.hold(key, *value, |limit| is_own(*value, common.fleet, limit));
+            self.hold(key.clone(), (*value, Against::Utc), &reasons);
+            regions.insert(*region, self.standing(&key, *value, &reasons));
         }
+        Standings { common, regions }
     }
 
-    fn references(&mut self, regions: &[RegionSeen]) {
-        for RegionSeen { region, false_by_ns, .. } in regions {
-            let Some(by_ns) = *false_by_ns else { continue };
-            let key = Key { rule: Rule::Reference, subject: Subject::Region(region.clone()) };
-            self.hold(key, exactly(by_ns), |limit| by_ns > limit);
+    /// What the fleet does, where that is told or about to be.
+    fn of_fleet(&self, fleet: &Key, common: &Common<'_>) -> Option<Reason> {
+        let told = self.conditions.get(fleet).filter(|_| self.is_told(fleet));
+        if let Some(condition) = told {
+            return Some((condition.value, Standing::Told));
         }
+        let value = common.fleet?;
+        Some((value, self.near(fleet, value)))
     }
 
-    fn links(&mut self, links: &[LinkSeen]) {
-        for LinkSeen { region, peer, false_by_ns, .. } in links {
-            let Some(by_ns) = *false_by_ns else { continue };
-            let key = Key { rule: Rule::Regions, subject: Subject::Regions(region.clone(), peer.clone()) };
-            self.hold(key, exactly(by_ns), |limit| by_ns > limit);
-        }
+    /// How what a region has in common stands: by itself, or by what explains it.
+    fn standing(&self, key: &Key, value: Interval, reasons: &[Reason]) -> Standing {
+        let limit = self.before.policy.limit(key).unwrap_or(0);
+        let explained = reasons.iter().filter(|(common, _)| explains(*common, value, limit)).map(|(_, stands)| *stands);
+        let own = if self.is_told(key) { Standing::Told } else { self.near(key, value) };
+        explained.max().unwrap_or(Standing::Untold).max(own)
+    }
+
+    /// Something that happened is over before it could be waited for.
+    fn near(&self, key: &Key, value: Interval) -> Standing {
+        let limit = self.before.policy.limit(key).filter(|_| !key.rule.is_event() && key.rule != Rule::Reference);
+        let is_near = limit.is_some_and(|limit| value.middle().unsigned_abs() > self.before.policy.clear(limit));
+        if is_near { Standing::AboutToBe } else { Standing::Untold }
+    }
+
+    /// Where all jump by the same it is what they are measured against that did.
+    fn jumps(&mut self, nodes: &[Node<'_>]) {
+        let all = self.before.values(Rule::Pause, nodes, |_, reading| reading.common_jump_ns);
+        let references = self.commons(Rule::Reference, Common::of_jumps(&all, self.before.left_out), &[]);
+        let own = self.before.values(Rule::Pause, nodes, |_, reading| reading.jump_ns);
+        self.own(Rule::Pause, &own, &references);
     }
 
     /// A claim of a node's is held against what its region's aggregator claims. Where all wall clocks are off alike, that is why claims
     /// are false.
-    fn claims(&mut self, nodes: &[Node<'_>], offsets: &Common<'_>) {
-        let mut gaps = values(nodes, |_, reading| reading.gap_ns.map(Interval::exactly));
-        let common = Common::of(&gaps);
-        for gap in &mut gaps {
-            gap.counts = is_own(gap.value, offsets.regions.get(gap.region).copied(), 0);
+    fn claims(&mut self, nodes: &[Node<'_>], (offsets, leaving): (&Standings<'_>, &Standings<'_>)) {
+        let gaps = self.before.values(Rule::Claim, nodes, |_, reading| reading.gap_ns.map(Interval::exactly));
+        let common = Common::of(Rule::Claim, &gaps, self.before.left_out);
+        let is_told = [Rule::Offset, Rule::Drift].map(|rule| self.is_told(&Key { rule, subject: Subject::Fleet }));
+        let is_told = is_told.contains(&true) || common.of_most(0).is_some();
+        let of_fleet = offsets.common.fleet.or_else(|| offsets.common.of_most(0));
+        let told = |is_told: bool| if is_told { Standing::Told } else { Standing::AboutToBe };
+        let of_fleet: Vec<Reason> = of_fleet.into_iter().map(|value| (value, told(is_told))).collect();
+        let claims = self.commons(Rule::Claim, common, &of_fleet);
+        for gap in &gaps {
+            let stands = [&claims, offsets, leaving].map(|of| of.regions.get(gap.region).copied());
+            let is_told = stands.contains(&Some(Standing::Told));
+            let offset = offsets.common.regions.get(gap.region).map(|value| (*value, told(is_told)));
+            let reasons: Vec<Reason> = claims.of(gap.region).into_iter().chain(offset).collect();
+            self.hold(gap.key(Rule::Claim), (gap.value, gap.against), &reasons);
         }
-        self.own(Rule::Claim, &gaps, &common);
-        self.common(Rule::Claim, &common, |_, gap| is_own(gap, offsets.fleet, 0));
     }
 
-    /// Drift counts where it has led away from UTC, and a node's own from where its region is. Towards it is what daemons are for.
-    fn drifts(&mut self, nodes: &[Node<'_>], offsets: &Common<'_>) {
-        let window_s = (self.policy.drift_window_ns / 1_000_000_000).cast_signed();
+    /// Drift counts where it has led away from UTC, and a node's own from where its region is, if that is told. Towards it is what daemons are for.
+    fn drifts<'n>(&mut self, nodes: &[Node<'n>], offsets: &Standings<'n>) -> Standings<'n> {
+        let window_s = (self.before.policy.drift_window_ns / 1_000_000_000).cast_signed();
         let has_left = |drift_ppb: i64, offset_ns: i64| {
             let before_ns = offset_ns.saturating_sub(drift_ppb.saturating_mul(window_s));
             offset_ns.unsigned_abs() > before_ns.unsigned_abs()
         };
-        let mut drifts = values(nodes, |_, reading| reading.drift_ppb);
-        let mut common = Common::of(&drifts);
-        let own = |value: Interval, common: &Common<'_>, region: &str| {
-            value.middle().saturating_sub(common.regions.get(region).map_or(0, |common| common.middle()))
-        };
+        let mut drifts = self.before.values(Rule::Drift, nodes, |_, reading| reading.drift_ppb);
+        let all = Common::of(Rule::Drift, &drifts, self.before.left_out);
+        let middle = |of: &Common<'_>, region: &str| of.regions.get(region).map_or(0, |common| common.middle());
+        let mut common = Common::of(Rule::Drift, &drifts, self.before.left_out);
+        common.keep(|region, drift| {
+            let offset = offsets.common.regions.get(region);
+            offset.is_some_and(|offset| has_left(drift.middle(), offset.middle()))
+        });
+        let leaving = self.commons(Rule::Drift, common, &[]);
         let with_drift = nodes.iter().filter(|(_, reading)| reading.drift_ppb.is_some());
         for (drift, (_, reading)) in drifts.iter_mut().zip(with_drift) {
-            let own_ppb = own(drift.value, &common, drift.region);
-            let own_ns = reading.offset_ns.map(|offset| own(offset, offsets, drift.region));
+            let is_told = [&leaving, offsets].map(|of| of.regions.get(drift.region) == Some(&Standing::Told));
+            let common = |of: &Common<'_>| if is_told.contains(&true) { middle(of, drift.region) } else { 0 };
+            let own_ppb = drift.value.middle().saturating_sub(common(&all));
+            let own_ns = reading.offset_ns.map(|offset| offset.middle().saturating_sub(common(&offsets.common)));
             drift.counts = own_ns.is_some_and(|own_ns| has_left(own_ppb, own_ns));
         }
-        self.own(Rule::Drift, &drifts, &common);
-        let of_region = |region: &str| offsets.regions.get(region).copied();
-        let is_leaving = |region: &str, drift: Interval| {
-            of_region(region).is_some_and(|offset| has_left(drift.middle(), offset.middle()))
-        };
-        common.regions.retain(|region, drift| is_leaving(region, *drift));
-        self.common(Rule::Drift, &common, |_, _| true);
-    }
-
-    /// A node in messages with two others or more is what is wrong there. Of what is left nobody can say which of the two it is.
-    fn violations(&mut self, violations: &[&Violation]) {
-        let mut left = violations.to_vec();
-        while let Some((node, _)) = most_involved(&left).filter(|(_, others)| *others >= 2) {
-            let is_of = |violation: &&Violation| violation.from == node || violation.to == node;
-            let by_ns = left.iter().copied().filter(is_of).map(|violation| violation.by_ns).max().unwrap_or_default();
-            left.retain(|violation| !is_of(violation));
-            let key = Key { rule: Rule::Causality, subject: Subject::Node(node.0, node.1) };
-            self.hold(key, exactly(by_ns), |limit| by_ns > limit);
-        }
-        for Violation { from, to, by_ns, .. } in left {
-            let key = Key { rule: Rule::Causality, subject: Subject::Nodes(from.clone(), to.clone()) };
-            self.hold(key, exactly(*by_ns), |limit| *by_ns > limit);
-        }
+        self.own(Rule::Drift, &drifts, &leaving);
+        leaving
     }
 }
 
-/// The node whose messages with most others are violated, and how many those are; of several the first by name.
-fn most_involved(violations: &[&Violation]) -> Option<((String, String), usize)> {
-    let mut others: BTreeMap<&(String, String), BTreeSet<&(String, String)>> = BTreeMap::new();
-    for Violation { from, to, .. } in violations {
-        others.entry(from).or_default().insert(to);
-        others.entry(to).or_default().insert(from);
+impl Standings<'_> {
+    /// What a node's region has in common.
+    fn of(&self, region: &str) -> Option<Reason> {
+        Some((*self.common.regions.get(region)?, *self.regions.get(region)?))
     }
-    let most = others.into_iter().rev().max_by_key(|(_, others)| others.len())?;
-    Some((most.0.clone(), most.1.len()))
 }

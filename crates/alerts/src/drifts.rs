@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::conditions::Node;
+use crate::common::Node;
 use crate::{Interval, Subject};
 
 /// Drifts that most nodes have, ppb.

@@ -6,10 +6,13 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::alert::{Against, Alert, State, Transition};
-use crate::conditions::{Condition, Level, Node, conditions};
+use crate::common::Node;
+use crate::conditions::{Before, Condition, Level, Waiting, conditions};
+use crate::contradictions::other;
 use crate::drifts::Drifts;
 use crate::incident::{Fired, Incident, Incidents};
 use crate::known::Known;
+use crate::left_out::LeftOut;
 use crate::memory::NodeMemory;
 use crate::notification::{Kind, Notification};
 use crate::round::{NodeSeen, RegionSeen, Round, Violation};
@@ -47,6 +50,9 @@ pub struct Engine {
     /// Violations, with the rounds that are left to them: messages of a minute are checked twice, and not in each round.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     violations: Vec<(u32, Violation)>,
+    /// What is beyond its limit and explained by what is about to be told.
+    #[serde(with = "entries")]
+    waiting: Waiting,
     /// By what alerts are evaluated. It is given anew after a restart.
     #[serde(skip)]
     policy: Policy,
@@ -68,8 +74,8 @@ impl Engine {
     /// The policy makes no sense.
     pub fn new(policy: Policy) -> Result<Self, PolicyError> {
         let (nodes, alerts, incidents) = (BTreeMap::new(), BTreeMap::new(), Incidents::default());
-        let (doubted, violations) = (BTreeMap::new(), Vec::new());
-        Ok(Self { at_ns: None, nodes, alerts, incidents, doubted, violations, policy: policy.checked()? })
+        let (doubted, violations, waiting) = (BTreeMap::new(), Vec::new(), Waiting::new());
+        Ok(Self { at_ns: None, nodes, alerts, incidents, doubted, violations, waiting, policy: policy.checked()? })
     }
 
     /// The same with another policy, as after a restart.
@@ -90,11 +96,13 @@ impl Engine {
             return Err(RoundError::NotAfter { at_ns, before_ns });
         }
         let before_ns = self.at_ns.replace(at_ns).unwrap_or(at_ns);
-        let nodes = self.read(round);
+        let policy = self.policy.clone();
+        let left_out = LeftOut::of(&policy, silences, at_ns);
+        let nodes = self.read(round, left_out);
         self.keep_violations(&round.violations);
-        let violations: Vec<&Violation> = self.violations.iter().map(|(_, violation)| violation).collect();
-        let conditions = conditions(&nodes, (&round.regions, &round.links, &violations), &self.policy);
-        let known = Known::of(&nodes, round, self.doubted.keys().cloned().collect());
+        let (conditions, waiting) = self.hold(&nodes, round, (&policy, left_out));
+        self.waiting = waiting;
+        let known = Known::of(&nodes, round, self.doubted.keys().cloned().collect(), left_out);
         let drifts = Drifts::of(&nodes);
         let mut outcome = Outcome::default();
         let changed = self.advance((before_ns, at_ns), &conditions, &known, silences);
@@ -110,6 +118,7 @@ impl Engine {
         self.nodes.values_mut().for_each(|memory| memory.set_back(by_ns));
         self.alerts.values_mut().for_each(|alert| alert.set_back(by_ns));
         self.incidents.open.values_mut().for_each(|incident| incident.set_back(by_ns));
+        self.waiting.values_mut().for_each(|since_ns| *since_ns = since_ns.saturating_sub_unsigned(by_ns));
     }
 
     /// The same, whose incidents are numbered after `incident`: where others are remembered that this engine does not know.
@@ -134,13 +143,29 @@ impl Engine {
         self.at_ns
     }
 
-    fn read<'a>(&mut self, round: &'a Round) -> Vec<Node<'a>> {
+    /// Which rules are met, and what is waited for.
+    fn hold(
+        &self,
+        nodes: &[Node<'_>],
+        round: &Round,
+        (policy, left_out): (&Policy, LeftOut<'_>),
+    ) -> (BTreeMap<Key, Condition>, Waiting) {
+        let violations: Vec<&Violation> = self.violations.iter().map(|(_, violation)| violation).collect();
+        let fires = |key: &Key| self.alerts.get(key).is_some_and(|alert| alert.state == State::Firing);
+        let before = Before { policy, left_out, waiting: &self.waiting, fires: &fires };
+        conditions(nodes, (round, &violations), before)
+    }
+
+    fn read<'a>(&mut self, round: &'a Round, left_out: LeftOut<'_>) -> Vec<Node<'a>> {
         let utc = round.regions.iter().filter_map(|seen| Some(((seen.region.as_str(), seen.run), seen.utc_ns?)));
         let utc: BTreeMap<(&str, u64), Interval> = utc.collect();
         let forget_ns = self.policy.forget_ns;
         let there: Vec<&NodeSeen> = round.nodes.iter().filter(|seen| seen.silent_ns <= forget_ns).collect();
+        // What is worked on makes no other wrong.
+        let counts = |seen: &&&NodeSeen| !left_out.is_node(Rule::Offset, &seen.region, &seen.node, &[]);
         // Aggregators of one region have references of their own, which may be far from one another.
-        let peers = commons(there.iter().map(|seen| ((seen.region.as_str(), seen.run), seen.skew_ns)));
+        let of_peers = there.iter().filter(counts);
+        let peers = commons(of_peers.map(|seen| ((seen.region.as_str(), seen.run), seen.skew_ns)));
         let offset = |seen: &NodeSeen| {
             let region = seen.region.as_str();
             let skew = seen.skew_ns?;
@@ -150,7 +175,7 @@ impl Engine {
             by_utc.or_else(|| peers.get(&(region, seen.run)).map(|wall| (skew.minus(*wall), Against::Region)))
         };
         let offsets: Vec<Option<(Interval, Against)>> = there.iter().copied().map(offset).collect();
-        let of_all = there.iter().zip(&offsets);
+        let of_all = there.iter().zip(&offsets).filter(|(seen, _)| counts(seen));
         let common =
             commons(of_all.map(|(seen, offset)| (seen.region.as_str(), offset.map(|(offset_ns, _)| offset_ns))));
         self.doubt(round);
@@ -181,11 +206,13 @@ impl Engine {
             *left = left.saturating_sub(u32::from(is_seen(region)));
             *left > 0 && (is_seen(region) || is_there(region))
         });
-        for RegionSeen { region, false_by_ns, .. } in &round.regions {
+        for RegionSeen { region, false_by_ns, is_doubted, .. } in &round.regions {
             let key = Key { rule: Rule::Reference, subject: Subject::Region(region.clone()) };
             let limit = self.policy.limit(&key).map(|limit| self.policy.clear(limit));
             if false_by_ns.zip(limit).is_some_and(|(by_ns, limit)| by_ns > limit) {
                 self.doubted.insert(region.clone(), self.policy.rounds + 1);
+                let others = other(region, &round.regions).filter(|_| *is_doubted);
+                self.doubted.extend(others.map(|other| (other.to_owned(), self.policy.rounds + 1)));
             }
         }
     }
@@ -203,7 +230,7 @@ impl Engine {
         let begun: Vec<_> = begun.filter(|(key, _)| !self.alerts.contains_key(key)).collect();
         let mut new = BTreeSet::new();
         for (key, condition) in begun {
-            self.alerts.insert(key.clone(), Alert::new(at_ns, condition, known.against(key)));
+            self.alerts.insert(key.clone(), Alert::new(at_ns, condition));
             new.insert(key.clone());
         }
         for (key, alert) in &mut self.alerts {
@@ -216,7 +243,7 @@ impl Engine {
                 });
             }
             let is_known = known.has(key, alert);
-            let after = alert.take(at_ns, (conditions.get(key), known.against(key)), is_known, &self.policy);
+            let after = alert.take(at_ns, conditions.get(key), is_known, &self.policy);
             if before != Some(after) {
                 changed.push((key.clone(), before, after));
             }
@@ -245,7 +272,11 @@ impl Engine {
             };
             if *to == State::Firing {
                 alert.was_silenced = is_silenced;
-                let fired = Fired { key, since_ns: alert.since_ns, severity };
+                let nodes = match &key.subject {
+                    Subject::Region(of) => self.nodes.keys().filter(|(region, _)| region == of).count(),
+                    _ => 0,
+                };
+                let fired = Fired { key, since_ns: alert.since_ns, severity, nodes };
                 alert.incident = Some(self.incidents.take(at_ns, &fired, &met));
             }
             let incident = alert.incident;
@@ -326,6 +357,7 @@ fn severity(key: &Key, alert: &Alert) -> Severity {
     match key.rule {
         Rule::Reference | Rule::Causality => Severity::Critical,
         Rule::Offset if is_far() => Severity::Critical,
+        Rule::Regions if alert.against == Against::OtherRegions && is_far() => Severity::Critical,
         _ => Severity::Warning,
     }
 }

@@ -6,7 +6,8 @@
 //! 2. or of one whose region's reference went wrong a moment ago: its nodes' models are being learnt anew;
 //! 3. or of a group that three nodes of a region or more, whose alerts of the same rule come together, make or have made: one host, one switch;
 //! 4. or of narrower ones of its rule that came just before it, whose cause it shows;
-//! 5. or the first of a new one.
+//! 5. or of what happened to most nodes of its region a moment ago, each by itself;
+//! 6. or the first of a new one.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -56,6 +57,8 @@ pub(crate) struct Fired<'a> {
     pub(crate) key: &'a Key,
     pub(crate) since_ns: i64,
     pub(crate) severity: Severity,
+    /// How many nodes its region has, where it is about a region.
+    pub(crate) nodes: usize,
 }
 
 impl Incidents {
@@ -67,6 +70,7 @@ impl Incidents {
         let known = known.or_else(|| self.in_aftermath(at_ns, key));
         let known = known.or_else(|| self.group_of(fired));
         let known = known.or_else(|| self.narrower(at_ns, fired));
+        let known = known.or_else(|| self.happened_to_most(at_ns, fired));
         let number = known.unwrap_or_else(|| self.begin(at_ns, fired, together));
         if let Some(incident) = self.open.get_mut(&number) {
             incident.join(at_ns, fired);
@@ -122,6 +126,19 @@ impl Incidents {
         })
     }
 
+    /// What most nodes of a region have in common after most of them were paused or set is no other cause.
+    fn happened_to_most(&self, at_ns: i64, fired: &Fired<'_>) -> Option<u64> {
+        let Subject::Region(region) = &fired.key.subject else { return None };
+        let is_one = |incident: &Incident| {
+            let is_event = matches!(incident.cause.rule, Rule::Pause | Rule::Step);
+            is_event && incident.cause.subject.region() == Some(region) && at_ns - incident.joined_ns <= AFTERMATH_NS
+        };
+        let all = self.open.values().filter(|incident| FOLLOW.contains(&fired.key.rule) && is_one(incident));
+        let nodes: BTreeSet<&Subject> =
+            all.flat_map(|incident| &incident.subjects).filter(|subject| subject.node().is_some()).collect();
+        if 2 * nodes.len() > fired.nodes { self.find(is_one) } else { None }
+    }
+
     fn find(&self, is_it: impl Fn(&Incident) -> bool) -> Option<u64> {
         self.open.iter().find(|(_, incident)| is_it(incident)).map(|(number, _)| *number)
     }
@@ -159,12 +176,20 @@ fn together(fired: &Fired<'_>, met: &BTreeMap<Key, i64>) -> BTreeSet<Subject> {
 }
 
 impl Incident {
-    /// Two nodes that contradict one another are what is known of either.
+    /// Two nodes that contradict one another are what is known of either; so are two regions, and what becomes known of one of them is of both.
     fn is_about(&self, subject: &Subject) -> bool {
         let has =
             |(region, node): &(String, String)| self.subjects.contains(&Subject::Node(region.clone(), node.clone()));
+        let has_region = |region: &String| self.subjects.contains(&Subject::Region(region.clone()));
+        let is_of_two = |region: &String| {
+            self.subjects
+                .iter()
+                .any(|two| matches!(two, Subject::Regions(one, other) if [one, other].contains(&region)))
+        };
         match subject {
             Subject::Nodes(one, other) => self.subjects.contains(subject) || has(one) || has(other),
+            Subject::Regions(one, other) => self.subjects.contains(subject) || has_region(one) || has_region(other),
+            Subject::Region(region) => self.subjects.contains(subject) || is_of_two(region),
             _ => self.subjects.contains(subject),
         }
     }
@@ -182,7 +207,8 @@ impl Incident {
         self.severity = self.severity.max(fired.severity);
         // What comes at once and is a cause of the other tells why.
         let is_wider = matches!(fired.key.subject, Subject::Fleet | Subject::Region(_));
-        if self.opened_ns == at_ns && *fired.key < self.cause || is_wider && self.cause.subject.node().is_some() {
+        let is_wider = is_wider && self.cause.subject.node().is_some() && self.cause.rule == fired.key.rule;
+        if self.opened_ns == at_ns && *fired.key < self.cause || is_wider {
             self.cause = fired.key.clone();
         }
     }

@@ -81,6 +81,32 @@ impl Interval {
         }
         Some(Self { low: median(&mut low), high: median(&mut high) })
     }
+
+    /// Where most of `all` have a point in common, and how many those are; the first such place. `None` of none.
+    pub(crate) fn shared(all: &[Self]) -> Option<(Self, usize)> {
+        // By what they begin and end at; at one point ends come last, as they are included.
+        let begins = all.iter().map(|one| (one.low, false));
+        let mut edges: Vec<(i64, bool)> = begins.chain(all.iter().map(|one| (one.high, true))).collect();
+        edges.sort_unstable();
+        let (mut depth, mut best) = (0_usize, None);
+        for (place, (at, is_end)) in edges.iter().enumerate() {
+            if *is_end {
+                depth = depth.saturating_sub(1);
+                continue;
+            }
+            depth += 1;
+            if best.is_none_or(|(_, most)| depth > most) {
+                let high = edges.get(place + 1).map_or(*at, |(next, _)| *next);
+                best = Some((Self { low: *at, high }, depth));
+            }
+        }
+        best
+    }
+
+    /// From the least to the most that any of `all` may be; `None` of none.
+    pub(crate) fn hull(all: impl Iterator<Item = Self>) -> Option<Self> {
+        all.reduce(|one, other| Self { low: one.low.min(other.low), high: one.high.max(other.high) })
+    }
 }
 
 /// Of fewer than so many nobody can say what most of them do.
@@ -113,6 +139,19 @@ mod tests {
         assert_eq!(common(&[1, 2]), None);
         assert_eq!(common(&[1, 2, 1_000_000]), Some(Interval { low: 0, high: 4 }));
         assert_eq!(common(&[i64::MIN, 1, 3, 5]), Some(Interval { low: 0, high: 4 }));
+    }
+
+    #[test]
+    fn where_most_have_a_point_in_common() {
+        let shared = |all: &[(i64, i64)]| {
+            let all: Vec<Interval> = all.iter().map(|(low, high)| Interval { low: *low, high: *high }).collect();
+            Interval::shared(&all).map(|(shared, count)| (shared.low, shared.high, count))
+        };
+        assert_eq!(shared(&[]), None);
+        assert_eq!(shared(&[(0, 0)]), Some((0, 0, 1)));
+        assert_eq!(shared(&[(0, 5), (5, 9), (7, 8)]), Some((5, 5, 2)), "ends are included");
+        assert_eq!(shared(&[(0, 10), (2, 8), (4, 20), (30, 40)]), Some((4, 8, 3)));
+        assert_eq!(shared(&[(3, 3), (3, 3), (0, 0)]), Some((3, 3, 2)));
     }
 
     #[test]

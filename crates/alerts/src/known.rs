@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::alert::{Against, Alert};
-use crate::conditions::Node;
+use crate::common::Node;
 use crate::interval::FEWEST;
+use crate::left_out::LeftOut;
 use crate::round::Round;
 use crate::{Key, Rule, Subject};
 
@@ -14,18 +15,18 @@ pub(crate) struct Known<'a> {
     round: &'a Round,
     /// Regions whose word of UTC was false when something was last known of it.
     doubted: BTreeSet<String>,
+    left_out: LeftOut<'a>,
 }
 
 impl<'a> Known<'a> {
-    pub(crate) fn of(nodes: &'a [Node<'a>], round: &'a Round, doubted: BTreeSet<String>) -> Self {
+    pub(crate) fn of(
+        nodes: &'a [Node<'a>],
+        round: &'a Round,
+        doubted: BTreeSet<String>,
+        left_out: LeftOut<'a>,
+    ) -> Self {
         let nodes = nodes.iter().map(|node| ((node.0.region.as_str(), node.0.node.as_str()), node)).collect();
-        Self { nodes, round, doubted }
-    }
-
-    /// What the value of a node's alert is against; what several have in common of it is told by UTC alone.
-    pub(crate) fn against(&self, key: &Key) -> Against {
-        let Subject::Node(region, node) = &key.subject else { return Against::Utc };
-        self.node(region, node).map_or(Against::Utc, |(_, reading)| reading.against)
+        Self { nodes, round, doubted, left_out }
     }
 
     /// When what the alert tells of happened, as far as this round says, each from and until: of steps to the instant, of a jump since the clock
@@ -47,9 +48,9 @@ impl<'a> Known<'a> {
         match &key.subject {
             Subject::Node(region, node) => is_node_known(region, node),
             Subject::Nodes(one, other) => [one, other].into_iter().all(|(region, node)| is_node_known(region, node)),
-            Subject::Regions(region, peer) => {
-                self.round.links.iter().any(|seen| (&seen.region, &seen.peer) == (region, peer))
-            }
+            Subject::Regions(region, peer) if rule == Rule::Reference => self.is_seen(region) && self.is_seen(peer),
+            Subject::Regions(region, peer) => self.has_link(alert, region, |other| other == peer),
+            Subject::Region(region) if rule == Rule::Regions => self.has_link(alert, region, |_| true),
             Subject::Region(region) if rule == Rule::Reference => self.has_reference(region, alert),
             Subject::Region(region) => self.has_common(rule, region, alert),
             Subject::Fleet => self.has_fleet(rule, alert),
@@ -62,14 +63,30 @@ impl<'a> Known<'a> {
 
     /// A region whose word was false is mended once it is heard beside the others; one that jumped also by what its nodes say.
     fn has_reference(&self, region: &str, alert: &Alert) -> bool {
-        let is_seen = self.round.regions.iter().any(|seen| seen.region == region);
-        is_seen || !self.doubted.contains(region) && self.has_common(Rule::Reference, region, alert)
+        self.is_seen(region) || !self.doubted.contains(region) && self.has_common(Rule::Reference, region, alert)
     }
 
-    /// What most nodes of a region did they do no more when that is known of most of them. With fewer than have anything in common each is told of by
-    /// itself.
+    fn is_seen(&self, region: &str) -> bool {
+        self.round.regions.iter().any(|seen| seen.region == region)
+    }
+
+    /// Wall clocks of regions are known to be near one another by what is known of both, besides the link.
+    fn has_link(&self, alert: &Alert, region: &str, is_peer: impl Fn(&str) -> bool) -> bool {
+        let is_one = |one: &str, other: &str| one == region && is_peer(other);
+        let mut links =
+            self.round.links.iter().filter(|seen| is_one(&seen.region, &seen.peer) || is_one(&seen.peer, &seen.region));
+        let has_wall =
+            |region: &str| self.nodes.values().any(|(seen, _)| seen.region == region && seen.skew_ns.is_some());
+        let needs_walls = alert.against == Against::OtherRegions;
+        links.any(|seen| !needs_walls || has_wall(&seen.region) && has_wall(&seen.peer))
+    }
+
+    /// What most nodes of a region did they do no more when that is known of most of them, but for those that are left out. With fewer than have
+    /// anything in common each is told of by itself.
     fn has_common(&self, rule: Rule, region: &str, alert: &Alert) -> bool {
-        let of_region = || self.nodes.values().filter(|(seen, _)| seen.region == region);
+        let is_part =
+            |(seen, _): &&&Node<'_>| seen.region == region && !self.left_out.is_node(rule, region, &seen.node, &[]);
+        let of_region = || self.nodes.values().filter(is_part);
         let (all, known) = (of_region().count(), of_region().filter(|node| knows_common(rule, node, alert)).count());
         all < FEWEST || known >= FEWEST && 2 * known > all
     }

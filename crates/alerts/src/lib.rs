@@ -4,7 +4,8 @@
 //!
 //! ```text
 //! Round ─► memory       what each node's past says of it: drift, jumps, steps that put a clock right
-//!       ─► conditions   which rules are met, by whom: what nodes have in common is told of their region, or of the fleet
+//!       ─► conditions   which rules are met, by whom: what nodes have in common is told of their region, or of the fleet, but for whoever is
+//!                       left out
 //!       ─► alert        pending ─► firing ─► resolved, with hysteresis
 //!       ─► incident     which alerts have one cause
 //!       ─► Outcome      transitions of all alerts; notifications, one a cause, unless a Silence covers it
@@ -16,13 +17,16 @@
 //! A rule is met only where a whole interval is beyond its limit: what may be right is not told.
 
 mod alert;
+mod common;
 mod conditions;
+mod contradictions;
 mod drifts;
 mod engine;
 mod entries;
 mod incident;
 mod interval;
 mod known;
+mod left_out;
 mod matcher;
 mod memory;
 mod notification;

@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-use crate::round::{Contradiction, NodeSeen, Step};
-use crate::{Against, Interval, Policy};
+use crate::round::{Contradiction, NodeSeen};
+use crate::{Against, Interval, Policy, Rule};
 
 /// The kernel steers by so much at most, ppb (MAXFREQ).
 const STEERED_PPB: i64 = 500_000;
@@ -32,12 +32,14 @@ pub(crate) struct NodeMemory {
     model: Option<(u64, u32)>,
     /// The newest skew that was known, and when.
     last: Option<(i64, Interval)>,
+    /// Rounds on end that a skew was compared with the one before in, by one model.
+    compared: u32,
     /// Steps since then, ns, and whether there was a disruption.
     stepped_ns: i64,
     is_disrupted: bool,
-    /// Jumps and steps of the last rounds, with the rounds that are left to them.
-    jumps: VecDeque<(u32, Interval)>,
-    steps: VecDeque<(u32, Step)>,
+    /// Jumps and steps of the last rounds.
+    jumps: VecDeque<Event<Interval>>,
+    steps: VecDeque<Event<i64>>,
     /// By how much its claims were last false (see `Contradiction::gap_ns`), and when.
     gap: Option<(i64, i64)>,
     /// How far its wall clock was last off beyond what is common to its region, ns.
@@ -54,6 +56,16 @@ pub(crate) struct NodeMemory {
     unknown_ns: Option<i64>,
 }
 
+/// Something that happened to a clock.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+struct Event<T> {
+    /// The rounds that are left to it.
+    left: u32,
+    size: T,
+    /// It was after the one time and until the other.
+    happened_ns: (i64, i64),
+}
+
 /// A node in a round, with what its past says.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Reading {
@@ -68,10 +80,15 @@ pub(crate) struct Reading {
     pub(crate) frequency_ppb: Option<Interval>,
     /// Jumps against REF that steps do not explain, of the last rounds together.
     pub(crate) jump_ns: Option<Interval>,
+    /// The same of a round more, as others may have jumped that much later: none where it cannot be told, zero where it did not jump.
+    pub(crate) common_jump_ns: Option<Interval>,
     /// The newest of them, if it is of this round: it was after the one time and until the other.
     pub(crate) jumped_ns: Option<(i64, i64)>,
-    /// Steps of the last rounds together, but for those that put the clock right.
+    /// The furthest that steps of the last rounds moved the clock, but for those that put it right.
     pub(crate) step_ns: i64,
+    /// When all these jumps and steps were, each from and until.
+    all_jumped_ns: Vec<(i64, i64)>,
+    all_stepped_ns: Vec<(i64, i64)>,
     /// When those of this round were, by the clock that rounds are by.
     pub(crate) stepped_at_ns: Vec<i64>,
     /// By how much its claims are false; 0 where they may be true, none where there are none.
@@ -80,6 +97,17 @@ pub(crate) struct Reading {
     pub(crate) is_doubted: bool,
     /// Nothing has been known of its clock for long, though it is heard.
     pub(crate) is_unknown: bool,
+}
+
+impl Reading {
+    /// When what a rule tells of happened, of an event that is remembered.
+    pub(crate) fn happened(&self, rule: Rule) -> &[(i64, i64)] {
+        match rule {
+            Rule::Step => &self.all_stepped_ns,
+            Rule::Pause => &self.all_jumped_ns,
+            _ => &[],
+        }
+    }
 }
 
 impl NodeMemory {
@@ -99,6 +127,10 @@ impl NodeMemory {
         self.seen_ns = at_ns.saturating_sub_unsigned(seen.silent_ns);
         self.pass_round();
         let is_disrupted = self.take_model(seen);
+        let compared = self.compared + u32::from(self.last.is_some() && seen.skew_ns.is_some());
+        self.compared = compared.min(policy.rounds.saturating_add(1));
+        // Of before it was known it cannot say that it did not jump.
+        let is_compared = seen.skew_ns.is_some() && self.compared > policy.rounds;
         let jumped_ns = self.take_jump(at_ns, seen, policy.rounds);
         let own_ns = offset_ns.map(|offset| offset.against(common_ns).middle());
         let stepped_at_ns = self.take_steps(at_ns, seen, own_ns, policy.rounds);
@@ -120,9 +152,12 @@ impl NodeMemory {
             drift_ppb,
             recent_ppb,
             frequency_ppb: self.frequency(at_ns, seen, window_ns),
-            jump_ns: self.jumps.iter().map(|(_, jump)| *jump).reduce(Interval::plus),
+            jump_ns: self.jumped(1),
+            common_jump_ns: self.jumped(0).or(is_compared.then_some(Interval::exactly(0))),
             jumped_ns,
-            step_ns: self.steps.iter().fold(0i64, |sum, (_, step)| sum.saturating_add(step.size_ns)),
+            step_ns: furthest(self.steps.iter().map(|step| step.size)),
+            all_jumped_ns: self.jumps.iter().map(|jump| jump.happened_ns).collect(),
+            all_stepped_ns: self.steps.iter().map(|step| step.happened_ns).collect(),
             stepped_at_ns,
             gap_ns: self.gap.map(|(_, gap)| gap),
             is_doubted,
@@ -136,15 +171,23 @@ impl NodeMemory {
         let gap = self.gap.as_mut().map(|(at_ns, _)| at_ns);
         let since = [self.settling_ns.as_mut(), self.unknown_ns.as_mut()];
         let points = self.points.iter_mut().map(|(at_ns, _)| at_ns);
-        let all = [last, gap].into_iter().chain(since).flatten().chain(points);
+        let jumps = self.jumps.iter_mut().map(|jump| &mut jump.happened_ns);
+        let events = jumps.chain(self.steps.iter_mut().map(|step| &mut step.happened_ns));
+        let events = events.flat_map(|(from_ns, until_ns)| [from_ns, until_ns]);
+        let all = [last, gap].into_iter().chain(since).flatten().chain(points).chain(events);
         all.chain([&mut self.seen_ns]).for_each(|at_ns| *at_ns = at_ns.saturating_sub_unsigned(by_ns));
     }
 
     fn pass_round(&mut self) {
-        self.jumps.iter_mut().for_each(|(left, _)| *left = left.saturating_sub(1));
-        self.steps.iter_mut().for_each(|(left, _)| *left = left.saturating_sub(1));
-        self.jumps.retain(|(left, _)| *left > 0);
-        self.steps.retain(|(left, _)| *left > 0);
+        self.jumps.iter_mut().for_each(|jump| jump.left = jump.left.saturating_sub(1));
+        self.steps.iter_mut().for_each(|step| step.left = step.left.saturating_sub(1));
+        self.jumps.retain(|jump| jump.left > 0);
+        self.steps.retain(|step| step.left > 0);
+    }
+
+    /// All jumps together that more rounds are left to.
+    fn jumped(&self, left: u32) -> Option<Interval> {
+        self.jumps.iter().filter(|jump| jump.left > left).map(|jump| jump.size).reduce(Interval::plus)
     }
 
     /// Whether the model tells of a disruption. Another model, as of another aggregator, cannot be compared with the one before.
@@ -155,7 +198,7 @@ impl NodeMemory {
         let before = self.model.replace((seen.run, seen.epoch));
         let goes_on = before.is_some_and(|(run, epoch)| run == seen.run && epoch <= seen.epoch);
         if !goes_on {
-            (self.last, self.settling_ns) = (None, None);
+            (self.last, self.settling_ns, self.compared) = (None, None, 0);
         }
         let is_disrupted = goes_on && before.is_some_and(|(_, epoch)| epoch < seen.epoch);
         if is_disrupted {
@@ -172,8 +215,9 @@ impl NodeMemory {
         if let Some((then_ns, then)) = self.last.filter(|_| self.is_disrupted) {
             let slewed = i128::from(at_ns.saturating_sub(then_ns)) * i128::from(STEERED_PPB) / 1_000_000_000;
             let slewed = u64::try_from(slewed).unwrap_or(u64::MAX);
-            self.jumps.push_back((rounds, skew.minus(then).against(self.stepped_ns).widened(slewed)));
-            jumped_ns = Some((then_ns, at_ns));
+            let (size, happened_ns) = (skew.minus(then).against(self.stepped_ns).widened(slewed), (then_ns, at_ns));
+            self.jumps.push_back(Event { left: rounds.saturating_add(1), size, happened_ns });
+            jumped_ns = Some(happened_ns);
         }
         (self.last, self.stepped_ns, self.is_disrupted) = (Some((at_ns, skew)), 0, false);
         jumped_ns
@@ -187,8 +231,12 @@ impl NodeMemory {
         if puts_right {
             return Vec::new();
         }
-        self.steps.extend(seen.steps.iter().map(|step| (rounds, *step)));
-        seen.steps.iter().map(|step| at_ns.saturating_sub_unsigned(step.ago_ns)).collect()
+        let stepped_at_ns: Vec<i64> =
+            seen.steps.iter().map(|step| at_ns.saturating_sub_unsigned(step.ago_ns)).collect();
+        let steps = seen.steps.iter().zip(&stepped_at_ns);
+        let event = |size: i64, at_ns: i64| Event { left: rounds, size, happened_ns: (at_ns, at_ns) };
+        self.steps.extend(steps.map(|(step, at_ns)| event(step.size_ns, *at_ns)));
+        stepped_at_ns
     }
 
     /// Of several sources the one that is off furthest counts.
@@ -238,9 +286,26 @@ impl NodeMemory {
     }
 }
 
+/// The furthest that moves, one after the other, lead from where it was at any time between them; of two as far the first.
+fn furthest(moves: impl Iterator<Item = i64>) -> i64 {
+    let (mut at, mut lowest, mut highest, mut furthest) = (0i64, 0i64, 0i64, 0i64);
+    for by in moves {
+        at = at.saturating_add(by);
+        for from in [lowest, highest] {
+            let moved = at.saturating_sub(from);
+            if moved.unsigned_abs() > furthest.unsigned_abs() {
+                furthest = moved;
+            }
+        }
+        (lowest, highest) = (lowest.min(at), highest.max(at));
+    }
+    furthest
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::round::Step;
 
     const SECOND: i64 = 1_000_000_000;
     const MS: i64 = 1_000_000;
@@ -290,6 +355,15 @@ mod tests {
         assert_eq!(take(&mut memory, 15, Some(301), step(300)).step_ns, 300 * MS);
         take(&mut memory, 90, Some(300), |_| ());
         assert_eq!(take(&mut memory, 150, Some(1), step(-299)).step_ns, 0);
+    }
+
+    #[test]
+    fn moves_that_undo_one_another_count_as_far_as_they_led() {
+        let furthest = |moves: &[i64]| furthest(moves.iter().copied());
+        assert_eq!([furthest(&[]), furthest(&[5]), furthest(&[-5])], [0, 5, -5]);
+        assert_eq!([furthest(&[5, -5]), furthest(&[-5, 5]), furthest(&[6, 6, 6])], [5, -5, 18]);
+        assert_eq!([furthest(&[3, -8, 2]), furthest(&[1, -2, 9, -1])], [-8, 9]);
+        assert_eq!(furthest(&[i64::MAX, i64::MAX]), i64::MAX);
     }
 
     #[test]

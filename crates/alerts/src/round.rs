@@ -104,6 +104,9 @@ pub struct RegionSeen {
     pub utc_ns: Option<Interval>,
     /// What its aggregator claims of UTC cannot be true beside all others: off by at least so much.
     pub false_by_ns: Option<u64>,
+    /// That is likely, and not proved: it may be another's claim that is false.
+    #[serde(default)]
+    pub is_doubted: bool,
 }
 
 /// Two regions that measure one another.
@@ -111,8 +114,14 @@ pub struct RegionSeen {
 pub struct LinkSeen {
     /// One region.
     pub region: String,
+    /// The run of its reference.
+    #[serde(default)]
+    pub run: u64,
     /// The other.
     pub peer: String,
+    /// The run of its reference.
+    #[serde(default)]
+    pub peer_run: u64,
     /// REF of the peer - REF of the region, from all that is known.
     pub apart_ns: Interval,
     /// What the two measure of one another cannot be true beside all others: off by at least so much.

@@ -6,7 +6,7 @@ use thiserror::Error;
 use crate::{Engine, Policy, PolicyError};
 
 /// Changes with what an engine is made of.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// A snapshot that cannot be gone on with. Alerts then begin anew, and what still is so is told again.
 #[derive(Debug, Error)]

@@ -53,14 +53,19 @@ pub fn said(key: &Key, (value, against): (Interval, Against), limit: u64, happen
     let limit = quantity(limit, key.rule.unit());
     let is_ahead = value.at_least() > 0;
     let ahead = if is_ahead { "ahead of" } else { "behind" };
-    let against = match against {
-        Against::Utc => "UTC",
-        Against::Region => "most wall clocks of the region",
-    };
+    let who = against;
+    let against = if against == Against::Region { "most wall clocks of the region" } else { "UTC" };
     let is_common = matches!(key.subject, Subject::Fleet | Subject::Region(_));
     let clocks = if is_common { "most wall clocks are" } else { "the wall clock is" };
     match key.rule {
+        Rule::Reference if matches!(key.subject, Subject::Regions(..)) => {
+            format!("one of the two claims UTC falsely, by {size} at least: bounds do not tell which")
+        }
+        Rule::Reference if who == Against::OtherWords => {
+            format!("its claim of UTC is false, by {size} at least, or another's is, which bounds do not tell")
+        }
         Rule::Reference => format!("its reference jumped, or its claim of UTC is false, by {size} at least"),
+        Rule::Regions if who == Against::OtherRegions => apart(key, ahead, (&size, &limit)),
         Rule::Regions => format!("what they measure of one another cannot be true, by {size} at least"),
         Rule::Pause if is_ahead => format!("its clocks jumped ahead by {size} at least (limit {limit})"),
         Rule::Pause => format!("stood still with all its clocks for {size} at least (limit {limit})"),
@@ -87,6 +92,17 @@ pub fn said(key: &Key, (value, against): (Interval, Against), limit: u64, happen
         }
         Rule::Silence => format!("nothing has come for {size} (limit {limit})"),
     }
+}
+
+/// Wall clocks of regions, by what links measure.
+fn apart(key: &Key, ahead: &str, (size, limit): (&str, &str)) -> String {
+    let by = match &key.subject {
+        Subject::Regions(region, peer) => {
+            format!("most wall clocks of {region} are {ahead} those of {peer} by {size} at least")
+        }
+        _ => format!("most wall clocks are {ahead} those of other regions, of one by {size} at least"),
+    };
+    format!("{by} (limit {limit}); nobody claims to know UTC")
 }
 
 /// To the second: it is by the clock that rounds are by.

@@ -19,7 +19,9 @@ use syncline_alerts::{Interval, Round};
 
 use crate::{Store, StoreError, json};
 use present::{OLD_MS, Present};
-use rows::{ApartRow, BatchRow, ClaimRow, HeardRow, Newest, PairRow, RoundTrip, Segment, StepRow, ViolationRow};
+use rows::{
+    ApartRow, BatchRow, ClaimRow, DOUBTED, HeardRow, Newest, PROVED, PairRow, RoundTrip, Segment, StepRow, ViolationRow,
+};
 use span::Span;
 use steps::Told;
 
@@ -266,16 +268,17 @@ impl Rounds {
     }
 
     fn take_pair(&mut self, pair: PairRow) {
-        let PairRow { region, ref_run, peer, peer_run, newest: (low, high, is_false, off_by_ns, at_ms), .. } = pair;
-        let false_by_ns = (is_false == 1).then_some(off_by_ns);
+        let PairRow { region, ref_run, peer, peer_run, newest: (low, high, word, off_by_ns, at_ms), .. } = pair;
+        let (false_by_ns, is_doubted) = ([PROVED, DOUBTED].contains(&word).then_some(off_by_ns), word == DOUBTED);
         if peer == UTC {
             // UTC - REF was stored.
             let utc_ns = Some(Interval { low: high.saturating_neg(), high: low.saturating_neg() });
-            let seen = RegionSeen { region: region.clone(), run: ref_run, utc_ns, false_by_ns };
+            let seen = RegionSeen { region: region.clone(), run: ref_run, utc_ns, false_by_ns, is_doubted };
             self.regions.insert((region, ref_run), (at_ms, seen));
         } else {
             let (apart_ns, runs) = (Interval { low, high }, (region.clone(), ref_run, peer.clone(), peer_run));
-            self.links.insert(runs, (at_ms, LinkSeen { region, peer, apart_ns, false_by_ns }));
+            let link = LinkSeen { region, run: ref_run, peer, peer_run, apart_ns, false_by_ns };
+            self.links.insert(runs, (at_ms, link));
         }
     }
 }

@@ -56,6 +56,10 @@ pub(super) struct ClaimRow {
     pub(super) measured: (i64, i64),
 }
 
+/// A word that is false by what bounds say, and one that is likely to be.
+pub(super) const PROVED: u8 = 1;
+pub(super) const DOUBTED: u8 = 2;
+
 #[derive(Deserialize)]
 pub(super) struct PairRow {
     pub(super) round: i64,
@@ -63,7 +67,7 @@ pub(super) struct PairRow {
     pub(super) ref_run: u64,
     pub(super) peer: String,
     pub(super) peer_run: u64,
-    /// low, high, whether the direct word is false, by how much, when it was inserted.
+    /// low, high, whether the direct word is false ([`PROVED`]) or [`DOUBTED`], by how much, when it was inserted.
     pub(super) newest: (i64, i64, u8, u64, i64),
 }
 

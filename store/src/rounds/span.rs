@@ -118,7 +118,7 @@ impl Span {
     pub(super) fn pairs(&self) -> String {
         format!(
             "SELECT {} AS round, toString(region) AS region, ref_run, toString(peer) AS peer, peer_run, argMax((low, high, \
-             toUInt8(direct = 1 AND verdict IN ('doubted', 'false')), off_by_ns, toUnixTimestamp64Milli(created)), (at, created)) AS newest \
+             multiIf(direct != 1, 0, verdict = 'false', 1, verdict = 'doubted', 2, 0), off_by_ns, toUnixTimestamp64Milli(created)), (at, created)) AS newest \
              FROM region_pairs WHERE {} GROUP BY round, region, ref_run, peer, peer_run ORDER BY round, region, ref_run, peer, peer_run",
             self.round_of("created"),
             self.inserted("created"),

@@ -248,7 +248,12 @@ fn messages_that_contradict_a_clock_that_is_known_to_be_wrong_are_told_with_it()
 fn regions_whose_link_cannot_be_true_are_told() {
     let mut fleet = fleet();
     let apart_ns = Interval::around(0, 1_000_000);
-    fleet.round.links =
-        vec![LinkSeen { region: "ap".into(), peer: "us".into(), apart_ns, false_by_ns: Some(3_000_000) }];
+    fleet.round.links = vec![LinkSeen {
+        region: "ap".into(),
+        peer: "us".into(),
+        apart_ns,
+        false_by_ns: Some(3_000_000),
+        ..LinkSeen::default()
+    }];
     assert_eq!(fleet.quiet(5).opened(), ["regions of ap and us"]);
 }

@@ -43,6 +43,7 @@ impl Fleet {
             run: 7,
             utc_ns: Some(Interval::around(0, 500_000)),
             false_by_ns: None,
+            is_doubted: false,
         });
         let round = Round { at_ns: START, nodes: nodes.collect(), regions: seen.collect(), ..Round::default() };
         Self { engine: Engine::new(Policy::default()).unwrap(), round, silences: Vec::new() }

@@ -109,6 +109,7 @@ fn a_link_that_nothing_is_said_of_is_not_mended_and_one_of_another_run_does_not_
         peer: "us".into(),
         apart_ns: Interval::around(0, 1_000_000),
         false_by_ns,
+        ..LinkSeen::default()
     };
     // Two runs of a region at once, as two aggregators have.
     fleet.round.links = vec![link(Some(3_000_000)), link(None), link(Some(5))];
@@ -125,8 +126,13 @@ fn a_link_that_nothing_is_said_of_is_not_mended_and_one_of_another_run_does_not_
 fn what_nothing_is_known_of_for_a_day_is_forgotten() {
     let mut fleet = Fleet::of(&[("eu", 1)]);
     let apart_ns = Interval::around(0, 1_000_000);
-    fleet.round.links =
-        vec![LinkSeen { region: "ap".into(), peer: "us".into(), apart_ns, false_by_ns: Some(3_000_000) }];
+    fleet.round.links = vec![LinkSeen {
+        region: "ap".into(),
+        peer: "us".into(),
+        apart_ns,
+        false_by_ns: Some(3_000_000),
+        ..LinkSeen::default()
+    }];
     assert_eq!(fleet.quiet(5).opened(), ["regions of ap and us"]);
     fleet.round.links.clear();
     assert!(fleet.quiet(24 * 240).notifications.is_empty());

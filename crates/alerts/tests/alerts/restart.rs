@@ -6,8 +6,8 @@ use syncline_alerts::{Against, Engine, Interval, Policy, SnapshotError};
 
 use crate::fleet::{Fleet, MS};
 
-/// A state with something of everything in it, as version 1 writes it.
-const GOLDEN: &str = include_str!("golden/state-v1.json");
+/// A state with something of everything in it, as version 2 writes it.
+const GOLDEN: &str = include_str!("golden/state-v2.json");
 
 fn busy() -> Fleet {
     let mut fleet = Fleet::of(&[("eu", 4), ("us", 3)]);
@@ -29,8 +29,12 @@ fn busy() -> Fleet {
 }
 
 #[test]
-fn what_version_1_wrote_is_read() {
+fn what_version_2_wrote_is_read() {
     let fleet = busy();
+    if std::env::var_os("SYNCLINE_WRITE_GOLDEN").is_some() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/alerts/golden/state-v2.json");
+        std::fs::write(path, fleet.engine.snapshot().unwrap() + "\n").unwrap();
+    }
     // A change of what is written needs another VERSION.
     assert_eq!(fleet.engine.snapshot().unwrap(), GOLDEN.trim_end());
     // Of before steps had instants.
@@ -55,9 +59,9 @@ fn what_an_alert_is_against_is_kept() {
 #[test]
 fn what_is_no_state_is_refused_with_why() {
     let refused = |text: &str| Engine::restore(text, Policy::default()).unwrap_err();
-    let other = GOLDEN.replacen("\"version\":1", "\"version\":7", 1);
+    let other = GOLDEN.replacen("\"version\":2", "\"version\":7", 1);
     assert!(matches!(refused(&other), SnapshotError::OtherVersion { found: 7 }));
-    for bad in ["", "{}", "[1]", &GOLDEN[..GOLDEN.len() / 2], "{\"version\":1}"] {
+    for bad in ["", "{}", "[1]", &GOLDEN[..GOLDEN.len() / 2], "{\"version\":2}"] {
         assert!(refused(bad).to_string().contains("begin anew"), "{bad}");
     }
 }

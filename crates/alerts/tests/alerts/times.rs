@@ -118,3 +118,30 @@ fn a_clock_of_rounds_that_is_set_back_changes_nothing_else() {
     assert_eq!(opened, ["drift of eu/eu-2", "drift of eu/eu-4", "step of eu/eu-1"]);
     assert_eq!(resolved, opened);
 }
+
+#[test]
+fn steps_that_undo_one_another_within_a_round_are_told() {
+    for utc_is_known in [true, false] {
+        let mut fleet = Fleet::of(&[("eu", 2)]);
+        if !utc_is_known {
+            fleet.round.regions.clear();
+        }
+        fleet.quiet(3);
+        let steps = [5_000 * MS, -5_000 * MS].map(|size_ns| Step { size_ns, ..Step::default() });
+        fleet.node("eu-1").steps.extend(steps);
+        let told = fleet.quiet(3);
+        assert_eq!(told.opened(), ["step of eu/eu-1"]);
+        assert!(told.notifications[0].text.contains("by 5.00 s"), "{}", told.notifications[0].text);
+    }
+}
+
+#[test]
+fn several_small_steps_one_way_are_told_together() {
+    let mut fleet = fleet();
+    for _ in 0..2 {
+        step(&mut fleet, SECOND);
+    }
+    fleet.node("eu-1").steps.iter_mut().for_each(|step| step.size_ns = 6 * MS);
+    let told = fleet.quiet(3);
+    assert!(told.states().contains(&"step of eu/eu-1: firing".to_owned()), "{:?}", told.states());
+}

@@ -201,22 +201,26 @@ fn seen_region(region: usize, utc: usize, fused: &Fused) -> RegionSeen {
         region: REGIONS[region].to_owned(),
         run: 0,
         utc_ns: fused.bounds(utc, region).map(interval),
-        false_by_ns: false_by(fused, region),
+        false_by_ns: false_by(fused, region).map(|(by_ns, _)| by_ns),
+        is_doubted: false_by(fused, region).is_some_and(|(_, is_proved)| !is_proved),
     }
 }
 
 fn seen_link(link: &Link, place: usize, fused: &Fused) -> LinkSeen {
     LinkSeen {
         region: REGIONS[link.from].to_owned(),
+        run: 0,
+        peer_run: 0,
         peer: REGIONS[link.to].to_owned(),
         apart_ns: fused.bounds(link.from, link.to).map(interval).unwrap_or_default(),
-        false_by_ns: false_by(fused, place),
+        false_by_ns: false_by(fused, place).map(|(by_ns, _)| by_ns),
     }
 }
 
-fn false_by(fused: &Fused, place: usize) -> Option<u64> {
+/// By how much it is false, and whether that is proved.
+fn false_by(fused: &Fused, place: usize) -> Option<(u64, bool)> {
     let of = fused.falsehoods.iter().find(|falsehood| falsehood.place == place);
-    of.map(|falsehood| falsehood.off_by.ns().unsigned_abs())
+    of.map(|falsehood| (falsehood.off_by.ns().unsigned_abs(), falsehood.is_proved))
 }
 
 fn interval(between: Between) -> Interval {

@@ -1,0 +1,121 @@
+//! Values of nodes, and what is common to the nodes of each region and to the regions.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::interval::FEWEST;
+use crate::left_out::LeftOut;
+use crate::memory::Reading;
+use crate::round::NodeSeen;
+use crate::{Against, Interval, Key, Rule, Subject};
+
+/// A common value that is below such a part of one's own explains nothing of it.
+const EXPLAINS: u64 = 4;
+/// One node of so many may not have jumped with its region's reference, as far as is known.
+const NEARLY_ALL: usize = 10;
+
+/// A node as it was seen, and what its past says of it.
+pub(crate) type Node<'a> = (&'a NodeSeen, Reading);
+
+/// One rule's value of one node.
+pub(crate) struct Value<'a> {
+    pub(crate) region: &'a str,
+    pub(crate) node: &'a str,
+    pub(crate) value: Interval,
+    pub(crate) against: Against,
+    /// It is told where it is beyond the limit; what it has in common with others counts in any case.
+    pub(crate) counts: bool,
+    /// It is no part of what its region has in common.
+    is_left_out: bool,
+}
+
+/// What is common to the nodes of each region, and to the regions.
+pub(crate) struct Common<'a> {
+    pub(crate) regions: BTreeMap<&'a str, Interval>,
+    pub(crate) fleet: Option<Interval>,
+    /// Regions that are no part of the fleet's.
+    left_out: BTreeSet<&'a str>,
+}
+
+pub(crate) fn values<'a>(
+    (rule, nodes): (Rule, &[Node<'a>]),
+    left_out: LeftOut<'_>,
+    value: impl Fn(&NodeSeen, &Reading) -> Option<Interval>,
+) -> Vec<Value<'a>> {
+    let of = |(seen, reading): &Node<'a>| {
+        let value = value(seen, reading)?;
+        let (region, node) = (seen.region.as_str(), seen.node.as_str());
+        let is_left_out = left_out.is_node(rule, region, node, reading.happened(rule));
+        let against = if matches!(rule, Rule::Offset | Rule::Drift) { reading.against } else { Against::Utc };
+        Some(Value { region, node, value, against, counts: true, is_left_out })
+    };
+    nodes.iter().filter_map(of).collect()
+}
+
+impl Value<'_> {
+    pub(crate) fn key(&self, rule: Rule) -> Key {
+        Key { rule, subject: Subject::Node(self.region.to_owned(), self.node.to_owned()) }
+    }
+}
+
+impl<'a> Common<'a> {
+    /// What most nodes of each region agree on.
+    pub(crate) fn of(rule: Rule, values: &[Value<'a>], left_out: LeftOut<'_>) -> Self {
+        Self::by(rule, values, left_out, |all| Interval::common(all.iter().copied()))
+    }
+
+    /// By how much what nodes are measured against jumped: by what nearly all of them did. One that is known not to have jumped, or by another
+    /// amount, speaks against it.
+    pub(crate) fn of_jumps(values: &[Value<'a>], left_out: LeftOut<'_>) -> Self {
+        let nearly_all = |all: &[Interval]| {
+            let (shared, count) = Interval::shared(all)?;
+            (all.len() >= FEWEST && all.len() - count <= all.len() / NEARLY_ALL).then_some(shared)
+        };
+        Self::by(Rule::Reference, values, left_out, nearly_all)
+    }
+
+    fn by(
+        rule: Rule,
+        values: &[Value<'a>],
+        left_out: LeftOut<'_>,
+        common: impl Fn(&[Interval]) -> Option<Interval>,
+    ) -> Self {
+        let mut by_region: BTreeMap<&'a str, Vec<Interval>> = BTreeMap::new();
+        for value in values.iter().filter(|value| !value.is_left_out) {
+            by_region.entry(value.region).or_default().push(value.value);
+        }
+        let regions: BTreeMap<&'a str, Interval> =
+            by_region.into_iter().filter_map(|(region, all)| Some((region, common(&all)?))).collect();
+        let left_out = regions.keys().copied().filter(|region| left_out.is_region(rule, region)).collect();
+        let mut this = Self { regions, fleet: None, left_out };
+        this.fleet = Interval::common(this.of_fleet());
+        this
+    }
+
+    /// Only of these regions.
+    pub(crate) fn keep(&mut self, is_it: impl Fn(&str, Interval) -> bool) {
+        self.regions.retain(|region, value| is_it(region, *value));
+        self.fleet = Interval::common(self.of_fleet());
+    }
+
+    fn of_fleet(&self) -> impl Iterator<Item = Interval> {
+        self.regions.iter().filter(|(region, _)| !self.left_out.contains(*region)).map(|(_, value)| *value)
+    }
+
+    /// Whether more than half of the regions, and two at least, are beyond `limit` on the same side; by what they agree on.
+    pub(crate) fn of_most(&self, limit: u64) -> Option<Interval> {
+        let beyond: Vec<Interval> = self.of_fleet().filter(|value| value.is_beyond(limit)).collect();
+        let ahead: Vec<Interval> = beyond.iter().copied().filter(|value| value.low > 0).collect();
+        let behind: Vec<Interval> = beyond.into_iter().filter(|value| value.high < 0).collect();
+        let most = if ahead.len() >= behind.len() { ahead } else { behind };
+        let is_most = most.len() >= 2 && 2 * most.len() > self.of_fleet().count();
+        most.into_iter().min_by_key(|value| value.at_least().unsigned_abs()).filter(|_| is_most)
+    }
+}
+
+/// Whether `common` is why `value` is beyond `limit`: it leaves too little of it, or nothing on that side.
+pub(crate) fn explains(common: Interval, value: Interval, limit: u64) -> bool {
+    let (common, own) = (common.middle(), value.at_least());
+    let is_part = common.signum() == own.signum() && common.unsigned_abs() >= own.unsigned_abs() / EXPLAINS;
+    let rest = value.against(common);
+    is_part && !(rest.is_beyond(limit) && rest.at_least().signum() == own.signum())
+}
