@@ -106,7 +106,7 @@ pub(crate) fn exactly(value: u64) -> Interval {
 }
 
 impl Before<'_> {
-    fn values<'n>(
+    pub(crate) fn values<'n>(
         &self,
         rule: Rule,
         nodes: &[Node<'n>],
@@ -124,9 +124,9 @@ pub(crate) struct Found<'p> {
 }
 
 /// What a rule has in common, and how that stands for each region.
-struct Standings<'a> {
-    common: Common<'a>,
-    regions: BTreeMap<&'a str, Standing>,
+pub(crate) struct Standings<'a> {
+    pub(crate) common: Common<'a>,
+    pub(crate) regions: BTreeMap<&'a str, Standing>,
 }
 
 impl Found<'_> {
@@ -166,9 +166,9 @@ impl Found<'_> {
         if !value.is_beyond(clear) || is_explained(clear, Standing::Told) {
             return None;
         }
-        let waits = is_explained(clear, Standing::AboutToBe);
-        let has_waited = !waits || self.has_waited(key);
         let is_own = value.is_beyond(limit) && !is_explained(limit, Standing::Told);
+        let waits = [clear, limit].into_iter().any(|limit| is_explained(limit, Standing::AboutToBe));
+        let has_waited = waits && self.has_waited(key, is_own);
         let breaks = is_own && (has_waited || !is_explained(limit, Standing::AboutToBe));
         match () {
             () if breaks => Some(Level::Breaks),
@@ -177,13 +177,14 @@ impl Found<'_> {
         }
     }
 
-    fn has_waited(&mut self, key: &Key) -> bool {
-        let since_ns = self.before.waiting.get(key).copied().unwrap_or(self.at_ns);
-        self.waiting.insert(key.clone(), since_ns);
-        self.at_ns.saturating_sub(since_ns) >= WAITS_NS
+    /// Since it went beyond its limit, and did not come back far enough to end an alert.
+    fn has_waited(&mut self, key: &Key, is_beyond: bool) -> bool {
+        let since_ns = self.before.waiting.get(key).copied().or(is_beyond.then_some(self.at_ns));
+        self.waiting.extend(since_ns.map(|since_ns| (key.clone(), since_ns)));
+        since_ns.is_some_and(|since_ns| self.at_ns.saturating_sub(since_ns) >= WAITS_NS)
     }
 
-    fn is_told(&self, key: &Key) -> bool {
+    pub(crate) fn is_told(&self, key: &Key) -> bool {
         let level = self.conditions.get(key).map(|condition| condition.level);
         level == Some(Level::Breaks) || level == Some(Level::Holds) && (self.before.fires)(key)
     }
@@ -205,7 +206,7 @@ impl Found<'_> {
     }
 
     /// What nodes have of their own.
-    fn own(&mut self, rule: Rule, values: &[Value<'_>], standings: &Standings<'_>) {
+    pub(crate) fn own(&mut self, rule: Rule, values: &[Value<'_>], standings: &Standings<'_>) {
         for value in values.iter().filter(|value| value.counts) {
             let reasons: Vec<Reason> = standings.of(value.region).into_iter().collect();
             self.hold(value.key(rule), (value.value, value.against), &reasons);
@@ -213,7 +214,7 @@ impl Found<'_> {
     }
 
     /// What nodes have in common, by region and of the fleet; `others` may explain a region's, too.
-    fn commons<'a>(&mut self, rule: Rule, common: Common<'a>, others: &[Reason]) -> Standings<'a> {
+    pub(crate) fn commons<'a>(&mut self, rule: Rule, common: Common<'a>, others: &[Reason]) -> Standings<'a> {
         let fleet = Key { rule, subject: Subject::Fleet };
         if let Some(limit) = self.before.policy.limit(&fleet) {
             let clear = self.before.policy.clear(limit);
@@ -265,59 +266,11 @@ impl Found<'_> {
         let own = self.before.values(Rule::Pause, nodes, |_, reading| reading.jump_ns);
         self.own(Rule::Pause, &own, &references);
     }
-
-    /// A claim of a node's is held against what its region's aggregator claims. Where all wall clocks are off alike, that is why claims
-    /// are false.
-    fn claims(&mut self, nodes: &[Node<'_>], (offsets, leaving): (&Standings<'_>, &Standings<'_>)) {
-        let gaps = self.before.values(Rule::Claim, nodes, |_, reading| reading.gap_ns.map(Interval::exactly));
-        let common = Common::of(Rule::Claim, &gaps, self.before.left_out);
-        let is_told = [Rule::Offset, Rule::Drift].map(|rule| self.is_told(&Key { rule, subject: Subject::Fleet }));
-        let is_told = is_told.contains(&true) || common.of_most(0).is_some();
-        let of_fleet = offsets.common.fleet.or_else(|| offsets.common.of_most(0));
-        let told = |is_told: bool| if is_told { Standing::Told } else { Standing::AboutToBe };
-        let of_fleet: Vec<Reason> = of_fleet.into_iter().map(|value| (value, told(is_told))).collect();
-        let claims = self.commons(Rule::Claim, common, &of_fleet);
-        for gap in &gaps {
-            let stands = [&claims, offsets, leaving].map(|of| of.regions.get(gap.region).copied());
-            let is_told = stands.contains(&Some(Standing::Told));
-            let offset = offsets.common.regions.get(gap.region).map(|value| (*value, told(is_told)));
-            let reasons: Vec<Reason> = claims.of(gap.region).into_iter().chain(offset).collect();
-            self.hold(gap.key(Rule::Claim), (gap.value, gap.against), &reasons);
-        }
-    }
-
-    /// Drift counts where it has led away from UTC, and a node's own from where its region is, if that is told. Towards it is what daemons are for.
-    fn drifts<'n>(&mut self, nodes: &[Node<'n>], offsets: &Standings<'n>) -> Standings<'n> {
-        let window_s = (self.before.policy.drift_window_ns / 1_000_000_000).cast_signed();
-        let has_left = |drift_ppb: i64, offset_ns: i64| {
-            let before_ns = offset_ns.saturating_sub(drift_ppb.saturating_mul(window_s));
-            offset_ns.unsigned_abs() > before_ns.unsigned_abs()
-        };
-        let mut drifts = self.before.values(Rule::Drift, nodes, |_, reading| reading.drift_ppb);
-        let all = Common::of(Rule::Drift, &drifts, self.before.left_out);
-        let middle = |of: &Common<'_>, region: &str| of.regions.get(region).map_or(0, |common| common.middle());
-        let mut common = Common::of(Rule::Drift, &drifts, self.before.left_out);
-        common.keep(|region, drift| {
-            let offset = offsets.common.regions.get(region);
-            offset.is_some_and(|offset| has_left(drift.middle(), offset.middle()))
-        });
-        let leaving = self.commons(Rule::Drift, common, &[]);
-        let with_drift = nodes.iter().filter(|(_, reading)| reading.drift_ppb.is_some());
-        for (drift, (_, reading)) in drifts.iter_mut().zip(with_drift) {
-            let is_told = [&leaving, offsets].map(|of| of.regions.get(drift.region) == Some(&Standing::Told));
-            let common = |of: &Common<'_>| if is_told.contains(&true) { middle(of, drift.region) } else { 0 };
-            let own_ppb = drift.value.middle().saturating_sub(common(&all));
-            let own_ns = reading.offset_ns.map(|offset| offset.middle().saturating_sub(common(&offsets.common)));
-            drift.counts = own_ns.is_some_and(|own_ns| has_left(own_ppb, own_ns));
-        }
-        self.own(Rule::Drift, &drifts, &leaving);
-        leaving
-    }
 }
 
 impl Standings<'_> {
     /// What a node's region has in common.
-    fn of(&self, region: &str) -> Option<Reason> {
+    pub(crate) fn of(&self, region: &str) -> Option<Reason> {
         Some((*self.common.regions.get(region)?, *self.regions.get(region)?))
     }
 }

@@ -17,12 +17,14 @@
 //! A rule is met only where a whole interval is beyond its limit: what may be right is not told.
 
 mod alert;
+mod checked;
 mod common;
 mod conditions;
 mod contradictions;
 mod drifts;
 mod engine;
 mod entries;
+mod events;
 mod incident;
 mod interval;
 mod known;
@@ -37,14 +39,16 @@ pub mod settings;
 mod silence;
 mod snapshot;
 pub mod text;
+mod utc;
 
 pub use alert::{Against, Alert, State, Transition};
+pub use checked::PolicyError;
 pub use engine::{Engine, Outcome, RoundError};
 pub use incident::Incident;
 pub use interval::Interval;
 pub use matcher::{Matcher, Pattern, PatternError};
 pub use notification::{Kind, Notification};
-pub use policy::{Limits, Override, Policy, PolicyError};
+pub use policy::{Limits, Override, Policy};
 pub use round::Round;
 pub use rule::{Key, Rule, Severity, Subject, Unit};
 pub use silence::{Silence, SilenceError};

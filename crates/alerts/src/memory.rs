@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
+use crate::events::{Event, furthest};
 use crate::round::{Contradiction, NodeSeen};
 use crate::{Against, Interval, Policy, Rule};
 
@@ -54,16 +55,6 @@ pub(crate) struct NodeMemory {
     /// Since when it has been heard and its clock was not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     unknown_ns: Option<i64>,
-}
-
-/// Something that happened to a clock.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-struct Event<T> {
-    /// The rounds that are left to it.
-    left: u32,
-    size: T,
-    /// It was after the one time and until the other.
-    happened_ns: (i64, i64),
 }
 
 /// A node in a round, with what its past says.
@@ -286,22 +277,6 @@ impl NodeMemory {
     }
 }
 
-/// The furthest that moves, one after the other, lead from where it was at any time between them; of two as far the first.
-fn furthest(moves: impl Iterator<Item = i64>) -> i64 {
-    let (mut at, mut lowest, mut highest, mut furthest) = (0i64, 0i64, 0i64, 0i64);
-    for by in moves {
-        at = at.saturating_add(by);
-        for from in [lowest, highest] {
-            let moved = at.saturating_sub(from);
-            if moved.unsigned_abs() > furthest.unsigned_abs() {
-                furthest = moved;
-            }
-        }
-        (lowest, highest) = (lowest.min(at), highest.max(at));
-    }
-    furthest
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -355,15 +330,6 @@ mod tests {
         assert_eq!(take(&mut memory, 15, Some(301), step(300)).step_ns, 300 * MS);
         take(&mut memory, 90, Some(300), |_| ());
         assert_eq!(take(&mut memory, 150, Some(1), step(-299)).step_ns, 0);
-    }
-
-    #[test]
-    fn moves_that_undo_one_another_count_as_far_as_they_led() {
-        let furthest = |moves: &[i64]| furthest(moves.iter().copied());
-        assert_eq!([furthest(&[]), furthest(&[5]), furthest(&[-5])], [0, 5, -5]);
-        assert_eq!([furthest(&[5, -5]), furthest(&[-5, 5]), furthest(&[6, 6, 6])], [5, -5, 18]);
-        assert_eq!([furthest(&[3, -8, 2]), furthest(&[1, -2, 9, -1])], [-8, 9]);
-        assert_eq!(furthest(&[i64::MAX, i64::MAX]), i64::MAX);
     }
 
     #[test]

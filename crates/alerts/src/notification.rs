@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 use crate::incident::Incident;
 use crate::{Key, Severity, Subject};
 
+/// A word lists so many subjects at most: of a region of ten thousand nodes a row, and a post, would be as long.
+const MOST_LISTED: usize = 1_000;
+
 /// An incident that people are to know of, or need not look at any more.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Notification {
@@ -18,9 +21,9 @@ pub struct Notification {
     pub severity: Severity,
     /// The alert that tells why.
     pub cause: Key,
-    /// What it is about.
+    /// What it is about, the first [`MOST_LISTED`] by name.
     pub subjects: Vec<Subject>,
-    /// The alerts in it.
+    /// The alerts in it, the first as many.
     pub alerts: Vec<Key>,
     /// One line for people.
     pub text: String,
@@ -44,8 +47,8 @@ impl Notification {
             at_ns,
             severity: incident.severity,
             cause: incident.cause.clone(),
-            subjects: incident.subjects.iter().cloned().collect(),
-            alerts: incident.alerts.iter().cloned().collect(),
+            subjects: incident.subjects.iter().take(MOST_LISTED).cloned().collect(),
+            alerts: incident.alerts.iter().take(MOST_LISTED).cloned().collect(),
             text,
         }
     }

@@ -64,16 +64,17 @@ fn a_drift_is_told_likewise() {
 #[test]
 fn the_first_over_a_limit_that_all_are_about_to_pass_is_not_blamed() {
     let mut fleet = Fleet::of(&[("ap", 9), ("eu", 9), ("us", 9)]);
-    fleet.round.nodes.iter_mut().for_each(|node| node.skew_ns = Some(Interval::around(44 * MS, 100_000)));
+    fleet.round.nodes.iter_mut().for_each(|node| node.skew_ns = Some(Interval::around(36 * MS, 100_000)));
     // A millisecond of one another, and 11.6 ms in 1,000 s.
-    let told = fleet.rounds(70, |fleet, round| {
+    let told = fleet.rounds(110, |fleet, round| {
         for number in 0..27 {
             let name = fleet.round.nodes[number].node.clone();
             let by_ns = if round == 0 { number as i64 % 9 * MS / 8 } else { 11_574 * EVERY_NS / SECOND };
             fleet.skew(&name, by_ns);
         }
     });
-    assert_eq!(told.opened(), ["offset of fleet"]);
+    assert_eq!(told.opened(), ["drift of fleet"]);
+    assert!(told.states().contains(&"offset of fleet: firing".to_owned()), "{:?}", told.states());
     assert!(told.transitions.iter().all(|one| one.key.subject == Subject::Fleet), "{:?}", told.states());
 }
 

@@ -56,3 +56,12 @@ fn a_reference_that_jumps_is_told_though_a_machine_or_two_say_nothing_of_it() {
     assert_eq!(told.opened()[0], "reference of eu", "{:?}", told.states());
     assert!(!told.states().contains(&"pause of eu/eu-3: firing".to_owned()), "{:?}", told.states());
 }
+
+#[test]
+fn of_very_many_the_first_thousand_are_listed() {
+    let mut fleet = fleet(1_500);
+    (0..1_300).for_each(|number| jump(&mut fleet, number, -40 * MS));
+    let told = fleet.quiet(3);
+    assert_eq!((told.opened().len(), nodes(&told)), (1, 1_000));
+    assert!(told.notifications[0].text.starts_with("1300 nodes of eu together"), "{}", told.notifications[0].text);
+}
