@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use syncline_alerts::round::Violation;
-use syncline_alerts::{Engine, Kind, Matcher, Notification, Pattern, Policy, Round, Silence};
+use syncline_alerts::{Engine, Kind, Matcher, Notification, Pattern, Policy, Round, Silence, State, Transition};
 use syncline_sim::Random;
 
 use super::super::clock::each;
@@ -29,6 +29,15 @@ pub(super) struct Day {
     pub(super) violations: Vec<Vec<Violation>>,
 }
 
+/// What was told.
+pub(super) struct Word {
+    /// In which round.
+    pub(super) round: usize,
+    pub(super) notification: Notification,
+    /// The alert that tells why, as it began to fire.
+    pub(super) cause: Option<Transition>,
+}
+
 impl Day {
     /// Simulates the day that `seed` names.
     ///
@@ -47,18 +56,23 @@ impl Day {
         Ok(Self { plan, nodes, regions, violations })
     }
 
-    /// What is told of it, with the round that it is told in.
+    /// What is told of it.
     ///
     /// # Errors
     /// The rounds are not in order, which would be a fault of ours.
-    pub(super) fn evaluate(&self) -> Result<Vec<(usize, Notification)>> {
+    pub(super) fn evaluate(&self) -> Result<Vec<Word>> {
         let mut engine = Engine::new(Policy::default())?;
         let silences = [self.silence()?];
-        let mut told = Vec::new();
+        let (mut told, mut fired) = (Vec::new(), BTreeMap::new());
         for round in 0..rounds() {
             let outcome = engine.evaluate(&self.round(round), &silences)?;
+            let alerts = outcome.transitions.into_iter().filter(|one| one.to == State::Firing);
+            fired.extend(alerts.map(|one| (one.key.clone(), one)));
             let opened = outcome.notifications.into_iter().filter(|told| told.kind == Kind::Opened);
-            told.extend(opened.map(|notification| (round, notification)));
+            told.extend(opened.map(|notification| {
+                let cause = fired.get(&notification.cause).cloned();
+                Word { round, notification, cause }
+            }));
         }
         Ok(told)
     }

@@ -19,21 +19,13 @@ pub(super) fn text(verdict: &Verdict) -> String {
 fn row(told: &Told) -> Vec<String> {
     let planted = &told.planted;
     let shows = |round: usize| format!("{:.0}", (at_ns(round) - planted.at_ns) as f64 / SECOND as f64);
-    let later = match (told.detectable, told.told.as_slice()) {
-        (_, []) => "NOT TOLD".to_owned(),
-        (None, _) => "told, but does not show".to_owned(),
-        (Some(round), [(first, _), again @ ..]) => {
-            let late = if told.is_late() { " LATE" } else { "" };
-            let repeated = if again.is_empty() { String::new() } else { format!(" REPEATED {}", again.len()) };
-            format!("{}{late}{repeated}", *first as i64 - round as i64)
+    let later = match (told.detectable, &told.told) {
+        (Some(shows), Some((round, _))) => {
+            format!("{}{}", *round as i64 - shows as i64, if told.is_late() { " LATE" } else { "" })
         }
+        _ => "NOT TOLD".to_owned(),
     };
     let peer = |at_ns: i64| format!("{:.0} min after", (at_ns - planted.at_ns) as f64 / 60e9);
-    let at = |(place, (round, words)): (usize, &(usize, String))| match place {
-        0 => words.clone(),
-        _ => format!("again at {}: {words}", time(at_ns(*round))),
-    };
-    let words: Vec<String> = told.told.iter().enumerate().map(at).collect();
     vec![
         fault(planted.fault),
         whom(&planted.whom),
@@ -41,7 +33,7 @@ fn row(told: &Told) -> Vec<String> {
         told.detectable.map_or_else(|| "never".to_owned(), shows),
         later,
         told.peer_ns.map_or_else(|| "missed".to_owned(), peer),
-        words.join(" // "),
+        told.told.as_ref().map_or_else(String::new, |(_, words)| words.clone()),
     ]
 }
 
