@@ -20,20 +20,33 @@ pub struct ReaderLimits {
     pub most_seconds: u64,
     /// Rows that a query may read of tables.
     pub rows: u64,
+    /// What all queries of the user together may put on the disk for want of memory, bytes.
+    pub temporary_bytes: u64,
+    /// How many queries of the user may go on at once.
+    pub queries: u64,
 }
 
 /// A name, its value, and the most that a query may set it to; `None` = it may not.
 type Setting = (&'static str, u64, Option<u64>);
 
 impl ReaderLimits {
-    /// With so much memory for a query, and for all of them, and 10 minutes, an hour at most, and 10 billion rows.
+    /// With so much memory for a query, and for all of them, four times that on the disk, and 10 minutes, an hour at most, 10 billion rows, and 32
+    /// queries at once.
     #[must_use]
     pub fn with_memory(memory_bytes: u64, memory_of_all_bytes: u64) -> Self {
-        Self { memory_bytes, memory_of_all_bytes, seconds: 600, most_seconds: 3_600, rows: 10_000_000_000 }
+        Self {
+            memory_bytes,
+            memory_of_all_bytes,
+            seconds: 600,
+            most_seconds: 3_600,
+            rows: 10_000_000_000,
+            temporary_bytes: memory_of_all_bytes.saturating_mul(4),
+            queries: 32,
+        }
     }
 
     /// As ClickHouse has them. `readonly = 2` lets a query bring settings, inside of these.
-    pub(crate) fn settings(self) -> [Setting; 7] {
+    pub(crate) fn settings(self) -> [Setting; 9] {
         [
             ("readonly", 2, None),
             ("max_memory_usage", self.memory_bytes, Some(self.memory_bytes)),
@@ -42,9 +55,16 @@ impl ReaderLimits {
             ("max_untracked_memory", 4 << 20, None),
             ("max_execution_time", self.seconds, Some(self.most_seconds)),
             ("max_rows_to_read", self.rows, Some(self.rows)),
+            ("max_temporary_data_on_disk_size_for_user", self.temporary_bytes, None),
+            ("max_concurrent_queries_for_user", self.queries, None),
             // A query of one who has gone goes, too.
             ("cancel_http_readonly_queries_on_client_close", 1, Some(1)),
         ]
+    }
+
+    /// What the reader may ask in an hour, by ClickHouse's names: queries, failures, and seconds of all of them.
+    pub(crate) fn quota(self) -> [(&'static str, u64); 3] {
+        [("queries", 100_000), ("errors", 10_000), ("execution_time", self.most_seconds.saturating_mul(4))]
     }
 }
 
@@ -105,9 +125,8 @@ impl Users {
             user(READER, &self.reader_password, &self.reader_networks, &format!(" SETTINGS PROFILE {}", text(READER))),
             user(WRITER, &self.writer_password, &self.writer_networks, &across),
             format!(
-                "CREATE QUOTA OR REPLACE {READER}{on} KEYED BY user_name FOR INTERVAL 1 hour MAX queries = 100000, errors = 10000, \
-                 execution_time = {} TO {READER}",
-                4 * limits.most_seconds
+                "CREATE QUOTA OR REPLACE {READER}{on} KEYED BY user_name FOR INTERVAL 1 hour MAX {} TO {READER}",
+                limits.quota().map(|(name, most)| format!("{name} = {most}")).join(", ")
             ),
             format!("GRANT{on} CREATE FUNCTION, DROP FUNCTION ON *.* TO {WRITER}"),
         ];

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
 
+use super::answered;
 use crate::users::{READER, ReaderLimits};
 
 /// The user that writes. `default` is libchdb's own.
@@ -24,17 +25,20 @@ pub(super) fn server_xml(users: &Path, tmp: &Path, max_memory_bytes: u64) -> Str
     <fsync_after_insert>1</fsync_after_insert>
     <fsync_part_directory>1</fsync_part_directory>
   </merge_tree>
+  <http_handlers>
+{handlers}  </http_handlers>
   <tmp_path>{tmp}/</tmp_path>
   <users_config>{users}</users_config>
 </clickhouse>
 ",
+        handlers = answered::http_handlers(),
         tmp = escape(&tmp.to_string_lossy()),
         users = escape(&users.to_string_lossy()),
     )
 }
 
-/// Three users, all on the loopback only. `default` is what libchdb itself runs the child's query as; over HTTP it needs no
-/// password, so it is granted what that query needs and nothing else. The reader may select, inside of its limits. Whoever changes over to
+/// Three users, all on the loopback only. `default` is what libchdb itself runs the child's query as; it needs no
+/// password, so it is granted what that query needs and nothing else, and is [not answered](super::answered) over HTTP. The reader may select, inside of its limits. Whoever changes over to
 /// another profile (`SET profile`) has its constraints from then on, unless his own forbid what it sets: so `default` sets something.
 pub(super) fn users_xml(writer_password: &str, reader_password: &str, limits: ReaderLimits) -> String {
     format!(
@@ -46,7 +50,10 @@ pub(super) fn users_xml(writer_password: &str, reader_password: &str, limits: Re
 {most}      </constraints>
     </{READER}>
   </profiles>
-  <quotas><default/></quotas>
+  <quotas>
+    <default/>
+    <{READER}><interval><duration>3600</duration>{quota}</interval></{READER}>
+  </quotas>
   <users>
     <default>
       <no_password/>
@@ -68,7 +75,7 @@ pub(super) fn users_xml(writer_password: &str, reader_password: &str, limits: Re
       <password_sha256_hex>{reader_password}</password_sha256_hex>
       <networks><ip>127.0.0.1</ip></networks>
       <profile>{READER}</profile>
-      <quota>default</quota>
+      <quota>{READER}</quota>
       <grants><query>GRANT SHOW, SELECT ON *.*</query></grants>
     </{READER}>
   </users>
@@ -79,6 +86,7 @@ pub(super) fn users_xml(writer_password: &str, reader_password: &str, limits: Re
             .settings()
             .map(|(name, _, most)| format!("        <{name}>{}</{name}>\n", constraint(most)))
             .concat(),
+        quota = limits.quota().map(|(name, most)| format!("<{name}>{most}</{name}>")).concat(),
         writer_password = hash(writer_password),
         reader_password = hash(reader_password),
     )

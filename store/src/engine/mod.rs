@@ -10,6 +10,7 @@
 //!   ClickHouse's `default` user, which libchdb needs for itself, may do nothing but open the listener.
 
 mod access;
+mod answered;
 pub(crate) mod child;
 mod config;
 mod confine;

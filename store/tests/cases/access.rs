@@ -81,9 +81,16 @@ pub(super) async fn the_readers_limits_hold_whatever_it_asks_for() {
         "max_execution_time = 0",
         "max_execution_time = 3601",
         "max_rows_to_read = 0",
+        "max_temporary_data_on_disk_size_for_user = 0",
+        "max_concurrent_queries_for_user = 0",
     ] {
         assert_eq!(code(&reader, &format!("SELECT 1 SETTINGS {setting}")).await, CONSTRAINT, "{setting}");
     }
+    let of_user =
+        "SELECT getSetting('max_temporary_data_on_disk_size_for_user'), getSetting('max_concurrent_queries_for_user')";
+    assert_eq!(ask(&reader, of_user).await, format!("{}\t32", 3u64 << 30));
+    let quota = "SELECT max_queries, max_errors, max_execution_time FROM system.quota_usage WHERE quota_name = 'syncline_reader'";
+    assert_eq!(ask(&reader, quota).await, "100000\t10000\t14400");
     assert_eq!(code(&reader, "SELECT 1 SETTINGS profile = 'default'").await, READONLY, "whose constraints are none");
     assert_eq!(ask(&reader, "SELECT 1 SETTINGS max_execution_time = 3600, max_rows_to_read = 10").await, "1");
 }
@@ -136,6 +143,11 @@ pub(super) async fn the_users_of_a_server_are_sql_that_clickhouse_parses() {
     let all = users.statements().join("\n");
     assert!(all.contains("CREATE USER OR REPLACE syncline_writer IDENTIFIED WITH sha256_password BY 'it\\'s \\\\ a `word`' HOST IP '10.1.0.0/16', IP 'fd00::1'"), "{all}");
     assert!(all.contains("GRANT SELECT ON system.parts TO syncline_reader, syncline_writer"), "{all}");
+    assert!(
+        all.contains("FOR INTERVAL 1 hour MAX queries = 100000, errors = 10000, execution_time = 14400 TO"),
+        "{all}"
+    );
+    assert!(all.contains("max_concurrent_queries_for_user = 32 CONST"), "{all}");
     assert!(all.contains("HOST LOCAL SETTINGS PROFILE 'syncline_reader'"), "{all}");
     assert!(
         all.contains("max_memory_usage = 4294967296 MIN 1 MAX 4294967296") && all.contains("readonly = 2 CONST"),

@@ -1,7 +1,7 @@
 //! The engine's life: start, stop, exclusion, crashes.
 
-use std::io::{BufRead, BufReader};
-use std::net::TcpListener;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -111,13 +111,131 @@ pub(super) async fn memory_is_capped_and_strangers_may_nothing() {
 
     let port = engine.url().rsplit(':').next().unwrap();
     let stranger = Store::connect(&format!("http://127.0.0.1:{port}"), "system").await;
-    let stranger = match stranger {
-        Ok(store) => store.query_text("SELECT * FROM file('/etc/hostname', LineAsString)", "TSV").await.map(|_| ()),
-        Err(error) => Err(error),
-    };
-    assert!(matches!(stranger, Err(StoreError::Sql { code: 497, .. })), "{stranger:?}");
+    assert!(matches!(stranger, Err(StoreError::Unreachable { .. })), "{stranger:?}");
     let wrong = Store::connect(&format!("http://syncline:wrong@127.0.0.1:{port}"), "syncline").await.unwrap_err();
     assert!(matches!(wrong, StoreError::Sql { code: 516, .. }), "{wrong}");
+}
+
+/// The status of the answer to a request of plain HTTP.
+fn status(port: u16, request: &str, headers: &str, body: &str) -> u16 {
+    let mut connection = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
+    let length = body.len();
+    write!(
+        connection,
+        "{request} HTTP/1.1\r\nHost: x\r\n{headers}Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+    )
+    .unwrap();
+    let mut line = String::new();
+    BufReader::new(connection).read_line(&mut line).unwrap();
+    line.split(' ').nth(1).unwrap_or_else(|| panic!("{line}")).parse().unwrap()
+}
+
+fn base64(text: &str) -> String {
+    let letters: Vec<char> = ('A'..='Z').chain('a'..='z').chain('0'..='9').chain(['+', '/']).collect();
+    let of = |three: &[u8]| {
+        let bits = three.iter().chain([0, 0].iter()).take(3).fold(0, |bits, byte| bits << 8 | usize::from(*byte));
+        (0..4).map(|at| if at > three.len() { '=' } else { letters[bits >> (18 - 6 * at) & 63] }).collect::<String>()
+    };
+    text.as_bytes().chunks(3).map(of).collect()
+}
+
+pub(super) async fn who_has_no_password_is_not_answered_however_he_asks() {
+    let fixture = Fixture::migrated().await;
+    let port: u16 = fixture.engine.url().rsplit(':').next().unwrap().parse().unwrap();
+    let password = fixture.engine.url().split([':', '@']).nth(2).unwrap();
+    let attacks = ["SYSTEM STOP LISTEN HTTP", "SYSTEM START LISTEN TCP", "SELECT file('../users.xml')", "SELECT 1"];
+    // Of `default:`, `default:x`, `:` and of no Basic one.
+    let names = [
+        "",
+        "X-ClickHouse-User: default\r\n",
+        "x-clickhouse-user: default\r\n",
+        "X-ClickHouse-User: \r\n",
+        "X-ClickHouse-User: default syncline\r\n",
+    ];
+    let words = [
+        "Basic ZGVmYXVsdDo=",
+        "Basic ZGVmYXVsdDp4",
+        "Basic Og==",
+        "Bearer c3luY2xp",
+        "basic ZGVmYXVsdDo=",
+        "Basic ZGVmYXVsdDo= Basic c3luY2xp",
+        "Basic ZGVmYXVsdDo=c3luY2xp",
+    ];
+    let authorizations = words.map(|word| format!("Authorization: {word}\r\n"));
+    let headers: Vec<&str> = names.into_iter().chain(authorizations.iter().map(String::as_str)).collect();
+    // Letters of a name in an address can be written as `%75`.
+    let own = format!("/?user=syncline&password={password}");
+    let paths = [
+        "/",
+        "/?user=default",
+        "/?user=default&user=syncline",
+        "/?%75ser=default",
+        "/query",
+        "/play",
+        "/ping",
+        "/replicas_status",
+        &own,
+    ];
+    for (sql, headers) in attacks.iter().flat_map(|sql| headers.iter().map(move |headers| (sql, headers))) {
+        for path in paths {
+            assert_eq!(status(port, &format!("POST {path}"), headers, sql), 404, "{path} {headers} {sql}");
+        }
+        let get = format!("GET /?query={}", sql.replace(' ', "+"));
+        assert_eq!(status(port, &get, headers, ""), 404, "{get} {headers}");
+    }
+    // Whoever names one of the two needs its password, and may name no other user beside.
+    let own = format!("Authorization: Basic {}\r\n", base64(&format!("syncline:{password}")));
+    let named = [
+        "X-ClickHouse-User: syncline\r\n",
+        "Authorization: Basic c3luY2xpbmU6\r\n",
+        "Authorization: Basic c3luY2xpOg==\r\n",
+        &own,
+    ];
+    let others = [
+        "?user=default",
+        "?user=default&password=",
+        "?password=",
+        "?user",
+        "?database=system&user=default",
+        "?%75ser=default",
+        "?p%61ssword=",
+        "?a=b&&user=default",
+        "?user=syncline&user=default",
+    ];
+    for (headers, other) in named.iter().flat_map(|headers| others.iter().map(move |other| (headers, other))) {
+        let refused = status(port, &format!("POST /{other}"), headers, "SYSTEM STOP LISTEN HTTP");
+        assert!(matches!(refused, 401 | 403 | 404 | 500), "{refused} {other} {headers}");
+    }
+    let [ours, default] = ["X-ClickHouse-User: syncline\r\n", "X-ClickHouse-User: default\r\n"];
+    let [our_word, their_word] = ["Authorization: Basic c3luY2xpbmU6\r\n", "Authorization: Basic ZGVmYXVsdDo=\r\n"];
+    let form = "Content-Type: application/x-www-form-urlencoded\r\n";
+    for headers in [
+        ours.to_owned(),
+        our_word.to_owned(),
+        format!("{ours}{default}"),
+        format!("{default}{ours}"),
+        format!("{default}{our_word}"),
+        format!("{ours}{their_word}"),
+        format!("{our_word}{their_word}"),
+        format!("{their_word}{our_word}"),
+    ] {
+        for (headers, body) in
+            [(headers.clone(), "SYSTEM STOP LISTEN HTTP"), (format!("{headers}{form}"), "user=default&query=SELECT+1")]
+        {
+            let refused = status(port, "POST /", &headers, body);
+            assert!(matches!(refused, 401 | 403 | 404 | 500), "{refused} {headers}");
+        }
+    }
+
+    let right = format!("X-ClickHouse-User: syncline\r\nX-ClickHouse-Key: {password}\r\n");
+    for headers in [&right, &own] {
+        assert_eq!(status(port, "POST /", headers, "SELECT 1"), 200);
+    }
+    assert_eq!(status(port, "GET /?database=system&query=SELECT+1", &right, ""), 200);
+    assert_eq!(status(port, "POST /?database=system", &own, "SELECT 1"), 404);
+    assert_eq!(fixture.ask("SELECT count() FROM nodes").await, "0", "it still listens");
+    let reader = Store::connect(fixture.engine.reader_url(), "syncline").await.unwrap();
+    assert_eq!(ask(&reader, "SELECT count() FROM nodes").await, "0");
 }
 
 pub(super) async fn a_missing_or_broken_library_is_named() {

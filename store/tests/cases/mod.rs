@@ -50,6 +50,7 @@ pub(crate) const ALL: &[Case] = cases![
     engine::a_killed_holder_leaves_no_engine_and_its_data,
     engine::a_killed_engine_makes_inserts_fail_retryably,
     engine::memory_is_capped_and_strangers_may_nothing,
+    engine::who_has_no_password_is_not_answered_however_he_asks,
     engine::a_missing_or_broken_library_is_named,
     engine::a_port_in_use_is_an_error,
     access::the_reader_reads_and_nothing_else,
