@@ -78,6 +78,26 @@ pub enum StoreError {
         /// The newest version known.
         known: u32,
     },
+    /// The schema is older than what is asked of it.
+    #[error(
+        "database `{database}` has schema version {found}, this program needs {known}: update the aggregators, which bring it up to date when they start, or run `syncline-aggregator migrate`"
+    )]
+    SchemaOlder {
+        /// The database.
+        database: String,
+        /// The version found.
+        found: u32,
+        /// The version of this program.
+        known: u32,
+    },
+    /// There is no such database, or nothing in it.
+    #[error(
+        "there are no tables of Syncline in database `{database}`: start an aggregator on it, or name another database"
+    )]
+    SchemaMissing {
+        /// The database.
+        database: String,
+    },
     /// The schema is older, and on a cluster, where an administrator brings it up to date.
     #[error(
         "database `{database}` is a cluster's and has schema version {found}, this program needs {known}: apply what `syncline-aggregator migrate --dry-run --cluster NAME` prints"

@@ -37,15 +37,19 @@ pub struct Health {
     pub disk_bytes: u64,
 }
 
-const HEALTH: &str = "WITH parts AS (SELECT table, partition_id, count() AS parts, sum(rows) AS rows, sum(bytes_on_disk) AS bytes FROM system.parts \
-        WHERE active AND database = currentDatabase() GROUP BY table, partition_id), \
-    merging AS (SELECT count() AS merges, sum(total_size_bytes_compressed) AS bytes FROM system.merges WHERE database = currentDatabase()), \
+/// On a cluster the rows are in a second database.
+const HEALTH: &str = "WITH (SELECT count() > 0 FROM system.tables \
+        WHERE database = currentDatabase() AND name = 'schema_migrations' AND engine = 'Distributed') AS is_of_cluster, \
+    [currentDatabase(), if(is_of_cluster, concat(currentDatabase(), '_local'), currentDatabase())] AS databases, \
+    parts AS (SELECT table, partition_id, count() AS parts, sum(rows) AS rows, sum(bytes_on_disk) AS bytes FROM system.parts \
+        WHERE active AND has(databases, database) GROUP BY table, partition_id), \
+    merging AS (SELECT count() AS merges, sum(total_size_bytes_compressed) AS bytes FROM system.merges WHERE has(databases, database)), \
     disk AS (SELECT free_space, total_space FROM system.disks WHERE total_space > 0 ORDER BY free_space LIMIT 1) \
     SELECT (SELECT sum(parts) FROM parts) AS parts, (SELECT max(parts) FROM parts) AS most_parts, \
         (SELECT argMax(table, parts) FROM parts) AS most_parts_of, (SELECT sum(rows) FROM parts) AS rows, (SELECT sum(bytes) FROM parts) AS bytes, \
         (SELECT toUInt64(anyLast(value)) FROM system.merge_tree_settings WHERE name = 'parts_to_delay_insert') AS parts_to_delay, \
         (SELECT merges FROM merging) AS merges, (SELECT bytes FROM merging) AS merge_bytes, \
-        (SELECT count() FROM system.mutations WHERE database = currentDatabase() AND NOT is_done) AS mutations, \
+        (SELECT count() FROM system.mutations WHERE has(databases, database) AND NOT is_done) AS mutations, \
         (SELECT sum(value) FROM system.events WHERE event = 'DelayedInserts') AS delayed_inserts, \
         (SELECT sum(value) FROM system.events WHERE event = 'RejectedInserts') AS rejected_inserts, \
         ifNull((SELECT free_space FROM disk), 0) AS disk_free_bytes, ifNull((SELECT total_space FROM disk), 0) AS disk_bytes";

@@ -104,6 +104,15 @@ impl Store {
         schema::plan(&self.server, &self.client, &self.database, schema::newest()).await
     }
 
+    /// That the database has this program's version of the schema, so that what is asked of it can be answered. Changes nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::SchemaMissing`], [`StoreError::SchemaOlder`], [`StoreError::SchemaNewer`] and [`StoreError::SchemaForeign`], each with what to
+    /// do; [`StoreError::Sql`] and [`StoreError::Network`] from ClickHouse.
+    pub async fn check_schema(&self) -> Result<(), StoreError> {
+        schema::check(&self.server, &self.client, &self.database).await
+    }
+
     /// Inserts one block and waits until it is stored. The same `token` again stores nothing, whatever the block holds: so a
     /// retry is safe, and different blocks of one table need different tokens. An empty block is stored already.
     ///

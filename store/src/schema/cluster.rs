@@ -5,7 +5,7 @@
 //! (its node, its region, its stack), so that a replacing table has all versions of a row on one shard, and a materialized view finds its
 //! target on its own.
 
-use super::MigrationPlan;
+use super::{MigrationPlan, is_view};
 
 /// Statements of one database; its name may be that of the local one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +54,11 @@ impl Form<'_> {
         if let Some((table, rest)) = named(sql, "CREATE TABLE IF NOT EXISTS ") {
             let local = self.replicated(table, rest).ok_or_else(unknown)?;
             return Ok(vec![self.local(local), self.distributed(table)]);
+        }
+        if let Some((view, rest)) = named(sql, "ALTER TABLE ")
+            && is_view(view)
+        {
+            return Ok(vec![self.global(format!("ALTER TABLE {view} {on}{rest}"))]);
         }
         if let Some((table, rest)) = named(sql, "ALTER TABLE ") {
             return Ok(vec![self.local(format!("ALTER TABLE {table} {on}{rest}")), self.distributed(table)]);
@@ -226,6 +231,12 @@ mod tests {
         let forms = forms("ALTER TABLE events\n    ADD COLUMN x UInt8");
         assert_eq!(forms[0], owned("s_local", "ALTER TABLE events ON CLUSTER `c`\n    ADD COLUMN x UInt8"));
         assert!(forms[1].1.starts_with("CREATE OR REPLACE TABLE events ON CLUSTER"), "{forms:?}");
+    }
+
+    #[test]
+    fn a_comment_on_a_view_is_where_the_view_is() {
+        let sql = "ALTER TABLE skew_now\n    MODIFY COMMENT 'x'";
+        assert_eq!(forms(sql), [owned("s", "ALTER TABLE skew_now ON CLUSTER `c`\n    MODIFY COMMENT 'x'")]);
     }
 
     #[test]

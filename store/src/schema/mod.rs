@@ -6,57 +6,15 @@
 //! same time, is simply run again.
 
 mod cluster;
+mod migrations;
 mod split;
 
 use clickhouse::Client;
 
 use crate::StoreError;
 pub use cluster::ClusterStatement;
-use split::statements;
-
-struct Migration {
-    version: u32,
-    name: &'static str,
-    sql: &'static str,
-}
-
-macro_rules! migration {
-    ($version:literal, $name:literal) => {
-        Migration { version: $version, name: $name, sql: include_str!(concat!("../../migrations/", $name, ".sql")) }
-    };
-}
-
-/// In order of their versions, without gaps, never changed once released.
-const MIGRATIONS: &[Migration] = &[
-    migration!(1, "0001_first_thread"),
-    migration!(2, "0002_clock_states"),
-    migration!(3, "0003_realignment"),
-    migration!(4, "0004_probe_knots"),
-    migration!(5, "0005_clock_claims"),
-    migration!(6, "0006_regions"),
-    migration!(7, "0007_waits"),
-    migration!(8, "0008_processes"),
-    migration!(9, "0009_tcp"),
-    migration!(10, "0010_open_waits"),
-    migration!(11, "0011_edges"),
-    migration!(12, "0012_send_latency"),
-    migration!(13, "0013_open_waits_before"),
-    migration!(14, "0014_states"),
-    migration!(15, "0015_open_traces"),
-    migration!(16, "0016_binaries"),
-    migration!(17, "0017_sites"),
-    migration!(18, "0018_ledger"),
-    migration!(19, "0019_observations"),
-    migration!(20, "0020_alerts"),
-    migration!(21, "0021_alert_deliveries"),
-    migration!(22, "0022_comments"),
-    migration!(23, "0023_rollups"),
-    migration!(24, "0024_alert_leases"),
-    migration!(25, "0025_less_and_sooner"),
-    migration!(26, "0026_batch_claims"),
-    migration!(27, "0027_clock_disruptions"),
-    migration!(28, "0028_repeated_rows"),
-];
+pub(crate) use migrations::newest;
+use migrations::{MIGRATIONS, checksum, is_view};
 
 /// What [`Store::migrate`](crate::Store::migrate) found and did.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -124,6 +82,17 @@ pub(crate) async fn plan(
     Ok(MigrationPlan { from, to: from.max(newest), steps })
 }
 
+/// That the database has the schema of this program, no older and no newer one. Changes nothing.
+pub(crate) async fn check(server: &Client, client: &Client, database: &str) -> Result<(), StoreError> {
+    let plan = plan(server, client, database, newest()).await?;
+    let database = database.to_owned();
+    match plan.from {
+        0 => Err(StoreError::SchemaMissing { database }),
+        from if from < plan.to => Err(StoreError::SchemaOlder { database, found: from, known: plan.to }),
+        _ => Ok(()),
+    }
+}
+
 pub(crate) async fn migrate(
     server: &Client,
     client: &Client,
@@ -147,24 +116,6 @@ pub(crate) async fn migrate(
         }
     }
     Ok(report)
-}
-
-/// The newest version that this program knows.
-pub(crate) fn newest() -> u32 {
-    MIGRATIONS.last().map_or(0, |migration| migration.version)
-}
-
-impl Migration {
-    /// With the one that records it, at the end.
-    fn statements(&self) -> Vec<String> {
-        let Self { version, name, sql } = self;
-        let mut statements = statements(sql);
-        statements.push(format!(
-            "INSERT INTO schema_migrations (version, name, checksum) SETTINGS async_insert = 0 VALUES ({version}, '{name}', {})",
-            checksum(sql)
-        ));
-        statements
-    }
 }
 
 const MIGRATIONS_TABLE: &str = "
@@ -205,18 +156,34 @@ impl Schema<'_> {
         }
     }
 
-    /// The newest version applied, after checking that all of them are ours.
+    /// Another program may have a table of that name, as several do.
+    async fn refuse_foreign_columns(&self) -> Result<(), StoreError> {
+        let sql = "SELECT concat(name, ' ', type) FROM system.columns WHERE database = currentDatabase() AND table = 'schema_migrations' ORDER BY position";
+        let found = fetch(self.client, sql).await?;
+        let found: Vec<&str> = found.lines().collect();
+        if ["version UInt32", "name String", "checksum UInt64"].iter().all(|column| found.contains(column)) {
+            return Ok(());
+        }
+        Err(self.foreign(format!(
+            "its table `schema_migrations` ({}) is another program's: name another database",
+            found.join(", ")
+        )))
+    }
+
+    /// The version up to which all were applied, after checking that all of them are ours. What comes after a gap is run again: it may rest on what is
+    /// missing.
     async fn checked_version(&self) -> Result<u32, StoreError> {
+        self.refuse_foreign_columns().await?;
         let sql = "SELECT DISTINCT version, checksum FROM schema_migrations ORDER BY version";
         let applied = fetch(self.client, sql).await?;
-        let mut newest = 0;
+        let mut versions = Vec::new();
         for row in applied.lines() {
             let (version, checksum) =
                 parse_row(row).ok_or_else(|| self.foreign(format!("schema_migrations holds `{row}`")))?;
-            newest = newest.max(version);
             self.check(version, checksum)?;
+            versions.push(version);
         }
-        Ok(newest)
+        Ok(without_gap(&versions))
     }
 
     fn check(&self, version: u32, checksum: u64) -> Result<(), StoreError> {
@@ -235,6 +202,12 @@ impl Schema<'_> {
     }
 }
 
+/// The last version before which none is missing, of versions in order.
+fn without_gap(versions: &[u32]) -> u32 {
+    let in_order = versions.iter().zip(1..).take_while(|(version, expected)| **version == *expected);
+    in_order.last().map_or(0, |(version, _)| *version)
+}
+
 async fn run(client: &Client, sql: &str) -> Result<(), StoreError> {
     Ok(client.query_raw(sql).execute().await?)
 }
@@ -249,42 +222,15 @@ fn parse_row(row: &str) -> Option<(u32, u64)> {
     Some((version.parse().ok()?, checksum.parse().ok()?))
 }
 
-/// FNV-1a: it tells changed files, it does not defend against forged ones.
-fn checksum(text: &str) -> u64 {
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn versions_count_up_from_one_and_match_their_files() {
-        for (index, migration) in MIGRATIONS.iter().enumerate() {
-            assert_eq!(migration.version as usize, index + 1);
-            assert!(migration.name.starts_with(&format!("{:04}_", migration.version)));
-            assert!(!statements(migration.sql).is_empty());
-        }
-    }
-
-    /// Databases were made with these: if one changes, all of them are refused.
-    #[test]
-    fn migrations_that_are_out_stay_as_they_are() {
-        let out = [
-            0x9a8f_a004_a678_60a8,
-            0x2677_ae59_15a1_7b26,
-            0x07cd_e8e6_0ba2_7867,
-            0x7495_6ea9_8ca3_75da,
-            0x4163_9bc3_6724_3e87,
-            0x9d2b_f012_850d_6044,
-        ];
-        let now: Vec<u64> = MIGRATIONS.iter().take(out.len()).map(|migration| checksum(migration.sql)).collect();
-        assert_eq!(now, out);
-    }
-
-    #[test]
-    fn the_checksum_is_fnv_1a() {
-        assert_eq!(checksum(""), 0xcbf2_9ce4_8422_2325);
-        assert_eq!(checksum("a"), 0xaf63_dc4c_8601_ec8c);
+    fn a_gap_ends_what_was_applied() {
+        assert_eq!(without_gap(&[]), 0);
+        assert_eq!(without_gap(&[1, 2, 3]), 3);
+        assert_eq!(without_gap(&[1, 2, 4, 5]), 2);
+        assert_eq!(without_gap(&[2, 3]), 0);
     }
 }

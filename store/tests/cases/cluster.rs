@@ -101,7 +101,7 @@ async fn make(engine: &EmbeddedEngine, plan: Vec<(&'static str, Vec<ClusterState
 }
 
 /// Of 20 nodes of two regions, whose clocks are 5 ms apart.
-fn rows() -> Vec<String> {
+pub(super) fn rows() -> Vec<String> {
     let (base, minute) = (base_ns(), base_ns() / 1_000_000_000);
     let node = "if(number % 2 = 0, 'eu', 'us') AS region, concat('node-', toString(number % 20)) AS node, 1 AS boot";
     vec![
@@ -176,4 +176,14 @@ pub(super) async fn two_shards_answer_as_one_server_does() {
     }
     assert_eq!((counts["timeline"].as_str(), counts["stacks_named"].as_str()), ("1000", "5"), "{counts:?}");
     assert_eq!(ask(&fleet, "SELECT count() FROM clock_segments FINAL").await, "20", "of each node the newer revision");
+    health_is_that_of_the_local_tables(&fleet).await;
+}
+
+/// Here each shard's database has another name, so that it is made as on a server.
+async fn health_is_that_of_the_local_tables(fleet: &Store) {
+    assert_eq!(fleet.health().await.unwrap().rows, 0);
+    run(fleet, "CREATE TABLE fleet_local.events (a UInt8) ENGINE = MergeTree ORDER BY a").await;
+    run(fleet, "INSERT INTO fleet_local.events SELECT number FROM numbers(7)").await;
+    let health = fleet.health().await.unwrap();
+    assert_eq!((health.rows, health.parts, health.most_parts_of.as_str()), (7, 1, "events"), "{health:?}");
 }

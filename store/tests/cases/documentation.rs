@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Fixture;
 
+const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/schema.md");
+
 /// The sections of the page below a heading, by the names of what they tell of.
 fn sections(heading: &str) -> BTreeMap<&'static str, &'static str> {
     let page = include_str!("../../../docs/schema.md");
@@ -82,26 +84,63 @@ fn with_lines(section: &str, lines: &str) -> String {
     format!("{text}|---|---|---|\n{lines}{}", &table[old..])
 }
 
-/// With `SYNCLINE_WRITE_DOCS=1` they are written.
+/// The page with the lines of these tables or views as ClickHouse describes them.
+async fn described(
+    fixture: &Fixture,
+    page: &str,
+    told: &BTreeMap<&'static str, &'static str>,
+    which: &[&str],
+) -> String {
+    let mut made = page.to_owned();
+    for (name, section) in told.iter().filter(|(name, _)| which.contains(name)) {
+        let described = fixture.ask(&format!("DESCRIBE TABLE {name}")).await;
+        let lines: String = described.lines().map(|columns| line(&columns.split('\t').collect::<Vec<_>>())).collect();
+        made = made.replace(section, &with_lines(section, &lines));
+    }
+    made
+}
+
+/// That the page is what was made of it, or else where it is not. With `SYNCLINE_WRITE_DOCS=1` it is written.
+fn compare(page: &str, made: &str) {
+    if std::env::var("SYNCLINE_WRITE_DOCS").is_ok_and(|value| value == "1") {
+        std::fs::write(PAGE, made).unwrap();
+        return;
+    }
+    let differ: Vec<_> = page.lines().zip(made.lines()).find(|(page, made)| page != made).into_iter().collect();
+    assert!(page == made, "docs/schema.md: run this test with SYNCLINE_WRITE_DOCS=1; {differ:#?}");
+}
+
 pub(super) async fn each_table_and_its_columns_are_told_as_clickhouse_describes_them() {
     let fixture = Fixture::migrated().await;
     let tables =
         fixture.ask("SELECT name FROM system.tables WHERE database = 'syncline' AND engine LIKE '%MergeTree'").await;
     let told = sections("Tables");
     assert_eq!(told.keys().copied().collect::<BTreeSet<_>>(), tables.lines().collect(), "sections");
-    let page = include_str!("../../../docs/schema.md");
-    let mut made = page.to_owned();
-    for (table, section) in told {
-        let described = fixture.ask(&format!("DESCRIBE TABLE {table}")).await;
-        let lines: String = described.lines().map(|columns| line(&columns.split('\t').collect::<Vec<_>>())).collect();
-        made = made.replace(section, &with_lines(section, &lines));
+    let page = std::fs::read_to_string(PAGE).unwrap();
+    let made = described(&fixture, &page, &told, &tables.lines().collect::<Vec<_>>()).await;
+    compare(&page, &made);
+    let headings = page.lines().zip(page.lines().skip(1)).filter(|(_, next)| next.starts_with("|---"));
+    let broken: Vec<_> =
+        headings.filter(|(head, next)| head.matches('|').count() != next.matches('|').count()).collect();
+    assert!(broken.is_empty(), "{broken:?}");
+}
+
+/// Their comments are the first paragraphs; of those without parameters ClickHouse keeps the columns', too.
+pub(super) async fn views_are_told_as_clickhouse_describes_them() {
+    let fixture = Fixture::migrated().await;
+    let views = fixture
+        .ask("SELECT name, create_table_query LIKE '%{t0:%', comment FROM system.tables WHERE database = 'syncline' AND engine = 'View' FORMAT TSVRaw")
+        .await;
+    let views: Vec<Vec<&str>> = views.lines().map(|line| line.split('\t').collect()).collect();
+    let told = sections("Views");
+    let page = std::fs::read_to_string(PAGE).unwrap();
+    let with_columns: Vec<&str> = views.iter().filter(|view| view[1] == "0").map(|view| view[0]).collect();
+    let made = described(&fixture, &page, &told, &with_columns).await;
+    compare(&page, &made);
+    for view in &views {
+        let first = told[view[0]].trim_start().split("\n\n").next().unwrap().trim_end();
+        assert_eq!(first, format!("{}.", view[2]), "the first paragraph of {}", view[0]);
     }
-    if std::env::var("SYNCLINE_WRITE_DOCS").is_ok_and(|value| value == "1") {
-        std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/schema.md"), made).unwrap();
-        return;
-    }
-    let differ: Vec<_> = page.lines().zip(made.lines()).find(|(page, made)| page != made).into_iter().collect();
-    assert!(page == made, "docs/schema.md: run this test with SYNCLINE_WRITE_DOCS=1; {differ:#?}");
 }
 
 pub(super) async fn each_view_and_its_columns_are_told() {

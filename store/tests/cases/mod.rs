@@ -21,6 +21,8 @@ mod skew;
 mod states;
 mod symbols;
 mod timeline;
+mod upgrade;
+mod windows;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -61,17 +63,24 @@ pub(crate) const ALL: &[Case] = cases![
     cluster::two_shards_answer_as_one_server_does,
     documentation::each_table_and_its_columns_are_told_as_clickhouse_describes_them,
     documentation::each_view_and_its_columns_are_told,
+    documentation::views_are_told_as_clickhouse_describes_them,
     health::parts_and_space_are_told,
     rollups::hours_count_each_wait_once_and_outlive_it,
     rollups::hours_and_places_count_by_weight,
     rollups::blockers_are_ranked_by_place,
     schema::migrating_again_changes_nothing,
-    schema::each_earlier_version_is_brought_up_to_date_with_its_rows,
+    upgrade::each_earlier_version_is_brought_up_to_date_with_its_rows,
+    upgrade::rows_of_each_table_of_each_earlier_version_stay_as_they_are,
+    schema::what_is_missing_in_between_is_run_again,
+    schema::each_table_view_and_column_is_told_of,
+    schema::columns_that_opentelemetry_names_have_that_name,
+    schema::whoever_asks_is_told_what_the_schema_is,
     schema::a_plan_is_what_migrating_does_and_changes_nothing,
     schema::the_live_view_has_all_columns_of_events,
     schema::a_newer_schema_is_refused,
     schema::a_changed_migration_is_refused,
     schema::a_foreign_database_is_refused,
+    schema::versions_of_another_program_are_refused,
     schema::wrong_urls_and_names_are_one_line,
     insert::every_column_type_survives_with_its_extremes,
     insert::many_distinct_strings_survive,
@@ -140,6 +149,7 @@ pub(crate) const ALL: &[Case] = cases![
     rounds::a_node_whose_clock_never_became_known_is_heard_by_its_batches,
     skew::the_newest_of_each_node_on_the_fleets_clock,
     skew::one_region_needs_no_map,
+    windows::a_window_may_be_of_any_time,
 ];
 
 /// A store in a new database of a new engine.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use syncline_store::{Store, StoreError};
 
+use super::upgrade::definitions;
 use super::{Fixture, run};
 
 pub(super) async fn migrating_again_changes_nothing() {
@@ -20,47 +21,65 @@ pub(super) async fn migrating_again_changes_nothing() {
     // As after an interruption: everything exists, nothing is recorded.
     run(&fixture.store, "TRUNCATE TABLE schema_migrations").await;
     assert_eq!(fixture.store.migrate().await.unwrap(), first);
-    let uncommented = "SELECT table, name FROM system.columns WHERE database = 'syncline' AND comment = '' \
-        AND table IN (SELECT name FROM system.tables WHERE database = 'syncline' AND engine LIKE '%MergeTree')";
-    assert_eq!(fixture.ask(uncommented).await, "", "columns without a comment");
 }
 
-/// Of a database, so that two can be compared.
-async fn definitions(store: &Store) -> String {
-    let sql = "SELECT name, replaceAll(create_table_query, concat(currentDatabase(), '.'), '') FROM system.tables \
-        WHERE database = currentDatabase() ORDER BY name";
-    super::ask(store, sql).await
-}
-
-pub(super) async fn each_earlier_version_is_brought_up_to_date_with_its_rows() {
+/// As when two branches met, or an administrator left a step out.
+pub(super) async fn what_is_missing_in_between_is_run_again() {
     let fixture = Fixture::migrated().await;
-    let (newest, expected) = (fixture.store.plan().await.unwrap().to, definitions(&fixture.store).await);
-    for version in 0..newest {
-        let store = Store::connect(fixture.engine.url(), &format!("from_{version}")).await.unwrap();
-        assert_eq!(store.migrate_to(version).await.unwrap().to, version);
-        let has_tables = version > 0;
-        if has_tables {
-            for sql in [
-                "INSERT INTO nodes (region, node, boot) VALUES ('eu', 'eu-1', 1)",
-                "INSERT INTO events (bucket, region, service, node, boot, seq, mono_ns, dur_ns, al_off, err_ns, stack_id) \
-                 SELECT now(), 'eu', 'cart', 'eu-1', 1, 1, 1000, 5000, toUnixTimestamp64Nano(now64(9)), 7, 3",
-                "INSERT INTO stacks (stack_id, build_id, pcs, last_seen) VALUES (3, 4, [5], now())",
-                "INSERT INTO symbols (build_id, pc, depth, func) VALUES (4, 5, 0, 'main.wait')",
-            ] {
-                run(&store, sql).await;
-            }
-        }
-        let report = store.migrate().await.unwrap();
-        assert_eq!((report.from, report.to, report.applied.len() as u32), (version, newest, newest - version));
-        assert_eq!(definitions(&store).await, expected, "from version {version}");
-        let rows = super::ask(
-            &store,
-            "SELECT service, dur_ns, err_ns, stack, weight FROM timeline(t0 = now64(9) - 600, t1 = now64(9) + 1)",
-        )
+    let newest = fixture.store.plan().await.unwrap().to;
+    run(&fixture.store, "INSERT INTO symbols (build_id, pc, depth, func) VALUES (1, 2, 0, 'kept')").await;
+    let expected = definitions(&fixture.store).await;
+    run(&fixture.store, "DROP TABLE processes").await;
+    run(&fixture.store, "DELETE FROM schema_migrations WHERE version = 8").await;
+    let report = fixture.store.migrate().await.unwrap();
+    assert_eq!((report.from, report.to, report.applied.first().copied()), (7, newest, Some("0008_processes")));
+    assert_eq!(definitions(&fixture.store).await, expected);
+    assert_eq!(fixture.ask("SELECT func FROM symbols").await, "kept");
+    assert_eq!(fixture.store.migrate().await.unwrap().applied.len(), 0);
+}
+
+/// As far as ClickHouse keeps it: of views with parameters it keeps no columns.
+pub(super) async fn each_table_view_and_column_is_told_of() {
+    let fixture = Fixture::migrated().await;
+    let tables =
+        "SELECT name FROM system.tables WHERE database = 'syncline' AND comment = '' AND engine != 'MaterializedView'";
+    assert_eq!(fixture.ask(tables).await, "", "tables and views without a comment");
+    let columns = "SELECT table, name FROM system.columns WHERE database = 'syncline' AND comment = '' \
+        AND table NOT IN (SELECT name FROM system.tables WHERE database = 'syncline' AND engine = 'MaterializedView')";
+    assert_eq!(fixture.ask(columns).await, "", "columns without a comment");
+    let views = "SELECT count() FROM system.tables WHERE database = 'syncline' AND engine = 'View'";
+    assert!(fixture.ask(views).await.parse::<u32>().unwrap() >= 24);
+}
+
+pub(super) async fn columns_that_opentelemetry_names_have_that_name() {
+    let fixture = Fixture::migrated().await;
+    // In `alert_silences` they are regular expressions.
+    let unnamed = "WITH map('region', 'cloud.region', 'node', 'host.name', 'service', 'service.name', 'pid', 'process.pid', 'tid', 'thread.id', \
+            'func', 'code.function.name', 'file', 'code.file.path', 'line', 'code.line.number', 'k8s_pod_name', 'k8s.pod.name', 'k8s_pod_uid', 'k8s.pod.uid', \
+            'k8s_namespace', 'k8s.namespace.name', 'container_id', 'container.id', 'container_name', 'container.name', \
+            'local_address', 'network.local.address', 'local_port', 'network.local.port', \
+            'peer_address', 'network.peer.address', 'peer_port', 'network.peer.port') AS attributes \
+        SELECT table, name FROM system.columns \
+        WHERE database = 'syncline' AND mapContains(attributes, name) AND position(comment, concat('(', attributes[name], ')')) = 0 \
+            AND table NOT IN (SELECT name FROM system.tables WHERE database = 'syncline' AND engine = 'MaterializedView') AND table != 'alert_silences'";
+    assert_eq!(fixture.ask(unnamed).await, "");
+}
+
+pub(super) async fn whoever_asks_is_told_what_the_schema_is() {
+    let fixture = Fixture::start().await;
+    let said = async |store: &Store| store.check_schema().await.unwrap_err();
+    let error = said(&fixture.store).await;
+    assert!(matches!(&error, StoreError::SchemaMissing { database } if database == "syncline"), "{error}");
+    fixture.store.migrate_to(12).await.unwrap();
+    let reader = Store::connect(fixture.engine.reader_url(), "syncline").await.unwrap();
+    let error = said(&reader).await;
+    assert!(matches!(error, StoreError::SchemaOlder { found: 12, .. }), "{error}");
+    assert!(error.to_string().contains("syncline-aggregator migrate"), "{error}");
+    fixture.store.migrate().await.unwrap();
+    reader.check_schema().await.unwrap();
+    run(&fixture.store, "INSERT INTO schema_migrations (version, name, checksum) VALUES (4000, '4000_future', 1)")
         .await;
-        assert_eq!(rows, if has_tables { "cart\t5000\t7\tmain.wait\t1" } else { "" }, "from version {version}");
-        run(&store, &format!("DROP DATABASE from_{version}")).await;
-    }
+    assert!(matches!(said(&reader).await, StoreError::SchemaNewer { found: 4000, .. }));
 }
 
 pub(super) async fn a_plan_is_what_migrating_does_and_changes_nothing() {
@@ -122,6 +141,28 @@ pub(super) async fn a_foreign_database_is_refused() {
     let error = other.migrate().await.unwrap_err();
     assert!(matches!(error, StoreError::SchemaForeign { .. }) && error.to_string().contains("`invoices`"), "{error}");
     assert_eq!(super::ask(&other, "SHOW TABLES").await, "invoices");
+}
+
+/// As Rails, golang-migrate and dbmate make theirs.
+pub(super) async fn versions_of_another_program_are_refused() {
+    let fixture = Fixture::start().await;
+    let server = Store::connect(fixture.engine.url(), "system").await.unwrap();
+    for (database, columns) in [
+        ("rails", "version String"),
+        ("golang_migrate", "version Int64, dirty UInt8, sequence UInt64"),
+        ("dbmate", "version String, ts DateTime, applied UInt8"),
+    ] {
+        run(&server, &format!("CREATE DATABASE {database}")).await;
+        let other = Store::connect(fixture.engine.url(), database).await.unwrap();
+        run(&other, &format!("CREATE TABLE schema_migrations ({columns}) ENGINE = MergeTree ORDER BY version")).await;
+        for error in [other.migrate().await.unwrap_err(), other.check_schema().await.unwrap_err()] {
+            let text = error.to_string();
+            assert!(matches!(error, StoreError::SchemaForeign { .. }), "{error}");
+            assert!(text.contains(columns) && text.contains("name another database"), "{text}");
+            assert_eq!(text.lines().count(), 1, "{text}");
+        }
+        assert_eq!(super::ask(&other, "SHOW TABLES").await, "schema_migrations");
+    }
 }
 
 pub(super) async fn wrong_urls_and_names_are_one_line() {
