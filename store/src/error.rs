@@ -147,12 +147,12 @@ pub enum StoreError {
         reason: String,
     },
     /// A file or the operating system failed us.
-    #[error("{what}: {source}")]
+    #[error("{what}: {cause}")]
     Io {
         /// What was being done, with the path.
         what: String,
         /// The operating system's answer.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
 }
 
@@ -180,7 +180,7 @@ impl StoreError {
 
     pub(crate) fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
         let what = what.into();
-        move |source| Self::Io { what, source }
+        move |cause| Self::Io { what, cause }
     }
 
     pub(crate) fn sql(answer: &str) -> Option<Self> {
@@ -308,6 +308,16 @@ mod tests {
             "ClickHouse error 60: Unknown table expression identifier 'nosuch'. (UNKNOWN_TABLE)"
         );
         assert!(!error.is_retryable());
+    }
+
+    #[test]
+    fn a_cause_is_told_once_also_with_all_that_lies_below() {
+        let error = StoreError::io("opening x")(std::io::Error::from_raw_os_error(2));
+        let chain = std::iter::successors(Some(&error as &dyn std::error::Error), |error| error.source());
+        assert_eq!(
+            chain.map(ToString::to_string).collect::<Vec<_>>(),
+            ["opening x: No such file or directory (os error 2)"]
+        );
     }
 
     #[test]
