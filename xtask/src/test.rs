@@ -18,7 +18,8 @@ use binaries::Binary;
 /// What `cargo xtask test` can be told.
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Fail where a test of the eBPF path, of the embedded engine, of a Kafka broker, of chronyd or of Prometheus would be skipped
+    /// Fail where a test of the eBPF path, of the embedded engine, of a Kafka broker, of chronyd, of Prometheus or of other tools' formats would be
+    /// skipped
     #[arg(long)]
     pub(crate) require_bpf: bool,
     /// Only the test binaries of these packages, by their directories: `agent`, `aggregator`, `clock` ...
@@ -116,7 +117,7 @@ fn add_parts(command: &mut Command, options: &Options) -> Result<()> {
         command.env(fetch::prometheus::OVERRIDE, dir);
     }
     if options.require_bpf {
-        for part in ["BPF", "ENGINE", "KAFKA", "PROMETHEUS", "CHRONY"] {
+        for part in ["BPF", "ENGINE", "KAFKA", "PROMETHEUS", "CHRONY", "FORMATS"] {
             command.env(format!("SYNCLINE_REQUIRE_{part}"), "1");
         }
     }

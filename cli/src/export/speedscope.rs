@@ -30,7 +30,7 @@ pub(super) async fn write(export: &Export<'_>, sink: &mut Sink) -> anyhow::Resul
     check_number(export, &format!("FROM {} AS t WHERE {} AND {blocks}", view("timeline", all), waits.conditions()))
         .await?;
 
-    let (mut stacks, mut tally) = (Stacks::default(), Tally::default());
+    let (mut stacks, mut tally, mut told) = (Stacks::default(), Tally::default(), 0);
     let name = format!("syncline: waits from {}", time::rfc3339(window.from_ns));
     let mut document = Speedscope::begin(window.from_ns, window.to_ns, &name, &mut sink.buffer);
     let mut rows = Rows::ask(export.source, all, &waits, &blocks, Order::Goroutine)?;
@@ -45,15 +45,16 @@ pub(super) async fn write(export: &Export<'_>, sink: &mut Sink) -> anyhow::Resul
                 continue;
             }
             let wait = row.wait(&stacks);
-            tally.count(&wait);
             document.add(&wait, &mut sink.buffer);
+            told += 1;
         }
         sink.pass_on()?;
-        sink.show(tally.waits);
+        sink.show(told);
     }
     let written = document.finish(&mut sink.buffer);
     tally.waits = written.waits;
     tally.inside = written.inside;
+    tally.unbounded = written.unbounded;
     Ok(tally)
 }
 

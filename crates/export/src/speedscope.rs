@@ -38,6 +38,8 @@ pub struct Written {
     pub waits: u64,
     /// Waits that lie inside of others, which are not.
     pub inside: u64,
+    /// Of the waits, those with a time that no bound is known of.
+    pub unbounded: u64,
 }
 
 #[derive(Debug, Default)]
@@ -102,6 +104,7 @@ impl Speedscope {
             return;
         }
         profile.is_unbounded |= wait.is_unbounded();
+        self.written.unbounded += u64::from(wait.is_unbounded());
         profile.gap_to(start_ns);
         let stack = self.frames.numbers(wait.stack.as_ref(), wait.reason);
         profile.sample(&stack, end_ns);

@@ -20,7 +20,7 @@ fn document(waits: &[Wait<'_>]) -> (Value, Written) {
 fn check_schema(document: &Value) {
     let file = support::perfetto::formats_dir().join("speedscope-schema.json");
     let Ok(schema) = std::fs::read(&file) else {
-        println!("skipped: speedscope's schema is not at {}: cargo xtask fetch formats", file.display());
+        support::skip(&format!("speedscope's schema is not at {}", file.display()));
         return;
     };
     let schema = jsonschema::validator_for(&serde_json::from_slice(&schema).unwrap()).unwrap();
@@ -47,15 +47,17 @@ fn samples(document: &Value, profile: usize) -> Vec<(Vec<&str>, i64)> {
 fn a_goroutine_is_a_profile_whose_waits_are_where_and_as_long_as_they_were() {
     let mut unbounded = wait(19, 5, 15, "sleep");
     unbounded.start.bound_ns = None;
+    let mut inside = wait(18, 20, 60, "inside");
+    inside.start.bound_ns = None;
     let waits = [
         Wait { stack: Some(stack()), ..wait(18, -50, 100, "sync.Mutex.Lock") },
-        wait(18, 20, 60, "inside"),
+        inside,
         wait(18, 250, 400, "select"),
         wait(18, 390, 2_000, "across"),
         unbounded,
     ];
     let (document, written) = document(&waits);
-    assert_eq!(written, Written { profiles: 2, waits: 4, inside: 1 });
+    assert_eq!(written, Written { profiles: 2, waits: 4, inside: 1, unbounded: 1 });
     let expected = [
         (vec!["0x30", "main.transfer", "main.take", "sync.(*Mutex).Lock", "[sync.Mutex.Lock]"], 100),
         (vec![], 150),

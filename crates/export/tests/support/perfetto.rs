@@ -11,7 +11,7 @@ use prost_reflect::{DescriptorPool, DynamicMessage, ReflectMessage, Value};
 pub(crate) fn descriptors() -> Option<DescriptorPool> {
     let file = formats_dir().join("perfetto_trace.binpb");
     let Ok(bytes) = std::fs::read(&file) else {
-        println!("skipped: Perfetto's descriptors are not at {}: cargo xtask fetch formats", file.display());
+        super::skip(&format!("Perfetto's descriptors are not at {}", file.display()));
         return None;
     };
     let mut pool = DescriptorPool::new();
