@@ -5,7 +5,7 @@ mod migrate;
 mod status;
 mod users;
 
-use std::io::{IsTerminal, Write};
+use std::io::{self, IsTerminal, Write};
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -38,13 +38,21 @@ fn main() -> ExitCode {
     log_to_stderr();
     match run(&task) {
         Ok(()) => ExitCode::SUCCESS,
+        // A reader that went away (`| head`) is not an error.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             // ClickHouse's own messages may have several lines; ours has one.
             let text = format!("{error:#}").lines().map(str::trim).collect::<Vec<_>>().join("; ");
-            eprintln!("syncline-aggregator: {text}");
+            // Whoever read it may have gone, too.
+            let _ = writeln!(io::stderr(), "syncline-aggregator: {text}");
             ExitCode::FAILURE
         }
     }
+}
+
+/// Of our own output alone: what breaks on the way to the store is within other errors.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
 fn validate(file: &Path) -> ExitCode {

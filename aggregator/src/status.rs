@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use anyhow::Context as _;
 use syncline_aggregator::cli::StatusArgs;
 use syncline_aggregator::ingest::waiting::Said;
-use syncline_store::{Health, Location, MigrationPlan, OpenOptions, OpenStore, Role, open};
+use syncline_store::{Health, Location, MigrationPlan, OpenOptions, OpenStore, Role, StoreError, open};
 
 /// Fails where there is something to do.
 pub(crate) async fn run(args: &StatusArgs) -> anyhow::Result<()> {
@@ -54,5 +54,9 @@ fn spool(args: &StatusArgs, location: &Location) -> Option<PathBuf> {
 }
 
 async fn look(store: &OpenStore) -> anyhow::Result<(MigrationPlan, Health)> {
-    Ok((store.plan().await?, store.health().await?))
+    let plan = store.plan().await?;
+    if plan.from == 0 {
+        return Err(StoreError::SchemaMissing { database: store.database().to_owned() }.into());
+    }
+    Ok((plan, store.health().await?))
 }

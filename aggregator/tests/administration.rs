@@ -56,7 +56,37 @@ async fn a_schema_is_shown_and_then_brought_up_to_date() {
     let again = said(&run(&on(&["migrate"], dir.path())));
     assert!(again.lines().count() == 1 && again.contains("has schema version"), "{again}");
     assert!(said(&run(&on(&["migrate", "--dry-run"], dir.path()))).contains("steps to this program's: 0"));
+    let nowhere = run(&["status", "--database", "nosuch", "--store-dir", dir.path().to_str().unwrap()]);
+    assert_eq!(nowhere.status.code(), Some(1));
+    assert!(
+        error_line(&nowhere).contains("there are no tables of Syncline in database `nosuch`"),
+        "{}",
+        error_line(&nowhere)
+    );
     drop(program);
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let status = command(&["users"]).stdout(writer.try_clone().unwrap()).stderr(writer.try_clone().unwrap()).status();
+    assert_eq!(status.unwrap().code(), Some(0));
+    // Nor is it a panic where the error cannot be told.
+    let status = command(&["status", "--store-dir", "/nowhere/store"])
+        .stdout(writer.try_clone().unwrap())
+        .stderr(writer)
+        .status();
+    assert_eq!(status.unwrap().code(), Some(1));
+}
+
+#[test]
+fn what_went_wrong_is_told_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let output = run(&["migrate", "--store-dir", file.to_str().unwrap()]);
+    assert_eq!(error_line(&output).matches("os error").count(), 1, "{}", error_line(&output));
 }
 
 #[test]

@@ -45,9 +45,11 @@ pub(crate) async fn open_store(args: &StoreArgs, role: Role) -> anyhow::Result<O
 pub(crate) fn explain(store: &Store, error: StoreError) -> anyhow::Error {
     let (url, database) = (store.shown_url(), store.database());
     match error {
-        StoreError::Sql { code: UNKNOWN_TABLE | UNKNOWN_DATABASE, .. } => anyhow::anyhow!(
-            "{url} has no tables of Syncline in database `{database}`, or those of an older version: start an aggregator of this version on it, or name another with --database"
-        ),
+        StoreError::SchemaMissing { .. } | StoreError::Sql { code: UNKNOWN_TABLE | UNKNOWN_DATABASE, .. } => {
+            anyhow::anyhow!(
+                "{url} has no tables of Syncline in database `{database}`, or those of an older version: start an aggregator of this version on it, or name another with --database"
+            )
+        }
         StoreError::Sql { code: UNKNOWN_IDENTIFIER | UNKNOWN_FUNCTION, .. } => anyhow::anyhow!(
             "{url}, database `{database}`, has the tables of an older version: an aggregator of this version brings them up to date when it starts"
         ),
@@ -82,8 +84,17 @@ pub(crate) struct Question<'a> {
 }
 
 impl Source {
-    /// Opens the store that the arguments name.
+    /// Opens the store that the arguments name, which has to have this program's version of the schema.
     pub(crate) async fn open(args: &StoreArgs) -> anyhow::Result<Self> {
+        let source = Self::open_any(args).await?;
+        if let Err(error) = source.store.check_schema().await {
+            return Err(explain(&source.store, error));
+        }
+        Ok(source)
+    }
+
+    /// Opens the store that the arguments name, whatever is in it.
+    pub(crate) async fn open_any(args: &StoreArgs) -> anyhow::Result<Self> {
         let store = open_store(args, Role::Reader).await?;
         let mut source = Self { client: store.client().clone(), store, takes_settings: true, longest_s: None };
         source.make_read_only().await?;

@@ -29,7 +29,7 @@ pub(crate) async fn run(store: &StoreArgs, args: &SqlArgs) -> anyhow::Result<Exi
         return Err(usage(format!("{format} is binary and would garble the terminal: redirect it to a file")));
     }
     let sql = query(args.query.as_deref())?;
-    let source = Source::open(store).await?;
+    let source = Source::open_any(store).await?;
     let question = Question { sql: &sql, format, params: &params, looks: &looks(format), settings: &settings };
     let outcome = source.stream(&question, &mut io::stdout().lock()).await;
     let closed = source.close().await;

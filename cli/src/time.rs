@@ -13,6 +13,9 @@ pub(crate) struct NotATime(String);
 
 impl fmt::Display for NotATime {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if is_calendar(&self.0) {
+            return write!(out, "{:?} is outside of what can be asked for: 1678 to 2261", self.0);
+        }
         write!(out, "{:?} is not a time; write {FORMS}", self.0)
     }
 }
@@ -68,6 +71,12 @@ pub(crate) fn time_of_day(ns: i64, decimals: usize) -> String {
 /// RFC 3339 with all nine decimals.
 pub(crate) fn rfc3339(ns: i64) -> String {
     DateTime::from_timestamp_nanos(ns).to_rfc3339_opts(chrono::SecondsFormat::Nanos, true)
+}
+
+/// Whether it is one of the calendar, whatever year it is of.
+fn is_calendar(text: &str) -> bool {
+    DateTime::parse_from_rfc3339(text).is_ok()
+        || NaiveDateTime::parse_from_str(text.trim_end_matches(" UTC"), "%Y-%m-%d %H:%M:%S%.f").is_ok()
 }
 
 fn calendar(text: &str, now_ns: i64) -> Option<i64> {
@@ -189,5 +198,15 @@ mod tests {
         assert_eq!(time_of_day(ns, 9), "14:05:00.123456789");
         assert_eq!(date_and_time(ns), "2026-11-23 14:05:00.123456 UTC");
         assert_eq!(parse(&rfc3339(ns), 0), Ok(ns));
+    }
+
+    #[test]
+    fn a_time_that_is_too_far_away_is_told_from_one_that_is_none() {
+        let said = |text: &str| parse(text, NOW).unwrap_err().to_string();
+        for far in ["1500-01-01T00:00:00Z", "2300-01-01T00:00:00Z", "2300-01-01 00:00:00", "1500-01-01 00:00:00.5 UTC"]
+        {
+            assert!(said(far).ends_with("is outside of what can be asked for: 1678 to 2261"), "{}", said(far));
+        }
+        assert!(said("2300-13-01T00:00:00Z").contains("is not a time"));
     }
 }
