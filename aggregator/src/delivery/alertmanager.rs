@@ -4,7 +4,7 @@
 //! nothing is told twice after a restart, and of several aggregators.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
@@ -16,6 +16,22 @@ pub(super) const RESEND: Duration = Duration::from_secs(60);
 const LASTS_NS: i64 = 240_000_000_000;
 /// What is over is sent for so long, as Prometheus does: it may have been away.
 const RESOLVED_NS: i64 = 900_000_000_000;
+
+/// What was posted last, as [`alerts`] has it: incidents with whether they are over; and when.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Last(Option<(BTreeSet<(u64, bool)>, Instant)>);
+
+impl Last {
+    /// Whether this is to be posted: it has changed, or has not been heard of for so long that it would end by itself before long.
+    pub(super) fn is_due(&self, state: &BTreeSet<(u64, bool)>, now: Instant) -> bool {
+        self.0.as_ref().is_none_or(|(before, at)| before != state || now.saturating_duration_since(*at) >= RESEND)
+    }
+
+    /// It was taken.
+    pub(super) fn posted(&mut self, state: BTreeSet<(u64, bool)>, at: Instant) {
+        self.0 = Some((state, at));
+    }
+}
 
 /// An alert as it is posted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -110,6 +126,23 @@ mod tests {
         assert_eq!((&one.labels, &one.starts_at), (&other.labels, &other.starts_at));
         assert_eq!(one.labels["alertname"], "SynclineClockReference");
         assert!(!one.labels.contains_key("node"), "an empty label is none");
+    }
+
+    #[test]
+    fn what_has_not_changed_is_posted_again_each_minute_and_what_has_at_once() {
+        let (state, begun) = (BTreeSet::from([(7, false)]), Instant::now());
+        let mut last = Last::default();
+        assert!(last.is_due(&state, begun), "nothing was posted yet");
+        last.posted(state.clone(), begun);
+        let is_due = |last: &Last, after: Duration| last.is_due(&state, begun + after);
+        assert!(!is_due(&last, Duration::ZERO) && !is_due(&last, RESEND - Duration::from_millis(1)));
+        assert!(is_due(&last, RESEND) && is_due(&last, 10 * RESEND));
+        last.posted(state.clone(), begun + RESEND);
+        assert!(!is_due(&last, RESEND + Duration::from_secs(1)), "it counts from the newest post");
+        assert!(is_due(&last, 2 * RESEND));
+        assert!(last.is_due(&BTreeSet::from([(7, true)]), begun + RESEND), "it is over");
+        // So that a post that fails twice, or comes late, does not let it end meanwhile.
+        assert!(3 * RESEND.as_nanos() < LASTS_NS.unsigned_abs().into());
     }
 
     #[test]

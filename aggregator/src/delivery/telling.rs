@@ -27,8 +27,8 @@ pub(super) struct Telling {
     sender: Sender,
     store: Store,
     counts: Arc<TargetCounts>,
-    /// Of Alertmanager: what was last posted, and when.
-    posted: Option<(BTreeSet<(u64, bool)>, Instant)>,
+    /// Of Alertmanager.
+    last: alertmanager::Last,
     /// Of a webhook: who of several aggregators tells it.
     lease: Option<Lease>,
     /// Of a webhook: what it was told by the term of the lease that this was read in.
@@ -85,7 +85,16 @@ impl Telling {
                 Some(Lease::wanted(&store, name, holder, target.address.timeout()))
             }
         };
-        Self { target: Arc::new(target), sender, store, counts, posted: None, lease, told: None, unsaved: Vec::new() }
+        Self {
+            target: Arc::new(target),
+            sender,
+            store,
+            counts,
+            last: alertmanager::Last::default(),
+            lease,
+            told: None,
+            unsaved: Vec::new(),
+        }
     }
 
     /// Waits until it may be this process's turn.
@@ -137,18 +146,14 @@ impl Telling {
 
     async fn tell_alertmanager(&mut self, incidents: &[Incident], now_ns: i64) -> Result<(), Failed> {
         let (alerts, state) = alertmanager::alerts(&self.sender, incidents, now_ns);
-        let is_due = match &self.posted {
-            Some((before, at)) => *before != state || at.elapsed() >= alertmanager::RESEND,
-            None => true,
-        };
-        if alerts.is_empty() || !is_due {
+        if alerts.is_empty() || !self.last.is_due(&state, Instant::now()) {
             return Ok(());
         }
         let body = serde_json::to_string(&alerts).map_err(|error| Failed { why: error.to_string(), after: None })?;
         match post(&self.target, "application/json", None, body).await {
             Answer::Taken => {
                 count(&self.counts.delivered);
-                self.posted = Some((state, Instant::now()));
+                self.last.posted(state, Instant::now());
                 Ok(())
             }
             // Another time it may have other alerts to judge.
