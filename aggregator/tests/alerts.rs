@@ -82,6 +82,25 @@ async fn what_came_while_no_aggregator_ran_is_evaluated_and_told_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_has_lasted_for_long_is_written_again_before_it_is_forgotten() {
+    if !engine_is_here() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    leave_behind(dir.path()).await;
+    let program = Program::engine_for_others(dir.path());
+    let old = "INSERT INTO skew_incidents (at, incident, kind, severity, rule, subject, subjects, text) \
+               VALUES (now64(9) - INTERVAL 40 DAY, 7, 'opened', 'warning', 'offset', 'us/us-9', 'us/us-9', 'it is off')";
+    store(dir.path()).await.query_text(old, "Null").await.unwrap();
+    assert!(program.terminate().success());
+    let program = Program::embedded(dir.path());
+    let store = store(dir.path()).await;
+    let kept = "SELECT count(), countIf(kept > now() - 3600), uniqExact(at) FROM skew_incidents WHERE incident = 7";
+    eventually("it is written again", async || ask(&store, kept).await == "2\t1\t1").await;
+    assert!(program.terminate().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_maintenance_was_declared_of_is_listed_and_not_told() {
     if !engine_is_here() {
         return;

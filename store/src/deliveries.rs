@@ -61,6 +61,26 @@ const CLOSE_INCIDENTS: &str = "INSERT INTO skew_incidents (at, incident, kind, s
     (SELECT incident FROM skew_incidents WHERE kind = 'resolved') AND toUnixTimestamp64Milli(at) <= ? \
     AND NOT has(splitByChar('\\n', ?), toString(incident)) LIMIT 1 BY incident";
 
+/// The newest rows of alerts that are not over, again, where they were last written 30 days ago.
+const KEEP_ALERTS: &str = "INSERT INTO skew_alerts (at, rule, subject, region, node, state, severity, since, low, high, worst_low, worst_high, \
+    limit_value, unit, incident, silenced, text, kept) SELECT at, rule, subject, region, node, state, severity, since, low, high, worst_low, \
+    worst_high, limit_value, unit, incident, silenced, text, toDateTime(fromUnixTimestamp64Milli(toInt64(?), 'UTC')) \
+    FROM (SELECT * FROM skew_alerts ORDER BY at DESC, incident DESC, kept DESC LIMIT 1 BY rule, subject) WHERE state != 'resolved' \
+    AND kept <= toDateTime(fromUnixTimestamp64Milli(toInt64(?), 'UTC')) - INTERVAL 30 DAY";
+
+/// That incidents that are not over began, likewise.
+const KEEP_INCIDENTS: &str = "INSERT INTO skew_incidents (at, incident, kind, severity, rule, subject, subjects, text, kept) \
+    SELECT at, incident, kind, severity, rule, subject, subjects, text, toDateTime(fromUnixTimestamp64Milli(toInt64(?), 'UTC')) \
+    FROM (SELECT * FROM skew_incidents WHERE kind = 'opened' AND incident NOT IN (SELECT incident FROM skew_incidents WHERE kind = 'resolved') \
+    ORDER BY kept DESC LIMIT 1 BY incident) WHERE kept <= toDateTime(fromUnixTimestamp64Milli(toInt64(?), 'UTC')) - INTERVAL 30 DAY";
+
+/// What was told of them, likewise: it would else be told again once that were forgotten.
+const KEEP_DELIVERIES: &str = "INSERT INTO alert_deliveries (target, incident, kind, outcome, attempts, at, note) \
+    SELECT target, incident, kind, outcome, attempts, fromUnixTimestamp64Milli(toInt64(?), 'UTC'), note \
+    FROM (SELECT * FROM alert_deliveries ORDER BY at DESC LIMIT 1 BY target, incident, kind) \
+    WHERE at <= fromUnixTimestamp64Milli(toInt64(?), 'UTC') - INTERVAL 30 DAY AND incident IN (SELECT incident FROM skew_incidents \
+    GROUP BY incident HAVING countIf(kind = 'resolved') = 0)";
+
 /// What somebody remembers of alerts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RememberedAlerts {
@@ -86,6 +106,17 @@ impl Store {
         for (sql, known) in [(CLOSE_ALERTS, alerts), (CLOSE_INCIDENTS, incidents)] {
             let query = self.client().query(sql).bind(at_ms).bind(until_ms).bind(known.join("\n"));
             answered(self.insert_found(query)).await?;
+        }
+        Ok(())
+    }
+
+    /// Keeps what is not over by `at_ms`: it would else go 90 days after it began. To be done each day or so.
+    ///
+    /// # Errors
+    /// As [`Store::told_incidents`]. Some may be kept then.
+    pub async fn keep_alerts(&self, at_ms: i64) -> Result<(), StoreError> {
+        for sql in [KEEP_ALERTS, KEEP_INCIDENTS, KEEP_DELIVERIES] {
+            answered(self.insert_found(self.client().query(sql).bind(at_ms).bind(at_ms))).await?;
         }
         Ok(())
     }

@@ -41,6 +41,8 @@ const CATCH_UP: i64 = 40;
 const COMES_LATE_MS: i64 = 86_400_000;
 /// The state is saved each so many rounds, and whenever an alert has changed.
 const SAVE_EVERY: i64 = 20;
+/// What is not over is written again so often, if need be, ms: it would else be forgotten 90 days after it began.
+const KEEP_EVERY_MS: i64 = 86_400_000;
 const MS: i64 = 1_000_000;
 
 /// Evaluates, unless that is left to others, and tells until `stopping`.
@@ -102,6 +104,8 @@ struct Evaluating {
     /// Of the newest rows that were told, by which they are in order; later than the round where the database's clock was set back since.
     stamped_ms: i64,
     saved_ms: i64,
+    /// When what lasts was last kept; none before the first time.
+    kept_ms: Option<i64>,
 }
 
 impl Evaluator {
@@ -185,6 +189,10 @@ impl Evaluator {
                 self.take(this, &round).await?;
             }
         }
+        if is_ours() && this.kept_ms.is_none_or(|kept_ms| (over_ms - kept_ms).abs() >= KEEP_EVERY_MS) {
+            self.store.keep_alerts(over_ms).await?;
+            this.kept_ms = Some(over_ms);
+        }
         let next_ms = over_ms + EVERY_MS + ARRIVED_MS - now_ms;
         Ok(Duration::from_millis(u64::try_from(next_ms).unwrap_or(0).max(100)))
     }
@@ -226,7 +234,7 @@ impl Evaluator {
             self.close_forgotten(&engine, stamped_ms).await?;
         }
         let rounds = Rounds::begin(&self.store, at_ms, EVERY_MS).await?;
-        Ok(Evaluating { engine, root, rounds, stamped_ms, saved_ms: left_ms })
+        Ok(Evaluating { engine, root, rounds, stamped_ms, saved_ms: left_ms, kept_ms: None })
     }
 
     /// Begins with nothing known. What was told before and is not over would be so for ever: it ends, and is told again if it still is so.

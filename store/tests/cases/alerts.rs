@@ -214,6 +214,60 @@ pub(super) async fn what_nobody_remembers_is_closed_and_nothing_else() {
     assert_eq!(open().await, (vec![], "[]".to_owned()));
 }
 
+/// Of three incidents that began 100 days ago two last, and were written again 31 and 89 days ago; one is over.
+pub(super) async fn what_lasts_is_kept_for_longer_than_what_is_over() {
+    let Fixture { store, .. } = &Fixture::migrated().await;
+    let ago = |days: u32| format!("now64(9) - INTERVAL {days} DAY");
+    for (number, kept, kind, state) in [
+        (1, ago(31), "opened", "firing"),
+        (2, ago(89), "opened", "firing"),
+        (3, ago(100), "opened", "firing"),
+        (3, ago(99), "resolved", "resolved"),
+    ] {
+        let at = if kind == "resolved" { ago(99) } else { ago(100) };
+        let incident = format!(
+            "INSERT INTO skew_incidents (at, incident, kind, severity, rule, subject, subjects, text, kept) VALUES \
+             ({at}, {number}, '{kind}', 'warning', 'offset', 'eu/{number}', 'eu/{number}', 'it is off', toDateTime({kept}))"
+        );
+        run(store, &incident).await;
+        let alert = format!(
+            "INSERT INTO skew_alerts (at, rule, subject, region, node, state, severity, since, unit, incident, text, kept) VALUES \
+             ({at}, 'offset', 'eu/{number}', 'eu', '{number}', '{state}', 'warning', {at}, 'ns', {number}, 'it is off', toDateTime({kept}))"
+        );
+        run(store, &alert).await;
+        let told = format!(
+            "INSERT INTO alert_deliveries (target, incident, kind, outcome, attempts, at) VALUES ('chat', {number}, '{kind}', 'delivered', 1, {at})"
+        );
+        run(store, &told).await;
+    }
+    let ask = async |sql: &str| {
+        let answer = store.query_text(sql, "TSV").await.unwrap();
+        String::from_utf8_lossy(&answer).trim().to_owned()
+    };
+    let now_ms = store.now_ms().await.unwrap();
+    for _ in 0..2 {
+        store.keep_alerts(now_ms).await.unwrap();
+    }
+    assert_eq!(
+        ask("SELECT count() FROM skew_incidents WHERE incident < 3").await,
+        "4",
+        "what was written again is not, so soon"
+    );
+    for table in ["skew_alerts", "skew_incidents"] {
+        run(store, &format!("OPTIMIZE TABLE {table} FINAL")).await;
+        let left = format!(
+            "SELECT arraySort(groupUniqArray(incident)), max(kept) >= now() - 60, max(at) < now() - INTERVAL 99 DAY FROM {table}"
+        );
+        assert_eq!(ask(&left).await, "[1,2]\t1\t1", "{table}");
+    }
+    let open: Vec<u64> = store.told_incidents(0).await.unwrap().iter().map(|told| told.incident).collect();
+    assert!(open.contains(&1) && open.contains(&2) && !open.contains(&3), "{open:?}");
+    let told = ask(
+        "SELECT groupArray(incident) FROM (SELECT incident FROM alert_deliveries FINAL WHERE at > now() - 60 ORDER BY incident)",
+    );
+    assert_eq!(told.await, "[1,2]", "what they were told of is remembered, too");
+}
+
 pub(super) async fn a_lease_has_one_holder_however_many_take_it_at_once() {
     let Fixture { store, .. } = &Fixture::migrated().await;
     assert_eq!(store.lease("x").await.unwrap(), syncline_store::LeaseRow::default());

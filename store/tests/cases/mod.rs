@@ -142,6 +142,7 @@ pub(crate) const ALL: &[Case] = cases![
     alerts::stored_history_leads_to_the_alert_and_its_state_is_left,
     alerts::a_lease_has_one_holder_however_many_take_it_at_once,
     alerts::what_nobody_remembers_is_closed_and_nothing_else,
+    alerts::what_lasts_is_kept_for_longer_than_what_is_over,
     rounds::what_waited_to_be_stored_is_not_of_the_present,
     rounds::a_step_is_told_once_also_if_it_is_stored_late_or_placed_anew,
     rounds::what_a_run_says_of_another_region_ends_with_it,
