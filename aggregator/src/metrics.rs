@@ -115,6 +115,11 @@ pub fn families() -> Vec<Family> {
             NODE,
             "How much faster the node's oscillator runs than the region's reference (1e-6 is 1 ppm)",
         ),
+        Family::gauge(
+            "syncline_node_clock_drift_ratio",
+            NODE,
+            "How fast the node's wall clock leaves the region's reference, over ten minutes (1e-6 is 1 ppm); absent until it was known for five, and as long after it was set",
+        ),
         Family::gauge("syncline_node_clock_probe_age_seconds", NODE, "Since the last probe that was used"),
         Family::gauge("syncline_node_silence_seconds", NODE, "Since the last batch"),
         Family::gauge(
@@ -126,6 +131,11 @@ pub fn families() -> Vec<Family> {
             "syncline_alerts",
             &["state"],
             "Alerts that are pending or firing; 0 where another aggregator evaluates; absent, as all about the evaluation, where `alerts.evaluate` is false",
+        ),
+        Family::gauge(
+            "syncline_alerts_firing",
+            &["rule"],
+            "Those that fire and were not silenced as they began to, by rule",
         ),
         Family::gauge(
             "syncline_alerts_evaluating",
@@ -234,6 +244,9 @@ fn read_node(region: &str, look: &NodeLook, utc: Option<(i64, u64)>, samples: &m
     if let Some(frequency_ppb) = look.frequency_ppb {
         samples.number("syncline_node_clock_frequency_error_ratio", &labels, frequency_ppb / 1e9);
     }
+    if let Some(drift) = look.drift_ratio {
+        samples.number("syncline_node_clock_drift_ratio", &labels, drift);
+    }
     if let Some(age) = look.probe_age {
         samples.number("syncline_node_clock_probe_age_seconds", &labels, age.as_secs_f64());
     }
@@ -242,6 +255,9 @@ fn read_node(region: &str, look: &NodeLook, utc: Option<(i64, u64)>, samples: &m
 fn read_alerts(gauges: &AlertGauges, samples: &mut Samples) {
     samples.count("syncline_alerts", &["pending"], gauges.pending.load(Ordering::Relaxed));
     samples.count("syncline_alerts", &["firing"], gauges.firing.load(Ordering::Relaxed));
+    for (rule, firing) in gauges.firing_by_rule() {
+        samples.count("syncline_alerts_firing", &[rule.name()], firing);
+    }
     samples.count("syncline_alerts_evaluating", &[], gauges.evaluates.load(Ordering::Relaxed));
     samples.count("syncline_incidents_open", &[], gauges.incidents.load(Ordering::Relaxed));
     let evaluated_ms = gauges.evaluated_ms.load(Ordering::Relaxed);

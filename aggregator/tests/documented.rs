@@ -64,6 +64,15 @@ fn each_rule_has_its_place_in_the_runbook() {
     }
 }
 
+/// A rule for each kind of alert.
+#[test]
+fn each_kind_of_alert_has_a_rule() {
+    let rules = read("deploy/prometheus/syncline.rules.yml");
+    for rule in Rule::ALL {
+        assert!(rules.contains(&format!("runbook.md#{rule}\n")), "{rule}");
+    }
+}
+
 #[test]
 fn rules_speak_of_metrics_that_there_are() {
     let (rules, documented) = (read("deploy/prometheus/syncline.rules.yml"), read("docs/metrics.md"));
@@ -105,6 +114,12 @@ fn the_rules_pass_their_tests_in_promtool_and_a_broken_one_does_not() {
         ("min by (region, node) (syncline_node_silence_seconds) > 120", "syncline_node_silence_seconds > 120"),
         ("(syncline_node_silence_seconds) + 60", "(syncline_node_silence_seconds) + 60000"),
         (" unless group by (region) (syncline_aggregator_info)", ""),
+        ("{rule=\"step\"}", ""),
+        ("{rule=\"pause\"}", "{rule=\"paus\"}"),
+        ("max(syncline_alerts_firing{rule=\"claim\"})", "min(syncline_alerts_firing{rule=\"claim\"})"),
+        ("max(syncline_alerts_firing{rule=\"causality\"})", "syncline_alerts_firing{rule=\"causality\"}"),
+        ("{rule=\"reference\"}) > 0", "{rule=\"reference\"}) > 2"),
+        ("{rule=\"regions\"}) > 0", "{rule=\"regions\"}) >= 0"),
     ] {
         assert!(rules.contains(good));
         assert!(!test(&rules.replace(good, bad)).0, "{good} is not tested");

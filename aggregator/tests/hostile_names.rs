@@ -15,7 +15,7 @@ use syncline_sim::NodeSettings;
 const NODES: u64 = 1_200;
 /// As docs/metrics.md has it.
 const LISTED: usize = 1_000;
-const VALUES_OF_A_NODE: usize = 11;
+const VALUES_OF_A_NODE: usize = 12;
 
 fn agent(name: &str) -> SimulatedAgent {
     SimulatedAgent::new(name, "us", 1, NodeSettings::default())

@@ -3,13 +3,15 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use syncline_alerts::{Engine, State};
+use syncline_alerts::{Alert, Engine, Key, Rule, State};
 
 /// How alerts stand.
 #[derive(Debug, Default)]
 pub(crate) struct AlertGauges {
     pub(crate) pending: AtomicU64,
     pub(crate) firing: AtomicU64,
+    /// Those that fire and were not silenced as they began to, in the order of [`Rule::ALL`].
+    by_rule: [AtomicU64; Rule::ALL.len()],
     /// Incidents that are open.
     pub(crate) incidents: AtomicU64,
     /// End of the newest round, ms since 1970; before the first one, the start, so that one that never comes is seen.
@@ -35,6 +37,12 @@ impl AlertGauges {
         for gauge in [&self.pending, &self.firing, &self.incidents, &self.evaluates] {
             gauge.store(0, Ordering::Relaxed);
         }
+        self.by_rule.iter().for_each(|gauge| gauge.store(0, Ordering::Relaxed));
+    }
+
+    /// Each rule, and how many of its alerts fire that were not silenced as they began to.
+    pub(crate) fn firing_by_rule(&self) -> impl Iterator<Item = (Rule, u64)> {
+        Rule::ALL.into_iter().zip(&self.by_rule).map(|(rule, gauge)| (rule, gauge.load(Ordering::Relaxed)))
     }
 
     pub(super) fn take(&self, engine: &Engine, at_ms: i64) {
@@ -42,6 +50,11 @@ impl AlertGauges {
         let in_state = |state| engine.alerts().filter(|(_, alert)| alert.state == state).count() as u64;
         self.pending.store(in_state(State::Pending), Ordering::Relaxed);
         self.firing.store(in_state(State::Firing), Ordering::Relaxed);
+        for (rule, gauge) in Rule::ALL.into_iter().zip(&self.by_rule) {
+            let is_told =
+                |key: &Key, alert: &Alert| key.rule == rule && alert.state == State::Firing && !alert.was_silenced;
+            gauge.store(engine.alerts().filter(|(key, alert)| is_told(key, alert)).count() as u64, Ordering::Relaxed);
+        }
         self.incidents.store(engine.incidents().count() as u64, Ordering::Relaxed);
         self.evaluated_ms.store(at_ms.unsigned_abs(), Ordering::Relaxed);
     }

@@ -21,6 +21,8 @@ pub(crate) struct NodeLook {
     pub(crate) skew_ns: Option<(i64, u64)>,
     /// Frequency error of its oscillator, ppb: positive where it is fast.
     pub(crate) frequency_ppb: Option<f64>,
+    /// How fast its wall clock leaves REF; none where it was not known long enough.
+    pub(crate) drift_ratio: Option<f64>,
     /// Since its last probe that was used.
     pub(crate) probe_age: Option<Duration>,
 }
@@ -51,10 +53,6 @@ fn look(name: NodeName, node: &SharedNode, silent: Duration) -> NodeLook {
     let silent_span = Span::from_ns(i64::try_from(silent.as_nanos()).unwrap_or(i64::MAX));
     let at = node.segment_end().map(|end| end + silent_span);
     let estimate = at.map(|at| node.clock.estimate(at)).filter(|estimate| estimate.status != Status::Unknown);
-    let skew = estimate
-        .as_ref()
-        .zip(node.clock.wall_offset())
-        .map(|(estimate, wall)| (wall.ns().saturating_sub(estimate.offset.ns()), estimate.hard.ns()));
     let probe_age = at
         .zip(node.clock.last_probe())
         .map(|(at, probe)| Duration::from_nanos(u64::try_from((at - probe).ns()).unwrap_or(0)));
@@ -62,7 +60,8 @@ fn look(name: NodeName, node: &SharedNode, silent: Duration) -> NodeLook {
         node: name,
         silent,
         status: estimate.map_or(Status::Unknown, |estimate| estimate.status),
-        skew_ns: skew,
+        skew_ns: at.and_then(|at| node.skew_ns(at)),
+        drift_ratio: at.and_then(|at| node.drift_ratio(at)),
         frequency_ppb: estimate.map(|estimate| -estimate.rate.ppb()),
         probe_age,
     }

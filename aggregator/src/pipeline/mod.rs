@@ -13,6 +13,7 @@
 
 pub(crate) mod bucket;
 mod claims;
+mod drift;
 mod known;
 mod look;
 mod nodes;

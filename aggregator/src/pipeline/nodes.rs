@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use syncline_clock::{NodeClock, SnapshotError, Tolerance};
+use syncline_clock::{NodeClock, SnapshotError, Status, Tolerance};
 use syncline_event::{Batch, BatchId, ClaimSource};
 use syncline_store::ClockState;
 use syncline_timebase::{BootId, Mono, NodeName};
 use thiserror::Error;
 
+use super::drift::Drift;
 use super::revision::Pending;
 use super::sighting::{ReferenceChange, Sighting};
 use crate::links::Links;
@@ -45,6 +46,8 @@ pub(crate) struct Node {
     unsettled: BTreeMap<u64, Arc<Sighting>>,
     /// Where the last segment of the clock's model ended.
     segment_end: Option<syncline_timebase::Instant<Mono>>,
+    /// How fast the wall clock leaves the reference.
+    drift: Drift,
     /// Pieces of the model that may yet be known better.
     pending: Pending,
     /// When its row in `nodes` was last written.
@@ -64,6 +67,7 @@ impl Node {
             newest: None,
             unsettled: BTreeMap::new(),
             segment_end: None,
+            drift: Drift::default(),
             pending: Pending::default(),
             introduced: None,
             contradicted: Vec::new(),
@@ -158,6 +162,7 @@ impl Node {
         let reference = self.follow_run(batch, links);
         let sighting = Sighting::take(&mut self.clock, &mut self.segment_end, &mut self.pending, batch);
         let sighting = Arc::new(Sighting { run: self.run, reference, ..sighting });
+        self.note_drift(&sighting);
         if !sighting.told.is_empty() {
             // Nobody tells it again, and no probe need show it.
             self.state_is_unsaved();
@@ -167,6 +172,30 @@ impl Node {
             self.unsettled.pop_first();
         }
         (sighting, Freshness::New)
+    }
+
+    /// What was before a step, a disruption or another reference is no place to have drifted from.
+    fn note_drift(&mut self, sighting: &Sighting) {
+        let is_set = !sighting.wall_steps.is_empty() || sighting.disruptions > 0;
+        if is_set || sighting.reference != ReferenceChange::None {
+            self.drift.forget();
+        }
+        let due = self.segment_end.filter(|end| self.drift.is_due(end.ns()));
+        if let Some((at, skew_ns)) = due.and_then(|at| Some((at, self.skew_ns(at)?.0))) {
+            self.drift.note(at.ns(), skew_ns);
+        }
+    }
+
+    /// WALL - REF at a time, and how far off that may be, ns; none while nothing is known.
+    pub(crate) fn skew_ns(&self, at: syncline_timebase::Instant<Mono>) -> Option<(i64, u64)> {
+        let estimate = self.clock.estimate(at);
+        let wall = self.clock.wall_offset().filter(|_| estimate.status != Status::Unknown)?;
+        Some((wall.ns().saturating_sub(estimate.offset.ns()), estimate.hard.ns()))
+    }
+
+    /// How fast the wall clock leaves the reference, as a ratio; none where it was not known long enough.
+    pub(crate) fn drift_ratio(&self, at: syncline_timebase::Instant<Mono>) -> Option<f64> {
+        self.drift.ratio(at.ns(), self.skew_ns(at)?.0)
     }
 
     /// The run of the reference that the model speaks of, if it speaks of one.

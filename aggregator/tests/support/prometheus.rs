@@ -60,6 +60,7 @@ pub(crate) fn shipped_rules() -> PathBuf {
 
 /// What a Prometheus says to a query, by what the value is of.
 pub(crate) fn ask(prometheus: &Daemon, query: &str) -> Vec<(serde_json::Value, f64)> {
+    let query: String = query.bytes().map(|byte| format!("%{byte:02x}")).collect();
     let answer = get(&format!("{}/api/v1/query?query={query}", prometheus.url)).unwrap_or_default();
     let answer: serde_json::Value = serde_json::from_str(&answer).unwrap_or_default();
     let series = answer["data"]["result"].as_array().cloned().unwrap_or_default();
