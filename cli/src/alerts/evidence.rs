@@ -2,34 +2,29 @@
 
 use std::collections::BTreeMap;
 
-use syncline_alerts::round::{LinkSeen, NodeSeen, RegionSeen};
+use syncline_alerts::round::NodeSeen;
 use syncline_alerts::text::quantity;
-use syncline_alerts::{Interval, Limits, Round, Unit};
+use syncline_alerts::{Interval, Limits, Round, Rule, Unit};
 
+use super::about::About;
 use super::history::EVERY_MS;
-use super::plot;
+use super::{common, plot, series};
 use crate::time;
 
-/// What an incident is shown of.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum About {
-    /// A node and its region.
-    Node(String, String),
-    Region(String),
-    /// A region and a peer.
-    Link(String, String),
-    Fleet,
+/// What there is to be shown, and beside what.
+pub(super) struct Known<'a> {
+    pub(super) rounds: &'a [Round],
+    /// The limits that alerts of the incident were raised at, of those rules that it has some of.
+    pub(super) limits: &'a BTreeMap<Rule, u64>,
+    pub(super) kept: Kept,
 }
 
-impl About {
-    fn is_of(&self, seen: &NodeSeen) -> bool {
-        match self {
-            Self::Node(region, node) => (&seen.region, &seen.node) == (region, node),
-            Self::Region(region) => &seen.region == region,
-            Self::Link(..) => false,
-            Self::Fleet => true,
-        }
-    }
+/// Which of what was measured then is still in the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Kept {
+    pub(super) probes: bool,
+    /// Offsets, frequencies, claims.
+    pub(super) clocks: bool,
 }
 
 /// What all offsets of a picture are against: they would else jump where nothing did.
@@ -41,37 +36,46 @@ enum Scale {
 }
 
 /// What was known of it, round by round.
-pub(super) fn lines(rounds: &[Round], about: &About) -> Vec<String> {
+pub(super) fn lines(known: &Known<'_>, about: &About) -> Vec<String> {
+    let Known { rounds, limits, kept } = *known;
+    if !kept.clocks {
+        return vec![
+            "What clocks were then is not kept any more: offsets, frequencies and claims are for 14 days, probes for 3.".to_owned(),
+        ];
+    }
     let mut lines = Vec::new();
     match about {
         About::Node(region, node) => {
-            lines.extend(clocks(rounds, about, &format!("Wall clock of {region}/{node}")));
+            lines.extend(clocks((rounds, limits), about, &format!("Wall clock of {region}/{node}")));
             let of = |round: &Round| round.nodes.iter().find(|seen| about.is_of(seen)).cloned();
             let seen: Vec<(&Round, Option<NodeSeen>)> = rounds.iter().map(|round| (round, of(round))).collect();
-            lines.extend(probes(&seen));
+            lines.extend(series::table(&seen));
+            lines.push(String::new());
+            lines.extend(probes(&seen, kept));
             lines.extend(happened(&seen));
         }
-        About::Link(region, peer) => lines.extend(link(rounds, region, peer)),
+        About::Link(region, peer) => lines.extend(common::link(rounds, region, peer)),
         About::Region(region) => {
-            lines.extend(clocks(rounds, about, &format!("Most wall clocks of {region}")));
-            lines.extend(counts(rounds, about));
-            lines.extend(word(rounds, region));
+            lines.extend(clocks((rounds, limits), about, &format!("Most wall clocks of {region}")));
+            lines.extend(common::counts(rounds, about));
+            lines.extend(common::word(rounds, region));
         }
         About::Fleet => {
-            lines.extend(clocks(rounds, about, "Most wall clocks of the fleet"));
-            lines.extend(counts(rounds, about));
+            lines.extend(clocks((rounds, limits), about, "Most wall clocks of the fleet"));
+            lines.extend(common::counts(rounds, about));
             let mut regions: Vec<&str> =
                 rounds.iter().flat_map(|round| &round.regions).map(|seen| seen.region.as_str()).collect();
             regions.sort_unstable();
             regions.dedup();
-            lines.extend(regions.into_iter().flat_map(|region| word(rounds, region)));
+            lines.extend(regions.into_iter().flat_map(|region| common::word(rounds, region)));
         }
     }
+    lines.extend(common::violations(rounds, about));
     lines
 }
 
 /// A picture of what most of the clocks have, which of a single one is its own.
-fn clocks(rounds: &[Round], about: &About, whose: &str) -> Vec<String> {
+fn clocks((rounds, limits): (&[Round], &BTreeMap<Rule, u64>), about: &About, whose: &str) -> Vec<String> {
     let of =
         |round: &Round| -> Vec<NodeSeen> { round.nodes.iter().filter(|seen| about.is_of(seen)).cloned().collect() };
     let seen: Vec<(&Round, Vec<NodeSeen>)> = rounds.iter().map(|round| (round, of(round))).collect();
@@ -81,13 +85,20 @@ fn clocks(rounds: &[Round], about: &About, whose: &str) -> Vec<String> {
     };
     let offsets: Vec<Option<Interval>> = seen.iter().map(most).collect();
     let against = if scale == Scale::Utc { "UTC" } else { "the region's reference (nobody claims to know UTC)" };
-    let mut lines = vec![titled(rounds, &format!("{whose} against {against}"), ", - the limit of offsets")];
-    lines.extend(plot::draw(&offsets, Limits::default().offset_ns));
+    // An override may have another one, which only an alert of an offset tells.
+    let (limit_ns, limit) = match limits.get(&Rule::Offset) {
+        Some(limit_ns) => {
+            (*limit_ns, format!(", - the limit of the offset's alert, {}", quantity(*limit_ns, Unit::Ns)))
+        }
+        None => (Limits::default().offset_ns, ", - the usual limit of offsets".to_owned()),
+    };
+    let mut lines = vec![titled(rounds, &format!("{whose} against {against}"), &limit)];
+    lines.extend(plot::draw(&offsets, limit_ns));
     lines.push(String::new());
     lines
 }
 
-fn titled(rounds: &[Round], what: &str, more: &str) -> String {
+pub(super) fn titled(rounds: &[Round], what: &str, more: &str) -> String {
     let from = rounds.first().map_or_else(String::new, |round| time::rfc3339(round.at_ns - EVERY_MS * 1_000_000));
     format!("{what}, 15 s a column from {from}; | is the bound{more}:")
 }
@@ -132,107 +143,30 @@ fn median(all: Vec<Interval>) -> Option<Interval> {
     Some(Interval { low: *low.get(middle)?, high: *high.get(middle)? })
 }
 
-/// How many nodes of it were known, were set, or had their clocks disrupted.
-fn counts(rounds: &[Round], about: &About) -> Vec<String> {
-    let mut lines = Vec::new();
-    let of = |round: &'_ Round| round.nodes.iter().filter(|seen| about.is_of(seen)).cloned().collect::<Vec<_>>();
-    let nodes = rounds.iter().map(|round| of(round).len()).max().unwrap_or_default();
-    let known = rounds.iter().map(|round| of(round).iter().filter(|seen| seen.skew_ns.is_some()).count());
-    let (least, most) = (known.clone().min().unwrap_or_default(), known.max().unwrap_or_default());
-    lines.push(format!("Nodes: up to {nodes}; the clocks of {least} to {most} of them were known"));
-    let mut models = BTreeMap::new();
-    for round in rounds {
-        let (mut set, mut disrupted) = (0, 0);
-        for seen in of(round) {
-            set += seen.steps.len();
-            if seen.skew_ns.is_some() {
-                let now = (seen.boot, seen.run, seen.epoch);
-                let before = models.insert((seen.region, seen.node), now);
-                disrupted += usize::from(before.is_some_and(|before| before != now));
-            }
-        }
-        for (count, what) in
-            [(set, "wall clocks were set"), (disrupted, "clocks were disrupted, or have another model")]
-        {
-            if count > 0 {
-                lines.push(format!("{}  {count} {what}", time::rfc3339(round.at_ns)));
-            }
-        }
-    }
-    lines
-}
-
-/// What a region's word of UTC was, beside all others.
-fn word(rounds: &[Round], region: &str) -> Vec<String> {
-    let said: Vec<&RegionSeen> =
-        rounds.iter().flat_map(|round| &round.regions).filter(|seen| seen.region == region).collect();
-    let utc = said.iter().rev().find_map(|seen| seen.utc_ns).map_or_else(
-        || "UTC - REF is not known".to_owned(),
-        |utc| format!("REF - UTC is {} at last, +-{}", signed(utc.middle()), quantity(utc.half_width(), Unit::Ns)),
-    );
-    let false_by = falsehood(said.iter().map(|seen| seen.false_by_ns));
-    vec![format!("{region}: {utc}; its aggregator's claim of UTC {false_by}")]
-}
-
-/// What two regions measured of one another.
-fn link(rounds: &[Round], region: &str, peer: &str) -> Vec<String> {
-    let of = |round: &'_ Round| -> Option<LinkSeen> {
-        round.links.iter().rev().find(|seen| (seen.region.as_str(), seen.peer.as_str()) == (region, peer)).cloned()
-    };
-    let seen: Vec<Option<LinkSeen>> = rounds.iter().map(of).collect();
-    let apart: Vec<Option<Interval>> = seen.iter().map(|seen| seen.as_ref().map(|seen| seen.apart_ns)).collect();
-    // References may be far from one another: what changes is to be seen.
-    let begin_ns = apart.iter().flatten().next().map_or(0, |apart| apart.middle());
-    let apart: Vec<Option<Interval>> =
-        apart.into_iter().map(|apart| apart.map(|apart| apart.against(begin_ns))).collect();
-    let what = format!("REF of {peer} less that of {region}, less {} at the begin", signed(begin_ns));
-    let mut lines = vec![titled(rounds, &what, "")];
-    lines.extend(plot::draw(&apart, u64::MAX));
-    lines.push(String::new());
-    let false_by = falsehood(seen.iter().flatten().map(|seen| seen.false_by_ns));
-    lines.push(format!("What the two measure of one another {false_by}"));
-    lines
-}
-
-/// In how many of the rounds in which something was said it was false, and by how much at most.
-fn falsehood(said: impl Iterator<Item = Option<u64>>) -> String {
-    let said: Vec<Option<u64>> = said.collect();
-    let count = said.iter().flatten().count();
-    match said.iter().flatten().max() {
-        Some(most) => format!("was false {count} of {} times, by {} at most", said.len(), quantity(*most, Unit::Ns)),
-        None if said.is_empty() => "was not heard".to_owned(),
-        None => "was not seen to be false".to_owned(),
-    }
-}
-
-fn signed(ns: i64) -> String {
+pub(super) fn signed(ns: i64) -> String {
     format!("{}{}", if ns < 0 { "-" } else { "+" }, quantity(ns.unsigned_abs(), Unit::Ns))
 }
 
-fn probes(seen: &[(&Round, Option<NodeSeen>)]) -> Vec<String> {
+fn probes(seen: &[(&Round, Option<NodeSeen>)], kept: Kept) -> Vec<String> {
     let all: Vec<u64> = seen.iter().filter_map(|(_, seen)| seen.as_ref()?.round_trip_ns).collect();
     let bounds: Vec<u64> = seen.iter().filter_map(|(_, seen)| Some(seen.as_ref()?.skew_ns?.half_width())).collect();
     let ns = |size: Option<&u64>| size.map_or_else(|| "none".to_owned(), |size| quantity(*size, Unit::Ns));
-    vec![
-        format!(
-            "Probes: came in {} of {} rounds; least round trip {}, the worst round's {}",
-            all.len(),
-            seen.len(),
-            ns(all.iter().min()),
-            ns(all.iter().max())
-        ),
-        format!(
-            "Bound: +-{} at best, +-{} at worst (`syncline clock explain` says what it rests on)",
-            ns(bounds.iter().min()),
-            ns(bounds.iter().max())
-        ),
-    ]
+    let probes = if all.is_empty() && !kept.probes {
+        "Probes: not kept any more (3 days)".to_owned()
+    } else {
+        let (best, worst) = (ns(all.iter().min()), ns(all.iter().max()));
+        let (came, rounds) = (all.len(), seen.len());
+        format!("Probes: came in {came} of {rounds} rounds; least round trip {best}, the worst round's {worst}")
+    };
+    let (best, worst) = (ns(bounds.iter().min()), ns(bounds.iter().max()));
+    let bound = format!("Bound: +-{best} at best, +-{worst} at worst (`syncline clock explain` says what it rests on)");
+    vec![probes, bound]
 }
 
-/// Steps, disruptions and false claims, in order.
+/// Steps and disruptions in order, and claims.
 fn happened(seen: &[(&Round, Option<NodeSeen>)]) -> Vec<String> {
     let mut lines = Vec::new();
-    let (mut epoch, mut false_claims) = (None, BTreeMap::<String, (u64, i64)>::new());
+    let (mut epoch, mut claims) = (None, BTreeMap::<String, (u64, u64, i64)>::new());
     for (round, seen) in seen {
         let Some(seen) = seen else { continue };
         let at = time::rfc3339(round.at_ns);
@@ -247,21 +181,28 @@ fn happened(seen: &[(&Round, Option<NodeSeen>)]) -> Vec<String> {
             }
         }
         for claim in &seen.claims {
+            let (all, count, gap) = claims.entry(claim.source.clone()).or_default();
+            *all += 1;
             if let Some(contradiction) = claim.contradiction {
-                let (count, gap) = false_claims.entry(claim.source.clone()).or_default();
                 (*count, *gap) = (*count + 1, contradiction.gap_ns());
             }
         }
     }
-    for (source, (count, gap_ns)) in false_claims {
+    for (source, (all, count, gap_ns)) in claims {
         let size = quantity(gap_ns.unsigned_abs(), Unit::Ns);
-        lines.push(format!("{count} claims of {source} could not be true; the last one by {size}"));
+        lines.push(if count == 0 {
+            format!("Claims of {source}: {all}, all of which may be true")
+        } else {
+            format!("Claims of {source}: {count} of {all} could not be true; the last one by {size}")
+        });
     }
     lines
 }
 
 #[cfg(test)]
 mod tests {
+    use syncline_alerts::round::{LinkSeen, RegionSeen};
+
     use super::*;
 
     const SECOND: i64 = 1_000_000_000;
@@ -290,6 +231,40 @@ mod tests {
             ..Round::default()
         };
         (0..4).map(round).collect()
+    }
+
+    const KEPT: Kept = Kept { probes: true, clocks: true };
+
+    fn lines(rounds: &[Round], about: &About) -> Vec<String> {
+        super::lines(&Known { rounds, limits: &BTreeMap::new(), kept: KEPT }, about)
+    }
+
+    #[test]
+    fn the_limit_is_that_which_the_alert_was_raised_at() {
+        let (rounds, node) = (rounds(|_| true), About::Node("eu".into(), "eu-1".into()));
+        let shown = |limits: &BTreeMap<Rule, u64>| super::lines(&Known { rounds: &rounds, limits, kept: KEPT }, &node);
+        let usual = shown(&BTreeMap::new());
+        assert!(usual[0].contains("- the usual limit of offsets"), "{}", usual[0]);
+        assert!(!usual.iter().any(|line| line.contains("----")), "50 ms is beyond the picture");
+        let low = shown(&BTreeMap::from([(Rule::Offset, 500_000)]));
+        assert!(low[0].contains("- the limit of the offset's alert, 500 us"), "{}", low[0]);
+        assert!(low.iter().any(|line| line.contains("----")), "{low:#?}");
+    }
+
+    #[test]
+    fn what_is_too_old_is_told_as_not_kept_and_not_as_never_there() {
+        let (rounds, node) = (rounds(|_| true), About::Node("eu".into(), "eu-1".into()));
+        let shown = |kept| super::lines(&Known { rounds: &rounds, limits: &BTreeMap::new(), kept }, &node).join("\n");
+        assert!(shown(KEPT).contains("Probes: came in 0 of 4 rounds"));
+        let no_probes = shown(Kept { probes: false, clocks: true });
+        assert!(
+            no_probes.contains("Probes: not kept any more (3 days)") && !no_probes.contains("came in"),
+            "{no_probes}"
+        );
+        let nothing = shown(Kept { probes: false, clocks: false });
+        assert!(
+            nothing.starts_with("What clocks were then is not kept any more") && !nothing.contains("nothing is known")
+        );
     }
 
     /// The columns of a picture that have something in them.

@@ -1,10 +1,15 @@
 //! What an incident rests on.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
+use syncline_alerts::{Round, Rule};
 use syncline_store::Rounds;
 
-use super::evidence::{self, About};
+use super::about::{self, About};
+use super::evidence::{self, Kept, Known};
 use super::history::EVERY_MS;
+use super::probes;
 use crate::failure::usage;
 use crate::source::Source;
 use crate::time;
@@ -30,14 +35,22 @@ struct State {
     rule: String,
     subject: String,
     state: String,
+    limit_value: u64,
     text: String,
 }
 
-const TOLD: &str = "SELECT toUnixTimestamp64Nano(at) AS at_ns, toString(kind) AS kind, toString(severity) AS severity, subjects, text \
-    FROM skew_incidents WHERE incident = {id:UInt64} ORDER BY at";
+/// States of alerts that are shown.
+const MOST_STATES: usize = 200;
+/// How long clocks' segments, with offsets and claims, and probes are kept, ms.
+const CLOCKS_KEPT_MS: i64 = 14 * 86_400_000;
+const PROBES_KEPT_MS: i64 = 3 * 86_400_000;
 
-const STATES: &str = "SELECT toUnixTimestamp64Nano(at) AS at_ns, toUnixTimestamp64Nano(since) AS since_ns, toString(rule) AS rule, subject, \
-    toString(state) AS state, text FROM skew_alerts WHERE incident = {id:UInt64} ORDER BY at, rule, subject LIMIT 200";
+/// What lasts is there twice once it was written again.
+const TOLD: &str = "SELECT DISTINCT toUnixTimestamp64Nano(at) AS at_ns, toString(kind) AS kind, toString(severity) AS severity, subjects, text \
+    FROM skew_incidents WHERE incident = {id:UInt64} ORDER BY at_ns";
+
+const STATES: &str = "SELECT DISTINCT toUnixTimestamp64Nano(at) AS at_ns, toUnixTimestamp64Nano(since) AS since_ns, toString(rule) AS rule, subject, \
+    toString(state) AS state, limit_value, text FROM skew_alerts WHERE incident = {id:UInt64} ORDER BY at_ns, rule, subject LIMIT 201";
 
 pub(super) async fn text(source: &Source, id: u64, node: Option<&str>) -> anyhow::Result<String> {
     let params = [("id".to_owned(), id.to_string())];
@@ -51,8 +64,13 @@ pub(super) async fn text(source: &Source, id: u64, node: Option<&str>) -> anyhow
         lines.push(format!("incident {id} {kind} {} ({severity}): {text}", time::rfc3339(*at_ns)));
     }
     lines.extend([String::new(), "Its alerts:".to_owned()]);
-    for State { at_ns, rule, subject, state, text, .. } in &states {
+    for State { at_ns, rule, subject, state, text, .. } in states.iter().take(MOST_STATES) {
         lines.push(format!("  {}  {state:<8}  {rule} of {subject}: {text}", time::rfc3339(*at_ns)));
+    }
+    if states.len() > MOST_STATES {
+        lines.push(format!(
+            "  and more, of which these are the first {MOST_STATES}: skew_alerts has all, with incident = {id}"
+        ));
     }
     let subjects = told.first().map(|told| told.subjects.as_str());
     let subjects: Vec<&str> = subjects
@@ -63,73 +81,46 @@ pub(super) async fn text(source: &Source, id: u64, node: Option<&str>) -> anyhow
         .flat_map(|subject| subject.split(" to "))
         .collect();
     lines.push(String::new());
-    let about = chosen(&subjects, node)?;
-    lines.extend(known(source, &about, since_ns).await?);
-    if matches!(about, About::Region(_)) {
-        lines.push("--node NAME shows a node beside it.".to_owned());
+    let around = Around::read(source, since_ns).await?;
+    let about = about::chosen(&subjects, node, &around.rounds).map_err(usage)?;
+    lines.extend(evidence::lines(
+        &Known { rounds: &around.rounds, limits: &limits(&states), kept: around.kept },
+        &about,
+    ));
+    if let About::Node(region, node) = &about {
+        lines.push(String::new());
+        lines.extend(probes::lines(source, (region, node), around.span_ms).await?);
+    } else {
+        lines.push("--node NAME or REGION/NAME shows a node beside it.".to_owned());
     }
     Ok(lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect())
 }
 
-/// What to show: the widest that the incident has come to be about, or the node that is asked for.
-fn chosen(subjects: &[&str], node: Option<&str>) -> anyhow::Result<About> {
-    let Some(wanted) = node else {
-        let all = subjects.iter().map(|subject| about(subject));
-        return Ok(all.min_by_key(narrowness).unwrap_or(About::Fleet));
-    };
-    let mut nodes = subjects.iter().filter_map(|subject| subject.split_once('/'));
-    if let Some((region, node)) = nodes.find(|(_, node)| *node == wanted) {
-        return Ok(About::Node(region.to_owned(), node.to_owned()));
-    }
-    // A node of a region that all of is concerned.
-    match subjects.iter().find(|subject| !subject.contains(['/', ' ']) && **subject != "fleet") {
-        Some(region) => Ok(About::Node((*region).to_owned(), wanted.to_owned())),
-        None => Err(usage(format!("--node {wanted}: the incident is not about it, but about {}", subjects.join(", ")))),
-    }
+/// The newest limit of each rule that the incident has alerts of.
+fn limits(states: &[State]) -> BTreeMap<Rule, u64> {
+    states.iter().filter_map(|state| Some((Rule::of_name(&state.rule)?, state.limit_value))).collect()
 }
 
-fn narrowness(about: &About) -> u8 {
-    match about {
-        About::Fleet => 0,
-        About::Region(_) | About::Link(..) => 1,
-        About::Node(..) => 2,
-    }
+/// What was known around the time that an incident began.
+struct Around {
+    rounds: Vec<Round>,
+    /// By the database's clock.
+    span_ms: (i64, i64),
+    kept: Kept,
 }
 
-fn about(subject: &str) -> About {
-    match (subject.split_once('/'), subject.split_once(" and ")) {
-        (Some((region, node)), _) => About::Node(region.to_owned(), node.to_owned()),
-        (None, Some((region, peer))) => About::Link(region.to_owned(), peer.to_owned()),
-        (None, None) if subject == "fleet" => About::Fleet,
-        (None, None) => About::Region(subject.to_owned()),
-    }
-}
-
-/// What was known of it around the time.
-async fn known(source: &Source, about: &About, since_ns: i64) -> anyhow::Result<Vec<String>> {
-    let begin_ms = (since_ns / MS).div_euclid(EVERY_MS) * EVERY_MS - BEFORE * EVERY_MS;
-    let now_ms = source.store().now_ms().await?;
-    let rounds = (BEFORE + AFTER).min((now_ms - begin_ms) / EVERY_MS).max(1);
-    let mut reader = Rounds::begin(source.store(), begin_ms, EVERY_MS).await?;
-    let rounds = reader.next(source.store(), u32::try_from(rounds).unwrap_or(1)).await?;
-    Ok(evidence::lines(&rounds, about))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_widest_that_an_incident_is_about_is_shown_or_the_node_that_is_asked_for() {
-        let node = |region: &str, node: &str| About::Node(region.to_owned(), node.to_owned());
-        let shown = |subjects: &[&str], node| chosen(subjects, node).map_err(|error| error.to_string());
-        assert_eq!(shown(&["fleet", "eu", "eu/a"], None), Ok(About::Fleet));
-        assert_eq!(shown(&["eu", "eu/a"], None), Ok(About::Region("eu".to_owned())));
-        assert_eq!(shown(&["eu/a", "eu"], None), Ok(About::Region("eu".to_owned())), "it has become wider");
-        assert_eq!(shown(&["eu and us"], None), Ok(About::Link("eu".to_owned(), "us".to_owned())));
-        assert_eq!(shown(&["eu/a", "eu/b"], None), Ok(node("eu", "a")));
-        assert_eq!(shown(&["eu/a", "eu/b"], Some("b")), Ok(node("eu", "b")));
-        assert_eq!(shown(&["eu"], Some("c")), Ok(node("eu", "c")));
-        assert!(shown(&["eu/a"], Some("c")).unwrap_err().contains("not about it"));
+impl Around {
+    async fn read(source: &Source, since_ns: i64) -> anyhow::Result<Self> {
+        let begin_ms = (since_ns / MS).div_euclid(EVERY_MS) * EVERY_MS - BEFORE * EVERY_MS;
+        let now_ms = source.store().now_ms().await?;
+        let rounds = (BEFORE + AFTER).min((now_ms - begin_ms) / EVERY_MS).max(1);
+        let mut reader = Rounds::begin(source.store(), begin_ms, EVERY_MS).await?;
+        let read = reader.next(source.store(), u32::try_from(rounds).unwrap_or(1)).await?;
+        let span_ms = (begin_ms, begin_ms + rounds * EVERY_MS);
+        let is_within = |kept_ms: i64| now_ms - span_ms.1 <= kept_ms;
+        // What is late to be deleted is still there.
+        let is_there = read.iter().any(|round| round.nodes.iter().any(|seen| seen.skew_ns.is_some()));
+        let kept = Kept { probes: is_within(PROBES_KEPT_MS), clocks: is_within(CLOCKS_KEPT_MS) || is_there };
+        Ok(Self { rounds: read, span_ms, kept })
     }
 }

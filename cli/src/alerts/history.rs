@@ -1,16 +1,17 @@
 //! What would have been told of an earlier time.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde::Serialize;
 use syncline_alerts::{Engine, Kind, Notification, Policy, Rule, Silence, State, Unit, settings};
 use syncline_config::{Document, units};
-use syncline_store::Rounds;
+use syncline_store::{DeclaredSilence, Rounds};
 
 use super::TestArgs;
 use crate::args::Format;
 use crate::failure::usage;
-use crate::source::Source;
+use crate::source::{Source, explain};
 use crate::time;
 
 /// As the aggregator evaluates, ms.
@@ -29,6 +30,10 @@ struct Tested {
     /// The most nodes that a round had.
     nodes: usize,
     alerts_fired: usize,
+    /// Silences that people declared and that were applied.
+    silences: usize,
+    /// What was told before, and lasts at the begin.
+    lasting: Vec<Notification>,
     notifications: Vec<Notification>,
 }
 
@@ -76,8 +81,8 @@ fn changed(policy: Policy, changes: &[NewLimit]) -> Policy {
 }
 
 pub(super) async fn text(source: &Source, wanted: &TestArgs) -> anyhow::Result<String> {
-    let TestArgs { from, to, config, limit, format } = wanted;
-    let (policy, silences) = of_file(config.as_deref())?;
+    let TestArgs { from, to, config, limit, no_silences, format } = wanted;
+    let (policy, mut silences) = of_file(config.as_deref())?;
     // Rounds are by the database's clock, and so is what is said of them.
     let now_ns = source.store().now_ms().await?.saturating_mul(MS);
     let read =
@@ -88,41 +93,78 @@ pub(super) async fn text(source: &Source, wanted: &TestArgs) -> anyhow::Result<S
     if from_ms >= to_ms {
         return Err(usage(format!("--from {from} is not a round of 15 s or more before --to {to}")));
     }
-    let tested = test(source, (from_ms, to_ms), (changed(policy, limit), &silences)).await?;
+    let policy = changed(policy, limit);
+    let begin_ms = from_ms - warm_up_ms(&policy);
+    let declared = if *no_silences { Vec::new() } else { declared(source, (begin_ms, to_ms)).await? };
+    let number = declared.len();
+    silences.extend(declared);
+    let tested = test(source, (begin_ms, from_ms, to_ms), (policy, &silences)).await?;
+    let tested = Tested { silences: number, ..tested };
     if *format == Format::Json {
         return Ok(serde_json::to_string_pretty(&tested)? + "\n");
     }
-    let Tested { from, to, rounds, nodes, alerts_fired, notifications } = &tested;
-    let mut text = String::new();
+    let Tested { from, to, rounds, nodes, alerts_fired, silences, lasting, notifications } = &tested;
+    let line = |told: &Notification, kind: &str| {
+        format!("{}  {kind}  {:>8}  {}\n", time::rfc3339(told.at_ns), told.severity.name(), told.text)
+    };
+    let mut text: String = lasting.iter().map(|told| line(told, "lasts   ")).collect();
     for told in notifications {
-        let kind = if told.kind == Kind::Opened { "opened  " } else { "resolved" };
-        text += &format!("{}  {kind}  {:>8}  {}\n", time::rfc3339(told.at_ns), told.severity.name(), told.text);
+        text += &line(told, if told.kind == Kind::Opened { "opened  " } else { "resolved" });
     }
     let opened = notifications.iter().filter(|told| told.kind == Kind::Opened).count();
-    text +=
-        &format!("{from} to {to}: {rounds} rounds, up to {nodes} nodes, {alerts_fired} alerts fired, {opened} told\n");
+    let silenced = match silences {
+        0 if *no_silences => "declared silences left out".to_owned(),
+        number => format!("{number} declared silences applied"),
+    };
+    text += &format!(
+        "{from} to {to}: {rounds} rounds, up to {nodes} nodes, {silenced}, {alerts_fired} alerts fired, {opened} told\n"
+    );
     Ok(text)
+}
+
+/// What goes before the time that is asked for: the time that drift is measured over, or in which an alert ends, and the rounds that begin one.
+fn warm_up_ms(policy: &Policy) -> i64 {
+    let window_ns = policy.drift_window_ns.max(policy.quiet_ns);
+    let rounds = i64::try_from(window_ns).unwrap_or(i64::MAX) / MS / EVERY_MS + 1 + i64::from(policy.rounds);
+    rounds.min(86_400_000 / EVERY_MS) * EVERY_MS
+}
+
+/// What people declared for times between these, ms.
+async fn declared(source: &Source, (from_ms, to_ms): (i64, i64)) -> anyhow::Result<Vec<Silence>> {
+    let found = source.store().silences(from_ms).await.map_err(|error| explain(source.store(), error))?;
+    let silence = |DeclaredSilence { region, node, rules, from_ms, until_ms, comment, .. }: DeclaredSilence| {
+        // Whoever declares one by the program is told what is wrong; the aggregator passes others over, too.
+        Silence::declared((&region, &node, &rules), (from_ms * MS, until_ms * MS), &comment).ok()
+    };
+    Ok(found.into_iter().filter(|silence| silence.from_ms < to_ms).filter_map(silence).collect())
 }
 
 async fn test(
     source: &Source,
-    (from_ms, to_ms): (i64, i64),
+    (begin_ms, from_ms, to_ms): (i64, i64, i64),
     (policy, silences): (Policy, &[Silence]),
 ) -> anyhow::Result<Tested> {
     let mut engine = Engine::new(policy)?;
-    let mut reader = Rounds::begin(source.store(), from_ms, EVERY_MS).await?;
+    let mut reader = Rounds::begin(source.store(), begin_ms, EVERY_MS).await?;
     let (mut notifications, mut rounds, mut nodes, mut alerts_fired) = (Vec::new(), 0, 0, 0);
+    let mut lasting: Vec<Notification> = Vec::new();
     while reader.at_ms() < to_ms {
         let left = u32::try_from((to_ms - reader.at_ms()) / EVERY_MS).unwrap_or(AT_ONCE).clamp(1, AT_ONCE);
         for round in reader.next(source.store(), left).await? {
             let outcome = engine.evaluate(&round, silences)?;
+            if round.at_ns <= from_ms * MS {
+                lasting.extend(outcome.notifications);
+                let open: BTreeSet<u64> = engine.incidents().map(|(number, _)| number).collect();
+                lasting.retain(|told| told.kind == Kind::Opened && open.contains(&told.incident));
+                continue;
+            }
             (rounds, nodes) = (rounds + 1, nodes.max(round.nodes.len()));
             alerts_fired += outcome.transitions.iter().filter(|one| one.to == State::Firing).count();
             notifications.extend(outcome.notifications);
         }
     }
     let (from, to) = (time::rfc3339(from_ms * MS), time::rfc3339(to_ms * MS));
-    Ok(Tested { from, to, rounds, nodes, alerts_fired, notifications })
+    Ok(Tested { from, to, rounds, nodes, alerts_fired, silences: 0, lasting, notifications })
 }
 
 #[cfg(test)]

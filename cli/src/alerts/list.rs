@@ -26,10 +26,11 @@ struct Row {
     text: String,
 }
 
+/// Of states of one time that of the newer incident counts, and of one incident that it is over.
 const NEWEST: &str = "SELECT incident, toString(state) AS state, toString(severity) AS severity, toString(rule) AS rule, subject, \
     concat(replaceOne(toString(toDateTime64(since, 0)), ' ', 'T'), 'Z') AS since, \
     concat(replaceOne(toString(toDateTime64(skew_alerts.at, 0)), ' ', 'T'), 'Z') AS at, silenced, text \
-    FROM (SELECT * FROM skew_alerts ORDER BY skew_alerts.at DESC LIMIT 1 BY rule, subject) AS skew_alerts \
+    FROM (SELECT * FROM skew_alerts ORDER BY skew_alerts.at DESC, skew_alerts.incident DESC, skew_alerts.state DESC LIMIT 1 BY rule, subject) AS skew_alerts \
     WHERE {all:UInt8} = 1 OR state != 'resolved' ORDER BY state = 'resolved', incident DESC, since, rule, subject";
 
 /// How old the newest state is that an evaluation left: one is left each five minutes at least.

@@ -1,10 +1,14 @@
 //! `syncline alerts`: what is wrong with clocks, why it is said, and what would have been said of an earlier time.
 
+mod about;
+mod common;
 mod evidence;
 mod explain;
 mod history;
 mod list;
 mod plot;
+mod probes;
+mod series;
 mod silence;
 
 use std::io::{self, Write};
@@ -46,14 +50,15 @@ enum AlertsCommand {
 struct ExplainArgs {
     /// Number of the incident, as `syncline alerts` lists it
     id: u64,
-    /// Of this node, where the incident is about several
-    #[arg(long, value_name = "NAME")]
+    /// Of this node, where the incident is about several: its name, or REGION/NAME where several regions have one of that name
+    #[arg(long, value_name = "NODE")]
     node: Option<String>,
 }
 
 /// Evaluate alerts on stored history and print what would have been told.
 ///
-/// It begins with nothing known: what was so before --from is told as new.
+/// Silences that people declared are applied. What is so at --from already is told as what lasts: the time before it that drift is measured over, and in
+/// which alerts end, is read too.
 #[derive(Args, Debug)]
 struct TestArgs {
     /// From when
@@ -62,12 +67,15 @@ struct TestArgs {
     /// Until when
     #[arg(long, value_name = "TIME", default_value = "now", allow_hyphen_values = true)]
     to: String,
-    /// By the limits, overrides and maintenance in this file of the aggregator's; what people declared with `silence` is not applied
+    /// By the limits, overrides and maintenance in this file of the aggregator's; what its variables say is not known here
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Another limit for a rule, such as offset=5ms or drift=1ppm; `off` turns it off; may be given several times
     #[arg(long, value_name = "RULE=LIMIT", value_parser = history::limit)]
     limit: Vec<history::NewLimit>,
+    /// As if nobody had declared silences (`syncline alerts silence`)
+    #[arg(long)]
+    no_silences: bool,
     /// text for people, json for programs
     #[arg(long, short, value_name = "FORMAT", default_value = "text")]
     format: Format,

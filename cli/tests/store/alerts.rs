@@ -40,6 +40,18 @@ pub(crate) fn rows(base_ns: i64) -> Vec<String> {
             );
         }
     }
+    let mut probes =
+        "INSERT INTO clock_probes (region, node, boot, t1, t2, t3, t4, rtt_ns, kind, used, received) VALUES".to_owned();
+    for round in 0..120 {
+        let received = base_ms + round * EVERY_MS + 3_000;
+        let t1 = (received - base_ms + 9_000_000) * MS;
+        let t2 = t1 + (base_ms - 9_000_000) * MS + 120_000;
+        probes += &format!(
+            " ('eu', 'eu-1', 7, {t1}, {t2}, {t2}, {}, 240000, 'udp', 1, fromUnixTimestamp64Milli({received}, 'UTC'))",
+            t1 + 240_000
+        );
+    }
+    rows.push(probes);
     let stepped_ms = base_ms + STEPPED * EVERY_MS + 2_000;
     rows.push(format!(
         "INSERT INTO clock_steps (region, node, boot, mono_ns, at, size_ns, scale) VALUES ('eu', 'eu-1', 7, {}, \
@@ -49,10 +61,12 @@ pub(crate) fn rows(base_ns: i64) -> Vec<String> {
     let at = |round: i64| format!("fromUnixTimestamp64Milli({}, 'UTC')", base_ms + round * EVERY_MS);
     let alert = |round: i64, rule: &str, state: &str, severity: &str, incident: u64| {
         format!(
-            " ({}, '{rule}', 'eu/eu-1', 'eu', 'eu-1', '{state}', '{severity}', {}, 400000000, 400000000, 400000000, 400000000, 10000000, 'ns', \
+            " ({}, '{rule}', 'eu/eu-1', 'eu', 'eu-1', '{state}', '{severity}', {}, 400000000, 400000000, 400000000, 400000000, {}, 'ns', \
              {incident}, 0, 'the wall clock was set forward')",
             at(round),
             at(STEPPED + 1),
+            // An override has another limit than the usual one.
+            if rule == "offset" { 25_000_000 } else { 10_000_000 },
         )
     };
     rows.push(
@@ -92,11 +106,17 @@ fn alerts_are_listed_and_what_is_over_only_if_asked_for(fixture: &Fixture) {
 
 fn an_incident_is_explained_by_what_was_stored(fixture: &Fixture) {
     let text = ask(fixture, &["explain", "3"]);
+    let probes = text.split("The best probe of each").nth(1).unwrap();
+    assert_eq!(probes.lines().filter(|line| line.ends_with("udp")).count(), 16, "{text}");
     for part in [
         "incident 3 opened",
         "firing    offset of eu/eu-1",
         "the wall clock was set by +400 ms",
         "Bound: +-90.0 us at best",
+        "- the limit of the offset's alert, 25.0 ms",
+        "ROUND TRIP  OFFSET FROM REF",
+        "+400 ms  120 us  udp",
+        "FREQUENCY",
         "nobody claims to know UTC",
     ] {
         assert!(text.contains(part), "{part:?} is not in:\n{text}");
@@ -112,7 +132,16 @@ fn history_is_evaluated_anew(fixture: &Fixture) {
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(lines.len(), 2, "{text}");
     assert!(lines[0].contains("opened     warning  eu/eu-1: the wall clock was set forward by 400 ms"), "{text}");
-    assert!(lines[1].ends_with("120 rounds, up to 4 nodes, 2 alerts fired, 1 told"), "{text}");
+    assert!(
+        lines[1].ends_with("120 rounds, up to 4 nodes, 0 declared silences applied, 2 alerts fired, 1 told"),
+        "{text}"
+    );
+    // From two minutes after the step on: what was so before is not told as new.
+    let later = (fixture.base_ns / 1_000_000_000 + (STEPPED + 8) * 15).to_string();
+    let text = ask(fixture, &["test", "--from", &later, "--to", &to]);
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(lines[0].contains("lasts       warning  eu/eu-1: the wall clock was set forward"), "{text}");
+    assert!(lines.last().unwrap().ends_with("0 alerts fired, 0 told"), "{text}");
     let quiet = ask(fixture, &["test", "--from", &from, "--to", &to, "--limit", "step=1s", "--limit", "offset=off"]);
     assert!(quiet.trim_end().ends_with("0 alerts fired, 0 told"), "{quiet}");
     let file = tempfile::NamedTempFile::new().unwrap();
@@ -133,8 +162,16 @@ fn history_is_evaluated_anew(fixture: &Fixture) {
     std::fs::write(file.path(), "[alerts]\nround = 2").unwrap();
     let wrong = ["--database", ALERTS, "alerts", "test", "--config", file.path().to_str().unwrap()];
     assert!(fixture.refusal(&wrong, 2).contains("did you mean `rounds`?"));
-    let json: Value =
-        serde_json::from_str(&ask(fixture, &["test", "--from", &from, "--to", &to, "--format", "json"])).unwrap();
+    // What people declared is applied, and said.
+    let times = ["--from", "2020-01-01T00:00:00Z", "--until", "2120-01-01T00:00:00Z"];
+    let told = ask(fixture, &[&["silence", "--node", "eu-1", "--comment", "x"], &times[..]].concat());
+    let silenced = ask(fixture, &["test", "--from", &from, "--to", &to]);
+    assert!(silenced.trim_end().ends_with("1 declared silences applied, 2 alerts fired, 0 told"), "{silenced}");
+    let all = ask(fixture, &["test", "--from", &from, "--to", &to, "--no-silences"]);
+    assert!(all.trim_end().ends_with("declared silences left out, 2 alerts fired, 1 told"), "{all}");
+    ask(fixture, &["unsilence", told.split_whitespace().nth(1).unwrap()]);
+    let json = ["test", "--no-silences", "--from", &from, "--to", &to, "--format", "json"];
+    let json: Value = serde_json::from_str(&ask(fixture, &json)).unwrap();
     assert_eq!(json["notifications"][0]["cause"]["rule"], "step");
 }
 
@@ -144,7 +181,8 @@ fn what_is_no_incident_and_no_time_is_refused(fixture: &Fixture) {
         assert!(error.contains(words), "{error}");
     };
     refused(&["explain", "99"], "no incident 99");
-    refused(&["explain", "3", "--node", "elsewhere"], "not about it");
+    refused(&["explain", "3", "--node", "eu-2"], "not about it");
+    refused(&["explain", "3", "--node", "elsewhere"], "no such node is known");
     refused(&["test", "--from", "soon"], "is not a time");
     refused(&["test", "--from", "-1m", "--to", "-2m"], "not a round of 15 s or more before");
 }
