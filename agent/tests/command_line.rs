@@ -74,6 +74,25 @@ fn what_is_typed_goes_before_the_environment_and_that_before_the_file() {
     }
     let (code, stderr) = recorded_to(&[("SYNCLINE_AGENT_QUEUE_BYTES", "1")], &[]);
     assert!(code == Some(78) && stderr.contains("SYNCLINE_AGENT_QUEUE_BYTES: must be 1MiB to 64GiB"), "{stderr}");
+    for (name, value, told) in [
+        ("SYNCLINE_AGENT_REGON", "eu", "did you mean `SYNCLINE_AGENT_REGION`?"),
+        ("SYNCLINE_AGENT_OBSERVE", "maybe", "invalid value 'maybe'"),
+        ("SYNCLINE_AGENT_WITH", "disk", "invalid value 'disk'"),
+    ] {
+        let (code, stderr) = recorded_to(&[(name, value)], &[]);
+        assert!(code == Some(78) && stderr.contains(&format!("{name}: ")) && stderr.contains(told), "{stderr}");
+    }
+    // What others set.
+    for (name, value) in [
+        ("SYNCLINE_AGENT_SERVICE_HOST", "10.0.0.1"),
+        ("SYNCLINE_AGENT_PORT_9465_TCP", "tcp://10.0.0.1:9465"),
+        ("SYNCLINE_AGGREGATOR_REGON", "eu"),
+        ("SYNCLINE_AGENT_WITH", "kernel-stacks"),
+        ("SYNCLINE_AGENT_OBSERVE", "false"),
+    ] {
+        let (code, stderr) = recorded_to(&[(name, value)], &[]);
+        assert!(code == Some(1) && stderr.contains("/nonexistent/of-file"), "{name}: {stderr}");
+    }
     // The file has an uplink that is right: it is not to blame for another one.
     std::fs::write(&path, "region = \"eu\"\nuplink = \"grpc\"\n").unwrap();
     for (variables, typed, expected, part) in [
@@ -179,6 +198,8 @@ fn a_file_of_settings_that_is_wrong_ends_with_78_and_a_caret() {
         ("keep_trying = true\nrequire_aggregator = \"5s\"", "agent.toml:2:1: `keep_trying` is given, too"),
         ("with = [\"cgo\"]\nwithout = [\"cgo\"]", "both"),
         ("record = true", "agent.toml:1:10: a text or a number is wanted here"),
+        ("observe = \"no\"", "agent.toml:1:11: true or false is wanted here"),
+        ("with = [\"disk\"]", "agent.toml:1:8: invalid value 'disk'"),
         ("[[rule]]\nservice = \"a\"", "agent.toml:1:1: this rule says nothing"),
     ] {
         std::fs::write(&path, text).unwrap();

@@ -5,11 +5,12 @@
 mod page;
 
 use page::assert_documented;
-use syncline_agent::{cli, run};
+use syncline_agent::{choice, cli, run};
 
 #[test]
 fn each_option_is_documented() {
     assert_documented("configuration.md", "agent options", &cli::OPTIONS.table(&cli::run_syntax()));
+    assert_documented("configuration.md", "agent rules", &choice::rule_table());
 }
 
 #[test]

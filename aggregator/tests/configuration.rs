@@ -37,6 +37,13 @@ fn what_a_start_refuses_validate_refuses_with_78() {
         ("region = \"us\"\nclickhouse_url = \"ftp://c\"", "aggregator.toml:2:1: "),
         ("region = \"us\"\nmetrics = \"9464\"", "aggregator.toml:2:11: "),
         ("region = \"us/1\"", "aggregator.toml:1:10: "),
+        ("region = \"us\"\nlisten = \"a b:77\"", "aggregator.toml:2:1: \"a b:77\" is no address to listen on"),
+        ("region = \"us\"\nlisten = \"-:77\"", "aggregator.toml:2:1: \"-:77\" is no address to listen on"),
+        ("region = \"us\"\n[alerts]\nrunbook = \"nonsense\"", "aggregator.toml:3:11: \"nonsense\" is no URL of a page"),
+        (
+            "region = \"us\"\n[[alerts.alertmanager]]\nurl = \"http://gw/api/v2/alerts\"",
+            "aggregator.toml:3:7: /api/v2/alerts is put behind an Alertmanager's URL",
+        ),
     ] {
         for (code, stderr) in refused(text) {
             assert!(code == Some(78) && stderr.contains(part), "{text}: {code:?} {stderr}");
@@ -73,6 +80,36 @@ fn no_secret_is_told() {
     let output = command(&["--region", "us"]).env("SYNCLINE_AGGREGATOR_KAFKA_CONFIG", "hunter2").output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.code() == Some(78) && !stderr.contains("hunter2"), "{stderr}");
+}
+
+#[test]
+fn variables_that_are_none_or_say_what_cannot_be_are_refused() {
+    let refused = |name: &str, value: &str| {
+        // It gets as far as to the address that is none of this machine's.
+        let mut command = command(&["--region", "us", "--listen", "256.0.0.1:1"]);
+        let output = command.env(name, value).output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    for (name, value, told) in [
+        ("SYNCLINE_AGGREGATOR_REGIN", "x", "did you mean `SYNCLINE_AGGREGATOR_REGION`?"),
+        ("SYNCLINE_AGGREGATOR_ALERTS_LIMITS_OFSET", "5ms", "did you mean `SYNCLINE_AGGREGATOR_ALERTS_LIMITS_OFFSET`?"),
+        ("SYNCLINE_AGGREGATOR_ALERTS_LIMITS_OFFSET", "junk", "\"junk\" is no duration"),
+        ("SYNCLINE_AGGREGATOR_ALERTS_ROUNDS", "0", "rounds: 0 is not within 1 to 100"),
+    ] {
+        let (code, stderr) = refused(name, value);
+        assert!(code == Some(78) && stderr.contains(&format!("{name}: ")) && stderr.contains(told), "{stderr}");
+    }
+    // What others set: the agent, the store, Kubernetes for a service of that name.
+    for name in [
+        "SYNCLINE_AGGREGATOR",
+        "SYNCLINE_AGENT_REGON",
+        "SYNCLINE_AGGREGATOR_SERVICE_HOST",
+        "SYNCLINE_AGGREGATOR_PORT_7700_TCP_ADDR",
+        "SYNCLINE_AGGREGATOR_ALERTS_ROUNDS",
+    ] {
+        let (code, stderr) = refused(name, "3");
+        assert!(code == Some(1) && stderr.contains("256.0.0.1"), "{name}: {stderr}");
+    }
 }
 
 #[test]

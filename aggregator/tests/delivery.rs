@@ -331,7 +331,7 @@ fn a_wrong_file_ends_with_78_and_a_caret() {
         ("probe_interval = \"1\"", "aggregator.toml:1:18: use 50ms to 60s"),
         ("memory_mib = 1", "aggregator.toml:1:14: 1 is not in 256..=1048576"),
         ("[alerts.limits]\nofset = \"1s\"", "aggregator.toml:2:1: unknown key `ofset`; did you mean `offset`?"),
-        ("[alerts]\n[alerts.limits]\nstep = 5", "aggregator.toml:3:8: invalid type"),
+        ("[alerts]\n[alerts.limits]\nstep = 5", "aggregator.toml:3:8: \"5\" is no duration"),
         ("[alert]", "aggregator.toml:1:2: unknown key `alert`; did you mean `alerts`?"),
     ] {
         std::fs::write(&file, text).unwrap();

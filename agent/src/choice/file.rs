@@ -12,7 +12,7 @@ use super::text::{DurationText, RuleText};
 use crate::governor::Budget;
 use crate::kinds::CaptureKind;
 
-/// Keys at the top that are read here, and again while the agent runs. The first four are options of the command line, too.
+/// Keys at the top that are read here, and again while the agent runs. All but the last one are options of the command line, too.
 pub const KEYS: [&str; 7] = ["threshold", "open_after", "budget", "without", "with", "observe", "rule"];
 
 /// A file that may be read again while the agent runs.
@@ -125,15 +125,15 @@ mod tests {
     fn what_is_wrong_is_told_with_its_line_and_what_would_be_right() {
         for (text, line, part) in [
             ("threshold = \"1\"", 1, "250us"),
-            ("threshold = 5", 1, "string"),
+            ("threshold = 5", 1, "250us"),
             ("\n\nwithout = [\"syscall\", \"disk\"]", 3, "`off-cpu`"),
-            ("observe = \"no\"", 1, "bool"),
+            ("observe = \"no\"", 1, "true or false"),
             ("[[rule]]\nservice = \"a\"\nobserve = false\nprio = 3", 4, "`service`"),
             ("threshold = \"1ms\"\n[[rule]]\nthreshold = \"1ms\"", 2, "for nobody"),
             ("[[rule]]\nservice = \"a\"", 1, "says nothing"),
             ("[[rule]]\nservice = \"\"\nobserve = true", 2, "fits nothing"),
             ("[[rule]]\nservice = \"a\"\nwith = [\"cgo\"]\nwithout = [\"cgo\"]", 1, "both"),
-            ("[rule]\nservice = \"a\"", 1, "sequence"),
+            ("[rule]\nservice = \"a\"", 1, "a list"),
             ("[[rule]\n", 1, "]"),
             ("a", 1, "="),
         ] {

@@ -8,6 +8,7 @@
 
 mod file;
 mod pattern;
+mod reference;
 mod rules;
 mod selector;
 mod settings;
@@ -15,6 +16,7 @@ mod text;
 
 pub use file::{KEYS, SettingsFile, layer};
 pub use pattern::Pattern;
+pub use reference::rule_table;
 pub use rules::{Layer, Rule, Rules};
 pub use selector::{ProcessId, Selector, Subject};
 pub use settings::{Change, ChangeError, Settings};

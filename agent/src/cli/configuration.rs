@@ -16,9 +16,10 @@ pub const OPTIONS: Options = Options {
     aliases: &[("node", "SYNCLINE_NODE"), ("region", "SYNCLINE_REGION"), ("aggregator", "SYNCLINE_AGGREGATOR")],
     exclusive: &[&["pid", "exe", "all"], &["keep_trying", "require_aggregator"]],
     not_in_file: &["config", "kernel_stacks", "inject_clock"],
-    elsewhere: &["threshold", "open_after", "budget", "without"],
+    elsewhere: &["observe", "threshold", "open_after", "budget", "without", "with"],
     secret: SECRETS,
-    tables: &["observe", "with", "rule"],
+    tables: &["rule"],
+    below: &[],
 };
 
 /// Keys of the file that may have secrets in them.
@@ -44,10 +45,12 @@ pub struct ValidateArgs {
 /// What was typed of the options that the file has, too, and may be given another value by while the agent runs.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Typed {
+    pub(super) observe: bool,
     pub(super) threshold: bool,
     pub(super) open_after: bool,
     pub(super) budget: bool,
     pub(super) without: bool,
+    pub(super) with: bool,
 }
 
 impl Typed {
@@ -55,10 +58,12 @@ impl Typed {
         let is_typed =
             |id| matches!(matches.value_source(id), Some(ValueSource::CommandLine | ValueSource::EnvVariable));
         Self {
+            observe: is_typed("observe"),
             threshold: is_typed("threshold"),
             open_after: is_typed("open_after"),
             budget: is_typed("budget"),
             without: is_typed("without"),
+            with: is_typed("with"),
         }
     }
 }
@@ -135,6 +140,7 @@ pub(super) fn open(path: &Path) -> Result<Document, Problem> {
 fn layered(arguments: &[OsString]) -> Result<(Syntax, Vec<OsString>), Problem> {
     let syntax = run_syntax();
     let environment = |name: &str| std::env::var_os(name);
+    OPTIONS.check_variables(&syntax, std::env::vars_os())?;
     let file = OPTIONS.typed_or_set(&syntax, arguments, &environment, "config");
     let file = file.as_deref().map(OsStr::new).map(Path::new).map(open).transpose()?;
     OPTIONS.layered(syntax, arguments, &environment, file.as_ref())

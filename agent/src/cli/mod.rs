@@ -26,7 +26,7 @@ use thiserror::Error;
 
 use crate::batch::Sealing;
 use crate::capture::{CaptureConfig, CaptureKind, Kinds};
-use crate::choice::{Change, ChangeError, Rules, SettingsFile};
+use crate::choice::{Change, ChangeError, Layer, Rules, SettingsFile};
 use crate::clock::Clocks;
 use crate::endpoint::Aggregator;
 use crate::governor::Budget;
@@ -173,9 +173,16 @@ pub struct RunArgs {
     /// Deepest stack taken, frames
     #[arg(long, value_name = "FRAMES", default_value_t = 64, value_parser = clap::value_parser!(u8).range(1..=127))]
     stack_depth: u8,
+    /// Whether processes are observed at all of which no rule says otherwise: with `false` only those are that a rule of the file, or one that is
+    /// set, has `observe = true` for
+    #[arg(long, value_name = "TRUE|FALSE", default_value_t = true, action = clap::ArgAction::Set)]
+    observe: bool,
     /// Kinds to leave out, separated by commas; what is left out costs nothing
     #[arg(long, value_name = "KINDS", value_delimiter = ',')]
     without: Vec<CaptureKind>,
+    /// Kinds to capture that are not unless they are asked for, separated by commas
+    #[arg(long, value_name = "KINDS", value_delimiter = ',')]
+    with: Vec<CaptureKind>,
     /// Also take the kernel's part of the stack of system calls that block and of threads that leave their CPUs, which costs each
     /// switch of an observed thread; its functions are named where /proc/kallsyms tells them (CAP_SYSLOG)
     #[arg(long)]
@@ -282,7 +289,11 @@ impl RunArgs {
     fn settled(self) -> Result<RunConfig, ConfigError> {
         let clocks = self.clocks();
         let probe_interval = Span::from_ns(i64::try_from(self.probe_interval.as_nanos()).unwrap_or(i64::MAX));
-        let file = self.file()?;
+        let (typed, file) = (self.change()?, self.file()?);
+        let of_file = match &file {
+            Some(file) => file.read()?,
+            None => Layer { all: typed, ..Layer::default() },
+        };
         let node = self.node.map_or_else(identity::host_name, Ok)?;
         Ok(RunConfig {
             aggregators: Ranking::of(node.as_str(), self.aggregator).ok_or(ConfigError::NoAggregator)?,
@@ -299,10 +310,7 @@ impl RunArgs {
                 kinds: Kinds::without(&self.without).and(kernel_stacks(self.kernel_stacks)),
                 states_every: STATES_EVERY,
                 tcp: self.tcp.config(),
-                rules: Rules {
-                    file: file.as_ref().map(SettingsFile::read).transpose()?.unwrap_or_default(),
-                    ..Rules::default()
-                },
+                rules: Rules { file: of_file, ..Rules::default() },
                 host_root: self.host_root.clone(),
                 service: self.service.clone(),
             },
@@ -327,13 +335,18 @@ impl RunArgs {
     /// The file, beneath what was typed.
     fn file(&self) -> Result<Option<SettingsFile>, ChangeError> {
         let Some(path) = self.config.clone() else { return Ok(None) };
-        let Typed { threshold, open_after, budget, without } = self.typed;
+        Ok(Some(SettingsFile { path, typed: self.change()?, open: configuration::open }))
+    }
+
+    /// What was typed of what the file may say, too.
+    fn change(&self) -> Result<Change, ChangeError> {
+        let Typed { observe, threshold, open_after, budget, without, with } = self.typed;
         let without = if without { self.without.as_slice() } else { &[] };
-        let with: &[CaptureKind] = if self.kernel_stacks { &[CaptureKind::KernelStacks] } else { &[] };
+        let mut added = if with { self.with.clone() } else { Vec::new() };
+        added.extend(self.kernel_stacks.then_some(CaptureKind::KernelStacks));
         let (threshold, open_after) = (threshold.then_some(self.threshold), open_after.then_some(self.open_after));
-        let typed = Change::new(None, threshold, open_after, (without, with))?;
-        let typed = typed.with_budget(budget.then_some(self.budget));
-        Ok(Some(SettingsFile { path, typed, open: configuration::open }))
+        let typed = Change::new(observe.then_some(self.observe), threshold, open_after, (without, &added))?;
+        Ok(typed.with_budget(budget.then_some(self.budget)))
     }
 
     #[cfg(feature = "inject-clock")]
@@ -411,6 +424,18 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn what_is_observed_is_typed_as_it_is_in_the_file() {
+        let all = |typed: &str| {
+            let Command::Run(args) = parse(&format!("--region eu {typed}")).unwrap().command else { panic!("not run") };
+            args.config().map(|config| config.capture.rules.file.all.to_string()).map_err(|error| error.to_string())
+        };
+        assert_eq!(all("").unwrap(), Change::default().to_string());
+        assert_eq!(all("--observe false --with kernel-stacks").unwrap(), "observe=false with=kernel-stacks");
+        assert!(all("--with cgo --without cgo").unwrap_err().contains("both"));
+        assert!(parse("--region eu --observe maybe").is_err() && parse("--region eu --with disk").is_err());
     }
 
     #[test]

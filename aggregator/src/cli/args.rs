@@ -269,8 +269,11 @@ fn region(text: &str) -> Result<String, String> {
 /// As the system resolves it: a name or an address, and a port.
 fn listen_address(text: &str) -> Result<(), String> {
     let is_port = |port: &str| port.parse::<u16>().is_ok();
+    // Underscores are in names that Docker gives; colons, brackets and % in addresses of IPv6.
+    let is_of_a_host = |c: char| c.is_ascii_alphanumeric() || ".-_:[]%".contains(c);
+    let is_host = |host: &str| !host.is_empty() && !host.starts_with('-') && host.chars().all(is_of_a_host);
     match text.rsplit_once(':') {
-        Some((host, port)) if !host.is_empty() && is_port(port) => Ok(()),
+        Some((host, port)) if is_host(host) && is_port(port) => Ok(()),
         _ => Err(format!("{text:?} is no address to listen on: give ADDRESS:PORT, as in 0.0.0.0:7700")),
     }
 }

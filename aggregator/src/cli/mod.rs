@@ -23,6 +23,7 @@ pub const OPTIONS: Options = Options {
     elsewhere: &[],
     secret: &["clickhouse_url", "kafka_config"],
     tables: settings::KEYS,
+    below: settings::BELOW,
 };
 
 /// Keys of the file, wherever in it, that may have secrets in them.
@@ -75,12 +76,14 @@ pub fn parse(arguments: Vec<OsString>) -> Result<Task, Refusal> {
 /// What is typed, set and in the file, together.
 fn args(syntax: Command, arguments: &[OsString], file: Option<&Document>) -> Result<Args, Refusal> {
     let environment = |name: &str| std::env::var_os(name);
+    OPTIONS.check_variables(&syntax, std::env::vars_os()).map_err(Refusal::Configuration)?;
     let layered = OPTIONS.layered(syntax, arguments, &environment, file).map_err(Refusal::Configuration)?;
-    let alerts = file.map(settings::alerts).transpose().map_err(Refusal::Configuration)?;
+    let alerts = OPTIONS.laid(file, &environment).and_then(|laid| settings::alerts(&laid, &environment));
+    let alerts = alerts.map_err(Refusal::Configuration)?;
     let (syntax, arguments) = layered;
     let matches: ArgMatches = syntax.clone().try_get_matches_from(arguments).map_err(Refusal::Usage)?;
     let mut args = Args::from_arg_matches(&matches).map_err(Refusal::Usage)?;
-    args.alerts = alerts.unwrap_or_default();
+    args.alerts = alerts;
     if let Some(file) = file {
         let typed = |why| clap::Error::raw(ErrorKind::ValueValidation, format!("{why}\n"));
         args.check().map_err(|Contradiction { key, why }| {

@@ -1,6 +1,5 @@
 //! Where to send, and what the other end says to it.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::io::Read as _;
 use std::time::Duration;
@@ -9,6 +8,8 @@ use ureq::http::{HeaderName, HeaderValue, Response, Uri};
 
 /// Bytes of an answer that are read, to tell why it is a refusal.
 const ANSWER_BYTES: u64 = 4 << 10;
+/// Where an Alertmanager takes alerts, below its URL.
+const ALERTS: &str = "/api/v2/alerts";
 
 /// A URL with what goes along to it. Only host and port are ever shown: the rest may be secret.
 #[derive(Clone)]
@@ -19,28 +20,49 @@ pub struct Address {
 }
 
 impl Address {
-    /// Checks a URL and headers for it.
+    /// Checks a URL.
     ///
     /// # Errors
-    /// What is wrong with them.
-    pub fn new(url: &str, headers: &BTreeMap<String, String>, timeout: Duration) -> Result<Self, String> {
+    /// What is wrong with it.
+    pub fn new(url: &str, timeout: Duration) -> Result<Self, String> {
         let help = "write http://HOST:PORT/PATH or https://HOST/PATH";
-        let parsed: Uri = url.parse().map_err(|error| format!("the URL is none ({error}): {help}"))?;
-        if !matches!(parsed.scheme_str(), Some("http" | "https")) || parsed.host().is_none_or(str::is_empty) {
+        let url: Uri = url.parse().map_err(|error| format!("the URL is none ({error}): {help}"))?;
+        if !matches!(url.scheme_str(), Some("http" | "https")) || url.host().is_none_or(str::is_empty) {
             return Err(format!("the URL is none that can be posted to: {help}"));
         }
-        if parsed.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+        if url.authority().is_some_and(|authority| authority.as_str().contains('@')) {
             return Err("the URL has a password in it: write headers = { Authorization = \"Basic ...\" }".to_owned());
         }
-        let header = |(name, value): (&String, &String)| {
-            let name: HeaderName = name.parse().map_err(|_| format!("{name:?} is no name of a header"))?;
-            let mut value: HeaderValue =
-                value.parse().map_err(|_| format!("the value of the header {name} has characters that none has"))?;
-            value.set_sensitive(true);
-            Ok((name, value))
-        };
-        let headers = headers.iter().map(header).collect::<Result<_, String>>()?;
-        Ok(Self { url: parsed, headers, timeout })
+        Ok(Self { url, headers: Vec::new(), timeout })
+    }
+
+    /// With a header that goes along.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn with_header(mut self, name: &str, value: &str) -> Result<Self, String> {
+        let name: HeaderName = name.parse().map_err(|_| format!("{name:?} is no name of a header"))?;
+        let value = HeaderValue::from_str(value);
+        let mut value = value.map_err(|_| format!("the value of the header {name} has characters that none has"))?;
+        value.set_sensitive(true);
+        self.headers.push((name, value));
+        Ok(self)
+    }
+
+    /// Where the Alertmanager at this URL takes alerts.
+    ///
+    /// # Errors
+    /// It is more than that of an Alertmanager, which has paths of its own below.
+    pub fn of_alertmanager(&self) -> Result<Self, String> {
+        let help = "write http://HOST:PORT, or http://HOST/PREFIX where it has one (--web.route-prefix)";
+        if self.url.query().is_some() {
+            return Err(format!("an Alertmanager's URL has nothing behind a `?`: {help}"));
+        }
+        let path = self.url.path().trim_end_matches('/');
+        if [ALERTS, "/api/v2", "/api/v1/alerts", "/api/v1"].iter().any(|end| path.ends_with(end)) {
+            return Err(format!("{ALERTS} is put behind an Alertmanager's URL, leave it out: {help}"));
+        }
+        Ok(self.below(ALERTS))
     }
 
     /// Host and port.
@@ -55,8 +77,7 @@ impl Address {
     }
 
     /// The same with a path below.
-    #[must_use]
-    pub fn below(&self, path: &str) -> Self {
+    fn below(&self, path: &str) -> Self {
         let base = self.url.path().trim_end_matches('/');
         let scheme = self.url.scheme_str().unwrap_or("http");
         let url = format!("{scheme}://{}{base}{path}", self.shown()).parse();
@@ -135,7 +156,7 @@ mod tests {
     use super::*;
 
     fn address(url: &str) -> Result<Address, String> {
-        Address::new(url, &BTreeMap::new(), Duration::from_secs(1))
+        Address::new(url, Duration::from_secs(1))
     }
 
     #[test]
@@ -155,6 +176,29 @@ mod tests {
             ("hooks.example:8443", "Address(hooks.example:8443)")
         );
         assert_eq!(address("http://a:1/x/").unwrap().below("/api").url, "http://a:1/x/api");
+    }
+
+    #[test]
+    fn an_alertmanager_is_posted_to_below_its_prefix_and_what_it_has_already_is_refused() {
+        let posted = |url: &str| address(url).unwrap().of_alertmanager().map(|address| address.url.to_string());
+        assert_eq!(posted("http://gw:9093").unwrap(), "http://gw:9093/api/v2/alerts");
+        assert_eq!(posted("https://gw/am1/").unwrap(), "https://gw/am1/api/v2/alerts");
+        for url in
+            ["http://gw/api/v2/alerts", "http://gw/am1/api/v2/alerts/", "http://gw/api/v2", "http://gw/api/v1/alerts"]
+        {
+            assert!(posted(url).unwrap_err().contains("leave it out"), "{url}");
+        }
+        let error = posted("http://gw/?x=hunter2").unwrap_err();
+        assert!(error.contains('?') && !error.contains("hunter2"), "{error}");
+    }
+
+    #[test]
+    fn a_header_that_is_none_is_refused_without_its_value() {
+        assert_eq!(address("http://a").unwrap().with_header("X-A", "b").unwrap().headers.len(), 1);
+        for (name, value) in [("a b", "c"), ("X-A", "hunter2\n")] {
+            let error = address("http://a").unwrap().with_header(name, value).unwrap_err();
+            assert!(error.contains("header") && !error.contains("hunter2"), "{error}");
+        }
     }
 
     #[test]

@@ -26,10 +26,6 @@ impl Webhook {
     /// The template is none, speaks of what no message has, or does not make JSON where it should.
     pub fn new(template: Option<&str>, content_type: Option<&str>) -> Result<Self, String> {
         let content_type = content_type.unwrap_or(JSON).to_owned();
-        let is_header = content_type.bytes().all(|byte| (32..127).contains(&byte)) && !content_type.is_empty();
-        if !is_header {
-            return Err("its content_type is none, as text/plain is".to_owned());
-        }
         let webhook = Self { template: template.unwrap_or(WHOLE).to_owned(), content_type };
         for message in examples() {
             let body = webhook.body(&message)?;
@@ -42,6 +38,15 @@ impl Webhook {
             }
         }
         Ok(webhook)
+    }
+
+    /// Checks a type of content.
+    ///
+    /// # Errors
+    /// No header has it.
+    pub fn check_content_type(text: &str) -> Result<(), String> {
+        let is_header = text.bytes().all(|byte| (32..127).contains(&byte)) && text.contains('/');
+        if is_header { Ok(()) } else { Err("its content_type is none, as text/plain is".to_owned()) }
     }
 
     /// The body of a message.

@@ -12,9 +12,11 @@ use serde::de::{DeserializeOwned, IntoDeserializer as _};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, Error};
 
+use crate::below::Laid;
 use crate::nearest::nearest;
 use crate::problem::{At, Problem};
 use crate::secret;
+use crate::words::plainly;
 
 /// Bytes of a file that are worth reading; one that is longer is no file of settings.
 pub const MOST_BYTES: u64 = 1 << 20;
@@ -25,6 +27,8 @@ pub struct Document {
     name: String,
     text: String,
     secrets: &'static [&'static str],
+    /// What variables say of keys below tables. Their places are behind the end of the text, in this order.
+    laid: Vec<Laid>,
 }
 
 /// Without its text, which may have secrets in it.
@@ -46,13 +50,21 @@ impl Document {
         let file = std::fs::metadata(path).and_then(|metadata| {
             if metadata.is_file() { File::open(path) } else { Err(std::io::Error::other("it is not a regular file")) }
         });
-        let mut text = String::new();
-        let read = file.and_then(|file| file.take(MOST_BYTES + 1).read_to_string(&mut text));
-        read.map_err(unreadable)?;
-        if text.len() as u64 > MOST_BYTES {
+        let mut bytes = Vec::new();
+        file.and_then(|file| file.take(MOST_BYTES + 1).read_to_end(&mut bytes)).map_err(unreadable)?;
+        if bytes.len() as u64 > MOST_BYTES {
             return Err(unreadable(std::io::Error::other("it is larger than 1 MiB")));
         }
-        Self::parse(path.to_string_lossy(), text, secrets)
+        let name = path.to_string_lossy();
+        let text = String::from_utf8(bytes).map_err(|error| {
+            let (at, text) = (error.utf8_error().valid_up_to(), String::from_utf8_lossy(error.as_bytes()));
+            Self::unparsed(&*name, text, secrets).problem(at..at + 1, "what stands here is no text in UTF-8")
+        })?;
+        Self::parse(name, text, secrets)
+    }
+
+    fn unparsed(name: impl Into<String>, text: impl Into<String>, secrets: &'static [&'static str]) -> Self {
+        Self { name: name.into(), text: text.into(), secrets, laid: Vec::new() }
     }
 
     /// Reads `text`, which `name` tells people where to find; `secrets` as of [`Document::open`].
@@ -64,7 +76,7 @@ impl Document {
         text: impl Into<String>,
         secrets: &'static [&'static str],
     ) -> Result<Self, Problem> {
-        let document = Self { name: name.into(), text: text.into(), secrets };
+        let document = Self::unparsed(name, text, secrets);
         match DeTable::parse(&document.text) {
             Ok(_) => Ok(document),
             Err(error) => Err(document.told(&error)),
@@ -76,7 +88,7 @@ impl Document {
     /// # Errors
     /// Something there is not as `T` has it, or not known to it.
     pub fn read<T: DeserializeOwned>(&self, keys: &[&str]) -> Result<T, Problem> {
-        let (span, table) = (self.table().span(), self.table().into_inner());
+        let (span, table) = (self.table().span(), self.laid_table());
         let table: DeTable<'_> = table.into_iter().filter(|(key, _)| keys.contains(&key.get_ref().as_ref())).collect();
         let table = Spanned::new(span, table);
         T::deserialize(table.into_deserializer()).map_err(|error| self.told(&error))
@@ -91,6 +103,9 @@ impl Document {
     /// Something is wrong with these bytes. Where they may be a secret the line is not shown; `why` must not have the value in it.
     #[must_use]
     pub fn problem(&self, span: Range<usize>, why: impl Into<String>) -> Problem {
+        if let Some(laid) = span.start.checked_sub(self.text.len() + 1).and_then(|at| self.laid.get(at)) {
+            return Problem::of(&laid.variable, why);
+        }
         let is_secret = secret::is_secret(&self.text, &span, self.secrets);
         let at = At::of(&self.text, span);
         Problem { place: self.name.clone(), at: Some(if is_secret { at.hidden() } else { at }), why: why.into() }
@@ -142,7 +157,7 @@ impl Document {
     /// What the parser or serde says.
     fn told(&self, error: &Error) -> Problem {
         let message = error.message().trim_end().replace('\n', "; ");
-        let why = with_meant(&message).unwrap_or(message);
+        let why = with_meant(&message).unwrap_or_else(|| plainly(&message));
         self.quoted_problem(error.span().unwrap_or(0..0), &why)
     }
 
@@ -164,6 +179,20 @@ impl Document {
     /// A number as it is written.
     pub(crate) fn written(&self, span: Range<usize>) -> &str {
         self.text.get(span).unwrap_or_default()
+    }
+
+    /// With what variables say over it.
+    pub(crate) fn with_laid(self, laid: Vec<Laid>) -> Self {
+        Self { laid, ..self }
+    }
+
+    pub(crate) fn laid_table(&self) -> DeTable<'_> {
+        let mut table = self.table().into_inner();
+        for (number, laid) in self.laid.iter().enumerate() {
+            let at = self.text.len() + 1 + number;
+            laid.lay(&mut table, at..at + 1);
+        }
+        table
     }
 
     /// It was parsed before, and is right.
@@ -254,8 +283,11 @@ mod tests {
         for (text, told) in [
             ("[[rule]]\nservise = \"a\"", "a.toml:2:1: unknown key `servise`; did you mean `service`?"),
             ("[[rule]]\ncolour = 1", "a.toml:2:1: unknown key `colour`, expected `service` or `threshold`"),
-            ("[[rule]]\nthreshold = \"x\"", "a.toml:2:13: invalid type: string \"x\", expected u32"),
-            ("rule = 1", "a.toml:1:8: invalid type: integer `1`, expected a sequence"),
+            (
+                "[[rule]]\nthreshold = \"x\"",
+                "a.toml:2:13: invalid type: string \"x\", expected a whole number that is not negative",
+            ),
+            ("rule = 1", "a.toml:1:8: invalid type: integer `1`, expected a list"),
         ] {
             let problem = Document::parse("a.toml", text, &[]).unwrap().read::<Sections>(&["rule"]).unwrap_err();
             assert_eq!(problem.to_string(), told);
@@ -279,5 +311,22 @@ mod tests {
         let refused = |path: &str| Document::open(Path::new(path), &[]).unwrap_err().to_string();
         assert!(refused("/nonexistent/a.toml").starts_with("/nonexistent/a.toml: cannot be read: "));
         assert!(refused("/").contains("regular file") && refused("/dev/zero").contains("regular file"));
+    }
+
+    #[test]
+    fn what_is_no_text_is_told_with_its_line() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.toml");
+        let refused = |bytes: &[u8]| {
+            std::fs::write(&path, bytes).unwrap();
+            Document::open(&path, &["url"]).unwrap_err().shown()
+        };
+        let told = refused(b"a = 1\nb = \"x\xff\"\n");
+        assert!(
+            told.contains("a.toml:2:7: what stands here is no text in UTF-8") && told.contains("2 | b = "),
+            "{told}"
+        );
+        let told = refused(b"url = \"hunter2\xff\"\n");
+        assert!(told.contains("a.toml:1:15: ") && !told.contains("hunter2"), "{told}");
     }
 }

@@ -10,18 +10,25 @@
 //!
 //! A [`Problem`] says what is wrong where, with the line and a caret under it.
 
+mod below;
 mod document;
 mod given;
+mod hidden;
 mod nearest;
 mod options;
 mod problem;
 mod reference;
 mod secret;
+mod tables;
 pub mod units;
 mod values;
+mod variables;
+mod words;
 
+pub use below::{Below, Kind};
 pub use document::{Document, MOST_BYTES};
 pub use given::Given;
+pub use hidden::Secret;
 pub use options::Options;
 pub use problem::{EX_CONFIG, Problem};
 pub use values::{DurationText, PercentText, PpmText};

@@ -10,6 +10,7 @@ use clap::{Arg, ArgAction, Command};
 use toml::Spanned;
 use toml::de::DeValue;
 
+use crate::below::Below;
 use crate::document::Document;
 use crate::problem::Problem;
 use crate::secret;
@@ -31,6 +32,8 @@ pub struct Options {
     pub secret: &'static [&'static str],
     /// Keys of the file that are no options.
     pub tables: &'static [&'static str],
+    /// Keys below them that have variables, too.
+    pub below: &'static [Below],
 }
 
 type Environment<'a> = dyn Fn(&str) -> Option<OsString> + 'a;
@@ -244,6 +247,8 @@ fn values(arg: &Arg, value: &Spanned<DeValue<'_>>, file: &Document) -> Result<Ve
     match value.get_ref() {
         DeValue::Boolean(yes) if is_flag(arg) => Ok(vec![yes.to_string()]),
         _ if is_flag(arg) => wrong(value.span(), "true or false"),
+        DeValue::Boolean(yes) if takes_booleans(arg) => Ok(vec![yes.to_string()]),
+        DeValue::String(_) if takes_booleans(arg) => wrong(value.span(), "true or false"),
         DeValue::String(text) => Ok(vec![text.to_string()]),
         DeValue::Integer(_) | DeValue::Float(_) => Ok(vec![file.written(value.span()).replace('_', "")]),
         DeValue::Array(items) if is_many => {
@@ -256,6 +261,11 @@ fn values(arg: &Arg, value: &Spanned<DeValue<'_>>, file: &Document) -> Result<Ve
         _ if is_many => wrong(value.span(), "a text, or a list of texts,"),
         _ => wrong(value.span(), "a text or a number"),
     }
+}
+
+/// An option with a value that is true or false, and no flag.
+fn takes_booleans(arg: &Arg) -> bool {
+    arg.get_possible_values().iter().any(|value| value.matches("true", false))
 }
 
 /// Why the option refuses these values, if it does: by parsing them with a command that has nothing else.
@@ -307,6 +317,7 @@ mod tests {
         elsewhere: &[],
         secret: &[],
         tables: &["rule"],
+        below: &[],
     };
 
     fn command() -> Command {

@@ -59,6 +59,7 @@ mod tests {
             elsewhere: &[],
             secret: &[],
             tables: &[],
+            below: &[],
         };
         let command = Command::new("x").args([
             Arg::new("url").long("url").required(true).value_name("URL").help("Where\nto | from"),

@@ -1,7 +1,10 @@
 //! Declared maintenance as the file has it.
 
+use std::ops::Range;
+
 use chrono::DateTime;
 use serde::Deserialize;
+use toml::Spanned;
 use toml::value::Datetime;
 
 use crate::{Matcher, Pattern, Rule, Silence};
@@ -14,16 +17,18 @@ pub(super) struct MaintenanceText {
     node: Option<Pattern>,
     #[serde(default)]
     rules: Vec<Rule>,
-    from: Datetime,
-    until: Datetime,
+    from: Spanned<Datetime>,
+    until: Spanned<Datetime>,
     comment: String,
 }
 
 impl MaintenanceText {
-    pub(super) fn silence(&self) -> Result<Silence, String> {
-        let (from_ns, until_ns) = (ns(self.from)?, ns(self.until)?);
+    /// What is wrong with it is told with where it stands.
+    pub(super) fn silence(&self) -> Result<Silence, (Range<usize>, String)> {
+        let (from_ns, until_ns) = (ns(&self.from)?, ns(&self.until)?);
         if until_ns <= from_ns {
-            return Err(format!("`until` {} is before `from` {}", self.until, self.from));
+            let why = format!("`until` {} is before `from` {}", self.until.get_ref(), self.from.get_ref());
+            return Err((self.until.span(), why));
         }
         let when = Matcher { region: self.region.clone(), node: self.node.clone(), rules: self.rules.clone() };
         Ok(Silence { when, from_ns, until_ns, comment: self.comment.clone() })
@@ -31,7 +36,8 @@ impl MaintenanceText {
 }
 
 /// ns since 1970.
-fn ns(at: Datetime) -> Result<i64, String> {
-    let instant = DateTime::parse_from_rfc3339(&at.to_string()).ok().and_then(|at| at.timestamp_nanos_opt());
-    instant.ok_or_else(|| format!("{at} is no instant: give date, time and zone, as in 2026-11-27T22:00:00Z"))
+fn ns(at: &Spanned<Datetime>) -> Result<i64, (Range<usize>, String)> {
+    let instant = DateTime::parse_from_rfc3339(&at.get_ref().to_string()).ok().and_then(|at| at.timestamp_nanos_opt());
+    let why = || format!("{} is no instant: give date, time and zone, as in 2026-11-27T22:00:00Z", at.get_ref());
+    instant.ok_or_else(|| (at.span(), why()))
 }

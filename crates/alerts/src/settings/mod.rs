@@ -3,12 +3,15 @@
 mod limits;
 mod maintenance;
 
+use std::ops::Range;
+use std::time::Duration;
+
 use serde::Deserialize;
 use serde::de::IgnoredAny;
-use syncline_config::{Document, DurationText, PercentText, Problem};
+use syncline_config::{Document, DurationText, PercentText, Problem, units};
 use toml::Spanned;
 
-use crate::{Policy, Silence};
+use crate::{Policy, PolicyError, Silence};
 use limits::{LimitsText, OverrideText};
 use maintenance::MaintenanceText;
 
@@ -58,6 +61,7 @@ where
     A: for<'de> Deserialize<'de>,
     W: for<'de> Deserialize<'de>,
 {
+    document.check_tables(&["alerts", "alerts.limits"])?;
     Ok(document.read::<FileText<A, W>>(KEYS)?.alerts)
 }
 
@@ -78,12 +82,27 @@ pub fn evaluation<A, W>(
     text: &Spanned<AlertsText<A, W>>,
 ) -> Result<(Policy, Vec<Silence>), Problem> {
     let (span, text) = (text.span(), text.get_ref());
-    let policy = policy(document, text)?.checked().map_err(|error| document.problem(span, error.to_string()))?;
-    let silences = text.maintenance.iter().map(|one| {
-        let silence = one.get_ref().silence();
-        silence.map_err(|why| document.problem(one.span(), why))
-    });
+    let policy = policy(document, text)?.checked().map_err(|error| refused(document, span, &error))?;
+    let silences =
+        text.maintenance.iter().map(|one| one.get_ref().silence().map_err(|(at, why)| document.problem(at, why)));
     Ok((policy, silences.collect::<Result<_, _>>()?))
+}
+
+/// Tells of a key as the file has it, in its unit: the field `quiet_ns` is `quiet`, and a duration. `head` is where all of it stands.
+fn refused(document: &Document, head: Range<usize>, error: &PolicyError) -> Problem {
+    let PolicyError::OutOfRange { field, found, wanted } = error else {
+        return document.problem(head, error.to_string());
+    };
+    let (key, in_unit): (&str, fn(u64) -> String) = match (field.strip_suffix("_ns"), field.strip_suffix("_permille")) {
+        (Some(key), _) => (key, |ns| units::duration_text(Duration::from_nanos(ns))),
+        (_, Some(key)) => (key, |permille| format!("{}%", permille / 10)),
+        _ => (field, |number| number.to_string()),
+    };
+    let word = |word: &str| word.parse().map_or_else(|_| word.to_owned(), in_unit);
+    let wanted: Vec<String> = wanted.split(' ').map(word).collect();
+    let places = [format!("alerts.{key}"), format!("alerts.limits.{key}")];
+    let span = places.iter().find_map(|path| document.span_of(path)).unwrap_or(head);
+    document.problem(span, format!("{key}: {} is not within {}", in_unit(*found), wanted.join(" ")))
 }
 
 fn policy<A, W>(document: &Document, text: &AlertsText<A, W>) -> Result<Policy, Problem> {
