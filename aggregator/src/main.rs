@@ -72,8 +72,8 @@ fn misconfigured(problem: &Problem) -> ExitCode {
 
 fn log_to_stderr() {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let colours = std::io::stderr().is_terminal();
-    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr).init();
+    let colours = io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(io::stderr).init();
 }
 
 fn run(task: &Task) -> anyhow::Result<()> {
@@ -134,7 +134,7 @@ async fn serve(args: &Args) -> anyhow::Result<()> {
 async fn listen(address: &str) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.map_err(|error| {
         let mend = match error.kind() {
-            std::io::ErrorKind::AddrInUse => "is another aggregator there? Choose another address with --listen",
+            io::ErrorKind::AddrInUse => "is another aggregator there? Choose another address with --listen",
             _ => "--listen wants ADDRESS:PORT of this machine",
         };
         anyhow::anyhow!("cannot listen on {address} ({error}): {mend}")
@@ -177,7 +177,7 @@ fn config(args: &Args, reference: Reference, regions: Vec<RegionClockConfig>, st
 fn ready(args: &Args, aggregator: &Aggregator, (store, metrics): (&str, Option<SocketAddr>), reference: &Reference) {
     let metrics = metrics.map(|address| format!(" metrics={address}")).unwrap_or_default();
     let _ = writeln!(
-        std::io::stdout().lock(),
+        io::stdout().lock(),
         "ready region={} listen={} store={store} anchor_ns={} reference_run={:#018x}{metrics}",
         args.region,
         aggregator.address(),
@@ -216,7 +216,7 @@ struct Signals {
 }
 
 impl Signals {
-    fn new() -> std::io::Result<Self> {
+    fn new() -> io::Result<Self> {
         Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 

@@ -20,7 +20,7 @@ fn document(waits: &[Wait<'_>]) -> (Value, Written) {
 fn check_schema(document: &Value) {
     let file = support::perfetto::formats_dir().join("speedscope-schema.json");
     let Ok(schema) = std::fs::read(&file) else {
-        support::skip(&format!("speedscope's schema is not at {}", file.display()));
+        support::perfetto::skip(&format!("speedscope's schema is not at {}", file.display()));
         return;
     };
     let schema = jsonschema::validator_for(&serde_json::from_slice(&schema).unwrap()).unwrap();

@@ -9,16 +9,6 @@ use syncline_event::StackId;
 use syncline_export::{Moment, Wait, Who};
 use syncline_insight::{Build, Call, CallStack, Frame};
 
-/// Says that a check is left out, which fails where it may not be.
-pub(crate) fn skip(why: &str) {
-    println!("skipped: {why}: cargo xtask fetch formats");
-    assert!(!are_formats_required(std::env::var("SYNCLINE_REQUIRE_FORMATS").ok().as_deref()), "{why}");
-}
-
-pub(crate) fn are_formats_required(variable: Option<&str>) -> bool {
-    variable == Some("1")
-}
-
 /// 2026-11-23T14:05:00Z
 pub(crate) const BASE: i64 = 1_795_442_700_000_000_000;
 
