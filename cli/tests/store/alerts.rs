@@ -140,7 +140,7 @@ fn history_is_evaluated_anew(fixture: &Fixture) {
     let later = (fixture.base_ns / 1_000_000_000 + (STEPPED + 8) * 15).to_string();
     let text = ask(fixture, &["test", "--from", &later, "--to", &to]);
     let lines: Vec<&str> = text.lines().collect();
-    assert!(lines[0].contains("lasts       warning  eu/eu-1: the wall clock was set forward"), "{text}");
+    assert!(lines[0].contains("lasts      warning  eu/eu-1: the wall clock was set forward"), "{text}");
     assert!(lines.last().unwrap().ends_with("0 alerts fired, 0 told"), "{text}");
     let quiet = ask(fixture, &["test", "--from", &from, "--to", &to, "--limit", "step=1s", "--limit", "offset=off"]);
     assert!(quiet.trim_end().ends_with("0 alerts fired, 0 told"), "{quiet}");
