@@ -174,7 +174,7 @@ impl Aggregator {
             let aside = kafka.open_aside().map(Arc::new);
             let aside = aside.with_context(|| format!("cannot use {}", kafka.aside.display()))?;
             asides.push(Arc::clone(&aside));
-            kafka::join(kafka, Arc::clone(&pipeline), budget.clone(), aside, stopping.clone())
+            kafka::join(kafka, Arc::clone(&pipeline), Arc::clone(&spooled), (budget.clone(), aside), stopping.clone())
                 .context("cannot take part in Kafka")
         });
         let kafka = kafka.transpose()?;

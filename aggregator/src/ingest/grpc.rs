@@ -24,6 +24,7 @@ use syncline_event::limits;
 use syncline_proto::v1::collector_server::{Collector, CollectorServer};
 use syncline_proto::v1::ingest_reply::Outcome;
 use syncline_proto::v1::{IngestReply, IngestRequest, KnownReply, KnownRequest, Refused, Stored};
+use syncline_spool::RecordNo;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
@@ -167,7 +168,7 @@ impl StreamIngest {
         task.await.unwrap_or_else(|error| Err(Refusal::Defect(error.to_string())))
     }
 
-    fn answer_once(&self, durable: oneshot::Receiver<()>, number: u64, held: (Grant, OwnedSemaphorePermit)) {
+    fn answer_once(&self, durable: oneshot::Receiver<RecordNo>, number: u64, held: (Grant, OwnedSemaphorePermit)) {
         let (pipeline, replies) = (Arc::clone(&self.pipeline), self.replies.clone());
         tokio::spawn(async move {
             if durable.await.is_ok() {

@@ -71,6 +71,11 @@ impl Progress {
         self.stored.store(next.0, Ordering::Relaxed);
     }
 
+    /// The first record that is not stored.
+    pub(crate) fn next(&self) -> RecordNo {
+        RecordNo(self.stored.load(Ordering::Relaxed))
+    }
+
     /// The oldest record that waits came at `received`.
     pub(crate) fn waits_since(&self, received: Instant<ReferenceScale>) {
         self.since_ns.store(received.ns(), Ordering::Relaxed);
@@ -151,18 +156,18 @@ impl Spooled {
         Ok(Opened { spooled, reader, aside, progress })
     }
 
-    /// Takes a batch of so many events, waiting for room, and gives what tells once it is durable, or that it will not be. Batches are in the order
-    /// in which this returns.
+    /// Takes a batch of so many events, waiting for room, and gives what tells its number once it is durable, or that it will not be. Batches are in
+    /// the order in which this returns.
     ///
     /// # Errors
     /// No batch will be taken any more.
-    pub(crate) async fn append(&self, batch_zstd: &[u8], events: u64) -> Result<oneshot::Receiver<()>, Ended> {
+    pub(crate) async fn append(&self, batch_zstd: &[u8], events: u64) -> Result<oneshot::Receiver<RecordNo>, Ended> {
         let mut record = record::encode(self.reference.now(), batch_zstd);
         let (durable, told) = oneshot::channel();
         let mut done: syncline_spool::Done = Box::new(move |result| {
             // Where it is not, nobody is told: the sender is dropped.
-            if result.is_ok() {
-                let _ = durable.send(());
+            if let Ok(number) = result {
+                let _ = durable.send(number);
             }
         });
         while let Err(refused) = self.appender.try_append(record, events, done) {
@@ -198,6 +203,11 @@ impl Spooled {
         });
         let record = record::encode(self.reference.now(), batch_zstd);
         self.appender.append(record, events, done).is_ok() && told.recv().unwrap_or(false)
+    }
+
+    /// Everything before it is stored.
+    pub(crate) fn stored(&self) -> RecordNo {
+        self.progress.next()
     }
 
     pub(crate) fn aside(&self) -> &Aside {

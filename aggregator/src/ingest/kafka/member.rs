@@ -1,9 +1,8 @@
-//! The thread that is a member of the group: it polls, commits what is done and what is begun, and begins it.
+//! The thread that is a member of the group: it polls, hands records on, and commits how far they are stored.
 
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,15 +13,14 @@ use rdkafka::message::BorrowedMessage;
 use rdkafka::{ClientConfig, Message as _, Offset, TopicPartitionList};
 use syncline_kafka::Settings;
 use tokio::runtime::Handle;
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 
-use super::chunk::{Begun, Storing};
 use super::context::{Change, Context};
-use super::intent::Intent;
-use super::lease::Lease;
-use super::order::Order;
-use super::partition::{Chunk, Partition, Record};
+use super::intake::{Intake, Record, Source, Taken};
+use super::partition::{Fetched, Partition};
 use super::status::Status;
+use crate::counters::add;
 use crate::stopping::{Stop, Stopping, stop};
 
 /// How long a poll waits: what was stored meanwhile is committed after it.
@@ -32,12 +30,10 @@ const MOST_AT_ONCE: usize = 1_000;
 /// How long the group's coordinator may take to tell what is committed, and how often it is asked.
 const COMMITTED_WITHIN: Duration = Duration::from_secs(10);
 const COMMITTED_TRIES: usize = 3;
-/// Pause after a commit that was not taken.
-const AFTER_REFUSAL: Duration = Duration::from_millis(200);
 /// Pause before another consumer takes the place of one that failed for good.
 const AFTER_FATAL: Duration = Duration::from_secs(1);
-/// How long chunks under way may take once we stop; what is left is begun again by whoever comes.
-const GRACE: Duration = Duration::from_secs(5);
+/// How far all has come is committed so often: what is stored and not committed comes again at a takeover, and is known.
+const COMMIT_EVERY: Duration = Duration::from_millis(500);
 
 /// The membership of a running aggregator.
 #[derive(Debug)]
@@ -62,33 +58,24 @@ impl Membership {
 /// A partition that is ours.
 struct Owned {
     partition: Partition,
-    order: Arc<Mutex<Order>>,
-    /// Tells its chunk when it is not ours any more.
-    stop: Stop,
-    stopping: Stopping,
-    /// Which taking over this is: a chunk that ends late is of none.
-    taken: u64,
-}
-
-/// How a chunk ended.
-struct Ended {
-    partition: i32,
-    taken: u64,
-    is_done: bool,
+    records: UnboundedSender<Record>,
+    /// Tells its intake when it is not ours any more.
+    _stop: Stop,
+    /// Which taking over this is: what was taken of an earlier one does not count.
+    taking: u64,
 }
 
 pub(super) struct Member {
     config: ClientConfig,
     topic: String,
-    storing: Arc<Storing>,
+    intake: Arc<Intake>,
     runtime: Handle,
     stopping: Stopping,
-    lease: Arc<Lease>,
     status: Arc<Status>,
     owned: BTreeMap<i32, Owned>,
-    taken: u64,
-    told: Sender<Ended>,
-    ended: Receiver<Ended>,
+    takings: u64,
+    told: Sender<Taken>,
+    taken: Receiver<Taken>,
     /// No commit before.
     quiet_until: Instant,
     is_trouble_told: bool,
@@ -98,23 +85,22 @@ impl Member {
     pub(super) fn join(
         settings: &Settings,
         group: &str,
-        storing: Arc<Storing>,
+        intake: Arc<Intake>,
         stopping: Stopping,
     ) -> anyhow::Result<Membership> {
-        let (told, ended) = channel();
+        let (told, taken) = channel();
         let status = Arc::<Status>::default();
         let mut member = Self {
             config: settings.consumer(group)?,
             topic: settings.topic().to_owned(),
-            storing,
+            intake,
             runtime: Handle::current(),
             stopping,
-            lease: Arc::new(Lease::new(settings.session(), Instant::now())),
             status: Arc::clone(&status),
             owned: BTreeMap::new(),
-            taken: 0,
+            takings: 0,
             told,
-            ended,
+            taken,
             quiet_until: Instant::now(),
             is_trouble_told: false,
         };
@@ -149,7 +135,7 @@ impl Member {
                 }
             };
             let ended = self.take_part(&consumer);
-            // What is under way is told to end, and what it comes to does not count.
+            // What is in no spool comes again, to whoever takes these partitions over.
             self.owned.clear();
             self.status.set_partitions(0);
             consumer.unsubscribe();
@@ -163,41 +149,17 @@ impl Member {
     /// Until all stops, or the consumer fails for good.
     fn take_part(&mut self, consumer: &BaseConsumer<Context>) -> KafkaResult<()> {
         while !self.stopping.is_wanted() {
-            self.turn(consumer, true)?;
+            self.poll(consumer)?;
+            self.follow_changes(consumer);
+            self.advance();
+            if Instant::now() >= self.quiet_until {
+                self.commit(consumer);
+            }
+            self.pause(consumer);
         }
-        let until = Instant::now() + GRACE;
-        while self.is_busy() && Instant::now() < until {
-            self.turn(consumer, false)?;
-        }
-        self.turn(consumer, false)
-    }
-
-    fn is_busy(&self) -> bool {
-        self.owned.values().any(|owned| owned.partition.is_busy())
-    }
-
-    fn turn(&mut self, consumer: &BaseConsumer<Context>, begins: bool) -> KafkaResult<()> {
-        self.poll(consumer)?;
-        self.keep_lease();
-        self.follow_changes(consumer);
-        self.take_ended();
-        self.commit(consumer, begins);
-        self.pause(consumer);
-        self.status.set_chunks(self.owned.values().filter(|owned| owned.partition.is_busy()).count());
+        self.advance();
+        self.commit(consumer);
         Ok(())
-    }
-
-    /// Before what has ended is taken: that chunks under way were given up is seen there, and not why.
-    fn keep_lease(&mut self) {
-        let now = Instant::now();
-        if !self.lease.is_held(now) && self.is_busy() {
-            tracing::warn!(
-                "this process stood still, or waited for Kafka, for too long: what was under way is begun again, if it still may be"
-            );
-            self.owned.values_mut().for_each(Owned::recall);
-        }
-        // Only then: who looks in between must not take the new lease for its own.
-        self.lease.renew(now);
     }
 
     /// Takes what there is. Ends at a change of our partitions, which comes before what is fetched after it, and where a partition has enough,
@@ -224,22 +186,54 @@ impl Member {
     fn take(&mut self, message: &BorrowedMessage<'_>) -> bool {
         self.is_trouble_told = false;
         let (number, offset) = (message.partition(), message.offset());
+        let record = Record {
+            offset,
+            key: message.key().unwrap_or_default().to_vec(),
+            value: message.payload().unwrap_or_default().to_vec(),
+        };
         let Some(owned) = self.owned.get_mut(&number) else { return false };
-        if owned.partition.is_stored(offset) {
+        let mut fetched = owned.partition.fetched(offset, record.bytes());
+        if fetched == Fetched::Before {
             tracing::warn!(
                 partition = number,
                 offset,
                 "Kafka gives records from before what is stored (its log was cut back, or the topic made anew): going on there; what is in the store is passed over"
             );
-            self.taken += 1;
-            *owned = Owned::new(Some(Intent { from: offset, to: None }), self.taken);
+            self.own(number, Some(offset));
+            let Some(owned) = self.owned.get_mut(&number) else { return false };
+            fetched = owned.partition.fetched(offset, record.bytes());
         }
-        owned.partition.fetched(Record {
-            offset,
-            key: message.key().unwrap_or_default().to_vec(),
-            value: message.payload().unwrap_or_default().to_vec(),
-        });
+        let Some(owned) = self.owned.get_mut(&number) else { return false };
+        let Fetched::Next { missing } = fetched else { return false };
+        if missing > 0 {
+            add(&self.intake.pipeline.counters().kafka_records_missing, missing);
+            tracing::error!(
+                partition = number,
+                before = offset,
+                missing,
+                "Kafka has deleted records before they were read: their batches are lost; keep them longer (retention.ms), or see why the group was behind"
+            );
+        }
+        // It has ended only if the program does.
+        let _ = owned.records.send(record);
         owned.partition.has_enough()
+    }
+
+    /// The partition is ours from here on.
+    fn own(&mut self, number: i32, committed: Option<i64>) {
+        self.takings += 1;
+        let (stop, stopping) = stop();
+        let (records, received) = unbounded_channel();
+        let source = Source {
+            partition: number,
+            taking: self.takings,
+            records: received,
+            stopping,
+            told: self.told.clone(),
+        };
+        self.runtime.spawn(Arc::clone(&self.intake).run(source));
+        let partition = Partition::new(committed);
+        self.owned.insert(number, Owned { partition, records, _stop: stop, taking: self.takings });
     }
 
     /// Once, until a record comes again.
@@ -271,11 +265,8 @@ impl Member {
             }
             return;
         };
-        tracing::info!(?committed, "partitions are ours: partition, offset, and the end of what was begun");
-        for (partition, intent) in committed {
-            self.taken += 1;
-            self.owned.insert(partition, Owned::new(intent, self.taken));
-        }
+        tracing::info!(?committed, "partitions are ours: partition and offset");
+        committed.into_iter().for_each(|(partition, offset)| self.own(partition, offset));
         // One that was paused when it was ours before.
         if let Err(error) = consumer.resume(&self.list(partitions)) {
             tracing::debug!(%error, "cannot resume");
@@ -283,16 +274,14 @@ impl Member {
     }
 
     /// What the group has committed of each of these.
-    fn committed(&self, consumer: &BaseConsumer<Context>, partitions: &[i32]) -> Option<Vec<(i32, Option<Intent>)>> {
+    fn committed(&self, consumer: &BaseConsumer<Context>, partitions: &[i32]) -> Option<Vec<(i32, Option<i64>)>> {
         for _ in 0..COMMITTED_TRIES {
             match consumer.committed_offsets(self.list(partitions), COMMITTED_WITHIN) {
                 Ok(list) if list.elements().iter().all(|element| element.error().is_ok()) => {
                     let elements = list.elements();
                     let read = elements.iter().map(|element| {
                         let offset = if let Offset::Offset(offset) = element.offset() { Some(offset) } else { None };
-                        // rdkafka panics where another program has committed what is no UTF-8.
-                        let metadata = catch_unwind(AssertUnwindSafe(|| element.metadata().to_owned()));
-                        (element.partition(), Intent::read(offset, &metadata.unwrap_or_default()))
+                        (element.partition(), offset)
                     });
                     return Some(read.collect());
                 }
@@ -311,71 +300,60 @@ impl Member {
         list
     }
 
-    fn take_ended(&mut self) {
-        while let Ok(Ended { partition, taken, is_done }) = self.ended.try_recv() {
-            match self.owned.get_mut(&partition).filter(|owned| owned.taken == taken) {
-                Some(owned) if is_done => owned.partition.done(),
-                Some(owned) => owned.partition.given_up(),
-                None => {}
+    /// Notes what was taken, and how far the store has come.
+    fn advance(&mut self) {
+        while let Ok(Taken { partition, taking, offset, number }) = self.taken.try_recv() {
+            if let Some(owned) = self.owned.get_mut(&partition).filter(|owned| owned.taking == taking) {
+                owned.partition.taken(offset, number);
             }
         }
+        let next = self.intake.spooled.stored();
+        self.owned.values_mut().for_each(|owned| owned.partition.stored(next));
+        self.status.set_under_way(self.owned.values().map(|owned| owned.partition.under_way()).sum());
     }
 
-    /// Commits what is done, and what is to be begun, all in one; and begins it.
-    fn commit(&mut self, consumer: &BaseConsumer<Context>, begins: bool) {
-        if Instant::now() < self.quiet_until {
-            return;
-        }
-        let (mut list, mut due) = (TopicPartitionList::new(), Vec::new());
-        for (number, owned) in &mut self.owned {
-            let intent = if begins { owned.partition.intent() } else { owned.partition.end() };
-            let Some(intent) = intent else { continue };
-            let mut element = list.add_partition(&self.topic, *number);
-            element.set_metadata(intent.metadata());
-            if let Err(error) = element.set_offset(Offset::Offset(intent.from)) {
-                tracing::error!(%error, offset = intent.from, "not an offset");
-                return;
-            }
-            due.push(*number);
-        }
+    /// Commits how far all of it is in the store.
+    fn commit(&mut self, consumer: &BaseConsumer<Context>) {
+        self.quiet_until = Instant::now() + COMMIT_EVERY;
+        let mut list = TopicPartitionList::new();
+        let due: Vec<(i32, i64)> =
+            self.owned.iter().filter_map(|(number, owned)| Some((*number, owned.partition.to_be_committed()?))).collect();
         if due.is_empty() {
             return;
         }
+        for (number, offset) in &due {
+            if let Err(error) = list.add_partition_offset(&self.topic, *number, Offset::Offset(*offset)) {
+                tracing::error!(%error, offset, "not an offset");
+                return;
+            }
+        }
         match consumer.commit(&list, CommitMode::Sync) {
-            Ok(()) if begins => due.iter().for_each(|partition| self.begin(*partition)),
-            Ok(()) => {}
+            Ok(()) => {
+                for (number, offset) in due {
+                    if let Some(owned) = self.owned.get_mut(&number) {
+                        owned.partition.committed(offset);
+                    }
+                }
+            }
             Err(error) => self.refused(&error),
         }
     }
 
+    /// What is not committed comes again, and is known then.
     fn refused(&mut self, error: &KafkaError) {
         use RDKafkaErrorCode as Code;
-        self.quiet_until = Instant::now() + AFTER_REFUSAL;
         match error.rdkafka_error_code() {
             // A rebalance follows, or is under way.
             Some(
                 Code::IllegalGeneration | Code::UnknownMemberId | Code::RebalanceInProgress | Code::AssignmentLost,
             ) => {
-                tracing::info!(%error, "the group goes on without us: nothing is begun until it lets us");
+                tracing::info!(%error, "the group goes on without us, until it lets us in again");
             }
             _ if !std::mem::replace(&mut self.is_trouble_told, true) => {
-                tracing::warn!(%error, "Kafka does not take a commit: nothing is begun until it does");
+                tracing::warn!(%error, "Kafka does not take a commit; trying again");
             }
             _ => {}
         }
-    }
-
-    fn begin(&mut self, number: i32) {
-        let Some(owned) = self.owned.get_mut(&number) else { return };
-        let Some(chunk) = owned.partition.committed() else { return };
-        tracing::debug!(partition = number, from = chunk.from, to = chunk.to, "begun");
-        let begun = owned.begun(number, chunk, Arc::clone(&self.lease));
-        let (storing, told, taken) = (Arc::clone(&self.storing), self.told.clone(), owned.taken);
-        self.runtime.spawn(async move {
-            let is_done = storing.store(begun).await;
-            // The thread may have ended.
-            let _ = told.send(Ended { partition: number, taken, is_done });
-        });
     }
 
     fn pause(&mut self, consumer: &BaseConsumer<Context>) {
@@ -389,22 +367,5 @@ impl Member {
                 Err(error) => tracing::debug!(%error, partition = number, "cannot pause or resume"),
             }
         }
-    }
-}
-
-impl Owned {
-    fn new(intent: Option<Intent>, taken: u64) -> Self {
-        let (stop, stopping) = stop();
-        Self { partition: Partition::new(intent), order: Arc::default(), stop, stopping, taken }
-    }
-
-    fn begun(&self, partition: i32, chunk: Arc<Chunk>, lease: Arc<Lease>) -> Begun {
-        Begun { partition, chunk, order: Arc::clone(&self.order), lease, stopping: self.stopping.clone() }
-    }
-
-    /// Tells its chunk to end; another one may begin.
-    fn recall(&mut self) {
-        // Dropping the former one tells it, too.
-        (self.stop, self.stopping) = stop();
     }
 }

@@ -1,41 +1,36 @@
 //! Batches from Kafka, as a member of a consumer group.
 //!
 //! ```text
-//! thread `kafka`                                               async tasks
-//! poll -> partition (buffer) -> chunk -> intent committed  ->  chunk: decode, align, insert, a chunk of each partition at once
-//!   ▲ rebalances                            ▲                     │
-//!   '---------------------------------------'------ ended --------'
+//! thread `kafka`                      async, of each partition one              ../writer
+//! poll ──► partition ──────────────► intake: decode, check ──► spool ──► groups ──► store
+//!   ▲          ▲                         '── durable as number N ─┐                  │
+//!   │          '──────────────────────────────────────────────────┘                  │
+//!   '── commit what is stored ◄──────────────── everything before N is stored ◄──────'
 //! ```
 //!
 //! ```text
-//! intent     what a commit says: everything before an offset is in the store, and up to which offset a chunk was begun     pure
-//! partition  what was fetched of a partition, which chunk of it is under way, and what is to be committed                   pure
-//! order      which batches may have come before                                                                            pure
-//! member     the thread: polls, commits, and begins chunks
+//! partition  what is on its way of a partition, and how far all of it has come   pure
+//! intake     takes the records of a partition into the spool
+//! member     the thread: polls, hands on, commits
 //! context    what librdkafka tells from within a poll: rebalances, statistics
-//! chunk      stores a chunk
-//! lease      whether this process may still write for its partitions
 //! status     what people are shown
 //! ```
 //!
 //! # Exactly once
 //!
-//! 1. A partition is taken over at the offset that its group has committed, and with what that commit says of a chunk that was begun.
-//! 2. Before anything of a chunk `[o, T]` is written, `(o, to=T)` is committed. The broker refuses that from a member of an earlier generation:
-//!    so whoever was stopped through a rebalance begins nothing any more; and one that wakes in the middle of a chunk finds its [`lease`] lost.
-//! 3. The rows of each batch carry its identity as their token, whoever writes them and however often.
-//! 4. A batch that may have come before (the first one of a node in a partition that was taken over, and each that does not follow on the one
-//!    before) is looked for in the ledger, whose row comes last: tokens are remembered for a while only, the ledger for as long as its events.
-//! 5. When all of a chunk is in the store, `T + 1` is committed, together with the intent of the next chunk.
+//! 1. A partition is taken over at the offset that its group has committed; everything before it is in the store, set aside, or of another region.
+//! 2. A record becomes one of the spool, and goes into the store as what came over gRPC does: in groups, which are claimed, so that of several
+//!    aggregators that hold the same batch one stores it; what is there already the ledger tells.
+//! 3. What is committed is in the store, and not in a spool alone: an aggregator whose disk is gone has lost nothing that Kafka does not give again.
 //!
-//! A record that is no batch, or that the store will never take, is written to a file, counted, and passed over.
+//! Who was stopped through a rebalance goes on with what its spool has, and whoever took its partitions over reads the same from Kafka: the claims
+//! tell them apart, and not the group.
+//!
+//! A record that is no batch is written to a file, counted, and passed over.
 
-mod chunk;
 mod context;
-mod intent;
-mod lease;
+mod intake;
 mod member;
-mod order;
 mod partition;
 mod status;
 
@@ -47,10 +42,11 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use syncline_kafka::{Logged, Settings, Trouble, create_topic, partitions_of};
 
 use super::aside::Aside;
+use super::spooled::Spooled;
 use crate::budget::Budget;
 use crate::pipeline::Pipeline;
 use crate::stopping::Stopping;
-use chunk::Storing;
+use intake::Intake;
 use member::Member;
 
 pub use member::Membership;
@@ -112,11 +108,11 @@ fn refused(why: &str) -> Trouble {
 pub(crate) fn join(
     config: Config,
     pipeline: Arc<Pipeline>,
-    budget: Budget,
-    aside: Arc<Aside>,
+    spooled: Arc<Spooled>,
+    (budget, aside): (Budget, Arc<Aside>),
     stopping: Stopping,
 ) -> anyhow::Result<Membership> {
     let Config { settings, group, .. } = config;
-    let storing = Storing { pipeline, budget, aside, topic: settings.topic().into() };
-    Member::join(&settings, &group, Arc::new(storing), stopping)
+    let intake = Intake { pipeline, spooled, budget, aside, topic: settings.topic().into() };
+    Member::join(&settings, &group, Arc::new(intake), stopping)
 }

@@ -1,208 +1,137 @@
-//! One partition as long as it is ours: what was fetched, and the one chunk that is under way.
+//! One partition as long as it is ours: what is on its way into the store, and how far all of it has come.
 //!
 //! ```text
-//!           ┌─────────────── fetched is enough ───────────────┐
-//! nothing ──┘                                                 ▼
-//!    ▲                                               chosen: to be committed
-//!    │                                                 │ committed ▲ given up
-//!    └──── done: its end is to be committed ◄──── begun: being stored
+//! fetched ──► spooled ──► stored: its offset may be committed, once all before it are
+//!    └──────► passed over: set aside, or of another region ──┘
 //! ```
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 
-use super::intent::Intent;
+use syncline_spool::RecordNo;
 
-/// Most records of a chunk.
-const CHUNK_RECORDS: usize = 256;
-/// Bytes after which a chunk takes no further record.
-const CHUNK_BYTES: usize = 8 << 20;
-/// Bytes fetched and not chosen above which no more are fetched, and below which they are again.
+/// Bytes of records that are in no spool yet above which no more are fetched, and below which they are again.
 const ENOUGH_BYTES: usize = 16 << 20;
 const LITTLE_BYTES: usize = 4 << 20;
+/// Records that are not stored yet above which no more are fetched, and below which they are again.
+const ENOUGH_RECORDS: usize = 100_000;
+const FEW_RECORDS: usize = 50_000;
 
-/// A record of the topic.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Record {
-    pub(crate) offset: i64,
-    pub(crate) key: Vec<u8>,
-    pub(crate) value: Vec<u8>,
-}
-
-impl Record {
-    /// Memory that it takes, about.
-    fn bytes(&self) -> usize {
-        size_of::<Self>() + self.key.len() + self.value.len()
-    }
-}
-
-/// Records that are stored together: all there are from one offset to another.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Chunk {
-    pub(crate) from: i64,
-    /// The last one.
-    pub(crate) to: i64,
-    pub(crate) records: Vec<Record>,
-    /// Offsets in it at which there was no record: those that the broker has deleted before they were read.
-    pub(crate) missing: u64,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Fetched,
+    Spooled(RecordNo),
+    Passed,
 }
 
 #[derive(Debug)]
-enum State {
-    Nothing,
-    Chosen(Arc<Chunk>),
-    Begun(Arc<Chunk>),
+struct UnderWay {
+    offset: i64,
+    bytes: usize,
+    stage: Stage,
 }
 
 #[derive(Debug)]
 pub(crate) struct Partition {
-    /// The next offset that is not in the store. None until the first record, where nothing was ever committed.
+    /// Nothing before it is still under way. None until the first record, where nothing was ever committed.
     position: Option<i64>,
     /// The commit is behind that.
     is_to_be_committed: bool,
-    /// The end of a chunk that somebody has begun, and not finished.
-    bound: Option<i64>,
-    fetched: VecDeque<Record>,
+    /// In the order of their offsets.
+    under_way: VecDeque<UnderWay>,
+    /// Of those that are in no spool.
     fetched_bytes: usize,
-    state: State,
     pub(crate) is_paused: bool,
+}
+
+/// What a record is that was fetched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fetched {
+    /// It was fetched before, and is under way.
+    Again,
+    /// It is from before what is stored: another record than was there before.
+    Before,
+    /// The broker has deleted so many before it.
+    Next { missing: u64 },
 }
 
 impl Partition {
     /// A partition of which the group has committed so much.
-    pub(crate) fn new(committed: Option<Intent>) -> Self {
+    pub(crate) fn new(committed: Option<i64>) -> Self {
         Self {
-            position: committed.map(|intent| intent.from),
+            position: committed,
             is_to_be_committed: false,
-            bound: committed.and_then(|intent| intent.to),
-            fetched: VecDeque::new(),
+            under_way: VecDeque::new(),
             fetched_bytes: 0,
-            state: State::Nothing,
             is_paused: false,
         }
     }
 
-    /// Whether all up to this offset is in the store: a record that is fetched from there is another one than was there before.
-    pub(crate) fn is_stored(&self, offset: i64) -> bool {
-        self.position.is_some_and(|position| offset < position)
+    /// A record of so many bytes was fetched.
+    pub(crate) fn fetched(&mut self, offset: i64, bytes: usize) -> Fetched {
+        let next = self.under_way.back().map_or(self.position, |newest| Some(newest.offset + 1));
+        match next {
+            _ if self.position.is_some_and(|position| offset < position) => return Fetched::Before,
+            Some(next) if offset < next => return Fetched::Again,
+            _ => {}
+        }
+        let missing = next.map_or(0, |next| offset.abs_diff(next));
+        self.position.get_or_insert(offset);
+        self.fetched_bytes += bytes;
+        self.under_way.push_back(UnderWay { offset, bytes, stage: Stage::Fetched });
+        Fetched::Next { missing }
     }
 
-    /// A record was fetched. One from before the position, or twice, is none.
-    pub(crate) fn fetched(&mut self, record: Record) {
-        let newest = self.fetched.back().map(|record| record.offset);
-        let of_chunk = match &self.state {
-            State::Chosen(chunk) | State::Begun(chunk) => Some(chunk.to),
-            State::Nothing => self.position.map(|position| position - 1),
+    /// The record at `offset` is in the spool, durably, as `number`; `None` if it need not be.
+    pub(crate) fn taken(&mut self, offset: i64, number: Option<RecordNo>) {
+        let Ok(at) = self.under_way.binary_search_by_key(&offset, |record| record.offset) else { return };
+        let Some(record) = self.under_way.get_mut(at) else { return };
+        if record.stage == Stage::Fetched {
+            self.fetched_bytes -= record.bytes;
+        }
+        record.stage = number.map_or(Stage::Passed, Stage::Spooled);
+    }
+
+    /// Everything in the spool before `next` is in the store.
+    pub(crate) fn stored(&mut self, next: RecordNo) {
+        let is_over = |record: &UnderWay| match record.stage {
+            Stage::Fetched => false,
+            Stage::Spooled(number) => number < next,
+            Stage::Passed => true,
         };
-        if newest.or(of_chunk).is_some_and(|newest| record.offset <= newest) {
-            return;
-        }
-        self.fetched_bytes += record.bytes();
-        self.fetched.push_back(record);
-    }
-
-    /// What is to be committed, if something is; chooses a chunk if none is under way.
-    pub(crate) fn intent(&mut self) -> Option<Intent> {
-        if matches!(self.state, State::Nothing)
-            && let Some(chunk) = self.choose()
-        {
-            self.state = State::Chosen(Arc::new(chunk));
-        }
-        match &self.state {
-            State::Chosen(chunk) => Some(Intent { from: chunk.from, to: Some(chunk.to) }),
-            State::Nothing if self.is_to_be_committed => Some(Intent { from: self.position?, to: None }),
-            State::Nothing | State::Begun(_) => None,
-        }
-    }
-
-    /// What is to be committed where nothing is to be begun any more.
-    pub(crate) fn end(&mut self) -> Option<Intent> {
-        let is_due = self.is_to_be_committed && !self.is_busy();
-        is_due.then_some(())?;
-        self.is_to_be_committed = false;
-        Some(Intent { from: self.position?, to: None })
-    }
-
-    /// What [`Self::intent`] gave is committed. Gives the chunk that may be begun.
-    pub(crate) fn committed(&mut self) -> Option<Arc<Chunk>> {
-        self.is_to_be_committed = false;
-        match std::mem::replace(&mut self.state, State::Nothing) {
-            State::Chosen(chunk) => {
-                self.state = State::Begun(Arc::clone(&chunk));
-                Some(chunk)
-            }
-            other => {
-                self.state = other;
-                None
-            }
-        }
-    }
-
-    /// All of the chunk is in the store.
-    pub(crate) fn done(&mut self) {
-        if let State::Begun(chunk) = std::mem::replace(&mut self.state, State::Nothing) {
-            self.position = Some(chunk.to + 1);
+        while let Some(record) = self.under_way.pop_front_if(|record| is_over(record)) {
+            self.position = Some(record.offset + 1);
             self.is_to_be_committed = true;
-            self.bound = None;
         }
     }
 
-    /// Storing the chunk was given up: it is to be begun again, which whoever may no longer will not be let.
-    pub(crate) fn given_up(&mut self) {
-        match std::mem::replace(&mut self.state, State::Nothing) {
-            State::Begun(chunk) => self.state = State::Chosen(chunk),
-            other => self.state = other,
-        }
+    /// What is to be committed, if something is.
+    pub(crate) fn to_be_committed(&self) -> Option<i64> {
+        self.position.filter(|_| self.is_to_be_committed)
     }
 
-    /// Whether a chunk is being stored.
-    pub(crate) fn is_busy(&self) -> bool {
-        matches!(self.state, State::Begun(_))
+    /// `position` is committed.
+    pub(crate) fn committed(&mut self, position: i64) {
+        self.is_to_be_committed = self.position != Some(position);
+    }
+
+    /// Records that are not stored.
+    pub(crate) fn under_way(&self) -> usize {
+        self.under_way.len()
     }
 
     /// Whether so much was fetched that it waits.
     pub(crate) fn has_enough(&self) -> bool {
-        self.fetched_bytes >= ENOUGH_BYTES
+        self.fetched_bytes >= ENOUGH_BYTES || self.under_way.len() >= ENOUGH_RECORDS
     }
 
     /// Whether fetching is to be paused (true) or to go on (false), where that changes.
     pub(crate) fn changes_pause(&self) -> Option<bool> {
+        let has_little = self.fetched_bytes <= LITTLE_BYTES && self.under_way.len() <= FEW_RECORDS;
         match self.is_paused {
             false if self.has_enough() => Some(true),
-            true if self.fetched_bytes <= LITTLE_BYTES => Some(false),
+            true if has_little => Some(false),
             _ => None,
         }
-    }
-
-    fn choose(&mut self) -> Option<Chunk> {
-        let newest = self.fetched.back()?.offset;
-        let from = *self.position.get_or_insert(self.fetched.front()?.offset);
-        match self.bound {
-            // Not yet all of it.
-            Some(to) if newest < to && !self.has_enough() => None,
-            Some(to) if newest >= to => {
-                let within = self.fetched.iter().take_while(|record| record.offset <= to).count();
-                Some(self.take(from, Some(to), within))
-            }
-            _ => {
-                let mut bytes = 0;
-                let fits = |record: &&Record| {
-                    let fits = bytes < CHUNK_BYTES;
-                    bytes += record.bytes();
-                    fits
-                };
-                let within = self.fetched.iter().take(CHUNK_RECORDS).take_while(fits).count();
-                Some(self.take(from, None, within))
-            }
-        }
-    }
-
-    fn take(&mut self, from: i64, to: Option<i64>, count: usize) -> Chunk {
-        let records: Vec<_> = self.fetched.drain(..count).collect();
-        self.fetched_bytes -= records.iter().map(Record::bytes).sum::<usize>();
-        let to = to.or_else(|| Some(records.last()?.offset)).unwrap_or(from);
-        let missing = u64::try_from(to - from + 1).unwrap_or(0).saturating_sub(records.len() as u64);
-        Chunk { from, to, records, missing }
     }
 }
 
@@ -210,117 +139,74 @@ impl Partition {
 mod tests {
     use super::*;
 
-    fn record(offset: i64) -> Record {
-        Record { offset, key: Vec::new(), value: vec![0; 10] }
-    }
+    const NEXT: Fetched = Fetched::Next { missing: 0 };
 
-    fn partition(committed: Option<(i64, Option<i64>)>, fetched: impl IntoIterator<Item = i64>) -> Partition {
-        let mut partition = Partition::new(committed.map(|(from, to)| Intent { from, to }));
-        fetched.into_iter().for_each(|offset| partition.fetched(record(offset)));
+    fn partition(committed: Option<i64>, fetched: impl IntoIterator<Item = i64>) -> Partition {
+        let mut partition = Partition::new(committed);
+        fetched.into_iter().for_each(|offset| assert_eq!(partition.fetched(offset, 10), NEXT));
         partition
     }
 
-    fn intent(partition: &mut Partition) -> Option<(i64, Option<i64>)> {
-        partition.intent().map(|Intent { from, to }| (from, to))
-    }
-
-    fn offsets(chunk: &Chunk) -> Vec<i64> {
-        chunk.records.iter().map(|record| record.offset).collect()
+    #[test]
+    fn what_is_stored_is_committed_once_all_before_it_are() {
+        let mut partition = partition(Some(5), 5..9);
+        partition.taken(6, Some(RecordNo(21)));
+        partition.taken(7, None);
+        partition.stored(RecordNo(30));
+        assert_eq!(partition.to_be_committed(), None, "5 is in no spool");
+        partition.taken(5, Some(RecordNo(20)));
+        partition.stored(RecordNo(20));
+        assert_eq!(partition.to_be_committed(), None, "5 is not stored");
+        partition.stored(RecordNo(21));
+        assert_eq!(partition.to_be_committed(), Some(6));
+        partition.stored(RecordNo(22));
+        assert_eq!((partition.to_be_committed(), partition.under_way()), (Some(8), 1));
+        partition.committed(6);
+        assert_eq!(partition.to_be_committed(), Some(8), "what came meanwhile is still to be");
+        partition.committed(8);
+        assert_eq!(partition.to_be_committed(), None);
     }
 
     #[test]
-    fn a_chunk_is_begun_once_its_intent_is_committed_and_its_end_goes_with_the_next() {
-        let mut partition = partition(Some((5, None)), 5..8);
-        assert_eq!(intent(&mut partition), Some((5, Some(7))));
-        partition.fetched(record(8));
-        assert_eq!(intent(&mut partition), Some((5, Some(7))), "what was chosen stays");
-        let chunk = partition.committed().unwrap();
-        assert_eq!((offsets(&chunk), chunk.missing), (vec![5, 6, 7], 0));
-        assert_eq!(intent(&mut partition), None, "one at a time");
-        partition.done();
-        assert_eq!(intent(&mut partition), Some((8, Some(8))));
-        partition.committed().unwrap();
-        partition.done();
-        assert_eq!(intent(&mut partition), Some((9, None)));
-        assert!(partition.committed().is_none());
-        assert_eq!(intent(&mut partition), None);
-    }
-
-    #[test]
-    fn a_chunk_that_another_began_is_the_same_one() {
-        let mut partition = partition(Some((5, Some(7))), [5, 6]);
-        assert_eq!(intent(&mut partition), None, "not all of it is there");
-        [7, 8].into_iter().for_each(|offset| partition.fetched(record(offset)));
-        assert_eq!(intent(&mut partition), Some((5, Some(7))));
-        partition.committed().unwrap();
-        partition.done();
-        assert_eq!(intent(&mut partition), Some((8, Some(8))));
+    fn what_is_fetched_again_is_not_taken_twice_and_what_is_from_before_is_told() {
+        let mut partition = partition(Some(5), 5..8);
+        assert_eq!((partition.fetched(5, 10), partition.fetched(7, 10)), (Fetched::Again, Fetched::Again));
+        assert_eq!(partition.fetched(4, 10), Fetched::Before);
+        assert_eq!(partition.fetched(8, 10), NEXT);
     }
 
     #[test]
     fn what_the_broker_has_deleted_is_missing() {
-        let mut partition = partition(Some((5, Some(7))), [9]);
-        assert_eq!(intent(&mut partition), Some((5, Some(7))));
-        let chunk = partition.committed().unwrap();
-        assert_eq!((offsets(&chunk), chunk.missing), (vec![], 3));
-        partition.done();
-        assert_eq!(intent(&mut partition), Some((8, Some(9))));
-        assert_eq!(partition.committed().unwrap().missing, 1);
+        let mut partition = partition(Some(5), [5]);
+        assert_eq!(partition.fetched(9, 10), Fetched::Next { missing: 3 });
+        partition.taken(5, None);
+        partition.taken(9, None);
+        partition.stored(RecordNo(0));
+        assert_eq!(partition.to_be_committed(), Some(10));
+        assert_eq!(Partition::new(Some(5)).fetched(7, 10), Fetched::Next { missing: 2 });
     }
 
     #[test]
     fn a_group_that_never_committed_begins_where_the_first_record_is() {
         let mut partition = partition(None, [40, 41]);
-        assert_eq!(intent(&mut partition), Some((40, Some(41))));
-        assert_eq!(partition.committed().unwrap().missing, 0);
+        assert_eq!(partition.to_be_committed(), None);
+        partition.taken(40, None);
+        partition.stored(RecordNo(0));
+        assert_eq!(partition.to_be_committed(), Some(41));
     }
 
     #[test]
-    fn what_is_fetched_again_is_not_taken_twice() {
-        let mut partition = partition(Some((5, None)), [3, 4, 5, 6, 5, 6, 7]);
-        assert_eq!(intent(&mut partition), Some((5, Some(7))));
-        assert!(partition.is_stored(4) && !partition.is_stored(5), "what is under way is not");
-        [6, 7, 8].into_iter().for_each(|offset| partition.fetched(record(offset)));
-        assert_eq!(offsets(&partition.committed().unwrap()), [5, 6, 7]);
-        partition.done();
-        assert_eq!(intent(&mut partition), Some((8, Some(8))));
-    }
-
-    #[test]
-    fn a_chunk_that_was_given_up_is_committed_and_begun_again_as_it_was() {
-        let mut partition = partition(Some((5, None)), [5, 6]);
-        partition.intent();
-        let chunk = partition.committed().unwrap();
-        partition.given_up();
-        partition.fetched(record(7));
-        assert_eq!(intent(&mut partition), Some((5, Some(6))));
-        assert_eq!(partition.committed().unwrap(), chunk);
-    }
-
-    #[test]
-    fn a_chunk_is_bounded_and_fetching_is_paused() {
-        let mut many = partition(Some((0, None)), 0..1_000);
-        assert_eq!(intent(&mut many), Some((0, Some(255))));
-        let mut partition = partition(Some((0, None)), []);
-        let large = |offset| Record { offset, key: Vec::new(), value: vec![0; CHUNK_BYTES] };
-        [0, 1, 2].into_iter().for_each(|offset| partition.fetched(large(offset)));
-        assert_eq!(intent(&mut partition), Some((0, Some(0))));
+    fn fetching_is_paused_while_there_is_enough() {
+        let mut partition = Partition::new(Some(0));
+        [0, 1].into_iter().for_each(|offset| drop(partition.fetched(offset, ENOUGH_BYTES / 2)));
         assert_eq!(partition.changes_pause(), Some(true));
         partition.is_paused = true;
-        assert_eq!(partition.changes_pause(), None);
-        for _ in 0..2 {
-            partition.committed().unwrap();
-            partition.done();
-            partition.intent();
-        }
-        assert_eq!(partition.changes_pause(), Some(false));
-    }
-
-    #[test]
-    fn records_without_a_value_take_room_too() {
-        let mut partition = partition(Some((0, None)), []);
-        let empty = |offset| Record { offset, key: Vec::new(), value: Vec::new() };
-        (0..).take(ENOUGH_BYTES / size_of::<Record>() + 1).for_each(|offset| partition.fetched(empty(offset)));
-        assert!(partition.has_enough());
+        partition.taken(0, Some(RecordNo(1)));
+        assert_eq!(partition.changes_pause(), None, "half of it still waits");
+        partition.taken(1, Some(RecordNo(2)));
+        assert_eq!(partition.changes_pause(), Some(false), "the spool has them");
+        let mut small = Partition::new(Some(0));
+        (0..).take(ENOUGH_RECORDS).for_each(|offset| drop(small.fetched(offset, 0)));
+        assert!(small.has_enough(), "records without a value take room, too");
     }
 }

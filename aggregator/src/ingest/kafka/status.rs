@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub struct Status {
     partitions: AtomicU64,
     lag: AtomicU64,
-    chunks: AtomicU64,
+    under_way: AtomicU64,
 }
 
 impl Status {
@@ -33,14 +33,15 @@ impl Status {
         self.lag.store(records, Ordering::Relaxed);
     }
 
-    pub(super) fn set_chunks(&self, count: usize) {
-        self.chunks.store(count as u64, Ordering::Relaxed);
+    /// Records that were fetched and are not in the store.
+    pub(super) fn set_under_way(&self, count: usize) {
+        self.under_way.store(count as u64, Ordering::Relaxed);
     }
 }
 
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let chunks = self.chunks.load(Ordering::Relaxed);
-        write!(f, "partitions={} lag={} chunks_under_way={chunks}", self.partitions(), self.lag())
+        let under_way = self.under_way.load(Ordering::Relaxed);
+        write!(f, "partitions={} lag={} under_way={under_way}", self.partitions(), self.lag())
     }
 }
