@@ -86,8 +86,6 @@ counters! {
     kafka_records_lost,
     /// Records that Kafka had deleted before they were read: they are lost.
     kafka_records_missing,
-    /// Batches that came over Kafka and were in the store already.
-    kafka_batches_known,
     /// Stacks that agents asked for, whether the store has them.
     stacks_asked,
     /// Of these, those that it has, so that they were not told.

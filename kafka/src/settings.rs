@@ -147,12 +147,6 @@ impl Settings {
         &self.brokers
     }
 
-    /// A consumer that is silent for so long is out of its group.
-    pub fn session(&self) -> Duration {
-        let set = self.more.iter().rev().find(|setting| setting.key == "session.timeout.ms");
-        set.and_then(|setting| setting.value.parse().ok()).map_or(SESSION, Duration::from_millis)
-    }
-
     /// The topic.
     pub fn topic(&self) -> &str {
         &self.topic
@@ -244,14 +238,13 @@ mod tests {
 
     #[test]
     fn what_is_set_goes_before_what_we_would_set() {
-        let shorter = settings(&["session.timeout.ms=6000"]);
-        assert_eq!(shorter.session(), Duration::from_secs(6));
+        let shorter = settings(&["session.timeout.ms=6000"]).consumer("g").unwrap();
+        assert_eq!(shorter.get("session.timeout.ms"), Some("6000"));
         let settings = settings(&["linger.ms=7", "client.rack=a=b"]);
         let config = settings.producer().unwrap();
         assert_eq!((config.get("linger.ms"), config.get("client.rack")), (Some("7"), Some("a=b")));
         assert_eq!(config.get("bootstrap.servers"), Some("a:1,[::1]:2"));
         assert!(settings.consumer("g").is_ok());
-        assert_eq!(settings.session(), SESSION);
         assert!(!format!("{settings:?}").contains("a=b"), "it may be a password");
     }
 

@@ -1,8 +1,8 @@
 //! The thread that is a member of the group: it polls, hands records on, and commits how far they are stored.
 
 use std::collections::BTreeMap;
-use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -224,13 +224,8 @@ impl Member {
         self.takings += 1;
         let (stop, stopping) = stop();
         let (records, received) = unbounded_channel();
-        let source = Source {
-            partition: number,
-            taking: self.takings,
-            records: received,
-            stopping,
-            told: self.told.clone(),
-        };
+        let source =
+            Source { partition: number, taking: self.takings, records: received, stopping, told: self.told.clone() };
         self.runtime.spawn(Arc::clone(&self.intake).run(source));
         let partition = Partition::new(committed);
         self.owned.insert(number, Owned { partition, records, _stop: stop, taking: self.takings });
@@ -316,8 +311,11 @@ impl Member {
     fn commit(&mut self, consumer: &BaseConsumer<Context>) {
         self.quiet_until = Instant::now() + COMMIT_EVERY;
         let mut list = TopicPartitionList::new();
-        let due: Vec<(i32, i64)> =
-            self.owned.iter().filter_map(|(number, owned)| Some((*number, owned.partition.to_be_committed()?))).collect();
+        let due: Vec<(i32, i64)> = self
+            .owned
+            .iter()
+            .filter_map(|(number, owned)| Some((*number, owned.partition.to_be_committed()?)))
+            .collect();
         if due.is_empty() {
             return;
         }
