@@ -125,7 +125,13 @@ mod tests {
         let now: Vec<u64> = MIGRATIONS.iter().take(out.len()).map(|migration| checksum(migration.sql)).collect();
         assert_eq!(now, out);
         // With a release these go from here into the list above.
-        let not_out = ["0027_clock_disruptions", "0028_repeated_rows", "0029_wide_windows", "0030_comments_of_views", "0031_alerts_that_last"];
+        let not_out = [
+            "0027_clock_disruptions",
+            "0028_repeated_rows",
+            "0029_wide_windows",
+            "0030_comments_of_views",
+            "0031_alerts_that_last",
+        ];
         let others: Vec<_> = MIGRATIONS.iter().skip(out.len()).map(|migration| migration.name).collect();
         assert_eq!(others, not_out, "each is either out or not");
     }
