@@ -44,7 +44,7 @@ counters! {
     batches_stored,
     /// Batches whose number their clock had seen before: sent again after a broken stream.
     batches_repeated,
-    /// Batches acknowledged: they are in the spool, durably.
+    /// Batches that are in the spool, durably: over gRPC acknowledged, over Kafka not yet.
     batches_spooled,
     /// Batches that were in the store already as they came to be stored.
     batches_known,

@@ -60,6 +60,8 @@ pub(crate) struct Ended;
 pub(crate) struct Progress {
     /// The first record that is not stored.
     stored: AtomicU64,
+    /// The first record that is not stored, or that the saved state of its node's clock model has not seen.
+    settled: AtomicU64,
     /// When that came, REF in ns; 0 where there is none.
     since_ns: AtomicI64,
 }
@@ -71,9 +73,9 @@ impl Progress {
         self.stored.store(next.0, Ordering::Relaxed);
     }
 
-    /// The first record that is not stored.
-    pub(crate) fn next(&self) -> RecordNo {
-        RecordNo(self.stored.load(Ordering::Relaxed))
+    /// Everything before `next` is stored, and saved clock models have seen it.
+    pub(crate) fn settled(&self, next: RecordNo) {
+        self.settled.store(next.0, Ordering::Relaxed);
     }
 
     /// The oldest record that waits came at `received`.
@@ -205,9 +207,9 @@ impl Spooled {
         self.appender.append(record, events, done).is_ok() && told.recv().unwrap_or(false)
     }
 
-    /// Everything before it is stored.
-    pub(crate) fn stored(&self) -> RecordNo {
-        self.progress.next()
+    /// Everything before it is stored, and whoever goes on from what is in the store has it in the nodes' clock models.
+    pub(crate) fn settled(&self) -> RecordNo {
+        RecordNo(self.progress.settled.load(Ordering::Relaxed))
     }
 
     pub(crate) fn aside(&self) -> &Aside {

@@ -295,19 +295,19 @@ impl Member {
         list
     }
 
-    /// Notes what was taken, and how far the store has come.
+    /// Notes what was taken, and how far all of it is settled.
     fn advance(&mut self) {
         while let Ok(Taken { partition, taking, offset, number }) = self.taken.try_recv() {
             if let Some(owned) = self.owned.get_mut(&partition).filter(|owned| owned.taking == taking) {
                 owned.partition.taken(offset, number);
             }
         }
-        let next = self.intake.spooled.stored();
-        self.owned.values_mut().for_each(|owned| owned.partition.stored(next));
+        let next = self.intake.spooled.settled();
+        self.owned.values_mut().for_each(|owned| owned.partition.settled(next));
         self.status.set_under_way(self.owned.values().map(|owned| owned.partition.under_way()).sum());
     }
 
-    /// Commits how far all of it is in the store.
+    /// Commits how far all of it is settled.
     fn commit(&mut self, consumer: &BaseConsumer<Context>) {
         self.quiet_until = Instant::now() + COMMIT_EVERY;
         let mut list = TopicPartitionList::new();

@@ -1,9 +1,12 @@
 //! One partition as long as it is ours: what is on its way into the store, and how far all of it has come.
 //!
 //! ```text
-//! fetched ──► spooled ──► stored: its offset may be committed, once all before it are
+//! fetched ──► spooled ──► settled: its offset may be committed, once all before it are
 //!    └──────► passed over: set aside, or of another region ──┘
 //! ```
+//!
+//! Settled is what is stored, and what the saved state of its node's clock model has seen: whoever takes the partition over goes on from that state,
+//! and what the model had seen since would be missing there.
 
 use std::collections::VecDeque;
 
@@ -12,7 +15,7 @@ use syncline_spool::RecordNo;
 /// Bytes of records that are in no spool yet above which no more are fetched, and below which they are again.
 const ENOUGH_BYTES: usize = 16 << 20;
 const LITTLE_BYTES: usize = 4 << 20;
-/// Records that are not stored yet above which no more are fetched, and below which they are again.
+/// Records that are not settled yet above which no more are fetched, and below which they are again.
 const ENOUGH_RECORDS: usize = 100_000;
 const FEW_RECORDS: usize = 50_000;
 
@@ -48,7 +51,7 @@ pub(crate) struct Partition {
 pub(crate) enum Fetched {
     /// It was fetched before, and is under way.
     Again,
-    /// It is from before what is stored: another record than was there before.
+    /// It is from before what is settled: another record than was there before.
     Before,
     /// The broker has deleted so many before it.
     Next { missing: u64 },
@@ -91,8 +94,8 @@ impl Partition {
         record.stage = number.map_or(Stage::Passed, Stage::Spooled);
     }
 
-    /// Everything in the spool before `next` is in the store.
-    pub(crate) fn stored(&mut self, next: RecordNo) {
+    /// Everything in the spool before `next` is settled.
+    pub(crate) fn settled(&mut self, next: RecordNo) {
         let is_over = |record: &UnderWay| match record.stage {
             Stage::Fetched => false,
             Stage::Spooled(number) => number < next,
@@ -114,7 +117,7 @@ impl Partition {
         self.is_to_be_committed = self.position != Some(position);
     }
 
-    /// Records that are not stored.
+    /// Records that are not settled.
     pub(crate) fn under_way(&self) -> usize {
         self.under_way.len()
     }
@@ -148,18 +151,18 @@ mod tests {
     }
 
     #[test]
-    fn what_is_stored_is_committed_once_all_before_it_are() {
+    fn what_is_settled_is_committed_once_all_before_it_are() {
         let mut partition = partition(Some(5), 5..9);
         partition.taken(6, Some(RecordNo(21)));
         partition.taken(7, None);
-        partition.stored(RecordNo(30));
+        partition.settled(RecordNo(30));
         assert_eq!(partition.to_be_committed(), None, "5 is in no spool");
         partition.taken(5, Some(RecordNo(20)));
-        partition.stored(RecordNo(20));
-        assert_eq!(partition.to_be_committed(), None, "5 is not stored");
-        partition.stored(RecordNo(21));
+        partition.settled(RecordNo(20));
+        assert_eq!(partition.to_be_committed(), None, "5 is not settled");
+        partition.settled(RecordNo(21));
         assert_eq!(partition.to_be_committed(), Some(6));
-        partition.stored(RecordNo(22));
+        partition.settled(RecordNo(22));
         assert_eq!((partition.to_be_committed(), partition.under_way()), (Some(8), 1));
         partition.committed(6);
         assert_eq!(partition.to_be_committed(), Some(8), "what came meanwhile is still to be");
@@ -181,7 +184,7 @@ mod tests {
         assert_eq!(partition.fetched(9, 10), Fetched::Next { missing: 3 });
         partition.taken(5, None);
         partition.taken(9, None);
-        partition.stored(RecordNo(0));
+        partition.settled(RecordNo(0));
         assert_eq!(partition.to_be_committed(), Some(10));
         assert_eq!(Partition::new(Some(5)).fetched(7, 10), Fetched::Next { missing: 2 });
     }
@@ -191,7 +194,7 @@ mod tests {
         let mut partition = partition(None, [40, 41]);
         assert_eq!(partition.to_be_committed(), None);
         partition.taken(40, None);
-        partition.stored(RecordNo(0));
+        partition.settled(RecordNo(0));
         assert_eq!(partition.to_be_committed(), Some(41));
     }
 

@@ -370,7 +370,9 @@ impl Writing {
     /// Saves how far the store has come, and what is about to be inserted.
     fn save(&mut self, intent: Option<&Intent>) -> Result<(), Stopped> {
         let seen = self.tails.values().map(|tail| tail.first).min().unwrap_or(self.stored);
-        self.reader.acknowledge_below(seen.min(self.stored));
+        let settled = seen.min(self.stored);
+        self.progress.settled(settled);
+        self.reader.acknowledge_below(settled);
         let note = Note { stored: self.stored, intent: intent.cloned() }.encode();
         while let Err(error) = self.reader.save(&note) {
             self.pause("the spool's progress cannot be saved", &error)?;
