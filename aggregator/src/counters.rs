@@ -64,7 +64,7 @@ counters! {
     batches_aside,
     /// Batches that will never be stored and found no room where such are set aside.
     batches_aside_full,
-    /// Acknowledged batches that the disk of the spool does not have any more: they are lost.
+    /// Batches in the spool that its disk does not have any more: those that came over gRPC are lost, Kafka gives its own again.
     batches_damaged,
     /// Batches refused: not decodable, or not sound.
     batches_undecodable,

@@ -53,11 +53,7 @@ pub fn families() -> Vec<Family> {
             &[],
             "Clock models that are kept, one for each node and boot",
         ),
-        Family::gauge(
-            "syncline_aggregator_spool_waiting_batches",
-            &[],
-            "Batches that are acknowledged and not stored yet",
-        ),
+        Family::gauge("syncline_aggregator_spool_waiting_batches", &[], "Batches in the spool that are not stored yet"),
         Family::gauge(
             "syncline_aggregator_spool_waiting_seconds",
             &[],
@@ -72,7 +68,7 @@ pub fn families() -> Vec<Family> {
         Family::gauge(
             "syncline_aggregator_spool_blocked",
             &[],
-            "1 where nothing can be acknowledged: the spool is full, or its disk fails",
+            "1 where the spool takes nothing: it is full, or its disk fails",
         ),
         Family::gauge("syncline_nodes", &["region"], "Nodes whose clocks are known"),
         Family::gauge(

@@ -1,9 +1,10 @@
 //! Batches come in, are made durable, and are stored.
 //!
 //! ```text
-//! grpc: read -> decode -> spool -> acknowledge
-//!                           |
-//! writer:                   '-> gather a group -> claim it -> which are new? -> intent -> clock, rows -> store -> ledger -> cursor
+//! grpc:  read -> decode -> spool -> acknowledge
+//! kafka: read -> decode -> spool -> commit, once all before it are settled
+//!                            |
+//! writer:                    '-> gather a group -> claim it -> which are new? -> intent -> clock, rows -> store -> ledger -> cursor
 //! ```
 
 mod aside;

@@ -64,6 +64,8 @@ pub(crate) struct Progress {
     settled: AtomicU64,
     /// When that came, REF in ns; 0 where there is none.
     since_ns: AtomicI64,
+    /// How often the spool's disk has lost records that were not stored.
+    losses: AtomicU64,
 }
 
 impl Progress {
@@ -73,9 +75,14 @@ impl Progress {
         self.stored.store(next.0, Ordering::Relaxed);
     }
 
-    /// Everything before `next` is stored, and saved clock models have seen it.
+    /// Everything before `next` is stored, and saved clock models have seen it, but for what was lost.
     pub(crate) fn settled(&self, next: RecordNo) {
-        self.settled.store(next.0, Ordering::Relaxed);
+        self.settled.store(next.0, Ordering::Release);
+    }
+
+    /// The spool's disk has lost records. To be told before anything behind them is settled.
+    pub(crate) fn lost(&self) {
+        self.losses.fetch_add(1, Ordering::Release);
     }
 
     /// The oldest record that waits came at `received`.
@@ -207,9 +214,22 @@ impl Spooled {
         self.appender.append(record, events, done).is_ok() && told.recv().unwrap_or(false)
     }
 
-    /// Everything before it is stored, and whoever goes on from what is in the store has it in the nodes' clock models.
-    pub(crate) fn settled(&self) -> RecordNo {
-        RecordNo(self.progress.settled.load(Ordering::Relaxed))
+    /// Everything before it is stored, and whoever goes on from what is in the store has it in the nodes' clock models; but for what the spool's
+    /// disk has lost so often.
+    pub(crate) fn settled(&self) -> (RecordNo, u64) {
+        let settled = self.progress.settled.load(Ordering::Acquire);
+        // In this order: what is lost is told before it is passed over.
+        (RecordNo(settled), self.progress.losses.load(Ordering::Acquire))
+    }
+
+    /// What the spool takes, of what it may.
+    pub(crate) fn share_used(&self) -> f64 {
+        self.group.status().bytes as f64 / self.limit_bytes as f64
+    }
+
+    /// What was to be made durable was not: the thread that does has ended.
+    pub(crate) fn is_found_ended(&self) {
+        self.found_ended.notify_one();
     }
 
     pub(crate) fn aside(&self) -> &Aside {

@@ -9,7 +9,7 @@
 //! Exactly once: every block carries the identity of the batch, or of the group of batches, as its insert token, so one that
 //! is tried again after a part of its tables were written adds only what is missing. Rows of one batch depend on nothing
 //! that two attempts could disagree about except the clock model, and there the first attempt wins. Whether a batch has come before, in
-//! whichever group, the ledger tells ([`Pipeline::stored`]).
+//! whichever group, the ledger tells (`ingest/writer`).
 
 pub(crate) mod bucket;
 mod claims;
@@ -59,7 +59,6 @@ use states::States;
 pub(crate) use look::NodeLook;
 pub(crate) use nodes::{FIRST_SAVE, LONGEST_SAVE, SharedNode};
 pub(crate) use sink::Ended;
-pub use sink::StoreOutcome;
 pub(crate) use sink::is_fault_of_the_rows;
 pub(crate) use storing::Storing;
 
@@ -198,11 +197,6 @@ impl Prepared {
     pub(crate) fn node(&self) -> &SharedNode {
         &self.node
     }
-
-    /// Memory it takes until it is stored, about.
-    pub fn bytes(&self) -> usize {
-        self.blocks.iter().chain([&self.ledger]).map(Block::byte_len).sum()
-    }
 }
 
 impl Pipeline {
@@ -295,16 +289,6 @@ impl Pipeline {
         rows::ledger_key(batch)
     }
 
-    /// Of each of `batches` whether all of its rows are in the store.
-    ///
-    /// # Errors
-    /// The store does not tell.
-    pub async fn stored(&self, batches: &[&Batch]) -> Result<Vec<bool>, StoreError> {
-        let keys: Vec<LedgerKey> = batches.iter().map(|batch| rows::ledger_key(batch)).collect();
-        let stored = self.store.stored_batches(&self.region, &keys).await?;
-        Ok(keys.iter().map(|key| stored.contains(key)).collect())
-    }
-
     /// The store answered, or why it did not: what people are told once of an outage, however often it is asked.
     pub(crate) fn heard_of_the_store(&self, answer: Result<(), &str>) {
         match answer {
@@ -349,16 +333,6 @@ impl Pipeline {
             Refusal::Rows(_) | Refusal::Defect(_) => &self.counters.batches_unstorable,
             Refusal::Undecodable(_) | Refusal::OtherNumber { .. } => &self.counters.batches_undecodable,
         });
-    }
-
-    /// Stores a prepared batch, trying again until it is in or trying is `of_no_use` any more.
-    pub async fn store(&self, prepared: Prepared, of_no_use: impl Future<Output = ()>) -> StoreOutcome {
-        let token = prepared.id.to_string();
-        let mut storing = Storing::new(&token, vec![(0, prepared)]);
-        if self.go_on(&mut storing, of_no_use, || true).await != Ended::Done {
-            return StoreOutcome::Abandoned;
-        }
-        self.finish(storing).await.refused.remove(&0).map_or(StoreOutcome::Stored, StoreOutcome::Refused)
     }
 
     /// Saves the models of nodes that lie still, as they are after the newest batch of each, which are stored. Gives the places of those that are

@@ -15,17 +15,6 @@ use crate::counters::{Counters, count};
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// How storing a batch ended.
-#[derive(Debug, PartialEq, Eq)]
-pub enum StoreOutcome {
-    /// All rows are in the store.
-    Stored,
-    /// The store will never take them, and why.
-    Refused(String),
-    /// Nobody waits for the answer any more. Some rows may be in; the rest comes when the batch is sent again.
-    Abandoned,
-}
-
 #[derive(Debug)]
 pub(crate) struct Sink {
     store: Store,

@@ -64,29 +64,29 @@ impl Cluster {
         }
     }
 
-    /// What the group has committed of each partition that it has committed something of: offset and metadata. Nothing where a broker that was
+    /// What the group has committed of each partition that it has committed something of. Nothing where a broker that was
     /// started anew does not know of the group yet.
-    pub(crate) fn committed(&self, group: &str) -> Vec<(i32, i64, String)> {
+    pub(crate) fn committed(&self, group: &str) -> Vec<(i32, i64)> {
         let consumer: BaseConsumer = self.settings().consumer(group).unwrap().create().unwrap();
         let mut list = TopicPartitionList::new();
         list.add_partition_range(DEFAULT_TOPIC, 0, PARTITIONS - 1);
         let Ok(committed) = consumer.committed_offsets(list, Duration::from_secs(20)) else { return Vec::new() };
         let of = |element: &rdkafka::topic_partition_list::TopicPartitionListElem<'_>| {
             let Offset::Offset(offset) = element.offset() else { return None };
-            Some((element.partition(), offset, element.metadata().to_owned()))
+            Some((element.partition(), offset))
         };
         committed.elements().iter().filter_map(of).collect()
     }
 
-    /// Whether everything in the topic is behind what the group has committed, and nothing is begun.
+    /// Whether everything in the topic is behind what the group has committed.
     pub(crate) fn is_done(&self, group: &str) -> bool {
         let consumer: BaseConsumer = self.settings().consumer(group).unwrap().create().unwrap();
         let committed = self.committed(group);
         (0..PARTITIONS).all(|partition| {
             let watermarks = consumer.fetch_watermarks(DEFAULT_TOPIC, partition, Duration::from_secs(20));
             let Ok((_, high)) = watermarks else { return false };
-            let of = committed.iter().find(|(number, ..)| *number == partition);
-            of.map_or(high == 0, |(_, offset, metadata)| *offset == high && metadata.is_empty())
+            let of = committed.iter().find(|(number, _)| *number == partition);
+            of.map_or(high == 0, |(_, offset)| *offset == high)
         })
     }
 }

@@ -102,6 +102,8 @@ impl Intake {
                 return Ok(());
             }
             Err(refusal) => {
+                // It may take long.
+                drop(grant);
                 self.set_aside(source, record, &refusal).await?;
                 source.passed(record);
                 return Ok(());
@@ -113,12 +115,15 @@ impl Intake {
             () = source.stopping.clone().wanted() => return Err(GivenUp),
         };
         let (told, partition, taking, offset) = (source.told.clone(), source.partition, source.taking, record.offset);
-        let pipeline = Arc::clone(&self.pipeline);
+        let (pipeline, spooled) = (Arc::clone(&self.pipeline), Arc::clone(&self.spooled));
         tokio::spawn(async move {
-            // Where it does not become durable the aggregator ends, and the record comes again.
-            if let Ok(number) = durable.await {
-                count(&pipeline.counters().batches_spooled);
-                let _ = told.send(Taken { partition, taking, offset, number: Some(number) });
+            match durable.await {
+                Ok(number) => {
+                    count(&pipeline.counters().batches_spooled);
+                    let _ = told.send(Taken { partition, taking, offset, number: Some(number) });
+                }
+                // The aggregator ends, and the record comes again.
+                Err(_) => spooled.is_found_ended(),
             }
             drop(grant);
         });

@@ -1,4 +1,4 @@
-//! The thread that is a member of the group: it polls, hands records on, and commits how far they are stored.
+//! The thread that is a member of the group: it polls, hands records on, and commits how far they are settled.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use super::status::Status;
 use crate::counters::add;
 use crate::stopping::{Stop, Stopping, stop};
 
-/// How long a poll waits: what was stored meanwhile is committed after it.
+/// How long a poll waits: what was settled meanwhile is committed after it.
 const POLL: Duration = Duration::from_millis(20);
 /// Records taken before anything else has its turn.
 const MOST_AT_ONCE: usize = 1_000;
@@ -32,8 +32,11 @@ const COMMITTED_WITHIN: Duration = Duration::from_secs(10);
 const COMMITTED_TRIES: usize = 3;
 /// Pause before another consumer takes the place of one that failed for good.
 const AFTER_FATAL: Duration = Duration::from_secs(1);
-/// How far all has come is committed so often: what is stored and not committed comes again at a takeover, and is known.
+/// How far all has come is committed so often: what is settled and not committed comes again at a takeover, and is known.
 const COMMIT_EVERY: Duration = Duration::from_millis(500);
+/// From so much of the spool on, and down to so much, nothing is fetched.
+const CROWDED_SHARE: f64 = 0.5;
+const ROOMY_SHARE: f64 = 0.4;
 
 /// The membership of a running aggregator.
 #[derive(Debug)]
@@ -78,6 +81,10 @@ pub(super) struct Member {
     taken: Receiver<Taken>,
     /// No commit before.
     quiet_until: Instant,
+    /// How often the spool's disk has lost something, as far as it is known here.
+    losses: u64,
+    /// The spool has no more room for what Kafka keeps meanwhile.
+    is_crowded: bool,
     is_trouble_told: bool,
 }
 
@@ -102,6 +109,8 @@ impl Member {
             told,
             taken,
             quiet_until: Instant::now(),
+            losses: 0,
+            is_crowded: false,
             is_trouble_told: false,
         };
         let consumer = member.consumer()?;
@@ -151,13 +160,13 @@ impl Member {
         while !self.stopping.is_wanted() {
             self.poll(consumer)?;
             self.follow_changes(consumer);
-            self.advance();
+            self.advance(consumer);
             if Instant::now() >= self.quiet_until {
                 self.commit(consumer);
             }
             self.pause(consumer);
         }
-        self.advance();
+        self.advance(consumer);
         self.commit(consumer);
         Ok(())
     }
@@ -199,14 +208,13 @@ impl Member {
                 offset,
                 "Kafka gives records from before what is stored (its log was cut back, or the topic made anew): going on there; what is in the store is passed over"
             );
-            self.own(number, Some(offset));
+            self.own(number, Partition::cut_back(offset));
             let Some(owned) = self.owned.get_mut(&number) else { return false };
             fetched = owned.partition.fetched(offset, record.bytes());
         }
         let Some(owned) = self.owned.get_mut(&number) else { return false };
         let Fetched::Next { missing } = fetched else { return false };
         if missing > 0 {
-            add(&self.intake.pipeline.counters().kafka_records_missing, missing);
             tracing::error!(
                 partition = number,
                 before = offset,
@@ -220,14 +228,13 @@ impl Member {
     }
 
     /// The partition is ours from here on.
-    fn own(&mut self, number: i32, committed: Option<i64>) {
+    fn own(&mut self, number: i32, partition: Partition) {
         self.takings += 1;
         let (stop, stopping) = stop();
         let (records, received) = unbounded_channel();
         let source =
             Source { partition: number, taking: self.takings, records: received, stopping, told: self.told.clone() };
         self.runtime.spawn(Arc::clone(&self.intake).run(source));
-        let partition = Partition::new(committed);
         self.owned.insert(number, Owned { partition, records, _stop: stop, taking: self.takings });
     }
 
@@ -254,17 +261,22 @@ impl Member {
     fn take_over(&mut self, consumer: &BaseConsumer<Context>, partitions: &[i32]) {
         let Some(committed) = self.committed(consumer, partitions) else {
             tracing::warn!("Kafka does not tell how far the group has come: joining it anew");
-            consumer.unsubscribe();
-            if let Err(error) = consumer.subscribe(&[&self.topic]) {
-                tracing::error!(%error, "librdkafka does not subscribe");
-            }
-            return;
+            return self.join_anew(consumer);
         };
         tracing::info!(?committed, "partitions are ours: partition and offset");
-        committed.into_iter().for_each(|(partition, offset)| self.own(partition, offset));
+        committed.into_iter().for_each(|(number, offset)| self.own(number, Partition::new(offset)));
         // One that was paused when it was ours before.
         if let Err(error) = consumer.resume(&self.list(partitions)) {
             tracing::debug!(%error, "cannot resume");
+        }
+    }
+
+    /// Whatever is under way is read again from where the group has committed.
+    fn join_anew(&mut self, consumer: &BaseConsumer<Context>) {
+        self.owned.clear();
+        consumer.unsubscribe();
+        if let Err(error) = consumer.subscribe(&[&self.topic]) {
+            tracing::error!(%error, "librdkafka does not subscribe");
         }
     }
 
@@ -296,14 +308,19 @@ impl Member {
     }
 
     /// Notes what was taken, and how far all of it is settled.
-    fn advance(&mut self) {
+    fn advance(&mut self, consumer: &BaseConsumer<Context>) {
         while let Ok(Taken { partition, taking, offset, number }) = self.taken.try_recv() {
             if let Some(owned) = self.owned.get_mut(&partition).filter(|owned| owned.taking == taking) {
                 owned.partition.taken(offset, number);
             }
         }
-        let next = self.intake.spooled.settled();
-        self.owned.values_mut().for_each(|owned| owned.partition.settled(next));
+        let (next, losses) = self.intake.spooled.settled();
+        if std::mem::replace(&mut self.losses, losses) != losses {
+            tracing::warn!("the spool's disk has lost batches: Kafka gives again what is not committed");
+            self.join_anew(consumer);
+        }
+        let missing = self.owned.values_mut().map(|owned| owned.partition.settled(next)).sum();
+        add(&self.intake.pipeline.counters().kafka_records_missing, missing);
         self.status.set_under_way(self.owned.values().map(|owned| owned.partition.under_way()).sum());
     }
 
@@ -355,8 +372,9 @@ impl Member {
     }
 
     fn pause(&mut self, consumer: &BaseConsumer<Context>) {
+        self.follow_room();
         for (number, owned) in &mut self.owned {
-            let Some(is_paused) = owned.partition.changes_pause() else { continue };
+            let Some(is_paused) = owned.partition.changes_pause(self.is_crowded) else { continue };
             let mut list = TopicPartitionList::new();
             list.add_partition(&self.topic, *number);
             let changed = if is_paused { consumer.pause(&list) } else { consumer.resume(&list) };
@@ -365,5 +383,11 @@ impl Member {
                 Err(error) => tracing::debug!(%error, partition = number, "cannot pause or resume"),
             }
         }
+    }
+
+    /// Kafka keeps what the spool has no room for; what comes by gRPC would have to wait at the agents.
+    fn follow_room(&mut self) {
+        let used = self.intake.spooled.share_used();
+        self.is_crowded = used >= CROWDED_SHARE || self.is_crowded && used > ROOMY_SHARE;
     }
 }

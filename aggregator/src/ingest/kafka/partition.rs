@@ -31,6 +31,8 @@ struct UnderWay {
     offset: i64,
     bytes: usize,
     stage: Stage,
+    /// Records that the broker has deleted before this one.
+    missing: u64,
 }
 
 #[derive(Debug)]
@@ -69,6 +71,12 @@ impl Partition {
         }
     }
 
+    /// A partition whose log was cut back, or made anew, to be gone on with from here: what is committed is beyond that, and whoever took it over
+    /// from there would pass over what comes now.
+    pub(crate) fn cut_back(offset: i64) -> Self {
+        Self { is_to_be_committed: true, ..Self::new(Some(offset)) }
+    }
+
     /// A record of so many bytes was fetched.
     pub(crate) fn fetched(&mut self, offset: i64, bytes: usize) -> Fetched {
         let next = self.under_way.back().map_or(self.position, |newest| Some(newest.offset + 1));
@@ -80,7 +88,7 @@ impl Partition {
         let missing = next.map_or(0, |next| offset.abs_diff(next));
         self.position.get_or_insert(offset);
         self.fetched_bytes += bytes;
-        self.under_way.push_back(UnderWay { offset, bytes, stage: Stage::Fetched });
+        self.under_way.push_back(UnderWay { offset, bytes, stage: Stage::Fetched, missing });
         Fetched::Next { missing }
     }
 
@@ -94,8 +102,10 @@ impl Partition {
         record.stage = number.map_or(Stage::Passed, Stage::Spooled);
     }
 
-    /// Everything in the spool before `next` is settled.
-    pub(crate) fn settled(&mut self, next: RecordNo) {
+    /// Everything in the spool before `next` is settled. How many records the broker has deleted before those that are now: told here, since what is
+    /// not settled is fetched again by whoever takes over, and found missing again.
+    pub(crate) fn settled(&mut self, next: RecordNo) -> u64 {
+        let mut missing = 0;
         let is_over = |record: &UnderWay| match record.stage {
             Stage::Fetched => false,
             Stage::Spooled(number) => number < next,
@@ -104,7 +114,9 @@ impl Partition {
         while let Some(record) = self.under_way.pop_front_if(|record| is_over(record)) {
             self.position = Some(record.offset + 1);
             self.is_to_be_committed = true;
+            missing += record.missing;
         }
+        missing
     }
 
     /// What is to be committed, if something is.
@@ -127,12 +139,12 @@ impl Partition {
         self.fetched_bytes >= ENOUGH_BYTES || self.under_way.len() >= ENOUGH_RECORDS
     }
 
-    /// Whether fetching is to be paused (true) or to go on (false), where that changes.
-    pub(crate) fn changes_pause(&self) -> Option<bool> {
+    /// Whether fetching is to be paused (true) or to go on (false), where that changes; `is_crowded` where the spool has no more room for it.
+    pub(crate) fn changes_pause(&self, is_crowded: bool) -> Option<bool> {
         let has_little = self.fetched_bytes <= LITTLE_BYTES && self.under_way.len() <= FEW_RECORDS;
         match self.is_paused {
-            false if self.has_enough() => Some(true),
-            true if has_little => Some(false),
+            false if is_crowded || self.has_enough() => Some(true),
+            true if has_little && !is_crowded => Some(false),
             _ => None,
         }
     }
@@ -183,8 +195,9 @@ mod tests {
         let mut partition = partition(Some(5), [5]);
         assert_eq!(partition.fetched(9, 10), Fetched::Next { missing: 3 });
         partition.taken(5, None);
-        partition.taken(9, None);
-        partition.settled(RecordNo(0));
+        partition.taken(9, Some(RecordNo(7)));
+        assert_eq!(partition.settled(RecordNo(7)), 0, "who takes over finds them missing, too");
+        assert_eq!((partition.settled(RecordNo(8)), partition.settled(RecordNo(8))), (3, 0));
         assert_eq!(partition.to_be_committed(), Some(10));
         assert_eq!(Partition::new(Some(5)).fetched(7, 10), Fetched::Next { missing: 2 });
     }
@@ -199,15 +212,26 @@ mod tests {
     }
 
     #[test]
+    fn where_a_log_was_cut_back_that_is_committed_before_anything_is_settled() {
+        let mut partition = Partition::cut_back(0);
+        assert_eq!(partition.to_be_committed(), Some(0));
+        partition.committed(0);
+        assert_eq!((partition.fetched(0, 10), partition.to_be_committed()), (NEXT, None));
+    }
+
+    #[test]
     fn fetching_is_paused_while_there_is_enough() {
         let mut partition = Partition::new(Some(0));
         [0, 1].into_iter().for_each(|offset| drop(partition.fetched(offset, ENOUGH_BYTES / 2)));
-        assert_eq!(partition.changes_pause(), Some(true));
+        assert_eq!(partition.changes_pause(false), Some(true));
         partition.is_paused = true;
         partition.taken(0, Some(RecordNo(1)));
-        assert_eq!(partition.changes_pause(), None, "half of it still waits");
+        assert_eq!(partition.changes_pause(false), None, "half of it still waits");
         partition.taken(1, Some(RecordNo(2)));
-        assert_eq!(partition.changes_pause(), Some(false), "the spool has them");
+        assert_eq!(partition.changes_pause(true), None, "the spool is crowded");
+        assert_eq!(partition.changes_pause(false), Some(false), "the spool has them");
+        partition.is_paused = false;
+        assert_eq!((partition.changes_pause(false), partition.changes_pause(true)), (None, Some(true)));
         let mut small = Partition::new(Some(0));
         (0..).take(ENOUGH_RECORDS).for_each(|offset| drop(small.fetched(offset, 0)));
         assert!(small.has_enough(), "records without a value take room, too");

@@ -17,7 +17,7 @@ impl Status {
         self.partitions.load(Ordering::Relaxed)
     }
 
-    /// Records in them that are not in the store yet, as of some seconds ago.
+    /// Records in them that the group has not committed, as of some seconds ago.
     pub fn lag(&self) -> u64 {
         self.lag.load(Ordering::Relaxed)
     }
@@ -33,7 +33,7 @@ impl Status {
         self.lag.store(records, Ordering::Relaxed);
     }
 
-    /// Records that were fetched and are not in the store.
+    /// Records that were fetched and are not settled.
     pub(super) fn set_under_way(&self, count: usize) {
         self.under_way.store(count as u64, Ordering::Relaxed);
     }

@@ -111,6 +111,7 @@ impl Writer {
 /// What a node's model has seen since it was saved.
 struct Tail {
     first: RecordNo,
+    last: RecordNo,
     since: Instant,
     node: SharedNode,
 }
@@ -300,10 +301,9 @@ impl Writing {
         }
         let saved: HashSet<usize> = stored.states_saved.into_iter().collect();
         for ((id, node), (place, taken)) in nodes.into_iter().zip(origins) {
+            self.has_seen(taken.number, &id, node);
             if saved.contains(place) {
-                self.tails.remove(&(id.node, id.boot));
-            } else {
-                self.has_seen(taken.number, &id, node);
+                self.is_saved(&(id.node, id.boot), taken.number);
             }
         }
         Ok(())
@@ -345,7 +345,19 @@ impl Writing {
     fn has_seen(&mut self, number: RecordNo, id: &BatchId, node: SharedNode) {
         if node.lock().has_model() {
             let key = (id.node.clone(), id.boot);
-            self.tails.entry(key).or_insert_with(|| Tail { first: number, since: Instant::now(), node });
+            let new = Tail { first: number, last: number, since: Instant::now(), node };
+            let tail = self.tails.entry(key).or_insert(new);
+            tail.last = tail.last.max(number);
+        }
+    }
+
+    /// A node's model is saved as it was after this record. Others of the node may have been shown to it since.
+    fn is_saved(&mut self, node: &(NodeName, BootId), number: RecordNo) {
+        let Some(tail) = self.tails.get_mut(node) else { return };
+        if tail.last <= number {
+            self.tails.remove(node);
+        } else {
+            tail.first = tail.first.max(RecordNo(number.0 + 1));
         }
     }
 

@@ -97,6 +97,7 @@ impl Writing {
                     return self.taken(first, record).map(Some);
                 }
                 Ok(Some(lost)) => {
+                    self.progress.lost();
                     add(&self.pipeline.counters().batches_damaged, lost.records());
                     tracing::error!(
                         batches = lost.records(),
