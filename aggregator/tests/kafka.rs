@@ -3,7 +3,8 @@
 
 mod support;
 
-use std::path::Path;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
 
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use rustix::process::{Pid, Signal, kill_process};
@@ -239,6 +240,52 @@ async fn clocks(cluster: &Cluster, times: usize) {
     }
 }
 
+/// The newest segment of the member's spool, and where what was written to it ends.
+fn segment_of(dir: &Path) -> (PathBuf, usize) {
+    let files = std::fs::read_dir(dir.join("a/spool")).unwrap().map(|file| file.unwrap().path());
+    let newest = files.filter(|path| path.extension().is_some_and(|of| of == "segment")).max().unwrap();
+    // Room behind that is zeros.
+    let end = std::fs::read(&newest).unwrap().iter().rposition(|byte| *byte != 0).unwrap() + 1;
+    (newest, end)
+}
+
+/// The spool's disk damages what a member has not stored yet.
+async fn disk_loses(cluster: &Cluster) {
+    let dir = tempfile::tempdir().unwrap();
+    let _keeper = keeper(dir.path());
+    let store = store(dir.path()).await;
+    let (mut agents, feed) = (agents(4), Feed::to(cluster));
+    let program = member("a", dir.path(), cluster);
+    let mut sent = round(&mut agents, 2);
+    sent.iter().for_each(|batch| feed.send(batch));
+    feed.flush();
+    all_once(&store, cluster, sent.len()).await;
+
+    let engine = engine_pid(dir.path());
+    kill_process(engine, Signal::STOP).unwrap();
+    let mut more = async || {
+        let more = round(&mut agents, 3);
+        more.iter().for_each(|batch| feed.send(batch));
+        feed.flush();
+        sent.extend(more);
+        eventually("it has all of it", async || spooled(&program) >= sent.len()).await;
+    };
+    more().await;
+    // So the first of them are read, and those that come now are not.
+    eventually("they wait for the store", async || program.log().contains("the store is behind")).await;
+    let (_, from) = segment_of(dir.path());
+    more().await;
+    let (segment, to) = segment_of(dir.path());
+    let file = std::fs::OpenOptions::new().read(true).write(true).open(segment).unwrap();
+    let (mut byte, at) = ([0], ((from + to) / 2) as u64);
+    file.read_exact_at(&mut byte, at).unwrap();
+    file.write_all_at(&[!byte[0]], at).unwrap();
+    kill_process(engine, Signal::CONT).unwrap();
+    all_once(&store, cluster, sent.len()).await;
+    assert!(program.log().contains("Kafka gives again what is not committed"), "{}", program.log());
+    assert!(program.terminate().success());
+}
+
 /// Members come and go in order while batches come.
 async fn rebalances(cluster: &Cluster) {
     let dir = tempfile::tempdir().unwrap();
@@ -284,6 +331,13 @@ async fn a_zombie_stores_nothing_twice() {
 async fn members_that_are_killed_lose_no_lock_and_break_no_bound() {
     if engine_is_here() {
         clocks(&Cluster::mock(), 6).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_disk_of_a_spool_loses_comes_again() {
+    if engine_is_here() {
+        disk_loses(&Cluster::mock()).await;
     }
 }
 
