@@ -69,10 +69,10 @@ impl Store {
         }
         let sql = format!(
             "SELECT toUnixTimestamp(bucket), boot, batch, argMax(state, version) = 'claimed', max(version), writer, node \
-             FROM batch_claims WHERE region = ? AND writer != ? AND {} GROUP BY bucket, boot, batch, writer, node",
+             FROM batch_claims WHERE region = {{region:String}} AND writer != {{own:String}} AND {} GROUP BY bucket, boot, batch, writer, node",
             ledger::is_one_of(keys)
         );
-        let asked = self.client().query(&sql).bind(region).bind(own.to_string());
+        let asked = self.client().query(&sql).param("region", region).param("own", own.to_string());
         let answer = asked.fetch_bytes("TSV")?.collect().await?;
         let mut of_others: HashMap<LedgerKey, Vec<ClaimOfOther>> = HashMap::new();
         for line in String::from_utf8_lossy(&answer).lines() {

@@ -28,11 +28,11 @@ impl Store {
             .client()
             .query(
                 "SELECT ref_run, batch, segment_end, base64Encode(state) FROM clock_states
-                 WHERE region = ? AND node = ? AND boot = ? ORDER BY batch DESC LIMIT 1",
+                 WHERE region = {region:String} AND node = {node:String} AND boot = {boot:UInt64} ORDER BY batch DESC LIMIT 1",
             )
-            .bind(region)
-            .bind(node)
-            .bind(boot);
+            .param("region", region)
+            .param("node", node)
+            .param("boot", boot);
         let answer = query.fetch_bytes("TSV")?.collect().await?;
         let text = String::from_utf8_lossy(&answer);
         let Some(line) = text.lines().next() else { return Ok(None) };

@@ -21,7 +21,7 @@ pub struct LeaseRow {
     pub lasts_ms: u64,
 }
 
-const LEASE: &str = "SELECT number, holder, lasts_ms FROM alert_leases WHERE name = ? \
+const LEASE: &str = "SELECT number, holder, lasts_ms FROM alert_leases WHERE name = {name:String} \
     ORDER BY number DESC LIMIT 1";
 
 impl Store {
@@ -30,7 +30,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Sql`] and [`StoreError::Network`] from ClickHouse; [`StoreError::Protocol`] for an answer that is none.
     pub async fn lease(&self, name: &str) -> Result<LeaseRow, StoreError> {
-        let answer = self.answer(self.client().query(LEASE).bind(name), "TSV").await?;
+        let answer = self.answer(self.client().query(LEASE).param("name", name), "TSV").await?;
         let text = String::from_utf8_lossy(&answer);
         let Some(line) = text.lines().next() else { return Ok(LeaseRow::default()) };
         let mut fields = line.split('\t');

@@ -27,10 +27,10 @@ impl Store {
             return Ok(HashSet::new());
         }
         let sql = format!(
-            "SELECT toUnixTimestamp(bucket), boot, batch, node FROM ingest_ledger WHERE region = ? AND {}",
+            "SELECT toUnixTimestamp(bucket), boot, batch, node FROM ingest_ledger WHERE region = {{region:String}} AND {}",
             is_one_of(keys)
         );
-        let answer = self.client().query(&sql).bind(region).fetch_bytes("TSV")?.collect().await?;
+        let answer = self.client().query(&sql).param("region", region).fetch_bytes("TSV")?.collect().await?;
         let text = String::from_utf8_lossy(&answer);
         let found = text.lines().map(parse).collect::<Option<HashSet<_>>>();
         let found = found.ok_or_else(|| StoreError::Protocol { reason: "a row of the ledger is none".to_owned() })?;

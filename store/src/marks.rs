@@ -70,8 +70,13 @@ impl Store {
     /// [`StoreError::Sql`] and [`StoreError::Network`] from ClickHouse; [`StoreError::Protocol`] for an answer that is none.
     pub async fn marks_found(&self, region: &str, table: &str, marks: &[&Mark]) -> Result<HashSet<Mark>, StoreError> {
         let Some(columns) = columns_of(table).filter(|_| !marks.is_empty()) else { return Ok(HashSet::new()) };
-        let answer =
-            self.client().query(&sql(table, columns, marks)).bind(region).fetch_bytes("TSV")?.collect().await?;
+        let answer = self
+            .client()
+            .query(&sql(table, columns, marks))
+            .param("region", region)
+            .fetch_bytes("TSV")?
+            .collect()
+            .await?;
         let text = String::from_utf8_lossy(&answer);
         let found = text.lines().map(|line| parse(line, columns.len())).collect::<Option<HashSet<_>>>();
         found.ok_or_else(|| StoreError::Protocol { reason: format!("a row of `{table}` is none") })
@@ -95,7 +100,7 @@ fn sql(table: &str, columns: &[&str], marks: &[&Mark]) -> String {
         .map(|mark| format!("({})", mark.values[from..].iter().map(i128::to_string).collect::<Vec<_>>().join(", ")))
         .collect();
     format!(
-        "SELECT DISTINCT {}, node FROM {table} WHERE region = ? AND {minutes}({}) IN ({})",
+        "SELECT DISTINCT {}, node FROM {table} WHERE region = {{region:String}} AND {minutes}({}) IN ({})",
         told.join(", "),
         columns[from..].join(", "),
         rows.join(", ")
@@ -129,7 +134,7 @@ mod tests {
         assert_eq!(parse("60\t7\t9\ta b", 3), Some(mark.clone()));
         assert_eq!(
             sql("events", columns_of("events").unwrap(), &[&mark, &mark]),
-            "SELECT DISTINCT toUnixTimestamp(bucket), boot, seq, node FROM events WHERE region = ? AND bucket IN (toDateTime(60, 'UTC')) AND \
+            "SELECT DISTINCT toUnixTimestamp(bucket), boot, seq, node FROM events WHERE region = {region:String} AND bucket IN (toDateTime(60, 'UTC')) AND \
              (boot, seq) IN ((7, 9), (7, 9))"
         );
         assert!(StackRows::default().into_block().unwrap().mark().is_none());

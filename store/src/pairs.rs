@@ -21,12 +21,12 @@ pub struct ViolatedPair {
 
 const CHECK: &str = "INSERT INTO pair_checks (minute, src_region, src_node, dst_region, dst_node, pairs, violated, cannot_tell, ambiguous, \
     least_gap_ns, slack_ns, gap_p50_ns, gap_p90_ns, gap_p99_ns, settled) SETTINGS async_insert = 0 \
-    SELECT toDateTime(?, 'UTC'), src_region, src_node, dst_region, dst_node, pairs, violated, cannot_tell, ambiguous, \
-    least_gap_ns, slack_ns, gap_p50_ns, gap_p90_ns, gap_p99_ns, ? \
-    FROM pair_sums(t0 = toDateTime64(?, 9, 'UTC'), t1 = toDateTime64(?, 9, 'UTC'))";
+    SELECT toDateTime({minute:UInt32}, 'UTC'), src_region, src_node, dst_region, dst_node, pairs, violated, cannot_tell, ambiguous, \
+    least_gap_ns, slack_ns, gap_p50_ns, gap_p90_ns, gap_p99_ns, {settled:UInt8} \
+    FROM pair_sums(t0 = toDateTime64({minute:UInt32}, 9, 'UTC'), t1 = toDateTime64({minute:UInt32} + 60, 9, 'UTC'))";
 
 const VIOLATED: &str = "SELECT concat(src_region, '/', src_node) AS src, concat(dst_region, '/', dst_node) AS dst, violated, pairs, slack_ns FROM pair_checks FINAL \
-    WHERE minute = toDateTime(?, 'UTC') AND violated > 0 ORDER BY src, dst";
+    WHERE minute = toDateTime({minute:UInt32}, 'UTC') AND violated > 0 ORDER BY src, dst";
 
 /// Buckets are on the clocks of regions, some way from the fleet's.
 const SETTLED_UNTIL: &str = "SELECT if(count() = 0, 0, greatest(toUInt32(min(bucket)) - 120, \
@@ -40,8 +40,8 @@ impl Store {
     /// # Errors
     /// [`StoreError::Sql`] and [`StoreError::Network`] from ClickHouse. It may be tried again.
     pub async fn check_pairs(&self, minute_s: u32, is_settled: bool) -> Result<(), StoreError> {
-        let query = self.client().query(CHECK).bind(minute_s).bind(u8::from(is_settled));
-        Ok(query.bind(minute_s).bind(u64::from(minute_s) + 60).execute().await?)
+        let query = self.client().query(CHECK).param("minute", minute_s).param("settled", u8::from(is_settled));
+        Ok(query.execute().await?)
     }
 
     /// What of that minute cannot be.
@@ -49,7 +49,8 @@ impl Store {
     /// # Errors
     /// [`StoreError::Sql`] and [`StoreError::Network`] from ClickHouse; [`StoreError::Protocol`] for an answer that is none.
     pub async fn violated_pairs(&self, minute_s: u32) -> Result<Vec<ViolatedPair>, StoreError> {
-        let answer = self.client().query(VIOLATED).bind(minute_s).fetch_bytes("JSONEachRow")?.collect().await?;
+        let answer =
+            self.client().query(VIOLATED).param("minute", minute_s).fetch_bytes("JSONEachRow")?.collect().await?;
         json::rows(&answer, "pair_checks")
     }
 

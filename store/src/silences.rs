@@ -25,10 +25,11 @@ pub struct DeclaredSilence {
 }
 
 const SILENCES: &str = "SELECT number, region, node, rules, toUnixTimestamp64Milli(since) AS from_ms, toUnixTimestamp64Milli(until) AS until_ms, comment \
-    FROM alert_silences FINAL WHERE until > fromUnixTimestamp64Milli(toInt64(?), 'UTC') ORDER BY number";
+    FROM alert_silences FINAL WHERE until > fromUnixTimestamp64Milli({at_ms:Int64}, 'UTC') ORDER BY number";
 
 const DECLARE: &str = "INSERT INTO alert_silences (number, region, node, rules, since, until, comment, created) \
-    SELECT ?, ?, ?, ?, fromUnixTimestamp64Milli(toInt64(?), 'UTC'), fromUnixTimestamp64Milli(toInt64(?), 'UTC'), ?, now64(3, 'UTC')";
+    SELECT {number:UInt64}, {region:String}, {node:String}, {rules:String}, \
+    fromUnixTimestamp64Milli({from_ms:Int64}, 'UTC'), fromUnixTimestamp64Milli({until_ms:Int64}, 'UTC'), {comment:String}, now64(3, 'UTC')";
 
 impl Store {
     /// Silences that are not over by `at_ms`.
@@ -36,7 +37,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Sql`] and [`StoreError::Network`] from ClickHouse; [`StoreError::Protocol`] for an answer that is none.
     pub async fn silences(&self, at_ms: i64) -> Result<Vec<DeclaredSilence>, StoreError> {
-        let query = self.client().query(SILENCES).bind(at_ms);
+        let query = self.client().query(SILENCES).param("at_ms", at_ms);
         json::rows(&self.answer(query, "JSONEachRow").await?, "silences")
     }
 
@@ -46,7 +47,16 @@ impl Store {
     /// As [`Store::silences`].
     pub async fn declare(&self, silence: &DeclaredSilence) -> Result<(), StoreError> {
         let DeclaredSilence { number, region, node, rules, from_ms, until_ms, comment } = silence;
-        let query = self.client().query(DECLARE).bind(number).bind(region).bind(node).bind(rules);
-        answered(async { Ok(query.bind(from_ms).bind(until_ms).bind(comment).execute().await?) }).await
+        let query = self
+            .client()
+            .query(DECLARE)
+            .param("number", number)
+            .param("region", region)
+            .param("node", node)
+            .param("rules", rules);
+        answered(async {
+            Ok(query.param("from_ms", from_ms).param("until_ms", until_ms).param("comment", comment).execute().await?)
+        })
+        .await
     }
 }
