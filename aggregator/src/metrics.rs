@@ -70,6 +70,11 @@ pub fn families() -> Vec<Family> {
             &[],
             "1 where the spool takes nothing: it is full, or its disk fails",
         ),
+        Family::histogram(
+            "syncline_aggregator_insert_duration_seconds",
+            &[],
+            "Inserts of events and what belongs to them, one for each table and group of batches, until ClickHouse said that it has the rows",
+        ),
         Family::gauge("syncline_nodes", &["region"], "Nodes whose clocks are known"),
         Family::gauge(
             "syncline_nodes_unlisted",
@@ -184,6 +189,8 @@ impl Source for AggregatorMetrics {
         }
         samples.count("syncline_aggregator_clock_models", &[], self.pipeline.nodes() as u64);
         self.read_spool(samples);
+        let durations = self.pipeline.insert_durations();
+        samples.durations("syncline_aggregator_insert_duration_seconds", &[], durations);
         self.read_nodes(samples);
         if let Some(gauges) = &self.alerts {
             read_alerts(gauges, samples);

@@ -67,6 +67,9 @@ async fn node_is_read(program: &Program, prometheus: &Daemon) {
     let statuses = of_node("syncline_node_clock_status");
     assert_eq!((statuses.len(), statuses.iter().map(|(_, is)| is).sum::<f64>()), (4, 1.0), "{statuses:?}");
     assert_eq!(ask(prometheus, "syncline_nodes")[0].1, 1.0);
+    let p99 = "histogram_quantile(0.99, syncline_aggregator_insert_duration_seconds_bucket)";
+    let p99_s = ask(prometheus, p99).remove(0).1;
+    assert!(p99_s > 0.0 && p99_s <= 30.0, "inserts took {p99_s} s");
 }
 
 #[test]

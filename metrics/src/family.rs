@@ -7,6 +7,8 @@ pub enum Kind {
     Counter,
     /// It is what it is now.
     Gauge,
+    /// Durations by classes, each with what is below its bound (`le`).
+    Histogram,
 }
 
 /// Values of one name, one for each set of labels.
@@ -34,6 +36,12 @@ impl Family {
     pub fn gauge(name: impl Into<String>, labels: &'static [&'static str], help: impl Into<String>) -> Self {
         Self { name: name.into(), kind: Kind::Gauge, labels, help: help.into() }
     }
+
+    /// A histogram of durations; its name ends with `_seconds`.
+    #[must_use]
+    pub fn histogram(name: impl Into<String>, labels: &'static [&'static str], help: impl Into<String>) -> Self {
+        Self { name: name.into(), kind: Kind::Histogram, labels, help: help.into() }
+    }
 }
 
 /// The families as a table in Markdown.
@@ -44,6 +52,7 @@ pub fn table(families: &[Family]) -> String {
         let kind = match kind {
             Kind::Counter => "counter",
             Kind::Gauge => "gauge",
+            Kind::Histogram => "histogram",
         };
         let labels: Vec<String> = labels.iter().map(|label| format!("`{label}`")).collect();
         table.push_str(&format!("| `{name}` | {kind} | {} | {} |\n", labels.join(", "), help.replace('|', "\\|")));

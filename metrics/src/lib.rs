@@ -5,8 +5,10 @@
 
 mod exposition;
 mod family;
+mod histogram;
 mod server;
 
 pub use exposition::{Samples, Source, text};
 pub use family::{Family, Kind, table};
+pub use histogram::{Durations, Histogram};
 pub use server::{listen, serve};

@@ -27,6 +27,10 @@ pub struct Health {
     pub merge_bytes: u64,
     /// Updates and deletions of rows that are not done yet.
     pub mutations: u64,
+    /// Inserts since ClickHouse started, of all databases.
+    pub inserts: u64,
+    /// What they took, us.
+    pub insert_us: u64,
     /// Inserts that were slowed down since ClickHouse started, of all databases.
     pub delayed_inserts: u64,
     /// Inserts that were refused for too many parts, likewise.
@@ -50,6 +54,8 @@ const HEALTH: &str = "WITH (SELECT count() > 0 FROM system.tables \
         (SELECT toUInt64(anyLast(value)) FROM system.merge_tree_settings WHERE name = 'parts_to_delay_insert') AS parts_to_delay, \
         (SELECT merges FROM merging) AS merges, (SELECT bytes FROM merging) AS merge_bytes, \
         (SELECT count() FROM system.mutations WHERE has(databases, database) AND NOT is_done) AS mutations, \
+        (SELECT sum(value) FROM system.events WHERE event = 'InsertQuery') AS inserts, \
+        (SELECT sum(value) FROM system.events WHERE event = 'InsertQueryTimeMicroseconds') AS insert_us, \
         (SELECT sum(value) FROM system.events WHERE event = 'DelayedInserts') AS delayed_inserts, \
         (SELECT sum(value) FROM system.events WHERE event = 'RejectedInserts') AS rejected_inserts, \
         ifNull((SELECT free_space FROM disk), 0) AS disk_free_bytes, ifNull((SELECT total_space FROM disk), 0) AS disk_bytes";
@@ -108,7 +114,12 @@ impl fmt::Display for Health {
             write!(f, " ({})", self.most_parts_of)?;
         }
         write!(f, " rows={rows} mib={mib} merges={merges} merge_mib={merge_mib} mutations={mutations}")?;
-        write!(f, " delayed_inserts={delayed_inserts} rejected_inserts={rejected_inserts} disk_free_mib={free_mib}")
+        // The mean since it started.
+        let insert_ms = self.insert_us as f64 / 1e3 / self.inserts.max(1) as f64;
+        write!(
+            f,
+            " insert_ms={insert_ms:.1} delayed_inserts={delayed_inserts} rejected_inserts={rejected_inserts} disk_free_mib={free_mib}"
+        )
     }
 }
 
@@ -133,6 +144,8 @@ mod tests {
         assert!(healthy().concerns().is_empty());
         assert!(Health::default().concerns().is_empty(), "nothing is known");
         assert!(healthy().to_string().starts_with("parts=40 most_parts=12 (events) rows=0"));
+        let busy = Health { inserts: 4, insert_us: 50_000, ..healthy() };
+        assert!(busy.to_string().contains(" insert_ms=12.5 "), "{busy}");
     }
 
     #[test]

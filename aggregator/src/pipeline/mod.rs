@@ -235,6 +235,11 @@ impl Pipeline {
         &self.counters
     }
 
+    /// How long inserts into the store took.
+    pub(crate) fn insert_durations(&self) -> syncline_metrics::Durations {
+        self.sink.insert_durations()
+    }
+
     /// The region whose batches these are.
     pub fn region(&self) -> &str {
         &self.region

@@ -6,12 +6,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::{Either, join_all, select};
+use syncline_metrics::{Durations, Histogram};
 use syncline_store::{Block, MAX_BLOCK_ROWS, Store, StoreError};
 use tokio::sync::Semaphore;
 
 use super::outage::Outage;
 use crate::counters::{Counters, count};
 
+/// Classes of how long an insert takes, s.
+const INSERT_BOUNDS_S: [f64; 12] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
@@ -21,11 +24,18 @@ pub(crate) struct Sink {
     inserts: Semaphore,
     outage: Arc<Outage>,
     counters: Arc<Counters>,
+    took: Histogram,
 }
 
 impl Sink {
     pub(crate) fn new(store: Store, inserts: usize, outage: Arc<Outage>, counters: Arc<Counters>) -> Self {
-        Self { store, inserts: Semaphore::new(inserts.max(1)), outage, counters }
+        let took = Histogram::new(&INSERT_BOUNDS_S);
+        Self { store, inserts: Semaphore::new(inserts.max(1)), outage, counters, took }
+    }
+
+    /// How long inserts took that went in, answers included.
+    pub(crate) fn insert_durations(&self) -> Durations {
+        self.took.read()
     }
 
     /// Goes on with a job: each table in one insert under its token, and when all of them are in, the ledger. No attempt begins unless it
@@ -115,7 +125,11 @@ impl Sink {
         if !may_begin() {
             return (insert, None);
         }
+        let began = Instant::now();
         let inserted = self.store.insert_together(&insert.blocks, &insert.token).await;
+        if inserted.is_ok() {
+            self.took.observe(began.elapsed());
+        }
         (insert, Some(inserted))
     }
 }

@@ -14,6 +14,7 @@ pub(super) async fn parts_and_space_are_told() {
     run(&fixture.store, "OPTIMIZE TABLE schema_migrations FINAL").await;
     let health = fixture.store.health().await.unwrap();
     assert_eq!((health.most_parts, health.most_parts_of.as_str(), health.parts), (3, "symbols", 4));
+    assert!(health.inserts > 0 && health.insert_us > 0, "{health:?}");
     assert_eq!((health.rows, health.mutations, health.rejected_inserts), (versions + 3, 0, 0));
     assert!(health.bytes > 0 && health.disk_bytes > health.disk_free_bytes && health.disk_free_bytes > 0, "{health:?}");
     assert!(health.parts_to_delay >= 100, "{health:?}");
