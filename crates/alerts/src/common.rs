@@ -32,8 +32,13 @@ pub(crate) struct Value<'a> {
 pub(crate) struct Common<'a> {
     pub(crate) regions: BTreeMap<&'a str, Interval>,
     pub(crate) fleet: Option<Interval>,
+    /// What most have, at best: the same of the middles of their values, however wide those are.
+    middles: BTreeMap<&'a str, Interval>,
+    fleet_middle: Option<Interval>,
     /// Regions that are no part of the fleet's.
     left_out: BTreeSet<&'a str>,
+    /// How many regions those are that most of are the fleet, also such as nothing was kept of.
+    counted: usize,
 }
 
 pub(crate) fn values<'a>(
@@ -83,33 +88,54 @@ impl<'a> Common<'a> {
         for value in values.iter().filter(|value| !value.is_left_out) {
             by_region.entry(value.region).or_default().push(value.value);
         }
+        let middles = by_region.iter().filter_map(|(region, all)| Some((*region, middle(all.iter().copied())?)));
+        let middles = middles.collect();
         let regions: BTreeMap<&'a str, Interval> =
             by_region.into_iter().filter_map(|(region, all)| Some((region, common(&all)?))).collect();
         let left_out = regions.keys().copied().filter(|region| left_out.is_region(rule, region)).collect();
-        let mut this = Self { regions, fleet: None, left_out };
-        this.fleet = Interval::common(this.of_fleet());
+        let mut this = Self { regions, fleet: None, middles, fleet_middle: None, left_out, counted: 0 };
+        this.counted = this.of_fleet(&this.regions).count();
+        this.put_together();
         this
     }
 
     /// Only of these regions.
     pub(crate) fn keep(&mut self, is_it: impl Fn(&str, Interval) -> bool) {
         self.regions.retain(|region, value| is_it(region, *value));
-        self.fleet = Interval::common(self.of_fleet());
+        self.middles.retain(|region, _| self.regions.contains_key(region));
+        self.put_together();
     }
 
-    fn of_fleet(&self) -> impl Iterator<Item = Interval> {
-        self.regions.iter().filter(|(region, _)| !self.left_out.contains(*region)).map(|(_, value)| *value)
+    /// What the fleet has in common. Where regions that are kept are not most of them, they are not the fleet.
+    fn put_together(&mut self) {
+        let is_most = 2 * self.of_fleet(&self.regions).count() > self.counted;
+        self.fleet = Interval::common(self.of_fleet(&self.regions)).filter(|_| is_most);
+        self.fleet_middle = middle(self.of_fleet(&self.middles)).filter(|_| is_most);
+    }
+
+    fn of_fleet(&self, values: &BTreeMap<&'a str, Interval>) -> impl Iterator<Item = Interval> {
+        values.iter().filter(|(region, _)| !self.left_out.contains(*region)).map(|(_, value)| *value)
+    }
+
+    /// Whether more than half of a region, or of the regions, are beyond `limit` on one side, at best.
+    pub(crate) fn is_near(&self, region: Option<&str>, limit: u64) -> bool {
+        let middle = region.map_or(self.fleet_middle, |region| self.middles.get(region).copied());
+        middle.is_some_and(|middle| middle.is_beyond(limit))
     }
 
     /// Whether more than half of the regions, and two at least, are beyond `limit` on the same side; by what they agree on.
     pub(crate) fn of_most(&self, limit: u64) -> Option<Interval> {
-        let beyond: Vec<Interval> = self.of_fleet().filter(|value| value.is_beyond(limit)).collect();
+        let beyond: Vec<Interval> = self.of_fleet(&self.regions).filter(|value| value.is_beyond(limit)).collect();
         let ahead: Vec<Interval> = beyond.iter().copied().filter(|value| value.low > 0).collect();
         let behind: Vec<Interval> = beyond.into_iter().filter(|value| value.high < 0).collect();
         let most = if ahead.len() >= behind.len() { ahead } else { behind };
-        let is_most = most.len() >= 2 && 2 * most.len() > self.of_fleet().count();
+        let is_most = most.len() >= 2 && 2 * most.len() > self.counted;
         most.into_iter().min_by_key(|value| value.at_least().unsigned_abs()).filter(|_| is_most)
     }
+}
+
+fn middle(all: impl Iterator<Item = Interval>) -> Option<Interval> {
+    Interval::common(all.map(|one| Interval::exactly(one.middle())))
 }
 
 /// Whether `common` is why `value` is beyond `limit`: it leaves too little of it, or nothing on that side.

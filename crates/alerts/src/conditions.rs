@@ -229,7 +229,7 @@ impl Found<'_> {
         for (region, value) in &common.regions {
             let key = Key { rule, subject: Subject::Region((*region).to_owned()) };
             self.hold(key.clone(), (*value, Against::Utc), &reasons);
-            regions.insert(*region, self.standing(&key, *value, &reasons));
+            regions.insert(*region, self.standing(&key, (&common, region), &reasons));
         }
         Standings { common, regions }
     }
@@ -240,22 +240,22 @@ impl Found<'_> {
         if let Some(condition) = told {
             return Some((condition.value, Standing::Told));
         }
-        let value = common.fleet?;
-        Some((value, self.near(fleet, value)))
+        Some((common.fleet?, self.near(fleet, (common, None))))
     }
 
     /// How what a region has in common stands: by itself, or by what explains it.
-    fn standing(&self, key: &Key, value: Interval, reasons: &[Reason]) -> Standing {
+    fn standing(&self, key: &Key, (common, region): (&Common<'_>, &str), reasons: &[Reason]) -> Standing {
+        let Some(value) = common.regions.get(region).copied() else { return Standing::Untold };
         let limit = self.before.policy.limit(key).unwrap_or(0);
-        let explained = reasons.iter().filter(|(common, _)| explains(*common, value, limit)).map(|(_, stands)| *stands);
-        let own = if self.is_told(key) { Standing::Told } else { self.near(key, value) };
+        let explained = reasons.iter().filter(|(reason, _)| explains(*reason, value, limit)).map(|(_, stands)| *stands);
+        let own = if self.is_told(key) { Standing::Told } else { self.near(key, (common, Some(region))) };
         explained.max().unwrap_or(Standing::Untold).max(own)
     }
 
-    /// Something that happened is over before it could be waited for.
-    fn near(&self, key: &Key, value: Interval) -> Standing {
+    /// Whether most are so near to a limit that it is about to be told. Something that happened is over before it could be waited for.
+    fn near(&self, key: &Key, (common, region): (&Common<'_>, Option<&str>)) -> Standing {
         let limit = self.before.policy.limit(key).filter(|_| !key.rule.is_event() && key.rule != Rule::Reference);
-        let is_near = limit.is_some_and(|limit| value.middle().unsigned_abs() > self.before.policy.clear(limit));
+        let is_near = limit.is_some_and(|limit| common.is_near(region, self.before.policy.clear(limit)));
         if is_near { Standing::AboutToBe } else { Standing::Untold }
     }
 

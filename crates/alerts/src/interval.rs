@@ -73,13 +73,16 @@ impl Interval {
     }
 
     /// What most of `all` agree on: between the median of their lower ends and that of their upper ones. As long as more than half of them
-    /// are of values near one another, none of the others can move it away from those. `None` of fewer than three.
+    /// are of values near one another, none of the others can move it away from those. Of an even number it reaches from the lower to the upper one
+    /// of the two in the middle: what halves that are apart agree on is anywhere between them, so that neither half alone decides, and nothing is told
+    /// that no one of them has. `None` of fewer than three.
     pub(crate) fn common(all: impl Iterator<Item = Self>) -> Option<Self> {
         let (mut low, mut high): (Vec<i64>, Vec<i64>) = all.map(|one| (one.low, one.high)).unzip();
         if low.len() < FEWEST {
             return None;
         }
-        Some(Self { low: median(&mut low), high: median(&mut high) })
+        let (lower, upper) = ((low.len() - 1) / 2, high.len() / 2);
+        Some(Self { low: *low.select_nth_unstable(lower).1, high: *high.select_nth_unstable(upper).1 })
     }
 
     /// Where most of `all` have a point in common, and how many those are; the first such place. `None` of none.
@@ -112,16 +115,6 @@ impl Interval {
 /// Of fewer than so many nobody can say what most of them do.
 pub(crate) const FEWEST: usize = 3;
 
-fn median(values: &mut [i64]) -> i64 {
-    let (middle, is_even) = (values.len() / 2, values.len().is_multiple_of(2));
-    let (below, at, _) = values.select_nth_unstable(middle);
-    match below.iter().max() {
-        // Between the two in the middle, so that neither half alone decides.
-        Some(below) if is_even => Interval { low: *below, high: *at }.middle(),
-        _ => *at,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -138,7 +131,15 @@ mod tests {
         let common = |values: &[i64]| Interval::common(values.iter().map(|value| Interval::around(*value, 2)));
         assert_eq!(common(&[1, 2]), None);
         assert_eq!(common(&[1, 2, 1_000_000]), Some(Interval { low: 0, high: 4 }));
-        assert_eq!(common(&[i64::MIN, 1, 3, 5]), Some(Interval { low: 0, high: 4 }));
+        assert_eq!(common(&[i64::MIN, 1, 3, 5]), Some(Interval { low: -1, high: 5 }));
+    }
+
+    #[test]
+    fn what_halves_that_are_apart_agree_on_is_anywhere_between_them() {
+        let common = |values: &[i64]| Interval::common(values.iter().map(|value| Interval::around(*value, 2))).unwrap();
+        assert_eq!(common(&[300, 0, 300, 0]), Interval { low: -2, high: 302 });
+        assert_eq!(common(&[300, 0, 300, 0, 300]), Interval { low: 298, high: 302 });
+        assert_eq!(common(&[0, 0, 300, 300, 300, 0]).at_least(), 0);
     }
 
     #[test]

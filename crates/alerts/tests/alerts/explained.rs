@@ -78,6 +78,21 @@ fn the_first_over_a_limit_that_all_are_about_to_pass_is_not_blamed() {
     assert!(told.transitions.iter().all(|one| one.key.subject == Subject::Fleet), "{:?}", told.states());
 }
 
+/// What most do is known later where their bounds are wider.
+#[test]
+fn clocks_that_are_known_better_than_most_are_not_blamed_for_what_all_do() {
+    let mut fleet = Fleet::of(&[("eu", 9)]);
+    for number in 3..9 {
+        fleet.node(&format!("eu-{number}")).skew_ns = Some(Interval::around(0, 900_000));
+    }
+    fleet.quiet(LONG);
+    let told = fleet.rounds(100, |fleet, _| {
+        (0..9).for_each(|number| fleet.skew(&format!("eu-{number}"), 11_574 * EVERY_NS / SECOND));
+    });
+    assert_eq!(told.opened(), ["drift of eu"]);
+    assert!(told.transitions.iter().all(|one| one.key.subject.node().is_none()), "{:?}", told.states());
+}
+
 /// What nodes of one region are off by, have for a bound, and run too fast by: in common, and each.
 fn region() -> impl Strategy<Value = Vec<[i64; 3]>> {
     let one = |most: i64| prop_oneof![Just(0), -most..most];

@@ -5,6 +5,7 @@ mod apart;
 mod causes;
 mod explained;
 mod fleet;
+mod halves;
 mod jumps;
 mod known;
 mod left_out;
