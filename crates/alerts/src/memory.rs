@@ -216,10 +216,15 @@ impl NodeMemory {
 
     /// A step that leaves less than half of the error puts the clock right: it ends what is told already. When those were that do not.
     fn take_steps(&mut self, at_ns: i64, seen: &NodeSeen, own_ns: Option<i64>, rounds: u32) -> Vec<i64> {
+        let is_first = self.own_ns.is_none();
+        let before_ns = self.own_ns.or_else(|| self.before_steps(seen, own_ns));
         let is_less = |(before, after): (i64, i64)| after.unsigned_abs() < before.unsigned_abs() / 2;
-        let puts_right = self.own_ns.zip(own_ns).is_some_and(is_less);
+        let puts_right = before_ns.zip(own_ns).is_some_and(is_less);
         self.own_ns = own_ns.or(self.own_ns);
         if puts_right {
+            if is_first {
+                self.steps.clear();
+            }
             return Vec::new();
         }
         let stepped_at_ns: Vec<i64> =
@@ -228,6 +233,12 @@ impl NodeMemory {
         let event = |size: i64, at_ns: i64| Event { left: rounds, size, happened_ns: (at_ns, at_ns) };
         self.steps.extend(steps.map(|(step, at_ns)| event(step.size_ns, *at_ns)));
         stepped_at_ns
+    }
+
+    /// How far a clock that is known for the first time was off: where its steps came from. So it is after a boot, where a daemon sets it first of all.
+    fn before_steps(&self, seen: &NodeSeen, own_ns: Option<i64>) -> Option<i64> {
+        let sizes = self.steps.iter().map(|step| step.size).chain(seen.steps.iter().map(|step| step.size_ns));
+        Some(sizes.fold(own_ns?, i64::saturating_sub))
     }
 
     /// Of several sources the one that is off furthest counts.
@@ -330,6 +341,32 @@ mod tests {
         assert_eq!(take(&mut memory, 15, Some(301), step(300)).step_ns, 300 * MS);
         take(&mut memory, 90, Some(300), |_| ());
         assert_eq!(take(&mut memory, 150, Some(1), step(-299)).step_ns, 0);
+    }
+
+    #[test]
+    fn a_step_that_puts_a_clock_right_of_which_nothing_was_known_is_none() {
+        let step = |size_ms: i64| {
+            move |seen: &mut NodeSeen| {
+                seen.boot = 2;
+                seen.steps.push(Step { size_ns: size_ms * MS, ..Step::default() });
+            }
+        };
+        for (known_after, told_ms) in [(Some(1), 0), (Some(2_001), 2_000), (None, 2_000)] {
+            let mut new = NodeMemory::default();
+            assert_eq!(take(&mut new, 0, known_after, step(2_000)).step_ns, told_ms * MS, "{known_after:?}");
+            let mut booted = NodeMemory::default();
+            take(&mut booted, 0, Some(1_900), |seen| seen.boot = 1);
+            assert_eq!(take(&mut booted, 15, known_after, step(2_000)).step_ns, told_ms * MS, "{known_after:?}");
+        }
+    }
+
+    #[test]
+    fn a_step_is_right_or_wrong_by_what_becomes_known_after_it_where_nothing_was_before() {
+        for (known_ms, told_ms) in [(1, 0), (2_001, 2_000)] {
+            let mut memory = NodeMemory::default();
+            take(&mut memory, 0, None, |seen| seen.steps.push(Step { size_ns: 2_000 * MS, ..Step::default() }));
+            assert_eq!(take(&mut memory, 15, Some(known_ms), |_| ()).step_ns, told_ms * MS, "{known_ms} ms");
+        }
     }
 
     #[test]

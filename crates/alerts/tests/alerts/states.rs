@@ -175,6 +175,20 @@ fn a_wall_clock_that_comes_up_otherwise_after_a_boot_was_not_set() {
     assert!(fleet.quiet(100).transitions.is_empty());
 }
 
+/// The agent runs before the daemon has set the clock.
+#[test]
+fn a_daemon_that_sets_the_clock_right_after_a_boot_is_told_of_by_nobody() {
+    let mut fleet = fleet();
+    fleet.step("eu-1", 2 * SECOND);
+    fleet.skew("eu-1", -2 * SECOND);
+    (fleet.node("eu-1").boot, fleet.node("eu-1").epoch) = (2, 0);
+    assert!(fleet.quiet(100).transitions.is_empty());
+    // One that sets it wrong is.
+    fleet.node("eu-1").boot = 3;
+    fleet.step("eu-1", 2 * SECOND);
+    assert_eq!(fleet.quiet(3).opened(), ["step of eu/eu-1"]);
+}
+
 #[test]
 fn far_off_is_critical() {
     let mut fleet = fleet();
