@@ -248,6 +248,27 @@ mod tests {
             ("[[alerts.override]]\nnode = \"a\"\nlimits = {}", "a.toml:1:1: this override says nothing"),
             ("[[alerts.override]]\nlimits = { step = \"1s\" }", "a.toml:1:1: this override is for nobody"),
             (
+                "[[alerts.override]]\nnode = \"a\"\nlimits = { step = \"1s\", bound = \"1s\" }\n[[alerts.override]]\nnode = \"b\"\nlimits = { silence = \"36h\" }\n\
+                 [alerts]\nforget = \"168h\"",
+                "a.toml:4:1: override 2: alerts.override.limits.silence: 129600s is not within 1s (a second) to less than 86400s",
+            ),
+            (
+                "[[alerts.override]]\nnode = \"a\"\nlimits = { step = \"1s\", silence = \"0s\" }",
+                "a.toml:1:1: override 1: alerts.override.limits.silence: 0s is not within 1s",
+            ),
+            (
+                "[[alerts.override]]\nnode = \"a\"\nlimits = { step = \"1s\", silence = \"1h\" }\n[alerts]\nforget = \"30m\"",
+                "a.toml:1:1: alerts.forget: 1800000000000 ns is not longer than alerts.limits.silence, 3600000000000 ns of override 1",
+            ),
+            (
+                "[alerts]\nforget = \"1s\"\n[alerts.limits]\noff = [\"silence\"]",
+                "a.toml:2:10: alerts.forget: 1s is not within 60s (a minute) to 2592000s (30 days)",
+            ),
+            (
+                "[alerts.limits]\nsilence = \"0s\"",
+                "a.toml:2:11: alerts.limits.silence: 0s is not within 1s (a second) to less than 86400s (a day",
+            ),
+            (
                 "[[alerts.maintenance]]\nfrom = 2026-11-27T22:00:00Z\nuntil = 2026-11-27T21:00:00Z\ncomment = \"x\"",
                 "a.toml:3:9: `until` 2026-11-27T21:00:00Z is before",
             ),

@@ -112,7 +112,7 @@ fn of_limit(rule: Rule) -> &'static str {
         Rule::Pause => "longest that a machine may stand still, or its clocks jump by",
         Rule::Reference => "most that a region's reference may jump by, or its claim of UTC be false by",
         Rule::Bound => "widest that half the bound of an offset may be",
-        Rule::Silence => "longest that nothing may come of a node",
+        Rule::Silence => "longest that nothing may come of a node, 1s to less than 24h and than `alerts.forget`",
         Rule::Frequency => "most that an oscillator may be off",
         Rule::Claim => "most that a claim of a wall clock may be false by",
         Rule::Regions => "most that what regions measure of one another may be false by",
@@ -125,7 +125,7 @@ const GIVEN: &str = "must be given";
 const LISTS: [(&str, &str, &str, &str); 20] = [
     ("override.region", "pattern", "any", "regular expression for the whole name of a region"),
     ("override.node", "pattern", "any", "likewise for the name of a node; one of the two has to be given"),
-    ("override.limits", "as `alerts.limits`", GIVEN, "the limits of those; the last override that fits counts"),
+    ("override.limits", "as `alerts.limits`", GIVEN, "the limits of those, in the same ranges; the last override that fits counts"),
     ("override.limits.off", "names of rules, a list", "empty", "rules that are not evaluated for those"),
     ("maintenance.region", "pattern", "any", "as of an override; without region, node and rules it is for all"),
     ("maintenance.node", "pattern", "any", "likewise"),

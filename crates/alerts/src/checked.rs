@@ -7,10 +7,11 @@ use crate::{Override, Policy, Rule};
 /// What a node may be silent for, ns: something comes each second or so, and who has not been heard for a day is not known any more.
 const SILENCE_NS: std::ops::Range<u64> = 1_000_000_000..86_400_000_000_000;
 const SILENCE: &str =
-    "1000000000 ns (a second) to less than 86400000000000 (a day; who is silent for so long is not known any more)";
+    "1000000000 (a second) to less than 86400000000000 (a day; who is silent for so long is not known any more)";
+const SILENCE_OF_SOME: &str = "alerts.override.limits.silence";
 /// After what a node is gone, ns. In less than a minute one that is started again would be.
 const FORGET_NS: std::ops::RangeInclusive<u64> = 60_000_000_000..=2_592_000_000_000_000;
-const FORGET: &str = "60000000000 ns (a minute) to 2592000000000000 (30 days), and longer than alerts.limits.silence";
+const FORGET: &str = "60000000000 (a minute) to 2592000000000000 (30 days), and longer than alerts.limits.silence";
 
 /// A policy that cannot be evaluated by.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -25,17 +26,30 @@ pub enum PolicyError {
         /// What it may be.
         wanted: &'static str,
     },
+    /// The same of an override's limit.
+    #[error("override {place}: {field}: {found} is not within {wanted}")]
+    OverrideOutOfRange {
+        /// Its place among the overrides, from 1.
+        place: usize,
+        /// Which field.
+        field: &'static str,
+        /// What it is.
+        found: u64,
+        /// What it may be.
+        wanted: &'static str,
+    },
     /// A node would be gone before its silence is told.
     #[error(
-        "alerts.forget: {forget} ns is not longer than alerts.limits.silence, {silence} ns{whose}: a node is gone, with its alerts, before it is told as silent"
+        "alerts.forget: {forget} ns is not longer than alerts.limits.silence, {silence} ns{}: a node is gone, with its alerts, before it is told as silent",
+        of_override(*place)
     )]
     ForgetsTooSoon {
         /// After how long a node is gone, ns.
         forget: u64,
         /// How long one may be silent, ns.
         silence: u64,
-        /// Whose, in words; empty where it is the one of all.
-        whose: String,
+        /// The place of the override that says so, from 1; none where it is the limit of all.
+        place: Option<usize>,
     },
     /// An override of what it does not say.
     #[error("override {place}: it names no rules, and a limit of what is not said; give `rules`")]
@@ -43,6 +57,21 @@ pub enum PolicyError {
         /// Its place among the overrides, from 1.
         place: usize,
     },
+}
+
+fn of_override(place: Option<usize>) -> String {
+    place.map_or_else(String::new, |place| format!(" of override {place}"))
+}
+
+impl PolicyError {
+    /// The place of the override that it is about, from 1.
+    pub(crate) fn place(&mut self) -> Option<&mut usize> {
+        match self {
+            Self::OverrideOutOfRange { place, .. } | Self::OfNothing { place } => Some(place),
+            Self::ForgetsTooSoon { place, .. } => place.as_mut(),
+            Self::OutOfRange { .. } => None,
+        }
+    }
 }
 
 impl Policy {
@@ -68,22 +97,35 @@ impl Policy {
             () if !SILENCE_NS.contains(&self.limits.silence_ns) => {
                 return out("alerts.limits.silence", self.limits.silence_ns, SILENCE);
             }
-            () => self.check_forgetting()?,
+            () => {}
         }
-        match self.overrides.iter().position(|other| other.when.rules.is_empty()) {
-            Some(place) => Err(PolicyError::OfNothing { place: place + 1 }),
-            None => Ok(self),
+        if let Some(place) = self.overrides.iter().position(|other| other.when.rules.is_empty()) {
+            return Err(PolicyError::OfNothing { place: place + 1 });
         }
+        self.check_silences_of_some()?;
+        self.check_forgetting()?;
+        Ok(self)
+    }
+
+    /// How long some may be silent, each with the place of the override that says so, from 1.
+    fn silences_of_some(&self) -> impl Iterator<Item = (usize, u64)> {
+        let is_of_silence = |(_, other): &(usize, &Override)| other.when.rules.contains(&Rule::Silence);
+        let others = self.overrides.iter().enumerate().filter(is_of_silence);
+        others.filter_map(|(place, other)| Some((place + 1, other.limit?)))
+    }
+
+    fn check_silences_of_some(&self) -> Result<(), PolicyError> {
+        let out =
+            |(place, found)| PolicyError::OverrideOutOfRange { place, field: SILENCE_OF_SOME, found, wanted: SILENCE };
+        self.silences_of_some().find(|(_, silence)| !SILENCE_NS.contains(silence)).map_or(Ok(()), |one| Err(out(one)))
     }
 
     /// A node has to be known for longer than it may be silent, also where others may be silent for longer.
     fn check_forgetting(&self) -> Result<(), PolicyError> {
-        let is_of_silence = |(_, other): &(usize, &Override)| other.when.rules.contains(&Rule::Silence);
-        let others = self.overrides.iter().enumerate().filter(is_of_silence);
-        let others = others.filter_map(|(place, other)| Some((other.limit?, format!(" of override {}", place + 1))));
-        let usual = self.limits.of(Rule::Silence).map(|silence| (silence, String::new()));
+        let others = self.silences_of_some().map(|(place, silence)| (silence, Some(place)));
+        let usual = self.limits.of(Rule::Silence).map(|silence| (silence, None));
         match usual.into_iter().chain(others).find(|(silence, _)| *silence >= self.forget_ns) {
-            Some((silence, whose)) => Err(PolicyError::ForgetsTooSoon { forget: self.forget_ns, silence, whose }),
+            Some((silence, place)) => Err(PolicyError::ForgetsTooSoon { forget: self.forget_ns, silence, place }),
             None if !FORGET_NS.contains(&self.forget_ns) => {
                 Err(PolicyError::OutOfRange { field: "alerts.forget", found: self.forget_ns, wanted: FORGET })
             }
@@ -126,6 +168,11 @@ mod tests {
         let overrides = vec![Override { when: when.clone(), limit: Some(3_600_000_000_000) }];
         let why = refused(Policy { overrides, forget_ns: 1_800_000_000_000, ..Policy::default() });
         assert!(why.contains("alerts.forget") && why.contains("of override 1"), "{why}");
+        for limit in [0, 999_999_999, 86_400_000_000_000, 129_600_000_000_000] {
+            let overrides = vec![Override { when: when.clone(), limit: Some(limit) }];
+            let why = refused(Policy { overrides, forget_ns: 604_800_000_000_000, ..Policy::default() });
+            assert!(why.starts_with(&format!("override 1: alerts.override.limits.silence: {limit} is not")), "{why}");
+        }
         let overrides = vec![Override { when: Matcher::default(), limit: Some(1) }];
         assert!(refused(Policy { overrides, ..Policy::default() }).contains("override 1"));
         assert!(serde_json::from_str::<Policy>(r#"{"limits": {"ofset_ns": 1}}"#).is_err());

@@ -82,37 +82,62 @@ pub fn evaluation<A, W>(
     text: &Spanned<AlertsText<A, W>>,
 ) -> Result<(Policy, Vec<Silence>), Problem> {
     let (span, text) = (text.span(), text.get_ref());
-    let policy = policy(document, text)?.checked().map_err(|error| refused(document, span, &error))?;
+    let (policy, places) = policy(document, text)?;
+    let policy = policy.checked().map_err(|error| refused(document, (span, &places), error))?;
     let silences =
         text.maintenance.iter().map(|one| one.get_ref().silence().map_err(|(at, why)| document.problem(at, why)));
     Ok((policy, silences.collect::<Result<_, _>>()?))
 }
 
+/// Which of the file's overrides one of a policy is of, from 1, and where that stands: a policy has one for each limit.
+type Place = (usize, Range<usize>);
+
 /// Tells of a key as the file has it, in its unit: the field `quiet_ns` is `quiet`, and a duration. `head` is where all of it stands.
-fn refused(document: &Document, head: Range<usize>, error: &PolicyError) -> Problem {
-    let PolicyError::OutOfRange { field, found, wanted } = error else {
-        return document.problem(head, error.to_string());
-    };
+fn refused(document: &Document, (head, places): (Range<usize>, &[Place]), mut error: PolicyError) -> Problem {
+    let mut span = head;
+    if let Some(place) = error.place()
+        && let Some((number, at)) = places.get(*place - 1)
+    {
+        (*place, span) = (*number, at.clone());
+    }
+    match error {
+        PolicyError::OutOfRange { field, found, wanted } => {
+            let (key, why) = out_of_range(field, found, wanted);
+            let keys = [key.to_owned(), format!("alerts.{key}"), format!("alerts.limits.{key}")];
+            document.problem(keys.iter().find_map(|path| document.span_of(path)).unwrap_or(span), why)
+        }
+        PolicyError::OverrideOutOfRange { place, field, found, wanted } => {
+            let (_, why) = out_of_range(field, found, wanted);
+            document.problem(span, format!("override {place}: {why}"))
+        }
+        other => document.problem(span, other.to_string()),
+    }
+}
+
+/// The key of a field, and what is wrong with it, in its unit. A field that is called as its key is a duration.
+fn out_of_range<'f>(field: &'f str, found: u64, wanted: &str) -> (&'f str, String) {
+    let duration = |ns| units::duration_text(Duration::from_nanos(ns));
     let (key, in_unit): (&str, fn(u64) -> String) = match (field.strip_suffix("_ns"), field.strip_suffix("_permille")) {
-        (Some(key), _) => (key, |ns| units::duration_text(Duration::from_nanos(ns))),
+        (Some(key), _) => (key, duration),
         (_, Some(key)) => (key, |permille| format!("{}%", permille / 10)),
+        _ if field.contains('.') => (field, duration),
         _ => (field, |number| number.to_string()),
     };
     let word = |word: &str| word.parse().map_or_else(|_| word.to_owned(), in_unit);
     let wanted: Vec<String> = wanted.split(' ').map(word).collect();
-    let places = [format!("alerts.{key}"), format!("alerts.limits.{key}")];
-    let span = places.iter().find_map(|path| document.span_of(path)).unwrap_or(head);
-    document.problem(span, format!("{key}: {} is not within {}", in_unit(*found), wanted.join(" ")))
+    (key, format!("{key}: {} is not within {}", in_unit(found), wanted.join(" ")))
 }
 
-fn policy<A, W>(document: &Document, text: &AlertsText<A, W>) -> Result<Policy, Problem> {
+/// With the place of each override.
+fn policy<A, W>(document: &Document, text: &AlertsText<A, W>) -> Result<(Policy, Vec<Place>), Problem> {
     let usual = Policy::default();
     let ns = |given: Option<DurationText>, usual: u64| given.map_or(usual, DurationText::ns);
-    let mut overrides = Vec::new();
-    for one in &text.overrides {
+    let (mut overrides, mut places) = (Vec::new(), Vec::new());
+    for (number, one) in text.overrides.iter().enumerate() {
         overrides.extend(one.get_ref().overrides().map_err(|why| document.problem(one.span(), why))?);
+        places.resize(overrides.len(), (number + 1, one.span()));
     }
-    Ok(Policy {
+    let policy = Policy {
         limits: text.limits.over(usual.limits),
         overrides,
         rounds: text.rounds.unwrap_or(usual.rounds),
@@ -120,5 +145,6 @@ fn policy<A, W>(document: &Document, text: &AlertsText<A, W>) -> Result<Policy, 
         quiet_ns: ns(text.quiet, usual.quiet_ns),
         drift_window_ns: ns(text.drift_window, usual.drift_window_ns),
         forget_ns: ns(text.forget, usual.forget_ns),
-    })
+    };
+    Ok((policy, places))
 }
