@@ -261,6 +261,10 @@ mod tests {
                 "a.toml:1:1: alerts.forget: 1800000000000 ns is not longer than alerts.limits.silence, 3600000000000 ns of override 1",
             ),
             (
+                "[[alerts.override]]\nregion = \"eu\"\nnode = \"a\"\nlimits = { step = \"1s\", off = [\"regions\"] }",
+                "a.toml:1:1: override 1: `regions` is of regions, and this override is for nodes: give it a `region` only",
+            ),
+            (
                 "[alerts]\nforget = \"1s\"\n[alerts.limits]\noff = [\"silence\"]",
                 "a.toml:2:10: alerts.forget: 1s is not within 60s (a minute) to 2592000s (30 days)",
             ),

@@ -123,11 +123,31 @@ fn of_limit(rule: Rule) -> &'static str {
 const GIVEN: &str = "must be given";
 /// Keys of lists of tables, which have no variables.
 const LISTS: [(&str, &str, &str, &str); 20] = [
-    ("override.region", "pattern", "any", "regular expression for the whole name of a region"),
-    ("override.node", "pattern", "any", "likewise for the name of a node; one of the two has to be given"),
-    ("override.limits", "as `alerts.limits`", GIVEN, "the limits of those, in the same ranges; the last override that fits counts"),
+    (
+        "override.region",
+        "pattern",
+        "any",
+        "regular expression for the whole name of a region; what is about two regions, or nodes, has the wider limit of the two",
+    ),
+    (
+        "override.node",
+        "pattern",
+        "any",
+        "likewise for the name of a node, not with limits of `reference` and `regions`; one of the two has to be given",
+    ),
+    (
+        "override.limits",
+        "as `alerts.limits`",
+        GIVEN,
+        "the limits of those, in the same ranges; the last override that fits counts",
+    ),
     ("override.limits.off", "names of rules, a list", "empty", "rules that are not evaluated for those"),
-    ("maintenance.region", "pattern", "any", "as of an override; without region, node and rules it is for all"),
+    (
+        "maintenance.region",
+        "pattern",
+        "any",
+        "as of an override, and of two regions or nodes either is enough; without region, node and rules it is for all",
+    ),
     ("maintenance.node", "pattern", "any", "likewise"),
     ("maintenance.rules", "names of rules, a list", "all", "the rules that are not told"),
     ("maintenance.from", "date, time and zone, not quoted", GIVEN, "since when"),

@@ -38,6 +38,14 @@ pub enum PolicyError {
         /// What it may be.
         wanted: &'static str,
     },
+    /// An override for nodes of what no node has.
+    #[error("override {place}: `{rule}` is of regions, and this override is for nodes: give it a `region` only")]
+    NoneOfNode {
+        /// Its place among the overrides, from 1.
+        place: usize,
+        /// The rule.
+        rule: Rule,
+    },
     /// A node would be gone before its silence is told.
     #[error(
         "alerts.forget: {forget} ns is not longer than alerts.limits.silence, {silence} ns{}: a node is gone, with its alerts, before it is told as silent",
@@ -67,7 +75,9 @@ impl PolicyError {
     /// The place of the override that it is about, from 1.
     pub(crate) fn place(&mut self) -> Option<&mut usize> {
         match self {
-            Self::OverrideOutOfRange { place, .. } | Self::OfNothing { place } => Some(place),
+            Self::OverrideOutOfRange { place, .. } | Self::OfNothing { place } | Self::NoneOfNode { place, .. } => {
+                Some(place)
+            }
             Self::ForgetsTooSoon { place, .. } => place.as_mut(),
             Self::OutOfRange { .. } => None,
         }
@@ -102,9 +112,18 @@ impl Policy {
         if let Some(place) = self.overrides.iter().position(|other| other.when.rules.is_empty()) {
             return Err(PolicyError::OfNothing { place: place + 1 });
         }
+        self.check_overrides_of_nodes()?;
         self.check_silences_of_some()?;
         self.check_forgetting()?;
         Ok(self)
+    }
+
+    /// What is of regions alone is said of no node.
+    fn check_overrides_of_nodes(&self) -> Result<(), PolicyError> {
+        let of_nodes = self.overrides.iter().enumerate().filter(|(_, other)| other.when.node.is_some());
+        let mut rules = of_nodes.flat_map(|(place, other)| other.when.rules.iter().map(move |rule| (place + 1, *rule)));
+        let of_regions = rules.find(|(_, rule)| matches!(rule, Rule::Reference | Rule::Regions));
+        of_regions.map_or(Ok(()), |(place, rule)| Err(PolicyError::NoneOfNode { place, rule }))
     }
 
     /// How long some may be silent, each with the place of the override that says so, from 1.
@@ -172,6 +191,14 @@ mod tests {
             let overrides = vec![Override { when: when.clone(), limit: Some(limit) }];
             let why = refused(Policy { overrides, forget_ns: 604_800_000_000_000, ..Policy::default() });
             assert!(why.starts_with(&format!("override 1: alerts.override.limits.silence: {limit} is not")), "{why}");
+        }
+        for rule in [Rule::Reference, Rule::Regions] {
+            for limit in [None, Some(5)] {
+                let node = Some("a".to_owned().try_into().unwrap());
+                let when = Matcher { node, rules: vec![Rule::Step, rule], ..Matcher::default() };
+                let why = refused(Policy { overrides: vec![Override { when, limit }], ..Policy::default() });
+                assert!(why.starts_with(&format!("override 1: `{rule}` is of regions")), "{why}");
+            }
         }
         let overrides = vec![Override { when: Matcher::default(), limit: Some(1) }];
         assert!(refused(Policy { overrides, ..Policy::default() }).contains("override 1"));

@@ -63,10 +63,10 @@ impl Pattern {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Matcher {
-    /// Region of the subject. What is about several regions, or all, matches none.
+    /// Region of the subject, of two any. What is about all regions matches none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub region: Option<Pattern>,
-    /// Name of the node. What is about no single node matches none; of two nodes each has to match.
+    /// Name of the node, of two any. What is about no node matches none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub node: Option<Pattern>,
     /// The rules; none means all.
@@ -81,16 +81,19 @@ impl Matcher {
         is_rule && self.picks_subject(&key.subject)
     }
 
+    /// Work on one of two makes what is said of both come true: either is enough.
     fn picks_subject(&self, subject: &Subject) -> bool {
         match subject {
-            Subject::Nodes(one, other) => [one, other].iter().all(|(region, node)| self.picks_node(region, node)),
+            Subject::Nodes(one, other) => [one, other].iter().any(|(region, node)| self.picks_node(region, node)),
             Subject::Node(region, node) => self.picks_node(region, node),
-            other => {
-                let region = other.region();
-                self.node.is_none()
-                    && self.region.as_ref().is_none_or(|wanted| region.is_some_and(|region| wanted.is_met(region)))
-            }
+            Subject::Regions(one, other) => [one, other].iter().any(|region| self.picks_region(region)),
+            Subject::Region(region) => self.picks_region(region),
+            Subject::Fleet => self.node.is_none() && self.region.is_none(),
         }
+    }
+
+    fn picks_region(&self, region: &str) -> bool {
+        self.node.is_none() && self.region.as_ref().is_none_or(|wanted| wanted.is_met(region))
     }
 
     /// Whether it may pick alerts about this node.
@@ -130,7 +133,16 @@ mod tests {
         assert!(!region.picks(&key(Rule::Claim, Subject::Fleet)));
         assert!(Matcher::default().picks(&key(Rule::Claim, Subject::Fleet)));
         let pair = Subject::Nodes(("eu".into(), "web-1".into()), ("eu".into(), "db".into()));
-        assert!(region.picks(&key(Rule::Causality, pair.clone())) && !matcher.picks(&key(Rule::Step, pair)));
+        assert!(region.picks(&key(Rule::Causality, pair.clone())) && matcher.picks(&key(Rule::Step, pair.clone())));
+        let other = Matcher { node: pattern("db-2"), ..Matcher::default() };
+        assert!(!other.picks(&key(Rule::Causality, pair)));
+        let both = Matcher { region: pattern("us"), node: pattern("web-1"), ..Matcher::default() };
+        let pair = Subject::Nodes(("eu".into(), "web-1".into()), ("us".into(), "db".into()));
+        assert!(!both.picks(&key(Rule::Causality, pair)), "of the same node both have to match");
+        for pair in [Subject::Regions("eu".into(), "us".into()), Subject::Regions("ap".into(), "eu".into())] {
+            assert!(region.picks(&key(Rule::Regions, pair.clone())) && !matcher.picks(&key(Rule::Step, pair)));
+        }
+        assert!(!region.picks(&key(Rule::Regions, Subject::Regions("ap".into(), "us".into()))));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Key, Matcher, Rule};
+use crate::{Key, Matcher, Rule, Subject};
 
 /// When an alert is raised, and when it ends.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -143,8 +143,20 @@ impl Default for Policy {
 }
 
 impl Policy {
-    /// The limit of one alert; none where it is not evaluated.
+    /// The limit of one alert; none where it is not evaluated. Of two nodes, or regions, the wider one counts: who is allowed more makes the other look
+    /// wrong, too.
     pub(crate) fn limit(&self, key: &Key) -> Option<u64> {
+        let rule = key.rule;
+        let of = |subject| self.limit_of_one(&Key { rule, subject });
+        let wider = |one, other| Some(u64::max(of(one)?, of(other)?));
+        match key.subject.clone() {
+            Subject::Nodes(one, other) => wider(Subject::Node(one.0, one.1), Subject::Node(other.0, other.1)),
+            Subject::Regions(one, other) => wider(Subject::Region(one), Subject::Region(other)),
+            one => of(one),
+        }
+    }
+
+    fn limit_of_one(&self, key: &Key) -> Option<u64> {
         let picks = |other: &&Override| other.when.picks(key);
         match self.overrides.iter().rev().find(picks) {
             Some(other) => other.limit,
@@ -162,7 +174,6 @@ impl Policy {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Subject;
 
     fn key(rule: Rule, region: &str, node: &str) -> Key {
         Key { rule, subject: Subject::Node(region.into(), node.into()) }
@@ -188,6 +199,29 @@ mod tests {
         assert_eq!(policy.limit(&key(Rule::Offset, "edge", "lab-1")), None);
         assert_eq!(policy.limit(&key(Rule::Offset, "edge", "web")), Some(200_000_000));
         assert_eq!(policy.limit(&key(Rule::Offset, "eu", "web")), Some(50_000_000));
+    }
+
+    #[test]
+    fn of_two_the_wider_limit_counts() {
+        let policy = r#"{"overrides": [
+            {"when": {"region": "edge", "rules": ["regions", "causality"]}, "limit": 5000000},
+            {"when": {"node": "lab-.*", "rules": ["causality"]}, "limit": null}]}"#;
+        let policy: Policy = serde_json::from_str(policy).unwrap();
+        let policy = policy.checked().unwrap();
+        let regions = |one: &str, other: &str| {
+            policy.limit(&Key { rule: Rule::Regions, subject: Subject::Regions(one.into(), other.into()) })
+        };
+        assert_eq!(
+            [regions("edge", "eu"), regions("ap", "edge"), regions("ap", "eu")],
+            [Some(5_000_000), Some(5_000_000), Some(0)]
+        );
+        let nodes = |one: (&str, &str), other: (&str, &str)| {
+            let node = |(region, node): (&str, &str)| (region.to_owned(), node.to_owned());
+            policy.limit(&Key { rule: Rule::Causality, subject: Subject::Nodes(node(one), node(other)) })
+        };
+        assert_eq!(nodes(("edge", "web"), ("eu", "db")), Some(5_000_000));
+        assert_eq!(nodes(("eu", "web"), ("eu", "db")), Some(0));
+        assert_eq!(nodes(("edge", "web"), ("eu", "lab-1")), None);
     }
 
     #[test]

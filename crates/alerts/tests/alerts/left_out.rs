@@ -1,6 +1,7 @@
 //! What is worked on, or has limits of its own, is left out of what others have in common.
 
-use syncline_alerts::{Matcher, Override, Pattern, Policy, Rule, Silence};
+use syncline_alerts::round::{LinkSeen, Violation};
+use syncline_alerts::{Interval, Matcher, Override, Pattern, Policy, Rule, Silence};
 
 use crate::fleet::{EVERY_NS, Fleet, MS};
 
@@ -138,5 +139,71 @@ fn nodes_with_wider_limits_or_none_are_left_out_of_what_their_region_has_in_comm
             }
             assert_eq!(fleet.quiet(5).opened().len(), usize::from(limit.is_some()), "{pattern} {limit:?}");
         }
+    }
+}
+
+/// Nobody knows UTC, and links say that references are together.
+fn linked() -> Fleet {
+    let mut fleet = Fleet::of(&[("edge", 10), ("eu", 10)]);
+    fleet.round.regions.clear();
+    fleet.round.links = vec![LinkSeen {
+        region: "edge".into(),
+        run: 7,
+        peer: "eu".into(),
+        peer_run: 7,
+        apart_ns: Interval::around(0, 1_000_000),
+        false_by_ns: None,
+    }];
+    fleet
+}
+
+fn of_edge(rule: Rule, limit_ms: i64) -> Policy {
+    let when = Matcher { region: pattern("edge"), rules: vec![rule], ..Matcher::default() };
+    let limit = Some(limit_ms.unsigned_abs() * MS.unsigned_abs());
+    Policy { overrides: vec![Override { when, limit }], ..Policy::default() }
+}
+
+#[test]
+fn a_region_with_wider_limits_is_not_told_as_apart_from_others_within_them() {
+    for (policy, told) in [(Policy::default(), 1), (of_edge(Rule::Offset, 400), 0)] {
+        let mut fleet = linked().with(policy);
+        (0..10).for_each(|number| fleet.skew(&format!("edge-{number}"), 300 * MS));
+        assert_eq!(fleet.quiet(5).opened().len(), told);
+        (0..10).for_each(|number| fleet.skew(&format!("edge-{number}"), 200 * MS));
+        assert_eq!(fleet.quiet(5).opened().len(), 1 - told);
+    }
+}
+
+#[test]
+fn a_region_with_a_wider_limit_of_regions_has_it_with_each_other() {
+    for (policy, told) in [(Policy::default(), 1), (of_edge(Rule::Regions, 5), 0)] {
+        let mut fleet = linked().with(policy);
+        fleet.round.links[0].false_by_ns = Some(3_000_000);
+        assert_eq!(fleet.quiet(5).opened().len(), told);
+        fleet.round.links[0].false_by_ns = Some(8_000_000);
+        assert_eq!(fleet.quiet(5).opened().len(), 1 - told);
+    }
+}
+
+#[test]
+fn work_on_one_of_two_silences_what_is_said_of_both() {
+    let regions = Matcher { region: pattern("eu"), ..Matcher::default() };
+    for (when, told) in [(regions.clone(), 0), (Matcher { region: pattern("ap"), ..Matcher::default() }, 1)] {
+        let mut fleet = linked();
+        work(&mut fleet, when.clone(), 100);
+        fleet.round.links[0].false_by_ns = Some(3_000_000);
+        assert_eq!(fleet.quiet(5).opened().len(), told, "regions");
+        let mut fleet = Fleet::of(&[("eu", 9), ("us", 9)]);
+        work(&mut fleet, when, 100);
+        (fleet.round.regions[0].false_by_ns, fleet.round.regions[0].is_doubted) = (Some(60_000_000), true);
+        assert_eq!(fleet.quiet(5).opened().len(), told, "reference");
+    }
+    for (when, told) in [(nodes("eu-1"), 0), (nodes("eu-2"), 0), (nodes("eu-3"), 1)] {
+        let mut fleet = fleet();
+        work(&mut fleet, when, 100);
+        let of = |node: &str| ("eu".to_owned(), node.to_owned());
+        let violation = Violation { from: of("eu-1"), to: of("eu-2"), messages: 3, by_ns: 5_000_000 };
+        let told_of = fleet.rounds(5, |fleet, _| fleet.round.violations = vec![violation.clone()]);
+        assert_eq!(told_of.opened().len(), told, "causality");
     }
 }
