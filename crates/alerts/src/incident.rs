@@ -2,7 +2,8 @@
 //!
 //! An alert that begins to fire is
 //!
-//! 1. part of the open incident that is about its subject already: what follows from a pause, a step, a false reference;
+//! 1. part of the open incident that is about its subject already, of several the newest: what follows from a pause, a step, a false reference. Nothing follows
+//!    from what comes after it in the order of causes: a step is no part of a bound that has been too wide for days;
 //! 2. or of one whose region's reference went wrong a moment ago: its nodes' models are being learnt anew;
 //! 3. or of a group that three nodes of a region or more, whose alerts of the same rule come together, make or have made: one host, one switch;
 //! 4. or of narrower ones of its rule that came just before it, whose cause it shows;
@@ -18,7 +19,7 @@ use crate::{Key, Rule, Severity, Subject};
 
 /// Alerts whose rule is met within so long of one another come together, ns.
 const TOGETHER_NS: i64 = 60_000_000_000;
-/// What a reference that went wrong does to its nodes' models shows within so long, ns.
+/// What a reference that went wrong does to its nodes' models shows within so long, ns; so does what led to an alert.
 const AFTERMATH_NS: i64 = 120_000_000_000;
 const FOLLOW: [Rule; 5] = [Rule::Pause, Rule::Claim, Rule::Drift, Rule::Offset, Rule::Bound];
 /// What all do alike shows so long after the first of them at most, ns.
@@ -66,7 +67,7 @@ impl Incidents {
     pub(crate) fn take(&mut self, at_ns: i64, fired: &Fired<'_>, met: &BTreeMap<Key, i64>) -> u64 {
         let key = fired.key;
         let together = together(fired, met);
-        let known = self.about(&key.subject);
+        let known = self.about(fired);
         let known = known.or_else(|| self.in_aftermath(at_ns, key));
         let known = known.or_else(|| self.group_of(fired));
         let known = known.or_else(|| self.narrower(at_ns, fired));
@@ -90,8 +91,11 @@ impl Incidents {
         if incident.alerts.is_empty() { self.open.remove(&number) } else { None }
     }
 
-    fn about(&self, subject: &Subject) -> Option<u64> {
-        self.find(|incident| incident.is_about(subject))
+    fn about(&self, fired: &Fired<'_>) -> Option<u64> {
+        let is_it = |(_, incident): &(&u64, &Incident)| {
+            incident.is_about(&fired.key.subject) && !incident.is_followed_by_another(fired)
+        };
+        self.open.iter().rev().find(is_it).map(|(number, _)| *number)
     }
 
     fn in_aftermath(&self, at_ns: i64, key: &Key) -> Option<u64> {
@@ -162,6 +166,19 @@ impl Incidents {
     }
 }
 
+/// The place of a rule among causes. Those of one place are sides of the same thing, which show in any order: words that cannot be true together, a clock that is
+/// badly steered, one that nothing is known of.
+fn place(rule: Rule) -> u8 {
+    match rule {
+        Rule::Reference | Rule::Regions => 0,
+        Rule::Pause => 1,
+        Rule::Step => 2,
+        Rule::Causality => 3,
+        Rule::Claim | Rule::Frequency | Rule::Drift | Rule::Offset => 4,
+        Rule::Bound | Rule::Silence => 5,
+    }
+}
+
 /// Nodes of the same region whose alerts of the same rule come together with this one.
 fn together(fired: &Fired<'_>, met: &BTreeMap<Key, i64>) -> BTreeSet<Subject> {
     let Key { rule, subject } = fired.key;
@@ -192,6 +209,12 @@ impl Incident {
             Subject::Region(region) => self.subjects.contains(subject) || is_of_two(region),
             _ => self.subjects.contains(subject),
         }
+    }
+
+    /// Whether this is a cause of its own, as it comes after the aftermath and is none of what its cause may lead to.
+    fn is_followed_by_another(&self, fired: &Fired<'_>) -> bool {
+        let is_late = fired.since_ns.saturating_sub(self.opened_ns) > AFTERMATH_NS;
+        is_late && place(fired.key.rule) < place(self.cause.rule)
     }
 
     /// As if all of it had been so much earlier.

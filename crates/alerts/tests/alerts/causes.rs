@@ -245,6 +245,37 @@ fn messages_that_contradict_a_clock_that_is_known_to_be_wrong_are_told_with_it()
 }
 
 #[test]
+fn a_new_cause_on_a_node_with_an_open_incident_is_told_and_what_follows_from_it_is_part_of_it() {
+    let mut fleet = fleet();
+    fleet.node("eu-1").round_trip_ns = Some(130_000_000);
+    assert_eq!(fleet.quiet(400).opened(), ["bound of eu/eu-1"]);
+    fleet.step("eu-1", 5 * SECOND);
+    let told = fleet.quiet(60);
+    assert_eq!(told.opened(), ["step of eu/eu-1"]);
+    assert!(told.notifications[0].text.contains("also offset"), "{}", told.notifications[0].text);
+    // The machine stands still besides: another cause. The clock is put right: one of them is over, and the bound lasts.
+    jump(&mut fleet, "eu-1", -700 * MS);
+    assert_eq!(fleet.quiet(60).opened(), ["pause of eu/eu-1"]);
+    fleet.step("eu-1", -4_300 * MS);
+    let over = fleet.quiet(60);
+    assert_eq!((over.opened().len(), over.resolved()), (0, vec!["step of eu/eu-1".to_owned()]), "{:?}", over.states());
+    fleet.node("eu-1").round_trip_ns = Some(200_000);
+    assert_eq!(fleet.quiet(60).resolved(), ["bound of eu/eu-1"]);
+}
+
+#[test]
+fn sides_of_the_same_thing_are_told_once_in_whatever_order_they_show() {
+    let mut fleet = fleet();
+    let contradiction =
+        Contradiction { claimed_ns: Interval::around(90 * MS, 1_000_000), measured_ns: Interval::around(0, 100_000) };
+    let claim = ClaimSeen { source: "chrony".into(), contradiction: Some(contradiction) };
+    fleet.skew("eu-5", 90 * MS);
+    assert_eq!(fleet.quiet(100).opened(), ["offset of eu/eu-5"]);
+    let more = fleet.rounds(5, |fleet, _| fleet.node("eu-5").claims.push(claim.clone()));
+    assert!(more.opened().is_empty() && more.states().contains(&"claim of eu/eu-5: firing".to_owned()));
+}
+
+#[test]
 fn regions_whose_link_cannot_be_true_are_told() {
     let mut fleet = fleet();
     let apart_ns = Interval::around(0, 1_000_000);
