@@ -206,15 +206,22 @@ impl Engine {
             *left = left.saturating_sub(u32::from(is_seen(region)));
             *left > 0 && (is_seen(region) || is_there(region))
         });
-        for RegionSeen { region, false_by_ns, is_doubted, .. } in &round.regions {
-            let key = Key { rule: Rule::Reference, subject: Subject::Region(region.clone()) };
-            let limit = self.policy.limit(&key).map(|limit| self.policy.clear(limit));
-            if false_by_ns.zip(limit).is_some_and(|(by_ns, limit)| by_ns > limit) {
-                self.doubted.insert(region.clone(), self.policy.rounds + 1);
-                let others = other(region, &round.regions).filter(|_| *is_doubted);
+        for seen in &round.regions {
+            if self.is_false(seen) {
+                self.doubted.insert(seen.region.clone(), self.policy.rounds + 1);
+                let others = other(&seen.region, &round.regions).filter(|_| seen.is_doubted);
                 self.doubted.extend(others.map(|other| (other.to_owned(), self.policy.rounds + 1)));
             }
         }
+    }
+
+    /// What is proved to be false says nothing of what is held against it, by however little it is; what is only likely to be, where it is so by what is
+    /// told.
+    fn is_false(&self, seen: &RegionSeen) -> bool {
+        let key = Key { rule: Rule::Reference, subject: Subject::Region(seen.region.clone()) };
+        let least =
+            if seen.is_doubted { self.policy.limit(&key).map(|limit| self.policy.clear(limit)) } else { Some(0) };
+        seen.false_by_ns.zip(least).is_some_and(|(by_ns, least)| by_ns > least)
     }
 
     /// All alerts by a round; those that have another state, with the one before.

@@ -74,7 +74,15 @@ pub fn said(key: &Key, (value, against): (Interval, Against), limit: u64, happen
             format!("{} set {} by {size}{at} (limit {limit})", clocks_were(is_common), forward(is_ahead))
         }
         Rule::Causality => format!("messages were received before they were sent: a clock is off by {size} at least"),
-        Rule::Claim => format!("{clocks} {ahead} what is claimed, by {size} more than the claim allows"),
+        Rule::Claim => {
+            // With no other region to say so, nothing else tells the two apart.
+            let or = if matches!(key.subject, Subject::Region(_)) {
+                ", or what its aggregator claims of UTC is false"
+            } else {
+                ""
+            };
+            format!("{clocks} {ahead} what is claimed, by {size} more than the claim allows{or}")
+        }
         Rule::Frequency => {
             format!("the oscillator is off by {size} (limit {limit} of the 500 ppm that the kernel can steer)")
         }

@@ -62,6 +62,45 @@ fn a_false_claim_of_a_region_speaks_for_all_that_is_held_against_it() {
     assert_eq!(told.opened(), ["reference of eu"]);
 }
 
+/// By less than what is told of it.
+#[test]
+fn a_claim_of_a_region_that_is_proved_to_be_false_by_little_blames_no_node() {
+    let contradiction =
+        Contradiction { claimed_ns: Interval::around(7 * MS, 2_000_000), measured_ns: Interval::around(0, 100_000) };
+    let claim = ClaimSeen { source: "chrony".into(), contradiction: Some(contradiction) };
+    for (false_by_ns, is_doubted, told) in [(5_000_000, false, 0), (1, false, 0), (5_000_000, true, 1)] {
+        let mut fleet = fleet();
+        (fleet.round.regions[1].false_by_ns, fleet.round.regions[1].is_doubted) = (Some(false_by_ns), is_doubted);
+        let told_of = fleet.rounds(10, |fleet, _| {
+            (0..40).for_each(|number| fleet.node(&format!("eu-{number}")).claims.push(claim.clone()));
+        });
+        assert_eq!(told_of.opened().len(), told, "{false_by_ns} {is_doubted}: {:?}", told_of.states());
+    }
+}
+
+#[test]
+fn where_there_is_no_other_region_the_aggregators_claim_may_be_the_false_one() {
+    let mut fleet = Fleet::of(&[("eu", 9)]);
+    fleet.quiet(3);
+    let contradiction =
+        Contradiction { claimed_ns: Interval::around(100 * MS, 2_000_000), measured_ns: Interval::around(0, 100_000) };
+    let claim = ClaimSeen { source: "chrony".into(), contradiction: Some(contradiction) };
+    fleet.round.regions[0].utc_ns = Some(Interval::around(100 * MS, 1_000_000));
+    let told = fleet.rounds(5, |fleet, _| {
+        (0..9).for_each(|number| fleet.node(&format!("eu-{number}")).claims.push(claim.clone()));
+    });
+    assert_eq!(told.opened(), ["claim of eu"]);
+    let text = &told.notifications[0].text;
+    assert!(
+        text.contains("more than the claim allows, or what its aggregator claims of UTC is false; also offset"),
+        "{text}"
+    );
+    // Of a node alone it is the node's.
+    let mut fleet = Fleet::of(&[("eu", 9)]);
+    let told = fleet.rounds(5, |fleet, _| fleet.node("eu-1").claims.push(claim.clone()));
+    assert!(told.notifications[0].text.ends_with("more than the claim allows"), "{}", told.notifications[0].text);
+}
+
 #[test]
 fn a_false_claim_of_a_node_is_not_over_while_that_of_its_region_is_false_too() {
     let mut fleet = fleet();

@@ -138,8 +138,8 @@ impl Looked<'_> {
 
     /// And what its region is off by does not explain it.
     fn claims_falsely(&self, node: usize, round: usize) -> bool {
-        let is_doubted =
-            self.day.regions[round].regions[region(node)].false_by_ns.is_some_and(|by| by > self.limits.reference_ns);
+        let word = &self.day.regions[round].regions[region(node)];
+        let is_doubted = word.false_by_ns.is_some_and(|by| !word.is_doubted || by > self.limits.reference_ns);
         let gap = self.day.nodes[node][round].gap_ns();
         let own = gap - self.common_ns(region(node), round);
         gap != 0 && !is_doubted && own.signum() == gap.signum()
