@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use syncline_alerts::round::{LinkSeen, RegionSeen, Violation};
+use syncline_alerts::round::{RegionSeen, Violation};
 use syncline_alerts::text::quantity;
-use syncline_alerts::{Interval, Round, Unit};
+use syncline_alerts::{Round, Unit};
 
 use super::about::About;
-use super::evidence::{signed, titled};
-use super::plot;
+use super::evidence::signed;
 use crate::time;
 
 /// How many nodes of it were known, were set, or had their clocks disrupted.
@@ -53,28 +52,8 @@ pub(super) fn word(rounds: &[Round], region: &str) -> Vec<String> {
     vec![format!("{region}: {utc}; its aggregator's claim of UTC {false_by}")]
 }
 
-/// What two regions measured of one another.
-pub(super) fn link(rounds: &[Round], region: &str, peer: &str) -> Vec<String> {
-    let of = |round: &'_ Round| -> Option<LinkSeen> {
-        round.links.iter().rev().find(|seen| (seen.region.as_str(), seen.peer.as_str()) == (region, peer)).cloned()
-    };
-    let seen: Vec<Option<LinkSeen>> = rounds.iter().map(of).collect();
-    let apart: Vec<Option<Interval>> = seen.iter().map(|seen| seen.as_ref().map(|seen| seen.apart_ns)).collect();
-    // References may be far from one another: what changes is to be seen.
-    let begin_ns = apart.iter().flatten().next().map_or(0, |apart| apart.middle());
-    let apart: Vec<Option<Interval>> =
-        apart.into_iter().map(|apart| apart.map(|apart| apart.against(begin_ns))).collect();
-    let what = format!("REF of {peer} less that of {region}, less {} at the begin", signed(begin_ns));
-    let mut lines = vec![titled(rounds, &what, "")];
-    lines.extend(plot::draw(&apart, u64::MAX));
-    lines.push(String::new());
-    let false_by = falsehood(seen.iter().flatten().map(|seen| seen.false_by_ns));
-    lines.push(format!("What the two measure of one another {false_by}"));
-    lines
-}
-
 /// In how many of the rounds in which something was said it was false, and by how much at most.
-fn falsehood(said: impl Iterator<Item = Option<u64>>) -> String {
+pub(super) fn falsehood(said: impl Iterator<Item = Option<u64>>) -> String {
     let said: Vec<Option<u64>> = said.collect();
     let count = said.iter().flatten().count();
     match said.iter().flatten().max() {

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use syncline_alerts::round::NodeSeen;
+use syncline_alerts::round::{Contradiction, NodeSeen};
 use syncline_alerts::text::quantity;
 use syncline_alerts::{Interval, Limits, Round, Rule, Unit};
 
 use super::about::About;
 use super::history::EVERY_MS;
-use super::{common, plot, series};
+use super::{common, minutes, pairs, plot, series};
 use crate::time;
 
 /// What there is to be shown, and beside what.
@@ -54,14 +54,16 @@ pub(super) fn lines(known: &Known<'_>, about: &About) -> Vec<String> {
             lines.extend(probes(&seen, kept));
             lines.extend(happened(&seen));
         }
-        About::Link(region, peer) => lines.extend(common::link(rounds, region, peer)),
+        About::Link(region, peer) => lines.extend(pairs::lines(rounds, (region, peer))),
         About::Region(region) => {
             lines.extend(clocks((rounds, limits), about, &format!("Most wall clocks of {region}")));
+            lines.extend(minutes::table(rounds, about));
             lines.extend(common::counts(rounds, about));
             lines.extend(common::word(rounds, region));
         }
         About::Fleet => {
             lines.extend(clocks((rounds, limits), about, "Most wall clocks of the fleet"));
+            lines.extend(minutes::table(rounds, about));
             lines.extend(common::counts(rounds, about));
             let mut regions: Vec<&str> =
                 rounds.iter().flat_map(|round| &round.regions).map(|seen| seen.region.as_str()).collect();
@@ -135,7 +137,7 @@ fn offset(round: &Round, seen: &NodeSeen, scale: Scale) -> Option<Interval> {
     }
 }
 
-fn median(all: Vec<Interval>) -> Option<Interval> {
+pub(super) fn median(all: Vec<Interval>) -> Option<Interval> {
     let (mut low, mut high): (Vec<i64>, Vec<i64>) = all.into_iter().map(|one| (one.low, one.high)).unzip();
     low.sort_unstable();
     high.sort_unstable();
@@ -165,8 +167,7 @@ fn probes(seen: &[(&Round, Option<NodeSeen>)], kept: Kept) -> Vec<String> {
 
 /// Steps and disruptions in order, and claims.
 fn happened(seen: &[(&Round, Option<NodeSeen>)]) -> Vec<String> {
-    let mut lines = Vec::new();
-    let (mut epoch, mut claims) = (None, BTreeMap::<String, (u64, u64, i64)>::new());
+    let (mut lines, mut epoch) = (Vec::new(), None);
     for (round, seen) in seen {
         let Some(seen) = seen else { continue };
         let at = time::rfc3339(round.at_ns);
@@ -180,28 +181,42 @@ fn happened(seen: &[(&Round, Option<NodeSeen>)]) -> Vec<String> {
                 lines.push(format!("{at}  the clocks were disrupted, or the model is another (epoch {})", seen.epoch));
             }
         }
-        for claim in &seen.claims {
-            let (all, count, gap) = claims.entry(claim.source.clone()).or_default();
-            *all += 1;
-            if let Some(contradiction) = claim.contradiction {
-                (*count, *gap) = (*count + 1, contradiction.gap_ns());
-            }
+    }
+    lines.extend(claims(seen));
+    lines
+}
+
+/// How many claims of each source could not be true, and the two words that the newest of them is by.
+fn claims(seen: &[(&Round, Option<NodeSeen>)]) -> Vec<String> {
+    let mut claims = BTreeMap::<&str, (u64, u64, Contradiction)>::new();
+    for claim in seen.iter().filter_map(|(_, seen)| seen.as_ref()).flat_map(|seen| &seen.claims) {
+        let (all, count, newest) = claims.entry(&claim.source).or_default();
+        *all += 1;
+        if let Some(contradiction) = claim.contradiction {
+            (*count, *newest) = (*count + 1, contradiction);
         }
     }
-    for (source, (all, count, gap_ns)) in claims {
-        let size = quantity(gap_ns.unsigned_abs(), Unit::Ns);
-        lines.push(if count == 0 {
-            format!("Claims of {source}: {all}, all of which may be true")
-        } else {
-            format!("Claims of {source}: {count} of {all} could not be true; the last one by {size}")
-        });
-    }
-    lines
+    let line = |(source, (all, count, newest)): (&str, (u64, u64, Contradiction))| {
+        if count == 0 {
+            return format!("Claims of {source}: {all}, all of which may be true");
+        }
+        let size = quantity(newest.gap_ns().unsigned_abs(), Unit::Ns);
+        let (claimed, measured) = (between(newest.claimed_ns), between(newest.measured_ns));
+        format!(
+            "Claims of {source}: {count} of {all} could not be true; the last one by {size}: by it REF less the wall clock was {claimed}, \
+             and by what was measured {measured}"
+        )
+    };
+    claims.into_iter().map(line).collect()
+}
+
+fn between(Interval { low, high }: Interval) -> String {
+    format!("{} to {}", signed(low), signed(high))
 }
 
 #[cfg(test)]
 mod tests {
-    use syncline_alerts::round::{LinkSeen, RegionSeen};
+    use syncline_alerts::round::{ClaimSeen, LinkSeen, RegionSeen};
 
     use super::*;
 
@@ -291,6 +306,66 @@ mod tests {
     }
 
     #[test]
+    fn a_claim_is_shown_beside_what_was_measured() {
+        let contradiction = Contradiction {
+            claimed_ns: Interval::around(60 * MS, 2_000_000),
+            measured_ns: Interval::around(-MS, 100_000),
+        };
+        let claim = |contradiction| ClaimSeen { source: "chrony".into(), contradiction };
+        let mut rounds = rounds(|_| true);
+        rounds[0].nodes[1].claims = vec![claim(None)];
+        rounds[2].nodes[1].claims = vec![claim(Some(contradiction))];
+        let text = lines(&rounds, &About::Node("eu".into(), "eu-1".into())).join("\n");
+        let part = "Claims of chrony: 1 of 2 could not be true; the last one by 58.9 ms: by it REF less the wall clock was +58.0 ms to +62.0 ms, \
+                    and by what was measured -1.10 ms to -900 us";
+        assert!(text.contains(part), "{text}");
+    }
+
+    /// With a link between the two, and 3 ms between their wall clocks.
+    #[test]
+    fn of_two_regions_the_wall_clocks_and_the_words_of_both_are_shown() {
+        let mut rounds = rounds(|_| false);
+        for round in &mut rounds {
+            let of_us = round.nodes.clone().into_iter().map(|seen| NodeSeen {
+                region: "us".into(),
+                run: 5,
+                skew_ns: seen.skew_ns.map(|skew| skew.against(10 * SECOND + 3 * MS)),
+                ..seen
+            });
+            let of_us: Vec<NodeSeen> = of_us.collect();
+            round.nodes.extend(of_us);
+            round.regions.push(RegionSeen {
+                region: "us".into(),
+                run: 5,
+                false_by_ns: Some(8_000_000),
+                ..RegionSeen::default()
+            });
+            round.links = vec![LinkSeen {
+                region: "eu".into(),
+                run: 9,
+                peer: "us".into(),
+                peer_run: 5,
+                apart_ns: Interval::around(10 * SECOND, 100_000),
+                false_by_ns: None,
+            }];
+        }
+        for (one, other, apart) in
+            [("eu", "us", "+3.00 ms at last, +-300 us"), ("us", "eu", "-3.00 ms at last, +-300 us")]
+        {
+            let text = lines(&rounds, &About::Link(one.into(), other.into())).join("\n");
+            for part in [
+                &format!("Most wall clocks of {one} less those of {other}: {apart}"),
+                &format!("REF of {other} less that of {one}"),
+                "us: UTC - REF is not known; its aggregator's claim of UTC was false 4 of 4 times, by 8.00 ms at most",
+                "eu: UTC - REF is not known; its aggregator's claim of UTC was not seen to be false",
+                "Nodes: up to 3; the clocks of 3 to 3 of them were known",
+            ] {
+                assert!(text.contains(part), "{part:?} is not in:\n{text}");
+            }
+        }
+    }
+
+    #[test]
     fn what_regions_rest_on_is_shown() {
         let mut rounds = rounds(|round| round != 2);
         rounds[1].nodes.iter_mut().for_each(|seen| seen.epoch += 1);
@@ -305,14 +380,17 @@ mod tests {
         }
         let link = |apart_ms: i64, false_by_ns| LinkSeen {
             region: "eu".into(),
+            run: 9,
             peer: "us".into(),
+            peer_run: 5,
             apart_ns: Interval::around(apart_ms * MS, 100_000),
             false_by_ns,
-            ..LinkSeen::default()
         };
         (rounds[0].links, rounds[3].links) = (vec![link(5_000, None)], vec![link(5_002, Some(2_000_000))]);
         let text = lines(&rounds, &About::Link("eu".into(), "us".into())).join("\n");
         assert!(text.contains("REF of us less that of eu, less +5.00 s at the begin"), "{text}");
         assert!(text.contains("one another was false 1 of 2 times, by 2.00 ms at most"), "{text}");
+        assert!(!text.contains("Most wall clocks of eu less"), "nothing is known of those of us: {text}");
+        assert!(text.contains("us: UTC - REF is not known; its aggregator's claim of UTC was not heard"), "{text}");
     }
 }

@@ -14,9 +14,9 @@ use crate::failure::usage;
 use crate::source::Source;
 use crate::time;
 
-/// What is shown before it began, and after, in rounds: a picture as wide as a terminal.
-const BEFORE: i64 = 24;
-const AFTER: i64 = 40;
+/// What is shown before it began, and after, in rounds: a picture as wide as a terminal, with the ten minutes before it that a drift rests on.
+const BEFORE: i64 = 44;
+const AFTER: i64 = 20;
 const MS: i64 = 1_000_000;
 
 #[derive(Deserialize)]

@@ -73,7 +73,16 @@ pub(super) async fn text(source: &Source, all: bool, format: Format) -> anyhow::
     let palette = Palette { enabled: terminal::wants_colour() };
     let width = if terminal::is_terminal() { terminal::width() } else { usize::MAX };
     let lines = crate::skew::with_heading(&table(&rows), width, palette);
-    Ok(warning.as_deref().into_iter().chain(lines.iter().flat_map(|line| [line.as_str(), "\n"])).collect())
+    let lines = lines.iter().flat_map(|line| [line.as_str(), "\n"]);
+    Ok(warning.as_deref().into_iter().chain(lines).chain(of_pending(&rows)).collect())
+}
+
+/// What is pending is no incident yet, and can be looked at meanwhile.
+fn of_pending(rows: &[Row]) -> Option<&'static str> {
+    let is_pending = |row: &Row| row.incident == 0 && row.state == "pending";
+    rows.iter().any(is_pending).then_some(
+        "What is pending has a number, for `explain`, once it has been so in two rounds (15 s each); until then: `syncline skew`, `syncline clock explain NODE`\n",
+    )
 }
 
 fn table(rows: &[Row]) -> Table {
@@ -104,6 +113,23 @@ fn table(rows: &[Row]) -> Table {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn how_to_look_at_what_has_no_number_yet_is_said_where_there_is_something() {
+        let row = |incident, state: &str| Row {
+            incident,
+            state: state.to_owned(),
+            severity: String::new(),
+            rule: String::new(),
+            subject: String::new(),
+            since: String::new(),
+            at: String::new(),
+            silenced: 0,
+            text: String::new(),
+        };
+        assert!(of_pending(&[row(3, "firing"), row(0, "pending")]).is_some_and(|line| line.contains("clock explain")));
+        assert_eq!(of_pending(&[row(3, "firing"), row(0, "resolved")]), None);
+    }
 
     #[test]
     fn that_nobody_evaluates_is_said() {

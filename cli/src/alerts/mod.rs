@@ -6,6 +6,8 @@ mod evidence;
 mod explain;
 mod history;
 mod list;
+mod minutes;
+mod pairs;
 mod plot;
 mod probes;
 mod series;

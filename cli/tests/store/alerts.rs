@@ -16,7 +16,7 @@ pub(crate) const ALL: &[Case] = cases![
 const MS: i64 = 1_000_000;
 const EVERY_MS: i64 = 15_000;
 /// The round in which `eu-1` is set.
-const STEPPED: i64 = 20;
+const STEPPED: i64 = 50;
 
 /// Half an hour of batches, one a node and round, that began at `base_ns`; the alerts of the step, one of them over.
 pub(crate) fn rows(base_ns: i64) -> Vec<String> {
