@@ -93,9 +93,9 @@ async fn serve(args: &Args) -> anyhow::Result<()> {
     hangup::listen(file, std::env::args_os().collect()).context("cannot listen for signals")?;
     let (place, regions) = (args.store()?, args.regions()?);
     let state_dir = args.state_dir(&place)?;
-    let kafka = args.kafka(&state_dir)?;
+    let mut kafka = args.kafka(&state_dir)?;
     let listener = listen(&args.listen).await?;
-    if let Some(kafka) = &kafka {
+    if let Some(kafka) = &mut kafka {
         tokio::select! {
             checked = kafka.check() => checked?,
             name = signals.next() => anyhow::bail!("{name} before Kafka had answered"),

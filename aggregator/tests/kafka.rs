@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use rustix::process::{Pid, Signal, kill_process};
-use support::agent::SimulatedAgent;
+use support::agent::{SimulatedAgent, Uplink};
 use support::kafka::{Cluster, Feed};
 use support::program::{Program, ask, engine_pid, engine_url, error_line, fails, store};
 use support::prometheus;
@@ -413,19 +413,33 @@ async fn broker_is_killed(cluster: &mut Cluster) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn wrong_brokers_and_a_wrong_topic_are_told_at_the_start() {
+async fn a_wrong_topic_is_told_at_the_start() {
     let dir = tempfile::tempdir().unwrap();
     let store_dir = dir.path().to_str().unwrap();
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let cluster = Cluster::mock();
-    let brokers = cluster.brokers();
-    for (brokers, topic, parts) in [
-        (&nobody, "syncline.batches", [&*nobody, "--kafka-brokers"]),
-        (&brokers, "misspelt", ["misspelt", "--kafka-topic"]),
-    ] {
-        let arguments = ["--region", "us", "--listen", "127.0.0.1:0", "--store-dir", store_dir];
-        let output = fails(&[&arguments[..], &["--kafka-brokers", brokers, "--kafka-topic", topic]].concat());
-        let line = error_line(&output);
-        assert!(output.status.code() == Some(1) && parts.iter().all(|part| line.contains(part)), "{line}");
+    let arguments = ["--region", "us", "--listen", "127.0.0.1:0", "--store-dir", store_dir];
+    let output =
+        fails(&[&arguments[..], &["--kafka-brokers", &cluster.brokers(), "--kafka-topic", "misspelt"]].concat());
+    let line = error_line(&output);
+    assert!(output.status.code() == Some(1), "{line}");
+    assert!(["misspelt", "--kafka-topic"].iter().all(|part| line.contains(part)), "{line}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_no_broker_answers_what_comes_over_grpc_is_stored() {
+    if !engine_is_here() {
+        return;
     }
+    let dir = tempfile::tempdir().unwrap();
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let store_dir = dir.path().to_str().unwrap();
+    let arguments = ["--region", "us", "--listen", "127.0.0.1:0", "--kafka-brokers", &nobody, "--store-dir", store_dir];
+    let program = Program::start(dir.path(), &arguments);
+    let log = program.log();
+    assert!([&*nobody, "--kafka-brokers", "over gRPC meanwhile"].iter().all(|part| log.contains(part)), "{log}");
+    let mut uplink = Uplink::to(&program).await;
+    uplink.store(&agents(1)[0].next_batch(WAITS)).await;
+    let store = store(dir.path()).await;
+    eventually("it is stored", async || events(&store).await == WAITS).await;
+    assert!(program.terminate().success());
 }

@@ -161,6 +161,7 @@ impl Args {
             create: self.kafka_create_topic,
             group: group.unwrap_or_else(|| format!("syncline-{}", self.region)),
             aside: state_dir.join("kafka-aside"),
+            is_silent: false,
         }))
     }
 

@@ -161,11 +161,26 @@ impl Fleet {
         Ok(())
     }
 
-    /// It happens as soon as it can.
+    /// It happens as soon as it can. Who is not there is not killed as soon as it is: who starts slowly would never serve. Instead of it that one is
+    /// which has served for longest.
     pub(crate) fn inflict(&mut self, deed: Deed) {
-        if !self.can(deed) {
+        if self.can(deed) {
+            return;
+        }
+        let instead = match deed {
+            Deed::Kill { .. } => self.longest_serving().map(|target| Deed::Kill { target, early: false }),
+            deed => Some(deed),
+        };
+        if let Some(deed) = instead
+            && !self.can(deed)
+        {
             self.due.push(deed);
         }
+    }
+
+    fn longest_serving(&self) -> Option<Target> {
+        let serving = self.services.iter().filter_map(|(target, service)| Some((service.serves_since()?, *target)));
+        serving.min_by_key(|(since, _)| *since).map(|(_, target)| target)
     }
 
     /// Does it, if whom it is meant for is there.

@@ -1,7 +1,7 @@
 //! What happens when: a seed and a length give all of it. Where everything does:
 //!
-//! - Each second to three one program is killed, any of them. One in eight is killed as soon as it is there, also while it starts, and the others
-//!   once they serve.
+//! - Each second to three one program is killed, any of them, or where that one does not serve, which has served for longest. One in eight is killed
+//!   also while it starts.
 //! - Each ten seconds one stands still for a while, and goes on: agents, aggregators, or ClickHouse.
 //! - From the middle on the network is cut, for a tenth of the time, at most 2 minutes; then 5 % of it is lost, to the end.
 

@@ -80,6 +80,11 @@ impl Service {
         self.ready_since.is_some()
     }
 
+    /// Since when it serves.
+    pub(crate) fn serves_since(&self) -> Option<Instant> {
+        self.ready_since
+    }
+
     /// Whether it was told to end, and did with success.
     pub(crate) fn ended_well(&self) -> bool {
         self.ended_well

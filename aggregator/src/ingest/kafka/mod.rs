@@ -54,8 +54,12 @@ pub use status::Status;
 
 /// Most bytes of records that are set aside.
 const MOST_ASIDE_BYTES: u64 = 256 << 20;
-/// Brokers that take longer to answer at the start are as good as gone.
+/// Brokers that take longer to answer at the start are not waited for.
+const FIRST_ANSWER_WITHIN: Duration = Duration::from_secs(5);
+/// Brokers that take longer to answer are as good as gone.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+/// Those that did not answer at the start are asked again so often.
+const ASK_AGAIN_EVERY: Duration = Duration::from_secs(5);
 
 /// What a member of the group is made of.
 #[derive(Clone, Debug)]
@@ -68,6 +72,8 @@ pub struct Config {
     pub create: Option<u16>,
     /// Where records go that will never be stored.
     pub aside: PathBuf,
+    /// The brokers did not answer at the start.
+    pub is_silent: bool,
 }
 
 impl Config {
@@ -79,11 +85,43 @@ impl Config {
         Aside::open(self.aside.clone(), MOST_ASIDE_BYTES)
     }
 
-    /// Whether the topic is there, or could be made, so that a mistake is told at the start; outages after it are ridden out.
+    /// Whether the topic is there, or could be made, so that a mistake is told at the start. Brokers that do not answer may be away: what comes by gRPC
+    /// is taken meanwhile, and they are asked again.
     ///
     /// # Errors
-    /// Brokers or topic are not there, or the settings make no consumer.
-    pub async fn check(&self) -> Result<(), Trouble> {
+    /// The topic is not there, or the settings make no consumer.
+    pub async fn check(&mut self) -> Result<(), Trouble> {
+        let asked = tokio::time::timeout(FIRST_ANSWER_WITHIN, self.ask()).await;
+        let why = match asked {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(Trouble::Silent { why, .. })) => why,
+            Ok(Err(trouble)) => return Err(trouble),
+            Err(_) => format!("not within {} s", FIRST_ANSWER_WITHIN.as_secs()),
+        };
+        tracing::warn!(
+            brokers = self.settings.brokers(),
+            why,
+            "no Kafka broker answers: start one, or name others with --kafka-brokers; batches are taken over gRPC meanwhile, and it is asked again"
+        );
+        self.is_silent = true;
+        Ok(())
+    }
+
+    /// Asks brokers that did not answer until they do.
+    async fn ask_until_answered(self) {
+        let mut is_told = false;
+        loop {
+            tokio::time::sleep(ASK_AGAIN_EVERY).await;
+            match self.ask().await {
+                Ok(()) => return tracing::info!(brokers = self.settings.brokers(), "Kafka answers"),
+                Err(Trouble::Silent { .. }) => {}
+                Err(trouble) if !std::mem::replace(&mut is_told, true) => tracing::error!("{trouble}"),
+                Err(_) => {}
+            }
+        }
+    }
+
+    async fn ask(&self) -> Result<(), Trouble> {
         if let Some(partitions) = self.create {
             create_topic(&self.settings, partitions).await?;
         }
@@ -112,6 +150,15 @@ pub(crate) fn join(
     (budget, aside): (Budget, Arc<Aside>),
     stopping: Stopping,
 ) -> anyhow::Result<Membership> {
+    if config.is_silent {
+        let (config, stopping) = (config.clone(), stopping.clone());
+        tokio::spawn(async move {
+            tokio::select! {
+                () = config.ask_until_answered() => (),
+                () = stopping.wanted() => (),
+            }
+        });
+    }
     let Config { settings, group, .. } = config;
     let intake = Intake { pipeline, spooled, budget, aside, topic: settings.topic().into() };
     Member::join(&settings, &group, Arc::new(intake), stopping)

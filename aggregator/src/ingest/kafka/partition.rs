@@ -222,7 +222,9 @@ mod tests {
     #[test]
     fn fetching_is_paused_while_there_is_enough() {
         let mut partition = Partition::new(Some(0));
-        [0, 1].into_iter().for_each(|offset| drop(partition.fetched(offset, ENOUGH_BYTES / 2)));
+        for offset in [0, 1] {
+            partition.fetched(offset, ENOUGH_BYTES / 2);
+        }
         assert_eq!(partition.changes_pause(false), Some(true));
         partition.is_paused = true;
         partition.taken(0, Some(RecordNo(1)));
@@ -233,7 +235,9 @@ mod tests {
         partition.is_paused = false;
         assert_eq!((partition.changes_pause(false), partition.changes_pause(true)), (None, Some(true)));
         let mut small = Partition::new(Some(0));
-        (0..).take(ENOUGH_RECORDS).for_each(|offset| drop(small.fetched(offset, 0)));
+        for offset in (0..).take(ENOUGH_RECORDS) {
+            small.fetched(offset, 0);
+        }
         assert!(small.has_enough(), "records without a value take room, too");
     }
 }
