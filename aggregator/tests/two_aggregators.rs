@@ -4,6 +4,7 @@
 mod support;
 
 use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustix::process::Signal;
 use support::agent::{SimulatedAgent, Uplink};
@@ -60,6 +61,21 @@ fn waiting(dir: &Path, name: &str) -> Option<u64> {
     serde_json::from_slice::<serde_json::Value>(&said).ok()?["waiting"]["batches"].as_u64()
 }
 
+/// Waits until the aggregator knows that all it has taken, so many batches of the ledger's, is stored: what it is cut off from then is none of that.
+async fn knows_all_stored(dir: &Path, name: &str, store: &Store, batches: usize) {
+    eventually("they are in the ledger", async || {
+        ask(store, "SELECT count() FROM ingest_ledger").await == batches.to_string()
+    })
+    .await;
+    let seen_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64;
+    eventually("it says that nothing waits", async || {
+        let said = std::fs::read(dir.join(name).join("spool/waiting.json")).unwrap_or_default();
+        let said = serde_json::from_slice::<serde_json::Value>(&said).unwrap_or_default();
+        said["waiting"]["batches"] == 0 && said["at_ms"].as_u64() > Some(seen_ms)
+    })
+    .await;
+}
+
 async fn has_stored(store: &Store, rows: usize) {
     assert_eq!(ask(store, TOLD_APART).await, format!("{rows}\t{rows}"));
     let others = "SELECT (SELECT count() FROM repeated_rows(t0 = now() - 7200, t1 = now() + 7200)) \
@@ -86,6 +102,7 @@ async fn what_the_other_one_has_stored_is_not_stored_again() {
     for batch in batches(&mut agent, 3) {
         uplink.store(&batch).await;
     }
+    knows_all_stored(dir.path(), "first", &store, 3).await;
     relay.set(Mode::Cut);
     let (only_first, both) = (batches(&mut agent, 3), batches(&mut agent, 4));
     deliver(&first, &only_first).await;
@@ -123,6 +140,7 @@ async fn what_the_other_one_has_stored_of_a_group_that_was_under_way_is_not_stor
     let mut agent = agent();
     let held = batches(&mut agent, 6);
     Uplink::to(&first).await.store(&held[0]).await;
+    knows_all_stored(dir.path(), "first", &store, 1).await;
     // The one that is known is a group by itself, and the others are one behind it.
     relay.set(Mode::Cut);
     deliver(&first, &held).await;
@@ -308,6 +326,7 @@ async fn begun(lost: &'static str) -> Begun {
     let mut agent = agent();
     let held = batches(&mut agent, 6);
     Uplink::to(&first).await.store(&held[0]).await;
+    knows_all_stored(dir.path(), "first", &store, 1).await;
     // The one that is known is a group by itself, and the others are one behind it.
     relay.set(Mode::Cut);
     deliver(&first, &held).await;
